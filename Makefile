@@ -1,0 +1,39 @@
+# Two commands on a bare machine: `make round N=3` and `make test`. Everything is installed into .venv, once.
+
+PYTHON ?= python3
+N ?= 3
+RUN ?= digits
+STORAGE ?= sqlite:///evo.db
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: round test lint dashboard report clean
+
+round: $(VENV)/installed
+	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(ARGS)
+
+test: $(VENV)/installed-for-tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dashboard: $(VENV)/installed
+	$(BIN)/python -m studies.dashboard $(STORAGE)
+
+report: $(VENV)/installed
+	$(BIN)/python -m analysis.report $(RUN) --storage $(STORAGE)
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[test]
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

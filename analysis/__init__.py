@@ -1,0 +1,1 @@
+"""What it meant: frames, figures, reports; reads the store only."""

@@ -1,0 +1,95 @@
+"""One run as one HTML page that needs no network: words, figures, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from analysis import plots, words
+from analysis.frames import Frames
+from studies.store import Store
+
+CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
+
+
+def render(store: Store, frames: Frames) -> str:
+    """The page of a run. Strings from the database are escaped; figures carry their own data."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    run, number = frames.run, frames.rounds[-1].round
+    front = frames.fronts[frames.fronts["round"] == number].sort_values("accuracy", ascending=False)
+    return environment.get_template("report.html").render(
+        run=run.name,
+        plotlyjs=Markup(get_plotlyjs()),
+        summary=words.summary(frames),
+        facts=facts(frames),
+        fronts=figure(plots.fronts(frames.results, frames.fronts, frames.cost), "fronts"),
+        volumes=[
+            figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in ("evaluations", "seconds")
+        ],
+        operations=[
+            figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
+        ],
+        box=f"0 to {words.short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
+        rounds=frames.rounds,
+        changes={row.round: change(frames, row.round) for row in frames.rounds},
+        number=number,
+        front=front.to_dict("records"),
+        cost=frames.cost,
+        units=words.COSTS,
+        layers=run.space.names,
+        settings=list(flat(run.config.model_dump(mode="json"))),
+        versions=versions(store, frames),
+        short=words.short,
+    )
+
+
+def figure(figure: go.Figure, name: str) -> dict[str, Any]:
+    """A figure as a fragment of HTML, and its title: the page has headings of its own."""
+    title = figure.layout.title.text
+    figure.update_layout(title=None, margin={"t": 40})
+    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, default_height="100%", config=CONFIG)
+    return {"title": title, "html": Markup(html), "name": name}
+
+
+def facts(frames: Frames) -> list[tuple[str, str]]:
+    """The four numbers at the top of the page."""
+    first, last = frames.rounds[0], frames.rounds[-1]
+    end = last.space_size if last.next_size is None else last.next_size
+    return [
+        ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
+        ("best accuracy", f"{last.best_accuracy:.2%}"),
+        ("architectures in the space", f"{words.short(first.space_size)} → {words.short(end)}"),
+        ("evaluations", words.short(sum(row.measured for row in frames.rounds))),
+    ]
+
+
+def change(frames: Frames, number: int) -> dict[str, Any]:
+    """What a round did to the space, per layer."""
+    choices = frames.choices[frames.choices["round"] == number]
+    return {"dropped": words.by_layer(choices, "dropped"), "refilled": words.by_layer(choices, "refilled")}
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings as ``section.key`` and value, the way ``--set`` takes them; what was left unset is left out."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", json.dumps(value)
+
+
+def versions(store: Store, frames: Frames) -> dict[str, str]:
+    """When the run was begun, and with which versions of the program and its libraries."""
+    row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=frames.run.id).iloc[0]
+    return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}

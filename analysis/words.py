@@ -1,0 +1,122 @@
+"""A run in words: the sentences that the report, the terminal and the dashboard share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from analysis.frames import Frames
+
+JUDGES = {
+    "oneshot": "a supernet with shared weights, trained anew or further in every round",
+    "scratch": "training each of them by itself",
+    "tabular": "a table of published results",
+}
+
+COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
+"""A cost objective as a unit behind a number."""
+
+
+def summary(frames: Frames) -> list[str]:
+    """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
+    return [searched(frames), found(frames), *evolved(frames), comparable(frames), *trust(frames)]
+
+
+def searched(frames: Frames) -> str:
+    """What was searched, how, and how much of it was looked at."""
+    run, config = frames.run, frames.run.config
+    space = f"{run.space.name}: {count(len(run.space.layers), 'layer')}, {short(run.space.size)} architectures"
+    measured = sum(row.measured for row in frames.rounds)
+    return (
+        f"{count(len(frames.rounds), 'round')} of {config.evolution.method} searched the space {space}. "
+        f"Architectures were judged by {JUDGES[config.evaluator.kind]}: {count(measured, 'evaluation')}, "
+        f"{count(frames.results['arch'].nunique(), 'different architecture')}."
+    )
+
+
+def found(frames: Frames) -> str:
+    """The first and last hypervolume, and the front that remains."""
+    first, last = frames.rounds[0], frames.rounds[-1]
+    remains = f"The front of round {last.round} holds {front(frames, last.round)}."
+    if first is last:
+        return f"The front's hypervolume is {last.hypervolume:.4f}. {remains}"
+    was, now = f"{first.hypervolume:.4f} in round {first.round}", f"{last.hypervolume:.4f} in round {last.round}"
+    grown = f"rose from {was} to {now}" if last.hypervolume > first.hypervolume else f"was {was} and {now}"
+    return f"The front's hypervolume {grown}. {remains}"
+
+
+def front(frames: Frames, number: int) -> str:
+    """A round's front, end to end."""
+    mine = frames.fronts[frames.fronts["round"] == number]
+    points = [
+        f"{accuracy:.2%} at {short(cost)} {COSTS[frames.cost]}"
+        for accuracy, cost in zip(mine["accuracy"].tolist(), mine[frames.cost].tolist(), strict=True)
+    ]
+    return (
+        f"1 network, {points[0]}" if len(points) == 1 else f"{len(points)} networks, from {points[0]} to {points[-1]}"
+    )
+
+
+def evolved(frames: Frames) -> list[str]:
+    """What became of the space; nothing to say before a round is finished."""
+    rounds = [row for row in frames.rounds if row.next_size is not None]
+    dropped, refilled = sum(row.dropped for row in rounds), sum(row.refilled for row in rounds)
+    if not rounds:
+        return []
+    if not dropped and not refilled:
+        return [f"The space never changed: {short(rounds[0].space_size)} architectures in every round."]
+    return [
+        f"The space went from {short(rounds[0].space_size)} to {short(rounds[-1].next_size or 0)} architectures: "
+        f"{count(dropped, 'operation')} dropped, {refilled} refilled, counted per layer."
+    ]
+
+
+def comparable(frames: Frames) -> str:
+    """Whether hypervolumes of different rounds may be compared."""
+    judges = frames.results["judge"].unique().tolist()
+    if len(judges) > 1:
+        return (
+            "Each round was scored by its own judge, so hypervolumes of different rounds are not strictly comparable: "
+            "a rise can come from better networks or from a supernet whose shared weights fit them better."
+        )
+    return f"One judge ({judges[0]}) scored everything, so hypervolumes are comparable throughout."
+
+
+def trust(frames: Frames) -> list[str]:
+    """What the numbers do not say."""
+    config, notes = frames.run.config, []
+    if config.evaluator.kind == "oneshot":
+        notes.append(
+            "Supernet accuracies rank architectures; "
+            "they are not the accuracies that the networks reach when trained alone."
+        )
+    if config.evaluator.kind != "tabular" and config.data.name == "digits":
+        notes.append("scikit-learn's digits are a smoke test of the machinery, not evidence for a method.")
+    if not frames.rounds[-1].finished:
+        notes.append(f"Round {frames.rounds[-1].round} is unfinished; its numbers are those so far.")
+    return notes
+
+
+def by_layer(choices: pd.DataFrame, fate: str) -> list[tuple[str, list[str]]]:
+    """The operations of one round that met a fate, per layer: ``[("stage1.layer2", ["mb_k3_e6"]), ...]``."""
+    met = choices[choices["fate"] == fate]
+    return [(str(name), group["op"].tolist()) for (_, name), group in met.groupby(["layer_index", "layer"])]
+
+
+def listed(by_layer: Sequence[tuple[str, Iterable[str]]]) -> str:
+    """``stage1.layer2: mb_k3_e6, id; stage2.layer1: ...``, or ``none``."""
+    return "; ".join(f"{layer}: {', '.join(ops)}" for layer, ops in by_layer) or "none"
+
+
+def count(number: float, noun: str) -> str:
+    """``1 layer``, ``3 layers``."""
+    return f"{short(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def short(number: float) -> str:
+    """A number for people, to three digits: 950, 12.3k, 301M, 1.55e+27."""
+    for limit, unit, suffix in ((999.5, 1, ""), (999.5e3, 1e3, "k"), (999.5e6, 1e6, "M"), (999.5e9, 1e9, "G")):
+        if number < limit:
+            return f"{number / unit:.3g}{suffix}"
+    return f"{number:.2e}"

@@ -1,0 +1,136 @@
+"""What ``python -m evo.round`` does once its arguments are known."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from sqlalchemy import make_url
+
+from evo import console
+from evo.console import short
+from evo.executors import workers
+from evo.loop import run_round, table_of, workshop
+from evo.start import configuration, first_space, open_run, run_name
+from spaces.space import SearchSpace
+from studies.config import TabularSection, Training, of_round
+from studies.records import COSTS, Evaluation, Round
+from studies.store import RoundRow, Run, Store, opened
+
+HEADINGS = (
+    "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume",
+    "kept", "dropped", "refilled", "seconds",
+)  # fmt: skip
+WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
+
+
+def bring(args: Namespace) -> int:
+    """Bring the run to the end of round N, telling each round in one line."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    say = console.nothing if args.quiet else console.say
+    with opened(args.storage) as store:
+        run = open_run(store, args)
+        rows = store.rounds(run)[: args.n]
+        todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
+        say(f"run {run.name}: {run.config.evolution.method} on {run.space.name}, judged by {run.config.evaluator.kind}")
+        say(console.row(HEADINGS, WIDTHS))
+        for row in rows[: args.n - len(todo)]:
+            say(console.row(cells(store, run, row), WIDTHS))
+        with workers(args.workers if todo else 1, run.config.threads) as evaluate:
+            for n in todo:
+                shop = workshop(
+                    run, store, files_of(args.storage), evaluate, console.untracked if args.quiet else console.bar
+                )
+                say(console.row(cells(store, run, run_round(shop, n)), WIDTHS))
+        if todo:
+            say(closing(store, run, args))
+        else:
+            say(f"\nnothing to do: run {run.name} has finished round {args.n}; next: python -m evo.round {args.n + 1}")
+    return 0
+
+
+def plan(args: Namespace) -> int:
+    """Print what would run; touch nothing."""
+    config = configuration(args)
+    space = first_space(config)
+    least, most = table_of(config, space).bounds()
+    console.say(f"run {run_name(args, config)}: {config.evolution.method} on {space.name}, seed {config.seed}\n")
+    console.say(spelled(space))
+    console.say(f"\n{short(space.size)} architectures of {len(space.layers)} layers")
+    for i, name in enumerate(COSTS):
+        if most[i]:
+            console.say(f"{name}: {short(least[i])} to {short(most[i])}")
+    console.say(f"{args.n} rounds of {config.search.trials} evaluations, in generations of {config.search.population}")
+    if isinstance(config.evaluator, Training):
+        epochs = ", ".join(f"{of_round(config.evaluator.epochs, n):g}" for n in range(1, args.n + 1))
+        what = "the supernet" if config.evaluator.kind == "oneshot" else "every architecture"
+        console.say(f"training {what}: {epochs} epochs in rounds 1 to {args.n}")
+    elif isinstance(config.evaluator, TabularSection):
+        console.say(f"accuracies from {config.evaluator.path}")
+    return 0
+
+
+def spelled(space: SearchSpace) -> str:
+    """The space, a line per layer."""
+    width = max(map(len, space.names))
+    return "\n".join(
+        f"{name:{width}}  {layer.shape.c_in:>4} -> {layer.shape.c_out:<4} stride {layer.shape.stride} at "
+        f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
+        for name, layer in zip(space.names, space.layers, strict=True)
+    )
+
+
+def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
+    """A finished round, as one line of the table under ``HEADINGS``."""
+    assert row.next_space is not None
+    changes = row.space.diff(row.next_space)
+    best = max(front(store, run, row), key=lambda e: e.accuracy)
+    return (
+        str(row.number),
+        short(row.space.size),
+        str(row.stats["trials"]),
+        str(row.stats["distinct"]),
+        str(row.stats["front"]),
+        f"{best.accuracy:.2%}",
+        short(best.cost(run.config.search.cost)),
+        f"{row.hypervolume:.4f}",
+        str(sum(len(change.kept) for change in changes)),
+        str(sum(len(change.dropped) for change in changes)),
+        str(sum(len(change.refilled) for change in changes)),
+        f"{sum(row.stats['seconds'].values()):.1f}",
+    )
+
+
+def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
+    """The Pareto front of a round, cheapest first."""
+    evaluations = tuple(proposal.evaluation for proposal in store.proposals(row))
+    return Round(row.number, row.space, evaluations, cost=run.config.search.cost).front
+
+
+def closing(store: Store, run: Run, args: Namespace) -> str:
+    """Where the results are, and the two next commands."""
+    last = store.rounds(run)[args.n - 1]
+    members = front(store, run, last)
+    cost = run.config.search.cost
+    shown = make_url(args.storage).render_as_string(hide_password=True)
+    exhausted = "the space was exhausted before the budget was\n" if last.stats["exhausted"] else ""
+    return (
+        f"\n{exhausted}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
+        f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
+        f"results: {shown} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
+        f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
+        f"      optuna-dashboard {shown}"
+    )
+
+
+def _storage_flag(args: Namespace) -> str:
+    return "" if args.storage == "sqlite:///evo.db" else f" --storage {make_url(args.storage).render_as_string()}"
+
+
+def files_of(storage: str) -> Path:
+    """The folder for weights: ``evo_files`` beside an SQLite database, else in the current folder."""
+    url = make_url(storage)
+    beside = Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path()
+    return beside / "evo_files"

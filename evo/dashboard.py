@@ -1,0 +1,95 @@
+"""A finished round, as optuna-dashboard shows it: a note, and figures across rounds.
+
+Optuna keeps a figure in pieces of 2 kB, each a commit of its own, and the dashboard sends all of them with every refresh.
+So figures are thin here: fronts whole, everything else sampled.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import optuna
+import plotly.graph_objects as go
+
+from analysis import plots, words
+from analysis.frames import Frames, load
+from studies.store import Run, Store
+
+BACKGROUND = 100
+"""How many trials beside the fronts are worth their bytes."""
+
+
+def publish(store: Store, run: Run, n: int) -> None:
+    """Write round ``n``'s note and the figures of rounds 1 to ``n`` to the round's Optuna study.
+
+    Said twice, it changes nothing.
+    """
+    frames = load(store, run, until=n)
+    study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
+    write_note(study, note(frames, n))
+    write_figures(study, figures(frames, n))
+
+
+def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
+    """What the study's page shows under Optuna's own history, by identifier."""
+    return {
+        "fronts": thin(plots.fronts(frames.results, frames.fronts, frames.cost, background=BACKGROUND), n),
+        "hypervolume": plots.hypervolume(frames.trace),
+        "operations": plots.operations(frames.choices, n).update_layout(height=None),
+    }
+
+
+def thin(figure: go.Figure, n: int) -> go.Figure:
+    """The fronts with architectures on hover in round ``n``'s own only: the other rounds' stand on their own pages."""
+    for trace in figure.data:
+        if trace.name != f"round {n}" or trace.mode == "markers":
+            trace.update(hovertext=None, hovertemplate=None)
+    return figure
+
+
+def note(frames: Frames, n: int) -> str:
+    """The round in Markdown: its space, what its search found, what was kept and dropped, and why."""
+    row, before = frames.rounds[-1], frames.rounds[-2] if n > 1 else None
+    choices = frames.choices[frames.choices["round"] == n]
+    changes = [
+        f"| {fate} | {layer} | {', '.join(f'`{op}`' for op in ops)} |"
+        for fate in ("dropped", "refilled")
+        for layer, ops in words.by_layer(choices, fate)
+    ]
+    volume = f"{row.hypervolume:.4f}"
+    if before is not None:
+        gain = f"{row.hypervolume - before.hypervolume:+.4f}"
+        volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {words.comparable(frames)}"
+    return "\n".join(
+        [
+            f"## {frames.run.name}, round {n}",
+            "",
+            f"- **Space:** {words.short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
+            f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round",
+            f"- **Front:** {words.front(frames, n)}",
+            f"- **Hypervolume:** {volume}",
+            f"- **Next space:** {words.short(row.next_size or 0)} architectures; "
+            f"{row.kept} operations kept, {row.dropped} dropped, {row.refilled} refilled (counted per layer)",
+            f"- **Rule:** {row.rule}",
+            *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),
+        ]
+    )
+
+
+def write_note(study: optuna.Study, text: str) -> None:
+    """Save the study's note, unless it says just that."""
+    from optuna_dashboard import get_note, save_note  # importing it takes 1.5 s, of which --help shall see nothing
+
+    if get_note(study) != text:
+        save_note(study, text)
+
+
+def write_figures(study: optuna.Study, figures: Mapping[str, go.Figure]) -> None:
+    """Save figures under stable identifiers."""
+    from optuna_dashboard import save_plotly_graph_object
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for name, figure in figures.items():
+            save_plotly_graph_object(study, figure, graph_object_id=name)

@@ -1,0 +1,153 @@
+"""A supernet trained once per round; shared weights judge every architecture (SPOS, https://arxiv.org/abs/1904.00420).
+
+Later rounds inherit the weights of the operations that survived (PAD-NAS, https://arxiv.org/abs/2005.07564, section 4).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from evo.data import Images, load
+from evo.evaluators import Bench, Judge, with_costs
+from evo.scoring import score
+from evo.seeds import derive
+from evo.train import Paths, schedule, train, write_tensors
+from spaces.architecture import Architecture
+from spaces.cost import CostTable
+from spaces.space import SearchSpace
+from spaces.supernet import Supernet, inherit
+from studies.config import OneShotSection, StudyConfig
+from studies.records import Evaluation, EvoError, Ratings
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """Trains a supernet of the round's space on the training part, and judges on the held-out part."""
+
+    section: OneShotSection
+    config: StudyConfig
+
+    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
+        weights = bench.folder / f"round-{bench.n:02d}.supernet.safetensors"
+        if not weights.exists():
+            self._train(space, bench, weights)
+        return OneShotJudge(self.config, space, bench.table, bench.n, weights, file_hash(weights))
+
+    def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
+        torch.manual_seed(derive(bench.seed, "init"))
+        supernet = Supernet(space, zero_init=self.section.zero_init)
+        if self.section.inherit and bench.parent is not None:
+            inherit(supernet, load_file(bench.parent))
+        progress = weights.with_suffix(".progress")
+        train(
+            supernet,
+            load(self.config.data).train,
+            schedule(self.section, self.config.data, bench.n),
+            seed=bench.seed,
+            paths=SAMPLING[self.section.sampling](space),
+            checkpoint=progress,
+            track=bench.track,
+            label=f"round {bench.n}: training the supernet",
+        )
+        write_tensors(supernet.state_dict(), weights, {"space": space.to_json()})
+        progress.unlink()
+
+
+@dataclass(frozen=True)
+class OneShotJudge:
+    """Scores by a trained supernet; what it says holds for these weights only, so their hash is in its name."""
+
+    config: StudyConfig
+    space: SearchSpace
+    table: CostTable = field(repr=False)
+    n: int
+    checkpoint: Path
+    sha256: str
+    ratings: Ratings = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"oneshot@{self.n}:{self.sha256[:12]}"
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        section = self.config.evaluator
+        assert isinstance(section, OneShotSection)
+        started = time.perf_counter()
+        images = load(self.config.data)
+        scores = score(
+            _supernet(self.space, self.checkpoint, self.sha256),
+            archs,
+            _calibration(images, section),
+            images.held_out,
+            section.batch_eval,
+        )
+        seconds = (time.perf_counter() - started) / max(1, len(archs))
+        found = [
+            Evaluation(arch, self.name, result.accuracy, macs=0, params=0, nll=result.nll, seconds=seconds)
+            for arch, result in zip(archs, scores, strict=True)
+        ]
+        return with_costs(found, self.table)
+
+
+def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
+    """The first training images, in whole batches."""
+    size = min(section.batch_eval, len(images.train))
+    count = min(section.calibration_batches, len(images.train) // size)
+    return [images.train.x[i * size : (i + 1) * size] for i in range(count)]
+
+
+@lru_cache(maxsize=2)
+def _supernet(space: SearchSpace, path: Path, digest: str) -> Supernet:
+    if file_hash(path) != digest:
+        raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
+    supernet = Supernet(space)
+    supernet.load_state_dict(load_file(path))
+    return supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's content."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+# -- which sub-networks a training step takes -------------------------------------------------------------------------
+
+
+def uniform(space: SearchSpace) -> Paths:
+    """One path per step, drawn uniformly (SPOS)."""
+    return lambda rng: ((space.sample(rng),),)
+
+
+def fair(space: SearchSpace) -> Paths:
+    """As many paths per step as the widest layer has genes; every gene of every layer runs equally often (strict
+    fairness of FairNAS, https://arxiv.org/abs/1907.01845). A narrower layer starts over when its genes are used up."""
+    width = max(layer.size for layer in space.layers)
+
+    def draw(rng: Random) -> Sequence[tuple[Architecture]]:
+        columns = []
+        for layer in space.layers:
+            column: list[str] = []
+            while len(column) < width:
+                column += rng.sample(layer.genes, len(layer.genes))
+            columns.append(column[:width])
+        return [(Architecture(genes),) for genes in zip(*columns, strict=True)]
+
+    return draw
+
+
+SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {"uniform": uniform, "fair": fair}
+
+
+def oneshot(config: StudyConfig, space: SearchSpace) -> OneShot:
+    assert isinstance(config.evaluator, OneShotSection)
+    return OneShot(config.evaluator, config)

@@ -1,0 +1,114 @@
+"""Answers from a table: one row per architecture, measured by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from evo.evaluators import Bench, Judge, with_costs
+from evo.files import roots
+from spaces.architecture import Architecture
+from spaces.cost import CostTable
+from spaces.space import SearchSpace
+from spaces.tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
+from studies.config import StudyConfig, TabularSection
+from studies.records import COSTS, Evaluation, EvoError, Ratings
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """Looks architectures up; a table's judgement holds in all rounds. ``space`` is the one the table was made in."""
+
+    section: TabularSection
+    space: SearchSpace
+
+    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
+        return TableJudge(self.section, self.space, bench.table)
+
+
+@dataclass(frozen=True)
+class TableJudge:
+    """Costs come from the table too, where it has their columns."""
+
+    section: TabularSection
+    space: SearchSpace = field(repr=False)
+    table: CostTable = field(repr=False)
+    ratings: Ratings = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return f"table:{Path(self.section.path).name.split('.')[0]}"
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        rows = _rows(self.section)
+        blank = [Evaluation(arch, self.name, 0.0, macs=0, params=0) for arch in archs]
+        return [self._look_up(evaluation, rows) for evaluation in with_costs(blank, self.table)]
+
+    def _look_up(self, evaluation: Evaluation, rows: Mapping[str, Mapping[str, float]]) -> Evaluation:
+        row = key(evaluation.arch, self.space, self.section.tokens, self.section.separator)
+        if row not in rows:
+            raise EvoError(
+                f"evaluator.path {self.section.path!r} has no row for {evaluation.arch} "
+                f"(looked for {row!r} in column {self.section.arch_column!r})"
+            )
+        found: dict[str, Any] = dict(rows[row])
+        return replace(evaluation, accuracy=found.pop("accuracy") * self.section.accuracy_scale, **found)
+
+
+def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
+    """The evaluator of a configuration whose ``evaluator.kind`` is ``tabular``.
+
+    Raises:
+        EvoError: the table is missing; a missing column is a ValueError.
+    """
+    assert isinstance(config.evaluator, TabularSection)
+    _rows(config.evaluator)
+    return Tabular(config.evaluator, space)
+
+
+def spelled_space(section: TabularSection) -> SearchSpace:
+    """The space that the table spells out (``space.name = "table"``)."""
+    return opaque_space("table", _rows(section), section.separator)
+
+
+@lru_cache(maxsize=4)
+def spelled_costs(section: TabularSection, space: SearchSpace) -> CostTable:
+    """Costs of a part of ``spelled_space``: the table's, taken apart into one number per layer and gene.
+
+    Raises:
+        EvoError: the configuration names no column of MACs.
+    """
+    if section.macs_column is None:
+        raise EvoError("space.name is 'table', which needs evaluator.macs_column: what architectures cost")
+    rows, whole = _rows(section), spelled_space(section)
+    archs = [Architecture(split(row, section.separator)) for row in rows]
+    costs = {name: [row[name] for row in rows.values()] for name in COSTS if name in next(iter(rows.values()))}
+    found = additive_costs(whole, archs, costs["macs"], costs.get("params"), costs.get("latency_ms")).table
+    return narrowed(found, space)
+
+
+@lru_cache(maxsize=2)
+def _rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
+    """Key -> accuracy and the costs that the table has, by their names here."""
+    columns = Columns(
+        section.arch_column, section.accuracy_column, section.macs_column, section.params_column, section.latency_column
+    )
+    path = next((path for path in roots(section.path) if path.is_file()), None)
+    if path is None:
+        raise EvoError(
+            f"evaluator.path is {section.path!r}: no such table here, nor below the folder EVO_DATA; give the path with "
+            "--set evaluator.path=FILE, or set the environment variable EVO_DATA to the folder that holds it"
+        )
+    frame = read(path, columns)
+    names = {
+        columns.accuracy: "accuracy",
+        columns.macs: "macs",
+        columns.params: "params",
+        columns.latency_ms: "latency_ms",
+    }
+    values = frame.rename(columns={old: new for old, new in names.items() if old is not None})
+    return dict(zip(frame[columns.arch], values.drop(columns=columns.arch).to_dict("records"), strict=True))

@@ -1,0 +1,140 @@
+"""Space evolution: rate -> keep -> refill. A finished round goes in, the next round's space comes out.
+
+Three seams, each a signature, and the parts that fill them. A method (``evo.methods``) picks one part of each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+
+from spaces.architecture import Op, operations
+from spaces.space import Layer, SearchSpace
+from studies.records import Evaluation, Ratings, Round
+
+Rate = Callable[[Round], Ratings]
+"""What each candidate of each layer is worth, higher is better."""
+
+Keep = Callable[[SearchSpace, Ratings], SearchSpace]
+"""The space without its worst candidates. Never empties a layer."""
+
+Refill = Callable[[SearchSpace, Ratings, Random], SearchSpace]
+"""The space with new candidates."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an evolution did: the next space, and the ratings that decided."""
+
+    space: SearchSpace
+    ratings: Ratings
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """rate -> keep -> refill, a pure function of the round and the generator. ``str()`` tells the rule."""
+
+    rate: Rate
+    keep: Keep
+    refill: Refill
+
+    def __call__(self, finished: Round, rng: Random) -> Step:
+        ratings = self.rate(finished)
+        kept = self.keep(finished.space, ratings)
+        return Step(self.refill(kept, ratings, rng), ratings)
+
+    def __str__(self) -> str:
+        return f"rate by {self.rate}; keep {self.keep}; refill {self.refill}"
+
+
+# -- rate -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """All candidates are worth the same."""
+
+    def __call__(self, finished: Round) -> Ratings:
+        return {(i, op): 1.0 for i, layer in enumerate(finished.space.layers) for op in layer.candidates}
+
+    def __str__(self) -> str:
+        return "nothing (all alike)"
+
+
+@dataclass(frozen=True)
+class ShareAmongRanks:
+    """How often an operation occurs at a layer among the architectures of nondomination rank < ``rank`` (1: the front).
+
+    PAD-NAS, https://arxiv.org/abs/2005.07564: ranks behind the front are let in against one-shot noise.
+    """
+
+    rank: int
+
+    def __call__(self, finished: Round) -> Ratings:
+        good = [e for e, rank in zip(finished.evaluations, finished.ranks.tolist(), strict=True) if rank < self.rank]
+        return shares(finished.space, good)
+
+    def __str__(self) -> str:
+        return f"share among nondomination ranks < {self.rank}"
+
+
+def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
+    """Per layer, the fraction of the architectures that carry each candidate."""
+    counts = Counter(
+        (i, op) for e in evaluations for i, gene in enumerate(e.arch.genes) for op in set(operations(gene))
+    )
+    total = max(1, len(evaluations))
+    return {(i, op): counts[i, op] / total for i, layer in enumerate(space.layers) for op in layer.candidates}
+
+
+# -- keep -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Everything:
+    """No candidate is dropped."""
+
+    def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
+        return space
+
+    def __str__(self) -> str:
+        return "everything"
+
+
+@dataclass(frozen=True)
+class Above:
+    """Candidates rated above the threshold; those at it or below go. The best of a layer always stays."""
+
+    threshold: float
+
+    def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
+        return space.replace_layers(
+            _restrict(layer, [op for op in layer.candidates if ratings.get((i, op), 0.0) > self.threshold], i, ratings)
+            for i, layer in enumerate(space.layers)
+        )
+
+    def __str__(self) -> str:
+        return f"ratings > {self.threshold:g}"
+
+
+def _restrict(layer: Layer, kept: list[Op], i: int, ratings: Ratings) -> Layer:
+    """The layer with these candidates; with its best one where none is left and the layer cannot be skipped."""
+    if not kept and not layer.skippable:
+        kept = [max(layer.candidates, key=lambda op: ratings.get((i, op), 0.0))]
+    return replace(layer, candidates=tuple(kept))
+
+
+# -- refill -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No candidate is added."""
+
+    def __call__(self, space: SearchSpace, ratings: Ratings, rng: Random) -> SearchSpace:
+        return space
+
+    def __str__(self) -> str:
+        return "nothing"

@@ -1,0 +1,55 @@
+"""Where evaluations run: in this process, or on any ``concurrent.futures.Executor``.
+
+An answer depends on its architecture alone, so how a generation is cut into pieces, and in which order they come back,
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+
+import torch
+
+from evo.evaluators import Judge
+from spaces.architecture import Architecture
+from studies.records import Evaluation
+
+Evaluate = Callable[[Judge, Sequence[Architecture]], list[Evaluation]]
+
+
+@contextmanager
+def workers(count: int, threads: int) -> Iterator[Evaluate]:
+    """An ``Evaluate`` on ``count`` processes (1: this one), each with ``threads`` threads."""
+    torch.set_num_threads(threads)
+    if count == 1:
+        yield here
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        try:
+            yield lambda judge, archs: on(pool, count, judge, archs)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def here(judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:
+    """In this process."""
+    return judge(archs) if archs else []
+
+
+def on(executor: Executor, count: int, judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:
+    """On an executor, in ``count`` pieces of neighbours in the alphabet: they share prefixes, which a supernet uses."""
+    order = sorted(range(len(archs)), key=lambda place: archs[place])
+    size = -(-len(order) // count) or 1
+    pieces = [order[start : start + size] for start in range(0, len(order), size)]
+    futures: dict[Future[list[Evaluation]], list[int]] = {
+        executor.submit(judge, [archs[place] for place in piece]): piece for piece in pieces
+    }
+    found: dict[int, Evaluation] = {}
+    for future in as_completed(futures):
+        found.update(zip(futures[future], future.result(), strict=True))
+    return [found[place] for place in range(len(archs))]

@@ -1,0 +1,177 @@
+"""A run, round by round: ``run_round`` is the algorithm box of the whole project."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from evo import dashboard
+from evo.console import Track
+from evo.evaluators import Bench, Evaluator, Judge
+from evo.evaluators.oneshot import oneshot
+from evo.evaluators.scratch import scratch
+from evo.evaluators.tabular import spelled_costs, tabular
+from evo.evolution import Evolution, Step, shares
+from evo.executors import Evaluate
+from evo.methods import METHODS
+from evo.search import Task, check_limits, search
+from evo.seeds import derive
+from spaces.cost import CostTable, cost_table
+from spaces.space import SearchSpace, canonical
+from studies.config import StudyConfig, TabularSection
+from studies.pareto import hypervolume
+from studies.records import Round
+from studies.store import Choice, RoundRow, Run, Store
+
+EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
+    "oneshot": oneshot,
+    "scratch": scratch,
+    "tabular": tabular,
+}
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a run's rounds share: the run, its database, its folder, and who evaluates and who watches."""
+
+    run: Run
+    store: Store
+    folder: Path
+    evaluate: Evaluate
+    track: Track
+    evaluator: Evaluator
+    evolution: Evolution
+
+
+def workshop(run: Run, store: Store, folder: Path, evaluate: Evaluate, track: Track) -> Workshop:
+    """The workshop of a run, as its configuration says."""
+    config = run.config
+    evaluator = EVALUATORS[config.evaluator.kind](config, run.space)
+    evolution = METHODS[config.evolution.method](config.evolution)
+    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution)
+
+
+def run_round(shop: Workshop, n: int) -> RoundRow:
+    """Bring round ``n`` to its end, from wherever it stands: fit, search, evolve, remember."""
+    run, store, clock = shop.run, shop.store, Clock()
+    before = store.rounds(run)[: n - 1]
+    space = before[-1].next_space if before else run.space
+    assert space is not None
+    table = table_of(run.config, space)
+    check_limits(space, table, run.config.limits)
+    row = store.open_round(run, n, space, {"run": run.name, "round": n, "method": run.config.evolution.method})
+
+    with clock.time("fitting"):
+        judge = shop.evaluator.fit(space, bench(shop, n, table))
+        keep_checkpoint(shop, n, judge)
+    task = Task(
+        space,
+        table,
+        run.config.search,
+        run.config.limits,
+        seed=derive(run.config.seed, "search", n),
+        survivors=survivors(shop, before, space),
+        known={canonical(e.arch, space): e for e in store.evaluations(run, judge.name) if e.arch in space},
+    )
+    with clock.time("searching"):
+        proposals, exhausted = search(
+            task,
+            measure=lambda archs: shop.evaluate(judge, archs),
+            record=lambda generation: store.record(run, row, generation),
+            done=store.proposals(row),
+            track=shop.track,
+            label=f"round {n}: searching",
+        )
+    finished = Round(n, space, tuple(p.evaluation for p in proposals), judge.ratings, run.config.search.cost)
+    step = shop.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
+    store.finish_round(
+        row,
+        step.space,
+        fates(finished, step, str(shop.evolution)),
+        judge=judge.name,
+        hypervolume=volume(run, finished),
+        stats={
+            "trials": len(proposals),
+            "distinct": len({canonical(p.arch, space) for p in proposals}),
+            "measured": sum(p.fresh for p in proposals),
+            "front": len(finished.front),
+            "exhausted": exhausted,
+            "seconds": clock.seconds,
+        },
+    )
+    dashboard.publish(store, run, n)
+    return store.rounds(run)[n - 1]
+
+
+def table_of(config: StudyConfig, space: SearchSpace) -> CostTable:
+    """Exact costs of a space's architectures, as the configuration counts them."""
+    if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
+        return spelled_costs(config.evaluator, space)
+    return cost_table(space, config.search.convention)
+
+
+def bench(shop: Workshop, n: int, table: CostTable) -> Bench:
+    """The evaluator's bench in round ``n``, with the weights of the round before."""
+    inherited = shop.store.checkpoint(shop.run, n - 1, "weights")
+    return Bench(
+        n,
+        derive(shop.run.config.seed, "fit", n),
+        table,
+        shop.folder,
+        inherited[0] if inherited else None,
+        shop.track,
+    )
+
+
+def keep_checkpoint(shop: Workshop, n: int, judge: Judge) -> None:
+    """Remember the weights behind a judge, once."""
+    if judge.checkpoint is not None and shop.store.checkpoint(shop.run, n, "weights") is None:
+        shop.store.add_checkpoint(shop.run, n, "weights", judge.checkpoint)
+
+
+def survivors(shop: Workshop, before: list[RoundRow], space: SearchSpace) -> list:  # type: ignore[type-arg]
+    """The last round's Pareto front, cheapest first, as far as the space still holds it."""
+    if not before:
+        return []
+    evaluations = tuple(proposal.evaluation for proposal in shop.store.proposals(before[-1]))
+    last = Round(before[-1].number, before[-1].space, evaluations, cost=shop.run.config.search.cost)
+    return [e.arch for e in last.front if e.arch in space]
+
+
+def volume(run: Run, finished: Round) -> float:
+    """Hypervolume of a round's evaluations in the run's box."""
+    return hypervolume(
+        [e.cost(finished.cost) for e in finished.evaluations],
+        [e.accuracy for e in finished.evaluations],
+        max_cost=run.max_cost,
+        min_accuracy=run.min_accuracy,
+    )
+
+
+def fates(finished: Round, step: Step, rule: str) -> list[Choice]:
+    """What became of every candidate, and by which rule."""
+    share = shares(finished.space, finished.front)
+    choices = []
+    for i, change in enumerate(finished.space.diff(step.space)):
+        for fate, ops in (("kept", change.kept), ("dropped", change.dropped), ("refilled", change.refilled)):
+            choices += [Choice(i, op, step.ratings.get((i, op)), share.get((i, op)), fate, rule) for op in ops]
+    return choices
+
+
+@dataclass
+class Clock:
+    """Where the time went."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, what: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started

@@ -1,0 +1,186 @@
+"""What to try next: the first generation evenly over cost, then NSGA-II's children, unseen and inside the limits.
+
+Optuna's ``NSGAIISampler`` selects the parents and breeds (tournaments, crossover); what it breeds passes through here,
+as its ``child_generation_strategy``. Costs are known before anything is trained, so no infeasible network is ever
+measured and none needs a fake value; and no network is proposed twice, whatever its spelling.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from itertools import islice, product
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import NSGAIISampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.samplers.nsgaii import UniformCrossover
+from optuna.samplers.nsgaii._child_generation_strategy import NSGAIIChildGenerationStrategy
+from optuna.samplers.nsgaii._elite_population_selection_strategy import NSGAIIElitePopulationSelectionStrategy
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from evo.seeds import derive
+from spaces.architecture import Architecture
+from spaces.cost import COLUMNS, CostTable
+from spaces.space import SearchSpace, canonical
+from studies.trials import GENERATION_KEY
+
+DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
+"""Of a trial's values: accuracy, cost."""
+
+ENUMERABLE = 100_000
+"""A space of at most so many strings is listed when chance finds nothing new in it."""
+
+
+class ExhaustedError(Exception):
+    """Every network of the space that lies inside the limits has been proposed."""
+
+
+@dataclass
+class Frontier:
+    """What may still be proposed: networks of the space, inside the windows, not seen before.
+
+    Attributes:
+        windows: cost name -> (least, most), inclusive.
+        seen: canonical forms of everything proposed so far.
+    """
+
+    space: SearchSpace
+    table: CostTable
+    windows: Mapping[str, tuple[float, float]]
+    seen: set[Architecture] = field(default_factory=set)
+
+    def feasible(self, archs: Sequence[Architecture]) -> np.ndarray:
+        """Which architectures lie in every window, ``(n,)`` of bool."""
+        costs = self.table.count(archs)
+        inside = np.ones(len(archs), bool)
+        for name, (least, most) in self.windows.items():
+            column = costs[:, COLUMNS.index(name)]
+            inside &= (least <= column) & (column <= most)
+        return inside
+
+    def fresh(self, archs: Iterable[Architecture], taken: set[Architecture]) -> list[Architecture]:
+        """The architectures that may be proposed, each network once; their canonical forms are added to ``taken``."""
+        unseen = []
+        for arch in archs:
+            form = canonical(arch, self.space)
+            if form not in self.seen and form not in taken:
+                taken.add(form)
+                unseen.append(arch)
+        inside = self.feasible(unseen) if unseen and self.windows else np.ones(len(unseen), bool)
+        return [arch for arch, good in zip(unseen, inside.tolist(), strict=True) if good]
+
+    def anything(self, rng: Random, n: int, taken: set[Architecture]) -> list[Architecture]:
+        """Up to ``n`` new networks from anywhere in the space: by chance, or by listing it when chance finds none."""
+        found: list[Architecture] = []
+        for _ in range(20):
+            found += self.fresh((self.space.sample(rng) for _ in range(10 * n)), taken)
+            if len(found) >= n:
+                return found[:n]
+        if self.space.size <= ENUMERABLE:
+            genes = product(*(layer.genes for layer in self.space.layers))
+            rest = self.fresh((Architecture(chosen) for chosen in genes), taken)
+            found += rng.sample(rest, min(len(rest), n - len(found)))
+        return found
+
+
+class Children:
+    """NSGA-II's child generation for one generation of ``n``: call it ``n`` times, as Optuna does."""
+
+    def __init__(self, frontier: Frontier, n: int, seed: int) -> None:
+        self.frontier = frontier
+        self.n = n
+        self.rng = Random(derive(seed, "fill"))
+        self.breed = NSGAIIChildGenerationStrategy(
+            crossover=UniformCrossover(),
+            crossover_prob=0.9,
+            swapping_prob=0.5,
+            rng=LazyRandomState(derive(seed, "breed")),
+        )
+        self.batch: Iterator[Architecture] | None = None
+
+    def __call__(
+        self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
+    ) -> dict[str, Any]:
+        """The parameters of the next child.
+
+        Raises:
+            ExhaustedError: there is no network left to propose.
+        """
+        if self.batch is None:
+            self.batch = iter(self._generation(study, search_space, parents))
+        child = next(self.batch, None)
+        if child is None:
+            raise ExhaustedError
+        genes = dict(zip(self.frontier.space.names, child.genes, strict=True))
+        return {name: genes[name] for name in search_space}
+
+    def _generation(
+        self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
+    ) -> list[Architecture]:
+        taken: set[Architecture] = set()
+        children: list[Architecture] = []
+        bred = self._bred(study, search_space, parents)
+        for _ in range(30):
+            children += self.frontier.fresh(islice(bred, self.n - len(children)), taken)
+            if len(children) == self.n:
+                return children
+        return children + self.frontier.anything(self.rng, self.n - len(children), taken)
+
+    def _bred(
+        self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
+    ) -> Iterator[Architecture]:
+        """Children without end. Optuna leaves a mutated parameter out; it gets a gene drawn uniformly."""
+        layers = self.frontier.space.layers
+        names = self.frontier.space.names
+        while True:
+            child = self.breed(study, search_space, parents)
+            yield Architecture(
+                tuple(
+                    child[name] if name in child else self.rng.choice(layer.genes)
+                    for name, layer in zip(names, layers, strict=True)
+                )
+            )
+
+
+def breed(parents: Sequence[FrozenTrial], children: Children) -> list[Architecture]:
+    """What Optuna's NSGA-II breeds from ``parents``: up to ``children.n`` architectures, fewer when none are left."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = NSGAIISampler(population_size=len(parents), child_generation_strategy=children, seed=0)
+    study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
+    study.add_trials([_as_parent(trial) for trial in parents])
+    layers = children.frontier.space.layers
+    names = children.frontier.space.names
+    bred = []
+    for _ in range(children.n):
+        try:
+            chosen = study.ask().relative_params
+        except ExhaustedError:
+            break
+        # A layer with one gene is no parameter to Optuna.
+        genes = (chosen[name] if name in chosen else layer.genes[0] for name, layer in zip(names, layers, strict=True))
+        bred.append(Architecture(tuple(genes)))
+    return bred
+
+
+def select(trials: Sequence[FrozenTrial], population: int) -> list[FrozenTrial]:
+    """Those that Optuna's NSGA-II lets live: by nondomination rank, then by crowding distance; in order of number."""
+    if len(trials) <= population:
+        return list(trials)
+    survive = NSGAIIElitePopulationSelectionStrategy(population_size=population)
+    return sorted(survive(optuna.create_study(directions=DIRECTIONS), list(trials)), key=lambda trial: trial.number)
+
+
+def _as_parent(trial: FrozenTrial) -> FrozenTrial:
+    """A copy in generation 0. Without that attribute it would be no parent: an enqueued trial never becomes one."""
+    parent = copy(trial)
+    parent.system_attrs = trial.system_attrs | {GENERATION_KEY: 0}
+    return parent

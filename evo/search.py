@@ -1,0 +1,173 @@
+"""One round's search: a generation is proposed, measured once, told; again, until the budget is spent.
+
+What a generation proposes depends on the run's seed, the round, the generation's number and what was told before, and on
+nothing else: not on workers, crashes or time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from random import Random
+
+from optuna.trial import FrozenTrial
+
+from evo.console import Track, untracked
+from evo.proposals import Children, Frontier, breed, select
+from evo.seeds import derive
+from spaces.architecture import Architecture
+from spaces.cost import CostTable
+from spaces.sampling import stratified
+from spaces.space import SearchSpace, canonical
+from studies.config import LimitsSection, SearchSection
+from studies.records import COSTS, Evaluation, EvoError, Proposal
+from studies.trials import distributions, to_trial
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one round's search is given.
+
+    Attributes:
+        seed: of this round's search.
+        survivors: architectures of the round before that become parents again.
+        known: canonical form -> what this judge said in earlier rounds; costs nothing to use again.
+    """
+
+    space: SearchSpace
+    table: CostTable
+    settings: SearchSection
+    limits: LimitsSection
+    seed: int
+    survivors: Sequence[Architecture] = ()
+    known: Mapping[Architecture, Evaluation] = field(default_factory=dict)
+
+    @property
+    def windows(self) -> dict[str, tuple[float, float]]:
+        """The limits that are set: cost name -> (least, most)."""
+        return {name: window for name in COSTS if (window := getattr(self.limits, name)) is not None}
+
+
+Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
+Record = Callable[[Sequence[Proposal]], None]
+
+
+def search(
+    task: Task,
+    measure: Measure,
+    record: Record,
+    done: Sequence[Proposal] = (),
+    track: Track = untracked,
+    label: str = "",
+) -> tuple[list[Proposal], bool]:
+    """Run the round's search to its end, from wherever it stands.
+
+    Args:
+        measure: evaluations of architectures, in order.
+        record: called with each finished generation before the next is proposed.
+        done: what was recorded before an interruption.
+
+    Returns:
+        All proposals of the round, and whether the space was exhausted before the budget was.
+    """
+    proposals = list(done)
+    memory = _Memory(task, proposals)
+    deadline = time.monotonic() + (task.settings.seconds or float("inf"))
+    with track(label, task.settings.trials) as advance:
+        advance(memory.spent)
+        while (left := task.settings.trials - memory.spent) > 0 and time.monotonic() < deadline:
+            number = proposals[-1].generation + 1 if proposals else 0
+            batch = memory.first(left) if number == 0 else memory.next(number, left)
+            if not batch:
+                return proposals, True
+            generation = _measured(task, batch, number, len(proposals), measure)
+            record(generation)
+            proposals += generation
+            memory.tell(generation)
+            advance(sum(proposal.fresh for proposal in generation))
+    return proposals, False
+
+
+Batch = list[tuple[Architecture, str]]
+"""Architectures to measure, and where each comes from."""
+
+
+def _measured(task: Task, batch: Batch, generation: int, start: int, measure: Measure) -> list[Proposal]:
+    """The batch as proposals; what this judge has said before is not asked again."""
+    forms = [canonical(arch, task.space) for arch, _ in batch]
+    fresh = [form not in task.known for form in forms]
+    answers = iter(measure([arch for (arch, _), new in zip(batch, fresh, strict=True) if new]))
+    proposals = []
+    for i, ((arch, origin), form, new) in enumerate(zip(batch, forms, fresh, strict=True)):
+        evaluation = next(answers) if new else replace(task.known[form], arch=arch)
+        proposals.append(Proposal(start + i, generation, origin, evaluation, new))
+    return proposals
+
+
+class _Memory:
+    """What the round has seen, and the parents that NSGA-II breeds the next generation from.
+
+    Breeding is a pure function of the parents and a seed: every generation gets an Optuna study of its own, in memory,
+    which holds the parents and nothing else. So a proposal costs the same at trial 10,000 as at trial 100 (a study that
+    grows is walked through by every ``ask``), and continuing after a crash is no different from going on.
+    """
+
+    def __init__(self, task: Task, done: Sequence[Proposal]) -> None:
+        self.task = task
+        self.spent = 0
+        self.first_size = 0
+        self.parents: list[FrozenTrial] = []
+        self.options = distributions(task.space)
+        self.frontier = Frontier(task.space, task.table, task.windows, set(task.known))
+        for _, generation in groupby(done, key=lambda proposal: proposal.generation):
+            self.tell(list(generation))
+
+    def tell(self, generation: Sequence[Proposal]) -> None:
+        """Select the next parents among the last ones and this generation; its networks are not proposed again."""
+        task = self.task
+        for proposal in generation:
+            self.spent += proposal.fresh
+            self.first_size += proposal.generation == 0
+            self.frontier.seen.add(canonical(proposal.arch, task.space))
+        trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in generation]
+        self.parents = select(self.parents + trials, task.settings.population)
+
+    def first(self, left: int) -> Batch:
+        """Survivors of the round before, then architectures spread evenly over cost."""
+        task, size = self.task, self.task.settings.population
+        batch: Batch = [(arch, "survivor") for arch in task.survivors[:size]]
+        taken = {canonical(arch, task.space) for arch, _ in batch}
+        wanted = min(size - len(batch), left - len(taken - set(task.known)))
+        rng = Random(derive(task.seed, 0))
+        if wanted > 0:
+            spread = stratified(task.table, wanted, rng, cost=task.settings.cost, windows=task.windows)
+            new = self.frontier.fresh(spread, taken)
+            new += self.frontier.anything(rng, wanted - len(new), taken)
+            batch += [(arch, "stratified") for arch in new]
+        return batch
+
+    def next(self, number: int, left: int) -> Batch:
+        """The next generation of NSGA-II; empty when the space is exhausted."""
+        if self.first_size < self.task.settings.population:
+            return []  # the first generation took all there is
+        size = min(self.task.settings.population, left)
+        children = Children(self.frontier, size, derive(self.task.seed, number))
+        return [(arch, "child") for arch in breed(self.parents, children)]
+
+
+def check_limits(space: SearchSpace, table: CostTable, limits: LimitsSection) -> None:
+    """Tell before anything runs that no architecture can lie inside the limits.
+
+    Raises:
+        EvoError: a window lies outside what the space can cost; the message gives both.
+    """
+    least, most = table.bounds()
+    for i, name in enumerate(COSTS):
+        window = getattr(limits, name)
+        if window and (window[0] > most[i] or window[1] < least[i]):
+            raise EvoError(
+                f"limits.{name} is [{window[0]:g}, {window[1]:g}], but the architectures of {space.name!r} "
+                f"have {least[i]:g} to {most[i]:g}: choose a window inside"
+            )

@@ -1,0 +1,177 @@
+"""The training loop: one function, for supernets and for single networks.
+
+Everything random in an epoch flows from (seed, epoch), so a run that was interrupted and continues from the end of its
+last whole epoch ends with the same weights, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evo.console import Track, untracked
+from evo.data import AUGMENTATIONS, Split
+from evo.seeds import derive
+from studies.config import DataSection, Training, of_round
+from studies.records import EvoError
+
+Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
+"""What a step trains: for each entry, ``model(x, *entry)`` is run and its gradient added. A network has one: ``()``."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup`` is a share of all steps."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+    label_smoothing: float = 0.0
+    warmup: float = 0.05
+    augment: tuple[str, ...] = ()
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate at ``step`` (from 0) of ``steps``."""
+        rising = self.warmup * steps
+        if step < rising:
+            return self.learning_rate * (step + 1) / rising
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
+
+
+def schedule(training: Training, data: DataSection, n: int) -> Schedule:
+    """The schedule that a configuration gives for round ``n`` (from 1)."""
+    return Schedule(
+        epochs=round(of_round(training.epochs, n)),
+        batch_size=training.batch_size,
+        learning_rate=of_round(training.learning_rate, n),
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        label_smoothing=training.label_smoothing,
+        warmup=training.warmup,
+        augment=data.augment,
+    )
+
+
+def whole_network(rng: Random) -> Sequence[tuple[Any, ...]]:
+    """The path of a model that has only one."""
+    return ((),)
+
+
+def train(
+    model: nn.Module,
+    images: Split,
+    schedule: Schedule,
+    *,
+    seed: int,
+    paths: Paths = whole_network,
+    checkpoint: Path | None = None,
+    track: Track = untracked,
+    label: str = "training",
+) -> None:
+    """Train ``model`` in place by cross-entropy.
+
+    Args:
+        paths: which sub-networks each step trains, drawn anew from the generator it is given.
+        checkpoint: where each finished epoch is kept; if the file is there, training continues from it.
+
+    Raises:
+        EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
+    """
+    model.to(memory_format=torch.channels_last)
+    optimizer = _optimizer(model, schedule)
+    done = _resume(model, optimizer, checkpoint)
+    batches = max(1, len(images) // schedule.batch_size)
+    steps = batches * schedule.epochs
+    with track(label, steps) as advance:
+        advance(done * batches)
+        for epoch in range(done, schedule.epochs):
+            model.train()
+            rng = Random(derive(seed, "paths", epoch))
+            total = torch.zeros((), device=images.x.device)
+            for batch, (x, y) in enumerate(_epoch(images, schedule, derive(seed, "batches", epoch))):
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.rate(epoch * batches + batch, steps)
+                optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
+                for path in paths(rng):
+                    loss = F.cross_entropy(model(x, *path), y, label_smoothing=schedule.label_smoothing)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    total += loss.detach()
+                optimizer.step()
+                advance(1)
+            if not torch.isfinite(total):
+                raise EvoError(
+                    f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
+                    "lower evaluator.learning_rate or raise evaluator.warmup"
+                )
+            if checkpoint is not None:
+                _keep(model, optimizer, checkpoint, epoch + 1)
+
+
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.SGD:
+    """SGD without weight decay on normalisation weights and biases."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.SGD(
+        groups, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=schedule.momentum > 0
+    )
+
+
+def _epoch(images: Split, schedule: Schedule, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Shuffled, augmented, whole batches."""
+    rng = torch.Generator().manual_seed(seed)
+    size = min(schedule.batch_size, len(images))
+    order = torch.randperm(len(images), generator=rng).to(images.x.device)
+    for start in range(0, len(order) - size + 1, size):
+        chosen = order[start : start + size]
+        x = images.x[chosen]
+        for name in schedule.augment:
+            x = AUGMENTATIONS[name](x, rng)
+        yield x.contiguous(memory_format=torch.channels_last), images.y[chosen]
+
+
+def _keep(model: nn.Module, optimizer: torch.optim.SGD, path: Path, epochs: int) -> None:
+    """Write weights and momentum after a whole epoch; the file is replaced in one step, never half-written."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{name}"] = momentum
+    write_tensors(tensors, path, {"epochs": str(epochs)})
+
+
+def _resume(model: nn.Module, optimizer: torch.optim.SGD, path: Path | None) -> int:
+    """Load what ``_keep`` wrote, if anything; gives the number of epochs that are done."""
+    if path is None or not path.exists():
+        return 0
+    with safe_open(str(path), "pt") as file:
+        model.load_state_dict({name: file.get_tensor(f"model.{name}") for name in model.state_dict()})
+        kept = set(file.keys())
+        for name, parameter in model.named_parameters():
+            if f"momentum.{name}" in kept:
+                momentum = file.get_tensor(f"momentum.{name}")
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+        return int(file.metadata()["epochs"])
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """A safetensors file that is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(draft), metadata)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,1 @@
+"""What can be built: architectures, spaces, operations, their costs and their networks."""

@@ -1,0 +1,104 @@
+"""Networks: stem, layers, head. The one place that stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+
+from spaces.architecture import IDENTITIES, Architecture, Op, operations
+from spaces.modules import initialise, sequence, silence
+from spaces.operations import build
+from spaces.space import SearchSpace, Shape
+from spaces.steps import head_steps, stem_steps
+
+
+def build_stem(space: SearchSpace) -> nn.Module:
+    """The convolution in front: (n, stem.c_in, stem.size, stem.size) -> the first layer's input."""
+    return sequence(stem_steps(space.stem))
+
+
+def build_head(space: SearchSpace) -> nn.Module:
+    """The last convolution (if any), average pool and classifier: the last layer's output -> (n, classes)."""
+    c_in = space.layers[-1].shape.c_out
+    return nn.Sequential(
+        sequence(head_steps(space.head, c_in)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(space.head.features or c_in, space.head.classes),
+    )
+
+
+def merge(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+    """A layer's output from its input ``x`` and the outputs of its active operations, identities left out.
+
+    No output at all gives ``x``. Otherwise ``residual`` adds all outputs, and ``x`` where the shape allows it; ``mean``
+    averages them, with ``x`` as one more of them where the shape allows it (NSE, https://arxiv.org/abs/2011.10904).
+    """
+    if not outputs:
+        return x
+    terms = (*outputs, x) if shape.residual else tuple(outputs)
+    merged = terms[0]
+    for term in terms[1:]:
+        merged = merged + term
+    return merged / len(terms) if rule == "mean" and len(terms) > 1 else merged
+
+
+class Cell(nn.Module):
+    """One layer: some operations by name, and how their outputs become the layer's.
+
+    The same class serves a network (all its operations always run) and a supernet (``forward`` is told the gene).
+    """
+
+    def __init__(self, shape: Shape, ops: Iterable[Op], rule: str) -> None:
+        super().__init__()
+        self.shape = shape
+        self.rule = rule
+        built = {op: build(op, shape) for op in sorted(set(ops))}  # identities too: building checks that they fit
+        self.ops = nn.ModuleDict({op: module for op, module in built.items() if op not in IDENTITIES})
+
+    def forward(self, x: Tensor, gene: str | None = None) -> Tensor:
+        """The layer's output when the operations of ``gene`` run (None: all), in whatever order it names them."""
+        return merge(self.rule, self.shape, x, [op(x) for op in self.active(gene)])
+
+    def active(self, gene: str | None = None) -> list[nn.Module]:
+        """The operations that run for ``gene`` (None: all of them), in one order whatever the gene's."""
+        names = list(self.ops) if gene is None else sorted(set(operations(gene)) - IDENTITIES)
+        return [self.ops[name] for name in names]
+
+    def silence(self) -> None:
+        """Let every operation begin by giving zero, where the layer's input is added to it: the layer passes it on."""
+        if self.shape.residual:
+            for op in self.ops.values():
+                silence(op)
+
+
+class Network(nn.Module):
+    """The network of one architecture: images (n, c, size, size) -> class scores (n, classes).
+
+    Its parameters carry the names they have in a supernet of the same space, ``layers.<i>.ops.<operation>...``.
+
+    Raises:
+        ValueError: the architecture has another number of layers than the space, or an operation is unknown.
+    """
+
+    def __init__(self, arch: Architecture, space: SearchSpace) -> None:
+        super().__init__()
+        if len(arch.genes) != len(space.layers):
+            raise ValueError(
+                f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
+            )
+        self.stem = build_stem(space)
+        self.layers = nn.ModuleList(
+            Cell(layer.shape, operations(gene), space.merge)
+            for layer, gene in zip(space.layers, arch.genes, strict=True)
+        )
+        self.head = build_head(space)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+        scores: Tensor = self.head(x)
+        return scores

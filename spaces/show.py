@@ -1,0 +1,151 @@
+"""A space or an architecture as a table to read, as JSON, or as a drawing.
+
+python -m spaces.show pad_nas_large
+python -m spaces.show nas_bench_macro --arch "proj|id|..." --svg network.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spaces.architecture import Architecture
+from spaces.command import SPACE_HELP, add_image_arguments, space_named
+from spaces.cost import CONVENTIONS, Floats
+from spaces.drawing import drawing
+from spaces.latency import load
+from spaces.overview import Overview, Row, in_short, overview
+
+HEADINGS = {"macs": "MACs", "params": "params", "latency_ms": "ms"}
+"""What the columns of costs are called on paper."""
+
+
+def table(shown: Overview) -> str:
+    """The overview as lines of aligned text."""
+    headings = ["layer", "input", "output", *(HEADINGS[name] for name in shown.columns), "share", "operations"]
+    lines = [headings]
+    for row, share in zip(shown.rows, shown.shares(), strict=True):
+        waiting = f" ({row.waiting} more waiting)" if row.waiting else ""
+        text = " + ".join(row.ops) if shown.arch else in_short(row.ops)
+        lines.append([row.name, *_ends(row), *_costs(shown, row.costs), f"{share:.1%}", text + waiting])
+    lines.append(["total", "", "", *_costs(shown, shown.totals), "", ""])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    first_number = 3
+    aligned = [
+        "  ".join(
+            cell.rjust(width) if first_number <= column < len(widths) - 1 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([headline(shown), "", *aligned, *footnotes(shown)])
+
+
+def headline(shown: Overview) -> str:
+    """What is shown, in one line."""
+    space, stem = shown.space, shown.space.stem
+    images = f"images {stem.c_in} x {stem.size} x {stem.size}, {space.head.classes} classes"
+    if shown.arch:
+        return f"an architecture of {space.name}; {images}"
+    size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4e}".replace("e+", "e")
+    return f"{space.name}: {len(space.layers)} layers, {size} architectures; {images}"
+
+
+def footnotes(shown: Overview) -> list[str]:
+    """How the figures are to be read."""
+    notes = ["", f"MACs ({shown.convention}): {CONVENTIONS[shown.convention].definition}."]
+    if not shown.arch:
+        notes.append(
+            "Costs are the least and the most of a layer's choices; share: of the MACs, each layer at its most."
+        )
+    if "latency_ms" in shown.columns:
+        notes.append("ms: the stem's time is in the head's.")
+    return notes
+
+
+def _ends(row: Row) -> tuple[str, str]:
+    shape = row.shape
+    output = str(shape.c_out) if row.block == "head" else f"{shape.c_out} x {shape.size_out}²"
+    return f"{shape.c_in} x {shape.size}²", output
+
+
+def _costs(shown: Overview, costs: Floats) -> list[str]:
+    """The known costs: one number each, or two where the choice decides."""
+    cells = []
+    for name, least, most in zip(shown.columns, *costs.tolist(), strict=False):
+        ends = dict.fromkeys(f"{cost:.3f}" if name == "latency_ms" else f"{cost:,.0f}" for cost in (least, most))
+        cells.append(" - ".join(ends))
+    return cells
+
+
+def as_json(shown: Overview) -> dict[str, Any]:
+    """The overview as plain data; every cost is [least, most] of a space, and one number of an architecture."""
+
+    def costs(values: Floats) -> dict[str, Any]:
+        whole = [
+            [v if name == "latency_ms" else round(v) for v in ends]
+            for name, ends in zip(shown.columns, values.T.tolist(), strict=False)
+        ]
+        return {name: ends[0] if shown.arch else ends for name, ends in zip(shown.columns, whole, strict=True)}
+
+    space = shown.space
+    return {
+        "space": space.name,
+        "architectures": space.size,
+        "arch": str(shown.arch) if shown.arch else None,
+        "convention": shown.convention,
+        "total": costs(shown.totals),
+        "rows": [
+            {
+                "layer": row.name,
+                "c_in": row.shape.c_in,
+                "c_out": row.shape.c_out,
+                "stride": row.shape.stride,
+                "size": row.shape.size,
+                "operations": list(row.ops),
+                "waiting": row.waiting,
+                "share": float(share),
+                **costs(row.costs),
+            }
+            for row, share in zip(shown.rows, shown.shares(), strict=True)
+        ],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; see ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m spaces.show",
+        description="Show a space, or one of its architectures: layers, shapes, operations and what they cost.",
+        epilog="example: python -m spaces.show pad_nas_large --svg space.svg",
+    )
+    parser.add_argument("space", metavar="NAME", help=SPACE_HELP)
+    parser.add_argument("--arch", metavar="STRING", help="an architecture: its genes joined by |, as studies print it")
+    parser.add_argument("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
+    parser.add_argument(
+        "--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published"
+    )
+    parser.add_argument("--latency-device", metavar="NAME", help="which device of a table that has several")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it, too")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add_image_arguments(parser)
+    given = parser.parse_args(arguments)
+    try:
+        arch = Architecture.parse(given.arch) if given.arch is not None else None
+        latency = load(given.latency, given.latency_device) if given.latency else None
+        shown = overview(space_named(given.space, given), arch, given.convention, latency)
+        if given.svg:
+            given.svg.write_text(drawing(shown, headline(shown)))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(as_json(shown), indent=2) if given.json else table(shown))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

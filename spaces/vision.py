@@ -1,0 +1,41 @@
+"""torchvision, importable beside a CPU-only torch: ``from spaces.vision import torchvision``.
+
+torchvision's Linux wheel holds its compiled operators for a CUDA torch. Beside a CPU-only one they do not load, and the
+import ends with "operator torchvision::nms does not exist", though nothing here ever runs them (they serve object
+detection). Declaring their signatures is enough for the import to pass; calling one still fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+import torch
+
+__all__ = ["torchvision"]
+
+_DECLARED: list[torch.library.Library] = []  # declarations last as long as the object that made them
+
+
+def _declare_detection_operators() -> None:
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        signature = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(signature)  # type: ignore[no-untyped-call]
+    _DECLARED.append(library)
+
+
+def _import_torchvision() -> ModuleType:
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # halves of the failed import
+    _declare_detection_operators()
+    return importlib.import_module("torchvision")
+
+
+torchvision = _import_torchvision()

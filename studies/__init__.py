@@ -1,0 +1,1 @@
+"""What is remembered: records, settings, and the database."""

@@ -1,0 +1,263 @@
+"""A study's settings: plain TOML, checked whole before anything runs.
+
+``load("digits")`` reads a preset, ``load("mine.toml")`` a file. This module knows names (``"pad_nas"``, ``"oneshot"``);
+``evo`` owns the dicts that resolve them. The models below are the reference of every key: type, default, meaning.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from studies.records import EvoError
+
+PRESETS = Path(__file__).parent / "presets"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PerRound = tuple[float, ...] | float
+
+
+class ConfigError(EvoError):
+    """A key, value or path of a configuration that cannot be; names the file, the key, what was found, what may be."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpaceSection(Section):
+    """Where the search starts: a named space, a file, or the space that a table spells out (``name = "table"``)."""
+
+    name: str
+    path: str | None = None
+    channels: PositiveInt | None = None
+    size: PositiveInt | None = None
+    classes: PositiveInt | None = None
+
+
+class DataSection(Section):
+    """Images. The held-out part of the training images scores candidates; test images only judge a delivered network."""
+
+    name: Literal["digits", "fashion_mnist", "cifar10", "images", "arrays"] = "digits"
+    path: str = "data"
+    size: PositiveInt | None = None
+    limit: PositiveInt | None = None
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    download: bool = True
+    augment: tuple[Literal["flip", "crop", "cutout"], ...] = ()
+
+
+class Training(Section):
+    """Stochastic gradient descent (Nesterov); per-round settings take a list, whose last entry repeats."""
+
+    epochs: PerRound = 20.0
+    batch_size: PositiveInt = 64
+    learning_rate: PerRound = 0.1
+    momentum: Share = 0.9
+    weight_decay: float = 4e-5
+    label_smoothing: Share = 0.0
+    warmup: Share = 0.05
+
+
+class TabularSection(Section):
+    """Answers come from a table with one row per architecture. ``accuracy_scale`` 0.01 turns percent into fractions.
+
+    ``tokens`` says what the architecture column spells, layer by layer: operations, or their indices among the
+    candidates of the first space. ``separator`` stands between them ("" where each is one character).
+    """
+
+    kind: Literal["tabular"]
+    path: str
+    arch_column: str = "arch"
+    tokens: Literal["operations", "indices"] = "operations"
+    separator: str = ""
+    accuracy_column: str = "accuracy"
+    accuracy_scale: PositiveFloat = 1.0
+    macs_column: str | None = None
+    params_column: str | None = None
+    latency_column: str | None = None
+
+
+class ScratchSection(Training):
+    """Every architecture is trained by itself."""
+
+    kind: Literal["scratch"]
+
+
+class OneShotSection(Training):
+    """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420)."""
+
+    kind: Literal["oneshot"]
+    sampling: Literal["uniform", "fair"] = "uniform"
+    inherit: bool = True
+    zero_init: bool = True
+    calibration_batches: PositiveInt = 4
+    batch_eval: PositiveInt = 512
+
+
+class SearchSection(Section):
+    """NSGA-II inside one round: maximise accuracy, minimise ``cost``.
+
+    ``trials`` counts the new measurements of a round, ``seconds`` ends it earlier; ``min_accuracy`` is the floor above
+    which hypervolume counts.
+    """
+
+    population: Annotated[int, Field(ge=2)] = 16
+    trials: PositiveInt = 64
+    seconds: PositiveFloat | None = None
+    cost: Literal["macs", "params", "latency_ms"] = "macs"
+    convention: str = "macs"
+    min_accuracy: Share = 0.0
+
+
+Window = tuple[float, float]
+
+
+class LimitsSection(Section):
+    """Windows [least, most] that every architecture must lie in, of the deployed network."""
+
+    macs: Window | None = None
+    params: Window | None = None
+    latency_ms: Window | None = None
+
+
+class FixedEvolution(Section):
+    """The control arm: the space never changes."""
+
+    method: Literal["fixed"]
+
+
+class PadNasEvolution(Section):
+    """PAD-NAS (arXiv 2005.07564): keep operations with more than ``share`` among nondomination ranks < ``rank``."""
+
+    method: Literal["pad_nas"]
+    rank: PositiveInt = 10
+    share: Share = 0.01
+
+
+class StudyConfig(Section):
+    """One run, whole."""
+
+    seed: NonNegativeInt = 0
+    threads: PositiveInt = 1
+    space: SpaceSection
+    data: DataSection = DataSection()
+    evaluator: Annotated[TabularSection | ScratchSection | OneShotSection, Field(discriminator="kind")]
+    search: SearchSection = SearchSection()
+    limits: LimitsSection = LimitsSection()
+    evolution: Annotated[FixedEvolution | PadNasEvolution, Field(discriminator="method")]
+
+
+def of_round(setting: PerRound, n: int) -> float:
+    """A per-round setting's value in round ``n`` (from 1): a number for all rounds, or a list whose last entry repeats."""
+    return setting[min(n, len(setting)) - 1] if isinstance(setting, tuple) else setting
+
+
+def presets() -> list[str]:
+    """The names that ``--config`` knows."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
+    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied.
+
+    Raises:
+        ConfigError: no such preset or file, no TOML, an unknown key, or a value that cannot be.
+    """
+    path = _locate(name_or_file)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    for override in overrides:
+        _override(data, override)
+    return check(data, str(path))
+
+
+def check(data: dict[str, Any], source: str) -> StudyConfig:
+    """``data`` as settings; ``source`` is what errors call it."""
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source}: {_explain(problem)}" for problem in error.errors())) from None
+
+
+def _locate(name_or_file: str) -> Path:
+    preset = PRESETS / f"{name_or_file}.toml"
+    if name_or_file in presets():
+        return preset
+    path = Path(name_or_file)
+    if path.is_file():
+        return path
+    raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set search.trials=200")
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} is a value, not a section")
+    try:
+        data[path[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        data[path[-1]] = text.strip()
+
+
+def _explain(problem: Any) -> str:
+    """One of pydantic's findings, in words: the key, what was found, what is allowed."""
+    keys, sections = _walk(problem["loc"])
+    key, found = ".".join(keys), problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            allowed = sorted({name for section in sections for name in section.model_fields})
+            return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
+        case "missing":
+            return f"key {key!r} is missing"
+        case "union_tag_not_found" | "union_tag_invalid":
+            name = problem["ctx"]["discriminator"].strip("'")
+            value = found.get(name, "missing") if isinstance(found, dict) else found
+            return (
+                f"{key}.{name} is {value!r}; allowed: {', '.join(sorted(_tag(section, name) for section in sections))}"
+            )
+    return f"{key} is {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _walk(loc: Sequence[int | str]) -> tuple[list[str], list[type[Section]]]:
+    """Follow pydantic's location: the keys as the user wrote them, and the section(s) in which the last one stands.
+
+    Pydantic puts the tag of a discriminated union ("oneshot") between the keys; it is no key, and picks the section.
+    """
+    keys: list[str] = []
+    here: list[type[Section]] = [StudyConfig]
+    inside = here
+    for part in map(str, loc):
+        tagged = [section for section in here if part in {_tag(section, "kind"), _tag(section, "method")}]
+        if tagged:
+            here = inside = tagged
+            continue
+        keys.append(part)
+        inside = here
+        fields = [section.model_fields[part] for section in here if part in section.model_fields]
+        here = [section for field in fields for section in _sections(field.annotation)]
+    return keys, here or inside
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    """The sections that a field's type speaks of: itself, or the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for member in get_args(annotation) for section in _sections(member)]
+
+
+def _tag(section: type[Section], name: str) -> str:
+    """The value of a section's discriminator (``kind``, ``method``), or nothing."""
+    field = section.model_fields.get(name)
+    return str(get_args(field.annotation)[0]) if field is not None else ""

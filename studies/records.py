@@ -1,0 +1,104 @@
+"""What a round is made of, as plain frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from spaces.architecture import Architecture, Op
+from spaces.space import SearchSpace
+from studies import pareto
+
+Ratings = Mapping[tuple[int, Op], float]
+"""(layer, operation) -> worth, higher is better; empty when nothing was learned."""
+
+COSTS = ("macs", "params", "latency_ms")
+"""The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
+
+
+class EvoError(Exception):
+    """A situation that the user can do something about; the message says what was expected, found, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one judge said of one architecture.
+
+    Attributes:
+        judge: who measured, and thus for how long it holds: ``table:...``, ``scratch:...``, ``oneshot@2:<sha256>``.
+        accuracy: fraction of held-out images told rightly, higher is better.
+        nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
+        seconds: what measuring took.
+    """
+
+    arch: Architecture
+    judge: str
+    accuracy: float
+    macs: float
+    params: float
+    latency_ms: float | None = None
+    nll: float | None = None
+    seconds: float = 0.0
+
+    def cost(self, name: str) -> float:
+        """One of ``COSTS``; lower is better.
+
+        Raises:
+            EvoError: latency is asked for and was never modelled.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise EvoError(f"{name} of {self.arch} is not known: give a latency table in [latency]")
+        return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One trial of a round: the architecture that was asked for, why, and what came of it.
+
+    Attributes:
+        number: place in the round, from 0; the Optuna trial's number.
+        origin: ``survivor`` of the round before, ``stratified`` over cost, or a ``child`` of NSGA-II.
+        fresh: whether it was measured for this trial (and so counts against the budget) or known before.
+    """
+
+    number: int
+    generation: int
+    origin: str
+    evaluation: Evaluation
+    fresh: bool = True
+
+    @property
+    def arch(self) -> Architecture:
+        return self.evaluation.arch
+
+
+@dataclass(frozen=True)
+class Round:
+    """A finished search inside one space: what an evolution looks at.
+
+    Attributes:
+        n: the round's number, from 1.
+        ratings: what the evaluator learned about choices while it was fitted; often empty.
+        cost: the cost objective, one of ``COSTS``.
+    """
+
+    n: int
+    space: SearchSpace
+    evaluations: tuple[Evaluation, ...]
+    ratings: Ratings = field(default_factory=dict)
+    cost: str = "macs"
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """Nondomination rank of each evaluation, ``(n,)``, 1 is the front."""
+        return pareto.ranks([e.cost(self.cost) for e in self.evaluations], [e.accuracy for e in self.evaluations])
+
+    @property
+    def front(self) -> tuple[Evaluation, ...]:
+        """The Pareto front, cheapest first."""
+        front = (e for e, rank in zip(self.evaluations, self.ranks.tolist(), strict=True) if rank == 1)
+        return tuple(sorted(front, key=lambda e: (e.cost(self.cost), str(e.arch))))

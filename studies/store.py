@@ -1,0 +1,403 @@
+"""The only module that opens a database session: runs, rounds and evaluations, beside Optuna's own tables.
+
+Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
+leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, RowMapping, event, make_url
+
+from spaces.architecture import Architecture
+from spaces.space import SearchSpace, canonical
+from studies import optuna_tables, schema
+from studies.config import StudyConfig, check
+from studies.records import Evaluation, EvoError, Proposal
+from studies.schema import checkpoints, choices, evaluations, proposals, rounds, runs
+from studies.trials import distributions, to_trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of ``runs``: one configuration, one seed, any number of rounds."""
+
+    id: int
+    name: str
+    config: StudyConfig
+    space: SearchSpace
+    max_cost: float
+    min_accuracy: float
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A row of ``rounds``."""
+
+    id: int
+    number: int
+    study: str
+    finished: bool
+    space: SearchSpace
+    next_space: SearchSpace | None
+    judge: str | None
+    hypervolume: float | None
+    stats: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One candidate of one layer after a round: its worth, its share of the front, what became of it and why."""
+
+    layer_index: int
+    op: str
+    rating: float | None
+    share: float | None
+    fate: str
+    rule: str
+
+
+class Store:
+    """A database that holds runs. Opening it creates or migrates its tables.
+
+    Raises:
+        EvoError: the URL cannot be opened, or the database was written by a later version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        try:
+            self.optuna = optuna_tables.open_storage(self.engine)
+            self.bulk = optuna_tables.layout_is_known(self.engine)
+            if not schema.is_current(self.engine):
+                with optuna_tables.creation_lock(self.engine), self.engine.begin() as connection:
+                    schema.upgrade(connection)
+        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+            shown = make_url(url).render_as_string(hide_password=True)
+            raise EvoError(f"--storage {shown}: cannot be opened: {error.orig}") from None
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[str]:
+        """Names of all runs, oldest first."""
+        with self.engine.connect() as connection:
+            return list(connection.scalars(sa.select(runs.c.name).order_by(runs.c.id)))
+
+    def find_run(self, name: str) -> Run | None:
+        """The run of that name, if there is one."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.name == name)).mappings().first()
+        return None if row is None else _run(row)
+
+    def run(self, name: str) -> Run:
+        """The run of that name.
+
+        Raises:
+            EvoError: there is none; the message lists those there are.
+        """
+        if (found := self.find_run(name)) is None:
+            known = ", ".join(self.runs()) or "none yet; start one with: python -m evo.round 1"
+            raise EvoError(f"no run {name!r} in this database; runs: {known}")
+        return found
+
+    def create_run(
+        self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
+    ) -> Run:
+        """A new run whose first round starts in ``space``."""
+        values = {
+            "name": name,
+            "config_json": config.model_dump_json(),
+            "seed": config.seed,
+            "versions_json": json.dumps(dict(versions)),
+            "space_json": space.to_json(),
+            "max_cost": max_cost,
+            "min_accuracy": config.search.min_accuracy,
+            "created_at": _now(),
+        }
+        with self.engine.begin() as connection:
+            connection.execute(runs.insert().values(values))
+        return self.run(name)
+
+    # -- rounds -------------------------------------------------------------------------------------------------------
+
+    def rounds(self, run: Run) -> list[RoundRow]:
+        """The run's rounds, first to last."""
+        query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
+        with self.engine.connect() as connection:
+            return [_round(row) for row in connection.execute(query).mappings()]
+
+    def open_round(self, run: Run, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> RoundRow:
+        """The round of that number, begun in ``space`` when it was not there; its Optuna study exists afterwards."""
+        for row in self.rounds(run):
+            if row.number == number:
+                return row
+        study = study_name(run.name, number)
+        metrics = {"accuracy": "maximize", run.config.search.cost: "minimize"}
+        optuna_tables.create_study(self.optuna, study, metrics, attrs)
+        values = {
+            "run_id": run.id,
+            "number": number,
+            "study": study,
+            "state": "running",
+            "space_json": space.to_json(),
+            "stats_json": "{}",
+            "started_at": _now(),
+        }
+        with self.engine.begin() as connection:
+            connection.execute(rounds.insert().values(values))
+        return self.rounds(run)[-1]
+
+    def finish_round(
+        self,
+        row: RoundRow,
+        next_space: SearchSpace,
+        fates: Sequence[Choice],
+        *,
+        judge: str,
+        hypervolume: float,
+        stats: Mapping[str, Any],
+    ) -> None:
+        """Close a round: its outcome, every candidate's fate and the next space, in one transaction."""
+        outcome = {
+            "state": "finished",
+            "next_space_json": next_space.to_json(),
+            "judge": judge,
+            "hypervolume": hypervolume,
+            "stats_json": json.dumps(dict(stats)),
+            "finished_at": _now(),
+        }
+        names = row.space.names
+        details = [
+            {
+                "round_id": row.id,
+                "layer_index": choice.layer_index,
+                "layer": names[choice.layer_index],
+                "op": choice.op,
+                "rating": choice.rating,
+                "share": choice.share,
+                "fate": choice.fate,
+                "rule": choice.rule,
+            }
+            for choice in fates
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(choices.delete().where(choices.c.round_id == row.id))
+            connection.execute(choices.insert(), details)
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
+
+    # -- what was measured --------------------------------------------------------------------------------------------
+
+    def record(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+        """Write a generation, in one transaction: new evaluations, proposals, and the same as Optuna trials."""
+        limits, cost = run.config.limits, run.config.search.cost
+        options = distributions(row.space)
+        trials = [to_trial(proposal, row.space, options, cost, limits) for proposal in generation]
+        with self.engine.begin() as connection:
+            ids = self._evaluation_ids(connection, run, row.space, generation)
+            connection.execute(
+                proposals.insert(),
+                [
+                    {
+                        "round_id": row.id,
+                        "number": proposal.number,
+                        "generation": proposal.generation,
+                        "origin": proposal.origin,
+                        "fresh": proposal.fresh,
+                        "arch": str(proposal.arch),
+                        "evaluation_id": evaluation_id,
+                    }
+                    for proposal, evaluation_id in zip(generation, ids, strict=True)
+                ],
+            )
+            if self.bulk:
+                optuna_tables.write_trials(connection, row.study, trials)
+        if not self.bulk:
+            self._mirror(run, row)
+
+    def _mirror(self, run: Run, row: RoundRow) -> None:
+        """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
+        options = distributions(row.space)
+        trials = [
+            to_trial(p, row.space, options, run.config.search.cost, run.config.limits) for p in self.proposals(row)
+        ]
+        optuna_tables.add_trials(optuna.load_study(study_name=row.study, storage=self.optuna), trials)
+
+    def _evaluation_ids(
+        self, connection: Connection, run: Run, space: SearchSpace, generation: Sequence[Proposal]
+    ) -> list[int]:
+        """The row of each proposal's evaluation; fresh ones are inserted."""
+        ids = []
+        for proposal in generation:
+            evaluation = proposal.evaluation
+            key = str(canonical(evaluation.arch, space))
+            if proposal.fresh:
+                values = {
+                    "run_id": run.id,
+                    "judge": evaluation.judge,
+                    "canonical": key,
+                    "arch": str(evaluation.arch),
+                    "accuracy": evaluation.accuracy,
+                    "nll": evaluation.nll,
+                    "macs": evaluation.macs,
+                    "params": evaluation.params,
+                    "latency_ms": evaluation.latency_ms,
+                    "seconds": evaluation.seconds,
+                    "created_at": _now(),
+                }
+                ids.append(connection.execute(evaluations.insert().values(values)).inserted_primary_key[0])
+            else:
+                same = sa.and_(
+                    evaluations.c.run_id == run.id,
+                    evaluations.c.judge == evaluation.judge,
+                    evaluations.c.canonical == key,
+                )
+                ids.append(connection.execute(sa.select(evaluations.c.id).where(same)).scalar_one())
+        return ids
+
+    def proposals(self, row: RoundRow) -> list[Proposal]:
+        """What the round has proposed so far, in order."""
+        query = (
+            sa.select(proposals, *_EVALUATION)
+            .join(evaluations, evaluations.c.id == proposals.c.evaluation_id)
+            .where(proposals.c.round_id == row.id)
+            .order_by(proposals.c.number)
+        )
+        with self.engine.connect() as connection:
+            return [
+                Proposal(found["number"], found["generation"], found["origin"], _evaluation(found), found["fresh"])
+                for found in connection.execute(query).mappings()
+            ]
+
+    def evaluations(self, run: Run, judge: str) -> list[Evaluation]:
+        """Everything one judge has measured in this run, oldest first."""
+        query = (
+            sa.select(*_EVALUATION, evaluations.c.arch)
+            .where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
+            .order_by(evaluations.c.id)
+        )
+        with self.engine.connect() as connection:
+            return [_evaluation(found) for found in connection.execute(query).mappings()]
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:
+        """Remember a file of weights and its sha256; the newest of one round and kind counts."""
+        values = {
+            "run_id": run.id, "round": number, "kind": kind, "path": str(path),
+            "sha256": sha256(path.read_bytes()).hexdigest(), "created_at": _now(),
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            connection.execute(checkpoints.insert().values(values))
+
+    def checkpoint(self, run: Run, number: int, kind: str) -> tuple[Path, str] | None:
+        """Path and sha256 of the newest checkpoint of a round, if there is one."""
+        query = (
+            sa.select(checkpoints.c.path, checkpoints.c.sha256)
+            .where(checkpoints.c.run_id == run.id, checkpoints.c.round == number, checkpoints.c.kind == kind)
+            .order_by(checkpoints.c.id.desc())
+        )
+        with self.engine.connect() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else (Path(found.path), found.sha256)
+
+    # -- for people who live in pandas --------------------------------------------------------------------------------
+
+    def frame(self, query: str, **values: Any) -> pd.DataFrame:
+        """The rows of a SQL query with bound values (``:name``), e.g. ``frame("SELECT * FROM results")``."""
+        import pandas as pd
+
+        with self.engine.connect() as connection:
+            return pd.read_sql(sa.text(query), connection, params=values)
+
+
+def study_name(run: str, number: int) -> str:
+    """The Optuna study of a round; zero-padded, since the dashboard orders by name."""
+    return f"{run}/round-{number:02d}"
+
+
+_EVALUATION = (
+    evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
+    evaluations.c.latency_ms, evaluations.c.seconds,
+)  # fmt: skip
+
+
+def _evaluation(row: RowMapping) -> Evaluation:
+    return Evaluation(
+        arch=Architecture.parse(row["arch"]),
+        judge=row["judge"],
+        accuracy=row["accuracy"],
+        macs=row["macs"],
+        params=row["params"],
+        latency_ms=row["latency_ms"],
+        nll=row["nll"],
+        seconds=row["seconds"],
+    )
+
+
+def _run(row: RowMapping) -> Run:
+    config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
+    space = SearchSpace.from_json(row["space_json"])
+    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"])
+
+
+def _round(row: RowMapping) -> RoundRow:
+    return RoundRow(
+        id=row["id"],
+        number=row["number"],
+        study=row["study"],
+        finished=row["state"] == "finished",
+        space=SearchSpace.from_json(row["space_json"]),
+        next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
+        judge=row["judge"],
+        hypervolume=row["hypervolume"],
+        stats=json.loads(row["stats_json"]),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        engine = sa.create_engine(parsed, connect_args={"timeout": 60} if sqlite else {})
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise EvoError(f"--storage: not a database URL that can be opened ({error}); e.g. sqlite:///evo.db") from None
+    if sqlite:
+        event.listen(engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    """Readers (the dashboard) never block the writer, and a commit costs one fsync per checkpoint of the log."""
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """A store that is closed afterwards."""
+    store = Store(url)
+    try:
+        yield store
+    finally:
+        store.close()

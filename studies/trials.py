@@ -1,0 +1,69 @@
+"""A proposal as an Optuna trial: what NSGA-II breeds from, and what optuna-dashboard shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import NSGAIISampler
+from optuna.trial import FrozenTrial, create_trial
+
+from spaces.architecture import Architecture
+from spaces.space import SearchSpace
+from studies.config import LimitsSection
+from studies.records import COSTS, Evaluation, Proposal
+
+GENERATION_KEY = NSGAIISampler._get_generation_key()
+"""The system attribute that makes a trial a member of NSGA-II's population; an enqueued trial would not get it."""
+
+
+def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
+    """One categorical per layer, named after the layer; its choices are the layer's genes."""
+    return {name: CategoricalDistribution(layer.genes) for name, layer in zip(space.names, space.layers, strict=True)}
+
+
+def architecture(params: Mapping[str, str], space: SearchSpace) -> Architecture:
+    """The architecture that a trial's parameters spell."""
+    return Architecture(tuple(params[name] for name in space.names))
+
+
+def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, float]:
+    """Every limit as Optuna wants it: the relative overshoot of a window's end, feasible when <= 0."""
+    found = {}
+    for name in COSTS:
+        window = getattr(limits, name)
+        if window is not None:
+            least, most = window
+            cost = evaluation.cost(name)
+            found[f"{name}_least"] = (least - cost) / max(abs(least), 1.0)
+            found[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
+    return found
+
+
+def to_trial(
+    proposal: Proposal,
+    space: SearchSpace,
+    choices: Mapping[str, CategoricalDistribution],
+    cost: str,
+    limits: LimitsSection,
+) -> FrozenTrial:
+    """A finished trial; its values are (accuracy, cost), its number is the proposal's."""
+    evaluation = proposal.evaluation
+    attrs: dict[str, str | float] = {
+        "arch": str(proposal.arch),
+        "macs": evaluation.macs,
+        "params": evaluation.params,
+        "origin": proposal.origin,
+    }
+    if evaluation.latency_ms is not None:
+        attrs["latency_ms"] = evaluation.latency_ms
+    trial = create_trial(
+        params=dict(zip(space.names, proposal.arch.genes, strict=True)),
+        distributions=dict(choices),
+        values=[evaluation.accuracy, evaluation.cost(cost)],
+        user_attrs=attrs,
+        system_attrs={GENERATION_KEY: proposal.generation},
+        constraints=constraints(evaluation, limits) or None,
+    )
+    trial.number = proposal.number
+    return trial

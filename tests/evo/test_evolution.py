@@ -1,0 +1,125 @@
+"""Space evolution: the parts by hand, and what every method promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from evo.evolution import Above, Everything, Evolution, Nothing, ShareAmongRanks, Uniform
+from evo.methods import METHODS
+from spaces.architecture import Architecture
+from spaces.cost import CostTable
+from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from studies.config import FixedEvolution, PadNasEvolution
+from studies.records import Evaluation, Round
+from tests.evo.conftest import made_up
+
+SHAPE = Shape(4, 4, 1, 8)
+TWO = SearchSpace("two", (Layer(SHAPE, ("a", "b")), Layer(SHAPE, ("a", "b", "c"))), Stem(4, 1, size=8), Head(0, 2))
+
+SECTIONS: dict[str, Any] = {"fixed": FixedEvolution(method="fixed"), "pad_nas": PadNasEvolution(method="pad_nas")}
+
+
+def evaluation(genes: str, accuracy: float, macs: float) -> Evaluation:
+    return Evaluation(Architecture.parse(genes), "test", accuracy, macs, params=0)
+
+
+def ladder(n: int) -> Round:
+    """``n`` architectures of one cost in a row of dominance: the i-th has nondomination rank i; the first n-1 are a|a."""
+    steps = [evaluation("a|a", 1 - i / 100, 10.0 + i) for i in range(n - 1)]
+    return Round(1, TWO, (*steps, evaluation("b|b", 1 - (n - 1) / 100, 10.0 + n - 1)))
+
+
+def test_ranks_below_the_threshold_count_and_the_threshold_itself_does_not() -> None:
+    assert ladder(10).ranks.tolist() == list(range(1, 11))
+    assert ShareAmongRanks(10)(ladder(10))[0, "b"] == 0.0  # rank 10 is out
+    assert ShareAmongRanks(10)(ladder(9))[0, "b"] == pytest.approx(1 / 9)  # rank 9 is in
+
+
+def test_shares_are_per_layer() -> None:
+    finished = Round(1, TWO, (evaluation("a|b", 0.5, 1), evaluation("a|c", 0.6, 2), evaluation("b|c", 0.7, 3)))
+    assert ShareAmongRanks(2)(finished) == pytest.approx(
+        {(0, "a"): 2 / 3, (0, "b"): 1 / 3, (1, "a"): 0.0, (1, "b"): 1 / 3, (1, "c"): 2 / 3}
+    )
+
+
+def test_a_share_at_the_threshold_goes_and_above_it_stays() -> None:
+    ratings = {(0, "a"): 0.99, (0, "b"): 0.01, (1, "a"): 0.011, (1, "b"): 0.5, (1, "c"): 0.489}
+    kept = Above(0.01)(TWO, ratings)
+    assert [layer.candidates for layer in kept.layers] == [("a",), ("a", "b", "c")]
+
+
+def test_a_layer_is_never_emptied() -> None:
+    kept = Above(0.9)(TWO, {(0, "a"): 0.2, (0, "b"): 0.3, (1, "c"): 0.95})
+    assert [layer.candidates for layer in kept.layers] == [("b",), ("c",)]
+
+
+def test_a_skippable_layer_may_be_emptied() -> None:
+    skippable = TWO.replace_layers([replace(TWO.layers[0], skippable=True), TWO.layers[1]])
+    kept = Above(0.5)(skippable, {(1, "c"): 1.0})
+    assert [layer.candidates for layer in kept.layers] == [(), ("c",)]
+
+
+def test_pad_nas_prunes_what_good_architectures_do_not_use() -> None:
+    step = METHODS["pad_nas"](SECTIONS["pad_nas"])(ladder(12), Random(0))
+    assert [layer.candidates for layer in step.space.layers] == [("a",), ("a",)]
+
+
+def test_a_rule_can_be_read() -> None:
+    assert str(METHODS["pad_nas"](SECTIONS["pad_nas"])) == (
+        "rate by share among nondomination ranks < 10; keep ratings > 0.01; refill nothing"
+    )
+
+
+# -- what every method promises ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=sorted(METHODS))
+def method(request: pytest.FixtureRequest) -> Evolution:
+    return METHODS[request.param](SECTIONS[request.param])
+
+
+@pytest.fixture
+def finished(space: SearchSpace, table: CostTable) -> Round:
+    rng = Random(0)
+    return Round(1, space, tuple(made_up(table, [space.sample(rng) for _ in range(60)])))
+
+
+def test_every_method_is_covered_here() -> None:
+    assert SECTIONS.keys() == METHODS.keys()
+
+
+def test_a_method_is_a_pure_function(method: Evolution, finished: Round) -> None:
+    before = finished.space.to_json()
+    assert method(finished, Random(1)) == method(finished, Random(1))
+    assert finished.space.to_json() == before
+
+
+def test_a_method_keeps_the_macro_architecture(method: Evolution, finished: Round) -> None:
+    after = method(finished, Random(1)).space
+    assert after.names == finished.space.names
+    assert [layer.shape for layer in after.layers] == [layer.shape for layer in finished.space.layers]
+
+
+def test_a_method_keeps_the_whole_front(method: Evolution, finished: Round) -> None:
+    after = method(finished, Random(1)).space
+    assert all(evaluation.arch in after for evaluation in finished.front)
+
+
+def test_a_method_leaves_something_everywhere_and_only_what_it_was_given(method: Evolution, finished: Round) -> None:
+    after = method(finished, Random(1)).space
+    for old, new in zip(finished.space.layers, after.layers, strict=True):
+        assert new.candidates or new.skippable
+        assert set(new.candidates) <= set(old.candidates) | set(old.pending)
+
+
+def test_a_method_rates_every_candidate(method: Evolution, finished: Round) -> None:
+    rated = method(finished, Random(1)).ratings
+    assert set(rated) == {(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.candidates}
+
+
+def test_fixed_changes_nothing(finished: Round) -> None:
+    assert Evolution(Uniform(), Everything(), Nothing())(finished, Random(0)).space == finished.space

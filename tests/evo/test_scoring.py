@@ -1,0 +1,74 @@
+"""Scoring by the trie gives the numbers of scoring one by one with torch's own train and eval modes, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from evo.data import load
+from evo.evaluators.oneshot import uniform
+from evo.scoring import Score, score
+from evo.train import Schedule, train
+from spaces.architecture import Architecture
+from spaces.space import SearchSpace
+from spaces.supernet import Supernet
+from studies.config import DataSection
+
+IMAGES = load(DataSection(name="digits"))
+CALIBRATION = [IMAGES.train.x[:128], IMAGES.train.x[128:256]]
+
+
+@pytest.fixture(scope="module")
+def supernet(space: SearchSpace) -> Supernet:
+    torch.manual_seed(0)
+    net = Supernet(space)
+    train(net, IMAGES.train, Schedule(epochs=4, batch_size=64, learning_rate=0.1), seed=0, paths=uniform(space))
+    return net
+
+
+def naive(supernet: Supernet, arch: Architecture, batch: int) -> Score:
+    """Reset all statistics, run the calibration batches through the whole network in train mode, then evaluate."""
+    for module in supernet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    right, loss = 0.0, 0.0
+    with torch.inference_mode():
+        supernet.train()
+        for x in CALIBRATION:
+            supernet(x, arch)
+        supernet.eval()
+        for x, y in zip(IMAGES.held_out.x.split(batch), IMAGES.held_out.y.split(batch), strict=True):
+            scores = supernet(x, arch)
+            right += float((scores.argmax(1) == y).sum())
+            loss += float(F.cross_entropy(scores, y, reduction="sum").double())
+    return Score(right / len(IMAGES.held_out), loss / len(IMAGES.held_out))
+
+
+@pytest.mark.parametrize("batch", [100, 1000])
+def test_the_trie_is_bit_identical_to_one_by_one(supernet: Supernet, space: SearchSpace, batch: int) -> None:
+    rng = Random(1)
+    archs = [space.sample(rng) for _ in range(12)]
+    archs += [replace(arch, genes=(*arch.genes[:-1], space.layers[-1].genes[0])) for arch in archs[:3]]
+    assert score(supernet, archs, CALIBRATION, IMAGES.held_out, batch) == [naive(supernet, a, batch) for a in archs]
+
+
+def test_a_score_does_not_depend_on_the_company(supernet: Supernet, space: SearchSpace) -> None:
+    rng = Random(2)
+    archs = [space.sample(rng) for _ in range(8)]
+    together = score(supernet, archs, CALIBRATION, IMAGES.held_out, 200)
+    backwards = score(supernet, archs[::-1], CALIBRATION, IMAGES.held_out, 200)
+    assert together == backwards[::-1]
+    assert together[3] == score(supernet, archs[3:4], CALIBRATION, IMAGES.held_out, 200)[0]
+
+
+def test_equal_architectures_are_scored_alike(supernet: Supernet, space: SearchSpace) -> None:
+    arch = space.sample(Random(3))
+    first, second = score(supernet, [arch, arch], CALIBRATION, IMAGES.held_out, 200)
+    assert first == second
+    assert first.accuracy > 0.3

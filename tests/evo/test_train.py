@@ -1,0 +1,164 @@
+"""The training loop learns, can be interrupted at any step, and says so when it diverges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from evo.console import Advance
+from evo.data import AUGMENTATIONS, Split, load
+from evo.evaluators.oneshot import fair, uniform
+from evo.train import Schedule, train
+from spaces.architecture import Architecture
+from spaces.networks import Network
+from spaces.space import SearchSpace
+from spaces.supernet import Supernet, inherit
+from studies.config import DataSection
+from studies.records import EvoError
+
+DIGITS = DataSection(name="digits", limit=240)
+SHORT = Schedule(epochs=3, batch_size=48, learning_rate=0.1, augment=("crop", "cutout"))
+
+
+def supernet(space: SearchSpace, seed: int = 0) -> Supernet:
+    torch.manual_seed(seed)
+    return Supernet(space)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    theirs = b.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
+
+
+def test_a_network_learns_the_digits(space: SearchSpace) -> None:
+    images = load(DataSection(name="digits"))
+    torch.manual_seed(0)
+    network = Network(Architecture(tuple(layer.genes[-2] for layer in space.layers)), space)
+    train(network, images.train, Schedule(epochs=5, batch_size=64, learning_rate=0.1), seed=0)
+    network.eval()
+    with torch.inference_mode():
+        right = (network(images.held_out.x).argmax(1) == images.held_out.y).double().mean()
+    assert right > 0.8
+
+
+def test_the_seed_decides(space: SearchSpace) -> None:
+    trained = []
+    for _ in range(2):
+        trained.append(supernet(space))
+        train(trained[-1], load(DIGITS).train, SHORT, seed=3, paths=uniform(space))
+    assert same(*trained)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7, 11])
+def test_training_that_was_interrupted_ends_with_the_same_weights(
+    space: SearchSpace, tmp_path: Path, stop_at: int
+) -> None:
+    images = load(DIGITS).train
+    whole = supernet(space)
+    train(whole, images, SHORT, seed=3, paths=uniform(space))
+
+    @contextmanager
+    def interrupting(label: str, total: int) -> Iterator[Advance]:
+        steps = 0
+
+        def advance(n: int) -> None:
+            nonlocal steps
+            steps += n
+            if steps == stop_at:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    checkpoint = tmp_path / "progress"
+    with pytest.raises(KeyboardInterrupt):
+        train(supernet(space), images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint, track=interrupting)
+    resumed = supernet(space, seed=99)  # its fresh weights must not matter once an epoch was kept
+    if not checkpoint.exists():
+        resumed = supernet(space)
+    train(resumed, images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint)
+    assert same(whole, resumed)
+
+
+def test_divergence_is_told_and_keeps_the_last_good_epoch(space: SearchSpace, tmp_path: Path) -> None:
+    wild = Schedule(epochs=3, batch_size=64, learning_rate=1e18, warmup=0)
+    with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower evaluator.learning_rate"):
+        train(supernet(space), load(DIGITS).train, wild, seed=0, paths=uniform(space), checkpoint=tmp_path / "progress")
+
+
+def test_idle_operations_do_not_move(space: SearchSpace) -> None:
+    """Neither momentum nor weight decay touches an operation that no path has used."""
+    net = supernet(space)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    only = Architecture(tuple(layer.genes[0] for layer in space.layers))
+    train(net, load(DIGITS).train, SHORT, seed=0, paths=lambda rng: ((only,),))
+    moved = {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+    used = {f"layers.{i}.ops.{gene}." for i, gene in enumerate(only.genes)}
+    assert moved
+    assert all(name.startswith(("stem", "head")) or any(name.startswith(u) for u in used) for name in moved)
+
+
+def test_warm_up_rises_and_the_cosine_falls_to_zero() -> None:
+    schedule = Schedule(epochs=1, batch_size=1, learning_rate=0.4, warmup=0.1)
+    rates = [schedule.rate(step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.04)
+    assert max(rates) == pytest.approx(0.4)
+    assert rates.index(max(rates)) in (9, 10)
+    assert rates[55] == pytest.approx(0.2)
+    assert rates[99] < 0.001
+
+
+def test_fair_sampling_runs_every_gene_of_the_widest_layers_once(space: SearchSpace) -> None:
+    from random import Random
+
+    paths = [path[0] for path in fair(space)(Random(0))]
+    widest = max(layer.size for layer in space.layers)
+    assert len(paths) == widest
+    for i, layer in enumerate(space.layers):
+        counts = [sum(path.genes[i] == gene for path in paths) for gene in layer.genes]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_a_smaller_supernet_inherits_bit_for_bit(space: SearchSpace) -> None:
+    parent = supernet(space, seed=1)
+    from dataclasses import replace
+
+    smaller = space.replace_layers(replace(layer, candidates=layer.candidates[:3]) for layer in space.layers)
+    child = supernet(smaller, seed=2)
+    assert inherit(child, parent.state_dict()) == []
+    theirs = parent.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in child.state_dict().items())
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_augmentation_keeps_shape_and_follows_its_generator(name: str) -> None:
+    x = load(DIGITS).train.x[:16]
+    first, again = (AUGMENTATIONS[name](x, torch.Generator().manual_seed(5)) for _ in range(2))
+    other = AUGMENTATIONS[name](x, torch.Generator().manual_seed(6))
+    assert first.shape == x.shape
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_crop_moves_images_by_at_most_an_eighth() -> None:
+    x = torch.arange(64.0).view(1, 1, 8, 8).expand(200, 1, 8, 8)
+    moved = AUGMENTATIONS["crop"](x, torch.Generator().manual_seed(0))
+    corners = set(moved[:, 0, 3, 3].tolist())  # row 3, column 3 is 27; one up, down, left, right at most
+    assert corners <= {27.0 + 8 * row + column for row in (-1, 0, 1) for column in (-1, 0, 1)}
+    assert len(corners) == 9
+
+
+def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> None:
+    images = load(DataSection(name="digits", held_out=0.3))
+    total = len(images.train) + len(images.held_out) + len(images.test)
+    assert total == 1797
+    assert [len(part) for part in (images.train, images.held_out, images.test)] == [1049, 449, 299]
+    for part in (images.train, images.held_out):
+        counts = torch.bincount(part.y)
+        assert len(counts) == 10
+        assert counts.min() > 0.8 * counts.max()
+    assert abs(float(images.train.x.mean())) < 1e-3
+    assert isinstance(images.train, Split)

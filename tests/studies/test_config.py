@@ -1,0 +1,90 @@
+"""Settings: presets are valid, and a mistake is answered by file, key, what was found and what may stand there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from studies.config import PRESETS, ConfigError, load, of_round, presets
+
+VALID = """
+[space]
+name = "digits"
+[evaluator]
+kind = "oneshot"
+[evolution]
+method = "fixed"
+"""
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_valid_and_short(name: str) -> None:
+    load(name)
+    assert len((PRESETS / f"{name}.toml").read_text().splitlines()) < 25
+
+
+def test_a_file_has_the_same_form_as_a_preset(tmp_path: Path) -> None:
+    config = load(write(tmp_path, VALID))
+    assert (config.space.name, config.evaluator.kind, config.evolution.method) == ("digits", "oneshot", "fixed")
+
+
+def test_overrides_reach_any_key(tmp_path: Path) -> None:
+    config = load("digits", ["search.trials=7", "data.path=some where", "limits.macs=[0, 5e5]", "seed=3"])
+    assert config.search.trials == 7
+    assert config.data.path == "some where"
+    assert config.limits.macs == (0, 5e5)
+    assert config.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: convention, cost"),
+        ("[search]\ntrials = -3", "search.trials is -3: input should be greater than 0"),
+        ('[data]\nname = "digit"', "data.name is 'digit': input should be 'digits', 'fashion_mnist'"),
+        ("[colour]\nred = 1", "unknown key 'colour'"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: str) -> None:
+    path = write(tmp_path, VALID + change)
+    with pytest.raises(ConfigError) as told:
+        load(path)
+    assert str(told.value).startswith(f"{path}: {expected}")
+
+
+def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: oneshot, scratch, tabular"):
+        load(write(tmp_path, VALID.replace("oneshot", "onshot")))
+
+
+def test_a_key_of_another_evaluator_is_unknown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'evaluator.epochs' .*accuracy_column"):
+        load(write(tmp_path, VALID.replace('"oneshot"', '"tabular"\npath = "t.csv"\nepochs = 3')))
+
+
+def test_no_such_preset_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="no such preset or file; presets: .*digits"):
+        load("digit")
+
+
+def test_no_toml_says_where(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mine.toml: cannot be read as TOML: .*line 1"):
+        load(write(tmp_path, "= 3"))
+
+
+@pytest.mark.parametrize("override", ["trials", "=3", "search.=3", "seed.x=1"])
+def test_a_malformed_override_is_answered(override: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        load("digits", ["seed=1", override])
+
+
+def test_per_round_settings_repeat_their_last_entry() -> None:
+    assert [of_round((120, 80, 40), n) for n in (1, 2, 3, 4)] == [120, 80, 40, 40]
+    assert of_round(7, 5) == 7

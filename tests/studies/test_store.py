@@ -1,0 +1,179 @@
+"""The store: what is written comes back, Optuna sees the same, and the schema is what the migrations make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from spaces.architecture import Architecture
+from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from studies import schema
+from studies.config import StudyConfig, check
+from studies.records import Evaluation, EvoError, Proposal
+from studies.store import Choice, RoundRow, Run, Store
+
+CONFIG: StudyConfig = check(
+    {
+        "space": {"name": "tiny"},
+        "evaluator": {"kind": "scratch"},
+        "evolution": {"method": "fixed"},
+        "limits": {"macs": [0, 25]},
+    },
+    "test",
+)
+SHAPE = Shape(4, 4, 1, 8)
+SPACE = SearchSpace(
+    "tiny",
+    (Layer(SHAPE, ("a", "b", "id")), Layer(SHAPE, ("a", "b", "id"), pending=("c",))),
+    Stem(4, 1, size=8),
+    Head(0, 2),
+)
+
+
+def proposal(
+    number: int, genes: str, accuracy: float, macs: float, *, fresh: bool = True, generation: int = 0
+) -> Proposal:
+    evaluation = Evaluation(Architecture.parse(genes), "test", accuracy, macs, params=2 * macs, seconds=0.5)
+    return Proposal(number, generation, "stratified", evaluation, fresh)
+
+
+FIRST = [proposal(0, "a|a", 0.5, 10.0), proposal(1, "b|id", 0.75, 30.0)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(f"sqlite:///{tmp_path}/evo.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(store: Store) -> Run:
+    return store.create_run("tiny", CONFIG, SPACE, 40.0, {"evo": "0"})
+
+
+@pytest.fixture
+def row(store: Store, run: Run) -> RoundRow:
+    return store.open_round(run, 1, SPACE, {"round": 1})
+
+
+def test_a_run_comes_back_as_it_was_begun(store: Store, run: Run) -> None:
+    assert store.find_run("tiny") == run
+    assert (run.config, run.space, run.max_cost) == (CONFIG, SPACE, 40.0)
+
+
+def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: Run) -> None:
+    with pytest.raises(EvoError, match="no run 'tine' in this database; runs: tiny"):
+        store.run("tine")
+
+
+def test_a_generation_comes_back_as_it_was_recorded(store: Store, run: Run, row: RoundRow) -> None:
+    store.record(run, row, FIRST)
+    second = [proposal(2, "id|b", 0.75, 30.0, fresh=False, generation=1)]  # the same network as b|id
+    store.record(run, row, second)
+    assert store.proposals(row) == FIRST + second
+    assert store.evaluations(run, "test") == [p.evaluation for p in FIRST]
+
+
+def test_optuna_reads_the_same_trials(store: Store, run: Run, row: RoundRow) -> None:
+    store.record(run, row, FIRST)
+    study = optuna.load_study(study_name="tiny/round-01", storage=f"sqlite:///{store.engine.url.database}")
+    assert study.metric_names == ["accuracy", "macs"]
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    trials = study.trials
+    assert [t.params for t in trials] == [
+        {"stage1.layer1": "a", "stage1.layer2": "a"},
+        {"stage1.layer1": "b", "stage1.layer2": "id"},
+    ]
+    assert [t.values for t in trials] == [[0.5, 10.0], [0.75, 30.0]]
+    assert trials[1].user_attrs == {"arch": "b|id", "macs": 30.0, "params": 60.0, "origin": "stratified"}
+    assert [t.system_attrs["NSGAIISampler:generation"] for t in trials] == [0, 0]
+    assert [t.number for t in study.best_trials] == [0]  # the other breaks the limit of 25 MACs
+
+
+def test_a_generation_that_cannot_be_mirrored_leaves_nothing(store: Store, run: Run, row: RoundRow) -> None:
+    with pytest.raises(ValueError, match="continues with trial 0, found trial 5"):
+        store.record(run, row, [replace(FIRST[0], number=5)])
+    assert store.proposals(row) == []
+    assert store.evaluations(run, "test") == []
+
+
+def test_without_the_fast_path_optuna_gets_the_same(store: Store, run: Run, row: RoundRow) -> None:
+    store.bulk = False
+    store.record(run, row, FIRST)
+    trials = optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials
+    assert [(t.number, t.values) for t in trials] == [(0, [0.5, 10.0]), (1, [0.75, 30.0])]
+
+
+def test_opening_a_round_twice_changes_nothing(store: Store, run: Run, row: RoundRow) -> None:
+    assert store.open_round(run, 1, SPACE, {"round": 1}) == row
+
+
+def test_a_finished_round_tells_every_candidates_fate(store: Store, run: Run, row: RoundRow) -> None:
+    later = SPACE.replace_layers([replace(SPACE.layers[0], candidates=("a",)), SPACE.layers[1]])
+    fates = [Choice(0, "a", 0.9, 0.5, "kept", "rule"), Choice(0, "b", 0.0, None, "dropped", "rule")]
+    store.finish_round(row, later, fates, judge="test", hypervolume=0.25, stats={"front": 2})
+    (finished,) = store.rounds(run)
+    assert finished.finished
+    assert (finished.next_space, finished.hypervolume, finished.stats) == (later, 0.25, {"front": 2})
+    told = store.frame("SELECT layer, op, rating, share, fate, rule FROM choices ORDER BY id")
+    assert told.values.tolist()[0] == ["stage1.layer1", "a", 0.9, 0.5, "kept", "rule"]
+    assert told["fate"].tolist() == ["kept", "dropped"]
+
+
+def test_the_results_view_has_the_documented_columns(store: Store, run: Run, row: RoundRow) -> None:
+    store.record(run, row, FIRST)
+    results = store.frame("SELECT * FROM results WHERE run = :run", run="tiny")
+    assert results.columns.tolist() == [
+        "run", "round", "number", "arch", "judge", "accuracy", "macs", "params", "latency_ms", "seconds",
+    ]  # fmt: skip
+    assert results["arch"].tolist() == ["a|a", "b|id"]
+
+
+def test_migrations_make_the_tables_that_the_program_uses(store: Store) -> None:
+    with store.engine.connect() as connection:
+        options = {
+            "version_table": schema.VERSION_TABLE,
+            "include_name": lambda name, kind, _: kind != "table" or name in schema.metadata.tables,
+        }
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
+
+
+def test_a_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/later.db"
+    first = Store(url)
+    with first.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
+    first.close()
+    with pytest.raises(EvoError, match="schema version 9999.*later version; update this program"):
+        Store(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "sqlite:////no/such/folder/evo.db"])
+def test_a_storage_that_cannot_be_opened_is_answered(url: str) -> None:
+    with pytest.raises(EvoError, match="--storage"):
+        Store(url)
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "evo.db"
+    path.write_bytes(b"my thesis" * 1000)
+    with pytest.raises(EvoError, match="not a database"):
+        Store(f"sqlite:///{path}")
+    assert path.read_bytes() == b"my thesis" * 1000
+
+
+def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"abc")
+    store.add_checkpoint(run, 1, "weights", path)
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert store.checkpoint(run, 1, "weights") == (path, digest)
+    assert store.checkpoint(run, 2, "weights") is None

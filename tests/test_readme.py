@@ -1,0 +1,90 @@
+"""README's commands and queries run, as they stand there; only the work behind them is made small."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = {
+    "digits": ["evaluator.epochs=1", "search.trials=16", "search.population=8", "data.limit=240"],
+    "images": ["evaluator.epochs=1", "search.trials=4", "search.population=2", "evaluator.batch_size=8"],
+    "macro": [],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/python")]
+
+
+def small(command: list[str]) -> list[str]:
+    """The same command with little work."""
+    if "evo.round" not in command or "--plan" in command or "--help" in command:
+        return command
+    preset = command[command.index("--config") + 1] if "--config" in command else "digits"
+    given = {command[i + 1].split("=")[0] for i, word in enumerate(command) if word == "--set"}
+    changes = [change for change in SMALL[preset] if change.split("=")[0] not in given]
+    return command + [word for change in changes for word in ("--set", change)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a user would stand: photographs in class folders beside the command."""
+    folder = tmp_path_factory.mktemp("user")
+    rng = np.random.default_rng(0)
+    for label in ("cats", "dogs"):
+        (folder / "photos" / label).mkdir(parents=True)
+        for i in range(16):
+            picture = Image.fromarray(rng.integers(0, 256, (48, 80, 3), dtype=np.uint8))
+            picture.save(folder / "photos" / label / f"{i}.png")
+    return folder
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_of_the_readme_runs(line: str, folder: Path, request: pytest.FixtureRequest) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    if "macro" in words:
+        table = request.getfixturevalue("data_dir") / "nas" / "nas_bench_macro_cifar10.csv.gz"
+        (folder / "tables").mkdir(exist_ok=True)
+        (folder / "tables" / table.name).write_bytes(table.read_bytes())
+    assert run(small(words), folder)
+
+
+def test_the_queries_of_the_readme_have_rows(folder: Path) -> None:
+    run(small(["-m", "evo.round", "3", "--storage", "sqlite:///queries.db"]), folder)
+    queries = blocks("sql")
+    assert len(queries) == 2
+    with sqlite3.connect(folder / "queries.db") as database:
+        for query in queries:
+            assert database.execute(query).fetchall(), query
+
+
+def test_the_files_that_the_readme_links_to_exist() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) > 10
+    for link in links:
+        assert (ROOT / link).exists(), link
