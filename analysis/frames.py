@@ -78,6 +78,7 @@ class Frames:
     run: Run
     results: pd.DataFrame
     fronts: pd.DataFrame
+    final: pd.DataFrame
     trace: pd.DataFrame
     choices: pd.DataFrame
     rounds: tuple[RoundSummary, ...]
@@ -98,11 +99,13 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     if measured.empty:
         raise EvoError(f"run {run.name!r} has measured nothing yet; run: python -m evo.round 1 --run {run.name}")
     rows = [row for row in store.rounds(run) if row.number <= until]
-    best = fronts(measured, run.config.search.cost)
+    cost = run.config.search.cost
+    best = fronts(measured, cost)
     volumes = trace(measured, run, {row.number: spent(row, "fitting") for row in rows})
     fates = choices(store, run, until)
-    summaries = [summary(row, run.config.search.cost, measured, best, volumes, fates) for row in rows]
-    return Frames(run, measured, best, volumes, fates, tuple(found for found in summaries if found.trials))
+    summaries = [summary(row, cost, measured, best, volumes, fates) for row in rows]
+    last = final(measured, cost)
+    return Frames(run, measured, best, last, volumes, fates, tuple(found for found in summaries if found.trials))
 
 
 def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
@@ -125,6 +128,17 @@ def fronts(results: pd.DataFrame, cost: str) -> pd.DataFrame:
     mine = [group[pareto.on_front(group[cost], group["accuracy"])] for _, group in results.groupby("round")]
     best = pd.concat(mine).drop_duplicates(["round", "evaluation"])
     return best.sort_values(["round", cost, "arch"], ignore_index=True)
+
+
+def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """The Pareto front of all that the last judge has scored, cheapest first; a network once.
+
+    A table or stand-alone training judges every round alike, and a network of an early round may stand. A supernet judges
+    one round, and this is that round's front.
+    """
+    alike = results[results["judge"] == results["judge"].iloc[-1]].drop_duplicates("evaluation")
+    best = alike[pareto.on_front(alike[cost], alike["accuracy"])]
+    return best.sort_values([cost, "arch"], ignore_index=True)
 
 
 def trace(results: pd.DataFrame, run: Run, fitting: Mapping[int, float]) -> pd.DataFrame:

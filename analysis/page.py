@@ -22,29 +22,29 @@ CONFIG = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
 
+WORTH_A_LOOK = 5.0
+"""Seconds from which on a figure over seconds says something."""
+
 
 def render(store: Store, frames: Frames) -> str:
     """The page of a run. Strings from the database are escaped; figures carry their own data."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    run, number = frames.run, frames.rounds[-1].round
-    front = frames.fronts[frames.fronts["round"] == number].sort_values("accuracy", ascending=False)
+    run = frames.run
+    overs = ("evaluations", "seconds") if frames.trace["seconds"].iloc[-1] >= WORTH_A_LOOK else ("evaluations",)
     return environment.get_template("report.html").render(
         run=run.name,
         plotlyjs=Markup(get_plotlyjs()),
         summary=words.summary(frames),
         facts=facts(frames),
-        fronts=figure(plots.fronts(frames.results, frames.fronts, frames.cost), "fronts"),
-        volumes=[
-            figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in ("evaluations", "seconds")
-        ],
+        fronts=figure(plots.fronts(frames.results, frames.fronts, frames.cost, run.min_accuracy), "fronts"),
+        volumes=[figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in overs],
         operations=[
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
         ],
         box=f"0 to {words.short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
         rounds=frames.rounds,
         changes={row.round: change(frames, row.round) for row in frames.rounds},
-        number=number,
-        front=front.to_dict("records"),
+        final=frames.final.sort_values("accuracy", ascending=False).to_dict("records"),
         cost=frames.cost,
         units=words.COSTS,
         layers=run.space.names,
@@ -68,7 +68,7 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     end = last.space_size if last.next_size is None else last.next_size
     return [
         ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
-        ("best accuracy", f"{last.best_accuracy:.2%}"),
+        ("best accuracy", f"{frames.final['accuracy'].max():.2%}"),
         ("architectures in the space", f"{words.short(first.space_size)} → {words.short(end)}"),
         ("evaluations", words.short(sum(row.measured for row in frames.rounds))),
     ]

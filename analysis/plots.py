@@ -43,11 +43,13 @@ THEME = go.layout.Template(
 )
 
 
-def fronts(results: pd.DataFrame, fronts: pd.DataFrame, cost: str, background: int = 2000) -> go.Figure:
+def fronts(
+    results: pd.DataFrame, fronts: pd.DataFrame, cost: str, min_accuracy: float = 0.0, background: int = 2000
+) -> go.Figure:
     """Accuracy over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
 
-    The vertical axis shows the range of the fronts; poorer points lie below it, and a double click shows them. Costs
-    that span more than a decade stand on a logarithmic axis.
+    The vertical axis shows the range of the fronts, as far as it lies above the run's ``min_accuracy``; poorer points lie
+    below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
     """
     figure = _figure("Pareto front of each round")
     others = results[~results["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
@@ -66,9 +68,9 @@ def fronts(results: pd.DataFrame, fronts: pd.DataFrame, cost: str, background: i
             mode="lines+markers", line={"shape": "hv", "color": colour, "width": 2}, hovertemplate=hover,
             marker={"symbol": SYMBOLS[(number - 1) % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
-    low, high = fronts["accuracy"].min(), fronts["accuracy"].max()
+    low, high = max(fronts["accuracy"].min(), min_accuracy), fronts["accuracy"].max()
     margin = max(0.08 * (high - low), 0.002)
-    figure.update_yaxes(title_text="accuracy", tickformat=".1~%", range=[low - 2 * margin, min(1.0, high) + margin])
+    figure.update_yaxes(title_text="accuracy", tickformat=".1~%", range=[low - 2 * margin, high + margin])
     least, most = results[cost].min(), fronts[cost].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
     figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
@@ -140,7 +142,7 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
         type="category", range=[len(ops) - 0.5, -0.5], showgrid=False, tickvals=ops,
         ticktext=[op if len(op) <= 16 else f"{op[:15]}…" for op in ops],
     )  # fmt: skip
-    return figure.update_layout(height=130 + 22 * len(ops))
+    return figure.update_layout(height=max(260, 130 + 22 * len(ops)))
 
 
 def round_colours(numbers: Iterable[int]) -> dict[int, str]:

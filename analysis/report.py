@@ -98,14 +98,13 @@ def show(frames: Frames, page: Path) -> None:
 
 
 def as_json(frames: Frames, page: Path) -> dict[str, Any]:
-    """What ``show`` shows and the last round's front, for a script; a missing number is null."""
-    front = frames.fronts[frames.fronts["round"] == frames.rounds[-1].round]
-    columns = ["arch", "accuracy", "macs", "params", "latency_ms", "judge"]
+    """What ``show`` shows and the final front, for a script; a missing number is null."""
+    columns = ["round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
     return {
         "run": frames.run.name,
         "page": str(page.resolve()),
         "rounds": [asdict(row) for row in frames.rounds],
-        "front": json.loads(front[columns].to_json(orient="records", double_precision=15)),
+        "front": json.loads(frames.final[columns].to_json(orient="records", double_precision=15)),
     }
 
 

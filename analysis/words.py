@@ -38,7 +38,7 @@ def searched(frames: Frames) -> str:
 def found(frames: Frames) -> str:
     """The first and last hypervolume, and the front that remains."""
     first, last = frames.rounds[0], frames.rounds[-1]
-    remains = f"The front of round {last.round} holds {front(frames, last.round)}."
+    remains = f"The final front holds {ends(frames.final, frames.cost)}."
     if first is last:
         return f"The front's hypervolume is {last.hypervolume:.4f}. {remains}"
     was, now = f"{first.hypervolume:.4f} in round {first.round}", f"{last.hypervolume:.4f} in round {last.round}"
@@ -46,12 +46,11 @@ def found(frames: Frames) -> str:
     return f"The front's hypervolume {grown}. {remains}"
 
 
-def front(frames: Frames, number: int) -> str:
-    """A round's front, end to end."""
-    mine = frames.fronts[frames.fronts["round"] == number]
+def ends(front: pd.DataFrame, cost: str) -> str:
+    """A front, cheapest first, end to end: ``7 networks, from 93.51% at 28.9k MACs to 97.71% at 214k MACs``."""
     points = [
-        f"{accuracy:.2%} at {short(cost)} {COSTS[frames.cost]}"
-        for accuracy, cost in zip(mine["accuracy"].tolist(), mine[frames.cost].tolist(), strict=True)
+        f"{accuracy:.2%} at {short(least)} {COSTS[cost]}"
+        for accuracy, least in zip(front["accuracy"].tolist(), front[cost].tolist(), strict=True)
     ]
     return (
         f"1 network, {points[0]}" if len(points) == 1 else f"{len(points)} networks, from {points[0]} to {points[-1]}"

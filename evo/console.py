@@ -20,6 +20,7 @@ def untracked(label: str, total: int) -> Iterator[Advance]:
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Advance]:
     """A progress bar with the time left, on a terminal; gone when it is done."""
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -37,15 +38,10 @@ def bar(label: str, total: int) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty(), console=_stderr()) as progress:
+    screen = Console(stderr=True)
+    with Progress(*columns, transient=True, disable=not screen.is_terminal, console=screen) as progress:
         task = progress.add_task(label, total=total)
         yield lambda n: progress.update(task, advance=n)
-
-
-def _stderr():  # type: ignore[no-untyped-def]
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 def say(text: str = "") -> None:

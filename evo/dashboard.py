@@ -34,7 +34,9 @@ def publish(store: Store, run: Run, n: int) -> None:
 def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     """What the study's page shows under Optuna's own history, by identifier."""
     return {
-        "fronts": thin(plots.fronts(frames.results, frames.fronts, frames.cost, background=BACKGROUND), n),
+        "fronts": thin(
+            plots.fronts(frames.results, frames.fronts, frames.cost, frames.run.min_accuracy, BACKGROUND), n
+        ),
         "hypervolume": plots.hypervolume(frames.trace),
         "operations": plots.operations(frames.choices, n).update_layout(height=None),
     }
@@ -51,6 +53,7 @@ def thin(figure: go.Figure, n: int) -> go.Figure:
 def note(frames: Frames, n: int) -> str:
     """The round in Markdown: its space, what its search found, what was kept and dropped, and why."""
     row, before = frames.rounds[-1], frames.rounds[-2] if n > 1 else None
+    front = frames.fronts[frames.fronts["round"] == n]
     choices = frames.choices[frames.choices["round"] == n]
     changes = [
         f"| {fate} | {layer} | {', '.join(f'`{op}`' for op in ops)} |"
@@ -67,7 +70,7 @@ def note(frames: Frames, n: int) -> str:
             "",
             f"- **Space:** {words.short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round",
-            f"- **Front:** {words.front(frames, n)}",
+            f"- **Front:** {words.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             f"- **Next space:** {words.short(row.next_size or 0)} architectures; "
             f"{row.kept} operations kept, {row.dropped} dropped, {row.refilled} refilled (counted per layer)",
@@ -79,7 +82,7 @@ def note(frames: Frames, n: int) -> str:
 
 def write_note(study: optuna.Study, text: str) -> None:
     """Save the study's note, unless it says just that."""
-    from optuna_dashboard import get_note, save_note  # importing it takes 1.5 s, of which --help shall see nothing
+    from optuna_dashboard import get_note, save_note  # 1.5 s to import: not before a round is done
 
     if get_note(study) != text:
         save_note(study, text)

@@ -71,11 +71,11 @@ def load(section: DataSection) -> Images:
             f"data.held_out={section.held_out} of {len(y)} images leaves none to train on or none to score by"
         )
     mean, std = _moments(x[held:])
-    splits = [
+    train, held_out, test = (
         _split(images, labels, mean, std, section.size)
         for images, labels in ((x[held:], y[held:]), (x[:held], y[:held]), (x_test, y_test))
-    ]
-    return Images(*splits, classes=int(max(y.max(), y_test.max())) + 1)
+    )
+    return Images(train, held_out, test, classes=int(max(y.max(), y_test.max())) + 1)
 
 
 def _interleave(order: np.ndarray, y: np.ndarray) -> np.ndarray:

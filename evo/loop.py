@@ -17,14 +17,16 @@ from evo.evaluators.scratch import scratch
 from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
+from evo.files import roots
 from evo.methods import METHODS
 from evo.search import Task, check_limits, search
 from evo.seeds import derive
-from spaces.cost import CostTable, cost_table
+from spaces.cost import CostTable, LatencyModel, cost_table
+from spaces.latency import load as load_latency
 from spaces.space import SearchSpace, canonical
 from studies.config import StudyConfig, TabularSection
 from studies.pareto import hypervolume
-from studies.records import Round
+from studies.records import EvoError, Round
 from studies.store import Choice, RoundRow, Run, Store
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
@@ -111,7 +113,23 @@ def table_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     """Exact costs of a space's architectures, as the configuration counts them."""
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
         return spelled_costs(config.evaluator, space)
-    return cost_table(space, config.search.convention)
+    return cost_table(space, config.search.convention, latency_of(config))
+
+
+def latency_of(config: StudyConfig) -> LatencyModel | None:
+    """The configuration's latency table.
+
+    Raises:
+        EvoError: its file is missing; a file that is no latency table is a ValueError.
+    """
+    if config.latency is None:
+        return None
+    path = next((path for path in roots(config.latency.path) if path.is_file()), None)
+    if path is None:
+        raise EvoError(
+            f"latency.path is {config.latency.path!r}: no such file; measure one with python -m spaces.latency"
+        )
+    return load_latency(path, config.latency.device)
 
 
 def bench(shop: Workshop, n: int, table: CostTable) -> Bench:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice, product
 from random import Random
@@ -24,7 +23,7 @@ from optuna.samplers.nsgaii import UniformCrossover
 from optuna.samplers.nsgaii._child_generation_strategy import NSGAIIChildGenerationStrategy
 from optuna.samplers.nsgaii._elite_population_selection_strategy import NSGAIIElitePopulationSelectionStrategy
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from evo.seeds import derive
 from spaces.architecture import Architecture
@@ -37,10 +36,6 @@ DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "mini
 
 ENUMERABLE = 100_000
 """A space of at most so many strings is listed when chance finds nothing new in it."""
-
-
-class ExhaustedError(Exception):
-    """Every network of the space that lies inside the limits has been proposed."""
 
 
 @dataclass
@@ -92,11 +87,12 @@ class Frontier:
 
 
 class Children:
-    """NSGA-II's child generation for one generation of ``n``: call it ``n`` times, as Optuna does."""
+    """NSGA-II's child generation, a generation of ``n`` at a time: Optuna calls it once, and ``batch`` has them all."""
 
     def __init__(self, frontier: Frontier, n: int, seed: int) -> None:
         self.frontier = frontier
         self.n = n
+        self.batch: list[Architecture] = []
         self.rng = Random(derive(seed, "fill"))
         self.breed = NSGAIIChildGenerationStrategy(
             crossover=UniformCrossover(),
@@ -104,23 +100,13 @@ class Children:
             swapping_prob=0.5,
             rng=LazyRandomState(derive(seed, "breed")),
         )
-        self.batch: Iterator[Architecture] | None = None
 
     def __call__(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
     ) -> dict[str, Any]:
-        """The parameters of the next child.
-
-        Raises:
-            ExhaustedError: there is no network left to propose.
-        """
-        if self.batch is None:
-            self.batch = iter(self._generation(study, search_space, parents))
-        child = next(self.batch, None)
-        if child is None:
-            raise ExhaustedError
-        genes = dict(zip(self.frontier.space.names, child.genes, strict=True))
-        return {name: genes[name] for name in search_space}
+        """The parameters of the first child; none when there is no network left to propose."""
+        self.batch = self._generation(study, search_space, parents)
+        return dict(zip(self.frontier.space.names, self.batch[0].genes, strict=True)) if self.batch else {}
 
     def _generation(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
@@ -151,24 +137,24 @@ class Children:
 
 
 def breed(parents: Sequence[FrozenTrial], children: Children) -> list[Architecture]:
-    """What Optuna's NSGA-II breeds from ``parents``: up to ``children.n`` architectures, fewer when none are left."""
+    """What Optuna's NSGA-II breeds from ``parents``: up to ``children.n`` architectures, fewer when none are left.
+
+    Each ``ask`` of a study walks through its trials to infer the space and to find the parents, and copies both. They
+    are known here: the sampler gets them, and is asked once for the generation that comes after the parents.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = NSGAIISampler(population_size=len(parents), child_generation_strategy=children, seed=0)
-    study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
-    study.add_trials([_as_parent(trial) for trial in parents])
-    layers = children.frontier.space.layers
-    names = children.frontier.space.names
-    bred = []
-    for _ in range(children.n):
-        try:
-            chosen = study.ask().relative_params
-        except ExhaustedError:
-            break
-        # A layer with one gene is no parameter to Optuna.
-        genes = (chosen[name] if name in chosen else layer.genes[0] for name, layer in zip(names, layers, strict=True))
-        bred.append(Architecture(tuple(genes)))
-    return bred
+        sampler = NSGAIISampler(
+            population_size=len(parents),
+            elite_population_selection_strategy=lambda study, found: list(parents),
+            child_generation_strategy=children,
+            seed=0,
+        )
+    # A distribution with one choice is no parameter to Optuna's samplers.
+    options = {name: choices for name, choices in parents[0].distributions.items() if not choices.single()}
+    child = create_trial(state=TrialState.RUNNING, system_attrs={GENERATION_KEY: 1})
+    sampler.sample_relative(optuna.create_study(directions=DIRECTIONS), child, options)
+    return children.batch
 
 
 def select(trials: Sequence[FrozenTrial], population: int) -> list[FrozenTrial]:
@@ -177,10 +163,3 @@ def select(trials: Sequence[FrozenTrial], population: int) -> list[FrozenTrial]:
         return list(trials)
     survive = NSGAIIElitePopulationSelectionStrategy(population_size=population)
     return sorted(survive(optuna.create_study(directions=DIRECTIONS), list(trials)), key=lambda trial: trial.number)
-
-
-def _as_parent(trial: FrozenTrial) -> FrozenTrial:
-    """A copy in generation 0. Without that attribute it would be no parent: an enqueued trial never becomes one."""
-    parent = copy(trial)
-    parent.system_attrs = trial.system_attrs | {GENERATION_KEY: 0}
-    return parent

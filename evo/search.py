@@ -109,9 +109,9 @@ def _measured(task: Task, batch: Batch, generation: int, start: int, measure: Me
 class _Memory:
     """What the round has seen, and the parents that NSGA-II breeds the next generation from.
 
-    Breeding is a pure function of the parents and a seed: every generation gets an Optuna study of its own, in memory,
-    which holds the parents and nothing else. So a proposal costs the same at trial 10,000 as at trial 100 (a study that
-    grows is walked through by every ``ask``), and continuing after a crash is no different from going on.
+    Breeding is a pure function of the parents and a seed: Optuna is given the parents and nothing else. So a proposal
+    costs the same at trial 10,000 as at trial 100 (a study that grows is walked through by every ``ask``), and
+    continuing after a crash is no different from going on.
     """
 
     def __init__(self, task: Task, done: Sequence[Proposal]) -> None:

@@ -90,7 +90,7 @@ def train(
     Raises:
         EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, schedule)
     done = _resume(model, optimizer, checkpoint)
     batches = max(1, len(images) // schedule.batch_size)

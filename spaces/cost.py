@@ -91,7 +91,7 @@ def convention_named(name: str) -> Convention:
 
 
 class LatencyModel(Protocol):
-    """Milliseconds for one image, added up over operations. A missing entry raises ValueError, naming itself."""
+    """Milliseconds of one forward pass, added up over operations. A missing entry raises ValueError, naming itself."""
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Of one operation in a layer of ``shape``."""

@@ -232,10 +232,10 @@ def canonical(arch: Architecture, space: SearchSpace) -> Architecture:
     Branches have no order, and an identity commutes with its neighbours among layers of one shape: both are sorted, the
     identities last. In NAS-Bench-Macro 6561 strings are 3969 networks. The result is a key: it need not be in ``space``.
     """
-    genes = [join(operations(gene)) for gene in arch.genes]
+    genes = ["id" if gene in IDENTITIES else join(operations(gene)) for gene in arch.genes]
     for start, stop in _interchangeable(space.layers):
         run = genes[start:stop]
-        genes[start:stop] = [g for g in run if g not in IDENTITIES] + ["id"] * sum(g in IDENTITIES for g in run)
+        genes[start:stop] = [gene for gene in run if gene != "id"] + ["id"] * run.count("id")
     return Architecture(tuple(genes))
 
 

@@ -207,7 +207,7 @@ def _one_hot(space: SearchSpace, archs: Sequence[Architecture], genes: Sequence[
     one_hot = np.zeros((len(archs), len(genes)))
     for row, arch in enumerate(archs):
         found = [columns[gene] for gene in enumerate(arch.genes) if gene in columns]
-        if len(found) != len(space.layers):
+        if not len(found) == len(arch.genes) == len(space.layers):
             space.check(arch)  # says what is wrong with it
         one_hot[row, found] = 1.0
     if missing := [genes[column] for column in np.flatnonzero(~one_hot.any(axis=0)).tolist()]:

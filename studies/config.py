@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from studies.records import EvoError
 
@@ -125,6 +135,13 @@ class LimitsSection(Section):
     latency_ms: Window | None = None
 
 
+class LatencySection(Section):
+    """A latency table: one measured by ``python -m spaces.latency``, or a published one (``device`` picks among several)."""
+
+    path: str
+    device: str | None = None
+
+
 class FixedEvolution(Section):
     """The control arm: the space never changes."""
 
@@ -149,7 +166,16 @@ class StudyConfig(Section):
     evaluator: Annotated[TabularSection | ScratchSection | OneShotSection, Field(discriminator="kind")]
     search: SearchSection = SearchSection()
     limits: LimitsSection = LimitsSection()
+    latency: LatencySection | None = None
     evolution: Annotated[FixedEvolution | PadNasEvolution, Field(discriminator="method")]
+
+    @model_validator(mode="after")
+    def _latency_is_known(self) -> StudyConfig:
+        asked = self.search.cost == "latency_ms" or self.limits.latency_ms is not None
+        known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
+        if asked and not known:
+            raise PydanticCustomError("latency", "latency_ms is an objective or a limit: give a table as latency.path")
+        return self
 
 
 def of_round(setting: PerRound, n: int) -> float:
@@ -219,6 +245,8 @@ def _explain(problem: Any) -> str:
         case "extra_forbidden":
             allowed = sorted({name for section in sections for name in section.model_fields})
             return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
+        case "latency":
+            return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"
         case "union_tag_not_found" | "union_tag_invalid":

@@ -30,7 +30,7 @@ def ranks(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.int64]:
 
 def on_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
     """Which points no other point dominates, ``(n,)``."""
-    return ranks(cost, accuracy) == 1
+    return np.asarray(ranks(cost, accuracy) == 1)
 
 
 def hypervolume(cost: ArrayLike, accuracy: ArrayLike, *, max_cost: float, min_accuracy: float = 0.0) -> float:

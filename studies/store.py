@@ -149,7 +149,7 @@ class Store:
             if row.number == number:
                 return row
         study = study_name(run.name, number)
-        metrics = {"accuracy": "maximize", run.config.search.cost: "minimize"}
+        metrics: dict[str, optuna_tables.Direction] = {"accuracy": "maximize", run.config.search.cost: "minimize"}
         optuna_tables.create_study(self.optuna, study, metrics, attrs)
         values = {
             "run_id": run.id,
@@ -243,33 +243,13 @@ class Store:
         self, connection: Connection, run: Run, space: SearchSpace, generation: Sequence[Proposal]
     ) -> list[int]:
         """The row of each proposal's evaluation; fresh ones are inserted."""
-        ids = []
-        for proposal in generation:
-            evaluation = proposal.evaluation
-            key = str(canonical(evaluation.arch, space))
-            if proposal.fresh:
-                values = {
-                    "run_id": run.id,
-                    "judge": evaluation.judge,
-                    "canonical": key,
-                    "arch": str(evaluation.arch),
-                    "accuracy": evaluation.accuracy,
-                    "nll": evaluation.nll,
-                    "macs": evaluation.macs,
-                    "params": evaluation.params,
-                    "latency_ms": evaluation.latency_ms,
-                    "seconds": evaluation.seconds,
-                    "created_at": _now(),
-                }
-                ids.append(connection.execute(evaluations.insert().values(values)).inserted_primary_key[0])
-            else:
-                same = sa.and_(
-                    evaluations.c.run_id == run.id,
-                    evaluations.c.judge == evaluation.judge,
-                    evaluations.c.canonical == key,
-                )
-                ids.append(connection.execute(sa.select(evaluations.c.id).where(same)).scalar_one())
-        return ids
+        new = [_evaluation_row(run, proposal.evaluation, space) for proposal in generation if proposal.fresh]
+        insert = evaluations.insert().returning(evaluations.c.id, sort_by_parameter_order=True)
+        inserted = iter(connection.scalars(insert, new) if new else ())
+        return [
+            next(inserted) if proposal.fresh else _evaluation_id(connection, run, proposal.evaluation, space)
+            for proposal in generation
+        ]
 
     def proposals(self, row: RoundRow) -> list[Proposal]:
         """What the round has proposed so far, in order."""
@@ -349,6 +329,33 @@ def _evaluation(row: RowMapping) -> Evaluation:
         nll=row["nll"],
         seconds=row["seconds"],
     )
+
+
+def _evaluation_row(run: Run, evaluation: Evaluation, space: SearchSpace) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "judge": evaluation.judge,
+        "canonical": str(canonical(evaluation.arch, space)),
+        "arch": str(evaluation.arch),
+        "accuracy": evaluation.accuracy,
+        "nll": evaluation.nll,
+        "macs": evaluation.macs,
+        "params": evaluation.params,
+        "latency_ms": evaluation.latency_ms,
+        "seconds": evaluation.seconds,
+        "created_at": _now(),
+    }
+
+
+def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, space: SearchSpace) -> int:
+    """The row of what this judge has said of this network before."""
+    same = sa.select(evaluations.c.id).where(
+        evaluations.c.run_id == run.id,
+        evaluations.c.judge == evaluation.judge,
+        evaluations.c.canonical == str(canonical(evaluation.arch, space)),
+    )
+    found: int = connection.execute(same).scalar_one()
+    return found
 
 
 def _run(row: RowMapping) -> Run:

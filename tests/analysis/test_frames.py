@@ -42,6 +42,16 @@ def test_a_front_holds_each_network_once_cheapest_first(frames: Frames) -> None:
     assert frames.fronts[["round", "arch"]].values.tolist() == [[1, CHEAP], [1, DEAR], [2, FREE], [2, CHEAP], [2, DEAR]]
 
 
+def test_the_final_front_is_of_the_last_judge_alone(frames: Frames) -> None:
+    assert frames.final[["arch", "accuracy"]].values.tolist() == [[FREE, 0.3], [CHEAP, 0.6], [DEAR, 0.9]]
+
+
+def test_under_one_judge_an_early_network_may_stand(frames: Frames) -> None:
+    alike = frames.results.assign(judge="table:macro", accuracy=[0.5, 0.4, 0.95, 0.5, 0.6, 0.9, 0.3])
+    final = module.final(alike, "macs")
+    assert final[["round", "arch"]].values.tolist() == [[2, FREE], [2, CHEAP], [1, DEAR]]
+
+
 def test_the_trace_counts_new_measurements_and_all_time(frames: Frames) -> None:
     trace = frames.trace
     assert trace["hypervolume"].tolist() == pytest.approx([0.45, 0.45, 0.63, 0.63, 0.54, 0.72, 0.735])

@@ -125,7 +125,9 @@ def test_figures_are_drawn_in_a_browser(page: Path, tmp_path: Path, width: int) 
         assert tab.run("return innerWidth") == width
         assert tab.run(f"return {ALL}('#fronts .scatterlayer .trace').length") == 3  # two stairs, one set of others
         assert tab.run(f"return {ALL}('#operations-1 .heatmaplayer image').length") == 1
-        assert tab.run("const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth === clientWidth")
+        assert tab.run(
+            "const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth === clientWidth"
+        )
         filled = tab.run(f"return [...{ALL}('.js-plotly-plot')].map(p => p.offsetWidth / p.parentNode.offsetWidth)")
         assert filled == [1] * 5
         assert tab.console() == []

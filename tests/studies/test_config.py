@@ -85,6 +85,13 @@ def test_a_malformed_override_is_answered(override: str) -> None:
         load("digits", ["seed=1", override])
 
 
+def test_latency_as_a_goal_needs_a_latency_table(tmp_path: Path) -> None:
+    text = VALID + "[limits]\nlatency_ms = [0, 5]\n"
+    with pytest.raises(ConfigError, match="latency_ms is an objective or a limit: give a table as latency.path"):
+        load(write(tmp_path, text))
+    assert load(write(tmp_path, text + '[latency]\npath = "lut.csv"')).latency is not None
+
+
 def test_per_round_settings_repeat_their_last_entry() -> None:
     assert [of_round((120, 80, 40), n) for n in (1, 2, 3, 4)] == [120, 80, 40, 40]
     assert of_round(7, 5) == 7
