@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from analysis import plots, words
 from analysis.frames import Frames
 from studies.store import Store
+from studies.units import short
 
 CONFIG = {
     "responsive": True,
@@ -41,7 +42,7 @@ def render(store: Store, frames: Frames) -> str:
         operations=[
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
         ],
-        box=f"0 to {words.short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
+        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
         rounds=frames.rounds,
         changes={row.round: change(frames, row.round) for row in frames.rounds},
         final=frames.final.sort_values("accuracy", ascending=False).to_dict("records"),
@@ -50,7 +51,7 @@ def render(store: Store, frames: Frames) -> str:
         layers=run.space.names,
         settings=list(flat(run.config.model_dump(mode="json"))),
         versions=versions(store, frames),
-        short=words.short,
+        short=short,
     )
 
 
@@ -69,8 +70,8 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     return [
         ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
         ("best accuracy", f"{frames.final['accuracy'].max():.2%}"),
-        ("architectures in the space", f"{words.short(first.space_size)} → {words.short(end)}"),
-        ("evaluations", words.short(sum(row.measured for row in frames.rounds))),
+        ("architectures in the space", f"{short(first.space_size)} → {short(end)}"),
+        ("evaluations", short(sum(row.measured for row in frames.rounds))),
     ]
 
 

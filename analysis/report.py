@@ -79,7 +79,8 @@ def show(frames: Frames, page: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from analysis.words import COSTS, short, summary
+    from analysis.words import COSTS, summary
+    from studies.units import short
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     cost = COSTS[frames.cost]

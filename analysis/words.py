@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from analysis.frames import Frames
+from studies.units import short
 
 JUDGES = {
     "oneshot": "a supernet with shared weights, trained anew or further in every round",
@@ -111,11 +112,3 @@ def listed(by_layer: Sequence[tuple[str, Iterable[str]]]) -> str:
 def count(number: float, noun: str) -> str:
     """``1 layer``, ``3 layers``."""
     return f"{short(number)} {noun}{'' if number == 1 else 's'}"
-
-
-def short(number: float) -> str:
-    """A number for people, to three digits: 950, 12.3k, 301M, 1.55e+27."""
-    for limit, unit, suffix in ((999.5, 1, ""), (999.5e3, 1e3, "k"), (999.5e6, 1e6, "M"), (999.5e9, 1e9, "G")):
-        if number < limit:
-            return f"{number / unit:.3g}{suffix}"
-    return f"{number:.2e}"

@@ -10,7 +10,6 @@ import optuna
 from sqlalchemy import make_url
 
 from evo import console
-from evo.console import short
 from evo.executors import workers
 from evo.loop import run_round, table_of, workshop
 from evo.start import configuration, first_space, open_run, run_name
@@ -18,6 +17,7 @@ from spaces.space import SearchSpace
 from studies.config import TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round
 from studies.store import RoundRow, Run, Store, opened
+from studies.units import short
 
 HEADINGS = (
     "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume",

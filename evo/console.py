@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -45,8 +46,11 @@ def bar(label: str, total: int) -> Iterator[Advance]:
 
 
 def say(text: str = "") -> None:
-    """A line for the reader."""
-    print(text, flush=True)
+    """A line for the reader; one who has gone (``| head``) is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (it lives as long as the process)
 
 
 def complain(text: str) -> None:
@@ -61,11 +65,3 @@ def row(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def nothing(text: str = "") -> None:
     """A line that nobody wants."""
-
-
-def short(number: float) -> str:
-    """A count for people, to three digits: 950, 12.3k, 301M, 1.55e+27."""
-    for limit, unit, suffix in ((1e3, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
-        if number < 0.9995 * limit or (limit == 1e3 and number < limit):
-            return f"{number / unit:.3g}{suffix}"
-    return f"{number:.2e}"

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from analysis import plots, words
 from analysis.frames import Frames, load
 from studies.store import Run, Store
+from studies.units import short
 
 BACKGROUND = 100
 """How many trials beside the fronts are worth their bytes."""
@@ -68,11 +69,11 @@ def note(frames: Frames, n: int) -> str:
         [
             f"## {frames.run.name}, round {n}",
             "",
-            f"- **Space:** {words.short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
+            f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round",
             f"- **Front:** {words.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
-            f"- **Next space:** {words.short(row.next_size or 0)} architectures; "
+            f"- **Next space:** {short(row.next_size or 0)} architectures; "
             f"{row.kept} operations kept, {row.dropped} dropped, {row.refilled} refilled (counted per layer)",
             f"- **Rule:** {row.rule}",
             *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),

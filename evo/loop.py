@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+
+import numpy as np
 
 from evo import dashboard
 from evo.console import Track
@@ -21,12 +23,13 @@ from evo.files import roots
 from evo.methods import METHODS
 from evo.search import Task, check_limits, search
 from evo.seeds import derive
+from spaces.architecture import Architecture
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency
 from spaces.space import SearchSpace, canonical
-from studies.config import StudyConfig, TabularSection
+from studies.config import SearchSection, StudyConfig, TabularSection
 from studies.pareto import hypervolume
-from studies.records import EvoError, Round
+from studies.records import Evaluation, EvoError, Round
 from studies.store import Choice, RoundRow, Run, Store
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
@@ -70,14 +73,15 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     with clock.time("fitting"):
         judge = shop.evaluator.fit(space, bench(shop, n, table))
         keep_checkpoint(shop, n, judge)
+    known = {canonical(e.arch, space): e for e in store.evaluations(run, judge.name) if e.arch in space}
     task = Task(
         space,
         table,
         run.config.search,
         run.config.limits,
         seed=derive(run.config.seed, "search", n),
-        survivors=survivors(shop, before, space),
-        known={canonical(e.arch, space): e for e in store.evaluations(run, judge.name) if e.arch in space},
+        survivors=survivors(known.values() or measured(store, before), space, run.config.search),
+        known=known,
     )
     with clock.time("searching"):
         proposals, exhausted = search(
@@ -151,13 +155,20 @@ def keep_checkpoint(shop: Workshop, n: int, judge: Judge) -> None:
         shop.store.add_checkpoint(shop.run, n, "weights", judge.checkpoint)
 
 
-def survivors(shop: Workshop, before: list[RoundRow], space: SearchSpace) -> list:  # type: ignore[type-arg]
-    """The last round's Pareto front, cheapest first, as far as the space still holds it."""
-    if not before:
-        return []
-    evaluations = tuple(proposal.evaluation for proposal in shop.store.proposals(before[-1]))
-    last = Round(before[-1].number, before[-1].space, evaluations, cost=shop.run.config.search.cost)
-    return [e.arch for e in last.front if e.arch in space]
+def measured(store: Store, before: list[RoundRow]) -> list[Evaluation]:
+    """What the last round measured."""
+    return [proposal.evaluation for proposal in store.proposals(before[-1])] if before else []
+
+
+def survivors(before: Iterable[Evaluation], space: SearchSpace, settings: SearchSection) -> list[Architecture]:
+    """The Pareto front of what was measured before, as far as the space still holds it, cheapest first.
+
+    A front larger than the population is thinned evenly, its two ends kept.
+    """
+    held = tuple(e for e in before if e.arch in space)
+    front = [e.arch for e in Round(0, space, held, cost=settings.cost).front]
+    places = np.unique(np.linspace(0, len(front) - 1, min(settings.population, len(front))).round().astype(int))
+    return [front[place] for place in places]
 
 
 def volume(run: Run, finished: Round) -> float:
