@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.ranking import Truth
 from studies import pareto
 from studies.records import EvoError
 from studies.store import RoundRow, Run, Store
@@ -48,7 +49,8 @@ class RoundSummary:
         trials: how many were proposed; ``distinct`` networks among them, of which ``measured`` were not known before.
         front: networks on the round's own Pareto front, of which the most accurate has ``best_accuracy``.
         kept: operations, counted per layer, like ``dropped`` and ``refilled``.
-        fitting: seconds; like ``searching``.
+        fitting: seconds; like ``searching``, and ``asking`` for the truth.
+        truth: how far the round's scores may be trusted, where that was asked.
     """
 
     round: int
@@ -69,6 +71,8 @@ class RoundSummary:
     rule: str | None
     fitting: float
     searching: float
+    asking: float = 0.0
+    truth: Truth | None = None
 
 
 @dataclass(frozen=True)
@@ -194,9 +198,17 @@ def summary(
         rule=next(iter(fates["rule"]), None),
         fitting=spent(row, "fitting"),
         searching=spent(row, "searching"),
+        asking=spent(row, "truth"),
+        truth=truth_of(row),
     )
 
 
+def truth_of(row: RoundRow) -> Truth | None:
+    """What a finished round's scores were worth, where that was asked."""
+    found = row.stats.get("truth")
+    return Truth.from_dict(found) if found else None
+
+
 def spent(row: RoundRow, what: str) -> float:
-    """Seconds that a round spent ``fitting`` or ``searching``; 0 while it is unfinished."""
+    """Seconds that a round spent ``fitting``, ``searching`` or asking for the ``truth``; 0 while it is unfinished."""
     return float(row.stats.get("seconds", {}).get(what, 0.0))

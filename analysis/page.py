@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
@@ -43,6 +45,8 @@ def render(store: Store, frames: Frames) -> str:
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
         ],
         box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
+        truth=figure(plots.truth(witnesses(frames), taus(frames)), "truth") if taus(frames) else None,
+        taus=taus(frames),
         rounds=frames.rounds,
         changes={row.round: change(frames, row.round) for row in frames.rounds},
         final=frames.final.sort_values("accuracy", ascending=False).to_dict("records"),
@@ -73,6 +77,18 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
         ("architectures in the space", f"{short(first.space_size)} → {short(end)}"),
         ("evaluations", short(sum(row.measured for row in frames.rounds))),
     ]
+
+
+def witnesses(frames: Frames) -> pd.DataFrame:
+    """One row per round and network that was scored and also trained alone (or looked up)."""
+    return pd.DataFrame(
+        {"round": row.round, **asdict(witness)} for row in frames.rounds if row.truth for witness in row.truth.witnesses
+    )
+
+
+def taus(frames: Frames) -> dict[int, str]:
+    """Kendall's tau, as it is to be read, of the rounds that asked for the truth."""
+    return {row.round: words.ranked(row) for row in frames.rounds if row.truth}
 
 
 def change(frames: Frames, number: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ grey print. Figures carry a short title and no width, so that whoever shows them
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
@@ -143,6 +143,27 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
         ticktext=[op if len(op) <= 16 else f"{op[:15]}…" for op in ops],
     )  # fmt: skip
     return figure.update_layout(height=max(260, 130 + 22 * len(ops)))
+
+
+def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
+    """Accuracy when trained alone over accuracy by the round's scores: a dot per network that both know.
+
+    Args:
+        witnesses: columns ``round``, ``arch``, ``macs``, ``one_shot``, ``stand_alone``.
+        taus: each round's Kendall tau, as it is to be read.
+    """
+    figure = _figure("Scores of the search against the truth")
+    for number, colour in round_colours(witnesses["round"]).items():
+        mine = witnesses[witnesses["round"] == number]
+        figure.add_scatter(
+            x=mine["one_shot"], y=mine["stand_alone"], name=f"round {number}: tau {taus[number]}", mode="markers",
+            marker={"color": colour, "size": 9, "symbol": SYMBOLS[(number - 1) % len(SYMBOLS)]},
+            customdata=mine["macs"], hovertext=[wrapped(arch) for arch in mine["arch"]],
+            hovertemplate="%{hovertext}<br>%{y:.2%} alone, scored %{x:.2%}, %{customdata:.3s} MACs"
+            "<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text="accuracy by the search's scores", tickformat=".1~%")
+    return figure.update_yaxes(title_text="accuracy when trained alone", tickformat=".1~%")
 
 
 def round_colours(numbers: Iterable[int]) -> dict[int, str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from analysis.frames import Frames
+from analysis.frames import Frames, RoundSummary
+from analysis.ranking import Truth
 from studies.units import short
 
 JUDGES = {
@@ -21,7 +22,7 @@ COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 
 def summary(frames: Frames) -> list[str]:
     """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
-    return [searched(frames), found(frames), *evolved(frames), comparable(frames), *trust(frames)]
+    return [searched(frames), found(frames), *evolved(frames), comparable(frames), *truth(frames), *trust(frames)]
 
 
 def searched(frames: Frames) -> str:
@@ -81,6 +82,39 @@ def comparable(frames: Frames) -> str:
             "a rise can come from better networks or from a supernet whose shared weights fit them better."
         )
     return f"One judge ({judges[0]}) scored everything, so hypervolumes are comparable throughout."
+
+
+def truth(frames: Frames) -> list[str]:
+    """How the last round's scores rank architectures against stand-alone training, and what to beware of."""
+    asked = [row for row in frames.rounds if row.truth is not None]
+    if not asked:
+        return []
+    last = asked[-1].truth
+    assert last is not None
+    said = f"Is the ranking right? Kendall's tau by round: {', '.join(ranked(row) for row in asked)}. {compared(last)}"
+    return [said, *([last.accuracy.warning] if last.accuracy.warning else [])]
+
+
+def ranked(row: RoundSummary) -> str:
+    """A round's Kendall tau: ``0.52``, or ``-`` where there is none."""
+    tau = row.truth.accuracy.tau if row.truth else None
+    return "-" if tau is None else f"{tau:.2f}"
+
+
+def compared(truth: Truth) -> str:
+    """What a round's scores were compared with, and how well they agree."""
+    found, by_loss = truth.accuracy, truth.nll.tau if truth.nll else None
+    source = "looked up in a table" if truth.judge.startswith("table:") else "trained alone"
+    if found.tau is None or found.interval is None or found.rho is None or found.overlap is None:
+        return f"{count(found.n, 'network')} {source} ({truth.judge})."
+    numbers = [
+        f"tau {found.tau:.2f} (95% interval {found.interval[0]:.2f} to {found.interval[1]:.2f})",
+        *([f"{by_loss:.2f} by log-likelihood"] if by_loss is not None else []),
+        *([f"{found.tau_macs:.2f} by MACs alone"] if found.tau_macs is not None else []),
+        f"Spearman's rho {found.rho:.2f}",
+        f"{found.overlap:.0%} of the best {found.top} found",
+    ]
+    return f"{count(found.n, 'network')} {source} ({truth.judge}): {', '.join(numbers)}."
 
 
 def trust(frames: Frames) -> list[str]:

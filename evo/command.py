@@ -9,10 +9,11 @@ from pathlib import Path
 import optuna
 from sqlalchemy import make_url
 
+from analysis.frames import truth_of
 from evo import console
 from evo.executors import workers
 from evo.loop import run_round, table_of, workshop
-from evo.start import configuration, first_space, open_run, run_name
+from evo.start import configuration, open_run, prepared, run_name
 from spaces.space import SearchSpace
 from studies.config import TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round
@@ -20,7 +21,7 @@ from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
 
 HEADINGS = (
-    "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume",
+    "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
     "kept", "dropped", "refilled", "seconds",
 )  # fmt: skip
 WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
@@ -35,15 +36,14 @@ def bring(args: Namespace) -> int:
         rows = store.rounds(run)[: args.n]
         todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
         say(f"run {run.name}: {run.config.evolution.method} on {run.space.name}, judged by {run.config.evaluator.kind}")
-        say(console.row(HEADINGS, WIDTHS))
+        say(line(run, HEADINGS))
         for row in rows[: args.n - len(todo)]:
-            say(console.row(cells(store, run, row), WIDTHS))
+            say(line(run, cells(store, run, row)))
         with workers(args.workers if todo else 1, run.config.threads) as evaluate:
             for n in todo:
-                shop = workshop(
-                    run, store, files_of(args.storage), evaluate, console.untracked if args.quiet else console.bar
-                )
-                say(console.row(cells(store, run, run_round(shop, n)), WIDTHS))
+                track = console.untracked if args.quiet else console.bar
+                shop = workshop(run, store, files_of(args.storage), evaluate, track, args.workers)
+                say(line(run, cells(store, run, run_round(shop, n))))
         if todo:
             say(closing(store, run, args))
         else:
@@ -54,7 +54,7 @@ def bring(args: Namespace) -> int:
 def plan(args: Namespace) -> int:
     """Print what would run; touch nothing."""
     config = configuration(args)
-    space = first_space(config)
+    space = prepared(config)
     least, most = table_of(config, space).bounds()
     console.say(f"run {run_name(args, config)}: {config.evolution.method} on {space.name}, seed {config.seed}\n")
     console.say(spelled(space))
@@ -69,6 +69,9 @@ def plan(args: Namespace) -> int:
         console.say(f"training {what}: {epochs} epochs in rounds 1 to {args.n}")
     elif isinstance(config.evaluator, TabularSection):
         console.say(f"accuracies from {config.evaluator.path}")
+    if config.truth.sample:
+        how = f"from {config.truth.table.path}" if config.truth.table else "by training each of them alone"
+        console.say(f"the truth about {config.truth.sample} architectures of each round {how}")
     return 0
 
 
@@ -82,11 +85,22 @@ def spelled(space: SearchSpace) -> str:
     )
 
 
+def line(run: Run, cells: Sequence[str]) -> str:
+    """Cells under ``HEADINGS``; ``tau`` only where the run asks for the truth."""
+    told = [
+        (cell, width)
+        for heading, cell, width in zip(HEADINGS, cells, WIDTHS, strict=True)
+        if heading != "tau" or run.config.truth.sample
+    ]
+    return console.row([cell for cell, _ in told], [width for _, width in told])
+
+
 def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
-    """A finished round, as one line of the table under ``HEADINGS``."""
+    """A finished round, one cell for each of ``HEADINGS``."""
     assert row.next_space is not None
     changes = row.space.diff(row.next_space)
     best = max(front(store, run, row), key=lambda e: e.accuracy)
+    truth = truth_of(row)
     return (
         str(row.number),
         short(row.space.size),
@@ -96,6 +110,7 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
         f"{best.accuracy:.2%}",
         short(best.cost(run.config.search.cost)),
         f"{row.hypervolume:.4f}",
+        "-" if truth is None or truth.accuracy.tau is None else f"{truth.accuracy.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
         str(sum(len(change.refilled) for change in changes)),
@@ -116,8 +131,10 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     cost = run.config.search.cost
     shown = make_url(args.storage).render_as_string(hide_password=True)
     exhausted = "the space was exhausted before the budget was\n" if last.stats["exhausted"] else ""
+    truth = truth_of(last)
+    warning = f"{truth.accuracy.warning}\n" if truth and truth.accuracy.warning else ""
     return (
-        f"\n{exhausted}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
+        f"\n{exhausted}{warning}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
         f"results: {shown} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"

@@ -61,6 +61,7 @@ def note(frames: Frames, n: int) -> str:
         for fate in ("dropped", "refilled")
         for layer, ops in words.by_layer(choices, fate)
     ]
+    told = [words.compared(row.truth), row.truth.accuracy.warning] if row.truth else []
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
         gain = f"{row.hypervolume - before.hypervolume:+.4f}"
@@ -73,6 +74,7 @@ def note(frames: Frames, n: int) -> str:
             f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round",
             f"- **Front:** {words.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
+            *(f"- **Truth:** {said}" for said in told if said),
             f"- **Next space:** {short(row.next_size or 0)} architectures; "
             f"{row.kept} operations kept, {row.dropped} dropped, {row.refilled} refilled (counted per layer)",
             f"- **Rule:** {row.rule}",

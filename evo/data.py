@@ -31,6 +31,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
+    def to(self, device: torch.device) -> Split:
+        """The same images and labels, on ``device``."""
+        return Split(self.x.to(device), self.y.to(device))
+
 
 @dataclass(frozen=True)
 class Images:
@@ -55,8 +59,8 @@ Raw = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @lru_cache(maxsize=2)
-def load(section: DataSection) -> Images:
-    """The data set that a configuration names.
+def load(section: DataSection, device: str = "cpu") -> Images:
+    """The data set that a configuration names, on ``device`` (``auto``: CUDA where there is one).
 
     Raises:
         EvoError: its files are not where the configuration says; the message says which folder to fill.
@@ -71,11 +75,23 @@ def load(section: DataSection) -> Images:
             f"data.held_out={section.held_out} of {len(y)} images leaves none to train on or none to score by"
         )
     mean, std = _moments(x[held:])
+    place = _device(device)
     train, held_out, test = (
-        _split(images, labels, mean, std, section.size)
+        _split(images, labels, mean, std, section.size).to(place)
         for images, labels in ((x[held:], y[held:]), (x[:held], y[:held]), (x_test, y_test))
     )
     return Images(train, held_out, test, classes=int(max(y.max(), y_test.max())) + 1)
+
+
+def _device(name: str) -> torch.device:
+    """What ``device`` in a configuration means on this machine.
+
+    Raises:
+        EvoError: CUDA is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise EvoError("device is 'cuda', and torch finds no CUDA device here; set device to 'auto' or 'cpu'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _interleave(order: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -6,11 +6,11 @@ Three seams, each a signature, and the parts that fill them. A method (``evo.met
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-from spaces.architecture import Op, operations
+from spaces.architecture import IDENTITIES, Op, operations
 from spaces.space import Layer, SearchSpace
 from studies.records import Evaluation, Ratings, Round
 
@@ -22,6 +22,10 @@ Keep = Callable[[SearchSpace, Ratings], SearchSpace]
 
 Refill = Callable[[SearchSpace, Ratings, Random], SearchSpace]
 """The space with new candidates."""
+
+
+Prepare = Callable[[SearchSpace, Random], SearchSpace]
+"""The run's first space from the one that the configuration names."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Evolution:
     rate: Rate
     keep: Keep
     refill: Refill
+    prepare: Prepare = lambda space, rng: space
 
     def __call__(self, finished: Round, rng: Random) -> Step:
         ratings = self.rate(finished)
@@ -78,6 +83,28 @@ class ShareAmongRanks:
 
     def __str__(self) -> str:
         return f"share among nondomination ranks < {self.rank}"
+
+
+@dataclass(frozen=True)
+class OnFront:
+    """1 for an operation that an architecture of the Pareto front carries at a layer, 0 for any other.
+
+    NSE, https://arxiv.org/abs/2011.10904. Architectures outside ``windows`` (the guard band: cheaper than allowed) shape the
+    front and never enter it: what they dominate is no better for being inside.
+    """
+
+    windows: Mapping[str, tuple[float, float]]
+
+    def __call__(self, finished: Round) -> Ratings:
+        inside = [
+            e
+            for e in finished.front
+            if all(least <= e.cost(name) <= most for name, (least, most) in self.windows.items())
+        ]
+        return {choice: float(share > 0) for choice, share in shares(finished.space, inside).items()}
+
+    def __str__(self) -> str:
+        return "use on the Pareto front"
 
 
 def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
@@ -138,3 +165,45 @@ class Nothing:
 
     def __str__(self) -> str:
         return "nothing"
+
+
+@dataclass(frozen=True)
+class NextUnseen:
+    """The next pending operations, until a layer has ``k`` candidates. What was dropped does not come back (NSE)."""
+
+    k: int
+
+    def __call__(self, space: SearchSpace, ratings: Ratings, rng: Random) -> SearchSpace:
+        return space.replace_layers(self._filled(layer) for layer in space.layers)
+
+    def _filled(self, layer: Layer) -> Layer:
+        room = max(0, self.k - len(layer.candidates))
+        return replace(layer, candidates=layer.candidates + layer.pending[:room], pending=layer.pending[room:])
+
+    def __str__(self) -> str:
+        return f"with unseen operations up to {self.k}"
+
+
+# -- prepare ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Deal:
+    """The space as cells of branches, each layer's operations in a random order: the first ``k`` to start with, the rest
+    pending. A cell keeps any subset of its candidates; one whose shape allows it may keep none (NSE)."""
+
+    k: int
+
+    def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
+        return replace(space, merge="mean", layers=tuple(self._dealt(layer, rng) for layer in space.layers))
+
+    def _dealt(self, layer: Layer, rng: Random) -> Layer:
+        ops = [op for op in layer.candidates + layer.pending if op not in IDENTITIES]
+        rng.shuffle(ops)
+        return replace(
+            layer,
+            candidates=tuple(ops[: self.k]),
+            pending=tuple(ops[self.k :]),
+            branches=len(ops),
+            skippable=layer.shape.residual,
+        )

@@ -11,8 +11,9 @@ from random import Random
 
 import numpy as np
 
+from analysis.ranking import Truth
 from evo import dashboard
-from evo.console import Track
+from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.scratch import scratch
@@ -20,16 +21,18 @@ from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
 from evo.files import roots
+from evo.gates import drawn
 from evo.methods import METHODS
 from evo.search import Task, check_limits, search
 from evo.seeds import derive
+from evo.truth import tell, witness
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency
 from spaces.space import SearchSpace, canonical
-from studies.config import SearchSection, StudyConfig, TabularSection
+from studies.config import NseEvolution, StudyConfig, TabularSection, windows
 from studies.pareto import hypervolume
-from studies.records import Evaluation, EvoError, Round
+from studies.records import Evaluation, EvoError, Proposal, Round
 from studies.store import Choice, RoundRow, Run, Store
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
@@ -41,7 +44,12 @@ EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a run's rounds share: the run, its database, its folder, and who evaluates and who watches."""
+    """What a run's rounds share: the run, its database, its folder, and who evaluates and who watches.
+
+    Attributes:
+        witness: who knows the truth about architectures, where the configuration asks for it.
+        workers: how many architectures ``evaluate`` works on at once.
+    """
 
     run: Run
     store: Store
@@ -50,14 +58,19 @@ class Workshop:
     track: Track
     evaluator: Evaluator
     evolution: Evolution
+    witness: Evaluator | None
+    workers: int
 
 
-def workshop(run: Run, store: Store, folder: Path, evaluate: Evaluate, track: Track) -> Workshop:
+def workshop(
+    run: Run, store: Store, folder: Path, evaluate: Evaluate, track: Track = untracked, workers: int = 1
+) -> Workshop:
     """The workshop of a run, as its configuration says."""
     config = run.config
     evaluator = EVALUATORS[config.evaluator.kind](config, run.space)
-    evolution = METHODS[config.evolution.method](config.evolution)
-    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution)
+    evolution = METHODS[config.evolution.method](config.evolution, config)
+    known = witness(config, run.space)
+    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution, known, workers)
 
 
 def run_round(shop: Workshop, n: int) -> RoundRow:
@@ -73,26 +86,19 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     with clock.time("fitting"):
         judge = shop.evaluator.fit(space, bench(shop, n, table))
         keep_checkpoint(shop, n, judge)
-    known = {canonical(e.arch, space): e for e in store.evaluations(run, judge.name) if e.arch in space}
-    task = Task(
-        space,
-        table,
-        run.config.search,
-        run.config.limits,
-        seed=derive(run.config.seed, "search", n),
-        survivors=survivors(known.values() or measured(store, before), space, run.config.search),
-        known=known,
-    )
+    done = store.proposals(row)
     with clock.time("searching"):
         proposals, exhausted = search(
-            task,
+            task_of(shop, n, judge, before, done),
             measure=lambda archs: shop.evaluate(judge, archs),
             record=lambda generation: store.record(run, row, generation),
-            done=store.proposals(row),
+            done=done,
             track=shop.track,
             label=f"round {n}: searching",
         )
     finished = Round(n, space, tuple(p.evaluation for p in proposals), judge.ratings, run.config.search.cost)
+    with clock.time("truth"):
+        truth = truth_of_round(shop, finished, table)
     step = shop.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
     store.finish_round(
         row,
@@ -106,11 +112,59 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             "measured": sum(p.fresh for p in proposals),
             "front": len(finished.front),
             "exhausted": exhausted,
+            "truth": truth and truth.to_dict(),
             "seconds": clock.seconds,
         },
     )
     dashboard.publish(store, run, n)
     return store.rounds(run)[n - 1]
+
+
+def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: list[Proposal]) -> Task:
+    """What the search of round ``n`` is given. The same however much of the round was done already."""
+    run, space = shop.run, judge.space
+    table = table_of(run.config, space)
+    here = {canonical(proposal.arch, space) for proposal in done if proposal.fresh}
+    said = {canonical(e.arch, space): e for e in shop.store.evaluations(run, judge.name) if e.arch in space}
+    known = {form: evaluation for form, evaluation in said.items() if form not in here}
+    parents = survivors(known.values() or measured(shop.store, before), space, run.config)
+    return Task(
+        space,
+        table,
+        run.config.search,
+        run.config.limits,
+        seed=derive(run.config.seed, "search", n),
+        survivors=parents,
+        drawn=drawn_by_gates(shop, n, judge, table, parents),
+        known=known,
+    )
+
+
+def drawn_by_gates(
+    shop: Workshop, n: int, judge: Judge, table: CostTable, parents: list[Architecture]
+) -> list[tuple[Architecture, str]]:
+    """NSE's samples: architectures drawn by the learned gates inside the limits, and some in the guard band below them."""
+    section, cost = shop.run.config.evolution, shop.run.config.search.cost
+    if not isinstance(section, NseEvolution) or not judge.ratings:
+        return []
+    inside = windows(shop.run.config.limits)
+    rng = Random(derive(shop.run.config.seed, "drawn", n))
+    taken = {canonical(arch, judge.space) for arch in parents}
+    found = drawn(judge.ratings, judge.space, table, inside, section.samples, rng, taken)
+    guarded: list[Architecture] = []
+    if cost in inside and section.guard_samples:
+        least = inside[cost][0]
+        band = inside | {cost: (least * (1 - section.guard), least)}
+        guarded = drawn(judge.ratings, judge.space, table, band, section.guard_samples, rng, taken)
+    return [(arch, "drawn") for arch in found] + [(arch, "guard") for arch in guarded]
+
+
+def truth_of_round(shop: Workshop, finished: Round, table: CostTable) -> Truth | None:
+    """How the round's scores rank a sample of its architectures, against the truth; None where nobody is asked for it."""
+    if shop.witness is None:
+        return None
+    judge = shop.witness.fit(finished.space, bench(shop, finished.n, table))
+    return tell(shop.run, shop.store, judge, finished, shop.evaluate, shop.workers, shop.track)
 
 
 def table_of(config: StudyConfig, space: SearchSpace) -> CostTable:
@@ -138,13 +192,16 @@ def latency_of(config: StudyConfig) -> LatencyModel | None:
 
 def bench(shop: Workshop, n: int, table: CostTable) -> Bench:
     """The evaluator's bench in round ``n``, with the weights of the round before."""
-    inherited = shop.store.checkpoint(shop.run, n - 1, "weights")
+    parent = shop.store.checkpoint(shop.run, n - 1, "weights")
+    last = shop.store.rounds(shop.run)[n - 2] if n > 1 else None
+    kept = last.space.diff(last.next_space) if last and last.next_space else ()
     return Bench(
         n,
         derive(shop.run.config.seed, "fit", n),
         table,
         shop.folder,
-        inherited[0] if inherited else None,
+        parent[0] if parent else None,
+        tuple(frozenset(change.kept) for change in kept),
         shop.track,
     )
 
@@ -160,12 +217,18 @@ def measured(store: Store, before: list[RoundRow]) -> list[Evaluation]:
     return [proposal.evaluation for proposal in store.proposals(before[-1])] if before else []
 
 
-def survivors(before: Iterable[Evaluation], space: SearchSpace, settings: SearchSection) -> list[Architecture]:
+def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyConfig) -> list[Architecture]:
     """The Pareto front of what was measured before, as far as the space still holds it, cheapest first.
 
     A front larger than the population is thinned evenly, its two ends kept.
     """
-    held = tuple(e for e in before if e.arch in space)
+    settings = config.search
+    allowed = windows(config.limits)
+    held = tuple(
+        e
+        for e in before
+        if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in allowed.items())
+    )
     front = [e.arch for e in Round(0, space, held, cost=settings.cost).front]
     places = np.unique(np.linspace(0, len(front) - 1, min(settings.population, len(front))).round().astype(int))
     return [front[place] for place in places]

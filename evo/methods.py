@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from evo.evolution import Above, Everything, Evolution, Nothing, ShareAmongRanks, Uniform
-from studies.config import FixedEvolution, PadNasEvolution
+from evo.evolution import (
+    Above,
+    Deal,
+    Everything,
+    Evolution,
+    NextUnseen,
+    Nothing,
+    OnFront,
+    ShareAmongRanks,
+    Uniform,
+)
+from studies.config import FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, windows
 
 
-def fixed(section: FixedEvolution) -> Evolution:
+def fixed(section: FixedEvolution, config: StudyConfig) -> Evolution:
     """The control arm: the space stays what it is."""
     return Evolution(Uniform(), Everything(), Nothing())
 
 
-def pad_nas(section: PadNasEvolution) -> Evolution:
+def pad_nas(section: PadNasEvolution, config: StudyConfig) -> Evolution:
     """Progressive automatic design of search space (Xia et al., https://arxiv.org/abs/2005.07564).
 
     An operation stays at a layer when more than 1 % of the architectures of nondomination rank < 10 carry it there.
@@ -22,4 +32,18 @@ def pad_nas(section: PadNasEvolution) -> Evolution:
     return Evolution(ShareAmongRanks(section.rank), Above(section.share), Nothing())
 
 
-METHODS: dict[str, Callable[[Any], Evolution]] = {"fixed": fixed, "pad_nas": pad_nas}
+def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
+    """Evolving search space (Ci et al., ICCV 2021, https://arxiv.org/abs/2011.10904).
+
+    What the Pareto front uses stays; the next unseen operations of a layer's pool, in an order fixed by the seed, fill it
+    up to ``k``.
+    """
+    return Evolution(OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k))
+
+
+def nse_rounds(operations: int, k: int) -> int:
+    """Rounds until a pool of that many operations per layer has been seen (NSE's schedule)."""
+    return (operations - 1) // (k - 1)
+
+
+METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {"fixed": fixed, "pad_nas": pad_nas, "nse": nse}

@@ -49,7 +49,7 @@ def score(
         calibration: batches of training images whose statistics every normalisation takes on.
         batch: how many held-out images are in memory at once, at every depth.
     """
-    walk = _Walk(supernet, _trie(archs), len(archs))
+    walk = _Walk(supernet, _trie(archs), len(archs), held_out.x.device)
     with torch.inference_mode():
         walk.calibrate(list(calibration))
         for start in range(0, len(held_out), batch):
@@ -73,15 +73,15 @@ def _trie(archs: Sequence[Architecture]) -> Node:
 class _Walk:
     """The supernet, the trie, and the sums of what was seen; ``calibrate`` once, then ``count`` batch by batch."""
 
-    def __init__(self, supernet: Supernet, root: Node, n: int) -> None:
+    def __init__(self, supernet: Supernet, root: Node, n: int, device: torch.device) -> None:
         self.stem = _Part(supernet.stem)
         self.layers = [_Part(cell) for cell in supernet.layers]
         self.head = _Part(supernet.head)
         self.root = root
         self.stem_statistics: list[Statistics] = []
         self.head_statistics: dict[int, list[Statistics]] = {}
-        self.right = torch.zeros(n, dtype=torch.float64)
-        self.loss = torch.zeros(n, dtype=torch.float64)
+        self.right = torch.zeros(n, dtype=torch.float64, device=device)
+        self.loss = torch.zeros(n, dtype=torch.float64, device=device)
 
     def calibrate(self, batches: list[Tensor]) -> None:
         outputs, self.stem_statistics = self.stem.calibrate(batches)
@@ -100,8 +100,8 @@ class _Walk:
     def _count(self, node: Node, depth: int, x: Tensor, y: Tensor) -> None:
         if node.leaves:
             scores = self.head.evaluate(x, self.head_statistics[node.leaves[0]])
-            self.right[node.leaves] += (scores.argmax(1) == y).sum().double().cpu()
-            self.loss[node.leaves] += F.cross_entropy(scores, y, reduction="sum").double().cpu()
+            self.right[node.leaves] += (scores.argmax(1) == y).sum().double()
+            self.loss[node.leaves] += F.cross_entropy(scores, y, reduction="sum").double()
         for gene, child in node.children.items():
             self._count(child, depth + 1, self.layers[depth].evaluate(x, child.statistics, gene), y)
 

@@ -21,7 +21,7 @@ from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.sampling import stratified
 from spaces.space import SearchSpace, canonical
-from studies.config import LimitsSection, SearchSection
+from studies.config import LimitsSection, SearchSection, windows
 from studies.records import COSTS, Evaluation, EvoError, Proposal
 from studies.trials import distributions, to_trial
 
@@ -33,6 +33,7 @@ class Task:
     Attributes:
         seed: of this round's search.
         survivors: architectures of the round before that become parents again.
+        drawn: what is measured before NSGA-II breeds, and where it comes from (NSE draws by its gates).
         known: canonical form -> what this judge said in earlier rounds; costs nothing to use again.
     """
 
@@ -42,12 +43,8 @@ class Task:
     limits: LimitsSection
     seed: int
     survivors: Sequence[Architecture] = ()
+    drawn: Sequence[tuple[Architecture, str]] = ()
     known: Mapping[Architecture, Evaluation] = field(default_factory=dict)
-
-    @property
-    def windows(self) -> dict[str, tuple[float, float]]:
-        """The limits that are set: cost name -> (least, most)."""
-        return {name: window for name in COSTS if (window := getattr(self.limits, name)) is not None}
 
 
 Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
@@ -79,7 +76,7 @@ def search(
         advance(memory.spent)
         while (left := task.settings.trials - memory.spent) > 0 and time.monotonic() < deadline:
             number = proposals[-1].generation + 1 if proposals else 0
-            batch = memory.first(left) if number == 0 else memory.next(number, left)
+            batch = memory.opening(len(proposals), left) or memory.next(number, left)
             if not batch:
                 return proposals, True
             generation = _measured(task, batch, number, len(proposals), measure)
@@ -117,10 +114,10 @@ class _Memory:
     def __init__(self, task: Task, done: Sequence[Proposal]) -> None:
         self.task = task
         self.spent = 0
-        self.first_size = 0
         self.parents: list[FrozenTrial] = []
         self.options = distributions(task.space)
-        self.frontier = Frontier(task.space, task.table, task.windows, set(task.known))
+        self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
+        self.given = self._given()
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 
@@ -129,28 +126,41 @@ class _Memory:
         task = self.task
         for proposal in generation:
             self.spent += proposal.fresh
-            self.first_size += proposal.generation == 0
             self.frontier.seen.add(canonical(proposal.arch, task.space))
         trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in generation]
         self.parents = select(self.parents + trials, task.settings.population)
 
-    def first(self, left: int) -> Batch:
-        """Survivors of the round before, then architectures spread evenly over cost."""
+    def _given(self) -> Batch:
+        """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as
+        many architectures spread evenly over cost as a first population still lacks."""
         task, size = self.task, self.task.settings.population
-        batch: Batch = [(arch, "survivor") for arch in task.survivors[:size]]
-        taken = {canonical(arch, task.space) for arch, _ in batch}
-        wanted = min(size - len(batch), left - len(taken - set(task.known)))
-        rng = Random(derive(task.seed, 0))
-        if wanted > 0:
-            spread = stratified(task.table, wanted, rng, cost=task.settings.cost, windows=task.windows)
+        taken: set[Architecture] = set()
+        given: Batch = []
+        for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn]:
+            form = canonical(arch, task.space)
+            if form not in taken:
+                taken.add(form)
+                given.append((arch, origin))
+        if (lacking := size - len(given)) > 0:
+            rng = Random(derive(task.seed, 0))
+            spread = stratified(task.table, lacking, rng, cost=task.settings.cost, windows=windows(task.limits))
             new = self.frontier.fresh(spread, taken)
-            new += self.frontier.anything(rng, wanted - len(new), taken)
-            batch += [(arch, "stratified") for arch in new]
+            new += self.frontier.anything(rng, lacking - len(new), taken)
+            given += [(arch, "stratified") for arch in new]
+        return given
+
+    def opening(self, start: int, left: int) -> Batch:
+        """The next generation of what is given, as far as the budget goes; empty when all of it has been measured."""
+        batch: Batch = []
+        for arch, origin in self.given[start : start + self.task.settings.population]:
+            left -= canonical(arch, self.task.space) not in self.task.known
+            if left >= 0:
+                batch.append((arch, origin))
         return batch
 
     def next(self, number: int, left: int) -> Batch:
         """The next generation of NSGA-II; empty when the space is exhausted."""
-        if self.first_size < self.task.settings.population:
+        if len(self.given) < self.task.settings.population:
             return []  # the first generation took all there is
         size = min(self.task.settings.population, left)
         children = Children(self.frontier, size, derive(self.task.seed, number))

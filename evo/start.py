@@ -6,13 +6,17 @@ import platform
 from argparse import Namespace
 from importlib.metadata import version
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from evo import __version__
 from evo.data import load as load_images
 from evo.evaluators.tabular import spelled_space
 from evo.loop import EVALUATORS, table_of
+from evo.methods import METHODS
 from evo.search import check_limits
+from evo.seeds import derive
+from evo.truth import witness
 from spaces import library
 from spaces.space import SearchSpace
 from studies import config as configs
@@ -36,10 +40,11 @@ def open_run(store: Store, args: Namespace) -> Run:
     name = run_name(args, config)
     existing = store.find_run(name)
     if existing is None:
-        space = first_space(config)
+        space = prepared(config)
         table = table_of(config, space)
         check_limits(space, table, config.limits)
         EVALUATORS[config.evaluator.kind](config, space)  # tells of missing files
+        witness(config, space)  # so does this
         most = table.bounds()[1][COSTS.index(config.search.cost)]
         window = getattr(config.limits, config.search.cost)
         return store.create_run(name, config, space, min(most, window[1]) if window else most, versions())
@@ -87,9 +92,15 @@ def first_space(config: StudyConfig) -> SearchSpace:
         return spelled_space(config.evaluator)
     channels, size, classes = section.channels, section.size, section.classes
     if not isinstance(config.evaluator, TabularSection):
-        images = load_images(config.data)
+        images = load_images(config.data, config.device)
         channels, size, classes = channels or images.channels, size or images.size, classes or images.classes
     return library.load(section.name, channels=channels, size=size, classes=classes)
+
+
+def prepared(config: StudyConfig) -> SearchSpace:
+    """The first space as the method wants it."""
+    evolution = METHODS[config.evolution.method](config.evolution, config)
+    return evolution.prepare(first_space(config), Random(derive(config.seed, "prepare")))
 
 
 def versions() -> dict[str, str]:

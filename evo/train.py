@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
@@ -28,6 +28,22 @@ from studies.records import EvoError
 
 Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
 """What a step trains: for each entry, ``model(x, *entry)`` is run and its gradient added. A network has one: ``()``."""
+
+
+class Between(Protocol):
+    """Something that learns between the steps (gates, cells), and is kept in the checkpoint with the weights."""
+
+    def __call__(self, model: nn.Module, step: int) -> None:
+        """Called after weight step ``step``, counted from 0 over all epochs."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that later steps depend on."""
+        ...
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take on what ``state`` gave."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,7 @@ def train(
     *,
     seed: int,
     paths: Paths = whole_network,
+    between: Between | None = None,
     checkpoint: Path | None = None,
     track: Track = untracked,
     label: str = "training",
@@ -85,14 +102,15 @@ def train(
 
     Args:
         paths: which sub-networks each step trains, drawn anew from the generator it is given.
+        between: what happens after each step, e.g. gates that learn.
         checkpoint: where each finished epoch is kept; if the file is there, training continues from it.
 
     Raises:
         EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(images.x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, schedule)
-    done = _resume(model, optimizer, checkpoint)
+    done = _resume(model, optimizer, between, checkpoint)
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
     with track(label, steps) as advance:
@@ -110,6 +128,8 @@ def train(
                     loss.backward()  # type: ignore[no-untyped-call]
                     total += loss.detach()
                 optimizer.step()
+                if between is not None:
+                    between(model, epoch * batches + batch)
                 advance(1)
             if not torch.isfinite(total):
                 raise EvoError(
@@ -117,7 +137,7 @@ def train(
                     "lower evaluator.learning_rate or raise evaluator.warmup"
                 )
             if checkpoint is not None:
-                _keep(model, optimizer, checkpoint, epoch + 1)
+                _keep(model, optimizer, between, checkpoint, epoch + 1)
 
 
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.SGD:
@@ -143,9 +163,10 @@ def _epoch(images: Split, schedule: Schedule, seed: int) -> Iterator[tuple[Tenso
         yield x.contiguous(memory_format=torch.channels_last), images.y[chosen]
 
 
-def _keep(model: nn.Module, optimizer: torch.optim.SGD, path: Path, epochs: int) -> None:
+def _keep(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None, path: Path, epochs: int) -> None:
     """Write weights and momentum after a whole epoch; the file is replaced in one step, never half-written."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"between.{name}": tensor for name, tensor in (between.state() if between else {}).items()}
     for name, parameter in model.named_parameters():
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
@@ -153,7 +174,7 @@ def _keep(model: nn.Module, optimizer: torch.optim.SGD, path: Path, epochs: int)
     write_tensors(tensors, path, {"epochs": str(epochs)})
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.SGD, path: Path | None) -> int:
+def _resume(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None, path: Path | None) -> int:
     """Load what ``_keep`` wrote, if anything; gives the number of epochs that are done."""
     if path is None or not path.exists():
         return 0
@@ -164,6 +185,9 @@ def _resume(model: nn.Module, optimizer: torch.optim.SGD, path: Path | None) -> 
             if f"momentum.{name}" in kept:
                 momentum = file.get_tensor(f"momentum.{name}")
                 optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+        if between is not None:
+            names = [name for name in kept if name.startswith("between.")]
+            between.load({name.removeprefix("between."): file.get_tensor(name) for name in names})
         return int(file.metadata()["epochs"])
 
 

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from studies.records import EvoError
+from studies.records import COSTS, EvoError
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -80,7 +81,7 @@ class TabularSection(Section):
     candidates of the first space. ``separator`` stands between them ("" where each is one character).
     """
 
-    kind: Literal["tabular"]
+    kind: Literal["tabular"] = "tabular"
     path: str
     arch_column: str = "arch"
     tokens: Literal["operations", "indices"] = "operations"
@@ -98,15 +99,42 @@ class ScratchSection(Training):
     kind: Literal["scratch"]
 
 
+class GatesSection(Section):
+    """Scores of branches, learned on held-out images between the weight steps (NSE, arXiv 2011.10904).
+
+    Every ``every`` steps the scores learn; ``cost_target`` is what the expected cost is drawn to, ``cost_weight`` how
+    strongly; an operation whose score falls below ``drop_below`` goes. The paper's values are the defaults.
+    """
+
+    every: PositiveInt = 2
+    learning_rate: PositiveFloat = 0.005
+    cost_target: PositiveFloat | None = None
+    cost_weight: NonNegativeFloat = 0.9
+    drop_below: float | None = -2.0
+
+
 class OneShotSection(Training):
-    """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420)."""
+    """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420).
+
+    ``sampling`` says what a training step runs: one path drawn uniformly, as many as run each operation equally often
+    (fair), or every branch with probability one half (branches, with ``gates``).
+    """
 
     kind: Literal["oneshot"]
-    sampling: Literal["uniform", "fair"] = "uniform"
+    sampling: Literal["uniform", "fair", "branches"] = "uniform"
+    gates: GatesSection | None = None
     inherit: bool = True
     zero_init: bool = True
     calibration_batches: PositiveInt = 4
     batch_eval: PositiveInt = 512
+
+
+class TruthSection(Training):
+    """How far a round's scores can be trusted (0: not asked): ``sample`` of its architectures, spread over cost, are trained
+    alone with these settings, or looked up in ``table``; how both rank them is compared."""
+
+    sample: NonNegativeInt = 0
+    table: TabularSection | None = None
 
 
 class SearchSection(Section):
@@ -156,18 +184,36 @@ class PadNasEvolution(Section):
     share: Share = 0.01
 
 
+class NseEvolution(Section):
+    """NSE (arXiv 2011.10904): keep what the Pareto front uses, refill with unseen operations up to ``k`` per layer.
+
+    Before NSGA-II breeds, ``samples`` architectures are drawn by the learned gates inside the limits, and
+    ``guard_samples`` in the band of width ``guard`` (a share of the least cost allowed) below them: those shape the front
+    and never enter it. ``continue_from`` names a finished run whose operations are kept while a new pool is tried.
+    """
+
+    method: Literal["nse"]
+    k: Annotated[int, Field(ge=2)] = 5
+    samples: NonNegativeInt = 48
+    guard_samples: NonNegativeInt = 4
+    guard: Share = 0.05
+    continue_from: str | None = None
+
+
 class StudyConfig(Section):
-    """One run, whole."""
+    """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one."""
 
     seed: NonNegativeInt = 0
     threads: PositiveInt = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     space: SpaceSection
     data: DataSection = DataSection()
     evaluator: Annotated[TabularSection | ScratchSection | OneShotSection, Field(discriminator="kind")]
     search: SearchSection = SearchSection()
     limits: LimitsSection = LimitsSection()
+    truth: TruthSection = TruthSection()
     latency: LatencySection | None = None
-    evolution: Annotated[FixedEvolution | PadNasEvolution, Field(discriminator="method")]
+    evolution: Annotated[FixedEvolution | PadNasEvolution | NseEvolution, Field(discriminator="method")]
 
     @model_validator(mode="after")
     def _latency_is_known(self) -> StudyConfig:
@@ -176,6 +222,19 @@ class StudyConfig(Section):
         if asked and not known:
             raise PydanticCustomError("latency", "latency_ms is an objective or a limit: give a table as latency.path")
         return self
+
+    @model_validator(mode="after")
+    def _truth_is_another_judge(self) -> StudyConfig:
+        if self.evaluator.kind == "scratch" and self.truth.sample and self.truth.table is None:
+            raise PydanticCustomError(
+                "truth", "truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out"
+            )
+        return self
+
+
+def windows(limits: LimitsSection) -> dict[str, Window]:
+    """The limits that are set: cost name -> (least, most)."""
+    return {name: window for name in COSTS if (window := getattr(limits, name)) is not None}
 
 
 def of_round(setting: PerRound, n: int) -> float:
@@ -245,7 +304,7 @@ def _explain(problem: Any) -> str:
         case "extra_forbidden":
             allowed = sorted({name for section in sections for name in section.model_fields})
             return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
-        case "latency":
+        case "latency" | "truth":
             return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"

@@ -275,6 +275,12 @@ class Store:
         with self.engine.connect() as connection:
             return [_evaluation(found) for found in connection.execute(query).mappings()]
 
+    def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
+        """Write what was measured beside the search (and so is no proposal), in one transaction."""
+        if found:
+            with self.engine.begin() as connection:
+                connection.execute(evaluations.insert(), [_evaluation_row(run, e, space) for e in found])
+
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evo.console import Track, untracked
-from spaces.architecture import Architecture
+from spaces.architecture import Architecture, Op
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
 from studies.records import Evaluation, Ratings
@@ -23,12 +23,16 @@ class Judge(Protocol):
 
     Attributes:
         name: part of every evaluation's identity: as long as it stays the same, so do the answers.
+        space: the architectures it answers for.
         ratings: what fitting taught about choices (higher is better); empty when nothing.
         checkpoint: the weights behind the answers, if there are any.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def space(self) -> SearchSpace: ...
 
     @property
     def ratings(self) -> Ratings: ...
@@ -51,6 +55,7 @@ class Bench:
         table: exact costs of the space's architectures.
         folder: where weights of this run are kept.
         parent: the weights of the round before, if there are any.
+        inherited: per layer, the operations that came from the round before; empty in the first round.
     """
 
     n: int
@@ -58,6 +63,7 @@ class Bench:
     table: CostTable
     folder: Path
     parent: Path | None = None
+    inherited: Sequence[frozenset[Op]] = ()
     track: Track = untracked
 
 

@@ -5,6 +5,7 @@ Later rounds inherit the weights of the operations that survived (PAD-NAS, https
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from pathlib import Path
 from random import Random
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evo.data import Images, load
+from evo.data import Images, Split, load
 from evo.evaluators import Bench, Judge, with_costs
+from evo.gates import Gates, Indicators, balanced
 from evo.scoring import score
 from evo.seeds import derive
 from evo.train import Paths, schedule, train, write_tensors
@@ -41,31 +44,61 @@ class OneShot:
         weights = bench.folder / f"round-{bench.n:02d}.supernet.safetensors"
         if not weights.exists():
             self._train(space, bench, weights)
-        return OneShotJudge(self.config, space, bench.table, bench.n, weights, file_hash(weights))
+        with safe_open(str(weights), "pt") as file:
+            metadata = file.metadata()
+        judged = SearchSpace.from_json(metadata["space"])
+        ratings = {(i, op): value for i, op, value in json.loads(metadata["ratings"])}
+        return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings)
 
     def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
         torch.manual_seed(derive(bench.seed, "init"))
         supernet = Supernet(space, zero_init=self.section.zero_init)
         if self.section.inherit and bench.parent is not None:
             inherit(supernet, load_file(bench.parent))
+        images = load(self.config.data, self.config.device)
+        indicators = self._indicators(space, bench, images.held_out)
         progress = weights.with_suffix(".progress")
         train(
             supernet,
-            load(self.config.data).train,
+            images.train,
             schedule(self.section, self.config.data, bench.n),
             seed=bench.seed,
-            paths=SAMPLING[self.section.sampling](space),
+            paths=balanced(indicators.gates) if indicators else SAMPLING[self.section.sampling](space),
+            between=indicators,
             checkpoint=progress,
             track=bench.track,
             label=f"round {bench.n}: training the supernet",
         )
-        write_tensors(supernet.state_dict(), weights, {"space": space.to_json()})
+        judged = indicators.gates.narrowed(space) if indicators else space
+        ratings = indicators.gates.ratings() if indicators else {}
+        kept = {name: supernet.state_dict()[name] for name in Supernet(judged).state_dict()}
+        listed = json.dumps([[i, op, value] for (i, op), value in ratings.items()])
+        write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed})
         progress.unlink()
+
+    def _indicators(self, space: SearchSpace, bench: Bench, held_out: Split) -> Indicators | None:
+        """The learner of NSE's gates, when the configuration has gates."""
+        if self.section.gates is None:
+            return None
+        return Indicators(
+            Gates(space),
+            bench.table,
+            held_out,
+            self.section.gates,
+            batch_size=self.section.batch_size,
+            cost=self.config.search.cost,
+            inherited=bench.inherited or [frozenset()] * len(space.layers),
+            seed=bench.seed,
+        )
 
 
 @dataclass(frozen=True)
 class OneShotJudge:
-    """Scores by a trained supernet; what it says holds for these weights only, so their hash is in its name."""
+    """Scores by a trained supernet; what it says holds for these weights only, so their hash is in its name.
+
+    ``space`` is what the supernet can judge: the round's space, less what was dropped while it trained. ``ratings`` are
+    the learned gates' probabilities, where there are gates.
+    """
 
     config: StudyConfig
     space: SearchSpace
@@ -83,9 +116,9 @@ class OneShotJudge:
         section = self.config.evaluator
         assert isinstance(section, OneShotSection)
         started = time.perf_counter()
-        images = load(self.config.data)
+        images = load(self.config.data, self.config.device)
         scores = score(
-            _supernet(self.space, self.checkpoint, self.sha256),
+            _supernet(self.space, self.checkpoint, self.sha256, images.held_out.x.device),
             archs,
             _calibration(images, section),
             images.held_out,
@@ -107,12 +140,12 @@ def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
 
 
 @lru_cache(maxsize=2)
-def _supernet(space: SearchSpace, path: Path, digest: str) -> Supernet:
+def _supernet(space: SearchSpace, path: Path, digest: str, device: torch.device) -> Supernet:
     if file_hash(path) != digest:
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
     supernet = Supernet(space)
     supernet.load_state_dict(load_file(path))
-    return supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return supernet.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def file_hash(path: Path) -> str:
@@ -145,7 +178,12 @@ def fair(space: SearchSpace) -> Paths:
     return draw
 
 
-SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {"uniform": uniform, "fair": fair}
+def branches(space: SearchSpace) -> Paths:
+    """Every operation runs with probability one half (NSE's balanced sampling); scores, if any, do not matter."""
+    return balanced(Gates(space))
+
+
+SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {"uniform": uniform, "fair": fair, "branches": branches}
 
 
 def oneshot(config: StudyConfig, space: SearchSpace) -> OneShot:

@@ -27,11 +27,12 @@ class Scratch:
 
     training: Training
     data: DataSection
+    device: str
     seed: int
 
     def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        load(self.data)  # a missing folder is told before anything runs
-        return ScratchJudge(self.training, self.data, self.seed, space, bench.table)
+        load(self.data, self.device)  # a missing folder is told before anything runs
+        return ScratchJudge(self.training, self.data, self.device, self.seed, space, bench.table)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ScratchJudge:
 
     training: Training
     data: DataSection
+    device: str
     seed: int
     space: SearchSpace = field(repr=False)
     table: CostTable = field(repr=False)
@@ -55,7 +57,7 @@ class ScratchJudge:
 
     def _measure(self, arch: Architecture) -> Evaluation:
         started = time.perf_counter()
-        images = load(self.data)
+        images = load(self.data, self.device)
         seed = derive(self.seed, "scratch", str(canonical(arch, self.space)))
         torch.manual_seed(seed)
         network = Network(arch, self.space)
@@ -77,4 +79,4 @@ class ScratchJudge:
 
 def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:
     assert isinstance(config.evaluator, Training)
-    return Scratch(config.evaluator, config.data, config.seed)
+    return Scratch(config.evaluator, config.data, config.device, config.seed)

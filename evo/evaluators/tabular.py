@@ -20,13 +20,13 @@ from studies.records import COSTS, Evaluation, EvoError, Ratings
 
 @dataclass(frozen=True)
 class Tabular:
-    """Looks architectures up; a table's judgement holds in all rounds. ``space`` is the one the table was made in."""
+    """Looks architectures up; a table's judgement holds in all rounds. ``origin`` is the space it was made in."""
 
     section: TabularSection
-    space: SearchSpace
+    origin: SearchSpace
 
     def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        return TableJudge(self.section, self.space, bench.table)
+        return TableJudge(self.section, self.origin, space, bench.table)
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class TableJudge:
     """Costs come from the table too, where it has their columns."""
 
     section: TabularSection
+    origin: SearchSpace = field(repr=False)
     space: SearchSpace = field(repr=False)
     table: CostTable = field(repr=False)
     ratings: Ratings = field(default_factory=dict)
@@ -49,7 +50,7 @@ class TableJudge:
         return [self._look_up(evaluation, rows) for evaluation in with_costs(blank, self.table)]
 
     def _look_up(self, evaluation: Evaluation, rows: Mapping[str, Mapping[str, float]]) -> Evaluation:
-        row = key(evaluation.arch, self.space, self.section.tokens, self.section.separator)
+        row = key(evaluation.arch, self.origin, self.section.tokens, self.section.separator)
         if row not in rows:
             raise EvoError(
                 f"evaluator.path {self.section.path!r} has no row for {evaluation.arch} "

@@ -8,19 +8,38 @@ from typing import Any
 
 import pytest
 
-from evo.evolution import Above, Everything, Evolution, Nothing, ShareAmongRanks, Uniform
-from evo.methods import METHODS
+from evo.evolution import (
+    Above,
+    Deal,
+    Everything,
+    Evolution,
+    NextUnseen,
+    Nothing,
+    OnFront,
+    ShareAmongRanks,
+    Uniform,
+)
+from evo.methods import METHODS, nse_rounds
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.cost import cost_table
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
-from studies.config import FixedEvolution, PadNasEvolution
+from studies.config import FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, check
 from studies.records import Evaluation, Round
 from tests.evo.conftest import made_up
 
 SHAPE = Shape(4, 4, 1, 8)
 TWO = SearchSpace("two", (Layer(SHAPE, ("a", "b")), Layer(SHAPE, ("a", "b", "c"))), Stem(4, 1, size=8), Head(0, 2))
 
-SECTIONS: dict[str, Any] = {"fixed": FixedEvolution(method="fixed"), "pad_nas": PadNasEvolution(method="pad_nas")}
+SECTIONS: dict[str, Any] = {
+    "fixed": FixedEvolution(method="fixed"),
+    "pad_nas": PadNasEvolution(method="pad_nas"),
+    "nse": NseEvolution(method="nse", k=3),
+}
+
+
+CONFIG: StudyConfig = check(
+    {"space": {"name": "digits"}, "evaluator": {"kind": "oneshot"}, "evolution": {"method": "fixed"}}, "test"
+)
 
 
 def evaluation(genes: str, accuracy: float, macs: float) -> Evaluation:
@@ -64,14 +83,71 @@ def test_a_skippable_layer_may_be_emptied() -> None:
 
 
 def test_pad_nas_prunes_what_good_architectures_do_not_use() -> None:
-    step = METHODS["pad_nas"](SECTIONS["pad_nas"])(ladder(12), Random(0))
+    step = METHODS["pad_nas"](SECTIONS["pad_nas"], CONFIG)(ladder(12), Random(0))
     assert [layer.candidates for layer in step.space.layers] == [("a",), ("a",)]
 
 
 def test_a_rule_can_be_read() -> None:
-    assert str(METHODS["pad_nas"](SECTIONS["pad_nas"])) == (
+    assert str(METHODS["pad_nas"](SECTIONS["pad_nas"], CONFIG)) == (
         "rate by share among nondomination ranks < 10; keep ratings > 0.01; refill nothing"
     )
+
+
+# -- NSE --------------------------------------------------------------------------------------------------------------
+
+CELLS = SearchSpace(
+    "cells",
+    (
+        Layer(SHAPE, ("a", "b", "c"), ("d", "e", "f", "g"), branches=7, skippable=True),
+        Layer(SHAPE, ("a", "b", "c"), ("d",), branches=7, skippable=True),
+    ),
+    Stem(4, 1, size=8),
+    Head(0, 2),
+    merge="mean",
+)
+
+
+def test_nse_keeps_the_union_of_the_front() -> None:
+    finished = Round(1, CELLS, (evaluation("a+b|skip", 0.9, 5), evaluation("b|a", 0.8, 4), evaluation("c|c", 0.1, 6)))
+    ratings = OnFront({})(finished)
+    assert {choice for choice, rating in ratings.items() if rating} == {(0, "a"), (0, "b"), (1, "a")}
+    assert [layer.candidates for layer in Above(0.0)(CELLS, ratings).layers] == [("a", "b"), ("a",)]
+
+
+def test_the_guard_band_shapes_the_front_and_never_enters_it() -> None:
+    inside, beaten, guard = evaluation("a|a", 0.9, 12), evaluation("b|b", 0.5, 11), evaluation("c|c", 0.6, 9)
+    ratings = OnFront({"macs": (10, 20)})(Round(1, CELLS, (inside, beaten, guard)))
+    assert {choice for choice, rating in ratings.items() if rating} == {(0, "a"), (1, "a")}
+
+
+def test_refill_takes_the_next_unseen_up_to_k_and_removes_nothing() -> None:
+    kept = CELLS.replace_layers([replace(CELLS.layers[0], candidates=("b",)), CELLS.layers[1]])
+    filled = NextUnseen(3)(kept, {}, Random(0))
+    assert [(layer.candidates, layer.pending) for layer in filled.layers] == [
+        (("b", "d", "e"), ("f", "g")),
+        (("a", "b", "c"), ("d",)),
+    ]
+    full = NextUnseen(2)(CELLS, {}, Random(0))
+    assert full == CELLS  # kept is larger than k already: nothing is added, nothing removed
+    assert NextUnseen(9)(CELLS, {}, Random(0)).layers[1].candidates == ("a", "b", "c", "d")
+
+
+def test_the_order_of_the_pool_is_each_layers_own_and_the_seeds(space: SearchSpace) -> None:
+    dealt = Deal(3)(space, Random(1))
+    assert dealt == Deal(3)(space, Random(1))
+    assert dealt != Deal(3)(space, Random(2))
+    assert dealt.merge == "mean"
+    orders = {layer.candidates + layer.pending for layer in dealt.layers if len(layer.candidates + layer.pending) == 6}
+    assert len(orders) > 1
+    for before, after in zip(space.layers, dealt.layers, strict=True):
+        assert set(after.candidates + after.pending) == set(before.candidates) - {"id"}
+        assert len(after.candidates) == 3
+        assert after.skippable == before.shape.residual
+
+
+@pytest.mark.parametrize(("operations", "k", "rounds"), [(27, 5, 6), (19, 6, 3), (72, 5, 17)])
+def test_the_papers_round_counts(operations: int, k: int, rounds: int) -> None:
+    assert nse_rounds(operations, k) == rounds
 
 
 # -- what every method promises ---------------------------------------------------------------------------------------
@@ -79,13 +155,14 @@ def test_a_rule_can_be_read() -> None:
 
 @pytest.fixture(params=sorted(METHODS))
 def method(request: pytest.FixtureRequest) -> Evolution:
-    return METHODS[request.param](SECTIONS[request.param])
+    return METHODS[request.param](SECTIONS[request.param], CONFIG)
 
 
 @pytest.fixture
-def finished(space: SearchSpace, table: CostTable) -> Round:
+def finished(method: Evolution, space: SearchSpace) -> Round:
     rng = Random(0)
-    return Round(1, space, tuple(made_up(table, [space.sample(rng) for _ in range(60)])))
+    first = method.prepare(space, rng)
+    return Round(1, first, tuple(made_up(cost_table(first), [first.sample(rng) for _ in range(60)])))
 
 
 def test_every_method_is_covered_here() -> None:
@@ -121,5 +198,5 @@ def test_a_method_rates_every_candidate(method: Evolution, finished: Round) -> N
     assert set(rated) == {(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.candidates}
 
 
-def test_fixed_changes_nothing(finished: Round) -> None:
-    assert Evolution(Uniform(), Everything(), Nothing())(finished, Random(0)).space == finished.space
+def test_fixed_changes_nothing() -> None:
+    assert Evolution(Uniform(), Everything(), Nothing())(ladder(5), Random(0)).space == TWO

@@ -1,0 +1,309 @@
+"""What is compared: searches of one table of architectures, each as it comes out of its box.
+
+An arm asks ``Answers`` for architectures until that says stop. What it has asked before is free, for every arm; only
+new networks count, by canonical form.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import optuna
+
+from evo.search import Task, search
+from spaces.architecture import Architecture
+from spaces.cost import CostTable, cost_table
+from spaces.library import load
+from spaces.space import SearchSpace, canonical
+from spaces.tables import Columns, additive_costs, opaque_space, read, split
+from studies.config import LimitsSection, SearchSection
+from studies.pareto import hypervolume
+from studies.records import Evaluation
+from studies.trials import distributions
+
+GP_BUDGET = 50
+"""Optuna's Gaussian process takes seconds per proposal: it gets this many evaluations."""
+
+PATIENCE = 500
+"""An arm that asks so many times in a row for what it has asked for before has nothing new to ask, and is stopped."""
+
+START = 10
+"""Architectures that local search draws by chance before it looks at neighbours."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A table to search: accuracy up, cost down.
+
+    Attributes:
+        costs: per layer and operation, known to an arm before it asks; ``priced`` says how well they fit the table.
+        rows: how many architectures the table has.
+        answers: canonical form -> accuracy (a fraction) and cost, as the table has them.
+        floor: accuracy above which hypervolume counts.
+    """
+
+    space: SearchSpace
+    costs: CostTable
+    priced: str
+    rows: int
+    answers: Mapping[Architecture, tuple[float, float]]
+    floor: float
+
+    @cached_property
+    def max_cost(self) -> float:
+        """The reference point's cost: the table's largest."""
+        return max(cost for _, cost in self.answers.values())
+
+    @cached_property
+    def volume(self) -> float:
+        """Hypervolume of the table's true front, as ``studies.pareto.hypervolume`` counts it."""
+        accuracy, cost = zip(*self.answers.values(), strict=True)
+        return hypervolume(cost, accuracy, max_cost=self.max_cost, min_accuracy=self.floor)
+
+    def answer(self, arch: Architecture) -> tuple[float, float]:
+        """What the table says. What it lacks has no accuracy, and costs what its operations do."""
+        found = self.answers.get(canonical(arch, self.space))
+        return found or (0.0, float(self.costs.count([arch])[0, 0]))
+
+
+def problem(
+    path: Path, columns: Columns, *, separator: str, scale: float, floor: float, library: str | None = None
+) -> Problem:
+    """The problem that a table poses.
+
+    Args:
+        separator: between an architecture's genes; "" where each is one character.
+        scale: 0.01 where accuracy is in percent.
+        library: the name of the space whose candidates the genes count; without one the space is read off the table.
+
+    Raises:
+        ValueError: the table is not as the arguments say; the message says where.
+    """
+    frame = read(path, columns)
+    keys, (accuracy, cost) = frame[columns.arch].tolist(), frame[[columns.accuracy, columns.macs]].to_numpy().T
+    if library is None:
+        space = opaque_space(path.name, keys, separator)
+        archs = [Architecture(split(key, separator)) for key in keys]
+    else:
+        space = load(library)
+        archs = [_spelled(key, space, separator) for key in keys]
+    additive = additive_costs(space, archs, cost)
+    priced = "exact sums of one number per layer and operation"
+    if not additive.exact:
+        priced = f"least squares, one number per layer and operation: off by at most {additive.error:.2%} of the mean"
+    answers: dict[Architecture, tuple[float, float]] = {}
+    for arch, pair in zip(archs, zip((accuracy * scale).tolist(), cost.tolist(), strict=True), strict=True):
+        answers.setdefault(canonical(arch, space), pair)
+    if not any(floor < a <= 1 for a, _ in answers.values()):
+        best = max(a for a, _ in answers.values())
+        raise ValueError(
+            f"the best accuracy in {columns.accuracy} is {best:g} after scaling, and the floor is {floor:g}: expected a "
+            "fraction above the floor; for percent give --accuracy-scale 0.01, and the floor as a fraction"
+        )
+    return Problem(space, additive.table if library is None else cost_table(space), priced, len(archs), answers, floor)
+
+
+def _spelled(key: str, space: SearchSpace, separator: str) -> Architecture:
+    """The architecture whose genes a key names by their places among each layer's candidates."""
+    tokens = split(key, separator)
+    if len(tokens) != len(space.layers):
+        raise ValueError(f"{key!r} has {len(tokens)} genes, and {space.name!r} has {len(space.layers)} layers")
+    for name, layer, token in zip(space.names, space.layers, tokens, strict=True):
+        if not token.isdecimal() or int(token) >= len(layer.candidates):
+            raise ValueError(
+                f"{key!r} has {token!r} for {name} of {space.name!r}: expected 0 to {len(layer.candidates) - 1}, the "
+                f"place of one of {', '.join(layer.candidates)}"
+            )
+    return Architecture(tuple(layer.candidates[int(t)] for layer, t in zip(space.layers, tokens, strict=True)))
+
+
+class SpentError(Exception):
+    """The budget is spent."""
+
+
+class Answers:
+    """Answers an arm and counts: ``found`` has every network that was asked for, in order, with accuracy and cost."""
+
+    def __init__(self, problem: Problem, budget: int) -> None:
+        self.problem = problem
+        self.budget = budget
+        self.repeats = 0
+        self.found: dict[Architecture, tuple[float, float]] = {}
+
+    def __call__(self, arch: Architecture) -> tuple[float, float]:
+        """Accuracy and cost.
+
+        Raises:
+            SpentError: this would be one more network than the budget, or the arm only repeats itself.
+        """
+        form = canonical(arch, self.problem.space)
+        if form in self.found:
+            self.repeats += 1
+        elif len(self.found) < self.budget:
+            self.repeats = 0
+            self.found[form] = self.problem.answer(arch)
+        else:
+            raise SpentError
+        if self.repeats > PATIENCE:
+            raise SpentError
+        return self.found[form]
+
+
+def random(answers: Answers, seed: int) -> None:
+    """Uniformly, without repeats."""
+    rng = Random(seed)
+    while True:
+        answers(answers.problem.space.sample(rng))
+
+
+def local(answers: Answers, seed: int) -> None:
+    """Pareto local search: a random neighbour, one gene away, of a random architecture on the front; from a few by chance.
+
+    White et al., "Exploring the loss landscape in NAS" (2021), with a front in place of the best, as Archai's
+    ``LocalSearch``. A front without new neighbours is answered by chance.
+    """
+    rng, space = Random(seed), answers.problem.space
+    points: list[tuple[float, float, Architecture]] = []
+    while True:
+        around = [] if len(answers.found) < START else _neighbours(points, space, answers, rng)
+        arch = around[0] if around else space.sample(rng)
+        accuracy, cost = answers(arch)
+        if not any(a >= accuracy and c <= cost for a, c, _ in points):
+            points = [(a, c, other) for a, c, other in points if a > accuracy or c < cost]
+            points.append((accuracy, cost, arch))
+
+
+def _neighbours(
+    points: list[tuple[float, float, Architecture]], space: SearchSpace, answers: Answers, rng: Random
+) -> list[Architecture]:
+    """New architectures one gene away from one random point, shuffled; of another point where it has none left."""
+    for _, _, arch in rng.sample(points, len(points)):
+        around = [
+            Architecture((*arch.genes[:i], gene, *arch.genes[i + 1 :]))
+            for i, layer in enumerate(space.layers)
+            for gene in layer.genes
+            if gene != arch.genes[i]
+        ]
+        if new := [other for other in around if canonical(other, space) not in answers.found]:
+            return rng.sample(new, len(new))
+    return []
+
+
+def sampler(make: Callable[[int], optuna.samplers.BaseSampler]) -> Callable[[Answers, int], None]:
+    """An Optuna sampler on two objectives, one trial at a time."""
+
+    def run(answers: Answers, seed: int) -> None:
+        space = answers.problem.space
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = optuna.create_study(directions=["maximize", "minimize"], sampler=make(seed))
+        options: dict[str, Any] = distributions(space)
+        while True:
+            trial = study.ask(options)
+            study.tell(trial, answers(Architecture(tuple(trial.params[name] for name in space.names))))
+
+    return run
+
+
+def pymoo(answers: Answers, seed: int) -> None:
+    """pymoo's NSGA-II, population 20, with its operators for categorical variables."""
+    from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
+    from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating, MixedVariableSampling
+    from pymoo.core.problem import ElementwiseProblem
+    from pymoo.core.variable import Choice
+    from pymoo.operators.selection.tournament import TournamentSelection
+    from pymoo.optimize import minimize
+
+    space = answers.problem.space
+
+    class Table(ElementwiseProblem):  # type: ignore[misc]
+        def _evaluate(self, x: Mapping[str, str], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+            accuracy, cost = answers(Architecture(tuple(x[name] for name in space.names)))
+            out["F"] = [-accuracy, cost]
+
+    choices = {name: Choice(options=list(layer.genes)) for name, layer in zip(space.names, space.layers, strict=True)}
+    distinct = MixedVariableDuplicateElimination()
+    mating = MixedVariableMating(
+        selection=TournamentSelection(func_comp=binary_tournament), eliminate_duplicates=distinct
+    )
+    algorithm = NSGA2(pop_size=20, sampling=MixedVariableSampling(), mating=mating, eliminate_duplicates=distinct)
+    minimize(Table(vars=choices, n_obj=2), algorithm, ("n_gen", math.inf), seed=seed)
+
+
+def product(**settings: Any) -> Callable[[Answers, int], None]:
+    """This program's search, as ``python -m evo.round`` runs it inside a round."""
+
+    def run(answers: Answers, seed: int) -> None:
+        table = answers.problem
+        section = SearchSection(trials=answers.budget, min_accuracy=table.floor, **settings)
+
+        def measure(archs: Any) -> list[Evaluation]:
+            found = [(arch, *answers(arch)) for arch in archs]
+            return [Evaluation(arch, "table", accuracy, cost, params=0.0) for arch, accuracy, cost in found]
+
+        task = Task(table.space, table.costs, section, LimitsSection(), seed)
+        search(task, measure, record=lambda generation: None)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One search.
+
+    Attributes:
+        limit: the most evaluations it is given, whatever the budget.
+        missing: why it cannot run here; empty when it can.
+    """
+
+    label: str
+    run: Callable[[Answers, int], None]
+    limit: int | None = None
+    missing: str = ""
+
+
+ARMS: dict[str, Arm] = {
+    "random": Arm("random", random),
+    "nsga2-50": Arm(
+        "Optuna NSGA-II, population 50",
+        sampler(lambda seed: optuna.samplers.NSGAIISampler(population_size=50, seed=seed)),
+    ),
+    "nsga2-20": Arm(
+        "Optuna NSGA-II, population 20",
+        sampler(lambda seed: optuna.samplers.NSGAIISampler(population_size=20, seed=seed)),
+    ),
+    "tpe": Arm("Optuna TPE", sampler(lambda seed: optuna.samplers.TPESampler(seed=seed))),
+    "gp": Arm(
+        f"Optuna GPSampler, to {GP_BUDGET}", sampler(lambda seed: optuna.samplers.GPSampler(seed=seed)), limit=GP_BUDGET
+    ),
+    "pymoo": Arm(
+        "pymoo NSGA-II, population 20",
+        pymoo,
+        missing="" if find_spec("pymoo") else "pymoo is not here: pip install pymoo",
+    ),
+    "local": Arm("Pareto local search", local),
+    "ours": Arm("ours, not screened", product(screen=False) if "screen" in SearchSection.model_fields else product()),
+    "ours-screened": Arm(
+        "ours, screened",
+        product(screen=True),
+        missing="" if "screen" in SearchSection.model_fields else "this version has no [search] screen",
+    ),
+}
+
+
+def trace(problem: Problem, name: str, seed: int, budget: int) -> Answers:
+    """Run an arm to the end of its budget."""
+    arm = ARMS[name]
+    answers = Answers(problem, min(budget, arm.limit or budget))
+    with suppress(SpentError):
+        arm.run(answers, seed)
+    return answers
