@@ -91,7 +91,8 @@ def truth(frames: Frames) -> list[str]:
         return []
     last = asked[-1].truth
     assert last is not None
-    said = f"Is the ranking right? Kendall's tau by round: {', '.join(ranked(row) for row in asked)}. {compared(last)}"
+    taus = ", ".join(ranked(row) for row in asked)
+    said = f"Do the scores rank rightly? Kendall's tau by round: {taus}. In round {asked[-1].round}, {compared(last)}"
     return [said, *([last.accuracy.warning] if last.accuracy.warning else [])]
 
 
@@ -102,9 +103,9 @@ def ranked(row: RoundSummary) -> str:
 
 
 def compared(truth: Truth) -> str:
-    """What a round's scores were compared with, and how well they agree."""
+    """What a round's scores were compared with, and how well they agree: ``8 networks were trained alone (...): ...``."""
     found, by_loss = truth.accuracy, truth.nll.tau if truth.nll else None
-    source = "looked up in a table" if truth.judge.startswith("table:") else "trained alone"
+    source = "were looked up in a table" if truth.judge.startswith("table:") else "were trained alone"
     if found.tau is None or found.interval is None or found.rho is None or found.overlap is None:
         return f"{count(found.n, 'network')} {source} ({truth.judge})."
     numbers = [

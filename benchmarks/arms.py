@@ -30,8 +30,8 @@ from studies.pareto import hypervolume
 from studies.records import Evaluation
 from studies.trials import distributions
 
-GP_BUDGET = 50
-"""Optuna's Gaussian process takes seconds per proposal: it gets this many evaluations."""
+GP_BUDGET = 100
+"""Optuna's Gaussian process takes about a second per proposal, and ever longer: it gets so many evaluations."""
 
 PATIENCE = 500
 """An arm that asks so many times in a row for what it has asked for before has nothing new to ask, and is stopped."""

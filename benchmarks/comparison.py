@@ -25,6 +25,9 @@ GOALS = (0.95, 0.99, 0.999)
 VERSUS = 100
 """Evaluations at which the differences between arms are given."""
 
+LEAST = 1e-4
+"""Share of hypervolume below which the figure shows nothing."""
+
 Floats = NDArray[np.float64]
 
 
@@ -159,7 +162,7 @@ def write_csv(traces: Iterable[Trace], path: Path) -> None:
 
 
 def figure(traces: Sequence[Trace], labels: dict[str, str], title: str) -> go.Figure:
-    """Hypervolume over evaluations: an arm's mean, and its 95 % interval as a band."""
+    """Hypervolume still missing over evaluations, logarithmic: an arm's mean, and its 95 % interval as a band."""
     import plotly.graph_objects as go
     from plotly.colors import hex_to_rgb, qualitative
 
@@ -167,11 +170,11 @@ def figure(traces: Sequence[Trace], labels: dict[str, str], title: str) -> go.Fi
     for (arm, label), colour in zip(labels.items(), qualitative.D3 * len(labels), strict=False):
         found = [trace for trace in traces if trace.arm == arm]
         steps = list(range(1, found[0].budget + 1))
-        mean, half = np.array([interval([trace.at(n) for trace in found]) for n in steps]).T
+        mean, half = np.array([interval([1 - trace.at(n) for trace in found]) for n in steps]).T
         half = np.nan_to_num(half)
         chart.add_scatter(
             x=steps + steps[::-1],
-            y=np.concatenate([mean + half, (mean - half)[::-1]]),
+            y=np.maximum(np.concatenate([mean + half, (mean - half)[::-1]]), LEAST),
             fill="toself",
             fillcolor=f"rgba({','.join(map(str, hex_to_rgb(colour)))},0.15)",
             line_width=0,
@@ -181,17 +184,17 @@ def figure(traces: Sequence[Trace], labels: dict[str, str], title: str) -> go.Fi
         )
         chart.add_scatter(
             x=steps,
-            y=mean,
-            customdata=half,
+            y=np.maximum(mean, LEAST),
+            customdata=np.column_stack([1 - mean, half]),
             name=label,
             legendgroup=arm,
             line_color=colour,
-            hovertemplate="%{y:.2%} ± %{customdata:.2%} after %{x}",
+            hovertemplate="%{customdata[0]:.2%} ± %{customdata[1]:.2%} after %{x}",
         )
     chart.update_layout(
         title=title,
         template="plotly_white",
         xaxis_title="unique evaluations",
-        yaxis={"title": "hypervolume, share of the true front's", "tickformat": ".1%"},
+        yaxis={"title": "missing of the true front's hypervolume", "type": "log", "tickformat": ".1~%", "dtick": "D2"},
     )
     return chart

@@ -12,7 +12,7 @@ from random import Random
 
 from spaces.architecture import IDENTITIES, Op, operations
 from spaces.space import Layer, SearchSpace
-from studies.records import Evaluation, Ratings, Round
+from studies.records import Evaluation, EvoError, Ratings, Round
 
 Rate = Callable[[Round], Ratings]
 """What each candidate of each layer is worth, higher is better."""
@@ -182,6 +182,29 @@ class NextUnseen:
 
     def __str__(self) -> str:
         return f"with unseen operations up to {self.k}"
+
+
+def continued(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: int) -> SearchSpace:
+    """NSE's second space: what an earlier run kept stays, and the operations it never had fill each layer up to ``k``.
+
+    Args:
+        space: the new run's first space, its operations dealt already.
+        earlier: the first space of the earlier run: all operations it could have tried.
+        kept: the earlier run's last space without what was refilled.
+
+    Raises:
+        EvoError: the two runs' layers have other shapes.
+    """
+    if [layer.shape for layer in space.layers] != [layer.shape for layer in earlier.layers]:
+        raise EvoError(
+            f"evolution.continue_from: the layers of {earlier.name!r} have other shapes than those of {space.name!r}"
+        )
+    layers = []
+    for new, old, have in zip(space.layers, earlier.layers, kept.layers, strict=True):
+        unseen = tuple(op for op in new.candidates + new.pending if op not in old.candidates + old.pending)
+        branches = len(have.candidates) + len(unseen)
+        layers.append(replace(new, candidates=have.candidates, pending=unseen, branches=branches))
+    return NextUnseen(k)(space.replace_layers(layers), {}, Random(0))
 
 
 # -- prepare ----------------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: 
     here = {canonical(proposal.arch, space) for proposal in done if proposal.fresh}
     said = {canonical(e.arch, space): e for e in shop.store.evaluations(run, judge.name) if e.arch in space}
     known = {form: evaluation for form, evaluation in said.items() if form not in here}
-    parents = survivors(known.values() or measured(shop.store, before), space, run.config)
+    parents = survivors(known.values() or measured(shop, before), space, run.config)
     return Task(
         space,
         table,
@@ -212,9 +212,12 @@ def keep_checkpoint(shop: Workshop, n: int, judge: Judge) -> None:
         shop.store.add_checkpoint(shop.run, n, "weights", judge.checkpoint)
 
 
-def measured(store: Store, before: list[RoundRow]) -> list[Evaluation]:
-    """What the last round measured."""
-    return [proposal.evaluation for proposal in store.proposals(before[-1])] if before else []
+def measured(shop: Workshop, before: list[RoundRow]) -> list[Evaluation]:
+    """What the last round measured; before the first round, what the run did that this one continues."""
+    section = shop.run.config.evolution
+    if not before and isinstance(section, NseEvolution) and section.continue_from:
+        before = shop.store.rounds(shop.store.run(section.continue_from))
+    return [proposal.evaluation for proposal in shop.store.proposals(before[-1])] if before else []
 
 
 def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyConfig) -> list[Architecture]:

@@ -8,7 +8,7 @@ measured and none needs a fake value; and no network is proposed twice, whatever
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from random import Random
@@ -86,12 +86,22 @@ class Frontier:
         return found
 
 
-class Children:
-    """NSGA-II's child generation, a generation of ``n`` at a time: Optuna calls it once, and ``batch`` has them all."""
+Screening = Callable[[Iterator[Architecture], int, Random], list[Architecture] | None]
+"""(children without end, how many are wanted, generator) -> the networks to measure; None: no opinion."""
 
-    def __init__(self, frontier: Frontier, n: int, seed: int) -> None:
+
+class Children:
+    """NSGA-II's child generation, a generation of ``n`` at a time: Optuna calls it once, and ``batch`` has them all.
+
+    Attributes:
+        screened: whether a screen chose the batch; False also when the screen had nothing to say.
+    """
+
+    def __init__(self, frontier: Frontier, n: int, seed: int, screen: Screening | None = None) -> None:
         self.frontier = frontier
         self.n = n
+        self.screen = screen
+        self.screened = False
         self.batch: list[Architecture] = []
         self.rng = Random(derive(seed, "fill"))
         self.breed = NSGAIIChildGenerationStrategy(
@@ -111,9 +121,12 @@ class Children:
     def _generation(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
     ) -> list[Architecture]:
+        bred = self._bred(study, search_space, parents)
+        if self.screen is not None and (chosen := self.screen(bred, self.n, self.rng)) is not None:
+            self.screened = True
+            return chosen
         taken: set[Architecture] = set()
         children: list[Architecture] = []
-        bred = self._bred(study, search_space, parents)
         for _ in range(30):
             children += self.frontier.fresh(islice(bred, self.n - len(children)), taken)
             if len(children) == self.n:

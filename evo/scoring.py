@@ -7,7 +7,7 @@ recalibrated layer by layer (SPOS's repository, issues #6 and #8: without it one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,13 +23,28 @@ Statistics = tuple[Tensor, Tensor]
 """Mean and variance per channel of one normalisation's input."""
 
 
+CALIBRATION = -1
+"""The stream of calibration batches; held-out images come in streams 0, 1, ... of one batch each."""
+
+
 @dataclass
 class Node:
-    """Architectures that share their genes so far."""
+    """A prefix of genes: its last layer's statistics, and its outputs per stream while they are kept."""
 
+    depth: int
     children: dict[str, Node] = field(default_factory=dict)
-    leaves: list[int] = field(default_factory=list)  # places of the architectures that end here
     statistics: list[Statistics] = field(default_factory=list)
+    head: list[Statistics] | None = None
+    outputs: dict[int, list[Tensor]] = field(default_factory=dict)
+    used: int = 0  # the last call that came by
+
+
+@dataclass
+class Wanted:
+    """The architectures of one call, as a trie: which of them end here, and which genes go on."""
+
+    children: dict[str, Wanted] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -40,70 +55,119 @@ class Score:
     nll: float
 
 
-def score(
-    supernet: Supernet, archs: Sequence[Architecture], calibration: Sequence[Tensor], held_out: Split, batch: int
-) -> list[Score]:
-    """One score per architecture.
+class Scorer:
+    """Scores architectures with one supernet, call after call.
 
     Args:
         calibration: batches of training images whose statistics every normalisation takes on.
         batch: how many held-out images are in memory at once, at every depth.
+        memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call.
+
+    Attributes:
+        computed, naive: layers run so far over one stream each, and how many scoring one by one would have run.
     """
-    walk = _Walk(supernet, _trie(archs), len(archs), held_out.x.device)
-    with torch.inference_mode():
-        walk.calibrate(list(calibration))
-        for start in range(0, len(held_out), batch):
-            walk.count(held_out.x[start : start + batch], held_out.y[start : start + batch])
-    return [
-        Score(right / len(held_out), loss / len(held_out))
-        for right, loss in zip(walk.right.tolist(), walk.loss.tolist(), strict=True)
-    ]
 
-
-def _trie(archs: Sequence[Architecture]) -> Node:
-    root = Node()
-    for place, arch in enumerate(archs):
-        node = root
-        for gene in arch.genes:
-            node = node.children.setdefault(gene, Node())
-        node.leaves.append(place)
-    return root
-
-
-class _Walk:
-    """The supernet, the trie, and the sums of what was seen; ``calibrate`` once, then ``count`` batch by batch."""
-
-    def __init__(self, supernet: Supernet, root: Node, n: int, device: torch.device) -> None:
+    def __init__(
+        self, supernet: Supernet, calibration: Sequence[Tensor], held_out: Split, batch: int, memory: int = 1 << 29
+    ) -> None:
         self.stem = _Part(supernet.stem)
         self.layers = [_Part(cell) for cell in supernet.layers]
         self.head = _Part(supernet.head)
-        self.root = root
-        self.stem_statistics: list[Statistics] = []
-        self.head_statistics: dict[int, list[Statistics]] = {}
-        self.right = torch.zeros(n, dtype=torch.float64, device=device)
-        self.loss = torch.zeros(n, dtype=torch.float64, device=device)
+        self.calibration = list(calibration)
+        self.batches = list(zip(torch.split(held_out.x, batch), torch.split(held_out.y, batch), strict=True))
+        self.images = len(held_out)
+        self.memory = memory
+        self.held = 0
+        self.root = Node(0)
+        self.calls = self.computed = self.naive = 0
 
-    def calibrate(self, batches: list[Tensor]) -> None:
-        outputs, self.stem_statistics = self.stem.calibrate(batches)
-        self._calibrate(self.root, 0, outputs)
+    def __call__(self, archs: Sequence[Architecture]) -> list[Score]:
+        """One score per architecture."""
+        self.calls += 1
+        self._forget()
+        wanted = _trie(archs)
+        right = torch.zeros(len(archs), dtype=torch.float64, device=self.batches[0][1].device)
+        loss = torch.zeros_like(right)
+        with torch.inference_mode():
+            for stream in range(CALIBRATION, len(self.batches)):
+                self._walk(wanted, self.root, stream, lambda stream=stream: self._images(stream), None, right, loss)  # type: ignore[misc]
+        self.naive += len(archs) * len(self.layers) * (len(self.batches) + 1)
+        return [
+            Score(hits / self.images, lost / self.images)
+            for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)
+        ]
 
-    def _calibrate(self, node: Node, depth: int, batches: list[Tensor]) -> None:
-        for place in node.leaves[:1]:
-            _, self.head_statistics[place] = self.head.calibrate(batches)
-        for gene, child in node.children.items():
-            outputs, child.statistics = self.layers[depth].calibrate(batches, gene)
-            self._calibrate(child, depth + 1, outputs)
+    def _walk(
+        self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, right: Tensor, loss: Tensor
+    ) -> None:
+        """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
+        node.used = self.calls
 
-    def count(self, x: Tensor, y: Tensor) -> None:
-        self._count(self.root, 0, self.stem.evaluate(x, self.stem_statistics), y)
+        def outputs() -> list[Tensor]:
+            if stream not in node.outputs:
+                node.outputs[stream] = self._run(node, stream, above(), gene)
+                self.held += _bytes(node.outputs[stream])
+            return node.outputs[stream]
 
-    def _count(self, node: Node, depth: int, x: Tensor, y: Tensor) -> None:
-        if node.leaves:
-            scores = self.head.evaluate(x, self.head_statistics[node.leaves[0]])
-            self.right[node.leaves] += (scores.argmax(1) == y).sum().double()
-            self.loss[node.leaves] += F.cross_entropy(scores, y, reduction="sum").double()
-        for gene, child in node.children.items():
-            self._count(child, depth + 1, self.layers[depth].evaluate(x, child.statistics, gene), y)
+        if stream == CALIBRATION:
+            if not node.statistics:
+                outputs()
+            if wanted.places and node.head is None:
+                _, node.head = self.head.calibrate(outputs())
+        elif wanted.places:
+            assert node.head is not None
+            scores = self.head.evaluate(outputs()[0], node.head)
+            labels = self.batches[stream][1]
+            right[wanted.places] += (scores.argmax(1) == labels).sum().double()
+            loss[wanted.places] += F.cross_entropy(scores, labels, reduction="sum").double()
+        for name, child in wanted.children.items():
+            below = node.children.setdefault(name, Node(node.depth + 1))
+            self._walk(child, below, stream, outputs, name, right, loss)
+        if self.held > self.memory:
+            self._drop(node, stream)
+
+    def _images(self, stream: int) -> list[Tensor]:
+        return self.calibration if stream == CALIBRATION else [self.batches[stream][0]]
+
+    def _run(self, node: Node, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
+        """The outputs of a node's last layer (the root's is the stem); the calibration stream gives its statistics."""
+        part, genes = (self.stem, ()) if gene is None else (self.layers[node.depth - 1], (gene,))
+        self.computed += gene is not None
+        if stream == CALIBRATION:
+            outputs, node.statistics = part.calibrate(inputs, *genes)
+            return outputs
+        return [part.evaluate(x, node.statistics, *genes) for x in inputs]
+
+    def _drop(self, node: Node, stream: int) -> None:
+        self.held -= _bytes(node.outputs.pop(stream, []))
+
+    def _forget(self) -> None:
+        """When half of the memory is full, let go of what the last call did not come by."""
+        stack = [self.root] if self.held > self.memory // 2 else []
+        while stack:
+            node = stack.pop()
+            stack += node.children.values()
+            if node.used < self.calls - 1:
+                for stream in list(node.outputs):
+                    self._drop(node, stream)
+
+
+Outputs = Callable[[], list[Tensor]]
+"""What lies above a layer, computed when it is asked for."""
+
+
+def _trie(archs: Sequence[Architecture]) -> Wanted:
+    root = Wanted()
+    for place, arch in enumerate(archs):
+        node = root
+        for gene in arch.genes:
+            node = node.children.setdefault(gene, Wanted())
+        node.places.append(place)
+    return root
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 class _Part:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from evo.console import Track, untracked
 from evo.proposals import Children, Frontier, breed, select
+from evo.screening import Screen
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
@@ -118,6 +119,7 @@ class _Memory:
         self.options = distributions(task.space)
         self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
         self.given = self._given()
+        self.screen = Screen(self.frontier, task.settings.cost, list(task.known.values()))
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 
@@ -127,6 +129,8 @@ class _Memory:
         for proposal in generation:
             self.spent += proposal.fresh
             self.frontier.seen.add(canonical(proposal.arch, task.space))
+            if proposal.fresh:
+                self.screen.seen.append(proposal.evaluation)
         trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in generation]
         self.parents = select(self.parents + trials, task.settings.population)
 
@@ -163,8 +167,10 @@ class _Memory:
         if len(self.given) < self.task.settings.population:
             return []  # the first generation took all there is
         size = min(self.task.settings.population, left)
-        children = Children(self.frontier, size, derive(self.task.seed, number))
-        return [(arch, "child") for arch in breed(self.parents, children)]
+        screen = self.screen if self.task.settings.screen else None
+        children = Children(self.frontier, size, derive(self.task.seed, number), screen)
+        bred = breed(self.parents, children)
+        return [(arch, "screened" if children.screened else "child") for arch in bred]
 
 
 def check_limits(space: SearchSpace, table: CostTable, limits: LimitsSection) -> None:

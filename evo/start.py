@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from argparse import Namespace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from typing import Any
 from evo import __version__
 from evo.data import load as load_images
 from evo.evaluators.tabular import spelled_space
+from evo.evolution import continued
 from evo.loop import EVALUATORS, table_of
 from evo.methods import METHODS
 from evo.search import check_limits
@@ -20,7 +22,7 @@ from evo.truth import witness
 from spaces import library
 from spaces.space import SearchSpace
 from studies import config as configs
-from studies.config import StudyConfig, TabularSection
+from studies.config import NseEvolution, StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
 from studies.store import Run, Store
 
@@ -41,6 +43,8 @@ def open_run(store: Store, args: Namespace) -> Run:
     existing = store.find_run(name)
     if existing is None:
         space = prepared(config)
+        if isinstance(config.evolution, NseEvolution) and config.evolution.continue_from:
+            space = _continued(store, space, config.evolution)
         table = table_of(config, space)
         check_limits(space, table, config.limits)
         EVALUATORS[config.evaluator.kind](config, space)  # tells of missing files
@@ -101,6 +105,22 @@ def prepared(config: StudyConfig) -> SearchSpace:
     """The first space as the method wants it."""
     evolution = METHODS[config.evolution.method](config.evolution, config)
     return evolution.prepare(first_space(config), Random(derive(config.seed, "prepare")))
+
+
+def _continued(store: Store, space: SearchSpace, section: NseEvolution) -> SearchSpace:
+    """The first space of a run that continues another one with a new pool."""
+    assert section.continue_from
+    earlier = store.run(section.continue_from)
+    finished = [row for row in store.rounds(earlier) if row.finished]
+    if not finished:
+        raise EvoError(f"evolution.continue_from: run {earlier.name!r} has no finished round to continue from")
+    last = finished[-1]
+    assert last.next_space is not None
+    kept = last.space.replace_layers(
+        replace(layer, candidates=change.kept)
+        for layer, change in zip(last.space.layers, last.space.diff(last.next_space), strict=True)
+    )
+    return continued(space, earlier.space, kept, section.k)
 
 
 def versions() -> dict[str, str]:

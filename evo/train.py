@@ -6,6 +6,7 @@ last whole epoch ends with the same weights, bit for bit, as one that was not.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -171,7 +172,7 @@ def _keep(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None,
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
-    write_tensors(tensors, path, {"epochs": str(epochs)})
+    write_tensors(tensors, path, {"epochs": epochs})
 
 
 def _resume(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None, path: Path | None) -> int:
@@ -188,14 +189,27 @@ def _resume(model: nn.Module, optimizer: torch.optim.SGD, between: Between | Non
         if between is not None:
             names = [name for name in kept if name.startswith("between.")]
             between.load({name.removeprefix("between."): file.get_tensor(name) for name in names})
-        return int(file.metadata()["epochs"])
+        return int(read_facts(file)["epochs"])
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """A safetensors file that is either whole or not there."""
+def write_tensors(tensors: dict[str, Tensor], path: Path, facts: dict[str, Any]) -> None:
+    """A safetensors file that is either whole or not there; ``facts`` (JSON) stand in its header.
+
+    The same content gives the same bytes: safetensors shuffles the entries of a header, so all facts are one entry.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(draft), metadata)
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        str(draft),
+        {"evo": json.dumps(facts)},
+    )
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def read_facts(file: Any) -> dict[str, Any]:
+    """The facts in the header of an open safetensors file."""
+    facts: dict[str, Any] = json.loads(file.metadata()["evo"])
+    return facts

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from spaces.architecture import Op
 from spaces.blocks import from_block_strings
@@ -125,10 +126,41 @@ def dna(name: str, channels: int = 3, size: int = 224, classes: int = 1000) -> S
     return SearchSpace(name, (fixed, *layers), stem, Head(1280, classes, activation="swish"))
 
 
+def nse_cells(
+    name: str,
+    channels: int = 3,
+    size: int = 224,
+    classes: int = 1000,
+    *,
+    pool: str,
+    plan: str,
+    normal_cells: Sequence[int],
+    widths: Sequence[int],
+    k: int,
+) -> SearchSpace:
+    """NSE: cells that keep any subset; the first ``k`` operations of the pool are candidates, the others pending.
+
+    https://arxiv.org/abs/2011.10904
+    """
+    space = nse(pool, plan, normal_cells, widths, k=k, size=size, classes=classes, image_channels=channels)
+    return replace(space, name=name)
+
+
 def published(name: str, *, blocks: str, activation: str, **images: int) -> SearchSpace:
     """The space that holds one published network and nothing else."""
     return from_block_strings(blocks.split(), activation=activation, name=name, **images)[0]
 
+
+NSE_MACS: dict[str, Any] = {
+    "plan": "NER",
+    "normal_cells": (1, 3, 3, 3, 3, 3),
+    "widths": (16, 24, 40, 80, 96, 192, 320),
+    "k": 5,
+}
+"""NSE's setting for a budget of MACs: 22 cells, five operations in each."""
+
+NSE_GPU: dict[str, Any] = {"plan": "NR", "normal_cells": (1, 3, 3, 7, 3), "widths": (16, 32, 64, 128, 256), "k": 6}
+"""NSE's setting for a latency on a GPU: 21 cells, six operations in each."""
 
 MOBILENET_V2 = (
     "ds_r1_k3_s1_c16 ir_r2_k3_s2_e6_c24 ir_r3_k3_s2_e6_c32 ir_r4_k3_s2_e6_c64 "
@@ -161,6 +193,9 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "pad_nas_basic": partial(pad_nas, expansions=(3, 6), stem=32, second=32),
     "pad_nas_large": partial(pad_nas, expansions=(1, 2, 3, 4, 5, 6), stem=16, second=24),
     "dna": dna,
+    "nse_27": partial(nse_cells, pool="multi_mac", **NSE_MACS),
+    "nse_72": partial(nse_cells, pool="multi_mac_group", **NSE_MACS),
+    "nse_gpu": partial(nse_cells, pool="multi_branch", **NSE_GPU),
     "mobilenet_v2": partial(published, blocks=MOBILENET_V2, activation="relu6"),
     "efficientnet_b0": partial(published, blocks=EFFICIENTNET_B0, activation="swish"),
 }

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import combinations
 from random import Random
 from typing import Any
@@ -147,6 +147,18 @@ class SearchSpace:
             names.append(f"{layer.block}.layer{seen[layer.block]}")
         return tuple(names)
 
+    @cached_property
+    def interchangeable(self) -> tuple[tuple[int, int], ...]:
+        """The half-open ranges of two or more neighbouring layers that have one and the same residual shape."""
+        shapes = [layer.shape for layer in self.layers]
+        runs, start = [], 0
+        for i in range(1, len(shapes) + 1):
+            if i == len(shapes) or shapes[i] != shapes[start] or not shapes[start].residual:
+                if i - start > 1:
+                    runs.append((start, i))
+                start = i
+        return tuple(runs)
+
     @property
     def size(self) -> int:
         """How many architectures the space holds, counted as strings (an exact integer)."""
@@ -232,24 +244,8 @@ def canonical(arch: Architecture, space: SearchSpace) -> Architecture:
     Branches have no order, and an identity commutes with its neighbours among layers of one shape: both are sorted, the
     identities last. In NAS-Bench-Macro 6561 strings are 3969 networks. The result is a key: it need not be in ``space``.
     """
-    genes = ["id" if gene in IDENTITIES else join(operations(gene)) for gene in arch.genes]
-    for start, stop in _interchangeable(space.layers):
+    genes = ["id" if gene in IDENTITIES else join(operations(gene)) if "+" in gene else gene for gene in arch.genes]
+    for start, stop in space.interchangeable:
         run = genes[start:stop]
         genes[start:stop] = [gene for gene in run if gene != "id"] + ["id"] * run.count("id")
     return Architecture(tuple(genes))
-
-
-@lru_cache(maxsize=256)
-def _runs(shapes: tuple[Shape, ...]) -> tuple[tuple[int, int], ...]:
-    """The half-open ranges of two or more neighbouring layers that have one and the same residual shape."""
-    runs, start = [], 0
-    for i in range(1, len(shapes) + 1):
-        if i == len(shapes) or shapes[i] != shapes[start] or not shapes[start].residual:
-            if i - start > 1:
-                runs.append((start, i))
-            start = i
-    return tuple(runs)
-
-
-def _interchangeable(layers: Sequence[Layer]) -> tuple[tuple[int, int], ...]:
-    return _runs(tuple(layer.shape for layer in layers))

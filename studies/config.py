@@ -117,7 +117,8 @@ class OneShotSection(Training):
     """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420).
 
     ``sampling`` says what a training step runs: one path drawn uniformly, as many as run each operation equally often
-    (fair), or every branch with probability one half (branches, with ``gates``).
+    (fair), or every branch with probability one half (branches, with ``gates``). ``prefix_memory_mb`` is what scoring
+    may keep of the outputs that architectures share.
     """
 
     kind: Literal["oneshot"]
@@ -127,6 +128,7 @@ class OneShotSection(Training):
     zero_init: bool = True
     calibration_batches: PositiveInt = 4
     batch_eval: PositiveInt = 512
+    prefix_memory_mb: PositiveInt = 512
 
 
 class TruthSection(Training):
@@ -140,11 +142,13 @@ class TruthSection(Training):
 class SearchSection(Section):
     """NSGA-II inside one round: maximise accuracy, minimise ``cost``.
 
+    ``screen`` lets a surrogate choose among many children; it leaves the choice to NSGA-II where it knows no better.
     ``trials`` counts the new measurements of a round, ``seconds`` ends it earlier; ``min_accuracy`` is the floor above
     which hypervolume counts.
     """
 
-    population: Annotated[int, Field(ge=2)] = 16
+    population: Annotated[int, Field(ge=2)] = 10
+    screen: bool = True
     trials: PositiveInt = 64
     seconds: PositiveFloat | None = None
     cost: Literal["macs", "params", "latency_ms"] = "macs"

@@ -61,7 +61,8 @@ class Proposal:
 
     Attributes:
         number: place in the round, from 0; the Optuna trial's number.
-        origin: ``survivor`` of the round before, ``stratified`` over cost, or a ``child`` of NSGA-II.
+        origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
+            a ``child`` of NSGA-II, or ``screened`` from many by the surrogate.
         fresh: whether it was measured for this trial (and so counts against the budget) or known before.
     """
 

@@ -16,7 +16,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = {
-    "digits": ["evaluator.epochs=1", "search.trials=16", "search.population=8", "data.limit=240"],
+    "digits": ["evaluator.epochs=1", "search.trials=16", "search.population=8", "data.limit=240", "truth.sample=3"],
     "images": ["evaluator.epochs=1", "search.trials=4", "search.population=2", "evaluator.batch_size=8"],
     "macro": [],
 }

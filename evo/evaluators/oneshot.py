@@ -5,7 +5,6 @@ Later rounds inherit the weights of the operations that survived (PAD-NAS, https
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +21,9 @@ from torch import Tensor
 from evo.data import Images, Split, load
 from evo.evaluators import Bench, Judge, with_costs
 from evo.gates import Gates, Indicators, balanced
-from evo.scoring import score
+from evo.scoring import Scorer
 from evo.seeds import derive
-from evo.train import Paths, schedule, train, write_tensors
+from evo.train import Paths, read_facts, schedule, train, write_tensors
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
@@ -45,9 +44,9 @@ class OneShot:
         if not weights.exists():
             self._train(space, bench, weights)
         with safe_open(str(weights), "pt") as file:
-            metadata = file.metadata()
-        judged = SearchSpace.from_json(metadata["space"])
-        ratings = {(i, op): value for i, op, value in json.loads(metadata["ratings"])}
+            facts = read_facts(file)
+        judged = SearchSpace.from_json(facts["space"])
+        ratings = {(i, op): value for i, op, value in facts["ratings"]}
         return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings)
 
     def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
@@ -72,7 +71,7 @@ class OneShot:
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else {}
         kept = {name: supernet.state_dict()[name] for name in Supernet(judged).state_dict()}
-        listed = json.dumps([[i, op, value] for (i, op), value in ratings.items()])
+        listed = [[i, op, value] for (i, op), value in ratings.items()]
         write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed})
         progress.unlink()
 
@@ -113,17 +112,8 @@ class OneShotJudge:
         return f"oneshot@{self.n}:{self.sha256[:12]}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        section = self.config.evaluator
-        assert isinstance(section, OneShotSection)
         started = time.perf_counter()
-        images = load(self.config.data, self.config.device)
-        scores = score(
-            _supernet(self.space, self.checkpoint, self.sha256, images.held_out.x.device),
-            archs,
-            _calibration(images, section),
-            images.held_out,
-            section.batch_eval,
-        )
+        scores = _scorer(self.config, self.space, self.checkpoint, self.sha256)(archs)
         seconds = (time.perf_counter() - started) / max(1, len(archs))
         found = [
             Evaluation(arch, self.name, result.accuracy, macs=0, params=0, nll=result.nll, seconds=seconds)
@@ -139,13 +129,19 @@ def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
     return [images.train.x[i * size : (i + 1) * size] for i in range(count)]
 
 
-@lru_cache(maxsize=2)
-def _supernet(space: SearchSpace, path: Path, digest: str, device: torch.device) -> Supernet:
+@lru_cache(maxsize=1)
+def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) -> Scorer:
+    """The scorer of a checkpoint: it keeps prefixes from one generation to the next."""
+    section = config.evaluator
+    assert isinstance(section, OneShotSection)
     if file_hash(path) != digest:
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
+    images = load(config.data, config.device)
     supernet = Supernet(space)
     supernet.load_state_dict(load_file(path))
-    return supernet.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    supernet.to(images.held_out.x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    memory = section.prefix_memory_mb << 20
+    return Scorer(supernet, _calibration(images, section), images.held_out, section.batch_eval, memory)
 
 
 def file_hash(path: Path) -> str:

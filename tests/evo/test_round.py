@@ -21,6 +21,8 @@ QUICK = [
     "search.trials=12",
     "--set",
     "search.population=6",
+    "--set",
+    "truth.sample=0",
 ]
 RESULTS = "SELECT round, number, arch, judge, accuracy, macs, params FROM results ORDER BY run, round, number"
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from evo.data import load
 from evo.evaluators.oneshot import uniform
-from evo.scoring import Score, score
+from evo.scoring import Score, Scorer
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
@@ -55,20 +55,57 @@ def test_the_trie_is_bit_identical_to_one_by_one(supernet: Supernet, space: Sear
     rng = Random(1)
     archs = [space.sample(rng) for _ in range(12)]
     archs += [replace(arch, genes=(*arch.genes[:-1], space.layers[-1].genes[0])) for arch in archs[:3]]
-    assert score(supernet, archs, CALIBRATION, IMAGES.held_out, batch) == [naive(supernet, a, batch) for a in archs]
+    assert Scorer(supernet, CALIBRATION, IMAGES.held_out, batch)(archs) == [naive(supernet, a, batch) for a in archs]
 
 
 def test_a_score_does_not_depend_on_the_company(supernet: Supernet, space: SearchSpace) -> None:
     rng = Random(2)
     archs = [space.sample(rng) for _ in range(8)]
-    together = score(supernet, archs, CALIBRATION, IMAGES.held_out, 200)
-    backwards = score(supernet, archs[::-1], CALIBRATION, IMAGES.held_out, 200)
+    together = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)(archs)
+    backwards = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)(archs[::-1])
     assert together == backwards[::-1]
-    assert together[3] == score(supernet, archs[3:4], CALIBRATION, IMAGES.held_out, 200)[0]
+    assert together[3] == Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)(archs[3:4])[0]
 
 
 def test_equal_architectures_are_scored_alike(supernet: Supernet, space: SearchSpace) -> None:
     arch = space.sample(Random(3))
-    first, second = score(supernet, [arch, arch], CALIBRATION, IMAGES.held_out, 200)
+    first, second = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)([arch, arch])
     assert first == second
     assert first.accuracy > 0.3
+
+
+@pytest.mark.parametrize("memory", [0, 200_000, 1 << 29])
+def test_what_is_kept_between_generations_changes_no_number(
+    supernet: Supernet, space: SearchSpace, memory: int
+) -> None:
+    rng = Random(4)
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200, memory)
+    for _ in range(4):
+        archs = [space.sample(rng) for _ in range(6)]
+        assert scorer(archs) == [naive(supernet, arch, 200) for arch in archs]
+        assert scorer.held <= memory
+
+
+def test_a_prefix_that_is_kept_is_not_computed_again(supernet: Supernet, space: SearchSpace) -> None:
+    arch = space.sample(Random(5))
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.held_out, 1000)
+    scorer([arch])
+    assert scorer.computed == scorer.naive == 2 * len(space.layers)  # calibration, and one batch of held-out images
+    last = replace(arch, genes=(*arch.genes[:-1], next(g for g in space.layers[-1].genes if g != arch.genes[-1])))
+    scorer([last])
+    assert scorer.computed == 2 * len(space.layers) + 2
+
+
+def test_a_generation_that_has_converged_saves_most_of_the_work(supernet: Supernet, space: SearchSpace) -> None:
+    """Fifty mutants of one network, one gene each."""
+    rng = Random(6)
+    parent = space.sample(rng)
+    mutants = []
+    for _ in range(50):
+        i = rng.randrange(len(space.layers))
+        mutants.append(
+            replace(parent, genes=(*parent.genes[:i], rng.choice(space.layers[i].genes), *parent.genes[i + 1 :]))
+        )
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.held_out, 1000)
+    scorer(mutants)
+    assert scorer.naive / scorer.computed > 1.8

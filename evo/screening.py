@@ -1,0 +1,78 @@
+"""Screening: of many networks that might be measured next, those from which a surrogate expects most hypervolume.
+
+Candidates are NSGA-II's children, every one-gene neighbour of the Pareto front (on the last percent local search is as
+good as any model), and networks spread over the whole range of cost (a model that is wrong must be able to find out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from random import Random
+
+import numpy as np
+
+from evo.proposals import Frontier
+from evo.surrogate import Encoding, choose, fit
+from spaces.architecture import Architecture
+from spaces.cost import COLUMNS
+from spaces.sampling import stratified
+from spaces.space import canonical
+from studies.pareto import on_front
+from studies.records import Evaluation
+
+CHILDREN, SPREAD = 20, 300
+"""Candidates: so many children for each slot of the generation, so many networks spread over cost."""
+
+
+@dataclass
+class Screen:
+    """Chooses generations with what one judge has said so far.
+
+    Attributes:
+        cost: the cost objective.
+        seen: every evaluation that may be learned from.
+    """
+
+    frontier: Frontier
+    cost: str
+    seen: list[Evaluation] = field(default_factory=list)
+
+    def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
+        """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
+        space, table = self.frontier.space, self.frontier.table
+        encode = Encoding(table, COLUMNS.index(self.cost))
+        accuracy = np.array([e.accuracy for e in self.seen])
+        cost = np.array([e.cost(self.cost) for e in self.seen])
+        surrogate = fit(encode([canonical(e.arch, space) for e in self.seen]), encode.groups, accuracy, cost)
+        if surrogate is None or not surrogate.useful:
+            return None
+        candidates = self._candidates(bred, n, rng)
+        if not candidates:
+            return []
+        costs = table.count(candidates)[:, COLUMNS.index(self.cost)]
+        encoded = encode([canonical(arch, space) for arch in candidates])
+        return [candidates[i] for i in choose(surrogate, encoded, costs, n, self._most())]
+
+    def _candidates(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture]:
+        taken: set[Architecture] = set()
+        frontier, windows = self.frontier, self.frontier.windows
+        found = frontier.fresh(islice(bred, CHILDREN * n), taken)
+        found += frontier.fresh(self._neighbours(), taken)
+        found += frontier.fresh(stratified(frontier.table, SPREAD, rng, cost=self.cost, windows=windows), taken)
+        return found + frontier.anything(rng, max(0, n - len(found)), taken)
+
+    def _neighbours(self) -> Iterator[Architecture]:
+        """Every network that differs from one of the front in one gene."""
+        front = on_front([e.cost(self.cost) for e in self.seen], [e.accuracy for e in self.seen])
+        for evaluation in (e for e, on in zip(self.seen, front.tolist(), strict=True) if on):
+            genes = evaluation.arch.genes
+            for i, layer in enumerate(self.frontier.space.layers):
+                for gene in layer.genes:
+                    yield Architecture((*genes[:i], gene, *genes[i + 1 :]))
+
+    def _most(self) -> float:
+        """The most a network of the space may cost."""
+        most = float(self.frontier.table.bounds()[1, COLUMNS.index(self.cost)])
+        return min(most, self.frontier.windows.get(self.cost, (0.0, most))[1])

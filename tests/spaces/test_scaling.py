@@ -1,0 +1,49 @@
+"""Slimmer spaces: the same choices, fewer channels."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import torch
+
+from spaces.cost import cost_table
+from spaces.library import LIBRARY, load
+from spaces.networks import Network
+from spaces.scaling import divisible, scaled
+
+
+def test_half_of_nas_bench_macro() -> None:
+    half = scaled(load("nas_bench_macro", size=16), 0.5)
+    assert half.stem.c_out == 16
+    assert [layer.shape.c_out for layer in half.layers] == [32, 32, 64, 64, 64, 128, 128, 128]
+    assert (half.head.features, half.head.classes, half.stem.c_in) == (640, 10, 3)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_choices_stay(name: str) -> None:
+    space, rng = load(name), Random(0)
+    slim = scaled(space, 0.4)
+    assert slim.size == space.size
+    assert all(space.sample(rng) in slim for _ in range(5))
+    assert scaled(space, 1.0) == space
+
+
+def test_a_slim_network_is_built_and_cheaper() -> None:
+    space, rng = load("nas_bench_macro", size=16), Random(0)
+    slim, arch = scaled(space, 0.5), space.sample(rng)
+    assert Network(arch, slim).eval()(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    ratio = cost_table(slim).count([arch])[0, 0] / cost_table(space).count([arch])[0, 0]
+    assert 0.2 < ratio < 0.35
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(1, 8), (8, 8), (11.9, 16), (12, 16), (19.2, 24), (20, 24), (33.6, 32), (36, 40), (57, 56)]
+)
+def test_channels_are_divisible_and_lose_at_most_a_tenth(number: float, expected: int) -> None:
+    assert divisible(number, 8) == expected
+
+
+def test_no_width_is_an_error() -> None:
+    with pytest.raises(ValueError, match="width is 0, expected a positive factor"):
+        scaled(load("digits"), 0)
