@@ -40,6 +40,10 @@ Floats = NDArray[np.float64]
 PRIOR = 2.0
 """Standard deviation of the prior over the logarithm of each of the kernel's parameters."""
 
+DOUBT = (1.0, 2.0)
+"""What predicted deviations are multiplied by, slot after slot of a generation in turn. A process that has seen one region
+for long is surer of its neighbourhood than it is right, and stalls on the last percent; every second slot doubts it."""
+
 FITTED = 200
 """The most observations that the kernel's parameters are fitted to; predictions use all of them."""
 
@@ -132,7 +136,7 @@ class Surrogate:
     @property
     def useful(self) -> bool:
         """Whether it predicts better than chance would in nineteen cases of twenty."""
-        return self.agreement > 1.645 / np.sqrt(len(self.value) - 1)
+        return bool(self.agreement > 1.645 / np.sqrt(len(self.value) - 1))
 
 
 def fit(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
@@ -203,7 +207,8 @@ def choose(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: floa
         left = np.ones(len(x), bool)
         chosen: list[int] = []
         for _ in range(min(n, len(x))):
-            gain = improvement(mean, np.sqrt(variance), cost, values, costs, (surrogate.value.min(), max_cost))
+            deviation = DOUBT[len(chosen) % len(DOUBT)] * np.sqrt(variance)
+            gain = improvement(mean, deviation, cost, values, costs, (surrogate.value.min(), max_cost))
             best = int(np.argmax(np.where(left, gain, -1.0)))
             chosen.append(best)
             left[best] = False
