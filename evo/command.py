@@ -130,11 +130,19 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     members = front(store, run, last)
     cost = run.config.search.cost
     shown = make_url(args.storage).render_as_string(hide_password=True)
-    exhausted = "the space was exhausted before the budget was\n" if last.stats["exhausted"] else ""
+    remarks = []
+    if last.stats["exhausted"]:
+        remarks.append("the space was exhausted before the budget was")
+    if unscreened := last.stats.get("unscreened"):
+        remarks.append(
+            f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
+        )
     truth = truth_of(last)
-    warning = f"{truth.accuracy.warning}\n" if truth and truth.accuracy.warning else ""
+    if truth and truth.accuracy.warning:
+        remarks.append(truth.accuracy.warning)
+    said = "".join(f"{remark}\n" for remark in remarks)
     return (
-        f"\n{exhausted}{warning}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
+        f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
         f"results: {shown} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"

@@ -7,6 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -23,17 +24,25 @@ Evaluate = Callable[[Judge, Sequence[Architecture]], list[Evaluation]]
 @contextmanager
 def workers(count: int, threads: int) -> Iterator[Evaluate]:
     """An ``Evaluate`` on ``count`` processes (1: this one), each with ``threads`` threads."""
-    torch.set_num_threads(threads)
+    settle(threads)
     if count == 1:
         yield here
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(count, context, initializer=settle, initargs=(threads,)) as pool:
         try:
             yield lambda judge, archs: on(pool, count, judge, archs)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def settle(threads: int) -> None:
+    """Make what this process computes depend on its inputs alone: a fixed number of threads, deterministic kernels."""
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():  # on a CPU nothing here is left to chance, and asking for it imports a compiler
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def here(judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:

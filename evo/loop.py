@@ -112,6 +112,9 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             "measured": sum(p.fresh for p in proposals),
             "front": len(finished.front),
             "exhausted": exhausted,
+            "unscreened": len({p.generation for p in proposals if p.origin == "child"})
+            if run.config.search.screen
+            else 0,
             "truth": truth and truth.to_dict(),
             "seconds": clock.seconds,
         },

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from random import Random
 
 import numpy as np
 
 from evo.proposals import Frontier
+from evo.seeds import derive
 from evo.surrogate import Encoding, choose, fit
 from spaces.architecture import Architecture
 from spaces.cost import COLUMNS
@@ -22,8 +24,8 @@ from spaces.space import canonical
 from studies.pareto import on_front
 from studies.records import Evaluation
 
-CHILDREN, SPREAD = 20, 300
-"""Candidates: so many children for each slot of the generation, so many networks spread over cost."""
+CHILDREN, SPREAD = 20, 500
+"""Candidates: so many children for each slot of the generation; so many networks spread over cost, one set per round."""
 
 
 @dataclass
@@ -32,15 +34,25 @@ class Screen:
 
     Attributes:
         cost: the cost objective.
+        seed: of the round's search.
         seen: every evaluation that may be learned from.
     """
 
     frontier: Frontier
     cost: str
+    seed: int
     seen: list[Evaluation] = field(default_factory=list)
+
+    @cached_property
+    def spread(self) -> list[Architecture]:
+        """Networks spread evenly over cost, inside the limits; the same for all generations of a round."""
+        rng = Random(derive(self.seed, "spread"))
+        return stratified(self.frontier.table, SPREAD, rng, cost=self.cost, windows=self.frontier.windows)
 
     def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
+        if not self.seen:
+            return None
         space, table = self.frontier.space, self.frontier.table
         encode = Encoding(table, COLUMNS.index(self.cost))
         accuracy = np.array([e.accuracy for e in self.seen])
@@ -57,10 +69,10 @@ class Screen:
 
     def _candidates(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture]:
         taken: set[Architecture] = set()
-        frontier, windows = self.frontier, self.frontier.windows
+        frontier = self.frontier
         found = frontier.fresh(islice(bred, CHILDREN * n), taken)
         found += frontier.fresh(self._neighbours(), taken)
-        found += frontier.fresh(stratified(frontier.table, SPREAD, rng, cost=self.cost, windows=windows), taken)
+        found += frontier.fresh(self.spread, taken)
         return found + frontier.anything(rng, max(0, n - len(found)), taken)
 
     def _neighbours(self) -> Iterator[Architecture]:

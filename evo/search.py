@@ -119,7 +119,7 @@ class _Memory:
         self.options = distributions(task.space)
         self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
         self.given = self._given()
-        self.screen = Screen(self.frontier, task.settings.cost, list(task.known.values()))
+        self.screen = Screen(self.frontier, task.settings.cost, task.seed, list(task.known.values()))
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 

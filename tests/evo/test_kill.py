@@ -15,8 +15,8 @@ from evo.round import main
 from studies.store import opened
 
 KILLS = 20
-WORK = ["3", "--quiet", "--set", "evaluator.epochs=4", "--set", "data.limit=300", "--set", "search.trials=24"]
-WORK += ["--set", "search.population=6"]
+WORK = ["3", "--quiet", "--set", "evaluator.epochs=3", "--set", "data.limit=300", "--set", "search.trials=18"]
+WORK += ["--set", "search.population=6", "--set", "truth.sample=0"]
 
 
 def state(storage: str) -> list[list[list[Any]]]:

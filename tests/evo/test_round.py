@@ -132,7 +132,7 @@ def test_the_plan_runs_nothing(
     assert main(["3", "--plan"]) == 0
     shown = capsys.readouterr().out
     assert "519k architectures of 7 layers" in shown
-    assert "3 rounds of 96 evaluations, in generations of 16" in shown
+    assert "3 rounds of 96 evaluations, in generations of 10" in shown
     assert list(tmp_path.iterdir()) == []
 
 
