@@ -397,11 +397,16 @@ def _engine(url: str) -> Engine:
         raise EvoError(f"--storage: not a database URL that can be opened ({error}); e.g. sqlite:///evo.db") from None
     if sqlite:
         event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
-    """Readers (the dashboard) never block the writer, and a commit costs one fsync per checkpoint of the log."""
+    """Readers (the dashboard) never block the writer, and a commit costs one fsync per checkpoint of the log.
+
+    Python's driver would commit before every CREATE TABLE; left alone, it lets a migration be one transaction.
+    """
+    connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
