@@ -128,7 +128,7 @@ def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: 
     run, space = shop.run, judge.space
     table = table_of(run.config, space)
     here = {canonical(proposal.arch, space) for proposal in done if proposal.fresh}
-    said = {canonical(e.arch, space): e for e in shop.store.evaluations(run, judge.name) if e.arch in space}
+    said = {canonical(e.arch, space): e for e in shop.store.evaluations(run, judge.name)}
     known = {form: evaluation for form, evaluation in said.items() if form not in here}
     parents = survivors(known.values() or measured(shop, before), space, run.config)
     return Task(

@@ -119,7 +119,8 @@ class _Memory:
         self.options = distributions(task.space)
         self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
         self.given = self._given()
-        self.screen = Screen(self.frontier, task.settings.cost, task.seed, list(task.known.values()))
+        learned = [evaluation for evaluation in task.known.values() if evaluation.arch in task.space]
+        self.screen = Screen(self.frontier, task.settings.cost, task.seed, learned)
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 

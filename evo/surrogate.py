@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,10 @@ class Encoding:
 
 
 class GroupedMatern(StationaryKernelMixin, NormalizedKernelMixin, Kernel):  # type: ignore[misc]
-    """Matern kernel (smoothness 5/2) with one length scale per group of columns; see scikit-learn's ``Matern``."""
+    """Matern kernel (smoothness 5/2) with one length scale per group of neighbouring columns.
+
+    scikit-learn's own ``Matern`` has one for all columns or one for each, and its gradient holds a matrix per column.
+    """
 
     def __init__(
         self, groups: NDArray[np.intp], length_scale: Floats, length_scale_bounds: tuple[float, float] = (0.03, 300.0)
@@ -96,12 +100,13 @@ class GroupedMatern(StationaryKernelMixin, NormalizedKernelMixin, Kernel):  # ty
     def hyperparameter_length_scale(self) -> Hyperparameter:
         return Hyperparameter("length_scale", "numeric", self.length_scale_bounds, len(self.length_scale))
 
-    def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> object:
+    def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> Any:
         """``(n, m)``, and with ``eval_gradient`` its derivatives by the logarithms of the length scales."""
         y = x if y is None else y
+        edges = np.flatnonzero(np.diff(self.groups, prepend=-1, append=-1))
         squares = [
-            _squared_distances(x[:, self.groups == group], y[:, self.groups == group]) / scale**2
-            for group, scale in enumerate(np.atleast_1d(self.length_scale))
+            _squared_distances(x[:, start:stop], y[:, start:stop]) / scale**2
+            for start, stop, scale in zip(edges[:-1], edges[1:], np.atleast_1d(self.length_scale), strict=True)
         ]
         r = np.sqrt(5 * sum(squares))
         decay = np.exp(-r)
@@ -142,7 +147,7 @@ class Surrogate:
 def fit(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
     """A surrogate of the accuracies; None while there is nothing to learn: fewer than four, or all alike.
 
-    The kernel's parameters are those of highest marginal likelihood.
+    The kernel's parameters are the most probable ones, given the accuracies and a wide prior.
 
     Args:
         x: encoded networks, ``(n, columns)``.
@@ -204,18 +209,20 @@ def choose(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: floa
         solved = solve_triangular(process.L_, across.T, lower=True)
         variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
         values, costs = surrogate.value, surrogate.cost
+        seen = len(solved)
+        solved = np.vstack([solved, np.zeros((min(n, len(x)), len(x)))])
         left = np.ones(len(x), bool)
         chosen: list[int] = []
-        for _ in range(min(n, len(x))):
+        for row in range(seen, len(solved)):
             deviation = DOUBT[len(chosen) % len(DOUBT)] * np.sqrt(variance)
             gain = improvement(mean, deviation, cost, values, costs, (surrogate.value.min(), max_cost))
             best = int(np.argmax(np.where(left, gain, -1.0)))
             chosen.append(best)
             left[best] = False
             values, costs = np.append(values, mean[best]), np.append(costs, cost[best])
-            shared = kernel(x, x[best : best + 1])[:, 0] - solved.T @ solved[:, best]
-            solved = np.vstack([solved, shared / np.sqrt(variance[best] + noise)])
-            variance = np.maximum(variance - solved[-1] ** 2, 1e-10)
+            shared = kernel(x, x[best : best + 1])[:, 0] - solved[:row, best] @ solved[:row]
+            solved[row] = shared / np.sqrt(variance[best] + noise)
+            variance = np.maximum(variance - solved[row] ** 2, 1e-10)
     return chosen
 
 

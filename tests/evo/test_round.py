@@ -192,3 +192,17 @@ def test_nas_bench_macro_in_three_rounds(data_dir: Path, tmp_path: Path) -> None
     found = rows(storage)
     assert len({row[2] for row in found}) >= 300
     assert max(row[4] for row in found) > 0.92
+
+
+def test_a_network_whose_first_spelling_was_pruned_is_not_measured_again(data_dir: Path, tmp_path: Path) -> None:
+    table = data_dir / "nas" / "nas_bench_macro_cifar10.csv.gz"
+    if not table.exists():
+        pytest.skip(f"needs {table}")
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    settings = [f"evaluator.path={table}", "search.trials=200", "search.screen=false"]
+    settings += ["evolution.rank=3", "evolution.share=0.15"]  # so harsh that twins lose one of their spellings
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main(["3", "--config", "macro", "--storage", storage, "--quiet", *words]) == 0
+    with opened(storage) as store:
+        counted = store.frame("SELECT COUNT(*) AS n FROM evaluations GROUP BY judge, canonical")
+    assert set(counted["n"]) == {1}
