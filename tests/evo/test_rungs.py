@@ -91,14 +91,14 @@ def by(curves: Curves, asked: list[tuple[int, int]]) -> Callable[..., list[Evalu
 
 def test_a_hopeless_network_stops_at_its_rung(judge: ScratchJudge, archs: list[Architecture]) -> None:
     asked: list[tuple[int, int]] = []
-    final = dict(zip(archs, (0.70, 0.80, 0.85, 0.20, 0.86, 0.88), strict=True))
+    final = dict(zip(archs, (0.70, 0.65, 0.85, 0.50, 0.86, 0.88), strict=True))
     found = climb(judge, archs, by(lambda arch, epochs: final[arch] * epochs / 4, asked), [], "macs")
     assert judge.rungs == (1, 2)
-    assert asked == [(1, 6), (2, 6), (4, 5)]  # after one epoch, 0.05 against 0.21 may be noise on 100 images
+    assert asked == [(1, 6), (2, 6), (4, 5)]  # after one epoch, 0.125 against 0.2125 may be noise on 100 images
     assert [e.arch for e in found] == archs
     assert [e.pruned for e in found] == [False, False, False, True, False, False]
-    assert found[3].rungs == ((1, 0.05), (2, 0.10))
-    assert (found[3].accuracy, found[3].seconds) == (0.10, 2.0)
+    assert found[3].rungs == ((1, 0.125), (2, 0.25))
+    assert (found[3].accuracy, found[3].seconds) == (0.25, 2.0)
     assert found[2].rungs == ((1, pytest.approx(0.2125)), (2, pytest.approx(0.425)))
     assert (found[2].accuracy, found[2].seconds) == (0.85, 3.0)
     assert epochs_saved(judge, [Proposal(i, 0, "child", e) for i, e in enumerate(found)]) == 2
@@ -164,14 +164,14 @@ WORK = ["--config", "digits", "--quiet", "--set", "evaluator={kind='scratch', ep
 for setting in ("data.limit=400", "data.held_out=0.5", "search.trials=16", "search.population=8", "truth.sample=0"):
     WORK += ["--set", setting]
 STATE = (
-    "SELECT arch, judge, accuracy, nll, macs, state, rungs_json FROM evaluations ORDER BY id",
-    "SELECT round_id, number, generation, origin, fresh, arch FROM proposals ORDER BY id",
-    "SELECT number, next_space_json, hypervolume FROM rounds ORDER BY number",
-    "SELECT * FROM choices ORDER BY id",
+    "SELECT number, generation, origin, fresh, proposals.arch, judge, accuracy, nll, macs, state, rungs_json "
+    "FROM proposals JOIN evaluations ON evaluations.id = evaluation_id WHERE round_id = 1 ORDER BY number",
+    "SELECT next_space_json, hypervolume FROM rounds WHERE number = 1",
+    "SELECT layer, op, rating, share, fate FROM choices WHERE round_id = 1 ORDER BY id",
 )
 
 
-def state(storage: str) -> list[list[list[Any]]]:
+def first_round(storage: str) -> list[list[list[Any]]]:
     with opened(storage) as store:
         return [store.frame(query).values.tolist() for query in STATE]
 
@@ -219,8 +219,8 @@ def test_optuna_sees_pruned_trials_with_their_rung(finished: str) -> None:
 
 def test_workers_change_nothing(finished: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    assert main(["2", "--storage", storage, "--workers", "2", *WORK]) == 0
-    assert state(storage) == state(finished)
+    assert main(["1", "--storage", storage, "--workers", "2", *WORK]) == 0
+    assert first_round(storage) == first_round(finished)
 
 
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
@@ -238,7 +238,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
         return measure(self, arch)
 
     monkeypatch.setattr(ScratchJudge, "_measure", interrupting)
-    assert main(["2", "--storage", storage, *WORK]) == 130
+    assert main(["1", "--storage", storage, *WORK]) == 130
     monkeypatch.undo()
     assert list((tmp_path / "evo_files" / "digits" / "rungs").glob("*-0006.progress"))
     record = Store.record
@@ -248,7 +248,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Store, "record", once)
-    assert main(["2", "--storage", storage, *WORK]) == 130
+    assert main(["1", "--storage", storage, *WORK]) == 130
     monkeypatch.undo()
-    assert main(["2", "--storage", storage, *WORK]) == 0
-    assert state(storage) == state(finished)
+    assert main(["1", "--storage", storage, *WORK]) == 0
+    assert first_round(storage) == first_round(finished)
