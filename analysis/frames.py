@@ -18,7 +18,9 @@ from studies.store import RoundRow, Run, Store
 
 RESULTS = """
 SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.fresh,
-       proposals.arch, proposals.evaluation_id AS evaluation, evaluations.judge, evaluations.accuracy, evaluations.nll,
+       proposals.arch, proposals.evaluation_id AS evaluation, evaluations.judge, evaluations.state = 'pruned' AS pruned,
+       CASE evaluations.state WHEN 'complete' THEN evaluations.accuracy END AS accuracy,
+       CASE evaluations.state WHEN 'complete' THEN evaluations.nll END AS nll,
        evaluations.macs, evaluations.params, evaluations.latency_ms, evaluations.seconds
 FROM rounds
 JOIN proposals ON proposals.round_id = rounds.id
@@ -47,6 +49,7 @@ class RoundSummary:
     Attributes:
         space_size: how many architectures the round's space held; ``next_size``: how many the next one holds.
         trials: how many were proposed; ``distinct`` networks among them, of which ``measured`` were not known before.
+        pruned: of the measured ones, those that were stopped early, which saved ``epochs_saved`` epochs of training.
         front: networks on the round's own Pareto front, of which the most accurate has ``best_accuracy``.
         kept: operations, counted per layer, like ``dropped`` and ``refilled``.
         fitting: seconds; like ``searching``, and ``asking`` for the truth.
@@ -73,6 +76,8 @@ class RoundSummary:
     searching: float
     asking: float = 0.0
     truth: Truth | None = None
+    pruned: int = 0
+    epochs_saved: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,10 @@ def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per trial, in the order in which they were proposed.
 
     ``fresh`` tells whether the trial was measured for it or known before; trials of one network under one judge share
-    their ``evaluation``.
+    their ``evaluation``. A trial that was ``pruned`` has no accuracy.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
-    return frame.astype({"fresh": bool} | dict.fromkeys(NUMBERS, float))
+    return frame.astype({"fresh": bool, "pruned": bool} | dict.fromkeys(NUMBERS, float))
 
 
 def choices(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
@@ -127,9 +132,14 @@ def choices(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
     return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
 
 
+def complete(results: pd.DataFrame) -> pd.DataFrame:
+    """The trials that were measured to the end."""
+    return results[~results["pruned"]]
+
+
 def fronts(results: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The rows of ``results`` on the Pareto front of their own round, cheapest first; a network once."""
-    mine = [group[pareto.on_front(group[cost], group["accuracy"])] for _, group in results.groupby("round")]
+    mine = [group[pareto.on_front(group[cost], group["accuracy"])] for _, group in complete(results).groupby("round")]
     best = pd.concat(mine).drop_duplicates(["round", "evaluation"])
     return best.sort_values(["round", cost, "arch"], ignore_index=True)
 
@@ -140,7 +150,7 @@ def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
     A table or stand-alone training judges every round alike, and a network of an early round may stand. A supernet judges
     one round, and this is that round's front.
     """
-    alike = results[results["judge"] == results["judge"].iloc[-1]].drop_duplicates("evaluation")
+    alike = complete(results[results["judge"] == results["judge"].iloc[-1]]).drop_duplicates("evaluation")
     best = alike[pareto.on_front(alike[cost], alike["accuracy"])]
     return best.sort_values([cost, "arch"], ignore_index=True)
 
@@ -188,6 +198,8 @@ def summary(
         trials=len(mine),
         distinct=int(mine["evaluation"].nunique()),
         measured=int(mine["fresh"].sum()),
+        pruned=int((mine["fresh"] & mine["pruned"]).sum()),
+        epochs_saved=int(row.stats.get("epochs_saved", 0)),
         front=len(front),
         best_accuracy=float(best["accuracy"].sum()),
         best_cost=float(best[cost].sum()),

@@ -52,7 +52,8 @@ def fronts(
     below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
     """
     figure = _figure("Pareto front of each round")
-    others = results[~results["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
+    measured = results.dropna(subset="accuracy")
+    others = measured[~measured["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
     if len(others) > background:
         others = others.sample(background, random_state=0)
     colours = round_colours(results["round"])

@@ -22,7 +22,8 @@ COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 
 def summary(frames: Frames) -> list[str]:
     """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
-    return [searched(frames), found(frames), *evolved(frames), comparable(frames), *truth(frames), *trust(frames)]
+    said = [searched(frames), *stopped(frames), found(frames), *evolved(frames), comparable(frames)]
+    return [*said, *truth(frames), *trust(frames)]
 
 
 def searched(frames: Frames) -> str:
@@ -35,6 +36,14 @@ def searched(frames: Frames) -> str:
         f"Architectures were judged by {JUDGES[config.evaluator.kind]}: {count(measured, 'evaluation')}, "
         f"{count(frames.results['arch'].nunique(), 'different architecture')}."
     )
+
+
+def stopped(frames: Frames) -> list[str]:
+    """What early stopping did, where it did anything."""
+    pruned, saved = (sum(getattr(row, what) for row in frames.rounds) for what in ("pruned", "epochs_saved"))
+    if not pruned:
+        return []
+    return [f"Training was stopped early for {pruned} of them, clearly dominated at their cost: {saved} epochs saved."]
 
 
 def found(frames: Frames) -> str:

@@ -16,7 +16,7 @@ from evo.loop import run_round, table_of, workshop
 from evo.start import configuration, open_run, prepared, run_name
 from spaces.space import SearchSpace
 from studies.config import TabularSection, Training, of_round
-from studies.records import COSTS, Evaluation, Round
+from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
 
@@ -120,7 +120,7 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
 
 def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
     """The Pareto front of a round, cheapest first."""
-    evaluations = tuple(proposal.evaluation for proposal in store.proposals(row))
+    evaluations = complete(proposal.evaluation for proposal in store.proposals(row))
     return Round(row.number, row.space, evaluations, cost=run.config.search.cost).front
 
 

@@ -62,6 +62,7 @@ def note(frames: Frames, n: int) -> str:
         for layer, ops in words.by_layer(choices, fate)
     ]
     told = [words.compared(row.truth), row.truth.accuracy.warning] if row.truth else []
+    pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
         gain = f"{row.hypervolume - before.hypervolume:+.4f}"
@@ -71,7 +72,7 @@ def note(frames: Frames, n: int) -> str:
             f"## {frames.run.name}, round {n}",
             "",
             f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
-            f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round",
+            f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round{pruned}",
             f"- **Front:** {words.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {said}" for said in told if said),

@@ -16,14 +16,15 @@ from evo import dashboard
 from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
 from evo.evaluators.oneshot import oneshot
-from evo.evaluators.scratch import scratch
+from evo.evaluators.scratch import ScratchJudge, scratch
 from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
 from evo.files import roots
 from evo.gates import drawn
 from evo.methods import METHODS
-from evo.search import Task, check_limits, search
+from evo.rungs import climb, epochs_saved
+from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
 from evo.truth import tell, witness
 from spaces.architecture import Architecture
@@ -32,7 +33,7 @@ from spaces.latency import load as load_latency
 from spaces.space import SearchSpace, canonical
 from studies.config import NseEvolution, StudyConfig, TabularSection, windows
 from studies.pareto import hypervolume
-from studies.records import Evaluation, EvoError, Proposal, Round
+from studies.records import Evaluation, EvoError, Proposal, Round, complete
 from studies.store import Choice, RoundRow, Run, Store
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
@@ -90,13 +91,14 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     with clock.time("searching"):
         proposals, exhausted = search(
             task_of(shop, n, judge, before, done),
-            measure=lambda archs: shop.evaluate(judge, archs),
+            measure=measuring(shop, row, judge),
             record=lambda generation: store.record(run, row, generation),
             done=done,
             track=shop.track,
             label=f"round {n}: searching",
         )
-    finished = Round(n, space, tuple(p.evaluation for p in proposals), judge.ratings, run.config.search.cost)
+    evaluations = complete(p.evaluation for p in proposals)
+    finished = Round(n, space, evaluations, judge.ratings, run.config.search.cost)
     with clock.time("truth"):
         truth = truth_of_round(shop, finished, table)
     step = shop.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
@@ -110,6 +112,7 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             "trials": len(proposals),
             "distinct": len({canonical(p.arch, space) for p in proposals}),
             "measured": sum(p.fresh for p in proposals),
+            "epochs_saved": epochs_saved(judge, proposals),
             "front": len(finished.front),
             "exhausted": exhausted,
             "unscreened": len({p.generation for p in proposals if p.origin == "child"})
@@ -121,6 +124,14 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     )
     dashboard.publish(store, run, n)
     return store.rounds(run)[n - 1]
+
+
+def measuring(shop: Workshop, row: RoundRow, judge: Judge) -> Measure:
+    """How a generation is measured: at once, or from rung to rung beside what the round has measured before."""
+    if not isinstance(judge, ScratchJudge) or not judge.rungs:
+        return lambda archs: shop.evaluate(judge, archs)
+    cost = shop.run.config.search.cost
+    return lambda archs: climb(judge, archs, shop.evaluate, [p.evaluation for p in shop.store.proposals(row)], cost)
 
 
 def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: list[Proposal]) -> Task:
@@ -232,7 +243,7 @@ def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyCon
     allowed = windows(config.limits)
     held = tuple(
         e
-        for e in before
+        for e in complete(before)
         if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in allowed.items())
     )
     front = [e.arch for e in Round(0, space, held, cost=settings.cost).front]

@@ -23,7 +23,7 @@ from spaces.cost import CostTable
 from spaces.sampling import stratified
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection, windows
-from studies.records import COSTS, Evaluation, EvoError, Proposal
+from studies.records import COSTS, Evaluation, EvoError, Proposal, complete
 from studies.trials import distributions, to_trial
 
 
@@ -119,20 +119,24 @@ class _Memory:
         self.options = distributions(task.space)
         self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
         self.given = self._given()
-        learned = [evaluation for evaluation in task.known.values() if evaluation.arch in task.space]
+        learned = [evaluation for evaluation in complete(task.known.values()) if evaluation.arch in task.space]
         self.screen = Screen(self.frontier, task.settings.cost, task.seed, learned)
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 
     def tell(self, generation: Sequence[Proposal]) -> None:
-        """Select the next parents among the last ones and this generation; its networks are not proposed again."""
+        """Select the next parents among the last ones and this generation; its networks are not proposed again.
+
+        What was stopped early counts as measured and is told to nobody.
+        """
         task = self.task
         for proposal in generation:
             self.spent += proposal.fresh
             self.frontier.seen.add(canonical(proposal.arch, task.space))
-            if proposal.fresh:
+            if proposal.fresh and not proposal.evaluation.pruned:
                 self.screen.seen.append(proposal.evaluation)
-        trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in generation]
+        told = [proposal for proposal in generation if not proposal.evaluation.pruned]
+        trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in told]
         self.parents = select(self.parents + trials, task.settings.population)
 
     def _given(self) -> Batch:

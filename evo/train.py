@@ -96,6 +96,8 @@ def train(
     paths: Paths = whole_network,
     between: Between | None = None,
     checkpoint: Path | None = None,
+    start: Path | None = None,
+    until: int | None = None,
     track: Track = untracked,
     label: str = "training",
 ) -> None:
@@ -105,18 +107,20 @@ def train(
         paths: which sub-networks each step trains, drawn anew from the generator it is given.
         between: what happens after each step, e.g. gates that learn.
         checkpoint: where each finished epoch is kept; if the file is there, training continues from it.
+        start: another such file, to continue from where ``checkpoint`` is not there yet.
+        until: pause after so many epochs of the schedule (None: go to its end).
 
     Raises:
         EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
     model.to(images.x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, schedule)
-    done = _resume(model, optimizer, between, checkpoint)
+    done = _resume(model, optimizer, between, checkpoint if checkpoint and checkpoint.exists() else start)
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
     with track(label, steps) as advance:
         advance(done * batches)
-        for epoch in range(done, schedule.epochs):
+        for epoch in range(done, until or schedule.epochs):
             model.train()
             rng = Random(derive(seed, "paths", epoch))
             total = torch.zeros((), device=images.x.device)

@@ -94,9 +94,14 @@ class TabularSection(Section):
 
 
 class ScratchSection(Training):
-    """Every architecture is trained by itself."""
+    """Every architecture is trained by itself.
+
+    ``rungs`` are shares of the epochs after which a generation pauses, and what is confidently dominated at its cost is
+    stopped; empty: all are trained to the end.
+    """
 
     kind: Literal["scratch"]
+    rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
 
 
 class GatesSection(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -32,6 +32,8 @@ class Evaluation:
         accuracy: fraction of held-out images told rightly, higher is better.
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
         seconds: what measuring took.
+        rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.
+        pruned: whether training was stopped at the last rung: accuracy and loss are that rung's, and of no other use.
     """
 
     arch: Architecture
@@ -42,6 +44,8 @@ class Evaluation:
     latency_ms: float | None = None
     nll: float | None = None
     seconds: float = 0.0
+    rungs: tuple[tuple[int, float], ...] = ()
+    pruned: bool = False
 
     def cost(self, name: str) -> float:
         """One of ``COSTS``; lower is better.
@@ -53,6 +57,11 @@ class Evaluation:
         if value is None:
             raise EvoError(f"{name} of {self.arch} is not known: give a latency table in [latency]")
         return float(value)
+
+
+def complete(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
+    """Those that were measured to the end: only they can be on a front, a parent, or learned from."""
+    return tuple(evaluation for evaluation in evaluations if not evaluation.pruned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,7 @@ class Round:
 
     Attributes:
         n: the round's number, from 1.
+        evaluations: what was measured to the end (``complete``).
         ratings: what the evaluator learned about choices while it was fitted; often empty.
         cost: the cost objective, one of ``COSTS``.
     """

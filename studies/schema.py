@@ -97,6 +97,8 @@ evaluations = Table(
     Column("latency_ms", Float),
     Column("seconds", Float, nullable=False),
     Column("created_at", DateTime, nullable=False),
+    Column("state", String(20), nullable=False, server_default="complete"),  # pruned: accuracy, nll of its last rung
+    Column("rungs_json", Text, nullable=False, server_default="[]"),  # [epochs, accuracy] wherever training paused
     Index("ix_evaluations_run_judge", "run_id", "judge"),
 )
 

@@ -320,7 +320,7 @@ def study_name(run: str, number: int) -> str:
 
 _EVALUATION = (
     evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
-    evaluations.c.latency_ms, evaluations.c.seconds,
+    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.rungs_json,
 )  # fmt: skip
 
 
@@ -334,6 +334,8 @@ def _evaluation(row: RowMapping) -> Evaluation:
         latency_ms=row["latency_ms"],
         nll=row["nll"],
         seconds=row["seconds"],
+        rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
+        pruned=row["state"] == "pruned",
     )
 
 
@@ -350,6 +352,8 @@ def _evaluation_row(run: Run, evaluation: Evaluation, space: SearchSpace) -> dic
         "latency_ms": evaluation.latency_ms,
         "seconds": evaluation.seconds,
         "created_at": _now(),
+        "state": "pruned" if evaluation.pruned else "complete",
+        "rungs_json": json.dumps(evaluation.rungs),
     }
 
 

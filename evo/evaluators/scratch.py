@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -17,27 +18,40 @@ from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.networks import Network
 from spaces.space import SearchSpace, canonical
-from studies.config import DataSection, StudyConfig, Training
+from studies.config import DataSection, ScratchSection, StudyConfig, Training
 from studies.records import Evaluation, Ratings
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """Stand-alone training from fresh weights; nothing is fitted beforehand."""
+    """Stand-alone training from fresh weights; nothing is fitted beforehand.
+
+    Attributes:
+        rungs: shares of the epochs after which a generation pauses; empty: it never does.
+    """
 
     training: Training
     data: DataSection
     device: str
     seed: int
+    rungs: Sequence[float] = ()
 
     def fit(self, space: SearchSpace, bench: Bench) -> Judge:
         load(self.data, self.device)  # a missing folder is told before anything runs
-        return ScratchJudge(self.training, self.data, self.device, self.seed, space, bench.table)
+        whole = schedule(self.training, self.data, 1).epochs
+        rungs = sorted({max(1, round(share * whole)) for share in self.rungs} - {whole})
+        folder = bench.folder / "rungs"
+        return ScratchJudge(self.training, self.data, self.device, self.seed, space, bench.table, tuple(rungs), folder)
 
 
 @dataclass(frozen=True)
 class ScratchJudge:
-    """Trains on the training part and measures on the held-out part. Its answers hold in all rounds."""
+    """Trains on the training part and measures on the held-out part. Its answers hold in all rounds.
+
+    Attributes:
+        rungs: epochs after which training may pause, ascending; ``folder`` keeps the weights meanwhile.
+        until: the epochs after which this judge answers: one of ``rungs``, or all; None: all, without a pause.
+    """
 
     training: Training
     data: DataSection
@@ -45,12 +59,25 @@ class ScratchJudge:
     seed: int
     space: SearchSpace = field(repr=False)
     table: CostTable = field(repr=False)
+    rungs: tuple[int, ...] = ()
+    folder: Path | None = None
+    until: int | None = None
     ratings: Ratings = field(default_factory=dict)
     checkpoint: Path | None = None
 
     @property
     def name(self) -> str:
-        return f"scratch:{schedule(self.training, self.data, 1).epochs}ep"
+        return f"scratch:{self.epochs}ep"
+
+    @property
+    def epochs(self) -> int:
+        """Of a whole training."""
+        return schedule(self.training, self.data, 1).epochs
+
+    @property
+    def images(self) -> int:
+        """How many held-out images an accuracy is measured on."""
+        return len(load(self.data, self.device).held_out)
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         return with_costs([self._measure(arch) for arch in archs], self.table)
@@ -61,7 +88,16 @@ class ScratchJudge:
         seed = derive(self.seed, "scratch", str(canonical(arch, self.space)))
         torch.manual_seed(seed)
         network = Network(arch, self.space)
-        train(network, images.train, schedule(self.training, self.data, 1), seed=seed)
+        kept = [self._progress(arch, epochs) for epochs in (*self.rungs, self.epochs) if epochs <= (self.until or 0)]
+        train(
+            network,
+            images.train,
+            schedule(self.training, self.data, 1),
+            seed=seed,
+            checkpoint=kept[-1] if kept else None,
+            start=kept[-2] if kept[1:] else None,
+            until=self.until,
+        )
         network.eval()
         with torch.inference_mode():
             scores = torch.cat([network(x) for x in torch.split(images.held_out.x, 512)])
@@ -76,7 +112,17 @@ class ScratchJudge:
             seconds=time.perf_counter() - started,
         )
 
+    def _progress(self, arch: Architecture, epochs: int) -> Path:
+        """Where weights wait at a rung. A file each: training that was interrupted behind a rung can answer at it again.
+
+        Its name tells all that the weights depend on: what another run left behind is not taken for ours.
+        """
+        assert self.folder is not None
+        form = str(canonical(arch, self.space))
+        told = repr((form, self.space.to_json(), self.training, self.data, self.device, self.seed))
+        return self.folder / f"{sha256(told.encode()).hexdigest()[:16]}-{epochs:04d}.progress"
+
 
 def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:
-    assert isinstance(config.evaluator, Training)
-    return Scratch(config.evaluator, config.data, config.device, config.seed)
+    assert isinstance(config.evaluator, ScratchSection)
+    return Scratch(config.evaluator, config.data, config.device, config.seed, config.evaluator.rungs)

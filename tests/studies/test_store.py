@@ -9,7 +9,9 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from spaces.architecture import Architecture
@@ -17,7 +19,7 @@ from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies import schema
 from studies.config import StudyConfig, check
 from studies.records import Evaluation, EvoError, Proposal
-from studies.store import Choice, RoundRow, Run, Store
+from studies.store import Choice, RoundRow, Run, Store, opened
 
 CONFIG: StudyConfig = check(
     {
@@ -135,6 +137,56 @@ def test_the_results_view_has_the_documented_columns(store: Store, run: Run, row
         "run", "round", "number", "arch", "judge", "accuracy", "macs", "params", "latency_ms", "seconds",
     ]  # fmt: skip
     assert results["arch"].tolist() == ["a|a", "b|id"]
+
+
+def test_what_was_stopped_early_comes_back_and_is_no_result(store: Store, run: Run, row: RoundRow) -> None:
+    stopped = replace(FIRST[1], evaluation=replace(FIRST[1].evaluation, rungs=((2, 0.5), (4, 0.75)), pruned=True))
+    store.record(run, row, [FIRST[0], stopped])
+    assert store.proposals(row) == [FIRST[0], stopped]
+    assert store.frame("SELECT arch FROM results")["arch"].tolist() == ["a|a"]
+    trial = optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials[1]
+    assert (trial.state.name, trial.values, trial.intermediate_values) == ("PRUNED", None, {2: 0.5, 4: 0.75})
+
+
+AT_0001 = (
+    "INSERT INTO runs VALUES (1, 'old', :config, 0, '{}', :space, 40, 0, '2026-01-01 00:00:00')",
+    "INSERT INTO rounds VALUES (1, 1, 1, 'old/round-01', 'running', :space, NULL, NULL, NULL, '{}', "
+    "'2026-01-01 00:00:00', NULL)",
+    "INSERT INTO evaluations VALUES (1, 1, 'test', 'a|a', 'a|a', 0.5, NULL, 10, 20, NULL, 0.5, '2026-01-01 00:00:00')",
+    "INSERT INTO evaluations VALUES (2, 1, 'test', 'b|id', 'b|id', 0.75, NULL, 30, 60, NULL, 0.5, "
+    "'2026-01-01 00:00:00')",
+    "INSERT INTO proposals VALUES (1, 1, 0, 0, 'stratified', TRUE, 'a|a', 1)",
+    "INSERT INTO proposals VALUES (2, 1, 1, 0, 'stratified', TRUE, 'b|id', 2)",
+)
+
+
+def test_a_database_of_the_first_version_is_migrated_and_holds_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    results = sa.text("SELECT * FROM results ORDER BY number")
+    given = {"config": CONFIG.model_dump_json(exclude={"evaluator": {"rungs"}}), "space": SPACE.to_json()}
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "0001")
+        for statement in AT_0001:
+            connection.execute(sa.text(statement), given)
+        before = connection.execute(results).all()
+    engine.dispose()
+    with opened(url) as store:
+        assert schema.is_current(store.engine)
+        run = store.run("old")
+        assert run.config == CONFIG
+        assert store.proposals(store.rounds(run)[0]) == FIRST
+        with store.engine.begin() as connection:
+            assert connection.execute(results).all() == before
+            command.downgrade(migrations(connection), "0001")
+            assert connection.execute(results).all() == before
+    assert [row.arch for row in before] == ["a|a", "b|id"]
+
+
+def migrations(connection: sa.Connection) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    return config
 
 
 def test_migrations_make_the_tables_that_the_program_uses(store: Store) -> None:

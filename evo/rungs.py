@@ -1,0 +1,75 @@
+"""Early stopping on two objectives: a generation trains from rung to rung, and what is confidently dominated stops.
+
+Successive halving (https://arxiv.org/abs/1502.07943) stops a fixed share by one score; Optuna's pruners refuse two. Here
+cost is known exactly and accuracy up to noise, so a network is compared with those that cost no more, at the same rung.
+Everyone reaches a rung before anyone is stopped at it: who is stopped does not depend on how many work at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evo.evaluators import Judge
+from evo.evaluators.scratch import ScratchJudge
+from evo.executors import Evaluate
+from spaces.architecture import Architecture
+from studies import pareto
+from studies.records import Evaluation, Proposal
+
+CONFIDENCE = 2.0
+"""A difference of so many standard errors is not taken for noise."""
+
+NEAR_FRONT = 2
+"""Nondomination ranks up to this one are never stopped: the front of a rung is not yet the front."""
+
+
+def climb(
+    judge: ScratchJudge, archs: Sequence[Architecture], evaluate: Evaluate, earlier: Sequence[Evaluation], cost: str
+) -> list[Evaluation]:
+    """One evaluation per architecture, in order, after its whole training or as ``pruned`` at a rung of ``judge``.
+
+    Args:
+        earlier: what the round measured before, whose accuracies at the same rungs count too.
+        cost: the cost objective.
+    """
+    found: dict[int, Evaluation] = {}
+    running = list(range(len(archs)))
+    for epochs in (*judge.rungs, judge.epochs):
+        answers = evaluate(replace(judge, until=epochs), [archs[i] for i in running])
+        for i, answer in zip(running, answers, strict=True):
+            paused = ((epochs, answer.accuracy),) if epochs < judge.epochs else ()
+            before = found.get(i, replace(answer, seconds=0.0))
+            found[i] = replace(answer, rungs=before.rungs + paused, seconds=before.seconds + answer.seconds)
+        if epochs < judge.epochs and running:
+            here = [found[i] for i in running] + [e for e in earlier if epochs in dict(e.rungs)]
+            stopped = hopeless([e.cost(cost) for e in here], [dict(e.rungs)[epochs] for e in here], judge.images)
+            for i in [i for i, stop in zip(running, stopped[: len(running)].tolist(), strict=True) if stop]:
+                found[i] = replace(found[i], pruned=True)
+                running.remove(i)
+    if judge.folder is not None:
+        shutil.rmtree(judge.folder, ignore_errors=True)
+    return [found[i] for i in range(len(archs))]
+
+
+def hopeless(cost: ArrayLike, accuracy: ArrayLike, images: int) -> NDArray[np.bool_]:
+    """Which points are confidently dominated at their cost, ``(n,)``, none of them near the front.
+
+    The best accuracy at no more cost is better by more than ``CONFIDENCE`` standard errors of a difference of two
+    binomials. Both are measured on the same ``images``, which makes the difference surer than that.
+    """
+    costs, own = np.asarray(cost, float), np.asarray(accuracy, float)
+    order = np.argsort(costs)
+    best = np.maximum.accumulate(own[order])[np.searchsorted(costs[order], costs, side="right") - 1]
+    error = np.sqrt((own * (1 - own) + best * (1 - best)) / images)
+    return np.asarray((best - own > CONFIDENCE * error) & (pareto.ranks(costs, own) > NEAR_FRONT))
+
+
+def epochs_saved(judge: Judge, proposals: Sequence[Proposal]) -> int:
+    """Epochs that were not trained because their architectures had been stopped."""
+    stopped = [p.evaluation for p in proposals if p.fresh and p.evaluation.pruned]
+    return sum(judge.epochs - e.rungs[-1][0] for e in stopped) if isinstance(judge, ScratchJudge) else 0
