@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from evo.augmentation import AUGMENTATIONS
 from evo.console import Advance
-from evo.data import AUGMENTATIONS, Split, load
+from evo.data import Split, load
 from evo.evaluators.oneshot import fair, uniform
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
