@@ -63,7 +63,8 @@ AUGMENT = ("resized_crop", "flip", "colour_jitter", "cutout")
 def test_an_epoch_is_decided_by_its_seed_and_not_by_the_workers(folder: Path) -> None:
     before = torch.get_rng_state()
     alone, helped, other = (
-        list(images(folder, workers=workers).train.epoch(8, AUGMENT, seed)) for workers, seed in ((0, 1), (2, 1), (0, 2))
+        list(images(folder, workers=workers).train.epoch(8, AUGMENT, seed))
+        for workers, seed in ((0, 1), (2, 1), (0, 2))
     )
     assert [x.shape for x, _ in alone] == [(8, 3, 16, 16)] * 2  # 21 images in whole batches
     for (x, y), (x_helped, y_helped) in zip(alone, helped, strict=True):

@@ -152,6 +152,28 @@ def test_crop_moves_images_by_at_most_an_eighth() -> None:
     assert len(corners) == 9
 
 
+def test_a_resized_crop_stretches_a_part_of_the_image() -> None:
+    """On an image whose values are its columns, a part is a straight line less steep, inside the image."""
+    columns = torch.arange(16.0).expand(100, 1, 16, 16)
+    parts = AUGMENTATIONS["resized_crop"](columns, torch.Generator().manual_seed(0))[:, 0, :, 1:-1]  # edges reflect
+    steps = parts.diff(dim=2)
+    assert parts.min() >= 0
+    assert parts.max() <= 15
+    assert torch.allclose(parts, parts[:, :1], atol=1e-4)
+    assert steps.mean(dim=(1, 2)).min() > 0.4  # a quarter of the area, at 3 to 4
+    assert steps.mean(dim=(1, 2)).max() < 1.001
+
+
+def test_colour_jitter_changes_brightness_contrast_and_saturation_a_little() -> None:
+    x = torch.randn(200, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    changed = AUGMENTATIONS["colour_jitter"](x, torch.Generator().manual_seed(0))
+    shift = changed.mean(dim=(1, 2, 3)) - x.mean(dim=(1, 2, 3))
+    assert 0.3 < shift.abs().max() <= 0.4
+    grey, before = changed.mean(dim=1).std(dim=(1, 2)), x.mean(dim=1).std(dim=(1, 2))  # saturation leaves it alone
+    assert 0.6 <= (grey / before).min() < 0.7
+    assert 1.3 < (grey / before).max() <= 1.4
+
+
 def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> None:
     images = load(DataSection(name="digits", held_out=0.3))
     total = len(images.train) + len(images.held_out) + len(images.test)
