@@ -54,7 +54,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(0.25, 8, 8, 1, images=120, epochs=1, seeds=1, population=8, trials=20),
+    "smoke": Size(0.25, 8, 8, 1, images=120, epochs=1, seeds=1, population=8, trials=60),
     "cpu": Size(0.5, 16, 64, 7),
     "cuda": Size(1.0, 32, 256, 15),
 }
