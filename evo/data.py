@@ -1,4 +1,4 @@
-"""Data sets as tensors, and augmentation as tensor expressions.
+"""Data sets: as tensors on the device, or as files that are read batch by batch.
 
 Three parts with three duties: ``train`` trains, ``held_out`` (a part of the training images that never trains) scores
 candidates, ``test`` is touched once, by the report on a delivered network.
@@ -6,27 +6,78 @@ candidates, ``test`` is touched once, by the report on a delivered network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evo.augmentation import AUGMENTATIONS
 from evo.files import roots
 from studies.config import DataSection
 from studies.records import EvoError
 
+Batch = tuple[Tensor, Tensor]
+"""Normalised images ``(n, channels, size, size)``, channels last in memory, and labels ``(n,)``, on the device."""
+
+
+class Source(Protocol):
+    """Labelled images, wherever they are kept; batches come out on ``device``."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def size(self) -> int:
+        """Height (= width) in pixels."""
+        ...
+
+    @property
+    def y(self) -> Tensor:
+        """All labels ``(n,)``."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, chosen: Tensor) -> Batch:
+        """The images at the positions ``chosen``, as they are."""
+        ...
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All images in order and as they are; the last batch may be smaller."""
+        ...
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
+        """Shuffled and augmented by ``seed`` alone; whole batches."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
-    """Normalised images ``(n, channels, size, size)``, channels last in memory, and labels ``(n,)``."""
+    """Images that are one tensor: ``x`` and ``y`` are a ``Batch`` of all of them."""
 
     x: Tensor
     y: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    @property
+    def channels(self) -> int:
+        return int(self.x.shape[1])
+
+    @property
+    def size(self) -> int:
+        return int(self.x.shape[2])
 
     def __len__(self) -> int:
         return len(self.y)
@@ -35,27 +86,49 @@ class Split:
         """The same images and labels, on ``device``."""
         return Split(self.x.to(device), self.y.to(device))
 
+    def take(self, chosen: Tensor) -> Batch:
+        return self.x[chosen], self.y[chosen]
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        return zip(torch.split(self.x, size), torch.split(self.y, size), strict=True)
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
+        rng = torch.Generator(self.device).manual_seed(seed)  # where the images are: no step waits for the host
+        size = min(size, len(self))
+        order = torch.randperm(len(self), generator=rng, device=self.device)
+        for start in range(0, len(order) - size + 1, size):
+            x, y = self.take(order[start : start + size])
+            for name in augment:
+                x = AUGMENTATIONS[name](x, rng)
+            yield x.contiguous(memory_format=torch.channels_last), y
+
 
 @dataclass(frozen=True)
 class Images:
     """A data set on its way through a search: see the module's docstring for the three parts."""
 
-    train: Split
-    held_out: Split
-    test: Split
+    train: Source
+    held_out: Source
+    test: Source
     classes: int
 
     @property
     def channels(self) -> int:
-        return int(self.train.x.shape[1])
+        return self.train.channels
 
     @property
     def size(self) -> int:
-        return int(self.train.x.shape[2])
+        return self.train.size
 
+
+FOLDER_SIZE = 32
+"""Pixels of images from a folder where the configuration says nothing."""
+
+IN_MEMORY = 4 << 30
+"""Bytes that a folder's images may take as tensors where the configuration says nothing."""
 
 Raw = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Train images uint8 ``(n, height, width, channels)``, their labels, test images, their labels."""
+"""Train images, their labels, test images, their labels. Images are uint8 ``(n, height, width, channels)``, or paths."""
 
 
 @lru_cache(maxsize=2)
@@ -65,6 +138,8 @@ def load(section: DataSection, device: str = "cpu") -> Images:
     Raises:
         EvoError: its files are not where the configuration says; the message says which folder to fill.
     """
+    if section.in_memory is False and section.name != "images":
+        raise EvoError(f"data.in_memory = false is for data.name = 'images', found {section.name!r}; leave it out")
     x, y, x_test, y_test = SOURCES[section.name](section)
     order = np.random.default_rng(0).permutation(len(y))  # one split for all runs, so that they can be compared
     order = _interleave(order, y)[: section.limit]
@@ -74,13 +149,27 @@ def load(section: DataSection, device: str = "cpu") -> Images:
         raise EvoError(
             f"data.held_out={section.held_out} of {len(y)} images leaves none to train on or none to score by"
         )
-    mean, std = _moments(x[held:])
     place = _device(device)
-    train, held_out, test = (
-        _split(images, labels, mean, std, section.size).to(place)
-        for images, labels in ((x[held:], y[held:]), (x[:held], y[:held]), (x_test, y_test))
-    )
-    return Images(train, held_out, test, classes=int(max(y.max(), y_test.max())) + 1)
+    part: Callable[[np.ndarray, np.ndarray], Source]
+    if x.dtype.kind != "U":
+        part = partial(_split, moments=_moments(x[held:]), size=section.size, device=place)
+    else:
+        from evo.folders import files, read
+
+        size = section.size or FOLDER_SIZE
+        if _fits(section, (len(x) + len(x_test)) * size**2):
+            x, x_test = read(x, size), read(x_test, size)
+            part = partial(_split, moments=_moments(x[held:]), size=size, device=place)
+        else:
+            moments = _moments(read(x[held :: len(x) // 500 + 1], size))
+            part = partial(files, moments=moments, size=size, device=place, workers=section.workers)
+    classes = int(max(y.max(), y_test.max())) + 1
+    return Images(part(x[held:], y[held:]), part(x[:held], y[:held]), part(x_test, y_test), classes)
+
+
+def _fits(section: DataSection, pixels: int) -> bool:
+    """Whether images of a folder become tensors, of three channels in single precision."""
+    return 4 * 3 * pixels < IN_MEMORY if section.in_memory is None else section.in_memory
 
 
 def _device(name: str) -> torch.device:
@@ -103,53 +192,22 @@ def _interleave(order: np.ndarray, y: np.ndarray) -> np.ndarray:
     return order[np.argsort(place, kind="stable")]
 
 
-def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+Moments = tuple[np.ndarray, np.ndarray]
+
+
+def _moments(x: np.ndarray) -> Moments:
     """Mean and standard deviation per channel, of values in [0, 1]."""
     values = x[:: max(1, len(x) // 5000)].reshape(-1, x.shape[-1]) / 255.0
     return values.mean(axis=0), values.std(axis=0) + 1e-6
 
 
-def _split(x: np.ndarray, y: np.ndarray, mean: np.ndarray, std: np.ndarray, size: int | None) -> Split:
+def _split(x: np.ndarray, y: np.ndarray, moments: Moments, size: int | None, device: torch.device) -> Split:
     images = torch.from_numpy(x).permute(0, 3, 1, 2).float().div_(255.0)
     if size is not None and size != images.shape[2]:
         images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
-    images = images.sub_(torch.tensor(mean).float().view(1, -1, 1, 1)).div_(torch.tensor(std).float().view(1, -1, 1, 1))
-    return Split(images.contiguous(memory_format=torch.channels_last), torch.from_numpy(y.astype(np.int64)))
-
-
-# -- augmentation: (images, generator) -> images ----------------------------------------------------------------------
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
-
-
-def flip(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Each image mirrored left to right with probability one half."""
-    mirrored = torch.rand(len(x), generator=rng, device=rng.device).to(x.device) < 0.5
-    return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
-
-
-def crop(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Each image shifted by up to an eighth of its size both ways, what comes in reflected."""
-    size = x.shape[2]
-    pad = max(1, size // 8)
-    padded = F.pad(x, (pad, pad, pad, pad), mode="reflect")
-    shift = torch.randint(0, 2 * pad + 1, (2, len(x), 1), generator=rng, device=rng.device).to(x.device)
-    rows, columns = shift + torch.arange(size, device=x.device)
-    image = torch.arange(len(x), device=x.device).view(-1, 1, 1)
-    cropped = padded.permute(0, 2, 3, 1)[image, rows.unsqueeze(2), columns.unsqueeze(1)]
-    return cropped.permute(0, 3, 1, 2)
-
-
-def cutout(x: Tensor, rng: torch.Generator) -> Tensor:
-    """A square of a quarter of the image's size is blanked in each image (arXiv 1708.04552)."""
-    size = x.shape[2]
-    side = max(1, size // 4)
-    corner = torch.randint(0, size - side + 1, (2, len(x), 1), generator=rng, device=rng.device).to(x.device)
-    inside = (torch.arange(size, device=x.device) - corner >= 0) & (torch.arange(size, device=x.device) - corner < side)
-    return x.masked_fill((inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).unsqueeze(1), 0.0)
-
-
-AUGMENTATIONS: dict[str, Augment] = {"flip": flip, "crop": crop, "cutout": cutout}
+    mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)
+    images = images.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+    return Split(images, torch.from_numpy(y.astype(np.int64))).to(device)
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------
@@ -212,29 +270,14 @@ def _arrays(section: DataSection) -> Raw:
 
 
 def _images(section: DataSection) -> Raw:
-    """A folder of class folders (torchvision's ImageFolder). ``train`` and ``test`` inside it are used where there are
-    both; otherwise every sixth image of the folder is a test image."""
-    from spaces.vision import torchvision
+    """The paths in a folder of class folders (torchvision's ImageFolder). ``train`` and ``test`` inside it are used where
+    there are both; otherwise every sixth image of the folder is a test image."""
+    from evo.folders import listed
 
     root = Path(section.path)
-    if not root.is_dir():
-        raise EvoError(f"data.path is {section.path!r}: no such folder; expected one folder per class, images inside")
-    size = section.size or 32
-    resize = torchvision.transforms.Compose(
-        [torchvision.transforms.Resize(size), torchvision.transforms.CenterCrop(size)]
-    )
-
-    def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            found = torchvision.datasets.ImageFolder(str(folder), transform=resize)
-        except FileNotFoundError as error:
-            raise EvoError(f"data.path is {section.path!r}: {error}; expected one folder per class") from None
-        pictures = np.stack([np.asarray(found[i][0], np.uint8) for i in range(len(found))])
-        return pictures, np.asarray(found.targets)
-
     if (root / "train").is_dir() and (root / "test").is_dir():
-        return (*read(root / "train"), *read(root / "test"))
-    x, y = read(root)
+        return (*listed(root / "train"), *listed(root / "test"))
+    x, y = listed(root)
     test = np.arange(len(y)) % 6 == 5
     return x[~test], y[~test], x[test], y[test]
 

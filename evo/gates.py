@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data import Split
+from evo.data import Source
 from evo.proposals import Frontier
 from evo.seeds import derive
 from evo.train import Paths
@@ -161,7 +161,7 @@ class Indicators:
         self,
         gates: Gates,
         table: CostTable,
-        held_out: Split,
+        held_out: Source,
         settings: GatesSection,
         *,
         batch_size: int,
@@ -185,8 +185,9 @@ class Indicators:
         if (step + 1) % self.settings.every == 0:
             rng = Random(derive(self.seed, "gates", step))
             chosen = torch.tensor(rng.sample(range(len(self.held_out)), self.batch_size))
-            scores, cost = self.mixture(model, self.held_out.x[chosen], rng)
-            loss = F.cross_entropy(scores, self.held_out.y[chosen])
+            x, y = self.held_out.take(chosen)
+            scores, cost = self.mixture(model, x, rng)
+            loss = F.cross_entropy(scores, y)
             if self.settings.cost_target:
                 loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
             self.optimizer.zero_grad()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data import Split
+from evo.data import Source
 from spaces.architecture import Architecture
 from spaces.networks import Cell
 from spaces.supernet import Supernet
@@ -47,6 +47,20 @@ class Wanted:
     places: list[int] = field(default_factory=list)
 
 
+@dataclass
+class Tally:
+    """Per architecture, how many held-out images were right and the loss summed up; ``labels`` of this stream."""
+
+    right: Tensor
+    loss: Tensor
+    labels: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def add(self, scores: Tensor, places: list[int]) -> None:
+        """Count class scores ``(n, classes)`` for the architectures at ``places``."""
+        self.right[places] += (scores.argmax(1) == self.labels).sum().double()
+        self.loss[places] += F.cross_entropy(scores, self.labels, reduction="sum").double()
+
+
 @dataclass(frozen=True)
 class Score:
     """Fraction right (higher is better) and mean negative log-likelihood (lower is better) on the held-out images."""
@@ -68,14 +82,14 @@ class Scorer:
     """
 
     def __init__(
-        self, supernet: Supernet, calibration: Sequence[Tensor], held_out: Split, batch: int, memory: int = 1 << 29
+        self, supernet: Supernet, calibration: Sequence[Tensor], held_out: Source, batch: int, memory: int = 1 << 29
     ) -> None:
         self.stem = _Part(supernet.stem)
         self.layers = [_Part(cell) for cell in supernet.layers]
         self.head = _Part(supernet.head)
         self.calibration = list(calibration)
-        self.batches = list(zip(torch.split(held_out.x, batch), torch.split(held_out.y, batch), strict=True))
-        self.images = len(held_out)
+        self.held_out = held_out
+        self.batch = batch
         self.memory = memory
         self.held = 0
         self.root = Node(0)
@@ -85,21 +99,21 @@ class Scorer:
         """One score per architecture."""
         self.calls += 1
         self._forget()
-        wanted = _trie(archs)
-        right = torch.zeros(len(archs), dtype=torch.float64, device=self.batches[0][1].device)
-        loss = torch.zeros_like(right)
+        tally = Tally(*torch.zeros((2, len(archs)), dtype=torch.float64, device=self.held_out.device))
+        wanted, stream = _trie(archs), CALIBRATION
         with torch.inference_mode():
-            for stream in range(CALIBRATION, len(self.batches)):
-                self._walk(wanted, self.root, stream, lambda stream=stream: self._images(stream), None, right, loss)  # type: ignore[misc]
-        self.naive += len(archs) * len(self.layers) * (len(self.batches) + 1)
+            self._walk(wanted, self.root, stream, lambda: self.calibration, None, tally)
+            for stream, (x, y) in enumerate(self.held_out.batches(self.batch)):
+                tally.labels = y
+                self._walk(wanted, self.root, stream, lambda x=x: [x], None, tally)  # type: ignore[misc]
+        self.naive += len(archs) * len(self.layers) * (stream + 2)
+        images = len(self.held_out)
         return [
-            Score(hits / self.images, lost / self.images)
-            for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)
+            Score(hits / images, lost / images)
+            for hits, lost in zip(tally.right.tolist(), tally.loss.tolist(), strict=True)
         ]
 
-    def _walk(
-        self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, right: Tensor, loss: Tensor
-    ) -> None:
+    def _walk(self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, tally: Tally) -> None:
         """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
         node.used = self.calls
 
@@ -116,18 +130,12 @@ class Scorer:
                 _, node.head = self.head.calibrate(outputs())
         elif wanted.places:
             assert node.head is not None
-            scores = self.head.evaluate(outputs()[0], node.head)
-            labels = self.batches[stream][1]
-            right[wanted.places] += (scores.argmax(1) == labels).sum().double()
-            loss[wanted.places] += F.cross_entropy(scores, labels, reduction="sum").double()
+            tally.add(self.head.evaluate(outputs()[0], node.head), wanted.places)
         for name, child in wanted.children.items():
             below = node.children.setdefault(name, Node(node.depth + 1))
-            self._walk(child, below, stream, outputs, name, right, loss)
+            self._walk(child, below, stream, outputs, name, tally)
         if self.held > self.memory:
             self._drop(node, stream)
-
-    def _images(self, stream: int) -> list[Tensor]:
-        return self.calibration if stream == CALIBRATION else [self.batches[stream][0]]
 
     def _run(self, node: Node, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
         """The outputs of a node's last layer (the root's is the stem); the calibration stream gives its statistics."""
@@ -182,9 +190,12 @@ class _Part:
         norms = self._norms(gene)
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # a cumulative average
             norm.train()
-        outputs = [self.module(x, *gene) for x in batches]
+        outputs = []
+        for seen, x in enumerate(batches, start=1):
+            for norm in norms:
+                norm.momentum = 1 / seen  # a cumulative average; left to torch (None) it would wait for the device
+            outputs.append(self.module(x, *gene))
         return outputs, [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
 
     def evaluate(self, x: Tensor, statistics: list[Statistics], *gene: str) -> Tensor:

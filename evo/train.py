@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
-from evo.data import AUGMENTATIONS, Split
+from evo.data import Source
 from evo.seeds import derive
 from studies.config import DataSection, Training, of_round
 from studies.records import EvoError
@@ -89,7 +89,7 @@ def whole_network(rng: Random) -> Sequence[tuple[Any, ...]]:
 
 def train(
     model: nn.Module,
-    images: Split,
+    images: Source,
     schedule: Schedule,
     *,
     seed: int,
@@ -113,7 +113,7 @@ def train(
     Raises:
         EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
-    model.to(images.x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, schedule)
     done = _resume(model, optimizer, between, checkpoint if checkpoint and checkpoint.exists() else start)
     batches = max(1, len(images) // schedule.batch_size)
@@ -123,8 +123,9 @@ def train(
         for epoch in range(done, until or schedule.epochs):
             model.train()
             rng = Random(derive(seed, "paths", epoch))
-            total = torch.zeros((), device=images.x.device)
-            for batch, (x, y) in enumerate(_epoch(images, schedule, derive(seed, "batches", epoch))):
+            total = torch.zeros((), device=images.device)
+            epoch_batches = images.epoch(schedule.batch_size, schedule.augment, derive(seed, "batches", epoch))
+            for batch, (x, y) in enumerate(epoch_batches):
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate(epoch * batches + batch, steps)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
@@ -153,19 +154,6 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.SGD:
     return torch.optim.SGD(
         groups, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=schedule.momentum > 0
     )
-
-
-def _epoch(images: Split, schedule: Schedule, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled, augmented, whole batches."""
-    rng = torch.Generator().manual_seed(seed)
-    size = min(schedule.batch_size, len(images))
-    order = torch.randperm(len(images), generator=rng).to(images.x.device)
-    for start in range(0, len(order) - size + 1, size):
-        chosen = order[start : start + size]
-        x = images.x[chosen]
-        for name in schedule.augment:
-            x = AUGMENTATIONS[name](x, rng)
-        yield x.contiguous(memory_format=torch.channels_last), images.y[chosen]
 
 
 def _keep(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None, path: Path, epochs: int) -> None:

@@ -51,7 +51,11 @@ class SpaceSection(Section):
 
 
 class DataSection(Section):
-    """Images. The held-out part of the training images scores candidates; test images only judge a delivered network."""
+    """Images. The held-out part of the training images scores candidates; test images only judge a delivered network.
+
+    ``in_memory = false`` leaves a folder's images in their files, from which ``workers`` processes read them anew for every
+    epoch; where it is not given, they stay there when they would take more than 4 GB.
+    """
 
     name: Literal["digits", "fashion_mnist", "cifar10", "images", "arrays"] = "digits"
     path: str = "data"
@@ -59,7 +63,9 @@ class DataSection(Section):
     limit: PositiveInt | None = None
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     download: bool = True
-    augment: tuple[Literal["flip", "crop", "cutout"], ...] = ()
+    augment: tuple[Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"], ...] = ()
+    in_memory: bool | None = None
+    workers: NonNegativeInt = 4
 
 
 class Training(Section):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evo.data import Images, Split, load
+from evo.data import Images, Source, load
 from evo.evaluators import Bench, Judge, with_costs
 from evo.gates import Gates, Indicators, balanced
 from evo.scoring import Scorer
@@ -75,7 +76,7 @@ class OneShot:
         write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed})
         progress.unlink()
 
-    def _indicators(self, space: SearchSpace, bench: Bench, held_out: Split) -> Indicators | None:
+    def _indicators(self, space: SearchSpace, bench: Bench, held_out: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""
         if self.section.gates is None:
             return None
@@ -126,7 +127,7 @@ def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
     """The first training images, in whole batches."""
     size = min(section.batch_eval, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
-    return [images.train.x[i * size : (i + 1) * size] for i in range(count)]
+    return [x for x, _ in islice(images.train.batches(size), count)]
 
 
 @lru_cache(maxsize=1)
@@ -139,7 +140,7 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
     images = load(config.data, config.device)
     supernet = Supernet(space)
     supernet.load_state_dict(load_file(path))
-    supernet.to(images.held_out.x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet.to(images.held_out.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     memory = section.prefix_memory_mb << 20
     return Scorer(supernet, _calibration(images, section), images.held_out, section.batch_eval, memory)
 

@@ -100,7 +100,7 @@ class ScratchJudge:
         )
         network.eval()
         with torch.inference_mode():
-            scores = torch.cat([network(x) for x in torch.split(images.held_out.x, 512)])
+            scores = torch.cat([network(x) for x, _ in images.held_out.batches(512)])
         labels = images.held_out.y
         return Evaluation(
             arch,

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from evo.augmentation import AUGMENTATIONS
 from evo.console import Advance
-from evo.data import AUGMENTATIONS, Split, load
+from evo.data import Split, load
 from evo.evaluators.oneshot import fair, uniform
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
@@ -149,6 +150,28 @@ def test_crop_moves_images_by_at_most_an_eighth() -> None:
     corners = set(moved[:, 0, 3, 3].tolist())  # row 3, column 3 is 27; one up, down, left, right at most
     assert corners <= {27.0 + 8 * row + column for row in (-1, 0, 1) for column in (-1, 0, 1)}
     assert len(corners) == 9
+
+
+def test_a_resized_crop_stretches_a_part_of_the_image() -> None:
+    """On an image whose values are its columns, a part is a straight line less steep, inside the image."""
+    columns = torch.arange(16.0).expand(100, 1, 16, 16)
+    parts = AUGMENTATIONS["resized_crop"](columns, torch.Generator().manual_seed(0))[:, 0, :, 1:-1]  # edges reflect
+    steps = parts.diff(dim=2)
+    assert parts.min() >= 0
+    assert parts.max() <= 15
+    assert torch.allclose(parts, parts[:, :1], atol=1e-4)
+    assert steps.mean(dim=(1, 2)).min() > 0.4  # a quarter of the area, at 3 to 4
+    assert steps.mean(dim=(1, 2)).max() < 1.001
+
+
+def test_colour_jitter_changes_brightness_contrast_and_saturation_a_little() -> None:
+    x = torch.randn(200, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    changed = AUGMENTATIONS["colour_jitter"](x, torch.Generator().manual_seed(0))
+    shift = changed.mean(dim=(1, 2, 3)) - x.mean(dim=(1, 2, 3))
+    assert 0.3 < shift.abs().max() <= 0.4
+    grey, before = changed.mean(dim=1).std(dim=(1, 2)), x.mean(dim=1).std(dim=(1, 2))  # saturation leaves it alone
+    assert 0.6 <= (grey / before).min() < 0.7
+    assert 1.3 < (grey / before).max() <= 1.4
 
 
 def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> None:

@@ -1,0 +1,71 @@
+"""Augmentation as tensor expressions over a whole batch: ``(images, generator) -> images``, on the images' device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def flip(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Each image mirrored left to right with probability one half."""
+    mirrored = torch.rand(len(x), generator=rng, device=rng.device).to(x.device) < 0.5
+    return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
+
+
+def crop(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Each image shifted by up to an eighth of its size both ways, what comes in reflected."""
+    size = x.shape[2]
+    pad = max(1, size // 8)
+    padded = F.pad(x, (pad, pad, pad, pad), mode="reflect")
+    shift = torch.randint(0, 2 * pad + 1, (2, len(x), 1), generator=rng, device=rng.device).to(x.device)
+    rows, columns = shift + torch.arange(size, device=x.device)
+    image = torch.arange(len(x), device=x.device).view(-1, 1, 1)
+    cropped = padded.permute(0, 2, 3, 1)[image, rows.unsqueeze(2), columns.unsqueeze(1)]
+    return cropped.permute(0, 3, 1, 2)
+
+
+def cutout(x: Tensor, rng: torch.Generator) -> Tensor:
+    """A square of a quarter of the image's size is blanked in each image (arXiv 1708.04552)."""
+    size = x.shape[2]
+    side = max(1, size // 4)
+    corner = torch.randint(0, size - side + 1, (2, len(x), 1), generator=rng, device=rng.device).to(x.device)
+    inside = (torch.arange(size, device=x.device) - corner >= 0) & (torch.arange(size, device=x.device) - corner < side)
+    return x.masked_fill((inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).unsqueeze(1), 0.0)
+
+
+def resized_crop(x: Tensor, rng: torch.Generator) -> Tensor:
+    """A part of each image, a quarter to all of its area and nearly square, stretched to the image's size.
+
+    Inception's crop (https://arxiv.org/abs/1409.4842, section 6) with a milder range of areas, for small images.
+    """
+    area, ratio, *place = torch.rand((4, len(x)), generator=rng, device=rng.device).to(x.device)
+    area, ratio = 0.25 + 0.75 * area, (4 / 3) ** (2 * ratio - 1)
+    spans = torch.stack(((area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)), dim=1)
+    centres = (2 * torch.stack(place, dim=1) - 1) * (1 - spans)  # the image spans -1 to 1
+    grid = F.affine_grid(torch.cat((torch.diag_embed(spans), centres.unsqueeze(2)), dim=2), list(x.shape), False)
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+def colour_jitter(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Brightness, contrast and saturation of each image changed by up to two fifths, each both ways.
+
+    Images are normalised: brightness is added in standard deviations, contrast scales about the image's mean.
+    """
+    jitter = 0.8 * torch.rand((3, len(x), 1, 1, 1), generator=rng, device=rng.device).to(x.device) - 0.4
+    mean, grey = x.mean(dim=(1, 2, 3), keepdim=True), x.mean(dim=1, keepdim=True)
+    return x + jitter[0] + jitter[1] * (x - mean) + jitter[2] * (x - grey)
+
+
+AUGMENTATIONS: dict[str, Augment] = {
+    "flip": flip,
+    "crop": crop,
+    "cutout": cutout,
+    "resized_crop": resized_crop,
+    "colour_jitter": colour_jitter,
+}
+"""Every augmentation there is, by name; a configuration's ``data.augment`` says which are done, and in which order."""

@@ -1,0 +1,93 @@
+"""Images that stay in their files give what images in memory give, and the same batches however many workers read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from evo.data import Images, Split, load
+from evo.evaluators.oneshot import uniform
+from evo.folders import Files
+from evo.scoring import Scorer
+from evo.train import Schedule, train
+from spaces.library import load as load_space
+from spaces.supernet import Supernet
+from studies.config import DataSection
+from studies.records import EvoError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of twelve pictures, larger than they are wanted and not square."""
+    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for label, name in enumerate(("ant", "bee", "cat")):
+        (root / name).mkdir()
+        for i in range(12):
+            pixels = rng.integers(0, 80, (20, 24, 3)) + 80 * np.eye(3, dtype=int)[label]
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Images:
+    return load(
+        DataSection(name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, held_out=0.3)
+    )
+
+
+def test_few_images_are_taken_into_memory(folder: Path) -> None:
+    assert isinstance(images(folder, None).train, Split)
+    assert isinstance(images(folder).train, Files)
+
+
+def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
+    here, there = images(folder, in_memory=True), images(folder)
+    assert (there.classes, there.channels, there.size) == (here.classes, here.channels, here.size) == (3, 3, 16)
+    for ours, theirs in ((there.train, here.train), (there.held_out, here.held_out), (there.test, here.test)):
+        batches = list(ours.batches(5))
+        assert all(len(x) == 5 for x, _ in batches[:-1])
+        assert isinstance(theirs, Split)
+        assert torch.allclose(torch.cat([x for x, _ in batches]), theirs.x, atol=1e-6)
+        assert torch.equal(torch.cat([y for _, y in batches]), theirs.y)
+        chosen = torch.tensor([3, 0])
+        assert torch.allclose(ours.take(chosen)[0], theirs.take(chosen)[0], atol=1e-6)
+
+
+AUGMENT = ("resized_crop", "flip", "colour_jitter", "cutout")
+
+
+def test_an_epoch_is_decided_by_its_seed_and_not_by_the_workers(folder: Path) -> None:
+    before = torch.get_rng_state()
+    alone, helped, other = (
+        list(images(folder, workers=workers).train.epoch(8, AUGMENT, seed))
+        for workers, seed in ((0, 1), (2, 1), (0, 2))
+    )
+    assert [x.shape for x, _ in alone] == [(8, 3, 16, 16)] * 2  # 21 images in whole batches
+    for (x, y), (x_helped, y_helped) in zip(alone, helped, strict=True):
+        assert torch.equal(x, x_helped)
+        assert torch.equal(y, y_helped)
+    assert not torch.equal(alone[0][0], other[0][0])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_supernet_trains_and_is_scored_from_files(folder: Path) -> None:
+    space = load_space("digits", channels=3, size=16, classes=3)
+    scores = []
+    for source in (images(folder), images(folder, in_memory=True)):
+        torch.manual_seed(0)
+        net = Supernet(space)
+        train(net, images(folder).train, Schedule(1, 8, 0.05), seed=0, paths=uniform(space))
+        calibration = [x for x, _ in images(folder).train.batches(8)]
+        archs = [draw[0] for draw in uniform(space)(Random(0))]
+        scores.append(Scorer(net, calibration, source.held_out, 4)(archs)[0])
+    assert scores[0].accuracy == scores[1].accuracy
+    assert scores[0].nll == pytest.approx(scores[1].nll, rel=1e-4)
+
+
+def test_only_a_folder_can_stay_in_its_files() -> None:
+    with pytest.raises(EvoError, match=r"data\.in_memory = false is for data\.name = 'images', found 'digits'"):
+        load(DataSection(name="digits", in_memory=False))
