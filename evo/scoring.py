@@ -134,7 +134,7 @@ class Scorer:
         for name, child in wanted.children.items():
             below = node.children.setdefault(name, Node(node.depth + 1))
             self._walk(child, below, stream, outputs, name, tally)
-        if self.held > self.memory:
+        if self.held > self.memory or node.depth == len(self.layers):  # nothing goes on from a whole architecture
             self._drop(node, stream)
 
     def _run(self, node: Node, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
@@ -150,14 +150,19 @@ class Scorer:
         self.held -= _bytes(node.outputs.pop(stream, []))
 
     def _forget(self) -> None:
-        """When half of the memory is full, let go of what the last call did not come by."""
-        stack = [self.root] if self.held > self.memory // 2 else []
+        """When half of the memory is full, let go of what the last call did not come by; the deepest first, for fewest
+        architectures share it."""
+        stack, idle = [self.root] if self.held > self.memory // 2 else [], []
         while stack:
             node = stack.pop()
             stack += node.children.values()
-            if node.used < self.calls - 1:
-                for stream in list(node.outputs):
-                    self._drop(node, stream)
+            if node.used < self.calls - 1 and node.outputs:
+                idle.append(node)
+        for node in sorted(idle, key=lambda node: -node.depth):
+            if self.held <= self.memory // 2:
+                break
+            for stream in list(node.outputs):
+                self._drop(node, stream)
 
 
 Outputs = Callable[[], list[Tensor]]
