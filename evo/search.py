@@ -75,7 +75,7 @@ def search(
     deadline = time.monotonic() + (task.settings.seconds or float("inf"))
     with track(label, task.settings.trials) as advance:
         advance(memory.spent)
-        while (left := task.settings.trials - memory.spent) > 0 and time.monotonic() < deadline:
+        while (left := task.settings.trials - memory.spent) > 0 and (not proposals or time.monotonic() < deadline):
             number = proposals[-1].generation + 1 if proposals else 0
             batch = memory.opening(len(proposals), left) or memory.next(number, left)
             if not batch:

@@ -141,6 +141,11 @@ def test_a_budget_below_the_population_is_kept(task: Task, trials: int) -> None:
     assert (len(proposals), exhausted) == (trials, False)
 
 
+def test_a_budget_in_seconds_ends_the_round_after_the_generation_it_runs_out_in(task: Task) -> None:
+    proposals, exhausted = run(replace(task, settings=SearchSection(population=8, trials=1000, seconds=1e-6)))
+    assert (len(proposals), exhausted) == (8, False)
+
+
 def test_a_space_of_one_network_is_exhausted_at_once(task: Task) -> None:
     one = task.space.replace_layers(replace(layer, candidates=layer.candidates[:1]) for layer in task.space.layers)
     proposals, exhausted = run(replace(task, space=one, table=cost_table(one)))
