@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -11,9 +11,7 @@ from sqlalchemy import make_url
 
 from analysis.frames import truth_of
 from evo import console
-from evo.executors import workers
-from evo.loop import run_round, table_of, workshop
-from evo.start import configuration, open_run, prepared, run_name
+from evo.runs import configuration, find, run_name
 from spaces.space import SearchSpace
 from studies.config import TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round, complete
@@ -32,27 +30,47 @@ def bring(args: Namespace) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     say = console.nothing if args.quiet else console.say
     with opened(args.storage) as store:
-        run = open_run(store, args)
+        run = find(store, args) or _begun(store, args)
         rows = store.rounds(run)[: args.n]
         todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
         say(f"run {run.name}: {run.config.evolution.method} on {run.space.name}, judged by {run.config.evaluator.kind}")
         say(line(run, HEADINGS))
         for row in rows[: args.n - len(todo)]:
             say(line(run, cells(store, run, row)))
-        with workers(args.workers if todo else 1, run.config.threads) as evaluate:
-            for n in todo:
-                track = console.untracked if args.quiet else console.bar
-                shop = workshop(run, store, files_of(args.storage), evaluate, track, args.workers)
-                say(line(run, cells(store, run, run_round(shop, n))))
-        if todo:
-            say(closing(store, run, args))
-        else:
+        if not todo:
             say(f"\nnothing to do: run {run.name} has finished round {args.n}; next: python -m evo.round {args.n + 1}")
+            return 0
+        for row in _finished(store, run, todo, args):
+            say(line(run, cells(store, run, row)))
+        say(closing(store, run, args))
     return 0
+
+
+def _begun(store: Store, args: Namespace) -> Run:
+    """The run that the command line names, begun now."""
+    from evo.start import begin
+
+    config = configuration(args)
+    return begin(store, run_name(args, config), config)
+
+
+def _finished(store: Store, run: Run, todo: list[int], args: Namespace) -> Iterator[RoundRow]:
+    """The rounds ``todo``, each as it ends. torch is imported here, when there is work."""
+    from evo.executors import workers
+    from evo.loop import run_round, workshop
+
+    track = console.untracked if args.quiet else console.bar
+    with workers(args.workers, run.config.threads) as evaluate:
+        shop = workshop(run, store, files_of(args.storage), evaluate, track, args.workers)
+        for n in todo:
+            yield run_round(shop, n)
 
 
 def plan(args: Namespace) -> int:
     """Print what would run; touch nothing."""
+    from evo.loop import table_of
+    from evo.start import prepared
+
     config = configuration(args)
     space = prepared(config)
     least, most = table_of(config, space).bounds()

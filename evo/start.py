@@ -1,14 +1,12 @@
-"""How a run begins: its configuration, its first space, its row in the database."""
+"""How a run begins: its first space, and its row in the database."""
 
 from __future__ import annotations
 
 import platform
-from argparse import Namespace
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from evo import __version__
 from evo.data import load as load_images
@@ -21,7 +19,6 @@ from evo.seeds import derive
 from evo.truth import witness
 from spaces import library
 from spaces.space import SearchSpace
-from studies import config as configs
 from studies.config import NseEvolution, StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
 from studies.store import Run, Store
@@ -29,50 +26,22 @@ from studies.store import Run, Store
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 
 
-def open_run(store: Store, args: Namespace) -> Run:
-    """The run that the command line names, begun when it is not there.
+def begin(store: Store, name: str, config: StudyConfig) -> Run:
+    """A new run, after everything that can be checked beforehand has been.
 
     Raises:
-        EvoError: the run exists with other settings; the message says which.
+        EvoError: a file is missing, or no architecture lies inside the limits; nothing was written.
     """
-    existing = store.find_run(args.run) if args.run else None
-    if existing is not None and args.config is None and not args.set and args.seed is None:
-        return existing
-    config = configuration(args)
-    name = run_name(args, config)
-    existing = store.find_run(name)
-    if existing is None:
-        space = prepared(config)
-        if isinstance(config.evolution, NseEvolution) and config.evolution.continue_from:
-            space = _continued(store, space, config.evolution)
-        table = table_of(config, space)
-        check_limits(space, table, config.limits)
-        EVALUATORS[config.evaluator.kind](config, space)  # tells of missing files
-        witness(config, space)  # so does this
-        most = table.bounds()[1][COSTS.index(config.search.cost)]
-        window = getattr(config.limits, config.search.cost)
-        return store.create_run(name, config, space, min(most, window[1]) if window else most, versions())
-    if changed := differences(existing.config.model_dump(), config.model_dump()):
-        raise EvoError(
-            f"run {name!r} was begun with other settings:\n  "
-            + "\n  ".join(f"{key} was {was!r} and is now {now!r}" for key, was, now in changed)
-            + "\ngive the new settings a run of their own: --run NAME"
-        )
-    return existing
-
-
-def configuration(args: Namespace) -> StudyConfig:
-    """The settings that the command line asks for."""
-    overrides = args.set + ([f"seed={args.seed}"] if args.seed is not None else [])
-    return configs.load(args.config or "digits", overrides)
-
-
-def run_name(args: Namespace, config: StudyConfig) -> str:
-    """``--run``, or the configuration's name, with the seed where one was given."""
-    if args.run:
-        return str(args.run)
-    stem = Path(args.config or "digits").stem
-    return stem if args.seed is None else f"{stem}-seed{config.seed}"
+    space = prepared(config)
+    if isinstance(config.evolution, NseEvolution) and config.evolution.continue_from:
+        space = _continued(store, space, config.evolution)
+    table = table_of(config, space)
+    check_limits(space, table, config.limits)
+    EVALUATORS[config.evaluator.kind](config, space)  # tells of missing files
+    witness(config, space)  # so does this
+    most = table.bounds()[1][COSTS.index(config.search.cost)]
+    window = getattr(config.limits, config.search.cost)
+    return store.create_run(name, config, space, min(most, window[1]) if window else most, versions())
 
 
 def first_space(config: StudyConfig) -> SearchSpace:
@@ -126,15 +95,3 @@ def _continued(store: Store, space: SearchSpace, section: NseEvolution) -> Searc
 def versions() -> dict[str, str]:
     """What a result may depend on: this program, Python, the libraries."""
     return {"evo": __version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
-
-
-def differences(was: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """The settings in which two configurations differ: (key, was, is now)."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        keys = sorted(was.keys() | now.keys())
-        return [
-            found
-            for name in keys
-            for found in differences(was.get(name), now.get(name), f"{key}.{name}" if key else name)
-        ]
-    return [] if was == now else [(key, was, now)]
