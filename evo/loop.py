@@ -141,7 +141,8 @@ def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: 
     here = {canonical(proposal.arch, space) for proposal in done if proposal.fresh}
     said = {canonical(e.arch, space): e for e in shop.store.evaluations(run, judge.name)}
     known = {form: evaluation for form, evaluation in said.items() if form not in here}
-    parents = survivors(known.values() or measured(shop, before), space, run.config)
+    most = len(known) or run.config.search.population  # what is known costs nothing to keep
+    parents = survivors(known.values() or measured(shop, before), space, run.config, most)
     return Task(
         space,
         table,
@@ -234,10 +235,10 @@ def measured(shop: Workshop, before: list[RoundRow]) -> list[Evaluation]:
     return [proposal.evaluation for proposal in shop.store.proposals(before[-1])] if before else []
 
 
-def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyConfig) -> list[Architecture]:
+def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyConfig, most: int) -> list[Architecture]:
     """The Pareto front of what was measured before, as far as the space still holds it, cheapest first.
 
-    A front larger than the population is thinned evenly, its two ends kept.
+    A front of more than ``most`` is thinned evenly, its two ends kept.
     """
     settings = config.search
     allowed = windows(config.limits)
@@ -247,7 +248,7 @@ def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyCon
         if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in allowed.items())
     )
     front = [e.arch for e in Round(0, space, held, cost=settings.cost).front]
-    places = np.unique(np.linspace(0, len(front) - 1, min(settings.population, len(front))).round().astype(int))
+    places = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
     return [front[place] for place in places]
 
 
