@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
+from evo.console import Advance, Track
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, cost_table
 from spaces.library import load
@@ -30,3 +32,21 @@ def made_up(table: CostTable, archs: Sequence[Architecture], judge: str = "made-
         Evaluation(arch, judge, (macs / 1e6) ** 0.3 * 0.8 + 0.01 * str(arch).count("k5"), macs, params)
         for arch, (macs, params, _) in zip(archs, costs.tolist(), strict=True)
     ]
+
+
+def interrupted_at(stop_at: int | None) -> Track:
+    """A watcher that presses Ctrl-C when so many steps have been made; None: never."""
+
+    @contextmanager
+    def track(label: str, total: int) -> Iterator[Advance]:
+        steps = 0
+
+        def advance(n: int) -> None:
+            nonlocal steps
+            steps += n
+            if steps == stop_at:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    return track

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 
-from evo.console import Advance
 from evo.data import load
 from evo.evolution import Deal
 from evo.gates import Gates, Indicators, balanced, drawn, sample, straight_through, two_patterns, weights_of
@@ -23,6 +20,7 @@ from spaces.networks import Cell
 from spaces.space import SearchSpace, canonical
 from spaces.supernet import Supernet
 from studies.config import DataSection, GatesSection
+from tests.evo.conftest import interrupted_at
 
 IMAGES = load(DataSection(name="digits", limit=240))
 NONE: frozenset[str] = frozenset()
@@ -205,24 +203,12 @@ def test_training_with_gates_resumes_exactly(cells: SearchSpace, tmp_path: Path)
     schedule = Schedule(epochs=3, batch_size=48, learning_rate=0.1)
 
     def trained(checkpoint: Path | None, stop_at: int | None = None) -> tuple[Supernet, Gates]:
-        @contextmanager
-        def interrupting(label: str, total: int) -> Iterator[Advance]:
-            steps = 0
-
-            def advance(n: int) -> None:
-                nonlocal steps
-                steps += n
-                if steps == stop_at:
-                    raise KeyboardInterrupt
-
-            yield advance
-
         torch.manual_seed(0)
         supernet, gates = Supernet(cells), Gates(cells)
         learner = indicators(cells, gates, learning_rate=0.5, drop_below=-0.2)
         train(
             supernet, IMAGES.train, schedule, seed=1, paths=balanced(gates), between=learner,
-            checkpoint=checkpoint, track=interrupting,
+            checkpoint=checkpoint, track=interrupted_at(stop_at),
         )  # fmt: skip
         return supernet, gates
 

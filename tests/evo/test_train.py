@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from evo.augmentation import AUGMENTATIONS
-from evo.console import Advance
 from evo.data import Split, load
 from evo.evaluators.oneshot import fair, uniform
 from evo.train import Schedule, train
@@ -20,6 +17,7 @@ from spaces.space import SearchSpace
 from spaces.supernet import Supernet, inherit
 from studies.config import DataSection
 from studies.records import EvoError
+from tests.evo.conftest import interrupted_at
 
 DIGITS = DataSection(name="digits", limit=240)
 SHORT = Schedule(epochs=3, batch_size=48, learning_rate=0.1, augment=("crop", "cutout"))
@@ -62,21 +60,17 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
     whole = supernet(space)
     train(whole, images, SHORT, seed=3, paths=uniform(space))
 
-    @contextmanager
-    def interrupting(label: str, total: int) -> Iterator[Advance]:
-        steps = 0
-
-        def advance(n: int) -> None:
-            nonlocal steps
-            steps += n
-            if steps == stop_at:
-                raise KeyboardInterrupt
-
-        yield advance
-
     checkpoint = tmp_path / "progress"
     with pytest.raises(KeyboardInterrupt):
-        train(supernet(space), images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint, track=interrupting)
+        train(
+            supernet(space),
+            images,
+            SHORT,
+            seed=3,
+            paths=uniform(space),
+            checkpoint=checkpoint,
+            track=interrupted_at(stop_at),
+        )
     resumed = supernet(space, seed=99)  # its fresh weights must not matter once an epoch was kept
     if not checkpoint.exists():
         resumed = supernet(space)
