@@ -41,7 +41,7 @@ class OneShot:
     config: StudyConfig
 
     def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        weights = bench.folder / f"round-{bench.n:02d}.supernet.safetensors"
+        weights = bench.folder / f"round-{bench.n:02d}.supernet-{self._told(space, bench)}.safetensors"
         if not weights.exists():
             self._train(space, bench, weights)
         with safe_open(str(weights), "pt") as file:
@@ -49,6 +49,13 @@ class OneShot:
         judged = SearchSpace.from_json(facts["space"])
         ratings = {(i, op): value for i, op, value in facts["ratings"]}
         return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings)
+
+    def _told(self, space: SearchSpace, bench: Bench) -> str:
+        """All that the weights depend on, in short: what another run or another database left behind is not ours."""
+        parent = bench.parent.name if self.section.inherit and bench.parent else None
+        inherited = [sorted(ops) for ops in bench.inherited]
+        settings = (self.section, self.config.data, self.config.device, self.config.search.cost)
+        return sha256(repr((space.to_json(), settings, bench.seed, parent, inherited)).encode()).hexdigest()[:12]
 
     def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
         torch.manual_seed(derive(bench.seed, "init"))

@@ -134,3 +134,18 @@ def test_a_damaged_checkpoint_is_told(
     judge.checkpoint.write_bytes(content)
     with pytest.raises(EvoError, match="its sha256 has changed"):
         judge(archs)
+
+
+def test_weights_that_another_run_left_behind_are_not_taken(
+    space: SearchSpace, table: CostTable, tmp_path: Path
+) -> None:
+    names = []
+    for seed, epochs in ((7, 1), (8, 1), (7, 2), (7, 1)):
+        evaluator = {"kind": "oneshot", "epochs": epochs, "batch_size": 64}
+        data = {"name": "digits", "limit": 240}
+        config = check(
+            {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
+        )
+        names.append(EVALUATORS["oneshot"](config, space).fit(space, Bench(1, seed, table, tmp_path)).name)
+    assert names[0] == names[3]
+    assert len(set(names)) == 3
