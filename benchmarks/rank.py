@@ -116,8 +116,8 @@ def supernets(size: Size, config: StudyConfig, space: SearchSpace, folder: Path,
     spaces = evolved(config, space, rounds, folder, evaluate)
     first, control = weights(folder / "pad_nas", 1), folder / "control"
     control.mkdir(exist_ok=True)
-    if not weights(control, 1).exists():
-        shutil.copy(first, weights(control, 1))
+    if not (control / first.name).exists():
+        shutil.copy(first, control / first.name)
     found = []
     for arm, inside in (("pad_nas", spaces), ("control", [space] * len(spaces))):
         for n, here in enumerate(inside, start=1):
@@ -146,8 +146,8 @@ def evolved(
 
 
 def weights(folder: Path, n: int) -> Path:
-    """Where the evaluator keeps the supernet of round ``n``."""
-    return folder / f"round-{n:02d}.supernet.safetensors"
+    """Where the evaluator has kept the supernet of round ``n``."""
+    return next(folder.glob(f"round-{n:02d}.supernet-*.safetensors"))
 
 
 def sample(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
