@@ -20,7 +20,9 @@ def add_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--storage", action="append", metavar="URL", help=f"database (default: {STORAGE}); may be given again")
     add("--csv", type=Path, metavar="DIR", help="write every frame behind the figures there, too")
-    add("--png", type=Path, metavar="DIR", help="write the figures there as pictures, too (needs kaleido and a browser)")
+    add(
+        "--png", type=Path, metavar="DIR", help="write the figures there as pictures, too (needs kaleido and a browser)"
+    )
     add("--json", action="store_true", help="print the findings as JSON, for scripts")
 
 

@@ -74,8 +74,8 @@ def show(compared: Compared, page: Path | None) -> None:
 
     points = sorted(compared.equal["evaluations"].unique().tolist())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("run", overflow="fold")
-    headings = ("method", "rounds", "evaluations", "best", *(f"volume at {short(point)}" for point in points))
+    table.add_column("run", no_wrap=True)
+    headings = ("method", "rounds", "trials", "best", *(f"volume at {short(point)}" for point in points))
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in comparison.rows(compared):
@@ -84,8 +84,8 @@ def show(compared: Compared, page: Path | None) -> None:
             row["run"], row["method"], str(row["rounds"]), str(row["evaluations"]), f"{row['best_accuracy']:.2%}", *volumes
         )  # fmt: skip
     settings = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in compared.settings.columns:
-        settings.add_column(heading, overflow="fold")
+    for i, heading in enumerate(compared.settings.columns):
+        settings.add_column(heading, overflow="fold", no_wrap=not i)
     for line in compared.settings.values.tolist():
         settings.add_row(*line)
     console = Console(highlight=False, markup=False)

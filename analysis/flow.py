@@ -13,7 +13,7 @@ from plotly.colors import sample_colorscale
 
 from analysis.theme import SHARES
 
-ABSENT, KEPT, DROPPED, NEW = "absent", "kept", "dropped", "new"
+ABSENT, KEPT, DROPPED = "absent", "kept", "dropped"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Cell:
     """One operation in one round.
 
     Attributes:
-        state: ``absent`` (no candidate), ``kept``, ``dropped`` (after the round), ``new`` (came with the round).
+        state: ``absent`` (no candidate), ``kept``, ``dropped`` (after the round).
+        new: whether it came with the round.
         share: of the round's front that carries it; None where it was no candidate.
         rating: what the rule decided by; None where nothing was learned.
         colour: the share as a colour; ``dark`` where text on it must be light.
@@ -29,6 +30,7 @@ class Cell:
 
     round: int
     state: str
+    new: bool = False
     share: float | None = None
     rating: float | None = None
     colour: str = "transparent"
@@ -88,8 +90,6 @@ def _cell(number: int, row: dict[str, object] | None, before: dict[str, object] 
     if row is None or row["fate"] == "refilled":
         return Cell(number, ABSENT)
     share, rating = (None if pd.isna(value) else float(str(value)) for value in (row["share"], row["rating"]))
-    state = str(row["fate"])
-    if state == KEPT and before is not None and before["fate"] == "refilled":
-        state = NEW
+    new = before is not None and before["fate"] == "refilled"
     (colour,) = sample_colorscale([list(stop) for stop in SHARES], [share or 0.0])
-    return Cell(number, state, share, rating, colour, (share or 0.0) > 0.45)
+    return Cell(number, str(row["fate"]), new, share, rating, colour, (share or 0.0) > 0.45)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from analysis import comparison, plots, words
 from analysis.comparison import Compared
 from analysis.flow import flows
 from analysis.frames import Frames
-from analysis.theme import DROPPED, REFILLED, SHARES, run_colours
-from spaces.architecture import Architecture, operations
-from spaces.drawing import portrait
-from spaces.overview import overview
+from analysis.portraits import drawn
+from analysis.theme import DROPPED, REFILLED, SHARES, run_styles
 from studies.store import Run
 from studies.units import short
 
@@ -43,19 +40,20 @@ def render(frames: Frames, compared: Compared, verdict: Sequence[str] = ()) -> s
         compared: of this run, alone or with others; references among them stand in its figures.
         verdict: sentences that stand out under the summary.
     """
-    run, drawn = frames.run, {name: fragment(name, figure) for name, figure in figures(frames, compared).items()}
+    beside = len(compared.runs) > 1 or len(compared.references) > 0
+    run, parts = frames.run, {name: fragment(name, figure) for name, figure in figures(frames, compared).items()}
     final = [row | {"drawing": drawing(run, row["arch"])} for row in _best_first(frames.final)]
     return _environment().get_template("report.html").render(
         title=f"{run.name}: architecture search report",
         run=run.name,
-        summary=words.summary(frames),
+        summary=[*words.summary(frames), *(comparison.words(compared) if beside else [])],
         verdict=verdict,
         facts=facts(frames),
         compared=_compared(compared) if len(compared.runs) > 1 else None,
-        fronts=drawn["fronts"],
-        volumes=[drawn[name] for name in drawn if name.startswith("hypervolume")],
-        truth=drawn.get("truth"),
-        spent=drawn.get("time"),
+        fronts=parts["fronts"],
+        volumes=[parts[name] for name in parts if name.startswith("hypervolume")],
+        truth=parts.get("truth"),
+        spent=parts.get("time"),
         flows=flows(frames.choices),
         rated=bool(frames.choices["rating"].notna().any()),
         refilled=bool((frames.choices["fate"] == "refilled").any()),
@@ -86,8 +84,8 @@ def figures(frames: Frames, compared: Compared) -> dict[str, go.Figure]:
     """The figures of a run, by name; other runs and references of ``compared`` stand in its fronts."""
     run = frames.run
     fronts = plots.fronts(frames.results, frames.fronts, frames.cost, run.min_accuracy)
-    colours = run_colours(compared.labels)
-    plots.add_runs(fronts, compared.fronts, frames.cost, {label: colours[label] for label in compared.labels[1:]})
+    styles = run_styles(compared.labels)
+    plots.add_runs(fronts, compared.fronts, frames.cost, {label: styles[label] for label in compared.labels[1:]})
     plots.add_references(fronts, compared.references, frames.cost)
     found = {"fronts": fronts}
     for over in _overs(frames.trace):
@@ -130,17 +128,9 @@ def fragment(name: str, figure: go.Figure) -> dict[str, Any]:
 
 
 def drawing(run: Run, arch: str) -> Markup | None:
-    """The architecture as SVG; None where its operations are a table's own, of which nothing is known but their names."""
-    genes = arch.split("|")
-    layers = [
-        replace(layer, candidates=() if gene == "skip" else operations(gene), pending=())
-        for layer, gene in zip(run.space.layers, genes, strict=True)
-    ]
-    try:
-        shown = overview(run.space.replace_layers(layers), Architecture.parse(arch), run.config.search.convention)
-    except ValueError:
-        return None
-    return Markup(portrait(shown, run.space.name))
+    """The architecture as SVG, where something is known of its operations."""
+    svg = drawn(run, arch, run.space.name)
+    return None if svg is None else Markup(svg)
 
 
 def facts(frames: Frames) -> list[tuple[str, str]]:
@@ -162,15 +152,15 @@ def taus(frames: Frames) -> dict[int, str]:
 
 def _compared(compared: Compared, alone: bool = False) -> Mapping[str, Any]:
     """What the template of a comparison shows. In a run's own page its fronts stand further down, with all others'."""
-    drawn = {name: fragment(name, figure) for name, figure in comparison_figures(compared).items()}
+    parts = {name: fragment(name, figure) for name, figure in comparison_figures(compared).items()}
     return {
-        "words": comparison.words(compared),
+        "words": comparison.words(compared) if alone else [],
         "labels": compared.labels,
         "rows": comparison.rows(compared),
         "points": sorted(compared.equal["evaluations"].unique().tolist()),
         "box": compared.box,
-        "fronts": drawn["runs-fronts"] if alone else None,
-        "volumes": [part for name, part in drawn.items() if name != "runs-fronts"],
+        "fronts": parts["runs-fronts"] if alone else None,
+        "volumes": [part for name, part in parts.items() if name != "runs-fronts"],
         "settings": compared.settings.to_dict("records"),
     }
 

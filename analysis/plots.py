@@ -14,7 +14,6 @@ import plotly.graph_objects as go
 
 from analysis.theme import (
     COST_AXES,
-    DASHES,
     DROPPED,
     FAINT,
     REFERENCE,
@@ -23,8 +22,9 @@ from analysis.theme import (
     SPENT,
     SYMBOLS,
     TRACE_AXES,
+    Style,
     round_colours,
-    run_colours,
+    run_styles,
     titled,
 )
 from analysis.words import COSTS
@@ -207,46 +207,47 @@ def _hover(cost: str) -> str:
 def final_fronts(fronts: pd.DataFrame, cost: str, min_accuracy: float = 0.0) -> go.Figure:
     """The final front of every ``run``, accuracy over cost, on axes as those of ``fronts``."""
     figure = titled("Final front of each run")
-    add_runs(figure, fronts, cost, run_colours(fronts["run"].unique().tolist()))
+    add_runs(figure, fronts, cost, run_styles(fronts["run"].unique().tolist()))
     return _scaled(figure, fronts, fronts, cost, min_accuracy)
 
 
-def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, colours: Mapping[str, str]) -> go.Figure:
-    """The final fronts of the runs that have a colour, as dashed stairs."""
-    for place, (run, colour) in enumerate(colours.items()):
+def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping[str, Style]) -> go.Figure:
+    """The final fronts of the runs that have a style, as stairs."""
+    for run, style in styles.items():
         figure.add_scatter(
             **_points(fronts[fronts["run"] == run], cost), name=escape(run), mode="lines+markers",
-            line={"shape": "hv", "color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
-            marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
+            line={"shape": "hv", "color": style.colour, "width": 2, "dash": style.dash},
+            marker={"symbol": style.symbol, "size": 8, "line": {"color": "white", "width": 1}},
             hovertemplate=_hover(cost),
         )  # fmt: skip
     return figure
 
 
 def add_references(figure: go.Figure, references: pd.DataFrame, cost: str) -> go.Figure:
-    """Single networks, named, for context; the axes reach as far as to show them."""
-    if references.empty:
+    """Single networks, named, for context. What is so poor that it would squash the fronts is left to the words."""
+    low, high = figure.layout.yaxis.range
+    shown = references[references["accuracy"] > low - (high - low)]
+    if shown.empty:
         return figure
     figure.add_scatter(
-        **_points(references, cost), text=[escape(name) for name in references["name"]], mode="markers+text",
+        **_points(shown, cost), text=[escape(name) for name in shown["name"]], mode="markers+text",
         textposition="bottom center", showlegend=False, hovertemplate=_hover(cost), cliponaxis=False,
         marker={"symbol": "star", "size": 12, "color": REFERENCE}, name="reference",
     )  # fmt: skip
-    low, high = figure.layout.yaxis.range
-    margin = 0.08 * (high - low)
-    low, high = min(low, references["accuracy"].min() - margin), max(high, references["accuracy"].max() + margin)
-    return figure.update_yaxes(range=[low, high])
+    margin = 0.1 * (high - low)
+    ends = shown["accuracy"].min() - margin, shown["accuracy"].max() + margin
+    return figure.update_yaxes(range=[min(low, ends[0]), max(high, ends[1])])
 
 
 def volumes(trace: pd.DataFrame, over: str = "evaluations", budget: int | None = None) -> go.Figure:
     """Hypervolume of every ``run`` so far over its new ``evaluations`` or ``seconds``; a line where budgets are equal."""
     figure = titled(f"Hypervolume over {over}")
-    for place, (run, colour) in enumerate(run_colours(trace["run"].unique().tolist()).items()):
+    for run, style in run_styles(trace["run"].unique().tolist()).items():
         mine = trace[trace["run"] == run]
         steps = mine[(mine["hypervolume"].diff() != 0) | (mine.index == mine.index[-1])]
         figure.add_scatter(
             x=steps[over], y=steps["hypervolume"], name=escape(run), mode="lines",
-            line={"shape": "hv", "color": colour, "width": 2.5, "dash": DASHES[place % len(DASHES)]},
+            line={"shape": "hv", "color": style.colour, "width": 2.5, "dash": style.dash},
             hovertemplate="%{y:.4f} after %{x:.4~s}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     if budget is not None:

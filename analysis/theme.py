@@ -8,6 +8,7 @@ has a dash and a symbol of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
@@ -58,10 +59,21 @@ def round_colours(numbers: Iterable[int]) -> dict[int, str]:
     return dict(zip(rounds, sample_colorscale("Plasma", places), strict=True))
 
 
-def run_colours(labels: Sequence[str]) -> dict[str, str]:
-    """One colour per run: the first has that of a last round, the others their own, again from the start after five."""
+class Style(NamedTuple):
+    """How a run is drawn."""
+
+    colour: str
+    dash: str
+    symbol: str
+
+
+def run_styles(labels: Sequence[str]) -> dict[str, Style]:
+    """One style per run: the first has the colour of a last round, the others their own; after five they return."""
     (first,) = round_colours([1]).values()
-    return {label: RUNS[(i - 1) % len(RUNS)] if i else first for i, label in enumerate(labels)}
+    return {
+        label: Style(RUNS[(i - 1) % len(RUNS)] if i else first, DASHES[i % len(DASHES)], SYMBOLS[i % len(SYMBOLS)])
+        for i, label in enumerate(labels)
+    }
 
 
 def titled(title: str) -> go.Figure:

@@ -36,8 +36,10 @@ from studies.config import NseEvolution, StudyConfig, TabularSection, windows
 from studies.pareto import hypervolume
 from studies.records import Evaluation, EvoError, Proposal, Round, complete
 from studies.store import Choice, RoundRow, Run, Store
+from studies.urls import artifacts_of
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
     "oneshot": oneshot,
@@ -125,7 +127,7 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             "seconds": clock.seconds,
         },
     )
-    dashboard.publish(store, run, n)
+    dashboard.publish(store, run, n, artifacts_of(shop.folder.parent))
     return store.rounds(run)[n - 1]
 
 
