@@ -117,7 +117,7 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
     """A finished round, one cell for each of ``HEADINGS``."""
     assert row.next_space is not None
     changes = row.space.diff(row.next_space)
-    best = max(front(store, run, row), key=lambda e: e.accuracy)
+    best = max(front(store, run, row), key=lambda e: e.score(run.config.search.objective))
     truth = truth_of(row)
     return (
         str(row.number),
@@ -128,7 +128,7 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
         f"{best.accuracy:.2%}",
         short(best.cost(run.config.search.cost)),
         f"{row.hypervolume:.4f}",
-        "-" if truth is None or truth.accuracy.tau is None else f"{truth.accuracy.tau:.2f}",
+        "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
         str(sum(len(change.refilled) for change in changes)),
@@ -139,7 +139,9 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
 def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
     """The Pareto front of a round, cheapest first."""
     evaluations = complete(proposal.evaluation for proposal in store.proposals(row))
-    return Round(row.number, row.space, evaluations, cost=run.config.search.cost).front
+    return Round(
+        row.number, row.space, evaluations, cost=run.config.search.cost, objective=run.config.search.objective
+    ).front
 
 
 def closing(store: Store, run: Run, args: Namespace) -> str:
@@ -156,8 +158,8 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
             f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
         )
     truth = truth_of(last)
-    if truth and truth.accuracy.warning:
-        remarks.append(truth.accuracy.warning)
+    if truth and truth.found.warning:
+        remarks.append(truth.found.warning)
     said = "".join(f"{remark}\n" for remark in remarks)
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "

@@ -98,7 +98,7 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             label=f"round {n}: searching",
         )
     evaluations = complete(p.evaluation for p in proposals)
-    finished = Round(n, space, evaluations, judge.ratings, run.config.search.cost)
+    finished = Round(n, space, evaluations, judge.ratings, run.config.search.cost, run.config.search.objective)
     with clock.time("truth"):
         truth = truth_of_round(shop, finished, table)
     step = shop.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
@@ -247,7 +247,7 @@ def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyCon
         for e in complete(before)
         if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in allowed.items())
     )
-    front = [e.arch for e in Round(0, space, held, cost=settings.cost).front]
+    front = [e.arch for e in Round(0, space, held, cost=settings.cost, objective=settings.objective).front]
     places = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
     return [front[place] for place in places]
 
@@ -256,7 +256,7 @@ def volume(run: Run, finished: Round) -> float:
     """Hypervolume of a round's evaluations in the run's box."""
     return hypervolume(
         [e.cost(finished.cost) for e in finished.evaluations],
-        [e.accuracy for e in finished.evaluations],
+        [e.score(finished.objective) for e in finished.evaluations],
         max_cost=run.max_cost,
         min_accuracy=run.min_accuracy,
     )

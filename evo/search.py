@@ -120,7 +120,7 @@ class _Memory:
         self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
         self.given = self._given()
         learned = [evaluation for evaluation in complete(task.known.values()) if evaluation.arch in task.space]
-        self.screen = Screen(self.frontier, task.settings.cost, task.seed, learned)
+        self.screen = Screen(self.frontier, task.settings, task.seed, learned)
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 
@@ -136,7 +136,7 @@ class _Memory:
             if proposal.fresh and not proposal.evaluation.pruned:
                 self.screen.seen.append(proposal.evaluation)
         told = [proposal for proposal in generation if not proposal.evaluation.pruned]
-        trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in told]
+        trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in told]
         self.parents = select(self.parents + trials, task.settings.population)
 
     def _given(self) -> Batch:

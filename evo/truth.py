@@ -72,7 +72,7 @@ def tell(
     witnesses = [
         Witness(str(e.arch), e.macs, e.accuracy, e.nll, accuracy) for e, accuracy in zip(chosen, true, strict=True)
     ]
-    return truth_of(judge.name, witnesses, seed=seed)
+    return truth_of(judge.name, witnesses, finished.objective, seed=seed)
 
 
 def sample(finished: Round, count: int, seed: int) -> Sequence[Evaluation]:
