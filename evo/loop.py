@@ -12,6 +12,7 @@ from random import Random
 import numpy as np
 
 from analysis.ranking import Truth
+from analysis.verdict import chosen
 from evo import dashboard
 from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
@@ -22,11 +23,11 @@ from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
 from evo.files import roots
 from evo.gates import drawn
-from evo.methods import METHODS
+from evo.methods import evolution_of
 from evo.rungs import climb, epochs_saved
 from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
-from evo.truth import tell, witness
+from evo.truth import ask, tell, witness
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency
@@ -69,9 +70,8 @@ def workshop(
     """The workshop of a run, as its configuration says."""
     config = run.config
     evaluator = EVALUATORS[config.evaluator.kind](config, run.space)
-    evolution = METHODS[config.evolution.method](config.evolution, config)
     known = witness(config, run.space)
-    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution, known, workers)
+    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution_of(config), known, workers)
 
 
 def run_round(shop: Workshop, n: int) -> RoundRow:
@@ -180,6 +180,16 @@ def truth_of_round(shop: Workshop, finished: Round, table: CostTable) -> Truth |
         return None
     judge = shop.witness.fit(finished.space, bench(shop, finished.n, table))
     return tell(shop.run, shop.store, judge, finished, shop.evaluate, shop.workers, shop.track)
+
+
+def front_alone(shop: Workshop, n: int) -> None:
+    """Train members of the front after round ``n`` alone: arms whose supernets differ have no other common measure."""
+    if shop.witness is None:
+        return
+    run, row = shop.run, shop.store.rounds(shop.run)[n - 1]
+    judge = shop.witness.fit(row.space, bench(shop, n, table_of(run.config, row.space)))
+    members, label = chosen(shop.store, run, n), f"{run.name}: training its front alone"
+    ask(run, shop.store, judge, row.space, members, shop.evaluate, shop.workers, shop.track, label)
 
 
 def table_of(config: StudyConfig, space: SearchSpace) -> CostTable:

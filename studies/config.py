@@ -153,6 +153,7 @@ class TruthSection(Training):
 class SearchSection(Section):
     """NSGA-II inside one round: maximise ``objective``, minimise ``cost``.
 
+    ``sampler = "random"`` measures networks drawn uniformly instead, the yardstick that every search must beat.
     ``screen`` lets a surrogate choose among many children; it leaves the choice to NSGA-II where it knows no better.
     ``trials`` counts the new measurements of a round, ``seconds`` ends it earlier; ``min_accuracy`` is the floor above
     which hypervolume counts. ``objective = "likelihood"`` ranks by exp(-negative log-likelihood): the better ranker where a
@@ -160,6 +161,7 @@ class SearchSection(Section):
     """
 
     population: Annotated[int, Field(ge=2)] = 10
+    sampler: Literal["nsga2", "random"] = "nsga2"
     screen: bool = True
     trials: PositiveInt = 64
     seconds: PositiveFloat | None = None
@@ -218,9 +220,13 @@ class NseEvolution(Section):
 
 
 class StudyConfig(Section):
-    """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one."""
+    """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
+
+    ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
+    """
 
     seed: NonNegativeInt = 0
+    control: bool = False
     threads: PositiveInt = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     space: SpaceSection

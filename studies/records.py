@@ -91,7 +91,7 @@ class Proposal:
     Attributes:
         number: place in the round, from 0; the Optuna trial's number.
         origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
-            a ``child`` of NSGA-II, or ``screened`` from many by the surrogate.
+            a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
         fresh: whether it was measured for this trial (and so counts against the budget) or known before.
     """
 
