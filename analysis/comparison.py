@@ -28,7 +28,7 @@ class Compared:
 
     Attributes:
         runs: by label; a run's name, and where two runs have one name, its place as well.
-        cost: the cost objective, the same in all runs.
+        objective: what was maximised; ``cost``: what was minimised; the same in all runs.
         max_cost: the common box: the largest of the runs' own boxes; ``min_accuracy`` their least.
         budget: how many new evaluations each of the runs has made at least.
         fronts: the final front of each run (columns of ``results``, and ``run``).
@@ -39,6 +39,7 @@ class Compared:
     """
 
     runs: dict[str, Frames]
+    objective: str
     cost: str
     max_cost: float
     min_accuracy: float
@@ -56,19 +57,19 @@ class Compared:
     @property
     def box(self) -> str:
         """The common box, in words."""
-        return f"0 to {short(self.max_cost)} {COSTS[self.cost]}, accuracy {self.min_accuracy:.0%} to 100%"
+        return f"0 to {short(self.max_cost)} {COSTS[self.cost]}, {self.objective} {self.min_accuracy:.0%} to 100%"
 
 
 def compare(runs: Sequence[Frames]) -> Compared:
     """``runs`` side by side, in their order. A run whose space holds one network is a reference, and no rival.
 
     Raises:
-        EvoError: their cost objectives differ, or all of them are references.
+        EvoError: their objectives differ, or all of them are references.
     """
-    costs = {frames.run.name: frames.cost for frames in runs}
-    if len(set(costs.values())) > 1:
-        found = ", ".join(f"{name} has {cost}" for name, cost in costs.items())
-        raise EvoError(f"expected runs with one cost objective (search.cost), found that {found}: compare those alike")
+    aims = {frames.run.name: (frames.objective, frames.cost) for frames in runs}
+    if len(set(aims.values())) > 1:
+        found = ", ".join(f"{name} weighs {objective} against {cost}" for name, (objective, cost) in aims.items())
+        raise EvoError(f"expected runs with the same two objectives, found that {found}: compare those alike")
     named = dict(zip(labels([frames.run.name for frames in runs]), runs, strict=True))
     rivals = {label: frames for label, frames in named.items() if frames.run.space.size > 1}
     if not rivals:
@@ -79,7 +80,7 @@ def compare(runs: Sequence[Frames]) -> Compared:
     trace = pd.concat([traced(frames, label, max_cost, min_accuracy) for label, frames in rivals.items()])
     return Compared(
         rivals,
-        next(iter(costs.values())),
+        *next(iter(aims.values())),
         max_cost,
         min_accuracy,
         budget,
@@ -108,7 +109,7 @@ def traced(frames: Frames, label: str, max_cost: float, min_accuracy: float) -> 
     volumes = pd.Series(0.0, index=frames.results.index)
     for _, group in frames.results.groupby("judge", sort=False):
         volumes[group.index] = pareto.hypervolume_trace(
-            group[frames.cost], group["accuracy"], max_cost=max_cost, min_accuracy=min_accuracy
+            group[frames.cost], group["score"], max_cost=max_cost, min_accuracy=min_accuracy
         )
     told = frames.trace[["evaluations", "seconds"]].assign(run=label, hypervolume=volumes.cummax())
     return told[["run", "evaluations", "seconds", "hypervolume"]]
@@ -150,7 +151,7 @@ def references(runs: Sequence[Frames]) -> pd.DataFrame:
         complete(frames.results).tail(1).assign(name=PUBLISHED.get(frames.run.space.name, frames.run.name))
         for frames in runs
     ]
-    columns = ["name", "arch", "judge", "accuracy", "macs", "params", "latency_ms"]
+    columns = ["name", "arch", "judge", "score", "accuracy", "macs", "params", "latency_ms"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
 
@@ -178,7 +179,12 @@ def as_json(compared: Compared) -> dict[str, Any]:
 
     columns = ["run", "round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
     return {
-        "box": {"cost": compared.cost, "max_cost": compared.max_cost, "min_accuracy": compared.min_accuracy},
+        "box": {
+            "objective": compared.objective,
+            "cost": compared.cost,
+            "max_cost": compared.max_cost,
+            "min_accuracy": compared.min_accuracy,
+        },
         "budget": compared.budget,
         "runs": rows(compared),
         "equal": records(compared.equal),

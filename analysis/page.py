@@ -60,7 +60,7 @@ def render(frames: Frames, compared: Compared, verdict: Sequence[str] = ()) -> s
         rules=frames.choices["rule"].unique().tolist(),
         whatif=frames.whatif.to_dict("records"),
         free=int((frames.whatif["on_front"] == 0).sum()),
-        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
+        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
         taus=taus(frames),
         rounds=frames.rounds,
         final=final,
@@ -83,7 +83,7 @@ def render_comparison(compared: Compared, verdict: Sequence[str] = ()) -> str:
 def figures(frames: Frames, compared: Compared) -> dict[str, go.Figure]:
     """The figures of a run, by name; other runs and references of ``compared`` stand in its fronts."""
     run = frames.run
-    fronts = plots.fronts(frames.results, frames.fronts, frames.cost, run.min_accuracy)
+    fronts = plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy)
     styles = run_styles(compared.labels)
     plots.add_runs(fronts, compared.fronts, frames.cost, {label: styles[label] for label in compared.labels[1:]})
     plots.add_references(fronts, compared.references, frames.cost)
@@ -106,7 +106,7 @@ def operation_figures(frames: Frames) -> dict[str, go.Figure]:
 
 def comparison_figures(compared: Compared) -> dict[str, go.Figure]:
     """The figures of several runs side by side, by name."""
-    fronts = plots.final_fronts(compared.fronts, compared.cost, compared.min_accuracy)
+    fronts = plots.final_fronts(compared.fronts, compared.cost, compared.objective, compared.min_accuracy)
     found = {"runs-fronts": plots.add_references(fronts, compared.references, compared.cost)}
     for over in _overs(compared.trace):
         budget = compared.budget if over == "evaluations" else None

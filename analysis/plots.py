@@ -31,15 +31,20 @@ from analysis.words import COSTS
 
 
 def fronts(
-    results: pd.DataFrame, fronts: pd.DataFrame, cost: str, min_accuracy: float = 0.0, background: int = 2000
+    results: pd.DataFrame,
+    fronts: pd.DataFrame,
+    cost: str,
+    objective: str = "accuracy",
+    min_accuracy: float = 0.0,
+    background: int = 2000,
 ) -> go.Figure:
-    """Accuracy over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
+    """The objective over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
 
     The vertical axis shows the range of the fronts, as far as it lies above the run's ``min_accuracy``; poorer points lie
     below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
     """
     figure = titled("Pareto front of each round")
-    measured = results.dropna(subset="accuracy")
+    measured = results.dropna(subset="score")
     others = measured[~measured["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
     if len(others) > background:
         others = others.sample(background, random_state=0)
@@ -56,16 +61,16 @@ def fronts(
             mode="lines+markers", line={"shape": "hv", "color": colour, "width": 2}, hovertemplate=hover,
             marker={"symbol": SYMBOLS[(number - 1) % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
-    return _scaled(figure, results, fronts, cost, min_accuracy)
+    return _scaled(figure, results, fronts, cost, objective, min_accuracy)
 
 
 def _scaled(
-    figure: go.Figure, results: pd.DataFrame, fronts: pd.DataFrame, cost: str, min_accuracy: float
+    figure: go.Figure, results: pd.DataFrame, fronts: pd.DataFrame, cost: str, objective: str, min_accuracy: float
 ) -> go.Figure:
     """Axes that show the range of ``fronts``, above ``min_accuracy``."""
-    low, high = max(fronts["accuracy"].min(), min_accuracy), fronts["accuracy"].max()
+    low, high = max(fronts["score"].min(), min_accuracy), fronts["score"].max()
     margin = max(0.08 * (high - low), 0.002)
-    figure.update_yaxes(title_text="accuracy", tickformat=".1~%", range=[low - 2 * margin, high + margin])
+    figure.update_yaxes(title_text=objective, tickformat=".1~%", range=[low - 2 * margin, high + margin])
     least, most = results[cost].min(), fronts[cost].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
     return figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
@@ -194,7 +199,7 @@ def wrapped(text: str, separator: str = "|", per_line: int = 4) -> str:
 
 
 def _points(frame: pd.DataFrame, cost: str) -> dict[str, object]:
-    return {"x": frame[cost], "y": frame["accuracy"], "hovertext": [wrapped(arch) for arch in frame["arch"]]}
+    return {"x": frame[cost], "y": frame["score"], "hovertext": [wrapped(arch) for arch in frame["arch"]]}
 
 
 def _hover(cost: str) -> str:
@@ -204,11 +209,11 @@ def _hover(cost: str) -> str:
 # -- several runs ------------------------------------------------------------------------------------------------------
 
 
-def final_fronts(fronts: pd.DataFrame, cost: str, min_accuracy: float = 0.0) -> go.Figure:
-    """The final front of every ``run``, accuracy over cost, on axes as those of ``fronts``."""
+def final_fronts(fronts: pd.DataFrame, cost: str, objective: str = "accuracy", min_accuracy: float = 0.0) -> go.Figure:
+    """The final front of every ``run``, the objective over cost, on axes as those of ``fronts``."""
     figure = titled("Final front of each run")
     add_runs(figure, fronts, cost, run_styles(fronts["run"].unique().tolist()))
-    return _scaled(figure, fronts, fronts, cost, min_accuracy)
+    return _scaled(figure, fronts, fronts, cost, objective, min_accuracy)
 
 
 def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping[str, Style]) -> go.Figure:
@@ -226,7 +231,7 @@ def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping
 def add_references(figure: go.Figure, references: pd.DataFrame, cost: str) -> go.Figure:
     """Single networks, named, for context. What is so poor that it would squash the fronts is left to the words."""
     low, high = figure.layout.yaxis.range
-    shown = references[references["accuracy"] > low - (high - low)]
+    shown = references[references["score"] > low - (high - low)]
     if shown.empty:
         return figure
     figure.add_scatter(
@@ -235,7 +240,7 @@ def add_references(figure: go.Figure, references: pd.DataFrame, cost: str) -> go
         marker={"symbol": "star", "size": 12, "color": REFERENCE}, name="reference",
     )  # fmt: skip
     margin = 0.1 * (high - low)
-    ends = shown["accuracy"].min() - margin, shown["accuracy"].max() + margin
+    ends = shown["score"].min() - margin, shown["score"].max() + margin
     return figure.update_yaxes(range=[min(low, ends[0]), max(high, ends[1])])
 
 

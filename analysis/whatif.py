@@ -26,14 +26,14 @@ def dropping(
     difference to all of them, ``lost_share`` that difference as a share of the whole. A layer's only operation is left out.
 
     Args:
-        alike: networks under one judge, each once: columns ``arch``, ``accuracy`` and ``cost``.
+        alike: networks under one judge, each once: columns ``arch``, ``score`` and ``cost``.
     """
-    costs, accuracies = alike[cost].to_numpy(), alike["accuracy"].to_numpy()
-    front = pareto.on_front(costs, accuracies)
+    costs, scores = alike[cost].to_numpy(), alike["score"].to_numpy()
+    front = pareto.on_front(costs, scores)
     carried = _carriers(alike["arch"].tolist(), len(space.layers))
 
     def volume(keep: pd.Series) -> float:
-        return pareto.hypervolume(costs[keep], accuracies[keep], max_cost=max_cost, min_accuracy=min_accuracy)
+        return pareto.hypervolume(costs[keep], scores[keep], max_cost=max_cost, min_accuracy=min_accuracy)
 
     everything = pd.Series(True, index=range(len(alike)))
     whole = volume(everything)

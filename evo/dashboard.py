@@ -45,7 +45,10 @@ def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     """What the study's page shows under Optuna's own history, by identifier."""
     return {
         "fronts": thin(
-            plots.fronts(frames.results, frames.fronts, frames.cost, frames.run.min_accuracy, BACKGROUND), n
+            plots.fronts(
+                frames.results, frames.fronts, frames.cost, frames.objective, frames.run.min_accuracy, BACKGROUND
+            ),
+            n,
         ),
         "hypervolume": plots.hypervolume(frames.trace),
         "operations": plots.operations(frames.choices, n).update_layout(height=None),
@@ -70,7 +73,7 @@ def note(frames: Frames, n: int) -> str:
         for fate in ("dropped", "refilled")
         for layer, ops in words.by_layer(choices, fate)
     ]
-    told = [words.compared(row.truth), row.truth.accuracy.warning] if row.truth else []
+    told = [words.compared(row.truth), row.truth.found.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
@@ -78,7 +81,7 @@ def note(frames: Frames, n: int) -> str:
         volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {words.comparable(frames)}"
     return "\n".join(
         [
-            f"## {frames.run.name}, round {n}",
+            f"## Round {n}",
             "",
             f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round{pruned}",
@@ -121,7 +124,7 @@ def write_drawings(store: Store, run: Run, study: optuna.Study, numbers: Sequenc
     there = store.optuna.get_study_system_attrs(study._study_id)
     trials = study.get_trials(deepcopy=False)
     for trial in (trials[number] for number in numbers):
-        svg = drawn(run, trial.user_attrs["arch"], f"{study.study_name}, trial {trial.number}")
+        svg = drawn(run, trial.user_attrs["arch"], f"Trial {trial.number}")
         if svg is None:
             continue
         name = str(uuid5(NAMESPACE_URL, svg))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from evo.evolution import (
@@ -44,6 +45,12 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
 def nse_rounds(operations: int, k: int) -> int:
     """Rounds until a pool of that many operations per layer has been seen (NSE's schedule)."""
     return (operations - 1) // (k - 1)
+
+
+def evolution_of(config: StudyConfig) -> Evolution:
+    """The configuration's method. A control arm begins in the same space, which then stays what it is."""
+    evolution = METHODS[config.evolution.method](config.evolution, config)
+    return replace(evolution, rate=Uniform(), keep=Everything(), refill=Nothing()) if config.control else evolution
 
 
 METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {"fixed": fixed, "pad_nas": pad_nas, "nse": nse}
