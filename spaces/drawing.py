@@ -27,6 +27,10 @@ QUIET = "#8a94a6"
 """The colour of what has no kernel, and of what is not searched."""
 
 
+PLAIN = {"fill": "#2b3445", "font-size": "12", "font-weight": "normal", "text-anchor": "start"}
+"""How text looks where nothing else is said."""
+
+
 class Box(NamedTuple):
     """An operation at its place, relative to its row."""
 
@@ -84,7 +88,7 @@ def portrait(shown: Overview, title: str) -> str:
     parts.append(_text(NARROW - 8, y + 16, total, weight="bold", anchor="end"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {NARROW} {y + 26:g}" role="img" '
-        'font-family="Helvetica, Arial, sans-serif" fill="#2b3445">\n' + "\n".join(parts) + "\n</svg>\n"
+        'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#2b3445">\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 
@@ -161,5 +165,6 @@ def _text(
     weight: str = "normal",
     anchor: str = "start",
 ) -> str:
-    style = f'fill="{fill}" font-size="{size:g}" font-weight="{weight}" text-anchor="{anchor}"'
-    return f'<text x="{x:g}" y="{y:g}" {style}>{escape(text)}</text>'
+    style = {"fill": fill, "font-size": f"{size:g}", "font-weight": weight, "text-anchor": anchor}
+    told = "".join(f' {name}="{value}"' for name, value in style.items() if value != PLAIN[name])
+    return f'<text x="{x:g}" y="{y:g}"{told}>{escape(text)}</text>'

@@ -76,6 +76,14 @@ def test_saying_it_twice_changes_nothing(store: Store) -> None:
     assert attrs(store, 2) == before
 
 
+def test_the_front_is_drawn_and_nothing_else(store: Store) -> None:
+    drawn = [key for key in attrs(store, 1) if key.startswith("dashboard:artifacts:")]
+    assert [int(key.split(":")[2]) for key in drawn] == [1, 3]  # Optuna's ids of the trials 0 and 2
+    files = list(artifacts_of(files_of(store.url)).iterdir())
+    assert len(files) == 2 + 3 - 1  # trial 0 of both rounds is one drawing
+    assert all(path.stat().st_size < 4000 for path in files)
+
+
 def test_what_is_published_is_small_and_quick(store: Store) -> None:
     assert len(json.dumps(attrs(store, 2))) < 20_000
     started = time.process_time()
@@ -91,6 +99,9 @@ def test_the_dashboard_shows_note_and_figures(store: Store, tmp_path: Path) -> N
         for name in ("fronts", "hypervolume", "operations"):
             tab.wait(f"document.querySelector('[id=\"user-defined-plot:{name}\"] .main-svg')")
         assert "Pareto front of each round" in tab.run("return document.body.textContent")
+        tab.open(f"{study}/trials?numbers=1")  # on the front, and so drawn
+        drawing = "document.querySelector('img[src*=artifacts]')"
+        assert tab.wait(f"{drawing} && {drawing}.naturalWidth") > 0
         tab.open(f"{study}/note")
         tab.wait("document.body.textContent.includes('Round 2')")
         assert "keep ratings > 0.01" in tab.run("return document.body.textContent")
