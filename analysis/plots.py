@@ -178,7 +178,9 @@ def time_spent(spent: pd.DataFrame) -> go.Figure:
             )  # fmt: skip
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(title_text="seconds")
-    return figure.update_layout(barmode="stack", bargap=0.35, height=150 + 34 * len(rounds))
+    return figure.update_layout(
+        barmode="stack", bargap=0.35, legend={"traceorder": "normal"}, height=150 + 34 * len(rounds)
+    )
 
 
 def natural(op: str) -> list[tuple[int, str | int]]:
