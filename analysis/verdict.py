@@ -234,11 +234,12 @@ SHARED = ("oneshot", "blockwise")
 """Judges whose scores hold for their own weights only."""
 
 
-def chosen(store: Store, run: Run, n: int) -> list[Architecture]:
-    """Of the front after ``n`` rounds, the members that speak for it when each is trained alone: as many as
+def chosen(store: Store, run: Run, n: int, count: int | None = None) -> list[Architecture]:
+    """Of the front after ``n`` rounds, the members that speak for it when each is trained alone: ``count``, or as many as
     ``truth.sample``, evenly along the front, its two ends among them."""
+    most = run.config.truth.sample if count is None else count
     final = frames.final(frames.results(store, run, n), run.config.search.cost)
-    places = np.linspace(0, len(final) - 1, min(len(final), run.config.truth.sample)).round().astype(int)
+    places = np.linspace(0, len(final) - 1, min(len(final), most)).round().astype(int)
     return [Architecture.parse(arch) for arch in final["arch"].iloc[np.unique(places)]]
 
 

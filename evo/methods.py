@@ -39,7 +39,9 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     What the Pareto front uses stays; the next unseen operations of a layer's pool, in an order fixed by the seed, fill it
     up to ``k``.
     """
-    return Evolution(OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k))
+    return Evolution(
+        OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k, section.branches)
+    )
 
 
 def nse_rounds(operations: int, k: int) -> int:

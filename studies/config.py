@@ -206,6 +206,8 @@ class PadNasEvolution(Section):
 class NseEvolution(Section):
     """NSE (arXiv 2011.10904): keep what the Pareto front uses, refill with unseen operations up to ``k`` per layer.
 
+    A cell may carry up to ``branches`` operations side by side (None, as in the paper: any subset of its candidates).
+
     Before NSGA-II breeds, ``samples`` architectures are drawn by the learned gates inside the limits, and
     ``guard_samples`` in the band of width ``guard`` (a share of the least cost allowed) below them: those shape the front
     and never enter it. ``continue_from`` names a finished run whose operations are kept while a new pool is tried.
@@ -213,6 +215,7 @@ class NseEvolution(Section):
 
     method: Literal["nse"]
     k: Annotated[int, Field(ge=2)] = 5
+    branches: PositiveInt | None = None
     samples: NonNegativeInt = 48
     guard_samples: NonNegativeInt = 4
     guard: Share = 0.05
