@@ -80,7 +80,7 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
 
 def test_divergence_is_told_and_keeps_the_last_good_epoch(space: SearchSpace, tmp_path: Path) -> None:
     wild = Schedule(epochs=3, batch_size=64, learning_rate=1e18, warmup=0)
-    with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower evaluator.learning_rate"):
+    with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower learning_rate"):
         train(supernet(space), load(DIGITS).train, wild, seed=0, paths=uniform(space), checkpoint=tmp_path / "progress")
 
 
