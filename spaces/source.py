@@ -162,9 +162,7 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
         "head": _indented(written(network.head), 8),
     }
     parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in classes))
-    return "".join(
-        part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST)
-    )
+    return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
 
 
 def _pieces(arch: str) -> Iterator[str]:
@@ -204,7 +202,12 @@ def _sequential(module: nn.Module) -> str:
     parts = list(module.children())
     if parts and isinstance(parts[0], nn.Conv2d) and parts[0].bias is None:
         return _convolution(parts[0], parts[1:])
-    return "nn.Sequential(" + "".join(f"\n    {_indented(written(part), 4)}," for part in parts) + ("\n" if parts else "") + ")"
+    return (
+        "nn.Sequential("
+        + "".join(f"\n    {_indented(written(part), 4)}," for part in parts)
+        + ("\n" if parts else "")
+        + ")"
+    )
 
 
 def _convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:

@@ -197,9 +197,7 @@ class SearchSpace:
         layers = []
         for layer, gene in zip(self.layers, self.check(arch).genes, strict=True):
             ops = () if gene == "skip" and layer.skippable else operations(gene)
-            layers.append(
-                replace(layer, candidates=ops, pending=(), branches=max(1, len(ops)), skippable=not ops)
-            )
+            layers.append(replace(layer, candidates=ops, pending=(), branches=max(1, len(ops)), skippable=not ops))
         return self.replace_layers(layers)
 
     def replace_layers(self, layers: Iterable[Layer]) -> SearchSpace:
