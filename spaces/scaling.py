@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spaces.architecture import Architecture
@@ -61,31 +61,36 @@ def scaled_to(
     def cost(widths: dict[int, int]) -> int:
         return count(_rewidened(space, widths.__getitem__), arch, convention).macs
 
+    def grown(steps: list[Step]) -> dict[int, int]:
+        return dict.fromkeys(channels, divisor) | {old: new for _, old, new in steps}
+
     channels = sorted(_channels(space))
-    widths = dict.fromkeys(channels, divisor)
-    if (least := cost(widths)) > macs:
-        raise ValueError(f"{macs:,.0f} MACs are too few: {str(arch)!r} needs {least:,} at its narrowest")
-    too_wide = math.inf
-    for factor, old, new in _growth(channels, divisor):
-        if factor > too_wide * EVENNESS:
-            return Scaled(_rewidened(space, widths.__getitem__), divisor, widths, cost(widths))
-        wider = widths | {old: new}
-        if cost(wider) <= macs:
-            widths = wider
-        else:
-            too_wide = min(factor, too_wide)
-    most = cost(widths)
-    raise ValueError(f"{macs:,.0f} MACs are too many: {str(arch)!r} has {most:,} at {WIDEST} times its widths")
+    steps = _growth(channels, divisor)
+    fitting = bisect_right(range(len(steps) + 1), macs, key=lambda n: cost(grown(steps[:n]))) - 1
+    if fitting < 0:
+        raise ValueError(f"{macs:,.0f} MACs are too few: {str(arch)!r} needs {cost(grown([])):,} at its narrowest")
+    if fitting == len(steps):
+        most = cost(grown(steps))
+        raise ValueError(f"{macs:,.0f} MACs are too many: {str(arch)!r} has {most:,} at {WIDEST} times its widths")
+    widths, too_wide = grown(steps[:fitting]), steps[fitting][0]
+    for factor, old, new in steps[fitting:]:
+        if factor < too_wide * EVENNESS and cost(widths | {old: new}) <= macs:
+            widths[old] = new
+    return Scaled(_rewidened(space, widths.__getitem__), divisor, widths, cost(widths))
 
 
-def _growth(olds: list[int], divisor: int) -> Iterator[tuple[float, int, int]]:
-    """Every step that rounded channels make while a common factor grows: (factor, old channels, new channels)."""
+Step = tuple[float, int, int]
+"""The common factor at which rounded channels become wider, the old channels, the new ones."""
+
+
+def _growth(channels: list[int], divisor: int) -> list[Step]:
+    """Every step that rounded channels make while a common factor grows, in order."""
     steps = []
-    for old in olds:
+    for old in channels:
         for new in range(2 * divisor, WIDEST * old + divisor, divisor):
             below = new - divisor  # stays until it is nine tenths of the exact number, or that is nearer to the next
             steps.append((min(below / 0.9, below + divisor / 2) / old, old, new))
-    return iter(sorted(steps))
+    return sorted(steps)
 
 
 def _channels(space: SearchSpace) -> set[int]:
