@@ -9,7 +9,16 @@ from studies.units import parse, short
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("50M", 50e6), ("1.2G", 1.2e9), ("300k", 300e3), ("950", 950), ("5e7", 5e7), (" 8 ", 8), (".5m", 5e5), ("2K", 2e3)],
+    [
+        ("50M", 50e6),
+        ("1.2G", 1.2e9),
+        ("300k", 300e3),
+        ("950", 950),
+        ("5e7", 5e7),
+        (" 8 ", 8),
+        (".5m", 5e5),
+        ("2K", 2e3),
+    ],
 )
 def test_a_number_is_read(text: str, number: float) -> None:
     assert parse(text) == pytest.approx(number)
