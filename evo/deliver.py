@@ -90,11 +90,15 @@ def _deliver(args: argparse.Namespace) -> int:
     most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
     wish = Wish(most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to)
     aside = nothing if args.json else say
+    there = is_done(folder)
     with opened(existing(args.storage)) as store:
         run = store.run(args.run)
-        there = is_done(folder)
-        aside(f"run {run.name}: " + (f"{folder} is there already" if there else f"a network into {folder}"))
-        said = deliver(store, run, settings(run, args.set), wish, folder, bar)
+        config = settings(run, args.set)
+        if not there:
+            aside(f"run {run.name}: making a network in {folder}")
+        said = deliver(store, run, config, wish, folder, bar)
+    if there:
+        aside(f"run {run.name}: nothing to do, {folder} has the network")
     aside(told(said, str(folder)))
     if args.json:
         say(json.dumps({"folder": str(folder), **said}, indent=1))

@@ -52,14 +52,12 @@ def write_onnx(program: ExportedProgram, network: nn.Module, example: Tensor, pa
 
     draft = path.with_name(f"draft-{path.name}")
     with _quiet():
-        torch.onnx.export(
-            program,
-            f=str(draft),
-            input_names=["images"],
-            output_names=["scores"],
-            external_data=False,
-            verbose=False,
-        )
+        made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
+        assert made is not None
+        for value in (*made.model.graph.inputs, *made.model.graph.outputs):
+            assert value.shape is not None
+            value.shape[0] = "n"
+        made.save(draft, external_data=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])

@@ -114,6 +114,7 @@ def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Pat
     write_program(program, network, images, tmp_path / "model.pt2")
     write_onnx(program, network, images, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [value.shape for value in session.get_inputs()] == [["n", 3, 12, 12]]
     module = torch.export.load(tmp_path / "model.pt2").module()
     more = torch.cat((images, images.flip(0), images.flip(3)))
     with torch.no_grad():
