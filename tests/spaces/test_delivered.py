@@ -108,7 +108,8 @@ def test_a_folder_is_read_back_with_its_stages_by_name(tmp_path: Path) -> None:
 def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Path) -> None:
     import onnxruntime
 
-    once = Architecture(("skip", "+".join(OPS), "proj", "id"))  # every operation, and two ways to leave a layer out
+    some = (OPS[1], OPS[4], OPS[5])  # of every kind of step one; exporting more takes seconds
+    once = Architecture(("skip", "+".join(some), "proj", "id"))
     network, images = delivered(tmp_path / "net", EVERYTHING, once), images_of(EVERYTHING)
     program = exported(network, images)
     write_program(program, network, images, tmp_path / "model.pt2")
