@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 from spaces.cost import CONVENTIONS
@@ -75,9 +74,7 @@ def latency(said: dict[str, Any]) -> str:
     """The measured latency, and where it was measured."""
     timed = said["latency"]
     threads = "one thread" if timed["threads"] == 1 else f"{timed['threads']} threads"
-    return (
-        f"{timed['ms']:.2f} ms for one image, median of {timed['repeats']}, {threads} of a CPU ({platform.machine()})"
-    )
+    return f"{timed['ms']:.2f} ms for one image, median of {timed['repeats']}, {threads} of a CPU ({timed['machine']})"
 
 
 def found(provenance: dict[str, Any]) -> str:

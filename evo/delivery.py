@@ -7,9 +7,10 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -61,18 +62,19 @@ def deliver(
     claim(folder, plan(run, config, chosen, scaled, images))
     if not (folder / WEIGHTS).exists():
         train_in(folder, config, images, track)
+    (folder / PROGRESS).unlink(missing_ok=True)
     network = load_network(folder)
     note(folder, "test", lambda: tested(network, images, config))
     note(folder, "latency", partial(timed, network, chosen.space, config.threads))
     note(folder, "versions", versions)
-    export(folder, network)
+    export(folder, network, track)
     said = read(folder)
     remember(store, run, row(said, folder))
     return said
 
 
 def settings(run: Run, overrides: Sequence[str]) -> StudyConfig:
-    """The run's settings with ``section.key=value`` overrides of what a training depends on.
+    """The run's settings with ``section.key=value`` overrides of what a training depends on, all of it said.
 
     Raises:
         EvoError: another setting is to be changed, or to a value that cannot be.
@@ -83,7 +85,10 @@ def settings(run: Run, overrides: Sequence[str]) -> StudyConfig:
                 f"--set {override!r}: run {run.name!r} was searched with its own settings; "
                 "those of deliver and data, device and threads may be changed here"
             )
-    return changed(run.config, overrides, f"run {run.name!r}")
+    config = changed(run.config, overrides, f"run {run.name!r}")
+    if config.deliver.augment is not None:
+        return config
+    return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
 
 
 def is_done(folder: Path) -> bool:
@@ -114,7 +119,6 @@ def fitting(images: Images, space: SearchSpace) -> Images:
 def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, images: Images) -> Description:
     """All that is known before training; the weights are a function of it."""
     space = scaled.space if scaled else chosen.space
-    settings = config.deliver.model_dump(mode="json") | {"augment": config.deliver.augment or config.data.augment}
     found = chosen.evaluation
     return {
         "format": 1,
@@ -135,7 +139,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
             "seed": config.seed,
         },
         "training": {
-            "settings": settings,
+            "settings": config.deliver.model_dump(mode="json"),
             "data": config.data.model_dump(mode="json"),
             "images": len(images.train) + len(images.held_out),
             "threads": config.threads,
@@ -156,11 +160,10 @@ def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) ->
     preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
     drop_paths(network, section.drop_path)
     average = Average(network, section.ema) if section.ema else None
-    data = config.data if section.augment is None else config.data.model_copy(update={"augment": section.augment})
     train(
         network,
         images.train.joined(images.held_out),
-        schedule(section, data, 1),
+        replace(schedule(section, config.data, 1), augment=section.augment or ()),
         seed=seed,
         mix=mixing(section, images.classes),
         between=average,
@@ -171,7 +174,6 @@ def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) ->
     network.load_state_dict(average.state() if average else network.state_dict())
     network.preprocessing = preprocessing
     write_tensors(network.state_dict(), folder / WEIGHTS, {"arch": said["arch"]})
-    (folder / PROGRESS).unlink()
 
 
 def tested(network: Network, images: Images, config: StudyConfig) -> Description:
@@ -197,25 +199,28 @@ def timed(network: Network, space: SearchSpace, threads: int) -> Description:
     """Milliseconds for one image, here and now."""
     setting = Setting(repeats=50, device="cpu", batch=1, threads=threads)
     median, spread = measure(network, Shape(space.stem.c_in, space.head.classes, 1, space.stem.size), setting)
-    return {"ms": median, "iqr_ms": spread, **asdict(setting)}
+    return {"ms": median, "iqr_ms": spread, "machine": platform.machine(), **asdict(setting)}
 
 
-def export(folder: Path, network: Network) -> None:
+def export(folder: Path, network: Network, track: Track) -> None:
     """Write the other forms of the network that the folder lacks."""
     said = read(folder)
     missing = [name for name in EXPORTS if not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(said["space"]))
     title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
-    texts = {"model.py": lambda: source(network, space, said["arch"], title), "README.md": lambda: card(said)}
-    if {"model.onnx", "model.pt2"} & set(missing):
-        generator = torch.Generator().manual_seed(0)
-        example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
-        program = exported(network, example)
-    for name in missing:
-        if name in texts:
-            write_text(folder / name, texts[name]())
-        else:
-            {"model.onnx": write_onnx, "model.pt2": write_program}[name](program, network, example, folder / name)
+    generator = torch.Generator().manual_seed(0)
+    example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
+    program = cache(lambda: exported(network, example))
+    writers: dict[str, Callable[[Path], object]] = {
+        "model.py": lambda path: write_text(path, source(network, space, said["arch"], title)),
+        "model.onnx": lambda path: write_onnx(program(), network, example, path),
+        "model.pt2": lambda path: write_program(program(), network, example, path),
+        "README.md": lambda path: write_text(path, card(said)),
+    }
+    with track("writing model.py, ONNX, torch.export", len(missing)) as advance:
+        for name in missing:
+            writers[name](folder / name)
+            advance(1)
 
 
 EXPORTS = ("model.py", "model.onnx", "model.pt2", "README.md")

@@ -10,6 +10,9 @@ from typing import Any
 from spaces.delivered import DESCRIPTION
 from studies.records import EvoError
 
+DRAFT = "draft-"
+"""How the names of files begin that are not whole yet."""
+
 Description = dict[str, Any]
 """What ``architecture.json`` says."""
 
@@ -22,7 +25,9 @@ def claim(folder: Path, wanted: Description) -> None:
     """
     wanted = json.loads(json.dumps(wanted))
     if not (folder / DESCRIPTION).exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (
+            not folder.is_dir() or any(not path.name.startswith(DRAFT) for path in folder.iterdir())
+        ):
             raise EvoError(f"{folder} is there already and is no delivered network: give another folder: --out FOLDER")
         folder.mkdir(parents=True, exist_ok=True)
         write(folder, wanted)
@@ -61,6 +66,6 @@ def write(folder: Path, said: Description) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A text file that is whole or not there."""
-    draft = path.with_name(f"draft-{path.name}")
+    draft = path.with_name(f"{DRAFT}{path.name}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
