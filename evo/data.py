@@ -319,7 +319,7 @@ def _idx(path: Path) -> np.ndarray:
     try:
         data = gzip.decompress(path.read_bytes())
         shape = np.frombuffer(data, ">i4", count=data[3], offset=4)
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy()
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise EvoError(f"{path} is not a packed idx file, or is damaged ({error}); fetch it again") from None
 

@@ -29,7 +29,7 @@ from evo.start import versions
 from evo.train import schedule, train, write_tensors
 from spaces.cost import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
-from spaces.export import exported, write_onnx, write_program
+from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
@@ -212,7 +212,7 @@ def export(folder: Path, network: Network, track: Track) -> None:
     example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
     program = cache(lambda: exported(network, example))
     writers: dict[str, Callable[[Path], object]] = {
-        "model.py": lambda path: write_text(path, source(network, space, said["arch"], title)),
+        "model.py": lambda path: write_source(source(network, space, said["arch"], title), network, example, path),
         "model.onnx": lambda path: write_onnx(program(), network, example, path),
         "model.pt2": lambda path: write_program(program(), network, example, path),
         "README.md": lambda path: write_text(path, card(said)),

@@ -1,8 +1,10 @@
-"""A network for other programs: torch.export and ONNX, both for any number of images, both checked before they are kept."""
+"""A network in other forms: its source, torch.export, ONNX. All take any number of images, and are checked before they are
+kept."""
 
 from __future__ import annotations
 
 import logging
+import runpy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,19 @@ def exported(network: nn.Module, example: Tensor) -> ExportedProgram:
     """
     with _quiet():
         return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},))
+
+
+def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> None:
+    """``model.py`` beside the weights that it reads.
+
+    Raises:
+        ValueError: what it loads does not give the scores of ``network``; no file is left then.
+    """
+    draft = path.with_name(f"draft-{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    with torch.no_grad():
+        _agree(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
+    draft.replace(path)
 
 
 def write_program(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:

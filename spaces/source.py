@@ -1,7 +1,7 @@
 """A network as the text of a Python file that needs torch and nothing else: ``model.py``.
 
-The modules are read off a built network, so whatever an operation is made of can be written, if it is torch's own or
-stands in ``WRITERS``. Parameters keep their names: the file reads the weights that the network was saved with.
+The modules are read off a built network, so whatever an operation is made of can be written, if its class stands in
+``WRITERS`` or ``PLAIN``. Parameters keep their names: the file reads the weights that the network was saved with.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
     """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``.
 
     Raises:
-        ValueError: a module of an operation is none of torch's and nobody has said how it is written.
+        ValueError: nobody has said how a module of an operation is written.
     """
     classes = {type(module) for module in network.modules()}
     facts: dict[str, Any] = {
@@ -191,8 +191,8 @@ def written(module: nn.Module) -> str:
     """
     if (writer := WRITERS.get(type(module))) is not None:
         return writer(module)
-    if type(module).__module__.startswith("torch.nn."):
-        return f"nn.{module!r}"  # torch's own leaves describe themselves as the call that makes them
+    if type(module) in PLAIN:
+        return f"nn.{module!r}"
     raise ValueError(
         f"{type(module).__name__} cannot be written into model.py: enter it in spaces.source.WRITERS and DEFINITIONS"
     )
@@ -233,13 +233,26 @@ def _gate(module: nn.Module) -> str:
     return f"SqueezeExcite({small.in_channels}, {small.out_channels}, nn.{type(activation).__name__})"
 
 
+def _average(module: nn.Module) -> str:
+    assert isinstance(module, nn.AvgPool2d)
+    sizes = f"{module.kernel_size}, {module.stride}, {module.padding}"
+    return f"nn.AvgPool2d({sizes}, count_include_pad={module.count_include_pad})"
+
+
 def _indented(text: str, spaces: int) -> str:
     """Every line but the first moved to the right."""
     return text.replace("\n", "\n" + " " * spaces)
 
 
-WRITERS: dict[type[nn.Module], Callable[[nn.Module], str]] = {nn.Sequential: _sequential, Gate: _gate}
-"""How modules that contain others, or are not torch's, are written: class -> the expression that builds it."""
+WRITERS: dict[type[nn.Module], Callable[[nn.Module], str]] = {
+    nn.Sequential: _sequential,
+    nn.AvgPool2d: _average,
+    Gate: _gate,
+}
+"""How a module is written: class -> the expression that builds it."""
+
+PLAIN: set[type[nn.Module]] = {nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear}
+"""Modules of torch that print themselves as the call that makes them, with nothing left out."""
 
 DEFINITIONS: dict[type[nn.Module], str] = {Gate: SQUEEZE_EXCITE}
 """What such an expression needs: class -> the text that ``model.py`` defines it with."""

@@ -17,7 +17,7 @@ import spaces.delivered
 from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.delivered import built, described
-from spaces.export import exported, write_onnx, write_program
+from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
@@ -157,6 +157,16 @@ def test_a_folder_without_a_network_is_answered(tmp_path: Path) -> None:
     (tmp_path / "net" / "architecture.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no network that can be loaded"):
         spaces.delivered.load_network(tmp_path / "net")
+
+
+def test_source_that_gives_other_scores_is_not_kept(tmp_path: Path) -> None:
+    network = delivered(tmp_path / "net", EVERYTHING, ALL)
+    path, images = tmp_path / "net" / "model.py", images_of(EVERYTHING)
+    text = path.read_text().replace(" / len(terms)", "")
+    path.unlink()
+    with pytest.raises(ValueError, match=r"model.py is off by .* of the network's scores"):
+        write_source(text, network, images, path)
+    assert not path.exists()
 
 
 def test_a_module_that_nobody_wrote_is_answered() -> None:
