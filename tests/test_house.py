@@ -42,6 +42,7 @@ def test_only_the_store_opens_database_sessions() -> None:
     "module",
     [
         "evo.round",
+        "evo.deliver",
         "analysis.report",
         "analysis.compare",
         "spaces.show",
