@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analysis.frames import Frames
+    from analysis.verdict import Verdict
 
 STORAGE = "sqlite:///evo.db"
 RUN_HELP = "a run's name, or NAME@URL: the run of that name in another database"
@@ -40,6 +41,19 @@ def frames_of(args: Namespace) -> list[Frames]:
     for name, url in named(args.run, args.storage or [STORAGE]):
         with opened(existing(url)) as store:
             found.append(load(store, store.run(name)))
+    return found
+
+
+def verdicts_of(args: Namespace, runs: Sequence[str]) -> list[Verdict]:
+    """What the control arms of the runs say, wherever a database holds some; each verdict once."""
+    from analysis.verdict import verdicts
+    from studies.store import opened
+    from studies.urls import existing
+
+    found: list[Verdict] = []
+    for name, url in named(runs, args.storage or [STORAGE]):
+        with opened(existing(url)) as store:
+            found += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in found]
     return found
 
 

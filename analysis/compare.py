@@ -13,6 +13,7 @@ from analysis.command import RUN_HELP, add_arguments
 
 if TYPE_CHECKING:
     from analysis.comparison import Compared
+    from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
   python -m analysis.compare digits digits_fixed
@@ -40,15 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0: compared; 1: something the user must do first."""
     args = parser().parse_args(argv)
     from analysis import comparison, export, page
-    from analysis.command import frames_of, write
+    from analysis.command import frames_of, verdicts_of, write
     from studies.records import EvoError
 
     try:
         compared = comparison.compare(frames_of(args))
         if len(compared.runs) < 2 and compared.references.empty:
             raise EvoError("expected two runs or more, found one: name another, or a second database by --storage")
+        verdicts = verdicts_of(args, args.run)
         if args.html:
-            write(args.html, page.render_comparison(compared))
+            told = [" ".join(verdict.sentences()) for verdict in verdicts]
+            write(args.html, page.render_comparison(compared, told))
         if args.csv:
             export.write_csv(args.csv, export.compared_frames(compared))
         if args.png:
@@ -57,13 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if args.json:
-        print(json.dumps(comparison.as_json(compared), indent=2))
+        found = comparison.as_json(compared) | {"verdicts": [verdict.to_dict() for verdict in verdicts]}
+        print(json.dumps(found, indent=2))
     else:
-        show(compared, args.html)
+        show(compared, verdicts, args.html)
     return 0
 
 
-def show(compared: Compared, page: Path | None) -> None:
+def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> None:
     """Runs and differing settings as tables, the findings, and where the page is."""
     from rich import box
     from rich.console import Console
@@ -90,7 +94,8 @@ def show(compared: Compared, page: Path | None) -> None:
         settings.add_row(*line)
     console = Console(highlight=False, markup=False)
     console.print(table)
-    for sentence in comparison.words(compared):
+    judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
+    for sentence in (*comparison.words(compared), *judged):
         console.print(sentence)
     console.print("\nSettings that differ:" + (" none" if compared.settings.empty else ""))
     if not compared.settings.empty:

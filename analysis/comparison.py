@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import Frames, complete
-from analysis.words import COSTS, count
+from analysis.words import COSTS, count, method
 from studies import pareto
 from studies.records import EvoError
 from studies.units import short
@@ -160,7 +160,7 @@ def rows(compared: Compared) -> list[dict[str, Any]]:
     return [
         {
             "run": label,
-            "method": frames.run.config.evolution.method,
+            "method": method(frames.run.config),
             "rounds": len(frames.rounds),
             "evaluations": int(frames.trace["evaluations"].iloc[-1]),
             "seconds": float(frames.trace["seconds"].iloc[-1]),

@@ -15,6 +15,7 @@ from analysis.command import RUN_HELP, add_arguments
 if TYPE_CHECKING:
     from analysis.comparison import Compared
     from analysis.frames import Frames
+    from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
   python -m analysis.report digits                        writes digits.html
@@ -43,15 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0: the page is written; 1: something the user must do first."""
     args = parser().parse_args(argv)
     from analysis import export, page
-    from analysis.command import frames_of, write
+    from analysis.command import frames_of, verdicts_of, write
     from analysis.comparison import compare
     from studies.records import EvoError
 
     try:
         runs = frames_of(args)
         frames, compared = runs[0], compare(runs)
+        verdicts = verdicts_of(args, args.run[:1])
         out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
-        write(out, page.render(frames, compared))
+        write(out, page.render(frames, compared, [" ".join(verdict.sentences()) for verdict in verdicts]))
         several = len(runs) > 1
         if args.csv:
             export.write_csv(
@@ -64,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if args.json:
-        print(json.dumps(as_json(frames, compared, out), indent=2))
+        print(json.dumps(as_json(frames, compared, verdicts, out), indent=2))
     else:
-        show(frames, compared, out)
+        show(frames, compared, verdicts, out)
     return 0
 
 
-def show(frames: Frames, compared: Compared, page: Path) -> None:
+def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:
     """The rounds as a table, the summary, and where the page is."""
     from rich import box
     from rich.console import Console
@@ -92,12 +94,13 @@ def show(frames: Frames, compared: Compared, page: Path) -> None:
     console = Console(highlight=False)
     console.print(table)
     beside = comparison.words(compared) if len(compared.runs) > 1 or len(compared.references) else []
-    for sentence in (*summary(frames), *beside):
+    judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
+    for sentence in (*summary(frames), *beside, *judged):
         console.print(sentence, markup=False)
     console.print(f"\nreport: {page.resolve()}", markup=False, soft_wrap=True)
 
 
-def as_json(frames: Frames, compared: Compared, page: Path) -> dict[str, Any]:
+def as_json(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:
     """What ``show`` shows, the final front and what dropping costs, for a script; a missing number is null."""
     from analysis import comparison
 
@@ -109,6 +112,7 @@ def as_json(frames: Frames, compared: Compared, page: Path) -> dict[str, Any]:
         "front": json.loads(frames.final[columns].to_json(orient="records", double_precision=15)),
         "whatif": json.loads(frames.whatif.to_json(orient="records", double_precision=15)),
         "compared": comparison.as_json(compared) if len(compared.runs) > 1 else None,
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
 
 
