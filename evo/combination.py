@@ -91,7 +91,7 @@ class _Bound:
         left = self.budget - costs
         affordable = left >= least_costs[0] - 1e-9 * abs(self.budget)
         to_come = np.interp(left, least_costs, least_losses)
-        return affordable & (losses + to_come <= self.known + 1e-9 * max(1.0, abs(self.known)))
+        return np.asarray(affordable & (losses + to_come <= self.known + 1e-9 * max(1.0, abs(self.known))))
 
 
 @dataclass(frozen=True)
