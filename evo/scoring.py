@@ -168,9 +168,7 @@ class Scorer(Walker):
 
         self.run(archs, count)
         images = len(self.held_out)
-        return [
-            Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)
-        ]
+        return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
 
 
 Outputs = Callable[[], list[Tensor]]

@@ -224,11 +224,10 @@ def dearest(space: SearchSpace) -> Architecture:
     """The architecture that carries each layer's candidate of most MACs (the first of them)."""
     return Architecture(
         tuple(
-            max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0]))  # noqa: B023  (called at once)
+            max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0]))
             for costs in cost_table(space).layers
         )
     )
-
 
 
 def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track) -> Path:

@@ -140,7 +140,9 @@ def dna(
     ops = inverted_bottlenecks((3, 5, 7), (6, 3), "_se25_swish")
     fixed = Layer(Shape(32, 16, 1, -(-size // 2)), ("mb_k3_e1_se25_swish",), block="stem")
     layers = stages(replace(stem, c_out=fixed.shape.c_out), plan, first=ops, rest=ops)
-    needed = [i < least for (_, most, _), least in zip(plan, depths, strict=True) for i in range(most)] if depths else ()
+    needed = (
+        [i < least for (_, most, _), least in zip(plan, depths, strict=True) for i in range(most)] if depths else ()
+    )
     layers = tuple(
         layer if always else replace(layer, candidates=(*layer.candidates, "id"))
         for layer, always in zip(layers, needed or (True,) * len(layers), strict=True)

@@ -1,4 +1,4 @@
-"""torchvision (its ``transforms`` v2, its feature extraction), importable beside a CPU-only torch: ``from spaces.vision import torchvision``.
+"""torchvision, importable beside a CPU-only torch: ``from spaces.vision import torchvision, transforms, feature_extraction``.
 
 torchvision's Linux wheel holds its compiled operators for a CUDA torch. Beside a CPU-only one they do not load, and the
 import ends with "operator torchvision::nms does not exist", though nothing here ever runs them (they serve object

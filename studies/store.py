@@ -149,7 +149,10 @@ class Store:
             if row.number == number:
                 return row
         study = study_name(run.name, number)
-        metrics: dict[str, optuna_tables.Direction] = {"accuracy": "maximize", run.config.search.cost: "minimize"}
+        metrics: dict[str, optuna_tables.Direction] = {
+            run.config.score: "maximize",
+            run.config.search.cost: "minimize",
+        }
         optuna_tables.create_study(self.optuna, study, metrics, attrs)
         values = {
             "run_id": run.id,
