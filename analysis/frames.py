@@ -97,6 +97,11 @@ class Frames:
         """The cost objective: ``macs``, ``params`` or ``latency_ms``."""
         return self.run.config.search.cost
 
+    @property
+    def score(self) -> str:
+        """What the column ``accuracy`` holds: accuracy, or what stands in its place where none was measured."""
+        return self.run.config.score
+
 
 def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     """The frames of a run's rounds 1 to ``until``.

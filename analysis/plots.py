@@ -44,9 +44,14 @@ THEME = go.layout.Template(
 
 
 def fronts(
-    results: pd.DataFrame, fronts: pd.DataFrame, cost: str, min_accuracy: float = 0.0, background: int = 2000
+    results: pd.DataFrame,
+    fronts: pd.DataFrame,
+    cost: str,
+    min_accuracy: float = 0.0,
+    background: int = 2000,
+    score: str = "accuracy",
 ) -> go.Figure:
-    """Accuracy over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
+    """Accuracy (or the ``score`` in its place) over cost: fronts as stairs, and up to ``background`` other trials as points.
 
     The vertical axis shows the range of the fronts, as far as it lies above the run's ``min_accuracy``; poorer points lie
     below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
@@ -71,7 +76,7 @@ def fronts(
         )  # fmt: skip
     low, high = max(fronts["accuracy"].min(), min_accuracy), fronts["accuracy"].max()
     margin = max(0.08 * (high - low), 0.002)
-    figure.update_yaxes(title_text="accuracy", tickformat=".1~%", range=[low - 2 * margin, high + margin])
+    figure.update_yaxes(title_text=score, tickformat=".1~%", range=[low - 2 * margin, high + margin])
     least, most = results[cost].min(), fronts[cost].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
     figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
@@ -146,7 +151,7 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
     return figure.update_layout(height=max(260, 130 + 22 * len(ops)))
 
 
-def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
+def truth(witnesses: pd.DataFrame, taus: Mapping[int, str], score: str = "accuracy") -> go.Figure:
     """Accuracy when trained alone over accuracy by the round's scores: a dot per network that both know.
 
     Args:
@@ -163,7 +168,7 @@ def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
             hovertemplate="%{hovertext}<br>%{y:.2%} alone, scored %{x:.2%}, %{customdata:.3s} MACs"
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text="accuracy by the search's scores", tickformat=".1~%")
+    figure.update_xaxes(title_text=f"{score} by the search's scores", tickformat=".1~%")
     return figure.update_yaxes(title_text="accuracy when trained alone", tickformat=".1~%")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from analysis.frames import truth_of
 from evo import console
 from evo.runs import configuration, find, run_name
 from spaces.space import SearchSpace
-from studies.config import TabularSection, Training, of_round
+from studies.config import BlockwiseSection, TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
@@ -33,8 +34,10 @@ def bring(args: Namespace) -> int:
         run = find(store, args) or _begun(store, args)
         rows = store.rounds(run)[: args.n]
         todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
-        say(f"run {run.name}: {run.config.evolution.method} on {run.space.name}, judged by {run.config.evaluator.kind}")
-        say(line(run, HEADINGS))
+        scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
+        judged = f"judged by {run.config.evaluator.kind}{scored}"
+        say(f"run {run.name}: {run.config.evolution.method} on {run.space.name}, {judged}")
+        say(line(run, headings(run)))
         for row in rows[: args.n - len(todo)]:
             say(line(run, cells(store, run, row)))
         if not todo:
@@ -85,12 +88,30 @@ def plan(args: Namespace) -> int:
         epochs = ", ".join(f"{of_round(config.evaluator.epochs, n):g}" for n in range(1, args.n + 1))
         what = "the supernet" if config.evaluator.kind == "oneshot" else "every architecture"
         console.say(f"training {what}: {epochs} epochs in rounds 1 to {args.n}")
+    elif isinstance(config.evaluator, BlockwiseSection):
+        console.say(distilled(config.evaluator, space))
     elif isinstance(config.evaluator, TabularSection):
         console.say(f"accuracies from {config.evaluator.path}")
     if config.truth.sample:
         how = f"from {config.truth.table.path}" if config.truth.table else "by training each of them alone"
         console.say(f"the truth about {config.truth.sample} architectures of each round {how}")
     return 0
+
+
+def distilled(section: BlockwiseSection, space: SearchSpace) -> str:
+    """The teacher, the blocks, and how many candidates each has."""
+    teacher = section.teacher
+    whose = (
+        teacher.model or teacher.weights or f"a network of the space, {teacher.width:g} times as wide, trained first"
+    )
+    counts = [math.prod(layer.size for layer in space.layers[start:stop]) for start, stop in space.blocks]
+    scored = ", ".join(
+        short(count) if count <= section.candidates else f"{section.candidates} of {short(count)}" for count in counts
+    )
+    epochs = ", ".join(f"{of_round(section.epochs, n):g}" for n in range(1, len(counts) + 1))
+    return (
+        f"training {len(counts)} blocks by themselves: {epochs} epochs; teacher: {whose}; candidates scored: {scored}"
+    )
 
 
 def spelled(space: SearchSpace) -> str:
@@ -101,6 +122,11 @@ def spelled(space: SearchSpace) -> str:
         f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
         for name, layer in zip(space.names, space.layers, strict=True)
     )
+
+
+def headings(run: Run) -> Sequence[str]:
+    """``HEADINGS``, without the word accuracy where none is measured."""
+    return HEADINGS if run.config.score == "accuracy" else [h.replace("best acc", "best") for h in HEADINGS]
 
 
 def line(run: Run, cells: Sequence[str]) -> str:

@@ -36,7 +36,8 @@ def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     """What the study's page shows under Optuna's own history, by identifier."""
     return {
         "fronts": thin(
-            plots.fronts(frames.results, frames.fronts, frames.cost, frames.run.min_accuracy, BACKGROUND), n
+            plots.fronts(frames.results, frames.fronts, frames.cost, frames.run.min_accuracy, BACKGROUND, frames.score),
+            n,
         ),
         "hypervolume": plots.hypervolume(frames.trace),
         "operations": plots.operations(frames.choices, n).update_layout(height=None),

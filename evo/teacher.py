@@ -223,10 +223,7 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
 def dearest(space: SearchSpace) -> Architecture:
     """The architecture that carries each layer's candidate of most MACs (the first of them)."""
     return Architecture(
-        tuple(
-            max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0]))
-            for costs in cost_table(space).layers
-        )
+        tuple(max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0])) for costs in cost_table(space).layers)
     )
 
 
