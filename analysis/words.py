@@ -138,8 +138,8 @@ def trust(frames: Frames) -> list[str]:
         )
     if config.evaluator.kind == "blockwise":
         notes.append(
-            f"No accuracy was measured: the first objective is {config.score}, the sum over an architecture's blocks, and "
-            "100% is a perfect imitation of the teacher."
+            f"No accuracy was measured: the first objective is {config.score}, of the losses of an architecture's blocks "
+            "added up; 100% is a perfect imitation of the teacher."
         )
     if config.evaluator.kind != "tabular" and config.data.name == "digits":
         notes.append("scikit-learn's digits are a smoke test of the machinery, not evidence for a method.")

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice, product
 from pathlib import Path
 
+import optuna
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -226,9 +228,7 @@ class Distillation:
 
     def guided(self, block: int, images: Source, most: int | None = None) -> Guided:
         """Images as this block sees them."""
-        stages = self.teacher.stages(*range(max(0, block - 1), block + 1))
-        stages.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Guided(images, stages, most)
+        return Guided(images, _stages(self.teacher, block, images.device), most)
 
     def count(self, block: int) -> int:
         """How many candidates the block has."""
@@ -252,6 +252,7 @@ class Distillation:
 
     def _searched(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
         """What the candidates lose that NSGA-II finds, between loss and cost."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a worker process nobody has said so yet
         (start, stop), space = self.space.blocks[block], self.alone(block)
         table = CostTable(space, self.table.convention, 0.0 * self.table.fixed, self.table.layers[start:stop])
         found: dict[Architecture, float] = {}
@@ -272,6 +273,13 @@ class Distillation:
             Task(space, table, settings, LimitsSection(), seed), measure, lambda generation: None, (), self.track, label
         )
         return found
+
+
+@lru_cache(maxsize=1)
+def _stages(teacher: Teacher, block: int, device: torch.device) -> nn.Module:
+    """What the teacher's block before gives (if there is one), and its own."""
+    stages = teacher.stages(*range(max(0, block - 1), block + 1))
+    return stages.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def scores_in(path: Path) -> dict[Architecture, float]:

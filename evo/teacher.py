@@ -71,7 +71,7 @@ def extracted(network: nn.Module, names: list[str]) -> nn.Module:
     """``network`` up to its stages ``names``, whose outputs it gives as a list."""
     nodes = {name: str(i) for i, name in enumerate(names)}
     graph = feature_extraction.create_feature_extractor(network, nodes, suppress_diff_warning=True)
-    return _Listed(graph.eval(), len(names))
+    return _Listed(graph, len(names)).eval()
 
 
 class _Listed(nn.Module):

@@ -183,7 +183,7 @@ class BlockwiseSection(Section):
     decay: Share = 0.9
     weight_decay: float = 1e-4
     zero_init: bool = True
-    candidates: PositiveInt = 5000
+    candidates: Annotated[int, Field(ge=2)] = 5000
     calibration_batches: PositiveInt = 4
     held_out_batches: PositiveInt | None = None
     batch_eval: PositiveInt = 512
