@@ -40,20 +40,21 @@ def render(store: Store, frames: Frames) -> str:
         summary=words.summary(frames),
         facts=facts(frames),
         fronts=figure(
-            plots.fronts(frames.results, frames.fronts, frames.cost, run.min_accuracy, score=frames.score), "fronts"
+            plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy), "fronts"
         ),
         volumes=[figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in overs],
         operations=[
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
         ],
-        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.score} {run.min_accuracy:.0%} to 100%",
-        truth=figure(plots.truth(witnesses(frames), taus(frames), frames.score), "truth") if taus(frames) else None,
+        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
+        truth=figure(plots.truth(witnesses(frames), taus(frames), frames.measured), "truth") if taus(frames) else None,
         taus=taus(frames),
         rounds=frames.rounds,
         changes={row.round: change(frames, row.round) for row in frames.rounds},
         final=frames.final.sort_values("accuracy", ascending=False).to_dict("records"),
         cost=frames.cost,
-        score=frames.score,
+        objective=frames.objective,
+        measured=frames.measured,
         units=words.COSTS,
         layers=run.space.names,
         settings=list(flat(run.config.model_dump(mode="json"))),
@@ -76,7 +77,7 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     end = last.space_size if last.next_size is None else last.next_size
     return [
         ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
-        (f"best {frames.score}", f"{frames.final['accuracy'].max():.2%}"),
+        (f"best {frames.measured}", f"{frames.final['accuracy'].max():.2%}"),
         ("architectures in the space", f"{short(first.space_size)} → {short(end)}"),
         ("evaluations", short(sum(row.measured for row in frames.rounds))),
     ]

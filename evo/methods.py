@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from evo.evolution import (
@@ -40,7 +41,9 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     What the Pareto front uses stays; the next unseen operations of a layer's pool, in an order fixed by the seed, fill it
     up to ``k``.
     """
-    return Evolution(OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k))
+    return Evolution(
+        OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k, section.branches)
+    )
 
 
 def dna(section: DnaEvolution, config: StudyConfig) -> Evolution:
@@ -55,6 +58,12 @@ def dna(section: DnaEvolution, config: StudyConfig) -> Evolution:
 def nse_rounds(operations: int, k: int) -> int:
     """Rounds until a pool of that many operations per layer has been seen (NSE's schedule)."""
     return (operations - 1) // (k - 1)
+
+
+def evolution_of(config: StudyConfig) -> Evolution:
+    """The configuration's method. A control arm begins in the same space, which then stays what it is."""
+    evolution = METHODS[config.evolution.method](config.evolution, config)
+    return replace(evolution, rate=Uniform(), keep=Everything(), refill=Nothing()) if config.control else evolution
 
 
 METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,11 @@ COSTS = ("macs", "params", "latency_ms")
 """The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
 
 
+OBJECTIVES = ("accuracy", "likelihood")
+"""What a search can maximise, each from 0 to 1. The likelihood is exp(-nll), the geometric mean of the probabilities that
+a network gives to the true classes; it sees more than the accuracy does where a supernet has learned little."""
+
+
 class EvoError(Exception):
     """A situation that the user can do something about; the message says what was expected, found, and what to do."""
 
@@ -30,7 +36,7 @@ class Evaluation:
     Attributes:
         judge: who measured, and thus for how long it holds: ``table:...``, ``scratch:...``, ``oneshot@2:<sha256>``.
         accuracy: fraction of held-out images told rightly, higher is better; where none is measured, what stands in its
-            place, from 0 to 1 (``StudyConfig.score`` names it).
+            place, from 0 to 1 (``StudyConfig.measured`` names it).
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
         seconds: what measuring took.
         rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.
@@ -47,6 +53,20 @@ class Evaluation:
     seconds: float = 0.0
     rungs: tuple[tuple[int, float], ...] = ()
     pruned: bool = False
+
+    def score(self, objective: str) -> float:
+        """One of ``OBJECTIVES``; higher is better.
+
+        Raises:
+            EvoError: the likelihood is asked for, and the judge gave none.
+        """
+        if objective == "accuracy":
+            return self.accuracy
+        if self.nll is None:
+            raise EvoError(
+                f"the {objective} of {self.arch} is not known to {self.judge}; set search.objective to 'accuracy'"
+            )
+        return math.exp(-self.nll)
 
     def cost(self, name: str) -> float:
         """One of ``COSTS``; lower is better.
@@ -72,7 +92,7 @@ class Proposal:
     Attributes:
         number: place in the round, from 0; the Optuna trial's number.
         origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
-            ``combined`` of the best blocks, a ``child`` of NSGA-II, or ``screened`` from many by the surrogate.
+            ``combined`` of the best blocks, a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
         fresh: whether it was measured for this trial (and so counts against the budget) or known before.
     """
 
@@ -95,7 +115,7 @@ class Round:
         n: the round's number, from 1.
         evaluations: what was measured to the end (``complete``).
         ratings: what the evaluator learned about choices while it was fitted; often empty.
-        cost: the cost objective, one of ``COSTS``.
+        cost: the cost objective, one of ``COSTS``; ``objective``: what is maximised, one of ``OBJECTIVES``.
     """
 
     n: int
@@ -103,11 +123,13 @@ class Round:
     evaluations: tuple[Evaluation, ...]
     ratings: Ratings = field(default_factory=dict)
     cost: str = "macs"
+    objective: str = "accuracy"
 
     @cached_property
     def ranks(self) -> np.ndarray:
         """Nondomination rank of each evaluation, ``(n,)``, 1 is the front."""
-        return pareto.ranks([e.cost(self.cost) for e in self.evaluations], [e.accuracy for e in self.evaluations])
+        scores = [e.score(self.objective) for e in self.evaluations]
+        return pareto.ranks([e.cost(self.cost) for e in self.evaluations], scores)
 
     @property
     def front(self) -> tuple[Evaluation, ...]:
