@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import islice, product
 from pathlib import Path
@@ -93,18 +93,16 @@ class BlockScorer(Walker):
         numbers, deviation = self._targets
         return [relative_l1(total / numbers, deviation) for total in lost.tolist()]
 
-    @property
+    @cached_property
     def _targets(self) -> tuple[int, float]:
         """How many numbers the targets have, and their standard deviation."""
-        if not hasattr(self, "_told"):
-            numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.held_out.device)
-            for _, y in self.held_out.batches(self.batch):
-                values = y.double()
-                numbers += y.numel()
-                sums += torch.stack([values.sum(), values.square().sum()])
-            mean, square = (sums / numbers).tolist()
-            self._told = numbers, math.sqrt(max(0.0, square - mean**2))
-        return self._told
+        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.held_out.device)
+        for _, y in self.held_out.batches(self.batch):
+            values = y.double()
+            numbers += y.numel()
+            sums += torch.stack([values.sum(), values.square().sum()])
+        mean, square = (sums / numbers).tolist()
+        return numbers, math.sqrt(max(0.0, square - mean**2))
 
 
 @dataclass(frozen=True)

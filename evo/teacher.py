@@ -87,7 +87,7 @@ class _Listed(nn.Module):
 # -- which stages -----------------------------------------------------------------------------------------------------
 
 
-def chosen(config: StudyConfig, space: SearchSpace) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
+def split(config: StudyConfig, space: SearchSpace) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
     """The teacher's splits for the blocks of ``space``, and their shapes. Nothing is trained, loaded or computed.
 
     Raises:
@@ -206,10 +206,10 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
     """The configuration's teacher, trained where none is given, for the blocks of ``space``, the run's first.
 
     Raises:
-        EvoError: as ``chosen`` and ``Teacher.network`` do.
+        EvoError: as ``split`` and ``Teacher.network`` do.
     """
     section = teacher_of(config)
-    splits, shapes = chosen(config, space)
+    splits, shapes = split(config, space)
     if section.model is None and section.weights is None:
         weights = str(_trained(config, space, folder, track))
     else:

@@ -24,8 +24,7 @@ from evo.distillation import BlockScorer, Distillation, scores_in
 from evo.evaluators import Bench, Judge, with_costs
 from evo.evaluators.oneshot import file_hash
 from evo.executors import here
-from evo.teacher import chosen as chosen_stages
-from evo.teacher import prepared
+from evo.teacher import prepared, split
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, CostTable
 from spaces.space import SearchSpace
@@ -153,5 +152,5 @@ def blockwise(config: StudyConfig, space: SearchSpace) -> Blockwise:
     Raises:
         EvoError: the teacher is missing, or its stages do not fit the space's blocks.
     """
-    chosen_stages(config, space)
+    split(config, space)
     return Blockwise(config, space)

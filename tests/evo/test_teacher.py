@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from evo.data import load as load_images
-from evo.teacher import by_size, chosen, dearest, prepared
+from evo.teacher import by_size, dearest, prepared, split
 from spaces.library import load
 from spaces.space import SearchSpace
 from spaces.vision import torchvision
@@ -49,7 +49,7 @@ def test_stages_are_chosen_by_their_sizes() -> None:
 
 def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> None:
     """MobileNetV2's stages at a quarter of 256 pixels: widths of the paper's table 2, the last 1x1 to 1280 left out."""
-    splits, shapes = chosen(study(model="mobilenet_v2", weights="DEFAULT"), dna)
+    splits, shapes = split(study(model="mobilenet_v2", weights="DEFAULT"), dna)
     assert splits == ("features.3", "features.6", "features.10", "features.13", "features.15", "features.17")
     assert shapes == ((24, 16), (32, 8), (64, 4), (96, 4), (160, 2), (320, 2))
 
@@ -120,18 +120,18 @@ def test_a_teacher_that_does_not_fit_is_answered(dna: SearchSpace, teacher: dict
 
 def test_images_of_other_channels_are_told() -> None:
     with pytest.raises(EvoError, match="takes images of 3 channels, and those of space 'dna' have 1"):
-        chosen(study(model="mobilenet_v2", weights="DEFAULT"), load("dna", size=64, channels=1))
+        split(study(model="mobilenet_v2", weights="DEFAULT"), load("dna", size=64, channels=1))
 
 
 def test_files_that_hold_no_teacher_are_told(dna: SearchSpace, tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     other = str(tmp_path / "other.safetensors")
     with pytest.raises(EvoError, match="this tool has kept no teacher"):
-        chosen(study(weights=other), dna)
+        split(study(weights=other), dna)
     with pytest.raises(EvoError, match="no such file, and no evaluator.teacher.model"):
-        chosen(study(weights="nothing.safetensors"), dna)
+        split(study(weights="nothing.safetensors"), dna)
     with pytest.raises(EvoError, match="does not fit the model"):
         prepared(study(model="mobilenet_v2", weights=other), dna, tmp_path).network()
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(EvoError, match="this tool has kept no teacher"):
-        chosen(study(weights=str(tmp_path / "text.safetensors")), dna)
+        split(study(weights=str(tmp_path / "text.safetensors")), dna)
