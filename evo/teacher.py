@@ -196,7 +196,7 @@ def _misfit(
 
 
 def _name(section: TeacherSection) -> str:
-    return repr(section.model or section.weights or "the tool's own teacher")
+    return repr(section.model or section.weights) if section.model or section.weights else "the tool's own teacher"
 
 
 # -- the network ------------------------------------------------------------------------------------------------------
