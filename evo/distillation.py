@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice, product
 from pathlib import Path
@@ -18,13 +18,13 @@ from pathlib import Path
 import optuna
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
 from evo.data import Batch, Images, Source, load
 from evo.evaluators.oneshot import uniform
-from evo.scoring import Walker
+from evo.scoring import BlockScorer
 from evo.search import Task, search
 from evo.seeds import derive
 from evo.teacher import Teacher
@@ -37,14 +37,6 @@ from studies.config import BlockwiseSection, LimitsSection, SearchSection, Study
 from studies.records import Evaluation
 
 WEIGHTS = "weights."
-
-
-def relative_l1(difference: float, deviation: float) -> float:
-    """What a block loses: the mean of ``|output - target|`` in standard deviations of the target.
-
-    0 where the teacher is imitated perfectly; the same whatever the target's scale. It adds up over blocks.
-    """
-    return difference / (deviation + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -77,32 +69,6 @@ class Guided:
         with torch.no_grad():
             *before, target = self.stages(batch[0])
         return (before[0] if before else batch[0]), target
-
-
-class BlockScorer(Walker):
-    """What candidates of a block lose, over all held-out batches together."""
-
-    def __call__(self, archs: Sequence[Architecture]) -> list[float]:
-        """One relative L1 distance per architecture of the block's layers; lower is better."""
-        lost = torch.zeros(len(archs), dtype=torch.float64, device=self.held_out.device)
-
-        def add(outputs: Tensor, targets: Tensor, places: list[int]) -> None:
-            lost[places] += (outputs - targets).abs().sum(dtype=torch.float64)
-
-        self.run(archs, add)
-        numbers, deviation = self._targets
-        return [relative_l1(total / numbers, deviation) for total in lost.tolist()]
-
-    @cached_property
-    def _targets(self) -> tuple[int, float]:
-        """How many numbers the targets have, and their standard deviation."""
-        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.held_out.device)
-        for _, y in self.held_out.batches(self.batch):
-            values = y.double()
-            numbers += y.numel()
-            sums += torch.stack([values.sum(), values.square().sum()])
-        mean, square = (sums / numbers).tolist()
-        return numbers, math.sqrt(max(0.0, square - mean**2))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ recalibrated layer by layer (SPOS's repository, issues #6 and #8: without it one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -169,6 +171,40 @@ class Scorer(Walker):
         self.run(archs, count)
         images = len(self.held_out)
         return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
+
+
+def relative_l1(difference: float, deviation: float) -> float:
+    """What a block loses: the mean of ``|output - target|`` in standard deviations of the target.
+
+    0 where the teacher is imitated perfectly; the same whatever the target's scale. It adds up over blocks.
+    """
+    return difference / (deviation + 1e-9)
+
+
+class BlockScorer(Walker):
+    """What candidates of a block lose that is to imitate another, over all held-out batches together."""
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[float]:
+        """One relative L1 distance per architecture of the block's layers; lower is better."""
+        lost = torch.zeros(len(archs), dtype=torch.float64, device=self.held_out.device)
+
+        def add(outputs: Tensor, targets: Tensor, places: list[int]) -> None:
+            lost[places] += (outputs - targets).abs().sum(dtype=torch.float64)
+
+        self.run(archs, add)
+        numbers, deviation = self._targets
+        return [relative_l1(total / numbers, deviation) for total in lost.tolist()]
+
+    @cached_property
+    def _targets(self) -> tuple[int, float]:
+        """How many numbers the targets have, and their standard deviation."""
+        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.held_out.device)
+        for _, y in self.held_out.batches(self.batch):
+            values = y.double()
+            numbers += y.numel()
+            sums += torch.stack([values.sum(), values.square().sum()])
+        mean, square = (sums / numbers).tolist()
+        return numbers, math.sqrt(max(0.0, square - mean**2))
 
 
 Outputs = Callable[[], list[Tensor]]

@@ -6,33 +6,29 @@ evaluation mode: DNA's released code leaves its normalisations in training mode,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from evo.console import Track, untracked
 from evo.data import load
 from evo.files import roots
 from evo.seeds import derive
+from evo.splits import Shape, extracted, fitting
 from evo.train import read_facts, schedule, train, write_tensors
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.networks import Network
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
-from spaces.vision import feature_extraction, torchvision
+from spaces.vision import torchvision
 from studies.config import StudyConfig, TeacherSection
 from studies.records import EvoError
-
-Shape = tuple[int, int]
-"""Channels, and height (= width) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,47 +63,19 @@ class Teacher:
         return extracted(self.network(), [self.splits[block] for block in blocks])
 
 
-def extracted(network: nn.Module, names: list[str]) -> nn.Module:
-    """``network`` up to its stages ``names``, whose outputs it gives as a list."""
-    nodes = {name: str(i) for i, name in enumerate(names)}
-    graph = feature_extraction.create_feature_extractor(network, nodes, suppress_diff_warning=True)
-    return _Listed(graph, len(names)).eval()
-
-
-class _Listed(nn.Module):
-    def __init__(self, graph: nn.Module, count: int) -> None:
-        super().__init__()
-        self.graph, self.count = graph, count
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        outputs = self.graph(x)
-        return [outputs[str(i)] for i in range(self.count)]
-
-
 # -- which stages -----------------------------------------------------------------------------------------------------
 
 
-def split(config: StudyConfig, space: SearchSpace) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
-    """The teacher's splits for the blocks of ``space``, and their shapes. Nothing is trained, loaded or computed.
+def split(config: StudyConfig, space: SearchSpace) -> dict[str, Shape]:
+    """The teacher's stages that the blocks of ``space`` imitate, in order. Nothing is trained, loaded or computed.
 
     Raises:
         EvoError: there is no such model or stage, or sizes do not fit; the message says what was found and expected.
     """
     section = teacher_of(config)
-    network = _blank(config, space)
-    _check_images(section, network, space)
-    known = stages(network, space)
-    ends = [space.layers[stop - 1].shape.size_out for _, stop in space.blocks]
-    if section.splits:
-        splits = section.splits
-        shapes = _shapes(network, space, [name for name in splits if name not in known])
-        known |= shapes
-    else:
-        splits = _own_splits(space) if section.model is None and not section.weights else by_size(known, ends)
-    given = tuple(known.get(name) for name in splits)
-    if len(splits) != len(ends) or [shape and shape[1] for shape in given] != ends:
-        raise EvoError(_misfit(section, space, splits, given, known))
-    return splits, tuple(shape for shape in given if shape)
+    ours = section.model is None and section.weights is None
+    splits = section.splits or (_own_splits(space) if ours else ())
+    return fitting(_blank(config, space), space, splits, _name(section))
 
 
 def teacher_of(config: StudyConfig) -> TeacherSection:
@@ -116,83 +84,9 @@ def teacher_of(config: StudyConfig) -> TeacherSection:
     return config.evaluator.teacher
 
 
-def stages(network: nn.Module, space: SearchSpace) -> dict[str, Shape]:
-    """What may be imitated, in order: the parts of a network's body that hold more than 1x1 convolutions.
-
-    The body is ``features``, ``layers``, or the network itself, as torchvision's models and ours have it. A closing 1x1
-    convolution belongs to the head, and pools and normalisations to what stands before them.
-    """
-    body = next((name for name in ("features", "layers") if isinstance(getattr(network, name, None), nn.Module)), "")
-    parts = network.get_submodule(body).named_children()
-    return _shapes(network, space, [f"{body}.{name}" if body else name for name, part in parts if _spatial(part)])
-
-
-def by_size(known: dict[str, Shape], ends: list[int]) -> tuple[str, ...]:
-    """A stage for each block, by the pixels that blocks must end with: the last stage of each size; where several blocks
-    end with one size, its stages are shared out evenly among them. Shorter than ``ends`` where stages are missing."""
-    splits = []
-    for size, blocks in groupby(ends):
-        names = [name for name, (_, pixels) in known.items() if pixels == size]
-        count = len(list(blocks))
-        if len(names) >= count:
-            splits += [names[math.ceil((i + 1) * len(names) / count) - 1] for i in range(count)]
-    return tuple(splits)
-
-
 def _own_splits(space: SearchSpace) -> tuple[str, ...]:
     """The last layers of the blocks: our own teacher has the student's layers, and none that passes its input on."""
     return tuple(f"layers.{stop - 1}" for _, stop in space.blocks)
-
-
-def _shapes(network: nn.Module, space: SearchSpace, names: list[str]) -> dict[str, Shape]:
-    """What stages give for an image of ``space``: those that exist and give square maps."""
-    image = torch.empty(1, space.stem.c_in, space.stem.size, space.stem.size, device="meta")
-    found = {}
-    nodes = feature_extraction.get_graph_node_names(network, suppress_diff_warning=True)[1]
-    real = [name for name in names if any(node == name or node.startswith(f"{name}.") for node in nodes)]
-    for name, output in zip(real, extracted(network, real)(image) if real else (), strict=True):
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]:
-            found[name] = (int(output.shape[1]), int(output.shape[2]))
-    return found
-
-
-def _spatial(part: nn.Module) -> bool:
-    convolutions = [module for module in part.modules() if isinstance(module, nn.Conv2d)]
-    return any(max(convolution.kernel_size) > 1 for convolution in convolutions)
-
-
-def _check_images(section: TeacherSection, network: nn.Module, space: SearchSpace) -> None:
-    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    if first is not None and first.in_channels != space.stem.c_in:
-        raise EvoError(
-            f"evaluator.teacher {_name(section)} takes images of {first.in_channels} channels, and those of space "
-            f"{space.name!r} have {space.stem.c_in}: choose a teacher or data that fit"
-        )
-
-
-def _misfit(
-    section: TeacherSection,
-    space: SearchSpace,
-    splits: tuple[str, ...],
-    given: tuple[Shape | None, ...],
-    known: dict[str, Shape],
-) -> str:
-    """What was expected of the splits, what was found, and what there is to choose from."""
-
-    def told(shape: Shape | None) -> str:
-        return f"{shape[0]} x {shape[1]} x {shape[1]}" if shape else "no such stage with a square output"
-
-    expected = ", ".join(
-        f"{space.layers[stop - 1].block} {space.layers[stop - 1].shape.size_out} x "
-        f"{space.layers[stop - 1].shape.size_out}"
-        for _, stop in space.blocks
-    )
-    found = ", ".join(f"{name}: {told(shape)}" for name, shape in zip(splits, given, strict=True)) or "none that fit"
-    there = ", ".join(f"{name}: {told(shape)}" for name, shape in known.items() if name not in splits) or "none"
-    return (
-        f"evaluator.teacher.splits must name one stage of {_name(section)} for each of the {len(space.blocks)} blocks of "
-        f"{space.name!r}, whose outputs have (pixels) {expected}; found {found}; other stages: {there}"
-    )
 
 
 def _name(section: TeacherSection) -> str:
@@ -209,7 +103,7 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         EvoError: as ``split`` and ``Teacher.network`` do.
     """
     section = teacher_of(config)
-    splits, shapes = split(config, space)
+    splits = split(config, space)
     if section.model is None and section.weights is None:
         weights = str(_trained(config, space, folder, track))
     else:
@@ -217,7 +111,10 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         weights = str(path) if path else str(section.weights)
     content = sha256(Path(weights).read_bytes()).hexdigest() if Path(weights).is_file() else weights
     identity = sha256(repr((section.model, content)).encode()).hexdigest()
-    return Teacher(section.model, weights, splits, shapes, identity)
+    teacher = Teacher(section.model, weights, tuple(splits), tuple(splits.values()), identity)
+    if section.model is not None:
+        teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
+    return teacher
 
 
 def dearest(space: SearchSpace) -> Architecture:

@@ -20,10 +20,11 @@ import numpy as np
 from evo import combination
 from evo.combination import Candidates
 from evo.console import untracked
-from evo.distillation import BlockScorer, Distillation, scores_in
+from evo.distillation import Distillation, scores_in
 from evo.evaluators import Bench, Judge, with_costs
 from evo.evaluators.oneshot import file_hash
 from evo.executors import here
+from evo.scoring import BlockScorer
 from evo.teacher import prepared, split
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, CostTable

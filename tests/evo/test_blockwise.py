@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from evo.console import Track, untracked
 from evo.data import Batch
-from evo.distillation import BlockScorer, relative_l1
 from evo.evaluators import Bench
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge, rated
 from evo.evolution import Best, Evolution, Learned, NextUnseen
 from evo.executors import Evaluate, here, on
 from evo.loop import run_round, workshop
+from evo.scoring import BlockScorer, relative_l1
 from evo.start import begin
 from spaces.architecture import Architecture
 from spaces.cost import cost_table

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from evo.data import load as load_images
-from evo.teacher import by_size, dearest, prepared, split
+from evo.splits import by_size
+from evo.teacher import dearest, prepared, split
 from spaces.library import load
 from spaces.space import SearchSpace
 from spaces.vision import torchvision
@@ -49,7 +50,8 @@ def test_stages_are_chosen_by_their_sizes() -> None:
 
 def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> None:
     """MobileNetV2's stages at a quarter of 256 pixels: widths of the paper's table 2, the last 1x1 to 1280 left out."""
-    splits, shapes = split(study(model="mobilenet_v2", weights="DEFAULT"), dna)
+    found = split(study(model="mobilenet_v2", weights="DEFAULT"), dna)
+    splits, shapes = tuple(found), tuple(found.values())
     assert splits == ("features.3", "features.6", "features.10", "features.13", "features.15", "features.17")
     assert shapes == ((24, 16), (32, 8), (64, 4), (96, 4), (160, 2), (320, 2))
 
