@@ -57,7 +57,7 @@ class Size:
     sample: int
 
 
-SIZES = {"smoke": Size(300, 1, 1, 1, 6), "cpu": Size(3_000, 8, 12, 8, 24)}
+SIZES = {"smoke": Size(300, 1, 1, 1, 6), "cpu": Size(2_000, 6, 8, 6, 20)}
 WIDTH, TEACHER, BATCH = 0.5, 2.0, 64
 """Channels of the space as a share of ``mobile_28``'s; of the teacher in the space's; images per step."""
 
@@ -186,7 +186,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     size = SIZES["smoke" if args.smoke else "cpu"]
     space = scaled(load("mobile_28", size=14), WIDTH)
     alone = trained_alone(size, args.data, space)
-    by_seed = [arms(size, args.data, seed, alone, space) for seed in args.seeds]
+    by_seed = []
+    for seed in args.seeds:
+        by_seed.append(arms(size, args.data, seed, alone, space))
+        for arm in by_seed[-1]:
+            say(f"seed {seed}, {arm.name}: tau {spelled([arm.tau])}, by log-likelihood {spelled([arm.by_loss]) or '-'}")
     rows = [row(same) for same in zip(*by_seed, strict=True)]
     macs = agreement([e.macs for e in alone], [e.accuracy for e in alone], [e.macs for e in alone]).tau
     rows.append(("MACs alone", "0", spelled([macs]), "", ""))
