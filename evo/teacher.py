@@ -6,6 +6,7 @@ evaluation mode: DNA's released code leaves its normalisations in training mode,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,8 +22,10 @@ from evo.files import roots
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import read_facts, schedule, train, write_tensors
+from spaces import delivered
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
+from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
@@ -37,10 +40,11 @@ class Teacher:
 
     Attributes:
         model: torchvision's name; None: a network of ours, which ``weights`` tells about.
-        weights: a name that torchvision knows, or the path of a safetensors file.
+        weights: a name that torchvision knows, the path of a safetensors file, or that of a delivered folder.
         splits: per block of the student's space, the stage whose output it imitates.
         shapes: what these stages give.
         identity: of model and weights; another teacher has another one.
+        mean, std: per channel, of values from 0 to 1: what the images were normalised by.
     """
 
     model: str | None
@@ -48,6 +52,8 @@ class Teacher:
     splits: tuple[str, ...]
     shapes: tuple[Shape, ...]
     identity: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def network(self) -> nn.Module:
         """The trained network, on the CPU, in evaluation mode.
@@ -55,7 +61,11 @@ class Teacher:
         Raises:
             EvoError: the weights cannot be had, or are those of another network.
         """
-        found = _own(Path(self.weights)) if self.model is None else _torchvision(self.model, self.weights)
+        if self.model is not None:
+            found = _torchvision(self.model, self.weights)
+        else:
+            found = _own(Path(self.weights))
+            found.preprocessing = _after(found.preprocessing, self.mean, self.std)
         return found.eval().requires_grad_(False)
 
     def stages(self, *blocks: int) -> nn.Module:
@@ -102,16 +112,18 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
     Raises:
         EvoError: as ``split`` and ``Teacher.network`` do.
     """
-    section = teacher_of(config)
+    section, images = teacher_of(config), load(config.data, config.device)
     splits = split(config, space)
     if section.model is None and section.weights is None:
         weights = str(_trained(config, space, folder, track))
     else:
         path = _file(section)
         weights = str(path) if path else str(section.weights)
-    content = sha256(Path(weights).read_bytes()).hexdigest() if Path(weights).is_file() else weights
+    file = Path(weights) / delivered.WEIGHTS if Path(weights).is_dir() else Path(weights)
+    content = sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
     identity = sha256(repr((section.model, content)).encode()).hexdigest()
-    teacher = Teacher(section.model, weights, tuple(splits), tuple(splits.values()), identity)
+    stages = tuple(splits), tuple(splits.values())
+    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std)
     if section.model is not None:
         teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
     return teacher
@@ -191,13 +203,14 @@ def _torchvision(model: str, weights: str) -> nn.Module:
 
 
 def _file(section: TeacherSection) -> Path | None:
-    """The file that ``weights`` names; None where it is one of torchvision's names.
+    """The file, or a delivered network's folder, that ``weights`` names; None where it is one of torchvision's names.
 
     Raises:
         EvoError: it is neither.
     """
     assert section.weights is not None
-    path = next((path for path in roots(section.weights) if path.is_file()), None)
+    ours = section.model is None
+    path = next((path for path in roots(section.weights) if path.is_file() or (ours and path.is_dir())), None)
     if path is None and section.model is not None:
         known = [weight.name for weight in torchvision.models.get_model_weights(section.model)]
         if section.weights not in ("DEFAULT", *known):
@@ -218,22 +231,37 @@ def _existing(section: TeacherSection) -> Path:
 
 
 def _described(path: Path) -> Network:
-    """The network that a file of ours tells of, with fresh weights."""
+    """The network that a file of ours tells of, with fresh weights; that of a delivered folder with its own."""
     try:
+        if path.is_dir():
+            return delivered.load_network(path)
         with safe_open(str(path), "pt") as file:
             facts = read_facts(file)
         return Network(Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])).eval()
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise EvoError(
             f"evaluator.teacher.weights is {str(path)!r}, in which this tool has kept no teacher ({error!r}): name the "
-            "torchvision model that they belong to as evaluator.teacher.model, or give a file teacher-....safetensors"
+            "torchvision model that they belong to as evaluator.teacher.model, or give a file teacher-....safetensors or a "
+            "folder that python -m evo.deliver made"
         ) from None
 
 
 def _own(path: Path) -> Network:
     network = _described(path)
-    _fill(network, path)
+    if path.is_file():
+        _fill(network, path)
     return network
+
+
+def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """What a delivered network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
+    if not isinstance(preprocessing, Normalise):
+        return preprocessing
+    its_mean, its_std = (preprocessing.get_buffer(name).flatten().tolist() for name in ("mean", "std"))
+    return Normalise(
+        [(its - ours) / scale for its, ours, scale in zip(its_mean, mean, std, strict=True)],
+        [its / scale for its, scale in zip(its_std, std, strict=True)],
+    )
 
 
 def _fill(network: nn.Module, path: Path) -> None:

@@ -148,8 +148,8 @@ class TeacherSection(Training):
     """Whom the blocks imitate (DNA, arXiv 1911.13053).
 
     ``model`` is one of torchvision's; its ``weights`` are a name that torchvision knows (``DEFAULT``) or a safetensors file.
-    ``weights`` alone is a file in which this tool has kept a teacher. Neither: the dearest network of the first space,
-    ``width`` times as wide, is trained on the training images as the other keys say.
+    ``weights`` alone is a folder that ``evo.deliver`` made, or a file in which this tool has kept a teacher. Neither: the
+    dearest network of the first space, ``width`` times as wide, is trained on the training images as the other keys say.
     ``splits`` are the teacher's stages whose outputs the blocks must give, one per block; empty: chosen by their sizes.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from torch import Tensor, nn
 from evo.data import load as load_images
 from evo.splits import by_size
 from evo.teacher import dearest, prepared, split
+from spaces.delivered import DESCRIPTION, WEIGHTS, described
 from spaces.library import load
+from spaces.modules import Normalise
+from spaces.networks import Network
 from spaces.space import SearchSpace
 from spaces.vision import torchvision
 from studies.config import StudyConfig, check
@@ -137,3 +141,21 @@ def test_files_that_hold_no_teacher_are_told(dna: SearchSpace, tmp_path: Path) -
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(EvoError, match="this tool has kept no teacher"):
         split(study(weights=str(tmp_path / "text.safetensors")), dna)
+
+
+def test_a_delivered_network_teaches_on_normalised_images(tmp_path: Path) -> None:
+    """It subtracts its own mean from images between 0 and 1, and these come normalised already."""
+    space, config = load("digits"), study("digits", weights=str(tmp_path))
+    torch.manual_seed(0)
+    arch, images = dearest(space), load_images(config.data)
+    network = Network(arch, space, Normalise([0.3], [0.4])).eval()
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described(arch, space, [0.3], [0.4])))
+    save_file(network.state_dict(), str(tmp_path / WEIGHTS))
+    teacher = prepared(config, space, tmp_path / "run")
+    assert teacher.shapes == ((8, 8), (16, 4), (32, 2))
+    normalised = images.held_out.take(torch.arange(5))[0]
+    plain = normalised * torch.tensor(images.std) + torch.tensor(images.mean)
+    assert 0 <= float(plain.min()) < float(plain.max()) <= 1.001
+    with torch.no_grad():
+        expected = nn.Sequential(network.preprocessing, network.stem, *network.layers[:2])(plain)
+        assert torch.allclose(teacher.stages(0)(normalised)[0], expected, atol=1e-5)
