@@ -1,6 +1,6 @@
 """Do blocks that imitate a teacher rank networks better than a supernet trained as a whole, at equal cost?
 
-    python -m benchmarks.blocks --data data --seeds 0 1 2 --markdown
+    python -m benchmarks.blocks --data data --size hour --seeds 0 1 2 --markdown
 
 DNA (https://arxiv.org/abs/1911.13053) against one-shot search (SPOS, https://arxiv.org/abs/1904.00420) on Fashion-MNIST at 14
 pixels. Both score the same architectures, spread over cost, and Kendall's tau with the accuracies that these reach when
@@ -57,7 +57,7 @@ class Size:
     sample: int
 
 
-SIZES = {"smoke": Size(300, 1, 1, 1, 6), "cpu": Size(2_000, 6, 8, 6, 20)}
+SIZES = {"smoke": Size(300, 1, 1, 1, 6), "minutes": Size(2_000, 6, 8, 6, 20), "hour": Size(6_000, 10, 15, 25, 24)}
 WIDTH, TEACHER, BATCH = 0.5, 2.0, 64
 """Channels of the space as a share of ``mobile_28``'s; of the teacher in the space's; images per step."""
 
@@ -178,12 +178,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder with torchvision's FashionMNIST")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
+    parser.add_argument("--size", choices=SIZES, default="hour", help="of CPU time, about; smoke shows that it runs")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     args = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
-    size = SIZES["smoke" if args.smoke else "cpu"]
+    size = SIZES[args.size]
     space = scaled(load("mobile_28", size=14), WIDTH)
     alone = trained_alone(size, args.data, space)
     by_seed = []
