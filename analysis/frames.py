@@ -116,8 +116,13 @@ class Frames:
 
     @property
     def objective(self) -> str:
-        """What was maximised: ``accuracy`` or ``likelihood``; the column ``score``."""
-        return self.run.config.search.objective
+        """The name of what was maximised: ``accuracy``, ``likelihood``, or what stood in its place; the column ``score``."""
+        return self.run.config.score
+
+    @property
+    def measured(self) -> str:
+        """The name of what the column ``accuracy`` holds."""
+        return self.run.config.measured
 
 
 def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:

@@ -66,6 +66,8 @@ def render(frames: Frames, compared: Compared, verdict: Sequence[str] = ()) -> s
         final=final,
         chosen=final[0],
         cost=frames.cost,
+        objective=frames.objective,
+        measured=frames.measured,
         units=words.COSTS,
         layers=run.space.names,
         settings=list(comparison.flat(run.config.model_dump(mode="json"))),
@@ -91,7 +93,7 @@ def figures(frames: Frames, compared: Compared) -> dict[str, go.Figure]:
     for over in _overs(frames.trace):
         found[f"hypervolume-{over}"] = plots.hypervolume(frames.trace, over)
     if taus(frames):
-        found["truth"] = plots.truth(frames.witnesses, taus(frames))
+        found["truth"] = plots.truth(frames.witnesses, taus(frames), frames.measured)
     if frames.spent["seconds"].sum() >= 1:
         found["time"] = plots.time_spent(frames.spent)
     return found
@@ -139,7 +141,7 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     end = last.space_size if last.next_size is None else last.next_size
     return [
         ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
-        ("best accuracy", f"{frames.final['accuracy'].max():.2%}"),
+        (f"best {frames.measured}", f"{frames.final['accuracy'].max():.2%}"),
         ("architectures in the space", f"{short(first.space_size)} → {short(end)}"),
         ("evaluations", short(sum(row.measured for row in frames.rounds))),
     ]

@@ -144,12 +144,13 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
     return figure.update_layout(height=max(260, 130 + 22 * len(ops)))
 
 
-def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
+def truth(witnesses: pd.DataFrame, taus: Mapping[int, str], measured: str = "accuracy") -> go.Figure:
     """Accuracy when trained alone over accuracy by the round's scores: a dot per network that both know.
 
     Args:
         witnesses: columns ``round``, ``arch``, ``macs``, ``one_shot``, ``stand_alone``.
         taus: each round's Kendall tau, as it is to be read.
+        measured: what the search's scores are.
     """
     figure = titled("Scores of the search against the truth")
     for number, colour in round_colours(witnesses["round"]).items():
@@ -161,7 +162,7 @@ def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
             hovertemplate="%{hovertext}<br>%{y:.2%} alone, scored %{x:.2%}, %{customdata:.3s} MACs"
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text="accuracy by the search's scores", tickformat=".1~%")
+    figure.update_xaxes(title_text=f"{measured} by the search's scores", tickformat=".1~%")
     return figure.update_yaxes(title_text="accuracy when trained alone", tickformat=".1~%")
 
 

@@ -46,13 +46,13 @@ class Agreement:
     def warning(self) -> str | None:
         """What to beware of, in plain words; None where the scores are shown to rank better than MACs alone."""
         if self.tau is None:
-            return f"Whether the supernet ranks rightly is not known: {self.why}."
+            return f"Whether the scores rank rightly is not known: {self.why}."
         floor = 0.0 if self.tau_macs is None else self.tau_macs
         if self.interval is not None and self.interval[0] > floor:
             return None
         rival = "chance" if self.tau_macs is None else "MACs alone"
         return (
-            f"The supernet is not shown to rank better than {rival}: its tau is {self.tau:.2f}"
+            f"The scores are not shown to rank better than {rival}: their tau is {self.tau:.2f}"
             + (f" ({self.interval[0]:.2f} to {self.interval[1]:.2f})" if self.interval else "")
             + (f", that of MACs {self.tau_macs:.2f}" if self.tau_macs is not None else "")
             + f", on {self.n} architectures."

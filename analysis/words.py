@@ -12,6 +12,7 @@ from studies.config import StudyConfig
 from studies.units import short
 
 JUDGES = {
+    "blockwise": "their blocks, each trained by itself to imitate a teacher's",
     "oneshot": "a supernet with shared weights, trained anew or further in every round",
     "scratch": "training each of them by itself",
     "tabular": "a table of published results",
@@ -143,6 +144,11 @@ def trust(frames: Frames) -> list[str]:
         notes.append(
             "Supernet accuracies rank architectures; "
             "they are not the accuracies that the networks reach when trained alone."
+        )
+    if config.evaluator.kind == "blockwise":
+        notes.append(
+            f"No accuracy was measured: the first objective is {config.score}, of the losses of an architecture's blocks "
+            "added up; 100% is a perfect imitation of the teacher."
         )
     if config.evaluator.kind != "tabular" and config.data.name == "digits":
         notes.append("scikit-learn's digits are a smoke test of the machinery, not evidence for a method.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,7 +14,7 @@ from analysis.verdict import verdicts
 from evo import console
 from evo.runs import arms, configuration, find, run_name
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, TabularSection, Training, of_round
+from studies.config import BlockwiseSection, StudyConfig, TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
@@ -47,8 +48,9 @@ def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]
     todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
-    say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{control}")
-    say(line(run, HEADINGS))
+    scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
+    say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
+    say(line(run, headings(run)))
     for row in rows[: args.n - len(todo)]:
         say(line(run, cells(store, run, row)))
     for row in _finished(store, run, todo, args) if todo else ():
@@ -106,12 +108,30 @@ def plan(args: Namespace) -> int:
         epochs = ", ".join(f"{of_round(config.evaluator.epochs, n):g}" for n in range(1, args.n + 1))
         what = "the supernet" if config.evaluator.kind == "oneshot" else "every architecture"
         console.say(f"training {what}: {epochs} epochs in rounds 1 to {args.n}")
+    elif isinstance(config.evaluator, BlockwiseSection):
+        console.say(distilled(config.evaluator, space))
     elif isinstance(config.evaluator, TabularSection):
         console.say(f"accuracies from {config.evaluator.path}")
     if config.truth.sample:
         how = f"from {config.truth.table.path}" if config.truth.table else "by training each of them alone"
         console.say(f"the truth about {config.truth.sample} architectures of each round {how}")
     return 0
+
+
+def distilled(section: BlockwiseSection, space: SearchSpace) -> str:
+    """The teacher, the blocks, and how many candidates each has."""
+    teacher = section.teacher
+    whose = (
+        teacher.model or teacher.weights or f"a network of the space, {teacher.width:g} times as wide, trained first"
+    )
+    counts = [math.prod(layer.size for layer in space.layers[start:stop]) for start, stop in space.blocks]
+    scored = ", ".join(
+        short(count) if count <= section.candidates else f"{section.candidates} of {short(count)}" for count in counts
+    )
+    epochs = ", ".join(f"{of_round(section.epochs, n):g}" for n in range(1, len(counts) + 1))
+    return (
+        f"training {len(counts)} blocks by themselves: {epochs} epochs; teacher: {whose}; candidates scored: {scored}"
+    )
 
 
 def spelled(space: SearchSpace) -> str:
@@ -122,6 +142,11 @@ def spelled(space: SearchSpace) -> str:
         f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
         for name, layer in zip(space.names, space.layers, strict=True)
     )
+
+
+def headings(run: Run) -> Sequence[str]:
+    """``HEADINGS``, without the word accuracy where none is measured."""
+    return HEADINGS if run.config.measured == "accuracy" else [h.replace("best acc", "best") for h in HEADINGS]
 
 
 def line(run: Run, cells: Sequence[str]) -> str:

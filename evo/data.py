@@ -29,11 +29,25 @@ Batch = tuple[Tensor, Tensor]
 """Normalised images ``(n, channels, size, size)``, channels last in memory, and labels ``(n,)``, on the device."""
 
 
-class Source(Protocol):
-    """Labelled images, wherever they are kept; batches come out on ``device``."""
+class Batches(Protocol):
+    """What a model learns from or is measured by, batch by batch: pairs of inputs and what should become of them."""
 
     @property
     def device(self) -> torch.device: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All of it in order and as it is; the last batch may be smaller."""
+        ...
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
+        """Shuffled and augmented by ``seed`` alone; whole batches."""
+        ...
+
+
+class Source(Batches, Protocol):
+    """Labelled images, wherever they are kept; batches come out on ``device``."""
 
     @property
     def channels(self) -> int: ...
@@ -48,22 +62,12 @@ class Source(Protocol):
         """All labels ``(n,)``."""
         ...
 
-    def __len__(self) -> int: ...
-
     def joined(self, other: Self) -> Self:
         """These images, and behind them those of ``other``."""
         ...
 
     def take(self, chosen: Tensor) -> Batch:
         """The images at the positions ``chosen``, as they are."""
-        ...
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order and as they are; the last batch may be smaller."""
-        ...
-
-    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
-        """Shuffled and augmented by ``seed`` alone; whole batches."""
         ...
 
 

@@ -107,6 +107,18 @@ class OnFront:
         return "use on the Pareto front"
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What the evaluator learned about operations while it was fitted: DNA's blocks, NSE's gates."""
+
+    def __call__(self, finished: Round) -> Ratings:
+        layers = enumerate(finished.space.layers)
+        return {(i, op): finished.ratings[i, op] for i, layer in layers for op in layer.candidates}
+
+    def __str__(self) -> str:
+        return "what the evaluator has learned"
+
+
 def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
     """Per layer, the fraction of the architectures that carry each candidate."""
     counts = Counter(
@@ -144,6 +156,23 @@ class Above:
 
     def __str__(self) -> str:
         return f"ratings > {self.threshold:g}"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The ``k`` best of each layer; of equal ones those that stand first."""
+
+    k: int
+
+    def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
+        return space.replace_layers(self._kept(i, layer, ratings) for i, layer in enumerate(space.layers))
+
+    def _kept(self, i: int, layer: Layer, ratings: Ratings) -> Layer:
+        best = sorted(layer.candidates, key=lambda op: -ratings.get((i, op), 0.0))[: self.k]
+        return replace(layer, candidates=tuple(op for op in layer.candidates if op in best))
+
+    def __str__(self) -> str:
+        return f"the best {self.k} of each layer"
 
 
 def _restrict(layer: Layer, kept: list[Op], i: int, ratings: Ratings) -> Layer:

@@ -11,14 +11,20 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 import torch
 
-from evo.evaluators import Judge
-from spaces.architecture import Architecture
-from studies.records import Evaluation
+T = TypeVar("T")
+R = TypeVar("R")
+Work = Callable[[Sequence[T]], list[R]]
+"""One answer per item, in order; a judge, say, and its architectures. It is pickled to whoever does it."""
 
-Evaluate = Callable[[Judge, Sequence[Architecture]], list[Evaluation]]
+
+class Evaluate(Protocol):
+    """Does some work, by whoever is there: ``evaluate(judge, archs)``."""
+
+    def __call__(self, work: Work[T, R], items: Sequence[T], /) -> list[R]: ...
 
 
 @contextmanager
@@ -31,7 +37,7 @@ def workers(count: int, threads: int) -> Iterator[Evaluate]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=settle, initargs=(threads,)) as pool:
         try:
-            yield lambda judge, archs: on(pool, count, judge, archs)
+            yield lambda work, items: on(pool, count, work, items)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -45,20 +51,20 @@ def settle(threads: int) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def here(judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:
+def here(work: Work[T, R], items: Sequence[T], /) -> list[R]:
     """In this process."""
-    return judge(archs) if archs else []
+    return work(items) if items else []
 
 
-def on(executor: Executor, count: int, judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:
+def on(executor: Executor, count: int, work: Work[T, R], items: Sequence[T]) -> list[R]:
     """On an executor, in ``count`` pieces of neighbours in the alphabet: they share prefixes, which a supernet uses."""
-    order = sorted(range(len(archs)), key=lambda place: archs[place])
+    order = sorted(range(len(items)), key=lambda place: str(items[place]))
     size = -(-len(order) // count) or 1
     pieces = [order[start : start + size] for start in range(0, len(order), size)]
-    futures: dict[Future[list[Evaluation]], list[int]] = {
-        executor.submit(judge, [archs[place] for place in piece]): piece for piece in pieces
+    futures: dict[Future[list[R]], list[int]] = {
+        executor.submit(work, [items[place] for place in piece]): piece for piece in pieces
     }
-    found: dict[int, Evaluation] = {}
+    found: dict[int, R] = {}
     for future in as_completed(futures):
         found.update(zip(futures[future], future.result(), strict=True))
-    return [found[place] for place in range(len(archs))]
+    return [found[place] for place in range(len(items))]

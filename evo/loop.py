@@ -17,6 +17,7 @@ from analysis.verdict import chosen
 from evo import dashboard
 from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
+from evo.evaluators.blockwise import BlockwiseJudge, blockwise
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.scratch import ScratchJudge, scratch
 from evo.evaluators.tabular import spelled_costs, tabular
@@ -25,6 +26,7 @@ from evo.executors import Evaluate
 from evo.files import roots
 from evo.gates import drawn
 from evo.methods import evolution_of
+from evo.proposals import Frontier
 from evo.rungs import climb, epochs_saved
 from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
@@ -46,6 +48,7 @@ EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
     "oneshot": oneshot,
     "scratch": scratch,
     "tabular": tabular,
+    "blockwise": blockwise,
 }
 
 
@@ -155,9 +158,19 @@ def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: 
         run.config.limits,
         seed=derive(run.config.seed, "search", n),
         survivors=parents,
-        drawn=drawn_by_gates(shop, n, judge, table, parents),
+        drawn=combined(shop, judge, table) or drawn_by_gates(shop, n, judge, table, parents),
         known=known,
     )
+
+
+def combined(shop: Workshop, judge: Judge, table: CostTable) -> list[tuple[Architecture, str]]:
+    """DNA's combination: the exact Pareto front of summed block losses and cost inside the limits, cheapest first. Thinned
+    evenly, its ends kept, to what half of the round's trials can measure."""
+    if not isinstance(judge, BlockwiseJudge):
+        return []
+    settings = shop.run.config.search
+    front = Frontier(judge.space, table, windows(shop.run.config.limits)).fresh(judge.front(settings.cost), set())
+    return [(arch, "combined") for arch in thinned(front, max(1, settings.trials // 2))]
 
 
 def drawn_by_gates(
@@ -233,6 +246,7 @@ def bench(shop: Workshop, n: int, table: CostTable) -> Bench:
         parent[0] if parent else None,
         tuple(frozenset(change.kept) for change in kept),
         shop.track,
+        shop.evaluate,
     )
 
 
@@ -240,6 +254,10 @@ def keep_checkpoint(shop: Workshop, n: int, judge: Judge) -> None:
     """Remember the weights behind a judge, once."""
     if judge.checkpoint is not None and shop.store.checkpoint(shop.run, n, "weights") is None:
         shop.store.add_checkpoint(shop.run, n, "weights", judge.checkpoint)
+    if isinstance(judge, BlockwiseJudge):
+        for block, (path, _) in enumerate(judge.files, start=1):
+            if shop.store.checkpoint(shop.run, n, f"block {block}") is None:
+                shop.store.add_checkpoint(shop.run, n, f"block {block}", path)
 
 
 def measured(shop: Workshop, before: list[RoundRow]) -> list[Evaluation]:
@@ -262,7 +280,12 @@ def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyCon
         for e in complete(before)
         if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in allowed.items())
     )
-    front = [e.arch for e in Round(0, space, held, cost=settings.cost, objective=settings.objective).front]
+    front = Round(0, space, held, cost=settings.cost, objective=settings.objective).front
+    return thinned([e.arch for e in front], most)
+
+
+def thinned(front: list[Architecture], most: int) -> list[Architecture]:
+    """At most so many of a front, evenly, its two ends kept."""
     places = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
     return [front[place] for place in places]
 

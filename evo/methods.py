@@ -8,16 +8,18 @@ from typing import Any
 
 from evo.evolution import (
     Above,
+    Best,
     Deal,
     Everything,
     Evolution,
+    Learned,
     NextUnseen,
     Nothing,
     OnFront,
     ShareAmongRanks,
     Uniform,
 )
-from studies.config import FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, windows
+from studies.config import DnaEvolution, FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, windows
 
 
 def fixed(section: FixedEvolution, config: StudyConfig) -> Evolution:
@@ -44,6 +46,15 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     )
 
 
+def dna(section: DnaEvolution, config: StudyConfig) -> Evolution:
+    """Block-wise distillation (Li et al., CVPR 2020, https://arxiv.org/abs/1911.13053).
+
+    An operation is worth minus the loss of the best candidate of its block that has it. The paper has one round and drops
+    nothing; ``keep`` leaves the best of each layer to the next one.
+    """
+    return Evolution(Learned(), Best(section.keep) if section.keep else Everything(), Nothing())
+
+
 def nse_rounds(operations: int, k: int) -> int:
     """Rounds until a pool of that many operations per layer has been seen (NSE's schedule)."""
     return (operations - 1) // (k - 1)
@@ -55,4 +66,9 @@ def evolution_of(config: StudyConfig) -> Evolution:
     return replace(evolution, rate=Uniform(), keep=Everything(), refill=Nothing()) if config.control else evolution
 
 
-METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {"fixed": fixed, "pad_nas": pad_nas, "nse": nse}
+METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {
+    "fixed": fixed,
+    "pad_nas": pad_nas,
+    "nse": nse,
+    "dna": dna,
+}

@@ -1,4 +1,4 @@
-"""Scoring a generation with a supernet: every shared prefix is computed once.
+"""Scoring many architectures with shared weights: every shared prefix is computed once.
 
 The candidates of a generation form a trie of genes. Walking it depth first, each node's operations see the same batches
 as they would if its candidates were scored one by one, so the numbers are the same, bit for bit. Batch normalisation is
@@ -7,17 +7,19 @@ recalibrated layer by layer (SPOS's repository, issues #6 and #8: without it one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data import Source
+from evo.data import Batches
 from spaces.architecture import Architecture
 from spaces.networks import Cell
-from spaces.supernet import Supernet
+from spaces.supernet import BlockSupernet, Supernet
 
 Statistics = tuple[Tensor, Tensor]
 """Mean and variance per channel of one normalisation's input."""
@@ -47,18 +49,8 @@ class Wanted:
     places: list[int] = field(default_factory=list)
 
 
-@dataclass
-class Tally:
-    """Per architecture, how many held-out images were right and the loss summed up; ``labels`` of this stream."""
-
-    right: Tensor
-    loss: Tensor
-    labels: Tensor = field(default_factory=lambda: torch.empty(0))
-
-    def add(self, scores: Tensor, places: list[int]) -> None:
-        """Count class scores ``(n, classes)`` for the architectures at ``places``."""
-        self.right[places] += (scores.argmax(1) == self.labels).sum().double()
-        self.loss[places] += F.cross_entropy(scores, self.labels, reduction="sum").double()
+Told = Callable[[Tensor, Tensor, list[int]], None]
+"""(outputs of a batch, what they should be, places of the architectures that gave them): whoever keeps the score."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +61,8 @@ class Score:
     nll: float
 
 
-class Scorer:
-    """Scores architectures with one supernet, call after call.
+class Walker:
+    """Runs architectures of one supernet, call after call, sharing the work.
 
     Args:
         calibration: batches of training images whose statistics every normalisation takes on.
@@ -82,7 +74,12 @@ class Scorer:
     """
 
     def __init__(
-        self, supernet: Supernet, calibration: Sequence[Tensor], held_out: Source, batch: int, memory: int = 1 << 29
+        self,
+        supernet: Supernet | BlockSupernet,
+        calibration: Sequence[Tensor],
+        held_out: Batches,
+        batch: int,
+        memory: int = 1 << 29,
     ) -> None:
         self.stem = _Part(supernet.stem)
         self.layers = [_Part(cell) for cell in supernet.layers]
@@ -95,25 +92,20 @@ class Scorer:
         self.root = Node(0)
         self.calls = self.computed = self.naive = 0
 
-    def __call__(self, archs: Sequence[Architecture]) -> list[Score]:
-        """One score per architecture."""
+    def run(self, archs: Sequence[Architecture], tell: Told) -> None:
+        """Tell what every architecture gives for every held-out batch."""
         self.calls += 1
         self._forget()
-        tally = Tally(*torch.zeros((2, len(archs)), dtype=torch.float64, device=self.held_out.device))
         wanted, stream = _trie(archs), CALIBRATION
         with torch.inference_mode():
-            self._walk(wanted, self.root, stream, lambda: self.calibration, None, tally)
+            self._walk(wanted, self.root, stream, lambda: self.calibration, None, tell, torch.empty(0))
             for stream, (x, y) in enumerate(self.held_out.batches(self.batch)):
-                tally.labels = y
-                self._walk(wanted, self.root, stream, lambda x=x: [x], None, tally)  # type: ignore[misc]
+                self._walk(wanted, self.root, stream, lambda x=x: [x], None, tell, y)  # type: ignore[misc]
         self.naive += len(archs) * len(self.layers) * (stream + 2)
-        images = len(self.held_out)
-        return [
-            Score(hits / images, lost / images)
-            for hits, lost in zip(tally.right.tolist(), tally.loss.tolist(), strict=True)
-        ]
 
-    def _walk(self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, tally: Tally) -> None:
+    def _walk(
+        self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, tell: Told, y: Tensor
+    ) -> None:
         """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
         node.used = self.calls
 
@@ -130,10 +122,10 @@ class Scorer:
                 _, node.head = self.head.calibrate(outputs())
         elif wanted.places:
             assert node.head is not None
-            tally.add(self.head.evaluate(outputs()[0], node.head), wanted.places)
+            tell(self.head.evaluate(outputs()[0], node.head), y, wanted.places)
         for name, child in wanted.children.items():
             below = node.children.setdefault(name, Node(node.depth + 1))
-            self._walk(child, below, stream, outputs, name, tally)
+            self._walk(child, below, stream, outputs, name, tell, y)
         if self.held > self.memory or node.depth == len(self.layers):  # nothing goes on from a whole architecture
             self._drop(node, stream)
 
@@ -163,6 +155,56 @@ class Scorer:
                 break
             for stream in list(node.outputs):
                 self._drop(node, stream)
+
+
+class Scorer(Walker):
+    """Scores architectures with a supernet by the images' labels."""
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Score]:
+        """One score per architecture."""
+        right, loss = torch.zeros((2, len(archs)), dtype=torch.float64, device=self.held_out.device)
+
+        def count(scores: Tensor, labels: Tensor, places: list[int]) -> None:
+            right[places] += (scores.argmax(1) == labels).sum().double()
+            loss[places] += F.cross_entropy(scores, labels, reduction="sum").double()
+
+        self.run(archs, count)
+        images = len(self.held_out)
+        return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
+
+
+def relative_l1(difference: float, deviation: float) -> float:
+    """What a block loses: the mean of ``|output - target|`` in standard deviations of the target.
+
+    0 where the teacher is imitated perfectly; the same whatever the target's scale. It adds up over blocks.
+    """
+    return difference / (deviation + 1e-9)
+
+
+class BlockScorer(Walker):
+    """What candidates of a block lose that is to imitate another, over all held-out batches together."""
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[float]:
+        """One relative L1 distance per architecture of the block's layers; lower is better."""
+        lost = torch.zeros(len(archs), dtype=torch.float64, device=self.held_out.device)
+
+        def add(outputs: Tensor, targets: Tensor, places: list[int]) -> None:
+            lost[places] += (outputs - targets).abs().sum(dtype=torch.float64)
+
+        self.run(archs, add)
+        numbers, deviation = self._targets
+        return [relative_l1(total / numbers, deviation) for total in lost.tolist()]
+
+    @cached_property
+    def _targets(self) -> tuple[int, float]:
+        """How many numbers the targets have, and their standard deviation."""
+        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.held_out.device)
+        for _, y in self.held_out.batches(self.batch):
+            values = y.double()
+            numbers += y.numel()
+            sums += torch.stack([values.sum(), values.square().sum()])
+        mean, square = (sums / numbers).tolist()
+        return numbers, math.sqrt(max(0.0, square - mean**2))
 
 
 Outputs = Callable[[], list[Tensor]]

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
-from evo.data import Source
+from evo.data import Batches
 from evo.seeds import derive
 from studies.config import DataSection, Training, of_round
 from studies.records import EvoError
@@ -51,9 +52,16 @@ class Between(Protocol):
         ...
 
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(what the model gives, what the batch says) -> a scalar."""
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup`` is a share of all steps."""
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup`` is a share of all steps.
+
+    With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
+    """
 
     epochs: int
     batch_size: int
@@ -63,9 +71,12 @@ class Schedule:
     label_smoothing: float = 0.0
     warmup: float = 0.05
     augment: tuple[str, ...] = ()
+    decay: float | None = None
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate at ``step`` (from 0) of ``steps``."""
+        if self.decay is not None:
+            return self.learning_rate * self.decay ** (step * self.epochs // steps)
         rising = self.warmup * steps
         if step < rising:
             return self.learning_rate * (step + 1) / rising
@@ -93,10 +104,11 @@ def whole_network(rng: Random) -> Sequence[tuple[Any, ...]]:
 
 def train(
     model: nn.Module,
-    images: Source,
+    images: Batches,
     schedule: Schedule,
     *,
     seed: int,
+    loss: Loss | None = None,
     paths: Paths = whole_network,
     mix: Mix | None = None,
     between: Between | None = None,
@@ -106,9 +118,10 @@ def train(
     track: Track = untracked,
     label: str = "training",
 ) -> None:
-    """Train ``model`` in place by cross-entropy.
+    """Train ``model`` in place.
 
     Args:
+        loss: what is made small; None: cross-entropy, labels smoothed as the schedule says.
         paths: which sub-networks each step trains, drawn anew from the generator it is given.
         mix: how the images of a batch are blended, if they are; like the model, it may draw from torch's own generator.
         between: what happens after each step, e.g. gates that learn.
@@ -121,6 +134,7 @@ def train(
     """
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, schedule)
+    loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
     done = _resume(model, optimizer, between, checkpoint if checkpoint and checkpoint.exists() else start)
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
@@ -139,9 +153,9 @@ def train(
                     x, y = mix(x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
                 for path in paths(rng):
-                    loss = F.cross_entropy(model(x, *path), y, label_smoothing=schedule.label_smoothing)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    total += loss.detach()
+                    lost = loss(model(x, *path), y)
+                    lost.backward()  # type: ignore[no-untyped-call]
+                    total += lost.detach()
                 optimizer.step()
                 if between is not None:
                     between(model, epoch * batches + batch)
@@ -155,28 +169,29 @@ def train(
                 _keep(model, optimizer, between, checkpoint, epoch + 1)
 
 
-def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.SGD:
-    """SGD without weight decay on normalisation weights and biases."""
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """SGD or Adam, without weight decay on normalisation weights and biases."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if schedule.decay is not None:
+        return torch.optim.Adam(groups, lr=schedule.learning_rate)
     return torch.optim.SGD(
         groups, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=schedule.momentum > 0
     )
 
 
-def _keep(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None, path: Path, epochs: int) -> None:
-    """Write weights and momentum after a whole epoch; the file is replaced in one step, never half-written."""
+def _keep(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, path: Path, epochs: int) -> None:
+    """Write weights and momenta after a whole epoch; the file is replaced in one step, never half-written."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"between.{name}": tensor for name, tensor in (between.state() if between else {}).items()}
     for name, parameter in model.named_parameters():
-        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{name}"] = momentum
+        state = optimizer.state.get(parameter, {}).items()
+        tensors |= {f"{key}.{name}": value for key, value in state if value is not None}
     write_tensors(tensors, path, {"epochs": epochs})
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.SGD, between: Between | None, path: Path | None) -> int:
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, path: Path | None) -> int:
     """Load what ``_keep`` wrote, if anything; gives the number of epochs that are done."""
     if path is None or not path.exists():
         return 0
@@ -184,9 +199,11 @@ def _resume(model: nn.Module, optimizer: torch.optim.SGD, between: Between | Non
         model.load_state_dict({name: file.get_tensor(f"model.{name}") for name in model.state_dict()})
         kept = set(file.keys())
         for name, parameter in model.named_parameters():
-            if f"momentum.{name}" in kept:
-                momentum = file.get_tensor(f"momentum.{name}")
-                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+            for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
+                if (entry := f"{key}.{name}") in kept:
+                    optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(file.get_tensor(entry))
+            if (entry := f"step.{name}") in kept:
+                optimizer.state[parameter]["step"] = file.get_tensor(entry)  # Adam counts on the host
         if between is not None:
             names = [name for name in kept if name.startswith("between.")]
             between.load({name.removeprefix("between."): file.get_tensor(name) for name in names})

@@ -111,18 +111,42 @@ def pad_nas(
     return SearchSpace(name, (opening, *others), front, Head(1280, classes, activation="relu"))
 
 
-def dna(name: str, channels: int = 3, size: int = 224, classes: int = 1000) -> SearchSpace:
-    """DNA: 6 operations in 19 layers; the blocks ``stage1`` to ``stage6`` are distilled one by one.
+DNA_BLOCKS: Sequence[Stage] = ((24, 2, 2), (40, 4, 2), (80, 4, 2), (112, 4, 1), (192, 4, 2), (320, 1, 1))
+"""DNA's six blocks, as its code has them when nothing else is asked for."""
+
+
+DNA_DEEPEST: Sequence[Stage] = ((24, 3, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (160, 5, 2), (320, 1, 1))
+"""The widths and the greatest depths of DNA-a; its smaller depths are those that DNA's authors tell of."""
+
+
+def dna(
+    name: str,
+    channels: int = 3,
+    size: int = 224,
+    classes: int = 1000,
+    *,
+    plan: Sequence[Stage] = DNA_BLOCKS,
+    depths: Sequence[int] = (),
+) -> SearchSpace:
+    """DNA: 6 operations in each layer of the blocks ``stage1`` to ``stage6``, which are distilled one by one.
 
     https://arxiv.org/abs/1911.13053. Widths are those of the final network. The layer of block ``stem`` is fixed, so
-    the space has 6^19 architectures.
+    the space of 19 layers has 6^19 architectures.
+
+    Args:
+        depths: per block, the least number of layers: those beyond it may be identities. Empty: all layers are needed.
     """
     stem = Stem(32, activation="swish", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5, 7), (6, 3), "_se25_swish")
-    plan = ((24, 2, 2), (40, 4, 2), (80, 4, 2), (112, 4, 1), (192, 4, 2), (320, 1, 1))
     fixed = Layer(Shape(32, 16, 1, -(-size // 2)), ("mb_k3_e1_se25_swish",), block="stem")
-    behind = replace(stem, c_out=fixed.shape.c_out)
-    layers = stages(behind, plan, first=ops, rest=ops)
+    layers = stages(replace(stem, c_out=fixed.shape.c_out), plan, first=ops, rest=ops)
+    needed = (
+        [i < least for (_, most, _), least in zip(plan, depths, strict=True) for i in range(most)] if depths else ()
+    )
+    layers = tuple(
+        layer if always else replace(layer, candidates=(*layer.candidates, "id"))
+        for layer, always in zip(layers, needed or (True,) * len(layers), strict=True)
+    )
     return SearchSpace(name, (fixed, *layers), stem, Head(1280, classes, activation="swish"))
 
 
@@ -193,6 +217,7 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "pad_nas_basic": partial(pad_nas, expansions=(3, 6), stem=32, second=32),
     "pad_nas_large": partial(pad_nas, expansions=(1, 2, 3, 4, 5, 6), stem=16, second=24),
     "dna": dna,
+    "dna_multi": partial(dna, plan=DNA_DEEPEST, depths=(2, 2, 2, 3, 4, 1)),
     "nse_27": partial(nse_cells, pool="multi_mac", **NSE_MACS),
     "nse_72": partial(nse_cells, pool="multi_mac_group", **NSE_MACS),
     "nse_gpu": partial(nse_cells, pool="multi_branch", **NSE_GPU),

@@ -148,6 +148,17 @@ class SearchSpace:
         return tuple(names)
 
     @cached_property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """The half-open ranges of neighbouring layers of one block: what block-wise distillation (DNA, arXiv 1911.13053)
+        trains by itself. Layers of the block ``stem`` belong to the first one, as the stem does."""
+        starts = [
+            i
+            for i, (before, layer) in enumerate(zip((None, *self.layers), self.layers, strict=False))
+            if before is None or (layer.block != before.block and before.block != "stem")
+        ]
+        return tuple(zip(starts, (*starts[1:], len(self.layers)), strict=True))
+
+    @cached_property
     def interchangeable(self) -> tuple[tuple[int, int], ...]:
         """The half-open ranges of two or more neighbouring layers that have one and the same residual shape."""
         shapes = [layer.shape for layer in self.layers]

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from spaces.architecture import Architecture
-from spaces.modules import initialise
+from spaces.modules import initialise, sequence
 from spaces.networks import Cell, build_head, build_stem
 from spaces.space import SearchSpace
+from spaces.steps import Conv
 
 
 class Supernet(nn.Module):
@@ -42,6 +43,42 @@ class Supernet(nn.Module):
             x = cell(x, gene)
         scores: Tensor = self.head(x)
         return scores
+
+
+class BlockSupernet(nn.Module):
+    """A supernet of some neighbouring layers, which imitates a block of another network (DNA, arXiv 1911.13053).
+
+    It turns what the block is given, ``(n, c_in, size, size)``, into what it should give, ``(n, c_out, size, size)``, by
+    the path that an architecture of these layers alone names. The first block is given images and has the space's stem.
+    Where the other network is wider or slimmer than the space, a 1x1 convolution in front and one behind, shared by all
+    paths, turn its channels into the space's and back: candidates are built, and cost, as in the final network.
+
+    Args:
+        start, stop: the layers' half-open range; ``start`` 0 is the first block.
+    """
+
+    def __init__(
+        self, space: SearchSpace, start: int, stop: int, c_in: int, c_out: int, *, zero_init: bool = True
+    ) -> None:
+        super().__init__()
+        layers = space.layers[start:stop]
+        entered, left = layers[0].shape.c_in, layers[-1].shape.c_out
+        adapter = sequence((Conv(c_in, entered),)) if c_in != entered else nn.Identity()
+        self.stem = adapter if start else build_stem(space)
+        self.layers = nn.ModuleList(Cell(layer.shape, layer.candidates, space.merge) for layer in layers)
+        self.head = nn.Conv2d(left, c_out, 1) if c_out != left else nn.Identity()
+        initialise(self)
+        if zero_init:
+            for cell in self.layers:
+                assert isinstance(cell, Cell)
+                cell.silence()
+
+    def forward(self, x: Tensor, arch: Architecture) -> Tensor:
+        x = self.stem(x)
+        for cell, gene in zip(self.layers, arch.genes, strict=True):
+            x = cell(x, gene)
+        output: Tensor = self.head(x)
+        return output
 
 
 def inherit(child: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:

@@ -1,4 +1,4 @@
-"""torchvision (and its ``transforms`` v2), importable beside a CPU-only torch: ``from spaces.vision import torchvision``.
+"""torchvision, importable beside a CPU-only torch: ``from spaces.vision import torchvision, transforms, feature_extraction``.
 
 torchvision's Linux wheel holds its compiled operators for a CUDA torch. Beside a CPU-only one they do not load, and the
 import ends with "operator torchvision::nms does not exist", though nothing here ever runs them (they serve object
@@ -13,7 +13,7 @@ from types import ModuleType
 
 import torch
 
-__all__ = ["torchvision", "transforms"]
+__all__ = ["feature_extraction", "torchvision", "transforms"]
 
 _DECLARED: list[torch.library.Library] = []  # declarations last as long as the object that made them
 
@@ -40,3 +40,4 @@ def _import_torchvision() -> ModuleType:
 
 torchvision = _import_torchvision()
 transforms = importlib.import_module("torchvision.transforms.v2")
+feature_extraction = importlib.import_module("torchvision.models.feature_extraction")

@@ -144,6 +144,54 @@ class OneShotSection(Training):
     prefix_memory_mb: PositiveInt = 512
 
 
+class TeacherSection(Training):
+    """Whom the blocks imitate (DNA, arXiv 1911.13053).
+
+    ``model`` is one of torchvision's; its ``weights`` are a name that torchvision knows (``DEFAULT``) or a safetensors file.
+    ``weights`` alone is a folder that ``evo.deliver`` made, or a file in which this tool has kept a teacher. Neither: the
+    dearest network of the first space, ``width`` times as wide, is trained on the training images as the other keys say.
+    ``splits`` are the teacher's stages whose outputs the blocks must give, one per block; empty: chosen by their sizes.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    splits: tuple[str, ...] = ()
+    width: PositiveFloat = 2.0
+
+    @model_validator(mode="after")
+    def _model_has_weights(self) -> TeacherSection:
+        if self.model is not None and self.weights is None:
+            raise PydanticCustomError(
+                "teacher",
+                "evaluator.teacher.model needs weights that have learned something: give evaluator.teacher.weights, "
+                "'DEFAULT' or a safetensors file",
+            )
+        return self
+
+
+class BlockwiseSection(Section):
+    """Every block of the space is trained by itself to imitate a teacher's (DNA, arXiv 1911.13053), by Adam.
+
+    ``epochs`` and ``learning_rate`` take one value for all blocks, or a list whose last entry repeats; the rate is multiplied
+    by ``decay`` after every epoch. All candidates of a block are scored, on ``held_out_batches`` batches of the held-out
+    images (all, where it is not given); a block with more than ``candidates`` is searched, and so many are scored.
+    """
+
+    kind: Literal["blockwise"]
+    teacher: TeacherSection = TeacherSection()
+    epochs: PerRound = 20.0
+    batch_size: PositiveInt = 64
+    learning_rate: PerRound = (0.002, 0.005)
+    decay: Share = 0.9
+    weight_decay: float = 1e-4
+    zero_init: bool = True
+    candidates: Annotated[int, Field(ge=2)] = 5000
+    calibration_batches: PositiveInt = 4
+    held_out_batches: PositiveInt | None = None
+    batch_eval: PositiveInt = 512
+    prefix_memory_mb: PositiveInt = 512
+
+
 class TruthSection(Training):
     """How far a round's scores can be trusted (0: not asked): ``sample`` of its architectures, spread over cost, are trained
     alone with these settings, or looked up in ``table``; how both rank them is compared."""
@@ -241,6 +289,13 @@ class NseEvolution(Section):
     continue_from: str | None = None
 
 
+class DnaEvolution(Section):
+    """DNA (arXiv 1911.13053): operations are rated by the best block that has them; a layer's best ``keep`` stay (all)."""
+
+    method: Literal["dna"]
+    keep: PositiveInt | None = None
+
+
 class StudyConfig(Section):
     """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
 
@@ -253,13 +308,25 @@ class StudyConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     space: SpaceSection
     data: DataSection = DataSection()
-    evaluator: Annotated[TabularSection | ScratchSection | OneShotSection, Field(discriminator="kind")]
+    evaluator: Annotated[
+        TabularSection | ScratchSection | OneShotSection | BlockwiseSection, Field(discriminator="kind")
+    ]
     search: SearchSection = SearchSection()
     limits: LimitsSection = LimitsSection()
     truth: TruthSection = TruthSection()
     deliver: DeliverSection = DeliverSection()
     latency: LatencySection | None = None
-    evolution: Annotated[FixedEvolution | PadNasEvolution | NseEvolution, Field(discriminator="method")]
+    evolution: Annotated[FixedEvolution | PadNasEvolution | NseEvolution | DnaEvolution, Field(discriminator="method")]
+
+    @property
+    def measured(self) -> str:
+        """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured."""
+        return "exp(-block loss)" if self.evaluator.kind == "blockwise" else "accuracy"
+
+    @property
+    def score(self) -> str:
+        """The name of what is maximised."""
+        return self.measured if self.search.objective == "accuracy" else self.search.objective
 
     @model_validator(mode="after")
     def _latency_is_known(self) -> StudyConfig:
@@ -271,8 +338,20 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _likelihood_is_known(self) -> StudyConfig:
-        if self.search.objective == "likelihood" and self.evaluator.kind == "tabular":
-            raise PydanticCustomError("objective", "search.objective is 'likelihood': a table knows accuracies only")
+        if self.search.objective == "likelihood" and self.evaluator.kind in ("tabular", "blockwise"):
+            knows = "a table knows accuracies only" if self.evaluator.kind == "tabular" else "blocks know of no classes"
+            raise PydanticCustomError("objective", "search.objective is 'likelihood': {knows}", {"knows": knows})
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_are_rated(self) -> StudyConfig:
+        if self.evolution.method == "dna" and self.evaluator.kind != "blockwise":
+            raise PydanticCustomError(
+                "evolution",
+                "evolution.method 'dna' goes by what blocks have lost: it needs evaluator.kind = 'blockwise', "
+                "found '{kind}'",
+                {"kind": self.evaluator.kind},
+            )
         return self
 
     @model_validator(mode="after")
@@ -368,7 +447,7 @@ def _explain(problem: Any) -> str:
         case "extra_forbidden":
             allowed = sorted({name for section in sections for name in section.model_fields})
             return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
-        case "latency" | "truth" | "objective":
+        case "latency" | "truth" | "objective" | "teacher" | "evolution":
             return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"

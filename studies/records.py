@@ -35,7 +35,8 @@ class Evaluation:
 
     Attributes:
         judge: who measured, and thus for how long it holds: ``table:...``, ``scratch:...``, ``oneshot@2:<sha256>``.
-        accuracy: fraction of held-out images told rightly, higher is better.
+        accuracy: fraction of held-out images told rightly, higher is better; where none is measured, what stands in its
+            place, from 0 to 1 (``StudyConfig.measured`` names it).
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
         seconds: what measuring took.
         rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.
@@ -91,7 +92,7 @@ class Proposal:
     Attributes:
         number: place in the round, from 0; the Optuna trial's number.
         origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
-            a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
+            ``combined`` of the best blocks, a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
         fresh: whether it was measured for this trial (and so counts against the budget) or known before.
     """
 

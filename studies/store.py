@@ -149,8 +149,8 @@ class Store:
             if row.number == number:
                 return row
         study = study_name(run.name, number)
-        settings = run.config.search
-        metrics: dict[str, optuna_tables.Direction] = {settings.objective: "maximize", settings.cost: "minimize"}
+        config = run.config
+        metrics: dict[str, optuna_tables.Direction] = {config.score: "maximize", config.search.cost: "minimize"}
         optuna_tables.create_study(self.optuna, study, metrics, attrs)
         values = {
             "run_id": run.id,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evo.console import Track, untracked
+from evo.executors import Evaluate, here
 from spaces.architecture import Architecture, Op
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
@@ -56,6 +57,7 @@ class Bench:
         folder: where weights of this run are kept.
         parent: the weights of the round before, if there are any.
         inherited: per layer, the operations that came from the round before; empty in the first round.
+        evaluate: who does work that can be done in parallel.
     """
 
     n: int
@@ -65,6 +67,7 @@ class Bench:
     parent: Path | None = None
     inherited: Sequence[frozenset[Op]] = ()
     track: Track = untracked
+    evaluate: Evaluate = here
 
 
 class Evaluator(Protocol):

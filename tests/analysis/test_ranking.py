@@ -94,7 +94,7 @@ def test_a_quarter_is_the_top_unless_told() -> None:
 def test_where_there_is_no_ranking_it_says_why(scores: list[float], truth: list[float], why: str) -> None:
     found = agreement(scores, truth, range(len(scores)))
     assert found == Agreement(len(scores), why=why)
-    assert found.warning == f"Whether the supernet ranks rightly is not known: {why}."
+    assert found.warning == f"Whether the scores rank rightly is not known: {why}."
 
 
 def test_equal_macs_have_no_tau() -> None:
@@ -125,7 +125,7 @@ def test_the_warning_goes_when_the_interval_lies_above_macs_alone() -> None:
     assert sure.warning is None
     unsure = replace(sure, interval=(0.5, 0.8))
     assert unsure.warning == (
-        "The supernet is not shown to rank better than MACs alone: its tau is 0.70 (0.50 to 0.80), that of MACs 0.55, "
+        "The scores are not shown to rank better than MACs alone: their tau is 0.70 (0.50 to 0.80), that of MACs 0.55, "
         "on 300 architectures."
     )
 
@@ -165,7 +165,7 @@ def test_the_summary_compares_and_warns(asked: Frames) -> None:
     assert said[1:] == []
     (first, second), blind = asked.rounds, truth_of("scratch:5ep", [replace(w, one_shot=0.1) for w in WITNESSES])
     warned = replace(asked, rounds=(first, replace(second, truth=blind)))
-    assert words.truth(warned)[1] == "Whether the supernet ranks rightly is not known: all 8 scores are the same."
+    assert words.truth(warned)[1] == "Whether the scores rank rightly is not known: all 8 scores are the same."
 
 
 def test_a_run_that_did_not_ask_says_nothing(frames: Frames) -> None:

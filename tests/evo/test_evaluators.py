@@ -34,12 +34,13 @@ def table_file(space: SearchSpace, table: CostTable, tmp_path_factory: pytest.Te
     return path
 
 
-@pytest.fixture(params=["tabular", "scratch", "oneshot"])
+@pytest.fixture(params=["tabular", "scratch", "oneshot", "blockwise"])
 def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
     section = {
         "tabular": {"path": str(table_file), "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01},
         "scratch": QUICK,
         "oneshot": QUICK,
+        "blockwise": {**QUICK, "teacher": QUICK, "candidates": 100},
     }[request.param]
     evaluator = {"kind": request.param, **section}
     data = {"name": "digits", "limit": 300}

@@ -10,9 +10,11 @@ import pytest
 
 from evo.evolution import (
     Above,
+    Best,
     Deal,
     Everything,
     Evolution,
+    Learned,
     NextUnseen,
     Nothing,
     OnFront,
@@ -23,7 +25,7 @@ from evo.methods import METHODS, nse_rounds
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
-from studies.config import FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, check
+from studies.config import DnaEvolution, FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, check
 from studies.records import Evaluation, Round
 from tests.evo.conftest import made_up
 
@@ -34,6 +36,7 @@ SECTIONS: dict[str, Any] = {
     "fixed": FixedEvolution(method="fixed"),
     "pad_nas": PadNasEvolution(method="pad_nas"),
     "nse": NseEvolution(method="nse", k=3),
+    "dna": DnaEvolution(method="dna"),
 }
 
 
@@ -91,6 +94,15 @@ def test_a_rule_can_be_read() -> None:
     assert str(METHODS["pad_nas"](SECTIONS["pad_nas"], CONFIG)) == (
         "rate by share among nondomination ranks < 10; keep ratings > 0.01; refill nothing"
     )
+
+
+def test_the_best_of_each_layer_stay_and_of_equals_the_first() -> None:
+    learned = {(0, "a"): -0.5, (0, "b"): -0.4, (1, "a"): -0.3, (1, "b"): -0.9, (1, "c"): -0.3, (2, "z"): 0.0}
+    ratings = Learned()(Round(1, TWO, (), learned))
+    assert ratings == {choice: worth for choice, worth in learned.items() if choice[0] < 2}
+    assert [layer.candidates for layer in Best(1)(TWO, ratings).layers] == [("b",), ("a",)]
+    assert [layer.candidates for layer in Best(2)(TWO, ratings).layers] == [("a", "b"), ("a", "c")]
+    assert Best(3)(TWO, ratings) == TWO
 
 
 # -- NSE --------------------------------------------------------------------------------------------------------------
@@ -162,7 +174,8 @@ def method(request: pytest.FixtureRequest) -> Evolution:
 def finished(method: Evolution, space: SearchSpace) -> Round:
     rng = Random(0)
     first = method.prepare(space, rng)
-    return Round(1, first, tuple(made_up(cost_table(first), [first.sample(rng) for _ in range(60)])))
+    learned = {(i, op): rng.random() for i, layer in enumerate(first.layers) for op in layer.candidates}
+    return Round(1, first, tuple(made_up(cost_table(first), [first.sample(rng) for _ in range(60)])), learned)
 
 
 def test_every_method_is_covered_here() -> None:

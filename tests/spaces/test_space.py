@@ -146,3 +146,9 @@ def test_diff_tells_what_was_kept_dropped_and_refilled() -> None:
     before = space(Layer(SHAPE, ("a", "b"), pending=("c",)), Layer(SHAPE, ("a",)))
     after = before.replace_layers([replace(before.layers[0], candidates=("a", "c"), pending=()), before.layers[1]])
     assert before.diff(after) == (LayerChange(("a",), ("b",), ("c",)), LayerChange(("a",), (), ()))
+
+
+def test_blocks_are_the_stages_and_the_first_has_the_stem() -> None:
+    assert load("digits").blocks == ((0, 2), (2, 5), (5, 7))
+    assert load("dna").blocks == ((0, 3), (3, 7), (7, 11), (11, 15), (15, 19), (19, 20))
+    assert load("mobilenet_v2").blocks[0] == (0, 1)

@@ -60,7 +60,7 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
 
 
 def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: oneshot, scratch, tabular"):
+    with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: blockwise, oneshot, scratch, tabular"):
         load(write(tmp_path, VALID.replace("oneshot", "onshot")))
 
 
@@ -90,6 +90,19 @@ def test_latency_as_a_goal_needs_a_latency_table(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="latency_ms is an objective or a limit: give a table as latency.path"):
         load(write(tmp_path, text))
     assert load(write(tmp_path, text + '[latency]\npath = "lut.csv"')).latency is not None
+
+
+def test_dna_needs_blocks_and_a_teacher_that_has_learned(tmp_path: Path) -> None:
+    blocks = VALID.replace("oneshot", "blockwise")
+    with pytest.raises(ConfigError, match="it needs evaluator.kind = 'blockwise', found 'oneshot'"):
+        load(write(tmp_path, VALID), ["evolution.method=dna"])
+    with pytest.raises(ConfigError, match="evaluator.teacher.model needs weights that have learned something"):
+        load(write(tmp_path, blocks), ["evaluator.teacher.model=resnet18"])
+    with pytest.raises(ConfigError, match="search.objective is 'likelihood': blocks know of no classes"):
+        load(write(tmp_path, blocks), ["search.objective=likelihood"])
+    config = load(write(tmp_path, blocks), ["evolution.method=dna"])
+    assert (config.measured, config.score) == ("exp(-block loss)", "exp(-block loss)")
+    assert load(write(tmp_path, VALID), ["search.objective=likelihood"]).score == "likelihood"
 
 
 def test_per_round_settings_repeat_their_last_entry() -> None:

@@ -1,0 +1,273 @@
+"""A teacher: a trained network whose stages the blocks of a space imitate (DNA, https://arxiv.org/abs/1911.13053).
+
+It may be any model of torchvision, or a network of ours, which is trained here where none is given. It is always in
+evaluation mode: DNA's released code leaves its normalisations in training mode, so that targets drift with every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from evo.console import Track, untracked
+from evo.data import load
+from evo.files import roots
+from evo.seeds import derive
+from evo.splits import Shape, extracted, fitting
+from evo.train import read_facts, schedule, train, write_tensors
+from spaces import delivered
+from spaces.architecture import Architecture
+from spaces.cost import cost_table
+from spaces.modules import Normalise
+from spaces.networks import Network
+from spaces.scaling import scaled
+from spaces.space import SearchSpace
+from spaces.vision import torchvision
+from studies.config import StudyConfig, TeacherSection
+from studies.records import EvoError
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher as data, from which any process can build it.
+
+    Attributes:
+        model: torchvision's name; None: a network of ours, which ``weights`` tells about.
+        weights: a name that torchvision knows, the path of a safetensors file, or that of a delivered folder.
+        splits: per block of the student's space, the stage whose output it imitates.
+        shapes: what these stages give.
+        identity: of model and weights; another teacher has another one.
+        mean, std: per channel, of values from 0 to 1: what the images were normalised by.
+    """
+
+    model: str | None
+    weights: str
+    splits: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    identity: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def network(self) -> nn.Module:
+        """The trained network, on the CPU, in evaluation mode.
+
+        Raises:
+            EvoError: the weights cannot be had, or are those of another network.
+        """
+        if self.model is not None:
+            found = _torchvision(self.model, self.weights)
+        else:
+            found = _own(Path(self.weights))
+            found.preprocessing = _after(found.preprocessing, self.mean, self.std)
+        return found.eval().requires_grad_(False)
+
+    def stages(self, *blocks: int) -> nn.Module:
+        """Images ``(n, channels, size, size)`` -> a list of the outputs that these blocks imitate, no more computed."""
+        return extracted(self.network(), [self.splits[block] for block in blocks])
+
+
+# -- which stages -----------------------------------------------------------------------------------------------------
+
+
+def split(config: StudyConfig, space: SearchSpace) -> dict[str, Shape]:
+    """The teacher's stages that the blocks of ``space`` imitate, in order. Nothing is trained, loaded or computed.
+
+    Raises:
+        EvoError: there is no such model or stage, or sizes do not fit; the message says what was found and expected.
+    """
+    section = teacher_of(config)
+    ours = section.model is None and section.weights is None
+    splits = section.splits or (_own_splits(space) if ours else ())
+    return fitting(_blank(config, space), space, splits, _name(section))
+
+
+def teacher_of(config: StudyConfig) -> TeacherSection:
+    """The configuration's teacher; it has one only where the evaluator is ``blockwise``."""
+    assert config.evaluator.kind == "blockwise"
+    return config.evaluator.teacher
+
+
+def _own_splits(space: SearchSpace) -> tuple[str, ...]:
+    """The last layers of the blocks: our own teacher has the student's layers, and none that passes its input on."""
+    return tuple(f"layers.{stop - 1}" for _, stop in space.blocks)
+
+
+def _name(section: TeacherSection) -> str:
+    return repr(section.model or section.weights) if section.model or section.weights else "the tool's own teacher"
+
+
+# -- the network ------------------------------------------------------------------------------------------------------
+
+
+def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track = untracked) -> Teacher:
+    """The configuration's teacher, trained where none is given, for the blocks of ``space``, the run's first.
+
+    Raises:
+        EvoError: as ``split`` and ``Teacher.network`` do.
+    """
+    section, images = teacher_of(config), load(config.data, config.device)
+    splits = split(config, space)
+    if section.model is None and section.weights is None:
+        weights = str(_trained(config, space, folder, track))
+    else:
+        path = _file(section)
+        weights = str(path) if path else str(section.weights)
+    file = Path(weights) / delivered.WEIGHTS if Path(weights).is_dir() else Path(weights)
+    content = sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
+    identity = sha256(repr((section.model, content)).encode()).hexdigest()
+    stages = tuple(splits), tuple(splits.values())
+    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std)
+    if section.model is not None:
+        teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
+    return teacher
+
+
+def dearest(space: SearchSpace) -> Architecture:
+    """The architecture that carries each layer's candidate of most MACs (the first of them)."""
+    return Architecture(
+        tuple(max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0])) for costs in cost_table(space).layers)
+    )
+
+
+def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track) -> Path:
+    """The file of our own teacher; its name tells all that its weights depend on."""
+    section, data = teacher_of(config), config.data
+    told = repr((space.to_json(), section.model_copy(update={"splits": ()}), data, config.device, config.seed))
+    path = folder / f"teacher-{sha256(told.encode()).hexdigest()[:12]}.safetensors"
+    if path.exists():
+        return path
+    seed = derive(config.seed, "teacher")
+    torch.manual_seed(seed)
+    wide, arch = scaled(space, section.width), dearest(space)
+    network = Network(arch, wide)
+    progress = path.with_suffix(".progress")
+    train(
+        network,
+        load(data, config.device).train,
+        schedule(section, data, 1),
+        seed=seed,
+        checkpoint=progress,
+        track=track,
+        label="training the teacher",
+    )
+    write_tensors(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
+    progress.unlink(missing_ok=True)
+    return path
+
+
+def _blank(config: StudyConfig, space: SearchSpace) -> nn.Module:
+    """The teacher's network without any numbers: enough to ask for shapes."""
+    section = teacher_of(config)
+    if section.model is not None:
+        found: nn.Module = _untrained(section.model)
+    elif section.weights is not None:
+        found = _described(_existing(section))
+    else:
+        found = Network(dearest(space), scaled(space, section.width)).eval()
+    return found.to("meta")
+
+
+def _untrained(model: str) -> nn.Module:
+    try:
+        network: nn.Module = torchvision.models.get_model(model, weights=None)
+    except ValueError:
+        near = [name for name in torchvision.models.list_models() if name.split("_")[0] == model.split("_")[0]]
+        raise EvoError(
+            f"evaluator.teacher.model is {model!r}, which torchvision does not have; "
+            f"{'near it' if near else 'e.g.'}: {', '.join(near or ('efficientnet_b7', 'resnet50'))}"
+        ) from None
+    return network.eval()
+
+
+def _torchvision(model: str, weights: str) -> nn.Module:
+    """A model of torchvision with weights from a file, or from the net."""
+    if Path(weights).is_file():
+        network = _untrained(model)
+        _fill(network, Path(weights))
+        return network
+    try:
+        found: nn.Module = torchvision.models.get_model(model, weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise EvoError(
+            f"evaluator.teacher.weights {weights!r} of {model!r} could not be downloaded ({error}): save its state_dict as "
+            "a safetensors file where there is a network, and give the file's path"
+        ) from None
+    return found
+
+
+def _file(section: TeacherSection) -> Path | None:
+    """The file, or a delivered network's folder, that ``weights`` names; None where it is one of torchvision's names.
+
+    Raises:
+        EvoError: it is neither.
+    """
+    assert section.weights is not None
+    ours = section.model is None
+    path = next((path for path in roots(section.weights) if path.is_file() or (ours and path.is_dir())), None)
+    if path is None and section.model is not None:
+        known = [weight.name for weight in torchvision.models.get_model_weights(section.model)]
+        if section.weights not in ("DEFAULT", *known):
+            raise EvoError(
+                f"evaluator.teacher.weights is {section.weights!r}: no such file, and torchvision's for {section.model!r} "
+                f"are DEFAULT, {', '.join(known)}"
+            )
+    return path
+
+
+def _existing(section: TeacherSection) -> Path:
+    path = _file(section)
+    if path is None:
+        raise EvoError(
+            f"evaluator.teacher.weights is {section.weights!r}: no such file, and no evaluator.teacher.model to load"
+        )
+    return path
+
+
+def _described(path: Path) -> Network:
+    """The network that a file of ours tells of, with fresh weights; that of a delivered folder with its own."""
+    try:
+        if path.is_dir():
+            return delivered.load_network(path)
+        with safe_open(str(path), "pt") as file:
+            facts = read_facts(file)
+        return Network(Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])).eval()
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise EvoError(
+            f"evaluator.teacher.weights is {str(path)!r}, in which this tool has kept no teacher ({error!r}): name the "
+            "torchvision model that they belong to as evaluator.teacher.model, or give a file teacher-....safetensors or a "
+            "folder that python -m evo.deliver made"
+        ) from None
+
+
+def _own(path: Path) -> Network:
+    network = _described(path)
+    if path.is_file():
+        _fill(network, path)
+    return network
+
+
+def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """What a delivered network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
+    if not isinstance(preprocessing, Normalise):
+        return preprocessing
+    its_mean, its_std = (preprocessing.get_buffer(name).flatten().tolist() for name in ("mean", "std"))
+    return Normalise(
+        [(its - ours) / scale for its, ours, scale in zip(its_mean, mean, std, strict=True)],
+        [its / scale for its, scale in zip(its_std, std, strict=True)],
+    )
+
+
+def _fill(network: nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise EvoError(
+            f"evaluator.teacher.weights is {str(path)!r}, which does not fit the model: {str(error).splitlines()[0]}"
+        ) from None

@@ -1,0 +1,161 @@
+"""Teachers: which of their stages blocks imitate, what does not fit, and that nothing in them moves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from evo.data import load as load_images
+from evo.splits import by_size
+from evo.teacher import dearest, prepared, split
+from spaces.delivered import DESCRIPTION, WEIGHTS, described
+from spaces.library import load
+from spaces.modules import Normalise
+from spaces.networks import Network
+from spaces.space import SearchSpace
+from spaces.vision import torchvision
+from studies.config import StudyConfig, check
+from studies.records import EvoError
+
+
+def study(space: str = "dna", **teacher: Any) -> StudyConfig:
+    return check(
+        {
+            "space": {"name": space},
+            "data": {"name": "digits", "limit": 200},
+            "evaluator": {"kind": "blockwise", "teacher": teacher},
+            "evolution": {"method": "dna"},
+        },
+        "test",
+    )
+
+
+@pytest.fixture(scope="module")
+def dna() -> SearchSpace:
+    return load("dna", size=64)
+
+
+def test_stages_are_chosen_by_their_sizes() -> None:
+    """EfficientNet-B7's stages at 224 pixels; DNA's paper takes the second to the seventh."""
+    known = {
+        f"features.{i}": shape
+        for i, shape in enumerate([(64, 112), (32, 112), (48, 56), (80, 28), (160, 14), (224, 14), (384, 7), (640, 7)])
+    }
+    assert by_size(known, [56, 28, 14, 14, 7, 7]) == tuple(f"features.{i}" for i in range(2, 8))
+    assert by_size(known, [112, 56]) == ("features.1", "features.2")
+    assert by_size(known, [56, 28, 28]) == ("features.2",)
+
+
+def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> None:
+    """MobileNetV2's stages at a quarter of 256 pixels: widths of the paper's table 2, the last 1x1 to 1280 left out."""
+    found = split(study(model="mobilenet_v2", weights="DEFAULT"), dna)
+    splits, shapes = tuple(found), tuple(found.values())
+    assert splits == ("features.3", "features.6", "features.10", "features.13", "features.15", "features.17")
+    assert shapes == ((24, 16), (32, 8), (64, 4), (96, 4), (160, 2), (320, 2))
+
+
+def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torchvision.models.mobilenet_v2(weights=None).eval()
+    save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
+    config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
+    teacher = prepared(config, dna, tmp_path)
+    seen: list[Tensor] = []
+    for name in ("features.3", "features.6"):
+        model.get_submodule(name).register_forward_hook(lambda module, given, output: seen.append(output))
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        model(image)
+        given = teacher.stages(0, 1)(image)
+    assert all(torch.equal(a, b) for a, b in zip(given, seen, strict=True))
+
+
+def test_the_tools_own_teacher_is_the_dearest_network_made_wider(tmp_path: Path) -> None:
+    space = load("digits")
+    config = study("digits", epochs=1, width=1.5)
+    teacher = prepared(config, space, tmp_path)
+    assert teacher.splits == ("layers.1", "layers.4", "layers.6")
+    assert teacher.shapes == ((16, 8), (24, 4), (48, 2))  # 1.5 times 8, 16, 32, in multiples of 8
+    assert set(dearest(space).genes) == {"mb_k5_e6"}
+    assert prepared(config, space, tmp_path) == teacher
+    assert [path.name for path in tmp_path.glob("*")] == [Path(teacher.weights).name]
+    again = prepared(study("digits", weights=teacher.weights), space, tmp_path / "elsewhere")
+    assert (again.splits, again.shapes) == (teacher.splits, teacher.shapes)
+
+
+def test_a_teacher_stays_as_it_is(tmp_path: Path) -> None:
+    space, config = load("digits"), study("digits", epochs=1)
+    stages = prepared(config, space, tmp_path).stages(0, 1)
+    before = {name: tensor.clone() for name, tensor in stages.state_dict().items()}
+    x = load_images(config.data).train.take(torch.arange(50))[0]
+    first, again = stages(x)[1], stages(x[:10])[1]
+    assert torch.allclose(first[:10], again, atol=1e-6)  # an image's target does not depend on its batch
+    assert not any(module.training for module in stages.modules())
+    assert not any(parameter.requires_grad for parameter in stages.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in stages.state_dict().items())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in stages.modules())
+
+
+SPLITS = ["features.3", "features.6", "features.10", "features.13", "features.15", "features.17"]
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        ({"splits": SPLITS[:5]}, "6 blocks of 'dna', whose outputs have (pixels) stage1 16 x 16, stage2 8 x 8"),
+        ({"splits": [*SPLITS[:5], "features.99"]}, "found features.3: 24 x 16 x 16"),
+        ({"splits": [*SPLITS[:5], "features.99"]}, "features.99: no such stage"),
+        ({"splits": [*SPLITS[:2], "features.7", "features.4", *SPLITS[4:]]}, "features.4: 32 x 8 x 8"),
+        ({"splits": [*SPLITS[:5], "classifier"]}, "other stages: features.0: 32 x 32 x 32"),
+        ({"model": "mobilenet_v7"}, "torchvision does not have; near it: mobilenet_v2"),
+        ({"weights": "IMAGENET9"}, "no such file, and torchvision's for 'mobilenet_v2' are DEFAULT, IMAGENET1K_V1"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_answered(dna: SearchSpace, teacher: dict[str, Any], told: str) -> None:
+    config = study(**{"model": "mobilenet_v2", "weights": "DEFAULT", **teacher})
+    with pytest.raises(EvoError) as error:
+        prepared(config, dna, Path("nowhere"))
+    assert told in str(error.value)
+
+
+def test_images_of_other_channels_are_told() -> None:
+    with pytest.raises(EvoError, match="takes images of 3 channels, and those of space 'dna' have 1"):
+        split(study(model="mobilenet_v2", weights="DEFAULT"), load("dna", size=64, channels=1))
+
+
+def test_files_that_hold_no_teacher_are_told(dna: SearchSpace, tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
+    other = str(tmp_path / "other.safetensors")
+    with pytest.raises(EvoError, match="this tool has kept no teacher"):
+        split(study(weights=other), dna)
+    with pytest.raises(EvoError, match="no such file, and no evaluator.teacher.model"):
+        split(study(weights="nothing.safetensors"), dna)
+    with pytest.raises(EvoError, match="does not fit the model"):
+        prepared(study(model="mobilenet_v2", weights=other), dna, tmp_path).network()
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(EvoError, match="this tool has kept no teacher"):
+        split(study(weights=str(tmp_path / "text.safetensors")), dna)
+
+
+def test_a_delivered_network_teaches_on_normalised_images(tmp_path: Path) -> None:
+    """It subtracts its own mean from images between 0 and 1, and these come normalised already."""
+    space, config = load("digits"), study("digits", weights=str(tmp_path))
+    torch.manual_seed(0)
+    arch, images = dearest(space), load_images(config.data)
+    network = Network(arch, space, Normalise([0.3], [0.4])).eval()
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described(arch, space, [0.3], [0.4])))
+    save_file(network.state_dict(), str(tmp_path / WEIGHTS))
+    teacher = prepared(config, space, tmp_path / "run")
+    assert teacher.shapes == ((8, 8), (16, 4), (32, 2))
+    normalised = images.held_out.take(torch.arange(5))[0]
+    plain = normalised * torch.tensor(images.std) + torch.tensor(images.mean)
+    assert 0 <= float(plain.min()) < float(plain.max()) <= 1.001
+    with torch.no_grad():
+        expected = nn.Sequential(network.preprocessing, network.stem, *network.layers[:2])(plain)
+        assert torch.allclose(teacher.stages(0)(normalised)[0], expected, atol=1e-5)
