@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
-  python -m analysis.compare digits digits_fixed
-  python -m analysis.compare digits digits_fixed --html compared.html
+  python -m analysis.compare digits digits-fixed
+  python -m analysis.compare digits digits-fixed --html compared.html
   python -m analysis.compare digits digits@sqlite:///other.db
   python -m analysis.compare digits --storage sqlite:///evo.db --storage sqlite:///other.db
 """

@@ -171,6 +171,24 @@ def rows(compared: Compared) -> list[dict[str, Any]]:
     ]
 
 
+def trusted(runs: Sequence[Frames]) -> list[dict[str, Any]]:
+    """How the scores of each run's last round rank, beside what they cost: a row per run that asked for the truth.
+
+    Runs with other objectives may be among them: rank agreement needs no common scale.
+    """
+    found = []
+    for label, frames in zip(labels([frames.run.name for frames in runs]), runs, strict=True):
+        asked = [row for row in frames.rounds if row.truth]
+        if asked and (truth := asked[-1].truth):
+            agreed, fitting = truth.found, sum(row.fitting for row in frames.rounds if row.round <= asked[-1].round)
+            found.append(
+                {"run": label, "judged_by": frames.run.config.evaluator.kind, "round": asked[-1].round,
+                 "fitting": fitting, "n": agreed.n, "tau": agreed.tau, "interval": agreed.interval,
+                 "tau_macs": agreed.tau_macs}
+            )  # fmt: skip
+    return found
+
+
 def as_json(compared: Compared) -> dict[str, Any]:
     """The comparison for a script: the common box, a row per run, what differs, the final fronts, the references."""
 

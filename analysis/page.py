@@ -33,12 +33,15 @@ WORTH_A_LOOK = 5.0
 COLOURS = {"dropped": DROPPED, "refilled": REFILLED, "none": SHARES[0][1], "all": SHARES[-1][1]}
 
 
-def render(frames: Frames, compared: Compared, verdict: Sequence[str] = ()) -> str:
+def render(
+    frames: Frames, compared: Compared, verdict: Sequence[str] = (), trusted: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """The page of a run, beside the others of ``compared``. Strings from the database are escaped; figures carry their data.
 
     Args:
         compared: of this run, alone or with others; references among them stand in its figures.
         verdict: sentences that stand out under the summary.
+        trusted: see ``comparison.trusted``; of several runs a table.
     """
     beside = len(compared.runs) > 1 or len(compared.references) > 0
     run, parts = frames.run, {name: fragment(name, figure) for name, figure in figures(frames, compared).items()}
@@ -53,6 +56,7 @@ def render(frames: Frames, compared: Compared, verdict: Sequence[str] = ()) -> s
         fronts=parts["fronts"],
         volumes=[parts[name] for name in parts if name.startswith("hypervolume")],
         truth=parts.get("truth"),
+        trusted=trusted if len(trusted) > 1 else (),
         spent=parts.get("time"),
         flows=flows(frames.choices),
         rated=bool(frames.choices["rating"].notna().any()),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   python -m analysis.report digits                        writes digits.html
-  python -m analysis.report digits digits_fixed           digits, with the other run in its figures
+  python -m analysis.report digits digits-fixed           digits, with the other run in its figures
   python -m analysis.report digits --csv frames --png pictures
   python -m analysis.report digits --json | jq '.front[].arch'
 """
@@ -34,7 +34,12 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("run", metavar="RUN", nargs="+", help=f"{RUN_HELP}; the page is about the first")
+    command.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="+",
+        help=f"{RUN_HELP}; the page is about the first. Of a run with other objectives only how its scores rank is told",
+    )
     command.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN.html)")
     add_arguments(command)
     return command
@@ -45,16 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from analysis import export, page
     from analysis.command import frames_of, verdicts_of, write
-    from analysis.comparison import compare
+    from analysis.comparison import compare, trusted
     from studies.records import EvoError
 
     try:
         runs = frames_of(args)
-        frames, compared = runs[0], compare(runs)
+        frames = runs[0]
+        compared = compare([run for run in runs if alike(run, frames)])
         verdicts = verdicts_of(args, args.run[:1])
         out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
-        write(out, page.render(frames, compared, [" ".join(verdict.sentences()) for verdict in verdicts]))
-        several = len(runs) > 1
+        told = [" ".join(verdict.sentences()) for verdict in verdicts]
+        write(out, page.render(frames, compared, told, trusted(runs)))
+        several = len(compared.runs) > 1
         if args.csv:
             export.write_csv(
                 args.csv, export.frames_of(frames) | (export.compared_frames(compared) if several else {})
@@ -70,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         show(frames, compared, verdicts, out)
     return 0
+
+
+def alike(one: Frames, other: Frames) -> bool:
+    """Whether two runs weigh the same two objectives, so that their fronts may stand in one picture."""
+    return (one.objective, one.cost) == (other.objective, other.cost)
 
 
 def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:

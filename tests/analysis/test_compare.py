@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from analysis import comparison, plots, theme
 from analysis.compare import main
 from analysis.frames import Frames, load
+from analysis.page import render
+from analysis.ranking import Witness, truth_of
 from analysis.report import main as report
 from spaces.architecture import Architecture
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
@@ -136,3 +139,30 @@ def test_both_pages_open_from_disk_without_a_network(url: str, other: str, tmp_p
             page = "document.documentElement"
             assert tab.run(f"return {page}.scrollWidth === {page}.clientWidth")
             assert tab.console() == []
+
+
+def test_of_a_run_with_other_objectives_only_its_rank_agreement_is_told(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    with opened(storage) as store:
+        asked: list[Frames] = []
+        for name, search in (("mine", {}), ("theirs", {"objective": "likelihood"})):
+            config = check(example_run.CONFIG | {"search": search}, "example")
+            run = store.create_run(name, config, example_run.FIRST, max_cost=100.0, versions={})
+            row = store.open_round(run, 1, example_run.FIRST, {})
+            evaluations = [
+                Evaluation(Architecture.parse(arch), "oneshot@1:abc", accuracy, macs, macs, nll=1 - accuracy)
+                for arch, accuracy, macs in example_run.ROUND_1[:3]
+            ]
+            store.record(run, row, [Proposal(i, 0, "stratified", e) for i, e in enumerate(evaluations)])
+            asked.append(load(store, run))
+    with pytest.raises(EvoError, match="mine weighs accuracy against macs, theirs weighs likelihood against macs"):
+        comparison.compare(asked)
+    assert report(["mine", "theirs", "--storage", storage, "--out", str(tmp_path / "page.html")]) == 0
+    truth = truth_of("scratch:5ep", [Witness(f"a{i}", float(i), i / 10, None, i / 10) for i in range(5)])
+    told = [replace(found, rounds=tuple(replace(row, truth=truth) for row in found.rounds)) for found in asked]
+    rows = comparison.trusted(told)
+    assert [(row["run"], row["n"], row["tau"], row["tau_macs"]) for row in rows] == [
+        ("mine", 5, 1, 1),
+        ("theirs", 5, 1, 1),
+    ]
+    assert render(asked[0], comparison.compare(asked[:1]), trusted=rows).count("1.00 (1.00 to 1.00)") == 2
