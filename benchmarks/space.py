@@ -49,7 +49,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(1_200, 0.2, 6, 60, 2, 1),
-    "cpu": Size(6_000, 1 / 6, 24, 240, 5, 6),
+    "cpu": Size(6_000, 1 / 6, 18, 120, 4, 4),
 }
 
 NSE: dict[str, Any] = {"method": "nse", "k": 5, "branches": 1, "samples": 0, "guard_samples": 0}
