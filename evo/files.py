@@ -6,7 +6,13 @@ import os
 from pathlib import Path
 
 
-def roots(path: str) -> list[Path]:
-    """The places where ``path`` is looked for: as it stands, below the folder ``EVO_DATA``, and that folder itself."""
+def named(path: str) -> list[Path]:
+    """The places where the file or folder ``path`` is looked for: as it stands, and below the folder ``EVO_DATA``."""
     data = os.environ.get("EVO_DATA")
-    return [Path(path)] + ([Path(data) / path, Path(data)] if data else [])
+    return [Path(path), *([Path(data) / path] if data else [])]
+
+
+def roots(path: str) -> list[Path]:
+    """The same for a folder of data sets, which may be the folder ``EVO_DATA`` itself."""
+    data = os.environ.get("EVO_DATA")
+    return named(path) + ([Path(data)] if data else [])

@@ -23,7 +23,7 @@ from evo.evaluators.scratch import ScratchJudge, scratch
 from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
-from evo.files import roots
+from evo.files import named
 from evo.gates import drawn
 from evo.methods import evolution_of
 from evo.proposals import Frontier
@@ -225,7 +225,7 @@ def latency_of(config: StudyConfig) -> LatencyModel | None:
     """
     if config.latency is None:
         return None
-    path = next((path for path in roots(config.latency.path) if path.is_file()), None)
+    path = next((path for path in named(config.latency.path) if path.is_file()), None)
     if path is None:
         raise EvoError(
             f"latency.path is {config.latency.path!r}: no such file; measure one with python -m spaces.latency"

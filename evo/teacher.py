@@ -18,7 +18,7 @@ from torch import nn
 
 from evo.console import Track, untracked
 from evo.data import load
-from evo.files import roots
+from evo.files import named
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import read_facts, schedule, train, write_tensors
@@ -210,7 +210,7 @@ def _file(section: TeacherSection) -> Path | None:
     """
     assert section.weights is not None
     ours = section.model is None
-    path = next((path for path in roots(section.weights) if path.is_file() or (ours and path.is_dir())), None)
+    path = next((path for path in named(section.weights) if path.is_file() or (ours and path.is_dir())), None)
     if path is None and section.model is not None:
         known = [weight.name for weight in torchvision.models.get_model_weights(section.model)]
         if section.weights not in ("DEFAULT", *known):

@@ -15,7 +15,7 @@ from evo.evaluators import Evaluator, Judge
 from evo.evaluators.scratch import Scratch
 from evo.evaluators.tabular import Tabular
 from evo.executors import Evaluate
-from evo.files import roots
+from evo.files import named
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
@@ -35,7 +35,7 @@ def witness(config: StudyConfig, space: SearchSpace) -> Evaluator | None:
         return None
     if section.table is None:
         return Scratch(section, config.data, config.device, config.seed)
-    if not any(path.is_file() for path in roots(section.table.path)):
+    if not any(path.is_file() for path in named(section.table.path)):
         raise EvoError(
             f"truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "
             "give the path with --set truth.table.path=FILE, or leave [truth.table] out to train instead"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.evaluators import Bench, Judge, with_costs
-from evo.files import roots
+from evo.files import named
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
@@ -98,7 +98,7 @@ def _rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
     columns = Columns(
         section.arch_column, section.accuracy_column, section.macs_column, section.params_column, section.latency_column
     )
-    path = next((path for path in roots(section.path) if path.is_file()), None)
+    path = next((path for path in named(section.path) if path.is_file()), None)
     if path is None:
         raise EvoError(
             f"evaluator.path is {section.path!r}: no such table here, nor below the folder EVO_DATA; give the path with "
