@@ -116,11 +116,7 @@ class CellLayer(nn.Module):
 
 def hand_down(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
     """Give the cells of ``supernet`` the weights that they had in a ``CellSupernet`` of the same layers."""
-    named = {}
-    for name, tensor in weights.items():
-        kind, _, rest = name.partition(".")
-        if kind != "layers":
-            named[name] = tensor
+    named = {name: tensor for name, tensor in weights.items() if not name.startswith("layers.")}
     for i, layer in enumerate(supernet.layers):
         ops: nn.ModuleDict = layer.ops  # type: ignore[assignment]
         for op, module in ops.items():

@@ -232,9 +232,7 @@ def reference_cells(alphabet: Alphabet) -> tuple[Genome, ...]:
     """
     expansion = max(alphabet.expansions)
     chain = tuple(NOTHING * i + "3" for i in range(alphabet.nodes - 1))[:3]
-    return tuple(
-        Genome(expansion, chain[:n], (False,) * n, alphabet.activation) for n in range(1, len(chain) + 1)
-    )
+    return tuple(Genome(expansion, chain[:n], (False,) * n, alphabet.activation) for n in range(1, len(chain) + 1))
 
 
 def unrolled(genome: Genome, nodes: int) -> Genome:

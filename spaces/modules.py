@@ -66,12 +66,12 @@ def convolution(step: Conv) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def sequence(steps: Iterable[Step]) -> nn.Sequential:
+def sequence(steps: Iterable[Step | Average]) -> nn.Sequential:
     """The steps one after another."""
     return nn.Sequential(*map(build_step, steps))
 
 
-def build_step(step: Step) -> nn.Module:
+def build_step(step: Step | Average) -> nn.Module:
     """A fresh module for one step."""
     match step:
         case Conv():

@@ -118,10 +118,11 @@ class Average:
         return Tally()
 
 
-Step = Conv | SqueezeExcite | Average
+Step = Conv | SqueezeExcite
+"""What chains are made of. Cells have ``Average`` on their edges, too."""
 
 
-def total(steps: Iterable[Step], size: int) -> Tally:
+def total(steps: Iterable[Step | Average], size: int) -> Tally:
     """Counts of a chain of steps for an input of ``size`` x ``size`` pixels."""
     pixels, counts = (size, size), Tally()
     for step in steps:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spaces.cells import IDENTITY, Edge, Genome
 from spaces.space import Shape
-from spaces.steps import Average, Conv, Step, Tally, total
+from spaces.steps import Average, Conv, Tally, total
 
 Place = tuple[int, int, str]
 """Source node, target node, code: what identifies the weights of an edge in a layer, at one expansion."""
@@ -25,7 +25,7 @@ class Wiring:
     """
 
     expand: Conv
-    edges: Mapping[Place, tuple[Step, ...]]
+    edges: Mapping[Place, tuple[Conv | Average, ...]]
     project: Conv
 
     def tally(self, shape: Shape) -> Tally:
@@ -54,7 +54,7 @@ def wired(shape: Shape, expansion: int, edges: Iterable[tuple[Edge, str]], activ
     )
 
 
-def _steps(code: str, hidden: int, stride: int, activation: str) -> tuple[Step, ...]:
+def _steps(code: str, hidden: int, stride: int, activation: str) -> tuple[Conv | Average, ...]:
     """What one of ``spaces.cells.CODES`` does on an edge."""
     if code == IDENTITY:
         return () if stride == 1 else (Average(1, stride),)
