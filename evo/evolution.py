@@ -116,6 +116,17 @@ def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation,
     return {(i, op): counts[i, op] / total for i, layer in enumerate(space.layers) for op in layer.candidates}
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What the evaluator learned about candidates while it was fitted."""
+
+    def __call__(self, finished: Round) -> Ratings:
+        return finished.ratings
+
+    def __str__(self) -> str:
+        return "what was learned while fitting"
+
+
 # -- keep -------------------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +155,28 @@ class Above:
 
     def __str__(self) -> str:
         return f"ratings > {self.threshold:g}"
+
+
+@dataclass(frozen=True)
+class Best:
+    """Of the rated candidates those among a layer's best ``k``, of all that were rated; unrated candidates stay."""
+
+    k: int
+
+    def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
+        best = {(i, op) for i in range(len(space.layers)) for op in ranking(ratings, i)[: self.k]}
+        return space.replace_layers(
+            _restrict(layer, [op for op in layer.candidates if (i, op) in best or (i, op) not in ratings], i, ratings)
+            for i, layer in enumerate(space.layers)
+        )
+
+    def __str__(self) -> str:
+        return f"the best {self.k} of a layer"
+
+
+def ranking(ratings: Ratings, i: int) -> list[Op]:
+    """What was rated at layer ``i``, best first."""
+    return sorted((op for layer, op in ratings if layer == i), key=lambda op: (-ratings[i, op], op))
 
 
 def _restrict(layer: Layer, kept: list[Op], i: int, ratings: Ratings) -> Layer:

@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from evo.cells import Bred, Populate
 from evo.evolution import (
     Above,
+    Best,
     Deal,
     Everything,
     Evolution,
+    Learned,
     NextUnseen,
     Nothing,
     OnFront,
     ShareAmongRanks,
     Uniform,
 )
-from studies.config import FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, windows
+from evo.population import alphabet_of
+from studies.config import (
+    AutoSpaceEvolution,
+    FixedEvolution,
+    NseEvolution,
+    OneShotSection,
+    PadNasEvolution,
+    StudyConfig,
+    windows,
+)
 
 
 def fixed(section: FixedEvolution, config: StudyConfig) -> Evolution:
@@ -46,4 +58,21 @@ def nse_rounds(operations: int, k: int) -> int:
     return (operations - 1) // (k - 1)
 
 
-METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {"fixed": fixed, "pad_nas": pad_nas, "nse": nse}
+def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
+    """AutoSpace-style: spaces made of evolved cells (Zhou et al., ICCV 2021, https://arxiv.org/abs/2103.11833).
+
+    Cells are bred and rated while the evaluator is fitted (``evo.fitness``); a layer's fittest ``k`` and the reference
+    cells are the next space, and its population goes on.
+    """
+    assert isinstance(config.evaluator, OneShotSection)
+    assert config.evaluator.cells is not None  # the configuration is checked for both
+    first = Populate(alphabet_of(config.evaluator.cells), section.k, section.population, section.references)
+    return Evolution(Learned(), Best(section.k), Bred(section.k), first)
+
+
+METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {
+    "fixed": fixed,
+    "pad_nas": pad_nas,
+    "nse": nse,
+    "autospace": autospace,
+}
