@@ -159,14 +159,15 @@ class Above:
 
 @dataclass(frozen=True)
 class Best:
-    """Of the rated candidates those among a layer's best ``k``, of all that were rated; unrated candidates stay."""
+    """The candidates among a layer's best ``k``, of all that were rated, and what ``stays`` whatever it is worth."""
 
     k: int
+    stays: frozenset[Op] = IDENTITIES
 
     def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
-        best = {(i, op) for i in range(len(space.layers)) for op in ranking(ratings, i)[: self.k]}
+        best = [self.stays | set(ranking(ratings, i)[: self.k]) for i in range(len(space.layers))]
         return space.replace_layers(
-            _restrict(layer, [op for op in layer.candidates if (i, op) in best or (i, op) not in ratings], i, ratings)
+            _restrict(layer, [op for op in layer.candidates if op in best[i]], i, ratings)
             for i, layer in enumerate(space.layers)
         )
 

@@ -20,6 +20,8 @@ from evo.evolution import (
     Uniform,
 )
 from evo.population import alphabet_of
+from spaces.architecture import IDENTITIES
+from spaces.cells import reference_cells
 from studies.config import (
     AutoSpaceEvolution,
     FixedEvolution,
@@ -66,8 +68,10 @@ def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
     """
     assert isinstance(config.evaluator, OneShotSection)
     assert config.evaluator.cells is not None  # the configuration is checked for both
-    first = Populate(alphabet_of(config.evaluator.cells), section.k, section.population, section.references)
-    return Evolution(Learned(), Best(section.k), Bred(section.k), first)
+    alphabet = alphabet_of(config.evaluator.cells)
+    stays = IDENTITIES | set(map(str, reference_cells(alphabet)))
+    first = Populate(alphabet, section.k, section.population, section.references)
+    return Evolution(Learned(), Best(section.k, stays), Bred(section.k), first)
 
 
 METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import Op
-from spaces.cells import Genome, parse_cell
+from spaces.cells import NOTHING, Genome, parse_cell
 from spaces.modules import convolution, initialise, sequence, silence
 from spaces.networks import build_head, build_stem, merge
 from spaces.space import SearchSpace, Shape
@@ -20,7 +20,7 @@ class CellModule(nn.Module):
 
     Args:
         wiring: what is built. It may hold more edges than ``cell`` has.
-        cell: what ``forward`` runs where it is told nothing else.
+        cell: what ``forward`` runs; None: cells are only told to ``graph``.
     """
 
     def __init__(self, wiring: Wiring, cell: Genome | None = None) -> None:
@@ -30,15 +30,18 @@ class CellModule(nn.Module):
         self.edges = nn.ModuleDict({_name(place): sequence(steps) for place, steps in wiring.edges.items()})
         self.project = convolution(wiring.project)
 
-    def forward(self, x: Tensor, cell: Genome | None = None) -> Tensor:
-        cell = cell or self.cell
-        assert cell is not None
-        nodes = [self.expand(x)]
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.cell is not None
+        return self.graph(self.expand(x), self.cell)
+
+    def graph(self, expanded: Tensor, cell: Genome) -> Tensor:
+        """From node 0 to the output: a cell all of whose edges are here."""
+        nodes = [expanded]
         for target, (row, gate) in enumerate(zip(cell.rows, cell.gates, strict=True), start=1):
             taken = [
                 self.edges[_name((source, target, code))](nodes[source])
                 for source, code in enumerate(row)
-                if code != "-"
+                if code != NOTHING
             ]
             node = sum(taken[1:], start=taken[0])
             nodes.append(node * node.mean((2, 3), keepdim=True).sigmoid() if gate else node)
@@ -101,10 +104,13 @@ class CellLayer(nn.Module):
 
     def forward(self, x: Tensor, weights: Mapping[Op, Tensor | float]) -> Tensor:
         """The weighted sum of the cells' outputs, and the input where the shape allows it."""
-        outputs = []
-        for op, weight in weights.items():
-            cell = parse_cell(op)
-            outputs.append(weight * self.parts[f"e{cell.expansion}"](x, cell))
+        cells = [parse_cell(op) for op in weights]
+        parts: dict[int, CellModule] = {cell.expansion: self.parts[f"e{cell.expansion}"] for cell in cells}  # type: ignore[misc]
+        expanded = {e: part.expand(x) for e, part in parts.items()}  # once for all cells of one expansion
+        outputs = [
+            weight * parts[cell.expansion].graph(expanded[cell.expansion], cell)
+            for cell, weight in zip(cells, weights.values(), strict=True)
+        ]
         return merge(self.rule, self.shape, x, [sum(outputs[1:], start=outputs[0])])
 
     def silence(self) -> None:
