@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.ranking import Truth
@@ -50,7 +51,7 @@ class RoundSummary:
         space_size: how many architectures the round's space held; ``next_size``: how many the next one holds.
         trials: how many were proposed; ``distinct`` networks among them, of which ``measured`` were not known before.
         pruned: of the measured ones, those that were stopped early, which saved ``epochs_saved`` epochs of training.
-        front: networks on the round's own Pareto front, of which the most accurate has ``best_accuracy``.
+        front: networks on the round's own Pareto front, of which the best has ``best_accuracy``.
         kept: operations, counted per layer, like ``dropped`` and ``refilled``.
         fitting: seconds; like ``searching``, and ``asking`` for the truth.
         truth: how far the round's scores may be trusted, where that was asked.
@@ -97,6 +98,11 @@ class Frames:
         """The cost objective: ``macs``, ``params`` or ``latency_ms``."""
         return self.run.config.search.cost
 
+    @property
+    def objective(self) -> str:
+        """What was maximised: ``accuracy`` or ``likelihood``; the column ``score``."""
+        return self.run.config.search.objective
+
 
 def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     """The frames of a run's rounds 1 to ``until``.
@@ -120,11 +126,13 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
 def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per trial, in the order in which they were proposed.
 
-    ``fresh`` tells whether the trial was measured for it or known before; trials of one network under one judge share
-    their ``evaluation``. A trial that was ``pruned`` has no accuracy.
+    ``score`` is what the search maximised. ``fresh`` tells whether the trial was measured for it or known before; trials
+    of one network under one judge share their ``evaluation``. A trial that was ``pruned`` has no accuracy.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
-    return frame.astype({"fresh": bool, "pruned": bool} | dict.fromkeys(NUMBERS, float))
+    frame = frame.astype({"fresh": bool, "pruned": bool} | dict.fromkeys(NUMBERS, float))
+    frame["score"] = np.exp(-frame["nll"]) if run.config.search.objective == "likelihood" else frame["accuracy"]
+    return frame
 
 
 def choices(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
@@ -139,7 +147,7 @@ def complete(results: pd.DataFrame) -> pd.DataFrame:
 
 def fronts(results: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The rows of ``results`` on the Pareto front of their own round, cheapest first; a network once."""
-    mine = [group[pareto.on_front(group[cost], group["accuracy"])] for _, group in complete(results).groupby("round")]
+    mine = [group[pareto.on_front(group[cost], group["score"])] for _, group in complete(results).groupby("round")]
     best = pd.concat(mine).drop_duplicates(["round", "evaluation"])
     return best.sort_values(["round", cost, "arch"], ignore_index=True)
 
@@ -151,7 +159,7 @@ def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
     one round, and this is that round's front.
     """
     alike = complete(results[results["judge"] == results["judge"].iloc[-1]]).drop_duplicates("evaluation")
-    best = alike[pareto.on_front(alike[cost], alike["accuracy"])]
+    best = alike[pareto.on_front(alike[cost], alike["score"])]
     return best.sort_values([cost, "arch"], ignore_index=True)
 
 
@@ -170,7 +178,7 @@ def trace(results: pd.DataFrame, run: Run, fitting: Mapping[int, float]) -> pd.D
     for _, group in results.groupby("round"):
         frame.loc[group.index, "hypervolume"] = pareto.hypervolume_trace(
             group[run.config.search.cost],
-            group["accuracy"],
+            group["score"],
             max_cost=run.max_cost,
             min_accuracy=run.min_accuracy,
         )
@@ -187,7 +195,7 @@ def summary(
 ) -> RoundSummary:
     """What the frames of a run say about one round."""
     mine, front, volumes, fates = (frame[frame["round"] == row.number] for frame in (results, fronts, trace, choices))
-    best = front.iloc[-1:]  # the front rises with cost, so its last member is the most accurate
+    best = front.iloc[-1:]  # the front rises with cost, so its last member is the best
     counts = fates["fate"].value_counts()
     return RoundSummary(
         round=row.number,

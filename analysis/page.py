@@ -39,12 +39,14 @@ def render(store: Store, frames: Frames) -> str:
         plotlyjs=Markup(get_plotlyjs()),
         summary=words.summary(frames),
         facts=facts(frames),
-        fronts=figure(plots.fronts(frames.results, frames.fronts, frames.cost, run.min_accuracy), "fronts"),
+        fronts=figure(
+            plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy), "fronts"
+        ),
         volumes=[figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in overs],
         operations=[
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
         ],
-        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, accuracy {run.min_accuracy:.0%} to 100%",
+        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
         truth=figure(plots.truth(witnesses(frames), taus(frames)), "truth") if taus(frames) else None,
         taus=taus(frames),
         rounds=frames.rounds,

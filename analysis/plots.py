@@ -44,15 +44,20 @@ THEME = go.layout.Template(
 
 
 def fronts(
-    results: pd.DataFrame, fronts: pd.DataFrame, cost: str, min_accuracy: float = 0.0, background: int = 2000
+    results: pd.DataFrame,
+    fronts: pd.DataFrame,
+    cost: str,
+    objective: str = "accuracy",
+    min_accuracy: float = 0.0,
+    background: int = 2000,
 ) -> go.Figure:
-    """Accuracy over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
+    """The objective over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
 
     The vertical axis shows the range of the fronts, as far as it lies above the run's ``min_accuracy``; poorer points lie
     below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
     """
     figure = _figure("Pareto front of each round")
-    measured = results.dropna(subset="accuracy")
+    measured = results.dropna(subset="score")
     others = measured[~measured["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
     if len(others) > background:
         others = others.sample(background, random_state=0)
@@ -69,9 +74,9 @@ def fronts(
             mode="lines+markers", line={"shape": "hv", "color": colour, "width": 2}, hovertemplate=hover,
             marker={"symbol": SYMBOLS[(number - 1) % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
-    low, high = max(fronts["accuracy"].min(), min_accuracy), fronts["accuracy"].max()
+    low, high = max(fronts["score"].min(), min_accuracy), fronts["score"].max()
     margin = max(0.08 * (high - low), 0.002)
-    figure.update_yaxes(title_text="accuracy", tickformat=".1~%", range=[low - 2 * margin, high + margin])
+    figure.update_yaxes(title_text=objective, tickformat=".1~%", range=[low - 2 * margin, high + margin])
     least, most = results[cost].min(), fronts[cost].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
     figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
@@ -193,7 +198,7 @@ def wrapped(text: str, separator: str = "|", per_line: int = 4) -> str:
 
 
 def _points(frame: pd.DataFrame, cost: str) -> dict[str, object]:
-    return {"x": frame[cost], "y": frame["accuracy"], "hovertext": [wrapped(arch) for arch in frame["arch"]]}
+    return {"x": frame[cost], "y": frame["score"], "hovertext": [wrapped(arch) for arch in frame["arch"]]}
 
 
 def _figure(title: str) -> go.Figure:

@@ -137,12 +137,19 @@ class Witness:
 @dataclass(frozen=True)
 class Truth:
     """What a round's scores were worth: agreement with ``judge``'s accuracies, of the scores' accuracy and of their
-    negative log-likelihood (turned round, so that higher is better); None where the scores have none."""
+    negative log-likelihood (turned round, so that higher is better); None where the scores have none. ``objective`` is
+    what the search went by, one of ``studies.records.OBJECTIVES``."""
 
     judge: str
     witnesses: tuple[Witness, ...]
     accuracy: Agreement
     nll: Agreement | None
+    objective: str = "accuracy"
+
+    @property
+    def found(self) -> Agreement:
+        """The agreement of what the search went by."""
+        return self.nll if self.nll and self.objective == "likelihood" else self.accuracy
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; ``from_dict`` reads it back, equal."""
@@ -152,11 +159,12 @@ class Truth:
     def from_dict(cls, data: Mapping[str, Any]) -> Truth:
         """What ``to_dict`` wrote, even if JSON held it meanwhile."""
         witnesses = tuple(Witness(**witness) for witness in data["witnesses"])
-        return cls(data["judge"], witnesses, _agreement(data["accuracy"]), data["nll"] and _agreement(data["nll"]))
+        by_loss = data["nll"] and _agreement(data["nll"])
+        return cls(data["judge"], witnesses, _agreement(data["accuracy"]), by_loss, data.get("objective", "accuracy"))
 
 
-def truth_of(judge: str, witnesses: Sequence[Witness], *, seed: int = 0) -> Truth:
-    """The truth that these witnesses tell."""
+def truth_of(judge: str, witnesses: Sequence[Witness], objective: str = "accuracy", *, seed: int = 0) -> Truth:
+    """The truth that these witnesses tell of a search by ``objective``."""
     macs, real = [w.macs for w in witnesses], [w.stand_alone for w in witnesses]
     losses = [w.nll for w in witnesses if w.nll is not None]
     return Truth(
@@ -164,6 +172,7 @@ def truth_of(judge: str, witnesses: Sequence[Witness], *, seed: int = 0) -> Trut
         tuple(witnesses),
         agreement([w.one_shot for w in witnesses], real, macs, seed=seed),
         agreement([-loss for loss in losses], real, macs, seed=seed) if len(losses) == len(real) else None,
+        objective,
     )
 
 

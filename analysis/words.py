@@ -19,6 +19,9 @@ JUDGES = {
 COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 """A cost objective as a unit behind a number."""
 
+OTHER = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
+"""What a search did not go by."""
+
 
 def summary(frames: Frames) -> list[str]:
     """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
@@ -102,24 +105,24 @@ def truth(frames: Frames) -> list[str]:
     assert last is not None
     taus = ", ".join(ranked(row) for row in asked)
     said = f"Do the scores rank rightly? Kendall's tau by round: {taus}. In round {asked[-1].round}, {compared(last)}"
-    return [said, *([last.accuracy.warning] if last.accuracy.warning else [])]
+    return [said, *([last.found.warning] if last.found.warning else [])]
 
 
 def ranked(row: RoundSummary) -> str:
     """A round's Kendall tau: ``0.52``, or ``-`` where there is none."""
-    tau = row.truth.accuracy.tau if row.truth else None
+    tau = row.truth.found.tau if row.truth else None
     return "-" if tau is None else f"{tau:.2f}"
 
 
 def compared(truth: Truth) -> str:
     """What a round's scores were compared with, and how well they agree: ``8 networks were trained alone (...): ...``."""
-    found, by_loss = truth.accuracy, truth.nll.tau if truth.nll else None
+    found, other = truth.found, truth.accuracy if truth.objective == "likelihood" else truth.nll
     source = "were looked up in a table" if truth.judge.startswith("table:") else "were trained alone"
     if found.tau is None or found.interval is None or found.rho is None or found.overlap is None:
         return f"{count(found.n, 'network')} {source} ({truth.judge})."
     numbers = [
         f"tau {found.tau:.2f} (95% interval {found.interval[0]:.2f} to {found.interval[1]:.2f})",
-        *([f"{by_loss:.2f} by log-likelihood"] if by_loss is not None else []),
+        *([f"{other.tau:.2f} by {OTHER[truth.objective]}"] if other and other.tau is not None else []),
         *([f"{found.tau_macs:.2f} by MACs alone"] if found.tau_macs is not None else []),
         f"Spearman's rho {found.rho:.2f}",
         f"{found.overlap:.0%} of the best {found.top} found",

@@ -243,7 +243,7 @@ def fill(study: optuna.Study, url: str | None, space: SearchSpace, trials: int) 
 
     import sqlalchemy as sa
 
-    from studies.config import LimitsSection
+    from studies.config import LimitsSection, SearchSection
     from studies.optuna_tables import write_trials
     from studies.records import Evaluation, Proposal
     from studies.trials import distributions, to_trial
@@ -252,7 +252,7 @@ def fill(study: optuna.Study, url: str | None, space: SearchSpace, trials: int) 
     archs = [space.sample(rng) for _ in range(trials)]
     evaluations = [Evaluation(arch, "free", *answer(arch.genes), params=0.0) for arch in archs]
     proposals = [Proposal(i, 0, "stratified", evaluation) for i, evaluation in enumerate(evaluations)]
-    filled = [to_trial(proposal, space, options, "macs", LimitsSection()) for proposal in proposals]
+    filled = [to_trial(proposal, space, options, SearchSection(), LimitsSection()) for proposal in proposals]
     if url is None:
         study.add_trials(filled)
         return

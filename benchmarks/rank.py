@@ -63,7 +63,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(0.25, 16, 2_000, 0.2, (2, 1, 1), 64, (0.1, 0.05, 0.05), 32, 60, 60),
-    "cpu": Size(0.5, 16, 9_000, 1 / 9, (20, 13, 7), 64, (0.1, 0.05, 0.05), 100, 300, 256),
+    "cpu": Size(0.5, 16, 11_111, 0.1, (16, 11, 5), 64, (0.1, 0.05, 0.05), 100, 300, 256),
     "gpu": Size(1.0, 32, None, 0.1, (60, 40, 20), 128, (0.2, 0.1, 0.1), 200, 1_000, 512),
 }
 
@@ -83,7 +83,7 @@ def study(size: Size, args: argparse.Namespace, seed: int) -> StudyConfig:
                 "size": size.pixels,
                 "limit": size.images,
                 "held_out": size.held_out,
-                "augment": ("flip", "crop"),
+                "augment": ("flip", "crop") if size.images is None else ("flip",),
             },
             "evaluator": {
                 "kind": "oneshot",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import optuna
 from sqlalchemy import make_url
 
 from analysis.frames import truth_of
+from analysis.verdict import verdicts
 from evo import console
-from evo.runs import configuration, find, run_name
+from evo.runs import arms, configuration, find, run_name
 from spaces.space import SearchSpace
-from studies.config import TabularSection, Training, of_round
+from studies.config import StudyConfig, TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
@@ -26,32 +27,51 @@ WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
 
 
 def bring(args: Namespace) -> int:
-    """Bring the run to the end of round N, telling each round in one line."""
+    """Bring the runs that the command line asks for to the end of round N; compare them where there are control arms."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     say = console.nothing if args.quiet else console.say
     with opened(args.storage) as store:
-        run = find(store, args) or _begun(store, args)
-        rows = store.rounds(run)[: args.n]
-        todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
-        say(f"run {run.name}: {run.config.evolution.method} on {run.space.name}, judged by {run.config.evaluator.kind}")
-        say(line(run, HEADINGS))
-        for row in rows[: args.n - len(todo)]:
-            say(line(run, cells(store, run, row)))
-        if not todo:
-            say(f"\nnothing to do: run {run.name} has finished round {args.n}; next: python -m evo.round {args.n + 1}")
-            return 0
-        for row in _finished(store, run, todo, args):
-            say(line(run, cells(store, run, row)))
-        say(closing(store, run, args))
+        wanted = list(arms(store, args))
+        runs = [find(store, name, config) or _begun(store, name, config) for name, config in wanted]
+        done = [_brought(store, run, args, say) for run in runs]
+        say(closing(store, runs[0], args) if any(done) else nothing_to_do(runs[0], args))
+        if args.control:
+            _judge_alone(store, runs, args)
+            say("\n" + "\n".join(words for found in verdicts(store, runs[0]) for words in found.sentences()))
     return 0
 
 
-def _begun(store: Store, args: Namespace) -> Run:
-    """The run that the command line names, begun now."""
+def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]) -> bool:
+    """Bring one run to the end of round N, telling each round in one line; whether there was anything to do."""
+    rows = store.rounds(run)[: args.n]
+    todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
+    control = ", a control arm: its space never changes" if run.config.control else ""
+    method, kind = run.config.evolution.method, run.config.evaluator.kind
+    say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{control}")
+    say(line(run, HEADINGS))
+    for row in rows[: args.n - len(todo)]:
+        say(line(run, cells(store, run, row)))
+    for row in _finished(store, run, todo, args) if todo else ():
+        say(line(run, cells(store, run, row)))
+    return bool(todo)
+
+
+def _begun(store: Store, name: str, config: StudyConfig) -> Run:
+    """A run that begins now."""
     from evo.start import begin
 
-    config = configuration(args)
-    return begin(store, run_name(args, config), config)
+    return begin(store, name, config)
+
+
+def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace) -> None:
+    """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
+    from evo.executors import workers
+    from evo.loop import front_alone, workshop
+
+    track = console.untracked if args.quiet else console.bar
+    for run in runs:
+        with workers(args.workers, run.config.threads) as evaluate:
+            front_alone(workshop(run, store, files_of(args.storage), evaluate, track, args.workers), args.n)
 
 
 def _finished(store: Store, run: Run, todo: list[int], args: Namespace) -> Iterator[RoundRow]:
@@ -74,7 +94,8 @@ def plan(args: Namespace) -> int:
     config = configuration(args)
     space = prepared(config)
     least, most = table_of(config, space).bounds()
-    console.say(f"run {run_name(args, config)}: {config.evolution.method} on {space.name}, seed {config.seed}\n")
+    name = run_name(args, config.seed)
+    console.say(f"run {name}: {config.evolution.method} on {space.name}, seed {config.seed}\n")
     console.say(spelled(space))
     console.say(f"\n{short(space.size)} architectures of {len(space.layers)} layers")
     for i, name in enumerate(COSTS):
@@ -117,7 +138,7 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
     """A finished round, one cell for each of ``HEADINGS``."""
     assert row.next_space is not None
     changes = row.space.diff(row.next_space)
-    best = max(front(store, run, row), key=lambda e: e.accuracy)
+    best = max(front(store, run, row), key=lambda e: e.score(run.config.search.objective))
     truth = truth_of(row)
     return (
         str(row.number),
@@ -128,7 +149,7 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
         f"{best.accuracy:.2%}",
         short(best.cost(run.config.search.cost)),
         f"{row.hypervolume:.4f}",
-        "-" if truth is None or truth.accuracy.tau is None else f"{truth.accuracy.tau:.2f}",
+        "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
         str(sum(len(change.refilled) for change in changes)),
@@ -139,7 +160,14 @@ def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
 def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
     """The Pareto front of a round, cheapest first."""
     evaluations = complete(proposal.evaluation for proposal in store.proposals(row))
-    return Round(row.number, row.space, evaluations, cost=run.config.search.cost).front
+    return Round(
+        row.number, row.space, evaluations, cost=run.config.search.cost, objective=run.config.search.objective
+    ).front
+
+
+def nothing_to_do(run: Run, args: Namespace) -> str:
+    """Why nothing ran."""
+    return f"\nnothing to do: run {run.name} has finished round {args.n}; next: python -m evo.round {args.n + 1}"
 
 
 def closing(store: Store, run: Run, args: Namespace) -> str:
@@ -156,8 +184,8 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
             f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
         )
     truth = truth_of(last)
-    if truth and truth.accuracy.warning:
-        remarks.append(truth.accuracy.warning)
+    if truth and truth.found.warning:
+        remarks.append(truth.found.warning)
     said = "".join(f"{remark}\n" for remark in remarks)
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "

@@ -36,7 +36,10 @@ def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     """What the study's page shows under Optuna's own history, by identifier."""
     return {
         "fronts": thin(
-            plots.fronts(frames.results, frames.fronts, frames.cost, frames.run.min_accuracy, BACKGROUND), n
+            plots.fronts(
+                frames.results, frames.fronts, frames.cost, frames.objective, frames.run.min_accuracy, BACKGROUND
+            ),
+            n,
         ),
         "hypervolume": plots.hypervolume(frames.trace),
         "operations": plots.operations(frames.choices, n).update_layout(height=None),
@@ -61,7 +64,7 @@ def note(frames: Frames, n: int) -> str:
         for fate in ("dropped", "refilled")
         for layer, ops in words.by_layer(choices, fate)
     ]
-    told = [words.compared(row.truth), row.truth.accuracy.warning] if row.truth else []
+    told = [words.compared(row.truth), row.truth.found.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     volume = f"{row.hypervolume:.4f}"
     if before is not None:

@@ -6,6 +6,8 @@ candidates, ``test`` is touched once, by the report on a delivered network.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -252,6 +254,35 @@ def _torchvision(section: DataSection) -> Raw:
     return arrays[0], arrays[1], arrays[2], arrays[3]
 
 
+IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+"""Fashion-MNIST's official files: training images and labels, test images and labels."""
+
+
+def _fashion_mnist(section: DataSection) -> Raw:
+    """Fashion-MNIST from its official packed files where they lie (torchvision would write beside them), else from
+    torchvision."""
+    for folder in (root / FOLDERS["fashion_mnist"] for root in roots(section.path)):
+        paths = [folder / f"{name}-ubyte.gz" for name in IDX]
+        if all(path.is_file() for path in paths):
+            x, y, x_test, y_test = map(_idx, paths)
+            return x[..., None], y, x_test[..., None], y_test
+    return _torchvision(section)
+
+
+def _idx(path: Path) -> np.ndarray:
+    """A packed idx file of bytes: two zeros, the type, the number of dimensions, each of them in four bytes, the values.
+
+    Raises:
+        EvoError: it is not one, or cut short.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes())
+        shape = np.frombuffer(data, ">i4", count=data[3], offset=4)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise EvoError(f"{path} is not a packed idx file, or is damaged ({error}); fetch it again") from None
+
+
 def _arrays(section: DataSection) -> Raw:
     """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``: images uint8 ``(n, h, w[, channels])``."""
     path = next((path for path in roots(section.path) if path.is_file()), Path(section.path))
@@ -284,7 +315,7 @@ def _images(section: DataSection) -> Raw:
 
 SOURCES: dict[str, Callable[[DataSection], Raw]] = {
     "digits": _digits,
-    "fashion_mnist": _torchvision,
+    "fashion_mnist": _fashion_mnist,
     "cifar10": _torchvision,
     "images": _images,
     "arrays": _arrays,

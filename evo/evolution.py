@@ -247,9 +247,11 @@ def continued(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: in
 @dataclass(frozen=True)
 class Deal:
     """The space as cells of branches, each layer's operations in a random order: the first ``k`` to start with, the rest
-    pending. A cell keeps any subset of its candidates; one whose shape allows it may keep none (NSE)."""
+    pending. A cell keeps any subset of its candidates, of at most ``branches``; one whose shape allows it may keep none
+    (NSE)."""
 
     k: int
+    branches: int | None = None
 
     def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
         return replace(space, merge="mean", layers=tuple(self._dealt(layer, rng) for layer in space.layers))
@@ -261,6 +263,6 @@ class Deal:
             layer,
             candidates=tuple(ops[: self.k]),
             pending=tuple(ops[self.k :]),
-            branches=len(ops),
+            branches=min(len(ops), self.branches or len(ops)),
             skippable=layer.shape.residual,
         )

@@ -12,6 +12,7 @@ from random import Random
 import numpy as np
 
 from analysis.ranking import Truth
+from analysis.verdict import chosen
 from evo import dashboard
 from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
@@ -22,11 +23,11 @@ from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
 from evo.files import roots
 from evo.gates import drawn
-from evo.methods import METHODS
+from evo.methods import evolution_of
 from evo.rungs import climb, epochs_saved
 from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
-from evo.truth import tell, witness
+from evo.truth import ask, tell, witness
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency
@@ -69,9 +70,8 @@ def workshop(
     """The workshop of a run, as its configuration says."""
     config = run.config
     evaluator = EVALUATORS[config.evaluator.kind](config, run.space)
-    evolution = METHODS[config.evolution.method](config.evolution, config)
     known = witness(config, run.space)
-    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution, known, workers)
+    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution_of(config), known, workers)
 
 
 def run_round(shop: Workshop, n: int) -> RoundRow:
@@ -98,7 +98,7 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             label=f"round {n}: searching",
         )
     evaluations = complete(p.evaluation for p in proposals)
-    finished = Round(n, space, evaluations, judge.ratings, run.config.search.cost)
+    finished = Round(n, space, evaluations, judge.ratings, run.config.search.cost, run.config.search.objective)
     with clock.time("truth"):
         truth = truth_of_round(shop, finished, table)
     step = shop.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
@@ -182,6 +182,16 @@ def truth_of_round(shop: Workshop, finished: Round, table: CostTable) -> Truth |
     return tell(shop.run, shop.store, judge, finished, shop.evaluate, shop.workers, shop.track)
 
 
+def front_alone(shop: Workshop, n: int) -> None:
+    """Train members of the front after round ``n`` alone: arms whose supernets differ have no other common measure."""
+    if shop.witness is None:
+        return
+    run, row = shop.run, shop.store.rounds(shop.run)[n - 1]
+    judge = shop.witness.fit(row.space, bench(shop, n, table_of(run.config, row.space)))
+    members, label = chosen(shop.store, run, n), f"{run.name}: training its front alone"
+    ask(run, shop.store, judge, row.space, members, shop.evaluate, shop.workers, shop.track, label)
+
+
 def table_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     """Exact costs of a space's architectures, as the configuration counts them."""
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
@@ -247,7 +257,7 @@ def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyCon
         for e in complete(before)
         if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in allowed.items())
     )
-    front = [e.arch for e in Round(0, space, held, cost=settings.cost).front]
+    front = [e.arch for e in Round(0, space, held, cost=settings.cost, objective=settings.objective).front]
     places = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
     return [front[place] for place in places]
 
@@ -256,7 +266,7 @@ def volume(run: Run, finished: Round) -> float:
     """Hypervolume of a round's evaluations in the run's box."""
     return hypervolume(
         [e.cost(finished.cost) for e in finished.evaluations],
-        [e.accuracy for e in finished.evaluations],
+        [e.score(finished.objective) for e in finished.evaluations],
         max_cost=run.max_cost,
         min_accuracy=run.min_accuracy,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from evo.cells import Bred, Populate
@@ -52,7 +53,9 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     What the Pareto front uses stays; the next unseen operations of a layer's pool, in an order fixed by the seed, fill it
     up to ``k``.
     """
-    return Evolution(OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k))
+    return Evolution(
+        OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k, section.branches)
+    )
 
 
 def nse_rounds(operations: int, k: int) -> int:
@@ -72,6 +75,12 @@ def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
     stays = IDENTITIES | set(map(str, reference_cells(alphabet)))
     first = Populate(alphabet, section.k, section.population, section.references)
     return Evolution(Learned(), Best(section.k, stays), Bred(section.k), first)
+
+
+def evolution_of(config: StudyConfig) -> Evolution:
+    """The configuration's method. A control arm begins in the same space, which then stays what it is."""
+    evolution = METHODS[config.evolution.method](config.evolution, config)
+    return replace(evolution, rate=Uniform(), keep=Everything(), refill=Nothing()) if config.control else evolution
 
 
 METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {

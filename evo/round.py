@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   python -m evo.round 3 --config macro                    on NAS-Bench-Macro (its table: EVO_DATA or evaluator.path)
   python -m evo.round 2 --config images --set data.path=photos --set data.size=64
   python -m evo.round 3 --config digits --run wide --set search.trials=200 --seed 1
+  python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
 """
 
@@ -32,6 +33,18 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--run", metavar="NAME", help="the run's name (default: the config's)")
     command.add_argument("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
     command.add_argument("--seed", type=_natural, help="the run's seed (default: the config's)")
+    command.add_argument(
+        "--seeds", type=_positive, default=1, metavar="K", help="run K seeds, from the run's own on (default: 1)"
+    )
+    command.add_argument(
+        "--control",
+        action="append",
+        nargs="?",
+        const="fixed",
+        default=[],
+        choices=("fixed", "random"),
+        help="run a control arm beside, in a space that never changes, and compare; random: random search; repeatable",
+    )
     command.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"

@@ -1,8 +1,9 @@
-"""The run that a command line means. Nothing heavy is imported: a run that is finished is told at once."""
+"""The runs that a command line means. Nothing heavy is imported: a run that is finished is told at once."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,35 @@ from studies.config import StudyConfig
 from studies.records import EvoError
 from studies.store import Run, Store
 
+CONTROLS = {"fixed": "nsga2", "random": "random"}
+"""What ``--control`` knows: both arms begin in the run's first space, which never changes, and search it so."""
 
-def find(store: Store, args: Namespace) -> Run | None:
-    """The run that the command line names, if it was begun.
+
+def arms(store: Store, args: Namespace) -> Iterator[tuple[str, StudyConfig]]:
+    """Name and settings of every run that the command line asks for: per seed the run itself, then its control arms."""
+    known = store.find_run(args.run) if args.run else None
+    alone = known is not None and args.config is None and not args.set and args.seed is None
+    config = known.config if known is not None and alone else configuration(args)
+    for seed in range(config.seed, config.seed + args.seeds):
+        mine = config.model_copy(update={"seed": seed})
+        name = run_name(args, seed, first=seed == config.seed)
+        yield name, mine
+        for control in dict.fromkeys(args.control):
+            yield f"{name}-{control}", controlled(mine, control)
+
+
+def controlled(config: StudyConfig, control: str) -> StudyConfig:
+    """The settings of a control arm: the same data, training and budget of new measurements."""
+    search = config.search.model_copy(update={"sampler": CONTROLS[control]})
+    return config.model_copy(update={"control": True, "search": search})
+
+
+def find(store: Store, name: str, config: StudyConfig) -> Run | None:
+    """The run of that name, if it was begun.
 
     Raises:
         EvoError: the run exists with other settings; the message says which.
     """
-    existing = store.find_run(args.run) if args.run else None
-    if existing is not None and args.config is None and not args.set and args.seed is None:
-        return existing
-    config = configuration(args)
-    name = run_name(args, config)
     existing = store.find_run(name)
     if existing and (changed := differences(existing.config.model_dump(), config.model_dump())):
         raise EvoError(
@@ -39,12 +57,11 @@ def configuration(args: Namespace) -> StudyConfig:
     return configs.load(args.config or "digits", overrides)
 
 
-def run_name(args: Namespace, config: StudyConfig) -> str:
-    """``--run``, or the configuration's name, with the seed where one was given."""
-    if args.run:
-        return str(args.run)
-    stem = Path(args.config or "digits").stem
-    return stem if args.seed is None else f"{stem}-seed{config.seed}"
+def run_name(args: Namespace, seed: int, first: bool = True) -> str:
+    """``--run``, or the configuration's name; with the seed where one was given, and for all seeds after the first."""
+    stem = args.run or Path(args.config or "digits").stem
+    told = not first or (args.seed is not None and not args.run)
+    return f"{stem}-seed{seed}" if told else str(stem)
 
 
 def differences(was: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:

@@ -21,6 +21,7 @@ from spaces.architecture import Architecture
 from spaces.cost import COLUMNS
 from spaces.sampling import stratified
 from spaces.space import canonical
+from studies.config import SearchSection
 from studies.pareto import on_front
 from studies.records import Evaluation
 
@@ -33,13 +34,13 @@ class Screen:
     """Chooses generations with what one judge has said so far.
 
     Attributes:
-        cost: the cost objective.
+        settings: name the two objectives.
         seed: of the round's search.
         seen: every evaluation that may be learned from.
     """
 
     frontier: Frontier
-    cost: str
+    settings: SearchSection
     seed: int
     seen: list[Evaluation] = field(default_factory=list)
 
@@ -47,23 +48,23 @@ class Screen:
     def spread(self) -> list[Architecture]:
         """Networks spread evenly over cost, inside the limits; the same for all generations of a round."""
         rng = Random(derive(self.seed, "spread"))
-        return stratified(self.frontier.table, SPREAD, rng, cost=self.cost, windows=self.frontier.windows)
+        return stratified(self.frontier.table, SPREAD, rng, cost=self.settings.cost, windows=self.frontier.windows)
 
     def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
         if not self.seen:
             return None
         space, table = self.frontier.space, self.frontier.table
-        encode = Encoding(table, COLUMNS.index(self.cost))
-        accuracy = np.array([e.accuracy for e in self.seen])
-        cost = np.array([e.cost(self.cost) for e in self.seen])
-        surrogate = fit(encode([canonical(e.arch, space) for e in self.seen]), encode.groups, accuracy, cost)
+        encode = Encoding(table, COLUMNS.index(self.settings.cost))
+        score = np.array([e.score(self.settings.objective) for e in self.seen])
+        cost = np.array([e.cost(self.settings.cost) for e in self.seen])
+        surrogate = fit(encode([canonical(e.arch, space) for e in self.seen]), encode.groups, score, cost)
         if surrogate is None or not surrogate.useful:
             return None
         candidates = self._candidates(bred, n, rng)
         if not candidates:
             return []
-        costs = table.count(candidates)[:, COLUMNS.index(self.cost)]
+        costs = table.count(candidates)[:, COLUMNS.index(self.settings.cost)]
         encoded = encode([canonical(arch, space) for arch in candidates])
         return [candidates[i] for i in choose(surrogate, encoded, costs, n, self._most())]
 
@@ -77,7 +78,8 @@ class Screen:
 
     def _neighbours(self) -> Iterator[Architecture]:
         """Every network that differs from one of the front in one gene."""
-        front = on_front([e.cost(self.cost) for e in self.seen], [e.accuracy for e in self.seen])
+        scores = [e.score(self.settings.objective) for e in self.seen]
+        front = on_front([e.cost(self.settings.cost) for e in self.seen], scores)
         for evaluation in (e for e, on in zip(self.seen, front.tolist(), strict=True) if on):
             genes = evaluation.arch.genes
             for i, layer in enumerate(self.frontier.space.layers):
@@ -86,5 +88,5 @@ class Screen:
 
     def _most(self) -> float:
         """The most a network of the space may cost."""
-        most = float(self.frontier.table.bounds()[1, COLUMNS.index(self.cost)])
-        return min(most, self.frontier.windows.get(self.cost, (0.0, most))[1])
+        most = float(self.frontier.table.bounds()[1, COLUMNS.index(self.settings.cost)])
+        return min(most, self.frontier.windows.get(self.settings.cost, (0.0, most))[1])

@@ -77,7 +77,7 @@ def search(
         advance(memory.spent)
         while (left := task.settings.trials - memory.spent) > 0 and (not proposals or time.monotonic() < deadline):
             number = proposals[-1].generation + 1 if proposals else 0
-            batch = memory.opening(len(proposals), left) or memory.next(number, left)
+            batch = memory.propose(number, len(proposals), left)
             if not batch:
                 return proposals, True
             generation = _measured(task, batch, number, len(proposals), measure)
@@ -120,7 +120,7 @@ class _Memory:
         self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
         self.given = self._given()
         learned = [evaluation for evaluation in complete(task.known.values()) if evaluation.arch in task.space]
-        self.screen = Screen(self.frontier, task.settings.cost, task.seed, learned)
+        self.screen = Screen(self.frontier, task.settings, task.seed, learned)
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 
@@ -136,7 +136,7 @@ class _Memory:
             if proposal.fresh and not proposal.evaluation.pruned:
                 self.screen.seen.append(proposal.evaluation)
         told = [proposal for proposal in generation if not proposal.evaluation.pruned]
-        trials = [to_trial(p, task.space, self.options, task.settings.cost, task.limits) for p in told]
+        trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in told]
         self.parents = select(self.parents + trials, task.settings.population)
 
     def _given(self) -> Batch:
@@ -157,6 +157,15 @@ class _Memory:
             new += self.frontier.anything(rng, lacking - len(new), taken)
             given += [(arch, "stratified") for arch in new]
         return given
+
+    def propose(self, number: int, start: int, left: int) -> Batch:
+        """Generation ``number``, which begins with trial ``start``; empty when the space is exhausted."""
+        if self.task.settings.sampler == "random":
+            size = min(self.task.settings.population, left)
+            found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
+            if found or start:
+                return [(arch, "random") for arch in found]
+        return self.opening(start, left) or self.next(number, left)
 
     def opening(self, start: int, left: int) -> Batch:
         """The next generation of what is given, as far as the budget goes; empty when all of it has been measured."""

@@ -13,7 +13,7 @@ from evo.data import load as load_images
 from evo.evaluators.tabular import spelled_space
 from evo.evolution import continued
 from evo.loop import EVALUATORS, table_of
-from evo.methods import METHODS
+from evo.methods import evolution_of
 from evo.search import check_limits
 from evo.seeds import derive
 from evo.truth import witness
@@ -72,8 +72,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
 
 def prepared(config: StudyConfig) -> SearchSpace:
     """The first space as the method wants it."""
-    evolution = METHODS[config.evolution.method](config.evolution, config)
-    return evolution.prepare(first_space(config), Random(derive(config.seed, "prepare")))
+    return evolution_of(config).prepare(first_space(config), Random(derive(config.seed, "prepare")))
 
 
 def _continued(store: Store, space: SearchSpace, section: NseEvolution) -> SearchSpace:

@@ -59,20 +59,37 @@ def tell(
     """
     seed = derive(run.config.seed, "truth", finished.n)
     chosen = sample(finished, run.config.truth.sample, seed)
-    known = {canonical(e.arch, finished.space): e for e in store.evaluations(run, judge.name)}
-    missing = [e.arch for e in chosen if canonical(e.arch, finished.space) not in known]
-    with track(f"round {finished.n}: asking for the truth", len(chosen)) as advance:
-        advance(len(chosen) - len(missing))
+    label = f"round {finished.n}: asking for the truth"
+    told = ask(run, store, judge, finished.space, [e.arch for e in chosen], evaluate, at_once, track, label)
+    witnesses = [
+        Witness(str(e.arch), e.macs, e.accuracy, e.nll, true.accuracy) for e, true in zip(chosen, told, strict=True)
+    ]
+    return truth_of(judge.name, witnesses, finished.objective, seed=seed)
+
+
+def ask(
+    run: Run,
+    store: Store,
+    judge: Judge,
+    space: SearchSpace,
+    archs: Sequence[Architecture],
+    evaluate: Evaluate,
+    at_once: int = 1,
+    track: Track = untracked,
+    label: str = "",
+) -> list[Evaluation]:
+    """What ``judge`` says of each architecture. What it said before is not asked again; each answer is recorded at once."""
+    forms = [canonical(arch, space) for arch in archs]
+    known = {canonical(e.arch, space): e for e in store.evaluations(run, judge.name)}
+    missing = [arch for arch, form in zip(archs, forms, strict=True) if form not in known]
+    with track(label, len(archs)) as advance:
+        advance(len(archs) - len(missing))
         for start in range(0, len(missing), at_once):
             answers = evaluate(judge, missing[start : start + at_once])
-            store.record_evaluations(run, finished.space, answers)
-            known |= {canonical(e.arch, finished.space): e for e in answers}
+            store.record_evaluations(run, space, answers)
+            known |= {canonical(e.arch, space): e for e in answers}
             advance(len(answers))
-    true = [known[canonical(e.arch, finished.space)].accuracy for e in chosen]
-    witnesses = [
-        Witness(str(e.arch), e.macs, e.accuracy, e.nll, accuracy) for e, accuracy in zip(chosen, true, strict=True)
-    ]
-    return truth_of(judge.name, witnesses, seed=seed)
+    return [known[form] for form in forms]
 
 
 def sample(finished: Round, count: int, seed: int) -> Sequence[Evaluation]:

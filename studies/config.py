@@ -187,17 +187,21 @@ class TruthSection(Training):
 
 
 class SearchSection(Section):
-    """NSGA-II inside one round: maximise accuracy, minimise ``cost``.
+    """NSGA-II inside one round: maximise ``objective``, minimise ``cost``.
 
+    ``sampler = "random"`` measures networks drawn uniformly instead, the yardstick that every search must beat.
     ``screen`` lets a surrogate choose among many children; it leaves the choice to NSGA-II where it knows no better.
     ``trials`` counts the new measurements of a round, ``seconds`` ends it earlier; ``min_accuracy`` is the floor above
-    which hypervolume counts.
+    which hypervolume counts. ``objective = "likelihood"`` ranks by exp(-negative log-likelihood): the better ranker where a
+    supernet is trained for a short time.
     """
 
     population: Annotated[int, Field(ge=2)] = 10
+    sampler: Literal["nsga2", "random"] = "nsga2"
     screen: bool = True
     trials: PositiveInt = 64
     seconds: PositiveFloat | None = None
+    objective: Literal["accuracy", "likelihood"] = "accuracy"
     cost: Literal["macs", "params", "latency_ms"] = "macs"
     convention: str = "macs"
     min_accuracy: Share = 0.0
@@ -238,6 +242,8 @@ class PadNasEvolution(Section):
 class NseEvolution(Section):
     """NSE (arXiv 2011.10904): keep what the Pareto front uses, refill with unseen operations up to ``k`` per layer.
 
+    A cell may carry up to ``branches`` operations side by side (None, as in the paper: any subset of its candidates).
+
     Before NSGA-II breeds, ``samples`` architectures are drawn by the learned gates inside the limits, and
     ``guard_samples`` in the band of width ``guard`` (a share of the least cost allowed) below them: those shape the front
     and never enter it. ``continue_from`` names a finished run whose operations are kept while a new pool is tried.
@@ -245,6 +251,7 @@ class NseEvolution(Section):
 
     method: Literal["nse"]
     k: Annotated[int, Field(ge=2)] = 5
+    branches: PositiveInt | None = None
     samples: NonNegativeInt = 48
     guard_samples: NonNegativeInt = 4
     guard: Share = 0.05
@@ -262,9 +269,13 @@ class AutoSpaceEvolution(Section):
 
 
 class StudyConfig(Section):
-    """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one."""
+    """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
+
+    ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
+    """
 
     seed: NonNegativeInt = 0
+    control: bool = False
     threads: PositiveInt = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     space: SpaceSection
@@ -284,6 +295,12 @@ class StudyConfig(Section):
         known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
         if asked and not known:
             raise PydanticCustomError("latency", "latency_ms is an objective or a limit: give a table as latency.path")
+        return self
+
+    @model_validator(mode="after")
+    def _likelihood_is_known(self) -> StudyConfig:
+        if self.search.objective == "likelihood" and self.evaluator.kind == "tabular":
+            raise PydanticCustomError("objective", "search.objective is 'likelihood': a table knows accuracies only")
         return self
 
     @model_validator(mode="after")
@@ -382,7 +399,7 @@ def _explain(problem: Any) -> str:
         case "extra_forbidden":
             allowed = sorted({name for section in sections for name in section.model_fields})
             return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
-        case "latency" | "truth" | "cells":
+        case "latency" | "truth" | "cells" | "objective":
             return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"

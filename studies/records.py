@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,11 @@ Ratings = Mapping[tuple[int, Op], float]
 
 COSTS = ("macs", "params", "latency_ms")
 """The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
+
+
+OBJECTIVES = ("accuracy", "likelihood")
+"""What a search can maximise, each from 0 to 1. The likelihood is exp(-nll), the geometric mean of the probabilities that
+a network gives to the true classes; it sees more than the accuracy does where a supernet has learned little."""
 
 
 class EvoError(Exception):
@@ -47,6 +53,20 @@ class Evaluation:
     rungs: tuple[tuple[int, float], ...] = ()
     pruned: bool = False
 
+    def score(self, objective: str) -> float:
+        """One of ``OBJECTIVES``; higher is better.
+
+        Raises:
+            EvoError: the likelihood is asked for, and the judge gave none.
+        """
+        if objective == "accuracy":
+            return self.accuracy
+        if self.nll is None:
+            raise EvoError(
+                f"the {objective} of {self.arch} is not known to {self.judge}; set search.objective to 'accuracy'"
+            )
+        return math.exp(-self.nll)
+
     def cost(self, name: str) -> float:
         """One of ``COSTS``; lower is better.
 
@@ -71,7 +91,7 @@ class Proposal:
     Attributes:
         number: place in the round, from 0; the Optuna trial's number.
         origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
-            a ``child`` of NSGA-II, or ``screened`` from many by the surrogate.
+            a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
         fresh: whether it was measured for this trial (and so counts against the budget) or known before.
     """
 
@@ -113,7 +133,7 @@ class Round:
         n: the round's number, from 1.
         evaluations: what was measured to the end (``complete``).
         ratings: what the evaluator learned about choices while it was fitted; often empty.
-        cost: the cost objective, one of ``COSTS``.
+        cost: the cost objective, one of ``COSTS``; ``objective``: what is maximised, one of ``OBJECTIVES``.
     """
 
     n: int
@@ -121,11 +141,13 @@ class Round:
     evaluations: tuple[Evaluation, ...]
     ratings: Ratings = field(default_factory=dict)
     cost: str = "macs"
+    objective: str = "accuracy"
 
     @cached_property
     def ranks(self) -> np.ndarray:
         """Nondomination rank of each evaluation, ``(n,)``, 1 is the front."""
-        return pareto.ranks([e.cost(self.cost) for e in self.evaluations], [e.accuracy for e in self.evaluations])
+        scores = [e.score(self.objective) for e in self.evaluations]
+        return pareto.ranks([e.cost(self.cost) for e in self.evaluations], scores)
 
     @property
     def front(self) -> tuple[Evaluation, ...]:

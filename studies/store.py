@@ -149,7 +149,8 @@ class Store:
             if row.number == number:
                 return row
         study = study_name(run.name, number)
-        metrics: dict[str, optuna_tables.Direction] = {"accuracy": "maximize", run.config.search.cost: "minimize"}
+        settings = run.config.search
+        metrics: dict[str, optuna_tables.Direction] = {settings.objective: "maximize", settings.cost: "minimize"}
         optuna_tables.create_study(self.optuna, study, metrics, attrs)
         values = {
             "run_id": run.id,
@@ -206,9 +207,8 @@ class Store:
 
     def record(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
         """Write a generation, in one transaction: new evaluations, proposals, and the same as Optuna trials."""
-        limits, cost = run.config.limits, run.config.search.cost
-        options = distributions(row.space)
-        trials = [to_trial(proposal, row.space, options, cost, limits) for proposal in generation]
+        config, options = run.config, distributions(row.space)
+        trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
         with self.engine.begin() as connection:
             ids = self._evaluation_ids(connection, run, row.space, generation)
             connection.execute(
@@ -233,10 +233,8 @@ class Store:
 
     def _mirror(self, run: Run, row: RoundRow) -> None:
         """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
-        options = distributions(row.space)
-        trials = [
-            to_trial(p, row.space, options, run.config.search.cost, run.config.limits) for p in self.proposals(row)
-        ]
+        config, options = run.config, distributions(row.space)
+        trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
         optuna_tables.add_trials(optuna.load_study(study_name=row.study, storage=self.optuna), trials)
 
     def _evaluation_ids(

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
-from studies.config import LimitsSection
+from studies.config import LimitsSection, SearchSection
 from studies.records import COSTS, Evaluation, Proposal
 
 GENERATION_KEY = NSGAIISampler._get_generation_key()
@@ -45,10 +45,10 @@ def to_trial(
     proposal: Proposal,
     space: SearchSpace,
     choices: Mapping[str, CategoricalDistribution],
-    cost: str,
+    settings: SearchSection,
     limits: LimitsSection,
 ) -> FrozenTrial:
-    """A finished trial; its values are (accuracy, cost), its number is the proposal's.
+    """A finished trial; its values are (objective, cost), its number is the proposal's.
 
     What was stopped early is PRUNED: it has no values and is no member of NSGA-II's population. Intermediate values are
     the accuracies at the rungs, by epochs.
@@ -57,6 +57,7 @@ def to_trial(
     slower than all of this.
     """
     evaluation = proposal.evaluation
+    values = None if evaluation.pruned else [evaluation.score(settings.objective), evaluation.cost(settings.cost)]
     attrs: dict[str, str | float] = {
         "arch": str(proposal.arch),
         "macs": evaluation.macs,
@@ -65,13 +66,15 @@ def to_trial(
     }
     if evaluation.latency_ms is not None:
         attrs["latency_ms"] = evaluation.latency_ms
+    if settings.objective != "accuracy":
+        attrs["accuracy"] = evaluation.accuracy
     now = datetime.now()  # local, as Optuna has it
     trial = FrozenTrial(
         number=proposal.number,
         trial_id=-1,
         state=TrialState.PRUNED if evaluation.pruned else TrialState.COMPLETE,
         value=None,
-        values=None if evaluation.pruned else [evaluation.accuracy, evaluation.cost(cost)],
+        values=values,
         datetime_start=now,
         datetime_complete=now,
         params=dict(zip(space.names, proposal.arch.genes, strict=True)),

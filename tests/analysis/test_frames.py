@@ -47,7 +47,7 @@ def test_the_final_front_is_of_the_last_judge_alone(frames: Frames) -> None:
 
 
 def test_under_one_judge_an_early_network_may_stand(frames: Frames) -> None:
-    alike = frames.results.assign(judge="table:macro", accuracy=[0.5, 0.4, 0.95, 0.5, 0.6, 0.9, 0.3])
+    alike = frames.results.assign(judge="table:macro", score=[0.5, 0.4, 0.95, 0.5, 0.6, 0.9, 0.3])
     final = module.final(alike, "macs")
     assert final[["round", "arch"]].values.tolist() == [[2, FREE], [2, CHEAP], [1, DEAR]]
 
@@ -107,13 +107,13 @@ def test_ten_thousand_evaluations_take_no_second(frames: Frames) -> None:
     many["number"] = many["evaluation"] = range(10_000)
     many["round"] = many["number"] // 2000 + 1
     many["macs"] = [rng.uniform(1, 100) for _ in range(10_000)]
-    many["accuracy"] = [0.5 * rng.random() + 0.005 * macs for macs in many["macs"]]
+    many["score"] = [0.5 * rng.random() + 0.005 * macs for macs in many["macs"]]
     started = time.process_time()
     fronts = module.fronts(many, "macs")
     trace = module.trace(many, frames.run, {})
     assert time.process_time() - started < 1
     last = many[many["round"] == 5]
-    expected = hypervolume(last["macs"], last["accuracy"], max_cost=100.0)
+    expected = hypervolume(last["macs"], last["score"], max_cost=100.0)
     assert trace["hypervolume"].iloc[-1] == pytest.approx(expected)
     front = fronts[fronts["round"] == 5]
-    assert hypervolume(front["macs"], front["accuracy"], max_cost=100.0) == pytest.approx(expected)
+    assert hypervolume(front["macs"], front["score"], max_cost=100.0) == pytest.approx(expected)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
+from analysis.frames import load
 from evo.round import main
-from studies.records import Proposal
+from studies.records import Evaluation, Proposal
 from studies.store import RoundRow, Run, Store, opened
 
 QUICK = [
@@ -63,6 +66,29 @@ def test_saying_it_twice_changes_nothing(finished: str) -> None:
     assert rows(finished) == before
 
 
+def test_the_likelihood_may_be_what_is_maximised(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    assert main(["1", "--storage", storage, "--quiet", *QUICK, "--set", "search.objective=likelihood"]) == 0
+    with opened(storage) as store:
+        run = store.run("digits")
+        row = store.rounds(run)[0]
+        measured = [proposal.evaluation for proposal in store.proposals(row)]
+        study = optuna.load_study(study_name=row.study, storage=storage)
+        assert study.metric_names == ["likelihood", "macs"]
+        assert [t.values[0] for t in study.trials] == [math.exp(-e.nll) for e in measured if e.nll is not None]
+        frames = load(store, run)
+        best = [e for e in measured if not any(dominates(other, e) for other in measured)]
+        assert set(frames.final["arch"]) == {str(e.arch) for e in best}
+        assert frames.rounds[0].hypervolume == pytest.approx(row.hypervolume)
+
+
+def dominates(one: Evaluation, other: Evaluation) -> bool:
+    assert one.nll is not None
+    assert other.nll is not None
+    better = one.macs < other.macs or one.nll < other.nll
+    return better and one.macs <= other.macs and one.nll <= other.nll
+
+
 def test_every_round_is_in_sql(finished: str) -> None:
     with opened(finished) as store:
         run = store.run("digits")
@@ -98,7 +124,7 @@ def better(q: Proposal, p: Proposal) -> bool:
 
 def test_workers_change_nothing(finished: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    assert main(["2", "--storage", storage, "--workers", "2", "--quiet", *QUICK]) == 0
+    assert main(["2", "--storage", storage, "--workers", "4", "--quiet", *QUICK]) == 0
     assert rows(storage) == [row for row in rows(finished) if row[0] <= 2]
 
 

@@ -15,6 +15,7 @@ from evo.surrogate import Encoding, choose, fit, improvement, leave_one_out
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace, canonical
+from studies.config import SearchSection
 from studies.pareto import hypervolume
 from studies.records import Evaluation
 from tests.evo.conftest import made_up
@@ -104,7 +105,7 @@ def screen(space: SearchSpace, table: CostTable) -> Screen:
     frontier = Frontier(space, table, {"macs": (1e5, 3e5)})
     known = seen(space, table, 40)
     frontier.seen.update(canonical(e.arch, space) for e in known)
-    return Screen(frontier, "macs", 0, known)
+    return Screen(frontier, SearchSection(), 0, known)
 
 
 def test_a_screen_chooses_new_networks_inside_the_limits(screen: Screen, space: SearchSpace, table: CostTable) -> None:
@@ -132,4 +133,4 @@ def test_what_it_chooses_is_better_than_what_comes_by(screen: Screen, space: Sea
 
 def test_a_screen_that_knows_nothing_says_so(space: SearchSpace, table: CostTable) -> None:
     frontier = Frontier(space, table, {})
-    assert Screen(frontier, "macs", 0, [])(iter(lambda: space.sample(Random(0)), None), 4, Random(0)) is None
+    assert Screen(frontier, SearchSection(), 0, [])(iter(lambda: space.sample(Random(0)), None), 4, Random(0)) is None

@@ -95,3 +95,10 @@ def test_latency_as_a_goal_needs_a_latency_table(tmp_path: Path) -> None:
 def test_per_round_settings_repeat_their_last_entry() -> None:
     assert [of_round((120, 80, 40), n) for n in (1, 2, 3, 4)] == [120, 80, 40, 40]
     assert of_round(7, 5) == 7
+
+
+def test_a_table_cannot_be_searched_by_likelihood(tmp_path: Path) -> None:
+    text = VALID + '[search]\nobjective = "likelihood"\n'
+    assert load(write(tmp_path, text)).search.objective == "likelihood"
+    with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table knows accuracies only"):
+        load(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))

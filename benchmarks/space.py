@@ -1,0 +1,194 @@
+"""The central question: does a space that evolves give better networks than one that does not, at equal cost?
+
+    python -m benchmarks.space --data FOLDER_WITH_FASHION_MNIST --seeds 0 1 2
+
+A pool of 27 operations (NSE's, https://arxiv.org/abs/2011.10904) in six cells is more than a small supernet can train at
+once. Five arms search it with as many training steps and as many measured networks each; then members of each arm's
+final front are trained alone, all alike, and the hypervolume of what they reach is compared. Every cell carries one
+operation in all arms, so that they differ in nothing but the space. What was done is kept in ``--out``; said again, it
+continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from analysis.verdict import chosen, difference
+from evo.console import bar
+from evo.evaluators.scratch import Scratch
+from evo.executors import workers
+from evo.loop import bench, run_round, table_of, workshop
+from evo.start import begin
+from evo.truth import ask
+from spaces.nse import NSE_POOLS
+from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from studies.config import StudyConfig, TruthSection, check
+from studies.pareto import hypervolume
+from studies.store import Run, opened
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work: images, epochs in all, measured networks in all, front members trained alone and for how long."""
+
+    images: int
+    held_out: float
+    epochs: int
+    evaluations: int
+    members: int
+    alone: int
+
+
+SIZES = {
+    "smoke": Size(1_200, 0.2, 6, 60, 2, 1),
+    "cpu": Size(6_000, 1 / 6, 36, 240, 6, 10),
+}
+
+NSE: dict[str, Any] = {"method": "nse", "k": 5, "branches": 1, "samples": 0, "guard_samples": 0}
+PAD_NAS: dict[str, Any] = {"method": "pad_nas"}
+ARMS: dict[str, dict[str, Any]] = {
+    "NSE, 5 at a time, refilled": {"evolution": NSE, "rounds": 6, "inherit": False},
+    "PAD-NAS, pruned from 27": {"evolution": PAD_NAS, "rounds": 3},
+    "5 at random, never changed": {"evolution": NSE, "rounds": 3, "control": True},
+    "all 27, never changed": {"evolution": PAD_NAS, "rounds": 3, "control": True},
+    "all 27, random search": {"evolution": PAD_NAS, "rounds": 3, "control": True, "sampler": "random"},
+}
+"""NSE trains a fresh supernet in each of its (27 - 1) // (5 - 1) = 6 rounds, as the paper does; all others train one on."""
+
+MOST_MACS, FLOOR = 3.5e6, 0.6
+"""The hypervolume's box, the same for all arms, and the limit of every search: MACs (half of all random
+networks of the pool cost less), accuracy."""
+
+
+def pool_of_27() -> SearchSpace:
+    """Six cells with all 27 operations each; a cell that keeps its shape may be left out."""
+    shapes = (
+        Shape(16, 16, 1, 14), Shape(16, 24, 2, 14), Shape(24, 24, 1, 7),
+        Shape(24, 24, 1, 7), Shape(24, 40, 2, 7), Shape(40, 40, 1, 4),
+    )  # fmt: skip
+    layers = tuple(Layer(shape, NSE_POOLS["multi_mac"], skippable=shape.residual) for shape in shapes)
+    return SearchSpace("pool_of_27", layers, Stem(16, 1, c_in=1, size=14, activation="relu"), Head(0, 10), "mean")
+
+
+def shares(epochs: int, rounds: int) -> list[int]:
+    """Epochs per round: a half, a third and a sixth in three rounds (PAD-NAS's 120, 80, 40), else equal parts."""
+    return [epochs // 2, epochs // 3, epochs // 6] if rounds == 3 else [epochs // rounds] * rounds
+
+
+def settings(arm: Mapping[str, Any], size: Size, args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
+    """One arm's run."""
+    return check(
+        {
+            "seed": seed,
+            "threads": args.threads,
+            "control": arm.get("control", False),
+            "space": {"name": "pool_of_27", "path": str(space)},
+            "data": {
+                "name": "fashion_mnist", "path": str(args.data), "size": 14, "limit": size.images,
+                "held_out": size.held_out, "augment": ["flip"],
+            },
+            "evaluator": {
+                "kind": "oneshot", "inherit": arm.get("inherit", True),
+                "epochs": shares(size.epochs, arm["rounds"]), "learning_rate": 0.1,
+            },
+            "search": {
+                "trials": size.evaluations // arm["rounds"], "population": 20, "objective": "likelihood",
+                "min_accuracy": FLOOR, "sampler": arm.get("sampler", "nsga2"),
+            },
+            "limits": {"macs": [0, MOST_MACS]},
+            "evolution": arm["evolution"],
+        },
+        "benchmarks.space",
+    )  # fmt: skip
+
+
+def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
+    """One arm and seed: its final front's members, each trained alone; one row per member."""
+    arm, folder = ARMS[name], args.out / f"{args.size}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "space.json").write_text(pool_of_27().to_json())
+    config = settings(arm, size, args, seed, folder / "space.json")
+    label = str(list(ARMS).index(name))
+    if arm.get("sampler") == "random" and not (folder / label).exists():
+        shutil.copytree(folder / str(int(label) - 1), folder / label)  # the supernets of the arm that searches well
+    with opened(f"sqlite:///{folder}/evo.db") as store, workers(args.workers, args.threads) as evaluate:
+        run = store.find_run(label) or begin(store, label, config)
+        shop = workshop(run, store, folder, evaluate, bar, args.workers)
+        rows = store.rounds(run)
+        for n in range(1, arm["rounds"] + 1):
+            if n > len(rows) or not rows[n - 1].finished:
+                run_round(shop, n)
+        n = arm["rounds"]
+        space = store.rounds(run)[n - 1].space
+        alone = TruthSection(epochs=size.alone, learning_rate=0.1, sample=size.members)
+        judge = Scratch(alone, config.data, config.device, 0).fit(space, bench(shop, n, table_of(config, space)))
+        members = chosen(store, run, n, size.members)
+        found = ask(run, store, judge, space, members, evaluate, args.workers, bar, "training the front alone")
+        measurements = sum(p.fresh for row in store.rounds(run) for p in store.proposals(row))
+        seconds = sum(sum(row.stats["seconds"].values()) for row in store.rounds(run))
+        return [
+            {"seed": seed, "arm": name, "arch": str(e.arch), "macs": e.macs, "accuracy": e.accuracy,
+             "measured": measurements, "candidates": candidates(run, space), "seconds": seconds}
+            for e in found
+        ]  # fmt: skip
+
+
+def candidates(run: Run, space: SearchSpace) -> float:
+    """Operations per cell at the end, on average."""
+    return sum(len(layer.candidates) for layer in space.layers) / len(space.layers)
+
+
+def report(rows: pd.DataFrame) -> str:
+    """A table of the arms, and each against the whole pool that never changed, seed by seed."""
+    volumes = rows.groupby(["arm", "seed"]).apply(
+        lambda front: hypervolume(front["macs"], front["accuracy"], max_cost=MOST_MACS, min_accuracy=FLOOR),
+        include_groups=False,
+    )
+    seeds = sorted(rows["seed"].unique())
+    lines = [f"{len(seeds)} seeds.", "", "| arm | hypervolume by seed | mean | best accuracy | measured | seconds |"]
+    lines.append("|---|---|---:|---:|---:|---:|")
+    for name in ARMS:
+        mine = rows[rows["arm"] == name]
+        best = mine.groupby("seed")["accuracy"].max().mean()
+        each = ", ".join(f"{volumes[name, seed]:.4f}" for seed in seeds)
+        measured, seconds = mine.groupby("seed")[["measured", "seconds"]].first().mean()
+        lines.append(f"| {name} | {each} | {volumes[name].mean():.4f} | {best:.2%} | {measured:.0f} | {seconds:.0f} |")
+    pairs = [(one, other) for other in list(ARMS)[2:] for one in list(ARMS)[:2]]
+    lines += ["", "| evolving arm | against | difference |", "|---|---|---|"]
+    for one, other in pairs:
+        said = difference("hypervolume", [volumes[one, seed] - volumes[other, seed] for seed in seeds])
+        lines.append(f"| {one} | {other} | {str(said).removeprefix('hypervolume ')} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure every arm and seed that was not measured before; print the tables, write the rows as csv."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.space", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="torchvision's folder of Fashion-MNIST")
+    parser.add_argument("--size", choices=SIZES, default="cpu")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, default=1, help="processes that score (default: 1)")
+    parser.add_argument("--threads", type=int, default=2, help="of each process (default: 2)")
+    parser.add_argument("--out", type=Path, default=Path("space"), help="folder for weights and rows (default: space)")
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rows: list[dict[str, Any]] = []
+    for seed in args.seeds:
+        for name in ARMS:
+            rows += measured(name, SIZES[args.size], args, seed)
+            pd.DataFrame(rows).to_csv(args.out / f"{args.size}.csv", index=False)
+    print(report(pd.DataFrame(rows)))
+
+
+if __name__ == "__main__":
+    main()
