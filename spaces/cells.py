@@ -235,6 +235,16 @@ def reference_cells(alphabet: Alphabet) -> tuple[Genome, ...]:
     return tuple(Genome(expansion, chain[:n], (False,) * n, alphabet.activation) for n in range(1, len(chain) + 1))
 
 
+def covering(alphabet: Alphabet) -> list[Genome]:
+    """Cells that have, between them, every edge with every code at every expansion."""
+    inner = range(1, alphabet.nodes)
+    return [
+        Genome(expansion, tuple(code * node for node in inner), (False,) * len(inner), alphabet.activation)
+        for expansion in alphabet.expansions
+        for code in alphabet.codes
+    ]
+
+
 def unrolled(genome: Genome, nodes: int) -> Genome:
     """The same network with ``nodes`` nodes, the last ones repeating the output.
 

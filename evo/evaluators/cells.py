@@ -18,7 +18,7 @@ from evo.seeds import derive
 from evo.train import read_facts, schedule, train, write_tensors
 from spaces.architecture import Op
 from spaces.cell_modules import CellSupernet
-from spaces.cells import Alphabet, Genome, parse_cell, reference_cells
+from spaces.cells import Alphabet, Genome, covering, parse_cell, reference_cells
 from spaces.space import SearchSpace
 from spaces.supernet import inherit
 from studies.config import CellsSection, StudyConfig
@@ -54,7 +54,7 @@ def breed(
     """
     if not weights.exists():
         torch.manual_seed(derive(bench.seed, "cells"))
-        supernet = CellSupernet(space, _buildable(space, alphabet_of(section)))
+        supernet = CellSupernet(space, _cells(space, alphabet_of(section)))
         if before is not None:
             inherit(supernet, load_file(before.weights))
         images = load(config.data, config.device)
@@ -107,17 +107,7 @@ def read(weights: Path) -> Bred:
     return Bred(weights, ratings, tuple(map(life_of, facts["lives"])), facts["iterations"])
 
 
-def _buildable(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
-    """Cells whose edges and expansions are all that may be bred, and those of the space itself."""
-    whole = [
-        Genome(
-            expansion,
-            tuple(code * node for node in range(1, alphabet.nodes)),
-            (False,) * (alphabet.nodes - 1),
-            alphabet.activation,
-        )
-        for expansion in alphabet.expansions
-        for code in alphabet.codes
-    ]
+def _cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
+    """All that the shared weights must serve: whatever may be bred, and what is there."""
     there = {op for layer in space.layers for op in layer.candidates + layer.pending if op.startswith("cell:")}
-    return [*whole, *reference_cells(alphabet), *map(parse_cell, sorted(there))]
+    return [*covering(alphabet), *reference_cells(alphabet), *map(parse_cell, sorted(there))]
