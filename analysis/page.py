@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis import plots, words
+from analysis import lineage, plots, words
 from analysis.frames import Frames
 from studies.store import Store
 from studies.units import short
@@ -43,6 +43,7 @@ def render(store: Store, frames: Frames) -> str:
             plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy), "fronts"
         ),
         volumes=[figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in overs],
+        lineage=[figure(drawn, f"lineage-{i}") for i, drawn in enumerate(lineage.figures(store, frames))],
         operations=[
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
         ],

@@ -128,6 +128,32 @@ checkpoints = Table(
     Column("created_at", DateTime, nullable=False),
 )
 
+cells = Table(
+    "cells",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("layer_index", Integer, nullable=False),
+    Column("layer", String(100), nullable=False),
+    Column("cell", String(500), nullable=False),
+    Column("origin", String(20), nullable=False),  # random, mutation, crossover
+    Column("parent", String(500)),  # of the same layer; so is the second one, which a crossover has
+    Column("second_parent", String(500)),
+    Column("round", Integer, nullable=False),  # of its birth; so is the iteration
+    Column("iteration", Integer, nullable=False),
+    UniqueConstraint("run_id", "layer_index", "cell"),
+)
+
+fitness = Table(
+    "fitness",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("cell_id", Integer, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("round", Integer, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("fitness", Float, nullable=False),  # after this iteration, in which the cell ran
+)
+
 
 def is_current(engine: Engine) -> bool:
     """Whether our tables are of this program's version already."""
