@@ -26,17 +26,29 @@ EDGES = {
 }
 """Code of an edge -> what it does, its colour and its line."""
 
+GATE = "#e45756"
 ORIGINS = {"random": "circle", "mutation": "diamond", "crossover": "square"}
 
 
-def figures(store: Store, frames: Frames) -> list[go.Figure]:
-    """The family tree of the most accurate network's cells, and these cells as graphs; none where no cell was bred."""
+def figures(store: Store, frames: Frames) -> list[tuple[go.Figure, str]]:
+    """The family tree of the most accurate network's cells, and all its cells as graphs, each with what it shows; none where
+    the run bred no cell."""
     lives = store.lives(frames.run)
     if not lives:
         return []
     best = frames.final.sort_values("accuracy", ascending=False).iloc[0]["arch"]
     found = own_cells(Architecture.parse(best), frames.run.space.names)
-    return [family_tree(lives, found), graphs(found)] if found else []
+    born = {(life.layer_index, life.cell) for life in lives}
+    bred = {(i, name): cell for (i, name), cell in found.items() if (i, cell) in born}
+    drawn = []
+    if bred:
+        drawn.append((family_tree(lives, bred), "The most accurate network's cells, and all that each descends from."))
+    if found:
+        words = (
+            "Edges run from left to right; a node is the sum of what arrives. What was not bred is a reference cell."
+        )
+        drawn.append((graphs(found), words))
+    return drawn
 
 
 def own_cells(arch: Architecture, names: Sequence[str]) -> dict[tuple[int, str], Op]:
@@ -46,10 +58,7 @@ def own_cells(arch: Architecture, names: Sequence[str]) -> dict[tuple[int, str],
 
 
 def family_tree(lives: Sequence[Life], winner: Mapping[tuple[int, str], Op]) -> go.Figure:
-    """Per layer the ancestors of the winner's cell: when each was born, and the fitness it had at last.
-
-    A reference cell was not bred, and stands alone.
-    """
+    """Per layer the ancestors of the winner's cell: when each was born, and the fitness it had at last."""
     known = {(life.layer_index, life.cell): life for life in lives}
     starts = birthdays(lives)
     figure = _grid("The family tree of the winner's cells", [name for _, name in winner], height=230)
@@ -70,11 +79,6 @@ def family_tree(lives: Sequence[Life], winner: Mapping[tuple[int, str], Op]) -> 
                     "color": "#c8102e" if life.cell == cell else "#4c78a8", "line": {"color": "white", "width": 1},
                 },
                 hovertext=_told(life), hovertemplate="%{hovertext}<extra></extra>",
-            )  # fmt: skip
-        if not family:
-            figure.add_annotation(
-                text=f"{escape(cell)}: a reference cell", showarrow=False, x=0.5, y=0.5,
-                xref=f"x{place + 1 if place else ''} domain", yref=f"y{place + 1 if place else ''} domain",
             )  # fmt: skip
     for origin, symbol in ORIGINS.items():
         figure.add_scatter(
@@ -108,7 +112,7 @@ def graphs(cells: Mapping[tuple[int, str], Op]) -> go.Figure:
             text=["in", *map(str, nodes[1:-1]), "out"], textfont={"size": 10, "color": "white"},
             marker={
                 "size": 24, "color": INK, "opacity": 1,
-                "line": {"width": [4 if gate else 0 for gate in gates], "color": "#e45756"},
+                "line": {"width": [4 if gate else 0 for gate in gates], "color": GATE},
             },
         )  # fmt: skip
         figure.update_xaxes(visible=False, range=[-0.4, max(3, len(nodes) - 1) + 0.4], row=spot["row"], col=spot["col"])
@@ -118,6 +122,9 @@ def graphs(cells: Mapping[tuple[int, str], Op]) -> go.Figure:
         what, colour, dash = EDGES[code]
         line = {"color": colour, "dash": dash, "width": 2.5}
         figure.add_scatter(x=[None], y=[None], mode="lines", name=what, line=line)
+    if any(any(parse_cell(op).gates) for op in cells.values()):
+        ring = {"size": 14, "color": INK, "line": {"width": 4, "color": GATE}}
+        figure.add_scatter(x=[None], y=[None], mode="markers", name="gated sum", marker=ring)
     return figure
 
 
@@ -175,7 +182,10 @@ def _grid(title: str, names: Sequence[str], height: int) -> go.Figure:
         vertical_spacing=min(0.4 / max(1, rows - 1), 70 / (height * rows)) if rows > 1 else 0.1,
     )  # fmt: skip
     figure.update_annotations(font_size=12)
-    return figure.update_layout(template=THEME, title=title, height=height * rows + 110)
+    legend = {"yref": "container", "y": 0.0, "yanchor": "bottom"}  # below: the names stand above
+    return figure.update_layout(
+        template=THEME, title=title, height=height * rows + 130, legend=legend, margin={"b": 70}
+    )
 
 
 def _spot(place: int) -> dict[str, int]:

@@ -33,6 +33,7 @@ def render(store: Store, frames: Frames) -> str:
     """The page of a run. Strings from the database are escaped; figures carry their own data."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     run = frames.run
+    descent = lineage.figures(store, frames)
     overs = ("evaluations", "seconds") if frames.trace["seconds"].iloc[-1] >= WORTH_A_LOOK else ("evaluations",)
     return environment.get_template("report.html").render(
         run=run.name,
@@ -43,10 +44,12 @@ def render(store: Store, frames: Frames) -> str:
             plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy), "fronts"
         ),
         volumes=[figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in overs],
-        lineage=[figure(drawn, f"lineage-{i}") for i, drawn in enumerate(lineage.figures(store, frames))],
+        lineage=[{**figure(drawn, f"lineage-{i}"), "words": said} for i, (drawn, said) in enumerate(descent)],
         operations=[
             figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
-        ],
+        ]
+        if not descent  # a bred cell stands in one layer and seldom in two rounds: a row for each says nothing
+        else [],
         box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
         truth=figure(plots.truth(witnesses(frames), taus(frames)), "truth") if taus(frames) else None,
         taus=taus(frames),
