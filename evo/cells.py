@@ -62,7 +62,8 @@ class Bred:
 
     def _filled(self, layer: Layer, ranked: list[Op]) -> Layer:
         new = tuple(op for op in ranked[: self.k] if op not in layer.candidates)
-        return replace(layer, candidates=layer.candidates + new, pending=tuple(ranked[self.k :]))
+        waiting = tuple(op for op in ranked[self.k :] if op not in layer.candidates)
+        return replace(layer, candidates=layer.candidates + new, pending=waiting)
 
     def __str__(self) -> str:
         return f"with the best cells that were bred, up to {self.k}"

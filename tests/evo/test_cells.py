@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from analysis.frames import load as load_frames
+from analysis.lineage import figures
 from evo.cells import Populate
 from evo.data import Split, load
 from evo.evaluators import Bench
@@ -17,6 +19,7 @@ from evo.evaluators.cells import breed, read
 from evo.fitness import Breeding
 from evo.methods import evolution_of
 from evo.population import Population, measured, tournament, turn
+from evo.round import main
 from evo.train import Schedule, train
 from spaces.cell_modules import CellSupernet
 from spaces.cells import Alphabet, covering, parse_cell
@@ -25,6 +28,7 @@ from spaces.library import load as load_space
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.config import CellsSection, DataSection, StudyConfig, check
 from studies.records import EvoError, Life, Round
+from studies.store import opened
 from tests.evo.conftest import interrupted_at
 
 IMAGES = load(DataSection(name="digits", limit=240))
@@ -278,3 +282,32 @@ def test_a_population_that_the_alphabet_does_not_hold_is_refused() -> None:
 def test_a_space_without_cells_is_told_what_to_do() -> None:
     with pytest.raises(EvoError, match=r"stage1.layer1 of 'digits' has 0: .* set evolution.method = 'autospace'"):
         breeding(load_space("digits"))
+
+
+def test_two_rounds_leave_a_lineage_and_the_fittest_as_the_next_space(tmp_path: Path) -> None:
+    """The command itself: the lineage is in SQL, and the report draws it."""
+    lines = [
+        'space = { name = "digits" }',
+        'data = { name = "digits", limit = 240 }',
+        "search = { trials = 6, population = 4 }",
+        'evolution = { method = "autospace", k = 2, population = 6, references = 1 }',
+        'evaluator.kind = "oneshot"',
+        "evaluator.epochs = 1",
+        'evaluator.cells = { epochs = 1, steps = 2, batch_size = 32, nodes = 3, codes = "i3", expansions = [1, 2] }',
+    ]
+    (tmp_path / "mine.toml").write_text("\n".join(lines))
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    assert main(["2", "--config", str(tmp_path / "mine.toml"), "--storage", storage, "--quiet"]) == 0
+    with opened(storage) as store:
+        run = store.run("mine")
+        rounds, lives = store.rounds(run), store.lives(run)
+        drawn = figures(store, load_frames(store, run))
+    assert drawn
+    assert {life.round for life in lives} == {1, 2}
+    final = rounds[1].next_space
+    assert final is not None
+    last = {(life.layer_index, life.cell): life.fitness[-1][2] for life in lives if life.fitness}
+    for i, layer in enumerate(final.layers):
+        best = [last[i, op] for op in layer.candidates if op not in ("cell:e2_3", "id")]
+        assert len(best) == 2
+        assert min(best) >= max(last.get((i, op), 0.0) for op in layer.pending)
