@@ -172,7 +172,7 @@ class Best:
         )
 
     def __str__(self) -> str:
-        return f"the best {self.k} of a layer"
+        return f"the best {self.k} of a layer, and what always stays"
 
 
 def ranking(ratings: Ratings, i: int) -> list[Op]:

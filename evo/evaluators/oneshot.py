@@ -58,7 +58,8 @@ class OneShot:
 
     def _told(self, space: SearchSpace, bench: Bench) -> str:
         """All that the weights depend on, in short: what another run or another database left behind is not ours."""
-        parent = bench.parent.name if self.section.inherit and bench.parent else None
+        inherits = self.section.inherit or self.section.cells is not None
+        parent = bench.parent.name if inherits and bench.parent else None
         inherited = [sorted(ops) for ops in bench.inherited] if self.section.gates else None
         settings = (self.section, self.config.data, self.config.device, self.config.search.cost)
         return sha256(repr((space.to_json(), settings, bench.seed, parent, inherited)).encode()).hexdigest()[:12]
