@@ -115,6 +115,7 @@ class Breeding:
     def _learner(self, alphas: Sequence[Sequence[float]]) -> None:
         device = self.held_out.device
         self.alphas = [torch.tensor(values, device=device, requires_grad=True) for values in alphas]
+        # an iteration has few steps: a longer memory of gradients would outlast it
         self.optimizer = torch.optim.Adam(self.alphas, lr=self.settings.alpha_learning_rate, betas=(0.5, 0.999))
 
     @property
@@ -146,10 +147,10 @@ class Breeding:
 
     def expected_cost(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of the network that has one active cell in every layer, drawn by its weight."""
-        cost = torch.tensor(float(self.table.fixed[self.column]))
+        cost = alphas[0].new_tensor(self.table.fixed[self.column])
         for population, layer, alpha in zip(self.layers, self.table.layers, alphas, strict=True):
-            costs = torch.tensor([float(layer.row(op)[self.column]) for op in population.active]).to(alpha)
-            cost = cost.to(alpha) + torch.softmax(alpha, 0) @ costs
+            costs = alpha.new_tensor([layer.row(op)[self.column] for op in population.active])
+            cost = cost + torch.softmax(alpha, 0) @ costs
         return cost
 
     def loss(self, model: nn.Module, alphas: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -209,8 +210,8 @@ class Breeding:
         self._learner([state[f"alpha.{i}"].tolist() for i in range(len(self.layers))])
         for i, alpha in enumerate(self.alphas):
             if f"exp_avg_sq.{i}" in state:
-                names = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[alpha] = {name: state[f"{name}.{i}"].clone() for name in names}
+                moments = {name: state[f"{name}.{i}"].to(alpha.device) for name in ("exp_avg", "exp_avg_sq")}
+                self.optimizer.state[alpha] = {"step": state[f"step.{i}"].clone(), **moments}
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         layers = [

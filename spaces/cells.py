@@ -157,7 +157,10 @@ def _without_a_repetition(edges: dict[Edge, str], gated: set[int], output: int) 
     }
     for node, source in repeats.items():
         if node == output:  # the node in front becomes the output
-            (gated.add if source in gated else gated.discard)(output)
+            if source in gated:
+                gated.add(output)
+            else:
+                gated.discard(output)
             rest = {edge: code for edge, code in edges.items() if edge != (source, output)}
             return {(a, output if b == source else b): code for (a, b), code in rest.items()}
         twins = {source, *(other for other, taken in repeats.items() if taken == source)} - {node}
