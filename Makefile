@@ -7,10 +7,13 @@ STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: round test lint dashboard report clean
+.PHONY: round deliver test lint dashboard report clean
 
 round: $(VENV)/installed
 	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(ARGS)
+
+deliver: $(VENV)/installed
+	$(BIN)/python -m evo.deliver $(RUN) --storage $(STORAGE) $(ARGS)
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -49,7 +49,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(1_200, 0.2, 6, 60, 2, 1),
-    "cpu": Size(6_000, 1 / 6, 36, 240, 6, 10),
+    "cpu": Size(6_000, 1 / 6, 24, 240, 5, 6),
 }
 
 NSE: dict[str, Any] = {"method": "nse", "k": 5, "branches": 1, "samples": 0, "guard_samples": 0}
@@ -63,7 +63,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """NSE trains a fresh supernet in each of its (27 - 1) // (5 - 1) = 6 rounds, as the paper does; all others train one on."""
 
-MOST_MACS, FLOOR = 3.5e6, 0.6
+MOST_MACS, FLOOR = 1.5e6, 0.6
 """The hypervolume's box, the same for all arms, and the limit of every search: MACs (half of all random
 networks of the pool cost less), accuracy."""
 
@@ -71,11 +71,11 @@ networks of the pool cost less), accuracy."""
 def pool_of_27() -> SearchSpace:
     """Six cells with all 27 operations each; a cell that keeps its shape may be left out."""
     shapes = (
-        Shape(16, 16, 1, 14), Shape(16, 24, 2, 14), Shape(24, 24, 1, 7),
-        Shape(24, 24, 1, 7), Shape(24, 40, 2, 7), Shape(40, 40, 1, 4),
+        Shape(8, 8, 1, 14), Shape(8, 16, 2, 14), Shape(16, 16, 1, 7),
+        Shape(16, 16, 1, 7), Shape(16, 32, 2, 7), Shape(32, 32, 1, 4),
     )  # fmt: skip
     layers = tuple(Layer(shape, NSE_POOLS["multi_mac"], skippable=shape.residual) for shape in shapes)
-    return SearchSpace("pool_of_27", layers, Stem(16, 1, c_in=1, size=14, activation="relu"), Head(0, 10), "mean")
+    return SearchSpace("pool_of_27", layers, Stem(8, 1, c_in=1, size=14, activation="relu"), Head(0, 10), "mean")
 
 
 def shares(epochs: int, rounds: int) -> list[int]:

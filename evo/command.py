@@ -171,7 +171,7 @@ def nothing_to_do(run: Run, args: Namespace) -> str:
 
 
 def closing(store: Store, run: Run, args: Namespace) -> str:
-    """Where the results are, and the two next commands."""
+    """Where the results are, and the next commands."""
     last = store.rounds(run)[args.n - 1]
     members = front(store, run, last)
     cost = run.config.search.cost
@@ -192,7 +192,8 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
         f"results: {shown} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
-        f"      optuna-dashboard {shown}"
+        f"      optuna-dashboard {shown}\n"
+        f"      python -m evo.deliver {run.name}{_storage_flag(args)}"
     )
 
 

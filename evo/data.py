@@ -1,7 +1,8 @@
 """Data sets: as tensors on the device, or as files that are read batch by batch.
 
 Three parts with three duties: ``train`` trains, ``held_out`` (a part of the training images that never trains) scores
-candidates, ``test`` is touched once, by the report on a delivered network.
+candidates, ``test`` is touched once, when a delivered network is measured. A delivered network itself is trained on
+``train`` and ``held_out`` together: nothing is chosen by the latter any more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -48,6 +49,10 @@ class Source(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+    def joined(self, other: Self) -> Self:
+        """These images, and behind them those of ``other``."""
+        ...
 
     def take(self, chosen: Tensor) -> Batch:
         """The images at the positions ``chosen``, as they are."""
@@ -88,6 +93,9 @@ class Split:
         """The same images and labels, on ``device``."""
         return Split(self.x.to(device), self.y.to(device))
 
+    def joined(self, other: Split) -> Split:
+        return Split(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
+
     def take(self, chosen: Tensor) -> Batch:
         return self.x[chosen], self.y[chosen]
 
@@ -107,12 +115,23 @@ class Split:
 
 @dataclass(frozen=True)
 class Images:
-    """A data set on its way through a search: see the module's docstring for the three parts."""
+    """A data set on its way through a search: see the module's docstring for the three parts.
+
+    Attributes:
+        mean, std: per channel, of values from 0 to 1: what all images were normalised by.
+        names: of the classes, in the order of their labels.
+    """
 
     train: Source
     held_out: Source
     test: Source
-    classes: int
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
 
     @property
     def channels(self) -> int:
@@ -154,19 +173,41 @@ def load(section: DataSection, device: str = "cpu") -> Images:
     place = _device(device)
     part: Callable[[np.ndarray, np.ndarray], Source]
     if x.dtype.kind != "U":
-        part = partial(_split, moments=_moments(x[held:]), size=section.size, device=place)
+        moments = _moments(x[held:])
+        part = partial(_split, moments=moments, size=section.size, device=place)
     else:
         from evo.folders import files, read
 
         size = section.size or FOLDER_SIZE
         if _fits(section, (len(x) + len(x_test)) * size**2):
             x, x_test = read(x, size), read(x_test, size)
-            part = partial(_split, moments=_moments(x[held:]), size=size, device=place)
+            moments = _moments(x[held:])
+            part = partial(_split, moments=moments, size=size, device=place)
         else:
             moments = _moments(read(x[held :: len(x) // 500 + 1], size))
             part = partial(files, moments=moments, size=size, device=place, workers=section.workers)
-    classes = int(max(y.max(), y_test.max())) + 1
-    return Images(part(x[held:], y[held:]), part(x[:held], y[:held]), part(x_test, y_test), classes)
+    mean, std = (tuple(values.tolist()) for values in moments)
+    parts = (part(x[held:], y[held:]), part(x[:held], y[:held]), part(x_test, y_test))
+    return Images(*parts, class_names(section, int(max(y.max(), y_test.max())) + 1), mean, std)
+
+
+def class_names(section: DataSection, classes: int) -> tuple[str, ...]:
+    """What the classes are called: as their folders are, or as the data set's own pages say; else by number."""
+    if section.name == "images":
+        from evo.folders import class_folders
+
+        root = Path(section.path)
+        return class_folders(root / "train" if _divided(root) else root)
+    return NAMES.get(section.name, tuple(map(str, range(classes))))
+
+
+NAMES = {
+    "fashion_mnist": (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}  # fmt: skip
+"""https://github.com/zalandoresearch/fashion-mnist and https://www.cs.toronto.edu/~kriz/cifar.html"""
 
 
 def _fits(section: DataSection, pixels: int) -> bool:
@@ -278,7 +319,7 @@ def _idx(path: Path) -> np.ndarray:
     try:
         data = gzip.decompress(path.read_bytes())
         shape = np.frombuffer(data, ">i4", count=data[3], offset=4)
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy()
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise EvoError(f"{path} is not a packed idx file, or is damaged ({error}); fetch it again") from None
 
@@ -306,11 +347,16 @@ def _images(section: DataSection) -> Raw:
     from evo.folders import listed
 
     root = Path(section.path)
-    if (root / "train").is_dir() and (root / "test").is_dir():
+    if _divided(root):
         return (*listed(root / "train"), *listed(root / "test"))
     x, y = listed(root)
     test = np.arange(len(y)) % 6 == 5
     return x[~test], y[~test], x[test], y[test]
+
+
+def _divided(root: Path) -> bool:
+    """Whether a folder tells training from test images."""
+    return (root / "train").is_dir() and (root / "test").is_dir()
 
 
 SOURCES: dict[str, Callable[[DataSection], Raw]] = {

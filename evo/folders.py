@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ def listed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
     return np.array([path for path, _ in found.samples]), np.asarray(found.targets)
+
+
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """The names of the classes in ``folder``, in the order of their labels."""
+    return tuple(torchvision.datasets.folder.find_classes(str(folder))[0])
 
 
 def read(paths: Sequence[str] | np.ndarray, size: int) -> np.ndarray:
@@ -102,6 +107,9 @@ class Files:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def joined(self, other: Files) -> Files:
+        return replace(self, paths=np.concatenate((self.paths, other.paths)), y=torch.cat((self.y, other.y)))
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The middles of the images at the positions ``chosen``."""

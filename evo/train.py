@@ -31,6 +31,10 @@ Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
 """What a step trains: for each entry, ``model(x, *entry)`` is run and its gradient added. A network has one: ``()``."""
 
 
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Blends the images of a batch: images and labels ``(n,)`` -> images and shares of the classes ``(n, classes)``."""
+
+
 class Between(Protocol):
     """Something that learns between the steps (gates, cells), and is kept in the checkpoint with the weights."""
 
@@ -94,6 +98,7 @@ def train(
     *,
     seed: int,
     paths: Paths = whole_network,
+    mix: Mix | None = None,
     between: Between | None = None,
     checkpoint: Path | None = None,
     start: Path | None = None,
@@ -105,6 +110,7 @@ def train(
 
     Args:
         paths: which sub-networks each step trains, drawn anew from the generator it is given.
+        mix: how the images of a batch are blended, if they are; like the model, it may draw from torch's own generator.
         between: what happens after each step, e.g. gates that learn.
         checkpoint: where each finished epoch is kept; if the file is there, training continues from it.
         start: another such file, to continue from where ``checkpoint`` is not there yet.
@@ -123,11 +129,14 @@ def train(
         for epoch in range(done, until or schedule.epochs):
             model.train()
             rng = Random(derive(seed, "paths", epoch))
+            torch.manual_seed(derive(seed, "torch", epoch))
             total = torch.zeros((), device=images.device)
             epoch_batches = images.epoch(schedule.batch_size, schedule.augment, derive(seed, "batches", epoch))
             for batch, (x, y) in enumerate(epoch_batches):
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate(epoch * batches + batch, steps)
+                if mix is not None:
+                    x, y = mix(x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
                 for path in paths(rng):
                     loss = F.cross_entropy(model(x, *path), y, label_smoothing=schedule.label_smoothing)
@@ -140,7 +149,7 @@ def train(
             if not torch.isfinite(total):
                 raise EvoError(
                     f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
-                    "lower evaluator.learning_rate or raise evaluator.warmup"
+                    "lower learning_rate or raise warmup"
                 )
             if checkpoint is not None:
                 _keep(model, optimizer, between, checkpoint, epoch + 1)

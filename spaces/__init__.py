@@ -1,1 +1,17 @@
 """What can be built: architectures, spaces, operations, their costs and their networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spaces.networks import Network
+
+
+def load_network(folder: str | Path) -> Network:
+    """The trained network in a folder that ``python -m evo.deliver`` made: see ``spaces.delivered``."""
+    from spaces import delivered  # here, so that counting needs no torch
+
+    return delivered.load_network(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,21 @@ class Gate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gated: Tensor = x * self.gate(x)
         return gated
+
+
+class Normalise(nn.Module):
+    """Images with values from 0 to 1 -> less each channel's mean, over its standard deviation: the preprocessing.
+
+    Both are buffers, ``(channels, 1, 1)``, and so are kept with the weights.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).float().view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).float().view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.get_buffer("mean")) / self.get_buffer("std")
 
 
 def convolution(step: Conv) -> nn.Sequential:

@@ -78,16 +78,20 @@ class Network(nn.Module):
 
     Its parameters carry the names they have in a supernet of the same space, ``layers.<i>.ops.<operation>...``.
 
+    Args:
+        preprocessing: what is done to images first; None: they come normalised already.
+
     Raises:
         ValueError: the architecture has another number of layers than the space, or an operation is unknown.
     """
 
-    def __init__(self, arch: Architecture, space: SearchSpace) -> None:
+    def __init__(self, arch: Architecture, space: SearchSpace, preprocessing: nn.Module | None = None) -> None:
         super().__init__()
         if len(arch.genes) != len(space.layers):
             raise ValueError(
                 f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
+        self.preprocessing = preprocessing or nn.Identity()
         self.stem = build_stem(space)
         self.layers = nn.ModuleList(
             Cell(layer.shape, operations(gene), space.merge)
@@ -97,7 +101,7 @@ class Network(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
+        x = self.stem(self.preprocessing(x))
         for layer in self.layers:
             x = layer(x)
         scores: Tensor = self.head(x)

@@ -192,6 +192,14 @@ class SearchSpace:
                 )
         return arch
 
+    def only(self, arch: Architecture) -> SearchSpace:
+        """The space that holds ``arch`` and nothing else of this one, or what is left out of a layer that may be empty."""
+        layers = []
+        for layer, gene in zip(self.layers, self.check(arch).genes, strict=True):
+            ops = () if gene == "skip" and layer.skippable else operations(gene)
+            layers.append(replace(layer, candidates=ops, pending=(), branches=max(1, len(ops)), skippable=not ops))
+        return self.replace_layers(layers)
+
     def replace_layers(self, layers: Iterable[Layer]) -> SearchSpace:
         """The same space with other layers."""
         return replace(self, layers=tuple(layers))

@@ -29,7 +29,9 @@ from studies.records import COSTS, EvoError
 PRESETS = Path(__file__).parent / "presets"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 PerRound = tuple[float, ...] | float
+Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 
 
 class ConfigError(EvoError):
@@ -63,7 +65,7 @@ class DataSection(Section):
     limit: PositiveInt | None = None
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     download: bool = True
-    augment: tuple[Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"], ...] = ()
+    augment: tuple[Augmentation, ...] = ()
     in_memory: bool | None = None
     workers: NonNegativeInt = 4
 
@@ -186,6 +188,23 @@ class TruthSection(Training):
     table: TabularSection | None = None
 
 
+class DeliverSection(Training):
+    """How ``python -m evo.deliver`` trains the chosen network: from scratch, on all training images, held-out ones too.
+
+    ``mixup`` and ``cutmix`` are the parameters of their Beta distributions (0: off; both: one of them per batch), ``drop_path``
+    is how often the last layer's operations are left out, earlier ones less, where the input can pass by; delivered is the
+    moving average of the weights with the decay ``ema`` (0: the last weights). ``augment`` stands in for ``data.augment``.
+    """
+
+    epochs: PerRound = 60.0
+    label_smoothing: Share = 0.1
+    mixup: NonNegativeFloat = 0.2
+    cutmix: NonNegativeFloat = 0.0
+    drop_path: BelowOne = 0.0
+    ema: BelowOne = 0.99
+    augment: tuple[Augmentation, ...] | None = None
+
+
 class SearchSection(Section):
     """NSGA-II inside one round: maximise ``objective``, minimise ``cost``.
 
@@ -284,6 +303,7 @@ class StudyConfig(Section):
     search: SearchSection = SearchSection()
     limits: LimitsSection = LimitsSection()
     truth: TruthSection = TruthSection()
+    deliver: DeliverSection = DeliverSection()
     latency: LatencySection | None = None
     evolution: Annotated[
         FixedEvolution | PadNasEvolution | NseEvolution | AutoSpaceEvolution, Field(discriminator="method")
@@ -364,6 +384,18 @@ def check(data: dict[str, Any], source: str) -> StudyConfig:
         return StudyConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{source}: {_explain(problem)}" for problem in error.errors())) from None
+
+
+def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
+    """``config`` with ``section.key=value`` overrides applied; ``source`` is what errors call it.
+
+    Raises:
+        ConfigError: as ``load``.
+    """
+    data = config.model_dump(mode="json")
+    for override in overrides:
+        _override(data, override)
+    return check(data, source)
 
 
 def _locate(name_or_file: str) -> Path:

@@ -128,6 +128,24 @@ checkpoints = Table(
     Column("created_at", DateTime, nullable=False),
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("round", Integer, nullable=False),  # whose front it was picked from
+    Column("arch", Text, nullable=False),
+    Column("scale_json", Text),  # old channels -> new channels; null: as searched
+    Column("accuracy", Float, nullable=False),  # on the test images
+    Column("macs", Float, nullable=False),
+    Column("params", Float, nullable=False),
+    Column("latency_ms", Float, nullable=False),  # measured where it was delivered
+    Column("folder", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),  # of model.safetensors
+    Column("settings_json", Text, nullable=False),  # of its training
+    Column("created_at", DateTime, nullable=False),
+)
+
 cells = Table(
     "cells",
     metadata,

@@ -1,4 +1,4 @@
-"""The only module that opens a database session: runs, rounds and evaluations, beside Optuna's own tables.
+"""The only module that opens a database: runs, rounds and evaluations, beside Optuna's own tables.
 
 Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
 leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment.

@@ -1,6 +1,10 @@
-"""Numbers as people read them."""
+"""Numbers as people read and write them."""
 
 from __future__ import annotations
+
+import re
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def short(number: float) -> str:
@@ -9,3 +13,15 @@ def short(number: float) -> str:
         if number < limit:
             return f"{number / unit:.3g}{suffix}"
     return f"{number:.2e}"
+
+
+def parse(text: str) -> float:
+    """The number that ``short`` wrote, or a person: ``50M``, ``1.2G``, ``300k``, ``5e7``, ``950``.
+
+    Raises:
+        ValueError: it is no positive number of this form.
+    """
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?([kmg]?)", text.strip().lower())
+    if match is None or not float(match[1] + (match[2] or "")):
+        raise ValueError(f"expected a positive number such as 50M, 1.2G, 300k or 5e7, found {text!r}")
+    return float(match[1] + (match[2] or "")) * _UNITS[match[3]]

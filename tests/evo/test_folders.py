@@ -57,6 +57,20 @@ def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
         assert torch.allclose(ours.take(chosen)[0], theirs.take(chosen)[0], atol=1e-6)
 
 
+def test_classes_are_called_as_their_folders_are(folder: Path) -> None:
+    assert images(folder).names == ("ant", "bee", "cat")
+    assert load(DataSection(name="digits")).names == tuple("0123456789")
+
+
+def test_parts_are_joined_one_behind_the_other(folder: Path) -> None:
+    for found in (images(folder), images(folder, in_memory=True)):
+        whole = found.train.joined(found.held_out)
+        assert len(whole) == len(found.train) + len(found.held_out) == 30
+        assert torch.equal(whole.y, torch.cat((found.train.y, found.held_out.y)))
+        last = torch.tensor([29])
+        assert torch.equal(whole.take(last)[0], found.held_out.take(last - len(found.train))[0])
+
+
 AUGMENT = ("resized_crop", "flip", "colour_jitter", "cutout")
 
 

@@ -80,7 +80,7 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
 
 def test_divergence_is_told_and_keeps_the_last_good_epoch(space: SearchSpace, tmp_path: Path) -> None:
     wild = Schedule(epochs=3, batch_size=64, learning_rate=1e18, warmup=0)
-    with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower evaluator.learning_rate"):
+    with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower learning_rate"):
         train(supernet(space), load(DIGITS).train, wild, seed=0, paths=uniform(space), checkpoint=tmp_path / "progress")
 
 
@@ -179,3 +179,13 @@ def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> 
         assert counts.min() > 0.8 * counts.max()
     assert abs(float(images.train.x.mean())) < 1e-3
     assert isinstance(images.train, Split)
+
+
+def test_what_images_were_normalised_by_is_known() -> None:
+    from sklearn.datasets import load_digits
+
+    images = load(DataSection(name="digits"))
+    assert isinstance(images.test, Split)
+    values = images.test.x * images.std[0] + images.mean[0]
+    pictures = torch.tensor(load_digits().images[5::6]).float() / 16
+    torch.testing.assert_close(values[:, 0], pictures, atol=1 / 255, rtol=0)  # they are kept in 256 steps

@@ -1,0 +1,243 @@
+"""From a run to a network in a folder: pick, scale, train, measure once, export, remember.
+
+``deliver`` works like make: what the folder holds already is not made again, so it may be killed at any moment and
+called again, and ends with the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from analysis.intervals import wilson
+from evo.card import card
+from evo.console import Track, untracked
+from evo.data import Images, load
+from evo.description import Description, claim, note, read, write_text
+from evo.evaluators.oneshot import file_hash
+from evo.picking import Pick, Wish, pick
+from evo.recipe import Average, drop_paths, mixing
+from evo.seeds import derive
+from evo.start import versions
+from evo.train import schedule, train, write_tensors
+from spaces.cost import CONVENTIONS, count
+from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
+from spaces.export import exported, write_onnx, write_program, write_source
+from spaces.latency import Setting, measure
+from spaces.networks import Network
+from spaces.scaling import Scaled, scaled_to
+from spaces.source import source
+from spaces.space import SearchSpace, Shape
+from studies.config import StudyConfig, changed
+from studies.deliveries import Delivery, remember
+from studies.records import EvoError
+from studies.store import Run, Store
+
+PROGRESS = "training.progress"
+
+
+def deliver(
+    store: Store, run: Run, config: StudyConfig, wish: Wish, folder: Path, track: Track = untracked
+) -> Description:
+    """Make what ``folder`` lacks; gives what its ``architecture.json`` says in the end.
+
+    Args:
+        config: the run's settings, perhaps with others to train by.
+
+    Raises:
+        EvoError: nothing fits the wish, or the folder holds something else.
+        ValueError: an architecture or a budget that cannot be.
+    """
+    torch.set_num_threads(config.threads)
+    chosen = pick(store, run, wish)
+    scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
+    images = fitting(load(config.data, config.device), chosen.space)
+    claim(folder, plan(run, config, chosen, scaled, images))
+    if not (folder / WEIGHTS).exists():
+        train_in(folder, config, images, track)
+    (folder / PROGRESS).unlink(missing_ok=True)
+    network = load_network(folder)
+    note(folder, "test", lambda: tested(network, images, config))
+    note(folder, "latency", partial(timed, network, chosen.space, config.threads))
+    note(folder, "versions", versions)
+    export(folder, network, track)
+    said = read(folder)
+    remember(store, run, row(said, folder))
+    return said
+
+
+def settings(run: Run, overrides: Sequence[str]) -> StudyConfig:
+    """The run's settings with ``section.key=value`` overrides of what a training depends on, all of it said.
+
+    Raises:
+        EvoError: another setting is to be changed, or to a value that cannot be.
+    """
+    for override in overrides:
+        if override.split(".")[0].split("=")[0].strip() not in ("deliver", "data", "device", "threads"):
+            raise EvoError(
+                f"--set {override!r}: run {run.name!r} was searched with its own settings; "
+                "those of deliver and data, device and threads may be changed here"
+            )
+    config = changed(run.config, overrides, f"run {run.name!r}")
+    if config.deliver.augment is not None:
+        return config
+    return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
+
+
+def is_done(folder: Path) -> bool:
+    """Whether nothing is missing in a folder."""
+    return (folder / DESCRIPTION).is_file() and all((folder / name).is_file() for name in (WEIGHTS, *EXPORTS))
+
+
+# -- what the folder is to hold ---------------------------------------------------------------------------------------
+
+
+def fitting(images: Images, space: SearchSpace) -> Images:
+    """``images`` themselves, when the space's networks take them.
+
+    Raises:
+        EvoError: they do not.
+    """
+    have = (images.channels, images.size, images.classes)
+    wanted = (space.stem.c_in, space.stem.size, space.head.classes)
+    if have != wanted:
+        raise EvoError(
+            f"the images are {have[0]} x {have[1]} x {have[1]} in {have[2]} classes, and {space.name!r} is made for "
+            f"{wanted[0]} x {wanted[1]} x {wanted[1]} in {wanted[2]}: name the data with --set data.name=... "
+            "--set data.path=..., and their size with --set data.size=..."
+        )
+    return images
+
+
+def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, images: Images) -> Description:
+    """All that is known before training; the weights are a function of it."""
+    space = scaled.space if scaled else chosen.space
+    found = chosen.evaluation
+    return {
+        "format": 1,
+        **described(chosen.arch, space, images.mean, images.std),
+        "classes": list(images.names),
+        "costs": {
+            "macs": count(space, chosen.arch, config.search.convention).macs,
+            "convention": config.search.convention,
+            "params": count(space, chosen.arch).params,
+            "by_convention": {name: count(space, chosen.arch, name).macs for name in CONVENTIONS},
+        },
+        "scale": {"macs": scaled.macs, "divisor": scaled.divisor, "widths": scaled.widths} if scaled else None,
+        "provenance": {
+            "run": run.name,
+            "round": chosen.round,
+            "judge": found.judge if found else None,
+            "judged_accuracy": found.accuracy if found else None,
+            "seed": config.seed,
+        },
+        "training": {
+            "settings": config.deliver.model_dump(mode="json"),
+            "data": config.data.model_dump(mode="json"),
+            "images": len(images.train) + len(images.held_out),
+            "threads": config.threads,
+            "device": images.train.device.type,
+        },
+    }
+
+
+# -- train, measure, export -------------------------------------------------------------------------------------------
+
+
+def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) -> None:
+    """Train the folder's network from fresh weights, on train and held-out images together, and leave its weights there."""
+    said, section = read(folder), config.deliver
+    seed = derive(config.seed, "deliver", said["arch"])
+    torch.manual_seed(seed)
+    network = built(said)
+    preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
+    drop_paths(network, section.drop_path)
+    average = Average(network, section.ema) if section.ema else None
+    train(
+        network,
+        images.train.joined(images.held_out),
+        replace(schedule(section, config.data, 1), augment=section.augment or ()),
+        seed=seed,
+        mix=mixing(section, images.classes),
+        between=average,
+        checkpoint=folder / PROGRESS,
+        track=track,
+        label="training",
+    )
+    network.load_state_dict(average.state() if average else network.state_dict())
+    network.preprocessing = preprocessing
+    write_tensors(network.state_dict(), folder / WEIGHTS, {"arch": said["arch"]})
+
+
+def tested(network: Network, images: Images, config: StudyConfig) -> Description:
+    """Accuracy on the test images, which nothing has looked at before; as floats from 0 to 1, as the network takes them."""
+    device = images.test.device
+    network = network.to(device)
+    mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in (images.mean, images.std))
+    with torch.inference_mode():
+        scores = torch.cat([network(x * std + mean) for x, _ in images.test.batches(config.deliver.batch_size)])
+    right = int((scores.argmax(1) == images.test.y).sum())
+    low, high = wilson(right, len(images.test))
+    network.cpu()
+    return {
+        "accuracy": right / len(images.test),
+        "low": low,
+        "high": high,
+        "images": len(images.test),
+        "nll": float(nn.functional.cross_entropy(scores, images.test.y)),
+    }
+
+
+def timed(network: Network, space: SearchSpace, threads: int) -> Description:
+    """Milliseconds for one image, here and now."""
+    setting = Setting(repeats=50, device="cpu", batch=1, threads=threads)
+    median, spread = measure(network, Shape(space.stem.c_in, space.head.classes, 1, space.stem.size), setting)
+    return {"ms": median, "iqr_ms": spread, "machine": platform.machine(), **asdict(setting)}
+
+
+def export(folder: Path, network: Network, track: Track) -> None:
+    """Write the other forms of the network that the folder lacks."""
+    said = read(folder)
+    missing = [name for name in EXPORTS if not (folder / name).exists()]
+    space = SearchSpace.from_json(json.dumps(said["space"]))
+    title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
+    generator = torch.Generator().manual_seed(0)
+    example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
+    program = cache(lambda: exported(network, example))
+    writers: dict[str, Callable[[Path], object]] = {
+        "model.py": lambda path: write_source(source(network, space, said["arch"], title), network, example, path),
+        "model.onnx": lambda path: write_onnx(program(), network, example, path),
+        "model.pt2": lambda path: write_program(program(), network, example, path),
+        "README.md": lambda path: write_text(path, card(said)),
+    }
+    with track("writing model.py, ONNX, torch.export", len(missing)) as advance:
+        for name in missing:
+            writers[name](folder / name)
+            advance(1)
+
+
+EXPORTS = ("model.py", "model.onnx", "model.pt2", "README.md")
+"""What a folder holds beside its description and its weights."""
+
+
+def row(said: Description, folder: Path) -> Delivery:
+    """The folder as a row of the database."""
+    return Delivery(
+        round=said["provenance"]["round"],
+        arch=said["arch"],
+        widths=said["scale"] and said["scale"]["widths"],
+        accuracy=said["test"]["accuracy"],
+        macs=said["costs"]["macs"],
+        params=said["costs"]["params"],
+        latency_ms=said["latency"]["ms"],
+        folder=str(folder.resolve()),
+        sha256=file_hash(folder / WEIGHTS),
+        settings=said["training"],
+    )

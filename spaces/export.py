@@ -1,0 +1,102 @@
+"""A network in other forms: its source, torch.export, ONNX. All take any number of images, and are checked before they are
+kept."""
+
+from __future__ import annotations
+
+import logging
+import runpy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+TOLERANCE = 1e-4
+"""How far the scores of an exported network may be from its own, as a share of the largest (of 1, if that is less)."""
+
+
+def exported(network: nn.Module, example: Tensor) -> ExportedProgram:
+    """``network`` as ``torch.export`` sees it.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        example: images of the shape that it takes, ``(n, c, size, size)``, at least two.
+    """
+    with _quiet():
+        return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},))
+
+
+def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> None:
+    """``model.py`` beside the weights that it reads.
+
+    Raises:
+        ValueError: what it loads does not give the scores of ``network``; no file is left then.
+    """
+    draft = path.with_name(f"draft-{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    with torch.no_grad():
+        _agree(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
+    draft.replace(path)
+
+
+def write_program(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:
+    """The file that ``torch.export.load(path).module()`` reads.
+
+    Raises:
+        ValueError: it does not give the scores of ``network``; no file is left then.
+    """
+    draft = path.with_name(f"draft-{path.name}")
+    with _quiet(), torch.no_grad():
+        torch.export.save(program, draft)
+        again = torch.export.load(draft).module()
+        for images in (example, example[:1]):
+            _agree(path, network(images), again(images))
+    draft.replace(path)
+
+
+def write_onnx(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:
+    """ONNX: ``images`` -> ``scores``; onnxruntime has read it and given the scores of ``network``.
+
+    Raises:
+        ValueError: onnxruntime gives others; no file is left then.
+    """
+    import onnxruntime
+
+    draft = path.with_name(f"draft-{path.name}")
+    with _quiet():
+        made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
+        assert made is not None
+        for value in (*made.model.graph.inputs, *made.model.graph.outputs):
+            assert value.shape is not None
+            value.shape[0] = "n"
+        made.save(draft, external_data=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        for images in (example, example[:1]):
+            (scores,) = session.run(["scores"], {"images": images.numpy()})
+            _agree(path, network(images), torch.from_numpy(scores))
+    draft.replace(path)
+
+
+def _agree(path: Path, expected: Tensor, scores: Tensor) -> None:
+    away = float((scores - expected).abs().max() / expected.abs().max().clamp(min=1))
+    if not away <= TOLERANCE:
+        raise ValueError(f"{path.name} is off by {away:.1e} of the network's scores, expected at most {TOLERANCE:.0e}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters warn and log much about themselves; what they wrote is checked anyway."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
