@@ -27,7 +27,7 @@ class CellModule(nn.Module):
         super().__init__()
         self.cell = cell
         self.expand = convolution(wiring.expand)
-        self.edges = nn.ModuleDict({_name(place): sequence(steps) for place, steps in wiring.edges.items()})
+        self.edges = nn.ModuleDict({edge_name(place): sequence(steps) for place, steps in wiring.edges.items()})
         self.project = convolution(wiring.project)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class CellModule(nn.Module):
         nodes = [expanded]
         for target, (row, gate) in enumerate(zip(cell.rows, cell.gates, strict=True), start=1):
             taken = [
-                self.edges[_name((source, target, code))](nodes[source])
+                self.edges[edge_name((source, target, code))](nodes[source])
                 for source, code in enumerate(row)
                 if code != NOTHING
             ]
@@ -49,7 +49,7 @@ class CellModule(nn.Module):
         return output
 
 
-def _name(place: Place) -> str:
+def edge_name(place: Place) -> str:
     """``01_3``: a 3x3 from node 0 to node 1."""
     source, target, code = place
     return f"{source}{target}_{code}"
