@@ -6,15 +6,17 @@ One column has one name everywhere: ``round``, ``arch``, ``accuracy`` (a fractio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from analysis.ranking import Truth
+from analysis.whatif import dropping
 from studies import pareto
-from studies.records import EvoError
+from studies.records import EvoError, Life
 from studies.store import RoundRow, Run, Store
 
 RESULTS = """
@@ -40,6 +42,9 @@ ORDER BY rounds.number, choices.layer_index, choices.id
 """
 
 ALL_ROUNDS = 1_000_000
+SEARCHING = ["proposing", "evaluating", "storing", "searching"]
+"""What a search consists of; its sum alone was kept at first, as ``searching``."""
+
 NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "seconds"]
 
 
@@ -53,7 +58,7 @@ class RoundSummary:
         pruned: of the measured ones, those that were stopped early, which saved ``epochs_saved`` epochs of training.
         front: networks on the round's own Pareto front, of which the best has ``best_accuracy``.
         kept: operations, counted per layer, like ``dropped`` and ``refilled``.
-        fitting: seconds; like ``searching``, and ``asking`` for the truth.
+        fitting: seconds; like ``searching`` (proposing, evaluating and storing), and ``asking`` for the truth.
         truth: how far the round's scores may be trusted, where that was asked.
     """
 
@@ -83,7 +88,15 @@ class RoundSummary:
 
 @dataclass(frozen=True)
 class Frames:
-    """Everything that figures, tables and sentences about one run are made of."""
+    """Everything that figures, tables and sentences about one run are made of.
+
+    Attributes:
+        spent: where the time of finished rounds went: ``round``, ``what``, ``seconds``.
+        whatif: what dropping each operation of the last space would cost (``analysis.whatif``).
+        witnesses: networks that a round scored and that were also trained alone, or looked up.
+        versions: when the run was begun, and with which versions of the program and its libraries.
+        lives: all cells that the run has bred; empty where it breeds none.
+    """
 
     run: Run
     results: pd.DataFrame
@@ -91,7 +104,12 @@ class Frames:
     final: pd.DataFrame
     trace: pd.DataFrame
     choices: pd.DataFrame
+    spent: pd.DataFrame
+    whatif: pd.DataFrame
+    witnesses: pd.DataFrame
     rounds: tuple[RoundSummary, ...]
+    versions: dict[str, str]
+    lives: tuple[Life, ...] = ()
 
     @property
     def cost(self) -> str:
@@ -116,11 +134,23 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     rows = [row for row in store.rounds(run) if row.number <= until]
     cost = run.config.search.cost
     best = fronts(measured, cost)
-    volumes = trace(measured, run, {row.number: spent(row, "fitting") for row in rows})
+    volumes = trace(measured, run, {row.number: seconds(row, ["fitting"]) for row in rows})
     fates = choices(store, run, until)
     summaries = [summary(row, cost, measured, best, volumes, fates) for row in rows]
-    last = final(measured, cost)
-    return Frames(run, measured, best, last, volumes, fates, tuple(found for found in summaries if found.trials))
+    told = tuple(found for found in summaries if found.trials)
+    left = rows[-1].next_space or rows[-1].space
+    lost = dropping(alike(measured), left, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy)
+    seen, last = witnesses(told), final(measured, cost)
+    return Frames(
+        run, measured, best, last, volumes, fates, spent(rows), lost, seen, told, versions(store, run),
+        tuple(life for life in store.lives(run) if life.round <= until),
+    )  # fmt: skip
+
+
+def versions(store: Store, run: Run) -> dict[str, str]:
+    """When the run was begun, and with which versions of the program and its libraries."""
+    row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=run.id).iloc[0]
+    return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
 
 
 def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
@@ -158,9 +188,15 @@ def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
     A table or stand-alone training judges every round alike, and a network of an early round may stand. A supernet judges
     one round, and this is that round's front.
     """
-    alike = complete(results[results["judge"] == results["judge"].iloc[-1]]).drop_duplicates("evaluation")
-    best = alike[pareto.on_front(alike[cost], alike["score"])]
+    comparable = alike(results)
+    best = comparable[pareto.on_front(comparable[cost], comparable["score"])]
     return best.sort_values([cost, "arch"], ignore_index=True)
+
+
+def alike(results: pd.DataFrame) -> pd.DataFrame:
+    """What the last judge has scored, each network once: the rows whose accuracies can be compared with the newest."""
+    last = results["judge"] == results["judge"].iloc[-1]
+    return complete(results[last]).drop_duplicates("evaluation", ignore_index=True)
 
 
 def trace(results: pd.DataFrame, run: Run, fitting: Mapping[int, float]) -> pd.DataFrame:
@@ -216,9 +252,9 @@ def summary(
         dropped=int(counts.get("dropped", 0)),
         refilled=int(counts.get("refilled", 0)),
         rule=next(iter(fates["rule"]), None),
-        fitting=spent(row, "fitting"),
-        searching=spent(row, "searching"),
-        asking=spent(row, "truth"),
+        fitting=seconds(row, ["fitting"]),
+        searching=seconds(row, SEARCHING),
+        asking=seconds(row, ["truth"]),
         truth=truth_of(row),
     )
 
@@ -229,6 +265,21 @@ def truth_of(row: RoundRow) -> Truth | None:
     return Truth.from_dict(found) if found else None
 
 
-def spent(row: RoundRow, what: str) -> float:
-    """Seconds that a round spent ``fitting``, ``searching`` or asking for the ``truth``; 0 while it is unfinished."""
-    return float(row.stats.get("seconds", {}).get(what, 0.0))
+def witnesses(rounds: Iterable[RoundSummary]) -> pd.DataFrame:
+    """One row per round and network that was scored and also trained alone (or looked up)."""
+    told = [{"round": row.round, **asdict(w)} for row in rounds if row.truth for w in row.truth.witnesses]
+    return pd.DataFrame(told, columns=["round", "arch", "macs", "one_shot", "nll", "stand_alone"])
+
+
+def spent(rows: Iterable[RoundRow]) -> pd.DataFrame:
+    """Where the time of finished rounds went: ``round``, ``what`` (fitting, evaluating, ...), ``seconds``."""
+    told = [
+        (row.number, what, float(taken)) for row in rows for what, taken in row.stats.get("seconds", {}).items()
+    ]  # fmt: skip
+    return pd.DataFrame(told, columns=["round", "what", "seconds"])
+
+
+def seconds(row: RoundRow, what: Sequence[str]) -> float:
+    """Seconds that a round spent on all of ``what``; 0 while it is unfinished."""
+    taken = row.stats.get("seconds", {})
+    return float(sum(taken.get(name, 0.0) for name in what))

@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.frames import Frames
-from analysis.plots import FAINT, INK, THEME
+from analysis.theme import FAINT, INK, THEME
 from spaces.architecture import Architecture, Op
 from spaces.cells import Genome, parse_cell
 from studies.records import Life
-from studies.store import Store
 
 COLUMNS = 3
 EDGES = {
@@ -30,10 +29,10 @@ GATE = "#e45756"
 ORIGINS = {"random": "circle", "mutation": "diamond", "crossover": "square"}
 
 
-def figures(store: Store, frames: Frames) -> list[tuple[go.Figure, str]]:
+def figures(frames: Frames) -> list[tuple[go.Figure, str]]:
     """The family tree of the most accurate network's cells, and all its cells as graphs, each with what it shows; none where
     the run bred no cell."""
-    lives = store.lives(frames.run)
+    lives = frames.lives
     if not lives:
         return []
     best = frames.final.sort_values("accuracy", ascending=False).iloc[0]["arch"]

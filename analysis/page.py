@@ -1,10 +1,8 @@
-"""One run as one HTML page that needs no network: words, figures, tables."""
+"""Runs as one HTML page that needs no network: words, figures, tables, drawings."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,13 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis import lineage, plots, words
+from analysis import comparison, lineage, plots, words
+from analysis.comparison import Compared
+from analysis.flow import flows
 from analysis.frames import Frames
-from studies.store import Store
+from analysis.portraits import drawn
+from analysis.theme import DROPPED, REFILLED, SHARES, run_styles
+from studies.store import Run
 from studies.units import short
 
 CONFIG = {
@@ -28,49 +30,108 @@ CONFIG = {
 WORTH_A_LOOK = 5.0
 """Seconds from which on a figure over seconds says something."""
 
+COLOURS = {"dropped": DROPPED, "refilled": REFILLED, "none": SHARES[0][1], "all": SHARES[-1][1]}
 
-def render(store: Store, frames: Frames) -> str:
-    """The page of a run. Strings from the database are escaped; figures carry their own data."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    run = frames.run
-    descent = lineage.figures(store, frames)
-    overs = ("evaluations", "seconds") if frames.trace["seconds"].iloc[-1] >= WORTH_A_LOOK else ("evaluations",)
-    return environment.get_template("report.html").render(
+
+def render(frames: Frames, compared: Compared, verdict: Sequence[str] = ()) -> str:
+    """The page of a run, beside the others of ``compared``. Strings from the database are escaped; figures carry their data.
+
+    Args:
+        compared: of this run, alone or with others; references among them stand in its figures.
+        verdict: sentences that stand out under the summary.
+    """
+    beside = len(compared.runs) > 1 or len(compared.references) > 0
+    run, parts = frames.run, {name: fragment(name, figure) for name, figure in figures(frames, compared).items()}
+    final = [row | {"drawing": drawing(run, row["arch"])} for row in _best_first(frames.final)]
+    return _environment().get_template("report.html").render(
+        title=f"{run.name}: architecture search report",
         run=run.name,
-        plotlyjs=Markup(get_plotlyjs()),
-        summary=words.summary(frames),
+        summary=[*words.summary(frames), *(comparison.words(compared) if beside else [])],
+        verdict=verdict,
         facts=facts(frames),
-        fronts=figure(
-            plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy), "fronts"
-        ),
-        volumes=[figure(plots.hypervolume(frames.trace, over), f"hypervolume-{over}") for over in overs],
-        lineage=[{**figure(drawn, f"lineage-{i}"), "words": said} for i, (drawn, said) in enumerate(descent)],
-        operations=[
-            figure(plots.operations(frames.choices, n), f"operations-{n}") for n in frames.choices["round"].unique()
-        ]
-        if not descent  # a bred cell stands in one layer and seldom in two rounds: a row for each says nothing
-        else [],
+        compared=_compared(compared) if len(compared.runs) > 1 else None,
+        fronts=parts["fronts"],
+        volumes=[parts[name] for name in parts if name.startswith("hypervolume")],
+        truth=parts.get("truth"),
+        spent=parts.get("time"),
+        lineage=[fragment(f"lineage-{i}", shown) | {"words": said} for i, (shown, said) in enumerate(lineage.figures(frames))],
+        flows=flows(frames.choices),
+        rated=bool(frames.choices["rating"].notna().any()),
+        refilled=bool((frames.choices["fate"] == "refilled").any()),
+        rules=frames.choices["rule"].unique().tolist(),
+        whatif=frames.whatif.to_dict("records"),
+        free=int((frames.whatif["on_front"] == 0).sum()),
         box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
-        truth=figure(plots.truth(witnesses(frames), taus(frames)), "truth") if taus(frames) else None,
         taus=taus(frames),
         rounds=frames.rounds,
-        changes={row.round: change(frames, row.round) for row in frames.rounds},
-        final=frames.final.sort_values("accuracy", ascending=False).to_dict("records"),
+        final=final,
+        chosen=final[0],
         cost=frames.cost,
         units=words.COSTS,
         layers=run.space.names,
-        settings=list(flat(run.config.model_dump(mode="json"))),
-        versions=versions(store, frames),
-        short=short,
-    )
+        settings=list(comparison.flat(run.config.model_dump(mode="json"))),
+        versions=frames.versions,
+    )  # fmt: skip
 
 
-def figure(figure: go.Figure, name: str) -> dict[str, Any]:
+def render_comparison(compared: Compared, verdict: Sequence[str] = ()) -> str:
+    """The page of several runs side by side. ``verdict``: sentences that stand out on top."""
+    return _environment().get_template("compare.html").render(
+        title=" · ".join(compared.labels), compared=_compared(compared, alone=True), verdict=verdict
+    )  # fmt: skip
+
+
+def figures(frames: Frames, compared: Compared) -> dict[str, go.Figure]:
+    """The figures of a run, by name; other runs and references of ``compared`` stand in its fronts."""
+    run = frames.run
+    fronts = plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy)
+    styles = run_styles(compared.labels)
+    plots.add_runs(fronts, compared.fronts, frames.cost, {label: styles[label] for label in compared.labels[1:]})
+    plots.add_references(fronts, compared.references, frames.cost)
+    found = {"fronts": fronts}
+    for over in _overs(frames.trace):
+        found[f"hypervolume-{over}"] = plots.hypervolume(frames.trace, over)
+    if taus(frames):
+        found["truth"] = plots.truth(frames.witnesses, taus(frames))
+    if frames.spent["seconds"].sum() >= 1:
+        found["time"] = plots.time_spent(frames.spent)
+    return found
+
+
+def operation_figures(frames: Frames) -> dict[str, go.Figure]:
+    """The operations of each round as a heat map: what the page's tables say, for paper."""
+    return {
+        f"operations-{number}": plots.operations(frames.choices, number) for number in frames.choices["round"].unique()
+    }
+
+
+def comparison_figures(compared: Compared) -> dict[str, go.Figure]:
+    """The figures of several runs side by side, by name."""
+    fronts = plots.final_fronts(compared.fronts, compared.cost, compared.objective, compared.min_accuracy)
+    found = {"runs-fronts": plots.add_references(fronts, compared.references, compared.cost)}
+    for over in _overs(compared.trace):
+        budget = compared.budget if over == "evaluations" else None
+        found[f"runs-hypervolume-{over}"] = plots.volumes(compared.trace, over, budget)
+    return found
+
+
+def _overs(trace: pd.DataFrame) -> Sequence[str]:
+    return ("evaluations", "seconds") if trace["seconds"].max() >= WORTH_A_LOOK else ("evaluations",)
+
+
+def fragment(name: str, figure: go.Figure) -> dict[str, Any]:
     """A figure as a fragment of HTML, and its title: the page has headings of its own."""
     title = figure.layout.title.text
     figure.update_layout(title=None, margin={"t": 40})
-    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, default_height="100%", config=CONFIG)
+    height = "100%" if figure.layout.height is None else f"{figure.layout.height}px"
+    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, default_height=height, config=CONFIG)
     return {"title": title, "html": Markup(html), "name": name}
+
+
+def drawing(run: Run, arch: str) -> Markup | None:
+    """The architecture as SVG, where something is known of its operations."""
+    svg = drawn(run, arch, run.space.name)
+    return None if svg is None else Markup(svg)
 
 
 def facts(frames: Frames) -> list[tuple[str, str]]:
@@ -85,34 +146,32 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     ]
 
 
-def witnesses(frames: Frames) -> pd.DataFrame:
-    """One row per round and network that was scored and also trained alone (or looked up)."""
-    return pd.DataFrame(
-        {"round": row.round, **asdict(witness)} for row in frames.rounds if row.truth for witness in row.truth.witnesses
-    )
-
-
 def taus(frames: Frames) -> dict[int, str]:
     """Kendall's tau, as it is to be read, of the rounds that asked for the truth."""
     return {row.round: words.ranked(row) for row in frames.rounds if row.truth}
 
 
-def change(frames: Frames, number: int) -> dict[str, Any]:
-    """What a round did to the space, per layer."""
-    choices = frames.choices[frames.choices["round"] == number]
-    return {"dropped": words.by_layer(choices, "dropped"), "refilled": words.by_layer(choices, "refilled")}
+def _compared(compared: Compared, alone: bool = False) -> Mapping[str, Any]:
+    """What the template of a comparison shows. In a run's own page its fronts stand further down, with all others'."""
+    parts = {name: fragment(name, figure) for name, figure in comparison_figures(compared).items()}
+    return {
+        "words": comparison.words(compared) if alone else [],
+        "labels": compared.labels,
+        "rows": comparison.rows(compared),
+        "points": sorted(compared.equal["evaluations"].unique().tolist()),
+        "box": compared.box,
+        "fronts": parts["runs-fronts"] if alone else None,
+        "volumes": [part for name, part in parts.items() if name != "runs-fronts"],
+        "settings": compared.settings.to_dict("records"),
+    }
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as ``section.key`` and value, the way ``--set`` takes them; what was left unset is left out."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            yield f"{prefix}{key}", json.dumps(value)
+def _best_first(front: pd.DataFrame) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = front.sort_values("accuracy", ascending=False).to_dict("records")
+    return found
 
 
-def versions(store: Store, frames: Frames) -> dict[str, str]:
-    """When the run was begun, and with which versions of the program and its libraries."""
-    row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=frames.run.id).iloc[0]
-    return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
+def _environment() -> Environment:
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    environment.globals |= {"plotlyjs": Markup(get_plotlyjs()), "short": short, "colours": COLOURS}
+    return environment

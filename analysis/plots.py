@@ -1,46 +1,33 @@
-"""Frames as figures: pure functions ``DataFrame -> Figure``, one theme, one colour per round everywhere.
+"""Frames as figures: pure functions ``DataFrame -> Figure``, in the one theme of ``analysis.theme``.
 
-Rounds run from orange to dark blue along plotly's Plasma scale, which stays in order for colour-blind readers and in
-grey print. Figures carry a short title and no width, so that whoever shows them decides how large they are.
+Figures carry a short title and no width, so that whoever shows them decides how large they are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
 
-from analysis.words import COSTS
-
-COST_AXES = {"macs": "multiply-accumulates (MACs)", "params": "parameters", "latency_ms": "latency (ms)"}
-TRACE_AXES = {"evaluations": "new evaluations", "seconds": "seconds spent fitting and measuring"}
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
-SHARES = ((0.0, "#dfe6f1"), (0.5, "#6f8fc0"), (1.0, "#12306b"))
-DROPPED, REFILLED = "#c8102e", "#00795c"
-FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
-INK, FAINT, GRID = "#22262e", "#8a919e", "#e4e7ec"
-
-_AXIS = {
-    "gridcolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT, "ticklen": 4, "zeroline": False,
-    "automargin": True, "title": {"standoff": 8, "font": {"size": 13}},
-}  # fmt: skip
-THEME = go.layout.Template(
-    layout={
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "title": {"x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 14}, "font": {"size": 16}},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "margin": {"l": 8, "r": 12, "t": 72, "b": 8},
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "font": {"size": 12}},
-        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": INK, "size": 12}},
-    }
+from analysis.theme import (
+    COST_AXES,
+    DROPPED,
+    FAINT,
+    REFERENCE,
+    REFILLED,
+    SHARES,
+    SPENT,
+    SYMBOLS,
+    TRACE_AXES,
+    Style,
+    round_colours,
+    run_styles,
+    titled,
 )
+from analysis.words import COSTS
 
 
 def fronts(
@@ -56,13 +43,13 @@ def fronts(
     The vertical axis shows the range of the fronts, as far as it lies above the run's ``min_accuracy``; poorer points lie
     below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
     """
-    figure = _figure("Pareto front of each round")
+    figure = titled("Pareto front of each round")
     measured = results.dropna(subset="score")
     others = measured[~measured["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
     if len(others) > background:
         others = others.sample(background, random_state=0)
     colours = round_colours(results["round"])
-    hover = f"%{{hovertext}}<br>%{{y:.2%}} at %{{x:.3s}} {COSTS[cost]}<extra>%{{fullData.name}}</extra>"
+    hover = _hover(cost)
     for number, colour in colours.items():
         figure.add_scatter(
             **_points(others[others["round"] == number], cost), name=f"round {number}", legendgroup=f"round {number}",
@@ -74,18 +61,24 @@ def fronts(
             mode="lines+markers", line={"shape": "hv", "color": colour, "width": 2}, hovertemplate=hover,
             marker={"symbol": SYMBOLS[(number - 1) % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
+    return _scaled(figure, results, fronts, cost, objective, min_accuracy)
+
+
+def _scaled(
+    figure: go.Figure, results: pd.DataFrame, fronts: pd.DataFrame, cost: str, objective: str, min_accuracy: float
+) -> go.Figure:
+    """Axes that show the range of ``fronts``, above ``min_accuracy``."""
     low, high = max(fronts["score"].min(), min_accuracy), fronts["score"].max()
     margin = max(0.08 * (high - low), 0.002)
     figure.update_yaxes(title_text=objective, tickformat=".1~%", range=[low - 2 * margin, high + margin])
     least, most = results[cost].min(), fronts[cost].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
-    figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
-    return figure
+    return figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
 
 
 def hypervolume(trace: pd.DataFrame, over: str = "evaluations") -> go.Figure:
     """Hypervolume of each round's front so far, over the run's new ``evaluations`` or its ``seconds``."""
-    figure = _figure(f"Hypervolume over {over}")
+    figure = titled(f"Hypervolume over {over}")
     for number, colour in round_colours(trace["round"]).items():
         mine = trace[trace["round"] == number]
         steps = mine[(mine["hypervolume"].diff() != 0) | (mine["number"] == mine["number"].max())]
@@ -117,7 +110,7 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
     ops = sorted(choices["op"].unique(), key=natural)
     mine = choices[choices["round"] == number]
     shares = mine.pivot(index="op", columns="layer", values="share").reindex(index=ops, columns=layers)
-    figure = _figure(f"Operations after round {number}")
+    figure = titled(f"Operations after round {number}")
     figure.add_heatmap(
         x=layers, y=ops, z=shares.to_numpy(), zmin=0, zmax=1, colorscale=[list(stop) for stop in SHARES],
         xgap=1, ygap=1, hoverongaps=False,
@@ -158,7 +151,7 @@ def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
         witnesses: columns ``round``, ``arch``, ``macs``, ``one_shot``, ``stand_alone``.
         taus: each round's Kendall tau, as it is to be read.
     """
-    figure = _figure("Scores of the search against the truth")
+    figure = titled("Scores of the search against the truth")
     for number, colour in round_colours(witnesses["round"]).items():
         mine = witnesses[witnesses["round"] == number]
         figure.add_scatter(
@@ -172,12 +165,22 @@ def truth(witnesses: pd.DataFrame, taus: Mapping[int, str]) -> go.Figure:
     return figure.update_yaxes(title_text="accuracy when trained alone", tickformat=".1~%")
 
 
-def round_colours(numbers: Iterable[int]) -> dict[int, str]:
-    """One colour per round, first to last; the last round is the darkest."""
-    rounds = sorted(set(numbers))
-    last = max(1, len(rounds) - 1)
-    places = [0.72 - 0.70 * i / last for i in range(len(rounds))] if len(rounds) > 1 else [0.02]
-    return dict(zip(rounds, sample_colorscale("Plasma", places), strict=True))
+def time_spent(spent: pd.DataFrame) -> go.Figure:
+    """Where the time of each round went: a bar per round, a colour per activity."""
+    figure = titled("Where the time went")
+    rounds = sorted(spent["round"].unique())
+    for what, (label, colour) in SPENT.items():
+        mine = spent[spent["what"] == what].set_index("round")["seconds"].reindex(rounds)
+        if mine.sum() > 0.005 * spent["seconds"].sum():
+            figure.add_bar(
+                y=[f"round {number}" for number in rounds], x=mine, orientation="h", name=label,
+                marker={"color": colour}, hovertemplate="%{x:.1f} s<extra>%{fullData.name}</extra>",
+            )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    figure.update_xaxes(title_text="seconds")
+    return figure.update_layout(
+        barmode="stack", bargap=0.35, legend={"traceorder": "normal"}, height=150 + 34 * len(rounds)
+    )
 
 
 def natural(op: str) -> list[tuple[int, str | int]]:
@@ -201,5 +204,63 @@ def _points(frame: pd.DataFrame, cost: str) -> dict[str, object]:
     return {"x": frame[cost], "y": frame["score"], "hovertext": [wrapped(arch) for arch in frame["arch"]]}
 
 
-def _figure(title: str) -> go.Figure:
-    return go.Figure(layout={"template": THEME, "title": {"text": title}})
+def _hover(cost: str) -> str:
+    return f"%{{hovertext}}<br>%{{y:.2%}} at %{{x:.3s}} {COSTS[cost]}<extra>%{{fullData.name}}</extra>"
+
+
+# -- several runs ------------------------------------------------------------------------------------------------------
+
+
+def final_fronts(fronts: pd.DataFrame, cost: str, objective: str = "accuracy", min_accuracy: float = 0.0) -> go.Figure:
+    """The final front of every ``run``, the objective over cost, on axes as those of ``fronts``."""
+    figure = titled("Final front of each run")
+    add_runs(figure, fronts, cost, run_styles(fronts["run"].unique().tolist()))
+    return _scaled(figure, fronts, fronts, cost, objective, min_accuracy)
+
+
+def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping[str, Style]) -> go.Figure:
+    """The final fronts of the runs that have a style, as stairs."""
+    for run, style in styles.items():
+        figure.add_scatter(
+            **_points(fronts[fronts["run"] == run], cost), name=escape(run), mode="lines+markers",
+            line={"shape": "hv", "color": style.colour, "width": 2, "dash": style.dash},
+            marker={"symbol": style.symbol, "size": 8, "line": {"color": "white", "width": 1}},
+            hovertemplate=_hover(cost),
+        )  # fmt: skip
+    return figure
+
+
+def add_references(figure: go.Figure, references: pd.DataFrame, cost: str) -> go.Figure:
+    """Single networks, named, for context. What is so poor that it would squash the fronts is left to the words."""
+    low, high = figure.layout.yaxis.range
+    shown = references[references["score"] > low - (high - low)]
+    if shown.empty:
+        return figure
+    figure.add_scatter(
+        **_points(shown, cost), text=[escape(name) for name in shown["name"]], mode="markers+text",
+        textposition="bottom center", showlegend=False, hovertemplate=_hover(cost), cliponaxis=False,
+        marker={"symbol": "star", "size": 12, "color": REFERENCE}, name="reference",
+    )  # fmt: skip
+    margin = 0.1 * (high - low)
+    ends = shown["score"].min() - margin, shown["score"].max() + margin
+    return figure.update_yaxes(range=[min(low, ends[0]), max(high, ends[1])])
+
+
+def volumes(trace: pd.DataFrame, over: str = "evaluations", budget: int | None = None) -> go.Figure:
+    """Hypervolume of every ``run`` so far over its new ``evaluations`` or ``seconds``; a line where budgets are equal."""
+    figure = titled(f"Hypervolume over {over}")
+    for run, style in run_styles(trace["run"].unique().tolist()).items():
+        mine = trace[trace["run"] == run]
+        steps = mine[(mine["hypervolume"].diff() != 0) | (mine.index == mine.index[-1])]
+        figure.add_scatter(
+            x=steps[over], y=steps["hypervolume"], name=escape(run), mode="lines",
+            line={"shape": "hv", "color": style.colour, "width": 2.5, "dash": style.dash},
+            hovertemplate="%{y:.4f} after %{x:.4~s}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    if budget is not None:
+        figure.add_vline(budget, line={"color": FAINT, "width": 1, "dash": "dot"})
+    late = trace[trace.groupby("run").cumcount() >= 0.1 * trace.groupby("run")["run"].transform("size")]
+    low, high = late["hypervolume"].min(), trace["hypervolume"].max()
+    margin = max(0.08 * (high - low), 0.001)
+    figure.update_yaxes(title_text="hypervolume (share of the box)", range=[max(0.0, low - margin), high + margin])
+    return figure.update_xaxes(title_text=TRACE_AXES[over], rangemode="tozero")

@@ -10,12 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.command import RUN_HELP, add_arguments
+
 if TYPE_CHECKING:
+    from analysis.comparison import Compared
     from analysis.frames import Frames
+    from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
   python -m analysis.report digits                        writes digits.html
-  python -m analysis.report digits --out report.html --storage sqlite:///other.db
+  python -m analysis.report digits digits_fixed           digits, with the other run in its figures
+  python -m analysis.report digits --csv frames --png pictures
   python -m analysis.report digits --json | jq '.front[].arch'
 """
 
@@ -24,61 +29,56 @@ def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
     command = argparse.ArgumentParser(
         prog="python -m analysis.report",
-        description="Write one self-contained HTML page about a run: fronts, hypervolume, operations, final networks.",
+        description="Write one self-contained HTML page about a run, beside others where they are named: fronts, "
+        "hypervolume, networks, operations, time.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("run", metavar="RUN", help="the run's name")
-    command.add_argument("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
+    command.add_argument("run", metavar="RUN", nargs="+", help=f"{RUN_HELP}; the page is about the first")
     command.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN.html)")
-    command.add_argument("--json", action="store_true", help="print the summary as JSON, for scripts")
+    add_arguments(command)
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: the page is written; 1: something the user must do first."""
     args = parser().parse_args(argv)
-    from analysis.frames import load
-    from analysis.page import render
+    from analysis import export, page
+    from analysis.command import frames_of, verdicts_of, write
+    from analysis.comparison import compare
     from studies.records import EvoError
-    from studies.store import opened
-    from studies.urls import existing
 
-    page = args.out or Path(f"{args.run.replace('/', '-')}.html")
     try:
-        with opened(existing(args.storage)) as store:
-            frames = load(store, store.run(args.run))
-            write(page, render(store, frames))
+        runs = frames_of(args)
+        frames, compared = runs[0], compare(runs)
+        verdicts = verdicts_of(args, args.run[:1])
+        out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
+        write(out, page.render(frames, compared, [" ".join(verdict.sentences()) for verdict in verdicts]))
+        several = len(runs) > 1
+        if args.csv:
+            export.write_csv(
+                args.csv, export.frames_of(frames) | (export.compared_frames(compared) if several else {})
+            )  # fmt: skip
+        if args.png:
+            beside = page.comparison_figures(compared) if several else {}
+            export.write_png(args.png, page.figures(frames, compared) | page.operation_figures(frames) | beside)
     except EvoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if args.json:
-        print(json.dumps(as_json(frames, page), indent=2))
+        print(json.dumps(as_json(frames, compared, verdicts, out), indent=2))
     else:
-        show(frames, page)
+        show(frames, compared, verdicts, out)
     return 0
 
 
-def write(page: Path, html: str) -> None:
-    """Put the page on disk.
-
-    Raises:
-        EvoError: the file cannot be written there.
-    """
-    from studies.records import EvoError
-
-    try:
-        page.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise EvoError(f"cannot write {page}: {error.strerror}; give another place: --out FILE") from None
-
-
-def show(frames: Frames, page: Path) -> None:
+def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:
     """The rounds as a table, the summary, and where the page is."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    from analysis import comparison
     from analysis.words import COSTS, summary
     from studies.units import short
 
@@ -93,19 +93,26 @@ def show(frames: Frames, page: Path) -> None:
         )  # fmt: skip
     console = Console(highlight=False)
     console.print(table)
-    for sentence in summary(frames):
+    beside = comparison.words(compared) if len(compared.runs) > 1 or len(compared.references) else []
+    judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
+    for sentence in (*summary(frames), *beside, *judged):
         console.print(sentence, markup=False)
     console.print(f"\nreport: {page.resolve()}", markup=False, soft_wrap=True)
 
 
-def as_json(frames: Frames, page: Path) -> dict[str, Any]:
-    """What ``show`` shows and the final front, for a script; a missing number is null."""
+def as_json(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:
+    """What ``show`` shows, the final front and what dropping costs, for a script; a missing number is null."""
+    from analysis import comparison
+
     columns = ["round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
     return {
         "run": frames.run.name,
         "page": str(page.resolve()),
         "rounds": [asdict(row) for row in frames.rounds],
         "front": json.loads(frames.final[columns].to_json(orient="records", double_precision=15)),
+        "whatif": json.loads(frames.whatif.to_json(orient="records", double_precision=15)),
+        "compared": comparison.as_json(compared) if len(compared.runs) > 1 else None,
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.frames import Frames, RoundSummary
 from analysis.ranking import Truth
+from studies.config import StudyConfig
 from studies.units import short
 
 JUDGES = {
@@ -35,10 +36,15 @@ def searched(frames: Frames) -> str:
     space = f"{run.space.name}: {count(len(run.space.layers), 'layer')}, {short(run.space.size)} architectures"
     measured = sum(row.measured for row in frames.rounds)
     return (
-        f"{count(len(frames.rounds), 'round')} of {config.evolution.method} searched the space {space}. "
+        f"{count(len(frames.rounds), 'round')} of {method(config)} searched the space {space}. "
         f"Architectures were judged by {JUDGES[config.evaluator.kind]}: {count(measured, 'evaluation')}, "
         f"{count(frames.results['arch'].nunique(), 'different architecture')}."
     )
+
+
+def method(config: StudyConfig) -> str:
+    """The method's name, and whether the run is the control arm of it."""
+    return f"{config.evolution.method} (control arm)" if config.control else config.evolution.method
 
 
 def stopped(frames: Frames) -> list[str]:

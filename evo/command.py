@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import optuna
 from sqlalchemy import make_url
@@ -18,6 +17,7 @@ from studies.config import OneShotSection, StudyConfig, TabularSection, Training
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
+from studies.urls import files_of
 
 HEADINGS = (
     "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
@@ -202,10 +202,3 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
 
 def _storage_flag(args: Namespace) -> str:
     return "" if args.storage == "sqlite:///evo.db" else f" --storage {make_url(args.storage).render_as_string()}"
-
-
-def files_of(storage: str) -> Path:
-    """The folder for weights: ``evo_files`` beside an SQLite database, else in the current folder."""
-    url = make_url(storage)
-    beside = Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path()
-    return beside / "evo_files"

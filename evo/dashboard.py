@@ -1,35 +1,44 @@
 """A finished round, as optuna-dashboard shows it: a note, and figures across rounds.
 
 Optuna keeps a figure in pieces of 2 kB, each a commit of its own, and the dashboard sends all of them with every refresh.
-So figures are thin here: fronts whole, everything else sampled.
+So figures are thin here: fronts whole, everything else sampled. And drawings are made for the front alone, as artifacts:
+a file each, and some 200 bytes among the study's attributes.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 import optuna
 import plotly.graph_objects as go
 
 from analysis import plots, words
 from analysis.frames import Frames, load
+from analysis.portraits import drawn
 from studies.store import Run, Store
 from studies.units import short
 
 BACKGROUND = 100
 """How many trials beside the fronts are worth their bytes."""
 
+DRAWINGS = "dashboard:artifacts"
+"""Where optuna-dashboard looks among a study's attributes for the artifacts of a trial."""
 
-def publish(store: Store, run: Run, n: int) -> None:
-    """Write round ``n``'s note and the figures of rounds 1 to ``n`` to the round's Optuna study.
 
-    Said twice, it changes nothing.
+def publish(store: Store, run: Run, n: int, artifacts: Path) -> None:
+    """Write round ``n``'s note, the figures of rounds 1 to ``n`` and drawings of its front to the round's Optuna study.
+
+    Said twice, it changes nothing. ``artifacts``: the folder of the drawings.
     """
     frames = load(store, run, until=n)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
     write_note(study, note(frames, n))
     write_figures(study, figures(frames, n))
+    write_drawings(store, run, study, frames.fronts[frames.fronts["round"] == n]["number"].tolist(), artifacts)
 
 
 def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
@@ -72,7 +81,7 @@ def note(frames: Frames, n: int) -> str:
         volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {words.comparable(frames)}"
     return "\n".join(
         [
-            f"## {frames.run.name}, round {n}",
+            f"## Round {n}",
             "",
             f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round{pruned}",
@@ -103,3 +112,23 @@ def write_figures(study: optuna.Study, figures: Mapping[str, go.Figure]) -> None
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for name, figure in figures.items():
             save_plotly_graph_object(study, figure, graph_object_id=name)
+
+
+def write_drawings(store: Store, run: Run, study: optuna.Study, numbers: Sequence[int], folder: Path) -> None:
+    """Save a drawing of each of these trials' architectures: a file in ``folder``, and its name in the study's attributes.
+
+    Optuna lets nobody add to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
+    its study. The file is named after what it shows, so that other databases may share the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = store.optuna.get_study_system_attrs(study._study_id)
+    trials = study.get_trials(deepcopy=False)
+    for trial in (trials[number] for number in numbers):
+        svg = drawn(run, trial.user_attrs["arch"], f"Trial {trial.number}")
+        if svg is None:
+            continue
+        name = str(uuid5(NAMESPACE_URL, svg))
+        told = {"artifact_id": name, "filename": "architecture.svg", "mimetype": "image/svg+xml", "encoding": None}
+        (folder / name).write_text(svg, encoding="utf-8")
+        if (key := f"{DRAWINGS}:{trial._trial_id}:{name}") not in there:
+            store.optuna.set_study_system_attr(study._study_id, key, json.dumps(told))

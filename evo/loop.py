@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -36,6 +37,10 @@ from studies.config import NseEvolution, StudyConfig, TabularSection, windows
 from studies.pareto import hypervolume
 from studies.records import Evaluation, EvoError, Proposal, Round, complete
 from studies.store import Choice, RoundRow, Run, Store
+from studies.urls import artifacts_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
     "oneshot": oneshot,
@@ -90,11 +95,11 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
         if isinstance(judge, OneShotJudge) and judge.lives:
             store.record_lives(run, n, judge.lives)
     done = store.proposals(row)
-    with clock.time("searching"):
+    with clock.time("proposing"):
         proposals, exhausted = search(
             task_of(shop, n, judge, before, done),
-            measure=measuring(shop, row, judge),
-            record=lambda generation: store.record(run, row, generation),
+            measure=clock.timed("evaluating", measuring(shop, row, judge)),
+            record=clock.timed("storing", lambda generation: store.record(run, row, generation)),
             done=done,
             track=shop.track,
             label=f"round {n}: searching",
@@ -124,7 +129,7 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
             "seconds": clock.seconds,
         },
     )
-    dashboard.publish(store, run, n)
+    dashboard.publish(store, run, n, artifacts_of(shop.folder.parent))
     return store.rounds(run)[n - 1]
 
 
@@ -286,14 +291,24 @@ def fates(finished: Round, step: Step, rule: str) -> list[Choice]:
 
 @dataclass
 class Clock:
-    """Where the time went."""
+    """Where the time went. What is timed inside something else counts for itself alone."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def time(self, what: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started, inside = time.perf_counter(), sum(self.seconds.values())
         try:
             yield
         finally:
-            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started
+            inside = sum(self.seconds.values()) - inside
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started - inside
+
+    def timed(self, what: str, function: Callable[P, R]) -> Callable[P, R]:
+        """``function``, timed whenever it is called."""
+
+        def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self.time(what):
+                return function(*args, **kwargs)
+
+        return timed

@@ -17,11 +17,18 @@ LEFT, OPS, BARS, RIGHT = 20, 250, 800, 1100
 LINE, GAP, CHARACTER = 26, 6, 6.7
 """Height of a line of boxes, space between lines and boxes, width of a letter."""
 
+NARROW = 400
+"""Width of a portrait."""
+
 KERNELS = {3: "#4c78a8", 5: "#f58518", 7: "#54a24b", 9: "#b279a2", 11: "#9d755d"}
 """Boxes are coloured by kernel size."""
 
 QUIET = "#8a94a6"
 """The colour of what has no kernel, and of what is not searched."""
+
+
+PLAIN = {"fill": "#2b3445", "font-size": "12", "font-weight": "normal", "text-anchor": "start"}
+"""How text looks where nothing else is said."""
 
 
 class Box(NamedTuple):
@@ -53,6 +60,35 @@ def drawing(shown: Overview, title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}" '
         'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#2b3445">\n'
         f'<rect width="{WIDTH}" height="{height:g}" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+def portrait(shown: Overview, title: str) -> str:
+    """An architecture, narrow enough for a phone: a line per layer, its operation, its output and its cost as a bar."""
+    y, block, parts = 40.0, "", [_text(8, 22, title, size=13, weight="bold")]
+    most = max(row.costs[0, 0] for row in shown.rows) or 1.0
+    for row in shown.rows:
+        if row.block != block:
+            parts.append(f'<line x1="8" x2="{NARROW - 8}" y1="{y - 3:g}" y2="{y - 3:g}" stroke="#d9dee7"/>')
+            block = row.block
+        for i, op in enumerate(row.ops):
+            colour = QUIET if row.block in ("stem", "head") else _colour(op)
+            hollow = op in IDENTITIES
+            style = f'fill="white" stroke="{colour}" stroke-dasharray="3 3"' if hollow else f'fill="{colour}"'
+            text, top = op if len(op) <= 21 else f"{op[:20]}…", y + i * 22
+            parts.append(f'<rect x="94" y="{top:g}" width="148" height="19" rx="4" {style}/>')
+            parts.append(_text(168, top + 13.5, text, fill=colour if hollow else "white", size=11, anchor="middle"))
+        output = str(row.shape.c_out) if row.block == "head" else f"{row.shape.c_out} × {row.shape.size_out}²"
+        cost, middle = float(row.costs[0, 0]), y + 13.5
+        parts.append(f'<rect x="310" y="{y + 4:g}" width="{42 * cost / most:.1f}" height="11" fill="#5b6b85"/>')
+        parts += [_text(8, middle, row.name, size=11), _text(248, middle, output, fill=QUIET, size=10.5)]
+        parts.append(_text(NARROW - 8, middle, _short(cost), size=10.5, anchor="end"))
+        y += 22 * max(1, len(row.ops)) + 2
+    total = f"{_short(float(shown.totals[0, 0]))} MACs, {_short(float(shown.totals[0, 1]))} parameters"
+    parts.append(_text(NARROW - 8, y + 16, total, weight="bold", anchor="end"))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {NARROW} {y + 26:g}" role="img" '
+        'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#2b3445">\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 
@@ -125,9 +161,10 @@ def _text(
     text: str,
     *,
     fill: str = "#2b3445",
-    size: int = 12,
+    size: float = 12,
     weight: str = "normal",
     anchor: str = "start",
 ) -> str:
-    style = f'fill="{fill}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}"'
-    return f'<text x="{x:g}" y="{y:g}" {style}>{escape(text)}</text>'
+    style = {"fill": fill, "font-size": f"{size:g}", "font-weight": weight, "text-anchor": anchor}
+    told = "".join(f' {name}="{value}"' for name, value in style.items() if value != PLAIN[name])
+    return f'<text x="{x:g}" y="{y:g}"{told}>{escape(text)}</text>'

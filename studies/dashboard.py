@@ -59,13 +59,16 @@ def server(url: str, host: str, port: int) -> WSGIServer:
         EvoError: there is no such database, or the address is taken.
     """
     import optuna
+    from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
     from studies.records import EvoError
     from studies.store import Store
-    from studies.urls import existing
+    from studies.urls import artifacts_of, existing, files_of
 
-    app = wsgi(optuna.storages.get_storage(Store(existing(url)).optuna))
+    storage = optuna.storages.get_storage(Store(existing(url)).optuna)
+    drawings = artifacts_of(files_of(url))
+    app = wsgi(storage, FileSystemArtifactStore(drawings) if drawings.is_dir() else None)
     try:
         return make_server(host, port, app, server_class=Server, handler_class=Quiet)
     except OSError as error:

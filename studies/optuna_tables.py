@@ -74,6 +74,9 @@ _REPORTS = _table(
 )
 _USER_ATTRS = _table("trial_user_attributes", trial_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 _SYSTEM_ATTRS = _table("trial_system_attributes", trial_id=_INTEGER, key=_TEXT, value_json=_TEXT)
+_HEARTBEATS = _table("trial_heartbeats", trial_id=_INTEGER)
+_STUDY_USER_ATTRS = _table("study_user_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
+_STUDY_SYSTEM_ATTRS = _table("study_system_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 
 
 @contextmanager
@@ -290,3 +293,32 @@ def _representation(value: float) -> tuple[float | None, str]:
 def _naive_utc(time: datetime | None) -> datetime | None:
     """Optuna stores UTC and shows local time, both without a zone; a time without a zone is local."""
     return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+# -- renaming and deleting ---------------------------------------------------------------------------------------------
+
+
+def rename_study(connection: sa.Connection, old: str, new: str, user_attrs: Mapping[str, Any]) -> None:
+    """Give a study another name, and these of its attributes other values, inside the transaction of ``connection``.
+
+    Needs ``layout_is_known``: Optuna itself renames nothing.
+    """
+    study_id = connection.scalar(sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == old))
+    connection.execute(sa.update(_STUDIES).where(_STUDIES.c.study_id == study_id).values(study_name=new))
+    for key, value in user_attrs.items():
+        this = (_STUDY_USER_ATTRS.c.study_id == study_id) & (_STUDY_USER_ATTRS.c.key == key)
+        connection.execute(sa.update(_STUDY_USER_ATTRS).where(this).values(value_json=json.dumps(value)))
+
+
+def delete_studies(connection: sa.Connection, names: Sequence[str]) -> None:
+    """Delete studies and all of their trials, inside the transaction of ``connection``; a name that is not there is none.
+
+    Through Optuna, 3,000 trials take eight seconds; this is thirteen statements. Needs ``layout_is_known``.
+    """
+    studies = sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name.in_(names))
+    trials = sa.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id.in_(studies))
+    for table in (_PARAMS, _VALUES, _REPORTS, _USER_ATTRS, _SYSTEM_ATTRS, _HEARTBEATS):
+        connection.execute(sa.delete(table).where(table.c.trial_id.in_(trials)))
+    ids = list(connection.scalars(studies))  # the names go last, and everything refers to them
+    for table in (_TRIALS, _DIRECTIONS, _STUDY_USER_ATTRS, _STUDY_SYSTEM_ATTRS, _STUDIES):
+        connection.execute(sa.delete(table).where(table.c.study_id.in_(ids)))

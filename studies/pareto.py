@@ -38,7 +38,10 @@ def hypervolume(cost: ArrayLike, accuracy: ArrayLike, *, max_cost: float, min_ac
 
     Accuracy is a fraction. 1 means an architecture of no cost and no error; points outside the box count nothing.
     """
-    return float(hypervolume_trace(cost, accuracy, max_cost=max_cost, min_accuracy=min_accuracy)[-1:].sum())
+    order = np.argsort(np.asarray(cost, float), kind="stable")
+    costs = np.minimum(np.asarray(cost, float)[order], max_cost)
+    heights = np.maximum.accumulate(np.maximum(np.asarray(accuracy, float)[order], min_accuracy)) - min_accuracy
+    return float(np.diff(costs, append=max_cost) @ heights / (max_cost * (1.0 - min_accuracy)))
 
 
 def hypervolume_trace(

@@ -24,3 +24,15 @@ def existing(url: str) -> str:
     if parsed.get_backend_name() == "sqlite" and path and path != ":memory:" and not Path(path).is_file():
         raise EvoError(f"no database {path}; expected a run's: python -m evo.round 1 --storage {url} starts one")
     return url
+
+
+def files_of(storage: str) -> Path:
+    """The folder for weights: ``evo_files`` beside an SQLite database, else in the current folder."""
+    url = make_url(storage)
+    beside = Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path()
+    return beside / "evo_files"
+
+
+def artifacts_of(files: Path) -> Path:
+    """Where in ``files_of`` a database the drawings lie that optuna-dashboard shows (its ``--artifact-dir``)."""
+    return files / "artifacts"

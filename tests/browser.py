@@ -43,6 +43,10 @@ class Page:
         """What the script's ``return`` gives."""
         return self._post("/execute/sync", {"script": script, "args": []})
 
+    def devtools(self, command: str) -> Any:
+        """What a command of Chromium's DevTools protocol answers."""
+        return self._post("/goog/cdp/execute", {"cmd": command, "params": {}})
+
     def wait(self, condition: str, seconds: float = 15) -> Any:
         """The first true value of a JavaScript expression."""
         end = time.monotonic() + seconds

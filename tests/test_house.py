@@ -39,7 +39,17 @@ def test_only_the_store_opens_database_sessions() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["evo.round", "evo.deliver", "analysis.report", "spaces.show", "spaces.latency", "studies.dashboard"]
+    "module",
+    [
+        "evo.round",
+        "evo.deliver",
+        "analysis.report",
+        "analysis.compare",
+        "spaces.show",
+        "spaces.latency",
+        "studies.dashboard",
+        "studies.runs",
+    ],
 )
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from evo import deliver
+from studies.store import opened
+from tests import example_run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,6 +56,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a user stands who has made all runs that the README speaks of."""
+    folder = tmp_path_factory.mktemp("searched")
+    with opened(f"sqlite:///{folder / 'evo.db'}") as store:
+        for name in ("digits", "small", "mobilenet_v2"):
+            example_run.two_rounds(store, name)
+    return folder
+
+
 def run(command: list[str], folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, *command],
@@ -76,6 +88,8 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, request: pytest.F
     if "evo.deliver" in words:  # what it does with such words takes half a minute, and is tested in tests/evo
         assert deliver.parser().parse_args(words[2:]).run
         return
+    if {"analysis.report", "analysis.compare", "studies.runs"} & set(words):
+        folder = request.getfixturevalue("searched")
     if "macro" in words:
         table = request.getfixturevalue("data_dir") / "nas" / "nas_bench_macro_cifar10.csv.gz"
         (folder / "tables").mkdir(exist_ok=True)

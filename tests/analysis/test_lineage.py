@@ -9,7 +9,6 @@ from analysis.lineage import ancestors, arc, birthdays, family_tree, figures, gr
 from spaces.architecture import Architecture
 from spaces.cells import parse_cell
 from studies.records import Life
-from studies.store import Store
 
 A = Life(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.1),))
 B = Life(0, "cell:e1_5", "random", (), 1, 0, ((1, 2, 0.2),))
@@ -67,5 +66,5 @@ def test_only_cells_are_drawn() -> None:
     assert own_cells(arch, ["a", "b", "c"]) == {(0, "a"): "cell:e1_3"}
 
 
-def test_a_run_that_bred_nothing_has_no_such_figures(store: Store, frames: Frames) -> None:
-    assert figures(store, frames) == []
+def test_a_run_that_bred_nothing_has_no_such_figures(frames: Frames) -> None:
+    assert figures(frames) == []

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from analysis import plots
+from analysis import plots, theme
 from analysis.frames import Frames
 from tests.example_run import CHEAP, DEAR, FREE
 
@@ -61,7 +61,7 @@ def test_hypervolume_steps_only_where_it_changes(frames: Frames) -> None:
 
 
 def test_a_round_has_one_colour_in_every_figure(frames: Frames) -> None:
-    colours = plots.round_colours([1, 2])
+    colours = theme.round_colours([1, 2])
     stairs = traces(plots.fronts(frames.results, frames.fronts, "macs"), mode="lines+markers")
     curves = traces(plots.hypervolume(frames.trace), mode="lines")
     assert [trace.line.color for trace in stairs] == [trace.line.color for trace in curves] == list(colours.values())
@@ -73,7 +73,7 @@ def test_colours_darken_from_round_to_round() -> None:
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
     for n in (1, 2, 3, 10):
-        found = [luminance(colour) for colour in plots.round_colours(range(1, n + 1)).values()]
+        found = [luminance(colour) for colour in theme.round_colours(range(1, n + 1)).values()]
         assert found == sorted(found, reverse=True)
         assert len(set(found)) == n
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import plots, words
-from analysis.frames import Frames
-from analysis.page import render, taus, witnesses
+from analysis.comparison import compare
+from analysis.frames import Frames, witnesses
+from analysis.page import render, taus
 from analysis.ranking import Agreement, Truth, Witness, agreement, tau_b, truth_of
-from studies.store import Store
 
 ACCURATE = [0.1, 0.4, 0.3, 0.8, 0.7, 0.9, 0.95, 0.5]
 MACS = [1.0, 2, 3, 4, 5, 6, 7, 8]
@@ -152,7 +152,8 @@ def asked(frames: Frames) -> Frames:
     """The example run, whose second round asked for the truth."""
     first, second = frames.rounds
     truth = truth_of("scratch:5ep", WITNESSES)
-    return replace(frames, rounds=(first, replace(second, truth=truth, asking=3.0)))
+    rounds = (first, replace(second, truth=truth, asking=3.0))
+    return replace(frames, rounds=rounds, witnesses=witnesses(rounds))
 
 
 def test_the_summary_compares_and_warns(asked: Frames) -> None:
@@ -173,7 +174,7 @@ def test_a_run_that_did_not_ask_says_nothing(frames: Frames) -> None:
 
 
 def test_the_figure_has_a_dot_per_witness_and_tau_in_its_legend(asked: Frames) -> None:
-    figure = plots.truth(witnesses(asked), taus(asked))
+    figure = plots.truth(asked.witnesses, taus(asked))
     (dots,) = figure.data
     assert dots.name == "round 2: tau 1.00"
     assert list(dots.x) == ACCURATE
@@ -182,6 +183,6 @@ def test_the_figure_has_a_dot_per_witness_and_tau_in_its_legend(asked: Frames) -
     assert figure.layout.yaxis.title.text == "accuracy when trained alone"
 
 
-def test_the_page_shows_the_figure_where_there_is_one(store: Store, frames: Frames, asked: Frames) -> None:
-    assert 'id="truth"' in render(store, asked)
-    assert 'id="truth"' not in render(store, frames)
+def test_the_page_shows_the_figure_where_there_is_one(frames: Frames, asked: Frames) -> None:
+    assert 'id="truth"' in render(asked, compare([asked]))
+    assert 'id="truth"' not in render(frames, compare([frames]))

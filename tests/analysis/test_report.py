@@ -7,9 +7,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from analysis import words
+from analysis import export, words
 from analysis.frames import Frames
 from analysis.report import main
 from studies.store import Store, opened
@@ -121,13 +122,36 @@ def test_a_page_that_cannot_be_written_is_an_error_of_words(url: str, capsys: py
 def test_figures_are_drawn_in_a_browser(page: Path, tmp_path: Path, width: int) -> None:
     with browser(tmp_path / "profile", width) as tab:
         tab.open(page.as_uri())
-        tab.wait(f"{ALL}('.js-plotly-plot .main-svg').length >= 10")
+        tab.wait(f"{ALL}('.js-plotly-plot .main-svg').length >= 8")
         assert tab.run("return innerWidth") == width
         assert tab.run(f"return {ALL}('#fronts .scatterlayer .trace').length") == 3  # two stairs, one set of others
-        assert tab.run(f"return {ALL}('#operations-1 .heatmaplayer image').length") == 1
+        assert tab.run(f"return {ALL}('#time .barlayer .trace').length") == 2  # fitting, searching
+        assert tab.run(f"return {ALL}('.flow section').length") == 2  # a table per layer
+        assert tab.run("return document.querySelector('svg[role=img]').getBoundingClientRect().height") > 100
+        assert tab.run(f"return [...{ALL}('table')].every(t => t.offsetWidth <= t.parentNode.clientWidth)")
         assert tab.run(
             "const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth === clientWidth"
         )
         filled = tab.run(f"return [...{ALL}('.js-plotly-plot')].map(p => p.offsetWidth / p.parentNode.offsetWidth)")
-        assert filled == [1] * 5
+        assert filled == [1] * 4
         assert tab.console() == []
+
+
+def test_csv_holds_every_frame_behind_the_page(page: Path, url: str, frames: Frames, tmp_path: Path) -> None:
+    assert main(["tiny", "--storage", url, "--out", str(page), "--csv", str(tmp_path / "frames")]) == 0
+    names = {"results", "fronts", "final", "hypervolume", "choices", "whatif", "truth", "time", "rounds"}
+    assert {path.stem for path in (tmp_path / "frames").iterdir()} == names
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "frames" / "hypervolume.csv"), frames.trace)
+
+
+def test_pictures_without_a_browser_are_an_error_of_words(
+    page: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_images(*args: object, **kwargs: object) -> None:
+        raise ValueError("\nImage export using the kaleido engine requires the Kaleido package.\nIt can be installed")
+
+    monkeypatch.setattr(export, "write_images", write_images)
+    assert main(["tiny", "--storage", url, "--out", str(page), "--png", str(tmp_path / "png")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: --png needs kaleido (pip install kaleido) and Chrome or Chromium: Image export")
+    assert "It can be installed" not in said

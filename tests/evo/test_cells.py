@@ -301,7 +301,7 @@ def test_two_rounds_leave_a_lineage_and_the_fittest_as_the_next_space(tmp_path: 
     with opened(storage) as store:
         run = store.run("mine")
         rounds, lives = store.rounds(run), store.lives(run)
-        drawn = figures(store, load_frames(store, run))
+        drawn = figures(load_frames(store, run))
     assert drawn
     assert {life.round for life in lives} == {1, 2}
     final = rounds[1].next_space

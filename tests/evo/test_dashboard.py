@@ -15,6 +15,7 @@ import pytest
 from evo.dashboard import publish
 from studies import dashboard
 from studies.store import Store, opened
+from studies.urls import artifacts_of, files_of
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import RULE
@@ -26,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         run = example_run.begin(store)
         for n in (1, 2):
             example_run.finish(store, example_run.search(store, run, n))
-            publish(store, run, n)
+            publish(store, run, n, artifacts_of(files_of(store.url)))
         yield store
 
 
@@ -46,7 +47,7 @@ def figure(store: Store, n: int, name: str) -> dict[str, Any]:
 
 def test_the_note_tells_what_was_dropped_and_why(store: Store) -> None:
     said = note(store, 1)
-    assert "## tiny, round 1" in said
+    assert said.startswith("## Round 1\n")
     assert "| dropped | stage1.layer1 | `mb_k7_e3` |" in said
     assert "| refilled | stage1.layer1 | `id` |" in said
     assert f"**Rule:** {RULE}" in said
@@ -71,14 +72,22 @@ def test_figures_reach_over_all_rounds_so_far(store: Store) -> None:
 
 def test_saying_it_twice_changes_nothing(store: Store) -> None:
     before = attrs(store, 2)
-    publish(store, store.run("tiny"), 2)
+    publish(store, store.run("tiny"), 2, artifacts_of(files_of(store.url)))
     assert attrs(store, 2) == before
+
+
+def test_the_front_is_drawn_and_nothing_else(store: Store) -> None:
+    drawn = [key for key in attrs(store, 1) if key.startswith("dashboard:artifacts:")]
+    assert [int(key.split(":")[2]) for key in drawn] == [1, 3]  # Optuna's ids of the trials 0 and 2
+    files = list(artifacts_of(files_of(store.url)).iterdir())
+    assert len(files) == 2 + 3 - 1  # trial 0 of both rounds is one drawing
+    assert all(path.stat().st_size < 4000 for path in files)
 
 
 def test_what_is_published_is_small_and_quick(store: Store) -> None:
     assert len(json.dumps(attrs(store, 2))) < 20_000
     started = time.process_time()
-    publish(store, store.run("tiny"), 2)
+    publish(store, store.run("tiny"), 2, artifacts_of(files_of(store.url)))
     assert time.process_time() - started < 1
 
 
@@ -90,8 +99,11 @@ def test_the_dashboard_shows_note_and_figures(store: Store, tmp_path: Path) -> N
         for name in ("fronts", "hypervolume", "operations"):
             tab.wait(f"document.querySelector('[id=\"user-defined-plot:{name}\"] .main-svg')")
         assert "Pareto front of each round" in tab.run("return document.body.textContent")
+        tab.open(f"{study}/trials?numbers=1")  # on the front, and so drawn
+        drawing = "document.querySelector('img[src*=artifacts]')"
+        assert tab.wait(f"{drawing} && {drawing}.naturalWidth") > 0
         tab.open(f"{study}/note")
-        tab.wait("document.body.textContent.includes('tiny, round 2')")
+        tab.wait("document.body.textContent.includes('Round 2')")
         assert "keep ratings > 0.01" in tab.run("return document.body.textContent")
         serving.shutdown()
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from spaces.architecture import Architecture
-from spaces.drawing import drawing
+from spaces.drawing import NARROW, drawing, portrait
 from spaces.latency import main as measure
 from spaces.library import LIBRARY, load
 from spaces.nse import nse, nse_architecture
@@ -144,3 +144,20 @@ def test_a_space_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_overview_checks_the_architecture() -> None:
     with pytest.raises(ValueError, match="has 7 layers"):
         overview(load("digits"), Architecture(("id",)))
+
+
+def test_a_portrait_names_every_operation_and_fits_a_phone() -> None:
+    space, arch = load("nas_bench_macro"), Architecture.parse(BEST)
+    told = overview(space, arch)
+    root = ElementTree.fromstring(portrait(told, "network <1>"))
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [text for text in texts if text in BEST.split("|")] == BEST.split("|")
+    assert texts[0] == "network <1>"
+    assert [name for name in texts if name in space.names] == list(space.names)
+    assert texts[-1] is not None
+    assert texts[-1].endswith("parameters")
+    assert root.attrib["viewBox"].split()[2] == str(NARROW)
+    ends = [
+        float(rect.attrib["x"]) + float(rect.attrib["width"]) for rect in root.iter("{http://www.w3.org/2000/svg}rect")
+    ]
+    assert max(ends) <= NARROW
