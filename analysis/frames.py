@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.ranking import Truth
 from analysis.whatif import dropping
 from studies import pareto
-from studies.records import EvoError
+from studies.records import EvoError, Life
 from studies.store import RoundRow, Run, Store
 
 RESULTS = """
@@ -95,6 +95,7 @@ class Frames:
         whatif: what dropping each operation of the last space would cost (``analysis.whatif``).
         witnesses: networks that a round scored and that were also trained alone, or looked up.
         versions: when the run was begun, and with which versions of the program and its libraries.
+        lives: all cells that the run has bred; empty where it breeds none.
     """
 
     run: Run
@@ -108,6 +109,7 @@ class Frames:
     witnesses: pd.DataFrame
     rounds: tuple[RoundSummary, ...]
     versions: dict[str, str]
+    lives: tuple[Life, ...] = ()
 
     @property
     def cost(self) -> str:
@@ -145,7 +147,8 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     lost = dropping(alike(measured), left, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy)
     seen, last = witnesses(told), final(measured, cost)
     return Frames(
-        run, measured, best, last, volumes, fates, spent(rows), lost, seen, told, versions(store, run)
+        run, measured, best, last, volumes, fates, spent(rows), lost, seen, told, versions(store, run),
+        tuple(life for life in store.lives(run) if life.round <= until),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis import comparison, plots, words
+from analysis import comparison, lineage, plots, words
 from analysis.comparison import Compared
 from analysis.flow import flows
 from analysis.frames import Frames
@@ -58,6 +58,7 @@ def render(
         truth=parts.get("truth"),
         trusted=trusted if len(trusted) > 1 else (),
         spent=parts.get("time"),
+        lineage=[fragment(f"lineage-{i}", shown) | {"words": said} for i, (shown, said) in enumerate(lineage.figures(frames))],
         flows=flows(frames.choices),
         rated=bool(frames.choices["rating"].notna().any()),
         refilled=bool((frames.choices["fate"] == "refilled").any()),

@@ -14,7 +14,7 @@ from analysis.verdict import verdicts
 from evo import console
 from evo.runs import arms, configuration, find, run_name
 from spaces.space import SearchSpace
-from studies.config import BlockwiseSection, StudyConfig, TabularSection, Training, of_round
+from studies.config import BlockwiseSection, OneShotSection, StudyConfig, TabularSection, Training, of_round
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
@@ -104,6 +104,9 @@ def plan(args: Namespace) -> int:
         if most[i]:
             console.say(f"{name}: {short(least[i])} to {short(most[i])}")
     console.say(f"{args.n} rounds of {config.search.trials} evaluations, in generations of {config.search.population}")
+    if isinstance(config.evaluator, OneShotSection) and (cells := config.evaluator.cells) is not None:
+        epochs = ", ".join(f"{of_round(cells.epochs, n):g}" for n in range(1, args.n + 1))
+        console.say(f"breeding cells, {cells.active} side by side: {epochs} epochs in rounds 1 to {args.n}")
     if isinstance(config.evaluator, Training):
         epochs = ", ".join(f"{of_round(config.evaluator.epochs, n):g}" for n in range(1, args.n + 1))
         what = "the supernet" if config.evaluator.kind == "oneshot" else "every architecture"

@@ -107,18 +107,6 @@ class OnFront:
         return "use on the Pareto front"
 
 
-@dataclass(frozen=True)
-class Learned:
-    """What the evaluator learned about operations while it was fitted: DNA's blocks, NSE's gates."""
-
-    def __call__(self, finished: Round) -> Ratings:
-        layers = enumerate(finished.space.layers)
-        return {(i, op): finished.ratings[i, op] for i, layer in layers for op in layer.candidates}
-
-    def __str__(self) -> str:
-        return "what the evaluator has learned"
-
-
 def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
     """Per layer, the fraction of the architectures that carry each candidate."""
     counts = Counter(
@@ -126,6 +114,17 @@ def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation,
     )
     total = max(1, len(evaluations))
     return {(i, op): counts[i, op] / total for i, layer in enumerate(space.layers) for op in layer.candidates}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the evaluator learned about candidates while it was fitted: the losses of blocks, the fitness of cells."""
+
+    def __call__(self, finished: Round) -> Ratings:
+        return finished.ratings
+
+    def __str__(self) -> str:
+        return "what was learned while fitting"
 
 
 # -- keep -------------------------------------------------------------------------------------------------------------
@@ -160,19 +159,25 @@ class Above:
 
 @dataclass(frozen=True)
 class Best:
-    """The ``k`` best of each layer; of equal ones those that stand first."""
+    """The candidates among a layer's best ``k``, of all that were rated, and what ``stays`` whatever it is worth."""
 
     k: int
+    stays: frozenset[Op] = frozenset()
 
     def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
-        return space.replace_layers(self._kept(i, layer, ratings) for i, layer in enumerate(space.layers))
-
-    def _kept(self, i: int, layer: Layer, ratings: Ratings) -> Layer:
-        best = sorted(layer.candidates, key=lambda op: -ratings.get((i, op), 0.0))[: self.k]
-        return replace(layer, candidates=tuple(op for op in layer.candidates if op in best))
+        best = [self.stays | set(ranking(ratings, i)[: self.k]) for i in range(len(space.layers))]
+        return space.replace_layers(
+            _restrict(layer, [op for op in layer.candidates if op in best[i]], i, ratings)
+            for i, layer in enumerate(space.layers)
+        )
 
     def __str__(self) -> str:
-        return f"the best {self.k} of each layer"
+        return f"the best {self.k} of a layer, and what always stays"
+
+
+def ranking(ratings: Ratings, i: int) -> list[Op]:
+    """What was rated at layer ``i``, best first."""
+    return sorted((op for layer, op in ratings if layer == i), key=lambda op: (-ratings[i, op], op))
 
 
 def _restrict(layer: Layer, kept: list[Op], i: int, ratings: Ratings) -> Layer:

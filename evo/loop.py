@@ -18,7 +18,7 @@ from evo import dashboard
 from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
 from evo.evaluators.blockwise import BlockwiseJudge, blockwise
-from evo.evaluators.oneshot import oneshot
+from evo.evaluators.oneshot import OneShotJudge, oneshot
 from evo.evaluators.scratch import ScratchJudge, scratch
 from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
@@ -95,6 +95,8 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     with clock.time("fitting"):
         judge = shop.evaluator.fit(space, bench(shop, n, table))
         keep_checkpoint(shop, n, judge)
+        if isinstance(judge, OneShotJudge) and judge.lives:
+            store.record_lives(run, n, judge.lives)
     done = store.proposals(row)
     with clock.time("proposing"):
         proposals, exhausted = search(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from evo.cells import Bred, Populate
 from evo.evolution import (
     Above,
     Best,
@@ -19,7 +20,19 @@ from evo.evolution import (
     ShareAmongRanks,
     Uniform,
 )
-from studies.config import DnaEvolution, FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, windows
+from evo.population import alphabet_of
+from spaces.architecture import IDENTITIES
+from spaces.cells import reference_cells
+from studies.config import (
+    AutoSpaceEvolution,
+    DnaEvolution,
+    FixedEvolution,
+    NseEvolution,
+    OneShotSection,
+    PadNasEvolution,
+    StudyConfig,
+    windows,
+)
 
 
 def fixed(section: FixedEvolution, config: StudyConfig) -> Evolution:
@@ -60,6 +73,20 @@ def nse_rounds(operations: int, k: int) -> int:
     return (operations - 1) // (k - 1)
 
 
+def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
+    """AutoSpace-style: spaces made of evolved cells (Zhou et al., ICCV 2021, https://arxiv.org/abs/2103.11833).
+
+    Cells are bred and rated while the evaluator is fitted (``evo.fitness``); a layer's fittest ``k`` and the reference
+    cells are the next space, and its population goes on.
+    """
+    assert isinstance(config.evaluator, OneShotSection)
+    assert config.evaluator.cells is not None  # the configuration is checked for both
+    alphabet = alphabet_of(config.evaluator.cells)
+    stays = IDENTITIES | set(map(str, reference_cells(alphabet)))
+    first = Populate(alphabet, section.k, section.population, section.references)
+    return Evolution(Learned(), Best(section.k, stays), Bred(section.k), first)
+
+
 def evolution_of(config: StudyConfig) -> Evolution:
     """The configuration's method. A control arm begins in the same space, which then stays what it is."""
     evolution = METHODS[config.evolution.method](config.evolution, config)
@@ -71,4 +98,5 @@ METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {
     "pad_nas": pad_nas,
     "nse": nse,
     "dna": dna,
+    "autospace": autospace,
 }

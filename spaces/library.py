@@ -216,6 +216,9 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "nas_bench_macro": nas_bench_macro,
     "pad_nas_basic": partial(pad_nas, expansions=(3, 6), stem=32, second=32),
     "pad_nas_large": partial(pad_nas, expansions=(1, 2, 3, 4, 5, 6), stem=16, second=24),
+    "autospace": partial(
+        pad_nas, expansions=(3, 6), stem=32, second=24
+    ),  # layers of its released network; cells come in
     "dna": dna,
     "dna_multi": partial(dna, plan=DNA_DEEPEST, depths=(2, 2, 2, 3, 4, 1)),
     "nse_27": partial(nse_cells, pool="multi_mac", **NSE_MACS),

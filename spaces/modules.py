@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from spaces.steps import Conv, SqueezeExcite, Step
+from spaces.steps import Average, Conv, SqueezeExcite, Step
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -81,9 +81,20 @@ def convolution(step: Conv) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def sequence(steps: Iterable[Step]) -> nn.Sequential:
+def sequence(steps: Iterable[Step | Average]) -> nn.Sequential:
     """The steps one after another."""
-    return nn.Sequential(*(convolution(step) if isinstance(step, Conv) else Gate(step) for step in steps))
+    return nn.Sequential(*map(build_step, steps))
+
+
+def build_step(step: Step | Average) -> nn.Module:
+    """A fresh module for one step."""
+    match step:
+        case Conv():
+            return convolution(step)
+        case SqueezeExcite():
+            return Gate(step)
+        case Average(kernel, stride):
+            return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
 
 
 def initialise(module: nn.Module) -> None:

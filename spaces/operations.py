@@ -6,6 +6,7 @@
     rec_k<kernel>_e<expansion>    1x1, full 1xk, full kx1, 1x1
     proj                          1x1 and nothing else
     id, skip                      the input itself
+    cell:...                      a small graph between two 1x1 (``spaces.cells``)
 
 The middle convolutions have ``expansion`` times the input's channels. Batch normalisation follows every convolution,
 an activation all but the last. The first four take options, in this order:
@@ -32,8 +33,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
+from spaces.cells import parse_cell
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
+from spaces.wiring import wiring
 
 if TYPE_CHECKING:
     from torch import nn
@@ -201,6 +204,19 @@ def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
     return Operation(build=build_steps, tally=lambda op, shape: total(steps(op, shape), shape.size))
 
 
+def build_cell(op: Op, shape: Shape) -> nn.Module:
+    """The module of a ``cell:...``."""
+    from spaces.cell_modules import CellModule  # here, so that counting needs no torch
+
+    cell = parse_cell(op)
+    return CellModule(wiring(cell, shape), cell)
+
+
+def tally_cell(op: Op, shape: Shape) -> Tally:
+    """The cost of a ``cell:...``."""
+    return wiring(parse_cell(op), shape).tally(shape)
+
+
 def find(op: Op) -> Operation:
     """The entry of ``OPERATIONS`` that ``op`` belongs to.
 
@@ -234,5 +250,6 @@ OPERATIONS: dict[str, Operation] = {
     "conv_": chain(partial(bottleneck, full)),
     "dual_": chain(partial(bottleneck, double)),
     "rec_": chain(partial(bottleneck, rectangular)),
+    "cell:": Operation(build_cell, tally_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from spaces.cell_modules import CellModule, edge_name
 from spaces.modules import Gate
 from spaces.networks import Cell, Network
 from spaces.space import SearchSpace
@@ -59,6 +60,25 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x):
         return x * self.gate(x)
+
+'''
+
+CELL = '''
+class Graph(nn.Module):
+    """A small graph between two 1x1 convolutions. A node is the sum of what its edges bring; some sums are gated."""
+
+    def __init__(self, nodes, expand, edges, project):
+        super().__init__()
+        self.nodes = nodes  # of each but the first: its edges, named from_to_what, and whether the sum is gated
+        self.expand, self.edges, self.project = expand, nn.ModuleDict(edges), project
+
+    def forward(self, x):
+        values = [self.expand(x)]
+        for edges, gated in self.nodes:
+            terms = [self.edges[edge](values[int(edge[0])]) for edge in edges]
+            value = sum(terms[1:], terms[0])
+            values.append(value * value.mean((2, 3), keepdim=True).sigmoid() if gated else value)
+        return self.project(values[-1])
 
 '''
 
@@ -239,6 +259,19 @@ def _average(module: nn.Module) -> str:
     return f"nn.AvgPool2d({sizes}, count_include_pad={module.count_include_pad})"
 
 
+def _cell(module: nn.Module) -> str:
+    assert isinstance(module, CellModule)
+    assert module.cell is not None
+    nodes: list[tuple[list[str], bool]] = [([], gate) for gate in module.cell.gates]
+    for (source, target), code in module.cell.edges.items():
+        nodes[target - 1][0].append(edge_name((source, target, code)))
+    edges = "".join(
+        f"        {json.dumps(name)}: {_indented(written(part), 8)},\n" for name, part in module.edges.items()
+    )
+    parts = (repr(nodes), written(module.expand), f"{{\n{edges}    }}", written(module.project))
+    return "Graph(\n" + "".join(f"    {part},\n" for part in parts) + ")"
+
+
 def _indented(text: str, spaces: int) -> str:
     """Every line but the first moved to the right."""
     return text.replace("\n", "\n" + " " * spaces)
@@ -248,11 +281,12 @@ WRITERS: dict[type[nn.Module], Callable[[nn.Module], str]] = {
     nn.Sequential: _sequential,
     nn.AvgPool2d: _average,
     Gate: _gate,
+    CellModule: _cell,
 }
 """How a module is written: class -> the expression that builds it."""
 
 PLAIN: set[type[nn.Module]] = {nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear}
 """Modules of torch that print themselves as the call that makes them, with nothing left out."""
 
-DEFINITIONS: dict[type[nn.Module], str] = {Gate: SQUEEZE_EXCITE}
+DEFINITIONS: dict[type[nn.Module], str] = {Gate: SQUEEZE_EXCITE, CellModule: CELL}
 """What such an expression needs: class -> the text that ``model.py`` defines it with."""

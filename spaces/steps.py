@@ -1,4 +1,4 @@
-"""What operations are made of: convolutions and squeeze-excitation, as data that counts itself.
+"""What operations are made of: convolutions, squeeze-excitation and averages, as data that counts itself.
 
 An operation is a chain of steps. Its cost is read off the steps, and its module is built from them by
 ``spaces.modules``; so a cost needs no module, and no torch.
@@ -99,10 +99,30 @@ class SqueezeExcite:
         return Tally(se_macs=weights, se_biases=biases, params=weights + biases)
 
 
+@dataclass(frozen=True, slots=True)
+class Average:
+    """The mean over ``kernel`` x ``kernel`` pixels (odd), those outside the image left out; keeps ``ceil(pixels / stride)``.
+
+    With kernel 1 it takes every ``stride``-th pixel. It has no weights, and costs nothing under any convention here.
+    """
+
+    kernel: int
+    stride: int
+
+    def out(self, pixels: Pixels) -> Pixels:
+        """Height and width of the output."""
+        return -(-pixels[0] // self.stride), -(-pixels[1] // self.stride)
+
+    def tally(self, _: Pixels) -> Tally:
+        """No counts."""
+        return Tally()
+
+
 Step = Conv | SqueezeExcite
+"""What chains are made of. Cells have ``Average`` on their edges, too."""
 
 
-def total(steps: Iterable[Step], size: int) -> Tally:
+def total(steps: Iterable[Step | Average], size: int) -> Tally:
     """Counts of a chain of steps for an input of ``size`` x ``size`` pixels."""
     pixels, counts = (size, size), Tally()
     for step in steps:

@@ -126,17 +126,53 @@ class GatesSection(Section):
     drop_below: float | None = -2.0
 
 
+class CellsSection(Training):
+    """Cells that are bred while they train side by side (AutoSpace-style, arXiv 2103.11833). The training is that of the
+    shared weights; the space of the round then starts from them.
+
+    An iteration is ``steps`` training steps. In each, ``active`` cells per layer run side by side (K, 4 in the paper's
+    figure 2; all other values here are ours, the paper's are not known): a share ``children`` of them newly bred (1: as
+    figure 2 reads), the others measured again. Parents win tournaments of ``tournament`` cells; a child is bred by crossover
+    with probability ``crossover`` (the paper names none: 0), otherwise by drawing ``window`` neighbouring attributes anew.
+    Every ``every`` steps the weights of the sum learn on held-out images, with ``alpha_learning_rate``; a cell's fitness
+    moves by the share ``rate`` to what its weight has become. ``cost_weight`` times the share by which the expected cost is
+    above ``cost_target`` is added to the loss. Reference cells run beside the others with ``reference_weight`` (to 1 for
+    all others), which halves every ``reference_half_life`` iterations of the run.
+
+    A cell has up to ``nodes`` nodes, edges of ``codes`` (see ``spaces.cells``), one of ``expansions``, ``activation``.
+    """
+
+    steps: PositiveInt = 16
+    active: Annotated[int, Field(ge=2)] = 4
+    children: Annotated[float, Field(gt=0, le=1)] = 0.5
+    tournament: PositiveInt = 3
+    crossover: Share = 0.25
+    window: PositiveInt = 2
+    every: PositiveInt = 2
+    alpha_learning_rate: PositiveFloat = 0.05
+    rate: Share = 0.5
+    cost_target: PositiveFloat | None = None
+    cost_weight: NonNegativeFloat = 1.0
+    reference_weight: NonNegativeFloat = 1.0
+    reference_half_life: PositiveFloat = 10.0
+    nodes: Annotated[int, Field(ge=2, le=6)] = 4
+    codes: Annotated[str, Field(pattern=r"^[ip357]+$")] = "ip35"
+    expansions: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 3, 6)
+    activation: Literal["relu", "relu6", "swish"] = "relu"
+
+
 class OneShotSection(Training):
     """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420).
 
     ``sampling`` says what a training step runs: one path drawn uniformly, as many as run each operation equally often
     (fair), or every branch with probability one half (branches, with ``gates``). ``prefix_memory_mb`` is what scoring
-    may keep of the outputs that architectures share.
+    may keep of the outputs that architectures share. With ``cells``, these are bred first.
     """
 
     kind: Literal["oneshot"]
     sampling: Literal["uniform", "fair", "branches"] = "uniform"
     gates: GatesSection | None = None
+    cells: CellsSection | None = None
     inherit: bool = True
     zero_init: bool = True
     calibration_batches: PositiveInt = 4
@@ -296,6 +332,16 @@ class DnaEvolution(Section):
     keep: PositiveInt | None = None
 
 
+class AutoSpaceEvolution(Section):
+    """AutoSpace-style (arXiv 2103.11833): a ``population`` of cells per layer, of which the fittest ``k`` are the space,
+    beside ``references`` reference cells (6 and 3 in the released space)."""
+
+    method: Literal["autospace"]
+    k: PositiveInt = 6
+    population: Annotated[int, Field(ge=2)] = 24
+    references: Annotated[int, Field(ge=0, le=3)] = 3
+
+
 class StudyConfig(Section):
     """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
 
@@ -316,7 +362,10 @@ class StudyConfig(Section):
     truth: TruthSection = TruthSection()
     deliver: DeliverSection = DeliverSection()
     latency: LatencySection | None = None
-    evolution: Annotated[FixedEvolution | PadNasEvolution | NseEvolution | DnaEvolution, Field(discriminator="method")]
+    evolution: Annotated[
+        FixedEvolution | PadNasEvolution | NseEvolution | DnaEvolution | AutoSpaceEvolution,
+        Field(discriminator="method"),
+    ]
 
     @property
     def measured(self) -> str:
@@ -360,6 +409,21 @@ class StudyConfig(Section):
             raise PydanticCustomError(
                 "truth", "truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cells_are_bred(self) -> StudyConfig:
+        if self.evolution.method == "autospace":
+            if getattr(self.evaluator, "cells", None) is None:
+                raise PydanticCustomError(
+                    "cells", "evolution.method 'autospace' needs evaluator.kind = 'oneshot' with evaluator.cells"
+                )
+            if self.evolution.population < self.evolution.k:
+                raise PydanticCustomError(
+                    "cells",
+                    "evolution.k is {k}, more than evolution.population {population}: the fittest k are taken from it",
+                    {"k": self.evolution.k, "population": self.evolution.population},
+                )
         return self
 
 
@@ -447,7 +511,7 @@ def _explain(problem: Any) -> str:
         case "extra_forbidden":
             allowed = sorted({name for section in sections for name in section.model_fields})
             return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
-        case "latency" | "truth" | "objective" | "teacher" | "evolution":
+        case "latency" | "truth" | "cells" | "objective" | "teacher" | "evolution":
             return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"

@@ -102,9 +102,6 @@ def delete(store: Store, run: Run) -> None:
             optuna_tables.delete_studies(connection, studies)
         for table in (proposals, choices):
             connection.execute(table.delete().where(table.c.round_id.in_(mine)))
-        # Every evaluation that goes is looked for among all proposals: 14 s at 10,000 of each without an index.
-        connection.execute(sa.text("CREATE INDEX deleting ON proposals (evaluation_id)"))
         for table in (evaluations, checkpoints, rounds):
             connection.execute(table.delete().where(table.c.run_id == run.id))
         connection.execute(runs.delete().where(runs.c.id == run.id))
-        connection.execute(sa.text("DROP INDEX deleting"))

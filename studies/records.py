@@ -107,6 +107,25 @@ class Proposal:
         return self.evaluation.arch
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A cell of one layer's population: where it comes from, and how it fared.
+
+    Attributes:
+        origin: ``random``, ``mutation`` or ``crossover``.
+        round, iteration: its birth; the first population is born in iteration 0 of round 1.
+        fitness: (round, iteration, value) whenever it was measured; higher is better.
+    """
+
+    layer_index: int
+    cell: Op
+    origin: str
+    parents: tuple[Op, ...]
+    round: int
+    iteration: int
+    fitness: tuple[tuple[int, int, float], ...] = ()
+
+
 @dataclass(frozen=True)
 class Round:
     """A finished search inside one space: what an evolution looks at.

@@ -112,7 +112,7 @@ proposals = Table(
     Column("origin", String(20), nullable=False),  # survivor, stratified, child
     Column("fresh", Boolean, nullable=False),
     Column("arch", Text, nullable=False),
-    Column("evaluation_id", Integer, ForeignKey("evaluations.id", ondelete="CASCADE"), nullable=False),
+    Column("evaluation_id", Integer, ForeignKey("evaluations.id", ondelete="CASCADE"), nullable=False, index=True),
     UniqueConstraint("round_id", "number"),
 )
 
@@ -144,6 +144,32 @@ deliveries = Table(
     Column("sha256", String(64), nullable=False),  # of model.safetensors
     Column("settings_json", Text, nullable=False),  # of its training
     Column("created_at", DateTime, nullable=False),
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("layer_index", Integer, nullable=False),
+    Column("layer", String(100), nullable=False),
+    Column("cell", String(500), nullable=False),
+    Column("origin", String(20), nullable=False),  # random, mutation, crossover
+    Column("parent", String(500)),  # of the same layer; so is the second one, which a crossover has
+    Column("second_parent", String(500)),
+    Column("round", Integer, nullable=False),  # of its birth; so is the iteration
+    Column("iteration", Integer, nullable=False),
+    UniqueConstraint("run_id", "layer_index", "cell"),
+)
+
+fitness = Table(
+    "fitness",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("cell_id", Integer, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("round", Integer, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("fitness", Float, nullable=False),  # after this iteration, in which the cell ran
 )
 
 

@@ -23,8 +23,8 @@ from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
 from studies import optuna_tables, schema
 from studies.config import StudyConfig, check
-from studies.records import Evaluation, EvoError, Proposal
-from studies.schema import checkpoints, choices, evaluations, proposals, rounds, runs
+from studies.records import Evaluation, EvoError, Life, Proposal
+from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
 from studies.trials import distributions, to_trial
 
 if TYPE_CHECKING:
@@ -279,6 +279,63 @@ class Store:
             with self.engine.begin() as connection:
                 connection.execute(evaluations.insert(), [_evaluation_row(run, e, space) for e in found])
 
+    # -- bred cells ---------------------------------------------------------------------------------------------------
+
+    def record_lives(self, run: Run, number: int, lives: Sequence[Life]) -> None:
+        """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
+        names = run.space.names
+        with self.engine.begin() as connection:
+            known = _cell_ids(connection, run)
+            born = [
+                {
+                    "run_id": run.id,
+                    "layer_index": life.layer_index,
+                    "layer": names[life.layer_index],
+                    "cell": life.cell,
+                    "origin": life.origin,
+                    "parent": next(iter(life.parents), None),
+                    "second_parent": next(iter(life.parents[1:]), None),
+                    "round": life.round,
+                    "iteration": life.iteration,
+                }
+                for life in lives
+                if (life.layer_index, life.cell) not in known
+            ]
+            if born:
+                connection.execute(cells.insert(), born)
+            known = _cell_ids(connection, run)
+            ours = sa.select(cells.c.id).where(cells.c.run_id == run.id)
+            connection.execute(fitness.delete().where(fitness.c.round == number, fitness.c.cell_id.in_(ours)))
+            found = [
+                {"cell_id": known[life.layer_index, life.cell], "round": n, "iteration": iteration, "fitness": value}
+                for life in lives
+                for n, iteration, value in life.fitness
+                if n == number
+            ]
+            if found:
+                connection.execute(fitness.insert(), found)
+
+    def lives(self, run: Run) -> list[Life]:
+        """All cells that the run has bred, oldest first; empty where it bred none."""
+        query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
+        history = sa.select(fitness).join(cells).where(cells.c.run_id == run.id).order_by(fitness.c.id)
+        measured: dict[int, list[tuple[int, int, float]]] = {}
+        with self.engine.connect() as connection:
+            for row in connection.execute(history).mappings():
+                measured.setdefault(row["cell_id"], []).append((row["round"], row["iteration"], row["fitness"]))
+            return [
+                Life(
+                    row["layer_index"],
+                    row["cell"],
+                    row["origin"],
+                    tuple(parent for parent in (row["parent"], row["second_parent"]) if parent),
+                    row["round"],
+                    row["iteration"],
+                    tuple(sorted(measured.get(row["id"], []))),
+                )
+                for row in connection.execute(query).mappings()
+            ]
+
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:
@@ -320,6 +377,12 @@ _EVALUATION = (
     evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
     evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.rungs_json,
 )  # fmt: skip
+
+
+def _cell_ids(connection: Connection, run: Run) -> dict[tuple[int, str], int]:
+    """(layer, cell) -> its row."""
+    query = sa.select(cells.c.layer_index, cells.c.cell, cells.c.id).where(cells.c.run_id == run.id)
+    return {(layer, cell): row for layer, cell, row in connection.execute(query)}
 
 
 def _evaluation(row: RowMapping) -> Evaluation:

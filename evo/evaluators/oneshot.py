@@ -1,5 +1,8 @@
 """A supernet trained once per round; shared weights judge every architecture (SPOS, https://arxiv.org/abs/1904.00420).
 
+Before it, where the configuration has cells, the populations of cells are bred in a supernet of their own
+(``evo.fitness``), from whose weights this one then starts.
+
 Later rounds inherit the weights of the operations that survived (PAD-NAS, https://arxiv.org/abs/2005.07564, section 4).
 """
 
@@ -21,16 +24,18 @@ from torch import Tensor
 
 from evo.data import Images, Source, load
 from evo.evaluators import Bench, Judge, with_costs
+from evo.evaluators.cells import Bred, breed, read
 from evo.gates import Gates, Indicators, balanced
 from evo.scoring import Scorer
 from evo.seeds import derive
 from evo.train import Paths, read_facts, schedule, train, write_tensors
 from spaces.architecture import Architecture
+from spaces.cell_modules import hand_down
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
 from spaces.supernet import Supernet, inherit
 from studies.config import OneShotSection, StudyConfig
-from studies.records import Evaluation, EvoError, Ratings
+from studies.records import Evaluation, EvoError, Life, Ratings
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,13 @@ class OneShot:
             facts = read_facts(file)
         judged = SearchSpace.from_json(facts["space"])
         ratings = {(i, op): value for i, op, value in facts["ratings"]}
-        return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings)
+        lives = read(weights.with_name(facts["cells"])).lives if facts.get("cells") else ()
+        return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings, lives)
 
     def _told(self, space: SearchSpace, bench: Bench) -> str:
         """All that the weights depend on, in short: what another run or another database left behind is not ours."""
-        parent = bench.parent.name if self.section.inherit and bench.parent else None
+        inherits = self.section.inherit or self.section.cells is not None
+        parent = bench.parent.name if inherits and bench.parent else None
         inherited = [sorted(ops) for ops in bench.inherited] if self.section.gates else None
         settings = (self.section, self.config.data, self.config.device, self.config.search.cost)
         return sha256(repr((space.to_json(), settings, bench.seed, parent, inherited)).encode()).hexdigest()[:12]
@@ -60,7 +67,9 @@ class OneShot:
     def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
         torch.manual_seed(derive(bench.seed, "init"))
         supernet = Supernet(space, zero_init=self.section.zero_init)
-        if self.section.inherit and bench.parent is not None:
+        if (bred := self._bred(space, bench, weights)) is not None:
+            hand_down(load_file(bred.weights), supernet)
+        elif self.section.inherit and bench.parent is not None:
             inherit(supernet, load_file(bench.parent))
         images = load(self.config.data, self.config.device)
         indicators = self._indicators(space, bench, images.held_out)
@@ -77,11 +86,24 @@ class OneShot:
             label=f"round {bench.n}: training the supernet",
         )
         judged = indicators.gates.narrowed(space) if indicators else space
-        ratings = indicators.gates.ratings() if indicators else {}
+        ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
         kept = {name: supernet.state_dict()[name] for name in Supernet(judged).state_dict()}
         listed = [[i, op, value] for (i, op), value in ratings.items()]
-        write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed})
+        cells = bred.weights.name if bred else None
+        write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": cells})
         progress.unlink()
+
+    def _bred(self, space: SearchSpace, bench: Bench, weights: Path) -> Bred | None:
+        """This round's cells, bred on from those of the round before, when the configuration has cells."""
+        if self.section.cells is None:
+            return None
+        before = None
+        if bench.parent is not None:
+            with safe_open(str(bench.parent), "pt") as file:
+                name = read_facts(file).get("cells")
+            before = read(bench.parent.with_name(name)) if name else None
+        path = weights.with_name(weights.name.replace("supernet", "cells"))
+        return breed(self.section.cells, self.config, space, bench, before, path)
 
     def _indicators(self, space: SearchSpace, bench: Bench, held_out: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""
@@ -104,7 +126,8 @@ class OneShotJudge:
     """Scores by a trained supernet; what it says holds for these weights only, so their hash is in its name.
 
     ``space`` is what the supernet can judge: the round's space, less what was dropped while it trained. ``ratings`` are
-    the learned gates' probabilities, where there are gates.
+    the learned gates' probabilities, where there are gates, or the fitness of cells, where there are cells; ``lives`` are
+    all cells that the run has bred.
     """
 
     config: StudyConfig
@@ -114,6 +137,7 @@ class OneShotJudge:
     checkpoint: Path
     sha256: str
     ratings: Ratings = field(default_factory=dict)
+    lives: tuple[Life, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:

@@ -25,7 +25,15 @@ from evo.methods import METHODS, nse_rounds
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
-from studies.config import DnaEvolution, FixedEvolution, NseEvolution, PadNasEvolution, StudyConfig, check
+from studies.config import (
+    AutoSpaceEvolution,
+    DnaEvolution,
+    FixedEvolution,
+    NseEvolution,
+    PadNasEvolution,
+    StudyConfig,
+    check,
+)
 from studies.records import Evaluation, Round
 from tests.evo.conftest import made_up
 
@@ -37,11 +45,13 @@ SECTIONS: dict[str, Any] = {
     "pad_nas": PadNasEvolution(method="pad_nas"),
     "nse": NseEvolution(method="nse", k=3),
     "dna": DnaEvolution(method="dna"),
+    "autospace": AutoSpaceEvolution(method="autospace", k=3, population=6),
 }
 
 
 CONFIG: StudyConfig = check(
-    {"space": {"name": "digits"}, "evaluator": {"kind": "oneshot"}, "evolution": {"method": "fixed"}}, "test"
+    {"space": {"name": "digits"}, "evaluator": {"kind": "oneshot", "cells": {}}, "evolution": {"method": "fixed"}},
+    "test",
 )
 
 
@@ -174,7 +184,7 @@ def method(request: pytest.FixtureRequest) -> Evolution:
 def finished(method: Evolution, space: SearchSpace) -> Round:
     rng = Random(0)
     first = method.prepare(space, rng)
-    learned = {(i, op): rng.random() for i, layer in enumerate(first.layers) for op in layer.candidates}
+    learned = {(i, op): rng.random() for i, layer in enumerate(first.layers) for op in layer.candidates + layer.pending}
     return Round(1, first, tuple(made_up(cost_table(first), [first.sample(rng) for _ in range(60)])), learned)
 
 
@@ -195,6 +205,9 @@ def test_a_method_keeps_the_macro_architecture(method: Evolution, finished: Roun
 
 
 def test_a_method_keeps_the_whole_front(method: Evolution, finished: Round) -> None:
+    """But where fitness decides and not the front."""
+    if isinstance(method.rate, Learned):
+        return
     after = method(finished, Random(1)).space
     assert all(evaluation.arch in after for evaluation in finished.front)
 
@@ -208,7 +221,7 @@ def test_a_method_leaves_something_everywhere_and_only_what_it_was_given(method:
 
 def test_a_method_rates_every_candidate(method: Evolution, finished: Round) -> None:
     rated = method(finished, Random(1)).ratings
-    assert set(rated) == {(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.candidates}
+    assert set(rated) >= {(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.candidates}
 
 
 def test_fixed_changes_nothing() -> None:

@@ -165,7 +165,10 @@ def test_the_plan_runs_nothing(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["1", "--config", "digit"], "error: --config 'digit': no such preset or file; presets: cifar10, digits"),
+        (
+            ["1", "--config", "digit"],
+            "error: --config 'digit': no such preset or file; presets: autospace_digits, ",
+        ),
         (["1", "--set", "space.name=digit"], "error: unknown space 'digit'; known: digits"),
         (
             ["1", "--set", "data.name=images", "--set", "data.path=nowhere"],

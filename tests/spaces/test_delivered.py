@@ -26,13 +26,16 @@ from spaces.source import source, written
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 WIDE, NARROW = Shape(8, 8, 1, 6), Shape(8, 16, 2, 6)
-OPS = ("mb_k3_e1", "mb_k5_e6_se25_swish", "conv_k3_e2_relu6", "dual_k3_e1", "rec_k5_e2", "mb_k3_e2_d2_g2x2_seh25")
+OPS = (
+    "mb_k3_e1", "mb_k5_e6_se25_swish", "conv_k3_e2_relu6", "dual_k3_e1", "rec_k5_e2", "mb_k3_e2_d2_g2x2_seh25",
+    "cell:e2_3_ipg_p5i",
+)  # fmt: skip
 EVERYTHING = SearchSpace(
     "everything",
     (
-        Layer(WIDE, OPS, branches=6, skippable=True),
-        Layer(WIDE, OPS, branches=6, skippable=True),
-        Layer(NARROW, (*OPS, "proj"), block="stage2", branches=7),
+        Layer(WIDE, OPS, branches=7, skippable=True),
+        Layer(WIDE, OPS, branches=7, skippable=True),
+        Layer(NARROW, (*OPS, "proj"), block="stage2", branches=8),
         Layer(Shape(16, 16, 1, 3), ("id", *OPS), block="stage2", branches=2),
     ),
     Stem(8, 2, c_in=3, size=12),

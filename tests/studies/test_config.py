@@ -35,6 +35,24 @@ def test_a_file_has_the_same_form_as_a_preset(tmp_path: Path) -> None:
     assert (config.space.name, config.evaluator.kind, config.evolution.method) == ("digits", "oneshot", "fixed")
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (["evaluator.cells.window=0"], "evaluator.cells.window is 0: input should be greater than 0"),
+        (["evaluator.cells.codes=i4"], "evaluator.cells.codes is 'i4'"),
+        (["evolution.k=30"], "evolution.k is 30, more than evolution.population 16: the fittest k are taken from it"),
+        (
+            ["evaluator={ kind = 'oneshot' }"],
+            "evolution.method 'autospace' needs evaluator.kind = 'oneshot' with evaluator.cells",
+        ),
+    ],
+)
+def test_cells_that_cannot_be_bred_are_told_beforehand(changes: list[str], expected: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        load("autospace_digits", changes)
+    assert expected in str(told.value)
+
+
 def test_overrides_reach_any_key(tmp_path: Path) -> None:
     config = load("digits", ["search.trials=7", "data.path=some where", "limits.macs=[0, 5e5]", "seed=3"])
     assert config.search.trials == 7

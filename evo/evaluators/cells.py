@@ -1,0 +1,113 @@
+"""Breeding cells, as the first half of fitting a supernet to a space of cells; what comes of it is one file per round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from evo.data import load
+from evo.evaluators import Bench
+from evo.fitness import Breeding, life_of
+from evo.population import alphabet_of
+from evo.seeds import derive
+from evo.train import read_facts, schedule, train, write_tensors
+from spaces.architecture import Op
+from spaces.cell_modules import CellSupernet
+from spaces.cells import Alphabet, Genome, covering, parse_cell, reference_cells
+from spaces.space import SearchSpace
+from spaces.supernet import inherit
+from studies.config import CellsSection, StudyConfig
+from studies.records import EvoError, Life
+
+
+@dataclass(frozen=True)
+class Bred:
+    """What breeding has come to.
+
+    Attributes:
+        weights: of the ``CellSupernet``.
+        ratings: (layer, cell) -> fitness of those that live, higher is better.
+        lives: all cells that ever lived.
+        iterations: of the run so far.
+    """
+
+    weights: Path
+    ratings: Mapping[tuple[int, Op], float]
+    lives: tuple[Life, ...]
+    iterations: int
+
+
+def breed(
+    section: CellsSection, config: StudyConfig, space: SearchSpace, bench: Bench, before: Bred | None, weights: Path
+) -> Bred:
+    """The populations of ``space`` after this round's iterations; ``weights`` is the file that keeps them.
+
+    Interrupted and called again, it continues where it was.
+
+    Args:
+        before: of the round before: its weights and its cells' fitness are where this round starts.
+    """
+    if not weights.exists():
+        torch.manual_seed(derive(bench.seed, "cells"))
+        supernet = CellSupernet(space, _cells(space, alphabet_of(section)))
+        if before is not None:
+            inherit(supernet, load_file(before.weights))
+        images = load(config.data, config.device)
+        breeding = Breeding(
+            space,
+            bench.table,
+            images.held_out,
+            section,
+            cost=config.search.cost,
+            n=bench.n,
+            seed=derive(bench.seed, "breeding"),
+            known=before.lives if before else (),
+            past=before.iterations if before else 0,
+        )
+        progress = weights.with_suffix(".progress")
+        train(
+            supernet,
+            images.train,
+            schedule(section, config.data, bench.n),
+            seed=derive(bench.seed, "cells"),
+            paths=breeding.paths(),
+            between=breeding,
+            checkpoint=progress,
+            track=bench.track,
+            label=f"round {bench.n}: breeding cells",
+        )
+        facts = {
+            "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],
+            "lives": [asdict(life) for life in breeding.lives()],
+            "iterations": breeding.iterations,
+        }
+        write_tensors(supernet.state_dict(), weights, facts)
+        progress.unlink(missing_ok=True)
+    return read(weights)
+
+
+def read(weights: Path) -> Bred:
+    """What a file of ``breed`` holds.
+
+    Raises:
+        EvoError: it is not there.
+    """
+    if not weights.exists():
+        raise EvoError(
+            f"{weights} is missing: the cells bred in that round; put it back, or start another run: --run NAME"
+        )
+    with safe_open(str(weights), "pt") as file:
+        facts = read_facts(file)
+    ratings = {(i, op): value for i, op, value in facts["ratings"]}
+    return Bred(weights, ratings, tuple(map(life_of, facts["lives"])), facts["iterations"])
+
+
+def _cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
+    """All that the shared weights must serve: whatever may be bred, and what is there."""
+    there = {op for layer in space.layers for op in layer.candidates + layer.pending if op.startswith("cell:")}
+    return [*covering(alphabet), *reference_cells(alphabet), *map(parse_cell, sorted(there))]
