@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = {
     "digits": ["evaluator.epochs=1", "search.trials=16", "search.population=8", "data.limit=240", "truth.sample=3"],
     "images": ["evaluator.epochs=1", "search.trials=4", "search.population=2", "evaluator.batch_size=8"],
-    "macro": [],
+    "macro": ["search.trials=16", "search.screen=false"],
 }
 
 
@@ -30,7 +30,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/python")]
+COMMANDS = [
+    line
+    for block in blocks("sh")
+    for line in block.replace("\\\n", "").splitlines()
+    if line.startswith(".venv/bin/python")
+]
 
 
 def small(command: list[str]) -> list[str]:
