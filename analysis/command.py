@@ -90,9 +90,10 @@ def write(page: Path, html: str) -> None:
     Raises:
         EvoError: the file cannot be written there.
     """
+    from spaces.files import write_text
     from studies.records import EvoError
 
     try:
-        page.write_text(html, encoding="utf-8")
+        write_text(page, html)
     except OSError as error:
         raise EvoError(f"cannot write {page}: {error.strerror}; give another place") from None

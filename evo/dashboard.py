@@ -19,6 +19,7 @@ import plotly.graph_objects as go
 from analysis import plots, words
 from analysis.frames import Frames, load
 from analysis.portraits import drawn
+from spaces.files import write_text
 from studies.store import Run, Store
 from studies.units import short
 
@@ -129,6 +130,6 @@ def write_drawings(store: Store, run: Run, study: optuna.Study, numbers: Sequenc
             continue
         name = str(uuid5(NAMESPACE_URL, svg))
         told = {"artifact_id": name, "filename": "architecture.svg", "mimetype": "image/svg+xml", "encoding": None}
-        (folder / name).write_text(svg, encoding="utf-8")
+        write_text(folder / name, svg)
         if (key := f"{DRAWINGS}:{trial._trial_id}:{name}") not in there:
             store.optuna.set_study_system_attr(study._study_id, key, json.dumps(told))

@@ -20,7 +20,7 @@ from analysis.intervals import wilson
 from evo.card import card
 from evo.console import Track, untracked
 from evo.data import Images, load
-from evo.description import Description, claim, note, read, write_text
+from evo.description import Description, claim, note, read
 from evo.evaluators.oneshot import file_hash
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
@@ -30,6 +30,7 @@ from evo.train import schedule, train, write_tensors
 from spaces.cost import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.export import exported, write_onnx, write_program, write_source
+from spaces.files import write_text
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from spaces.delivered import DESCRIPTION
+from spaces.files import DRAFT, write_text
 from studies.records import EvoError
-
-DRAFT = "draft-"
-"""How the names of files begin that are not whole yet."""
 
 Description = dict[str, Any]
 """What ``architecture.json`` says."""
@@ -62,10 +60,3 @@ def read(folder: Path) -> Description:
 def write(folder: Path, said: Description) -> None:
     """Replace the folder's ``architecture.json`` in one step."""
     write_text(folder / DESCRIPTION, json.dumps(said, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file that is whole or not there."""
-    draft = path.with_name(f"{DRAFT}{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

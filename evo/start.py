@@ -18,6 +18,7 @@ from evo.search import check_limits
 from evo.seeds import derive
 from evo.truth import witness
 from spaces import library
+from spaces.cost import cost_table
 from spaces.space import SearchSpace
 from studies.config import NseEvolution, StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
@@ -54,7 +55,9 @@ def first_space(config: StudyConfig) -> SearchSpace:
     section = config.space
     if section.path is not None:
         try:
-            return SearchSpace.from_json(Path(section.path).read_text(encoding="utf-8"))
+            space = SearchSpace.from_json(Path(section.path).read_text(encoding="utf-8"))
+            cost_table(space)  # so that an operation which nobody knows is told here
+            return space
         except OSError as error:
             raise EvoError(f"space.path is {section.path!r}: {error.strerror}") from None
         except (KeyError, TypeError, ValueError) as error:

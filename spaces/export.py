@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from spaces.files import whole
+
 TOLERANCE = 1e-4
 """How far the scores of an exported network may be from its own, as a share of the largest (of 1, if that is less)."""
 
@@ -35,11 +37,9 @@ def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> 
     Raises:
         ValueError: what it loads does not give the scores of ``network``; no file is left then.
     """
-    draft = path.with_name(f"draft-{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    with torch.no_grad():
+    with whole(path) as draft, torch.no_grad():
+        draft.write_text(text, encoding="utf-8")
         _agree(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
-    draft.replace(path)
 
 
 def write_program(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:
@@ -48,13 +48,11 @@ def write_program(program: ExportedProgram, network: nn.Module, example: Tensor,
     Raises:
         ValueError: it does not give the scores of ``network``; no file is left then.
     """
-    draft = path.with_name(f"draft-{path.name}")
-    with _quiet(), torch.no_grad():
+    with whole(path) as draft, _quiet(), torch.no_grad():
         torch.export.save(program, draft)
         again = torch.export.load(draft).module()
         for images in (example, example[:1]):
             _agree(path, network(images), again(images))
-    draft.replace(path)
 
 
 def write_onnx(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:
@@ -65,22 +63,21 @@ def write_onnx(program: ExportedProgram, network: nn.Module, example: Tensor, pa
     """
     import onnxruntime
 
-    draft = path.with_name(f"draft-{path.name}")
     with _quiet():
         made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
-        assert made is not None
-        for value in (*made.model.graph.inputs, *made.model.graph.outputs):
-            assert value.shape is not None
-            value.shape[0] = "n"
-        made.save(draft, external_data=False)
+    assert made is not None
+    for value in (*made.model.graph.inputs, *made.model.graph.outputs):
+        assert value.shape is not None
+        value.shape[0] = "n"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
-    with torch.no_grad():
+    with whole(path) as draft, torch.no_grad():
+        with _quiet():
+            made.save(draft, external_data=False)
+        session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
         for images in (example, example[:1]):
             (scores,) = session.run(["scores"], {"images": images.numpy()})
             _agree(path, network(images), torch.from_numpy(scores))
-    draft.replace(path)
 
 
 def _agree(path: Path, expected: Tensor, scores: Tensor) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from spaces.architecture import IDENTITIES, Op
 from spaces.command import SPACE_HELP, add_image_arguments, positive, space_named
 from spaces.cost import LatencyModel
+from spaces.files import whole
 from spaces.published_latency import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
 from spaces.space import SearchSpace, Shape
 
@@ -89,7 +89,7 @@ def load(path: str | Path, device: str | None = None) -> LatencyModel:
     try:
         if ".json" in path.suffixes:
             return FbnetTable.load(path, device)
-        columns = next(iter(rows(path)), {}).keys()
+        columns = {name for name in next(iter(rows(path)), {}) if name is not None}
         for required, load_table in FORMATS:
             if required <= columns:
                 return load_table(path)
@@ -97,7 +97,7 @@ def load(path: str | Path, device: str | None = None) -> LatencyModel:
         raise ValueError(f"the latency table {path} cannot be read: {error}") from error
     known = "; ".join(", ".join(sorted(required)) for required, _ in FORMATS)
     raise ValueError(
-        f"{path} is no latency table: its columns are {', '.join(columns)}; expected, among others, {known}"
+        f"{path} is no latency table: its columns are {', '.join(sorted(columns)) or 'none'}; expected, among others, {known}"
     )
 
 
@@ -225,12 +225,10 @@ def _lines_there(path: Path, setting: Setting) -> list[dict[str, str]]:
 
 
 def _write(path: Path, lines: list[dict[str, str]]) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("w", newline="") as file:
+    with whole(path) as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
-    os.replace(new, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,9 +25,17 @@ from spaces.steps import Conv, Step, head_steps, stem_steps
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a csv file, or of a gzipped one, by column."""
+    """The lines of a csv file, or of a gzipped one, by column.
+
+    Raises:
+        ValueError: a line has more or fewer columns than the first.
+    """
     with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        found = list(csv.DictReader(file))
+    for i, row in enumerate(found):
+        if None in row or None in row.values():
+            raise ValueError(f"row {i + 1} has not the columns that its first line names")
+    return found
 
 
 def missing(table: str, what: str, shape: Shape) -> ValueError:

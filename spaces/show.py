@@ -17,6 +17,7 @@ from spaces.architecture import Architecture
 from spaces.command import SPACE_HELP, add_image_arguments, space_named
 from spaces.cost import CONVENTIONS, Floats
 from spaces.drawing import drawing
+from spaces.files import write_text
 from spaces.latency import load
 from spaces.overview import Overview, Row, in_short, overview
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         latency = load(given.latency, given.latency_device) if given.latency else None
         shown = overview(space_named(given.space, given), arch, given.convention, latency)
         if given.svg:
-            given.svg.write_text(drawing(shown, headline(shown)))
+            write_text(given.svg, drawing(shown, headline(shown)))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

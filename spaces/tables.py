@@ -44,7 +44,10 @@ def read(path: str | Path, columns: Columns) -> pd.DataFrame:
     """
     if not Path(path).is_file():
         raise ValueError(f"no table {path}: expected a csv or csv.gz file with one row per architecture")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as a csv file: {error}") from None
     wanted = [column for column in columns if column is not None]
     for column in wanted:
         if column not in frame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,21 @@ def test_only_the_store_opens_database_sessions() -> None:
         for path in (ROOT / room).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             assert "create_engine" not in text or path.name == "store.py", path
+
+
+NEVER = {
+    r"\btorch\.load\(|\bpickle\.loads?\(|(?<![.\w])(eval|exec)\(": "what lies in files is read, never run",
+    r"\btext\(f|exec_driver_sql\(f": "SQL has bound parameters only",
+    r"(?<!draft)\.write_(text|bytes)\(|(?<!draft)\.open\(\"w": "files are written whole: spaces.files",
+    r"\.listen\(\d|HTTPServer|socket\.socket\(": "no server of ours",
+}
+
+
+@pytest.mark.parametrize("pattern", NEVER)
+def test_what_is_never_done(pattern: str) -> None:
+    for room in MAY_IMPORT:
+        for path in (ROOT / room).rglob("*.py"):
+            assert not re.search(pattern, path.read_text(encoding="utf-8")), f"{path}: {NEVER[pattern]}"
 
 
 @pytest.mark.parametrize(

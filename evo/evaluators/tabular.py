@@ -73,7 +73,10 @@ def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
 
 def spelled_space(section: TabularSection) -> SearchSpace:
     """The space that the table spells out (``space.name = "table"``)."""
-    return opaque_space("table", _rows(section), section.separator)
+    try:
+        return opaque_space("table", _rows(section), section.separator)
+    except ValueError as error:
+        raise EvoError(f"evaluator.path is {section.path!r}, which spells out no space: {error}") from None
 
 
 @lru_cache(maxsize=4)

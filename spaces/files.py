@@ -1,0 +1,30 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DRAFT = "draft-"
+"""How the name begins under which a file is written."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write ``path``: it takes its place in one step when the body has ended, and nothing does when it fails."""
+    draft = path.with_name(f"{DRAFT}{path.name}")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file in UTF-8."""
+    with whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")
