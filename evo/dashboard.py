@@ -70,7 +70,7 @@ def note(frames: Frames, n: int) -> str:
     front = frames.fronts[frames.fronts["round"] == n]
     choices = frames.choices[frames.choices["round"] == n]
     changes = [
-        f"| {fate} | {layer} | {', '.join(f'`{op}`' for op in ops)} |"
+        f"| {fate} | {plain(layer)} | {', '.join(f'`{plain(op)}`' for op in ops)} |"
         for fate in ("dropped", "refilled")
         for layer, ops in words.by_layer(choices, fate)
     ]
@@ -95,6 +95,11 @@ def note(frames: Frames, n: int) -> str:
             *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),
         ]
     )
+
+
+def plain(text: str) -> str:
+    """What a file of a user's calls something, without the signs that would end a cell of the table or begin HTML."""
+    return "".join(" " if sign in "`|<>&\n\r" else sign for sign in text)
 
 
 def write_note(study: optuna.Study, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
-from evo.dashboard import publish
+from evo.dashboard import plain, publish
 from studies import dashboard
 from studies.store import Store, opened
 from studies.urls import artifacts_of, files_of
@@ -58,6 +58,11 @@ def test_the_note_compares_with_the_round_before(store: Store) -> None:
     assert "**Hypervolume:** 0.7350 (round 1: 0.6300, +0.1050). Each round was scored by its own judge" in note(
         store, 2
     )
+
+
+def test_what_a_file_calls_its_layers_does_not_leave_its_cell() -> None:
+    assert plain("stage1.layer2") == "stage1.layer2"
+    assert plain("a` | <img src=x onerror=alert(1)>\n# b") == "a    img src=x onerror=alert(1)  # b"
 
 
 def test_figures_reach_over_all_rounds_so_far(store: Store) -> None:
