@@ -62,7 +62,7 @@ def test_the_note_compares_with_the_round_before(store: Store) -> None:
 
 def test_what_a_file_calls_its_layers_does_not_leave_its_cell() -> None:
     assert plain("stage1.layer2") == "stage1.layer2"
-    assert plain("a` | <img src=x onerror=alert(1)>\n# b") == "a    img src=x onerror=alert(1)  # b"
+    assert plain("a` | <img src=x onerror=alert(1)>\n# b") == "a     img src=x onerror=alert(1)  # b"
 
 
 def test_figures_reach_over_all_rounds_so_far(store: Store) -> None:
