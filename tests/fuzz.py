@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ from studies.trials import distributions
 from studies.urls import existing, files_of
 
 PASSWORD = "hunter2"
+SECRET = re.compile(rf"(postgresql|mysql)[\w+]*://me:{PASSWORD}@(?!.*{PASSWORD})")
 FILE = "handed-in"
 NUMBERS = count()
 SPITEFUL = (
@@ -297,7 +299,7 @@ def accepted(target: Target, text: str) -> bool:
         except (EvoError, ValueError) as error:
             answer = str(error)
             assert answer.strip(), "an empty answer"
-            assert PASSWORD not in answer, f"a password in the answer: {answer}"
+            assert not SECRET.match(text) or PASSWORD not in answer, f"a password in the answer: {answer}"
             assert not target.file or FILE in answer, f"an answer that does not name the file: {answer}"
             return False
     return True
