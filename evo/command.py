@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import optuna
 from sqlalchemy import make_url
@@ -15,6 +16,7 @@ from evo import console
 from evo.runs import arms, configuration, find, run_name
 from spaces.space import SearchSpace
 from studies.config import BlockwiseSection, OneShotSection, StudyConfig, TabularSection, Training, of_round
+from studies.leases import held
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
@@ -44,18 +46,24 @@ def bring(args: Namespace) -> int:
 
 def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]) -> bool:
     """Bring one run to the end of round N, telling each round in one line; whether there was anything to do."""
-    rows = store.rounds(run)[: args.n]
-    todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
     say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
-    say(line(run, headings(run)))
-    for row in rows[: args.n - len(todo)]:
-        say(line(run, cells(store, run, row)))
-    for row in _finished(store, run, todo, args) if todo else ():
-        say(line(run, cells(store, run, row)))
+    with held(store, run, say) if _todo(store, run, args.n) else nullcontext():
+        todo = _todo(store, run, args.n)  # whoever held the run until now may have done it
+        say(line(run, headings(run)))
+        for row in store.rounds(run)[: args.n - len(todo)]:
+            say(line(run, cells(store, run, row)))
+        for row in _finished(store, run, todo, args) if todo else ():
+            say(line(run, cells(store, run, row)))
     return bool(todo)
+
+
+def _todo(store: Store, run: Run, last: int) -> list[int]:
+    """The rounds up to ``last`` that are not finished."""
+    rows = store.rounds(run)
+    return [n for n in range(1, last + 1) if n > len(rows) or not rows[n - 1].finished]
 
 
 def _begun(store: Store, name: str, config: StudyConfig) -> Run:
@@ -71,8 +79,9 @@ def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace) -> None:
     from evo.loop import front_alone, workshop
 
     track = console.untracked if args.quiet else console.bar
+    say = console.nothing if args.quiet else console.say
     for run in runs:
-        with workers(args.workers, run.config.threads) as evaluate:
+        with held(store, run, say), workers(args.workers, run.config.threads) as evaluate:
             front_alone(workshop(run, store, files_of(args.storage), evaluate, track, args.workers), args.n)
 
 

@@ -172,6 +172,20 @@ fitness = Table(
     Column("fitness", Float, nullable=False),  # after this iteration, in which the cell ran
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("token", String(32), nullable=False),  # the holder's alone
+    Column("holder", String(300), nullable=False),  # user@host, process 123
+    Column("place", String(200), nullable=False),  # where that process has this number
+    Column("process", Integer, nullable=False),
+    Column("beats", Integer, nullable=False),
+    Column("taken_at", DateTime, nullable=False),  # by the database's clock, in UTC; so is the last beat
+    Column("beaten_at", DateTime, nullable=False),
+)
+
 
 def is_current(engine: Engine) -> bool:
     """Whether our tables are of this program's version already."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -84,7 +84,7 @@ class Store:
             self.optuna = optuna_tables.open_storage(self.engine)
             self.bulk = optuna_tables.layout_is_known(self.engine)
             if not schema.is_current(self.engine):
-                with optuna_tables.creation_lock(self.engine), self.engine.begin() as connection:
+                with optuna_tables.creation_lock(self.engine), self.writing() as connection:
                     schema.upgrade(connection)
         except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
             shown = make_url(url).render_as_string(hide_password=True)
@@ -92,6 +92,11 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that may write. SQLite gives it the pen at once: one that had read before would be turned away, not
+        made to wait, when another process or the heartbeat of a lease wrote in between."""
+        return self.engine.execution_options(writing=True).begin()
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -120,7 +125,11 @@ class Store:
     def create_run(
         self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
     ) -> Run:
-        """A new run whose first round starts in ``space``."""
+        """A new run whose first round starts in ``space``.
+
+        Raises:
+            EvoError: someone else has just begun a run of that name.
+        """
         values = {
             "name": name,
             "config_json": config.model_dump_json(),
@@ -131,8 +140,11 @@ class Store:
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
         }
-        with self.engine.begin() as connection:
-            connection.execute(runs.insert().values(values))
+        try:
+            with self.writing() as connection:
+                connection.execute(runs.insert().values(values))
+        except sa.exc.IntegrityError:
+            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it") from None
         return self.run(name)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
@@ -161,7 +173,7 @@ class Store:
             "stats_json": "{}",
             "started_at": _now(),
         }
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(rounds.insert().values(values))
         return self.rounds(run)[-1]
 
@@ -198,7 +210,7 @@ class Store:
             }
             for choice in fates
         ]
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(choices.delete().where(choices.c.round_id == row.id))
             connection.execute(choices.insert(), details)
             connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
@@ -209,7 +221,7 @@ class Store:
         """Write a generation, in one transaction: new evaluations, proposals, and the same as Optuna trials."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             ids = self._evaluation_ids(connection, run, row.space, generation)
             connection.execute(
                 proposals.insert(),
@@ -276,7 +288,7 @@ class Store:
     def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
         """Write what was measured beside the search (and so is no proposal), in one transaction."""
         if found:
-            with self.engine.begin() as connection:
+            with self.writing() as connection:
                 connection.execute(evaluations.insert(), [_evaluation_row(run, e, space) for e in found])
 
     # -- bred cells ---------------------------------------------------------------------------------------------------
@@ -284,7 +296,7 @@ class Store:
     def record_lives(self, run: Run, number: int, lives: Sequence[Life]) -> None:
         """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
         names = run.space.names
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             known = _cell_ids(connection, run)
             born = [
                 {
@@ -344,7 +356,7 @@ class Store:
             "run_id": run.id, "round": number, "kind": kind, "path": str(path),
             "sha256": sha256(path.read_bytes()).hexdigest(), "created_at": _now(),
         }  # fmt: skip
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))
 
     def checkpoint(self, run: Run, number: int, kind: str) -> tuple[Path, str] | None:
@@ -462,8 +474,13 @@ def _engine(url: str) -> Engine:
         raise EvoError(f"--storage: not a database URL that can be opened ({error}); e.g. sqlite:///evo.db") from None
     if sqlite:
         event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
