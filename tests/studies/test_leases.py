@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from evo.round import main
 from studies.keeping import delete, rename
 from studies.leases import held, here, lease, taken
 from studies.records import EvoError
@@ -185,3 +186,24 @@ def test_what_has_read_may_write_while_hearts_beat(store: Store, run: Run) -> No
                 number = connection.scalar(leases.select().with_only_columns(leases.c.process))
                 time.sleep(0.002)
                 connection.execute(leases.update().values(process=number))
+
+
+QUICK = ["--set", "evaluator.epochs=1", "--set", "data.limit=200", "--set", "search.trials=6"]
+QUICK += ["--set", "search.population=6", "--set", "truth.sample=0"]
+
+
+def test_the_command_refuses_a_held_run_and_gives_it_back_on_ctrl_c(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/evo.db"
+    words = ["20", "--storage", url, *QUICK]
+    child = elsewhere(lambda: main(words))
+    with opened(url) as store:
+        until(lambda: store.find_run("digits") and store.rounds(store.run("digits")))
+        run = store.run("digits")
+        assert main(words) == 1
+        os.kill(child, signal.SIGINT)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 130
+        assert lease(store, run) is None
+    assert f"process {child}, since" in capfd.readouterr().err
