@@ -124,7 +124,7 @@ class Learned:
         return finished.ratings
 
     def __str__(self) -> str:
-        return "what was learned while fitting"
+        return "what the evaluator has learned"
 
 
 # -- keep -------------------------------------------------------------------------------------------------------------
@@ -172,12 +172,12 @@ class Best:
         )
 
     def __str__(self) -> str:
-        return f"the best {self.k} of a layer, and what always stays"
+        return f"the best {self.k} of each layer" + (", and what always stays" if self.stays else "")
 
 
 def ranking(ratings: Ratings, i: int) -> list[Op]:
-    """What was rated at layer ``i``, best first."""
-    return sorted((op for layer, op in ratings if layer == i), key=lambda op: (-ratings[i, op], op))
+    """What was rated at layer ``i``, best first; of equals what was rated first."""
+    return sorted((op for layer, op in ratings if layer == i), key=lambda op: -ratings[i, op])
 
 
 def _restrict(layer: Layer, kept: list[Op], i: int, ratings: Ratings) -> Layer:

@@ -107,9 +107,8 @@ def test_a_rule_can_be_read() -> None:
 
 
 def test_the_best_of_each_layer_stay_and_of_equals_the_first() -> None:
-    learned = {(0, "a"): -0.5, (0, "b"): -0.4, (1, "a"): -0.3, (1, "b"): -0.9, (1, "c"): -0.3, (2, "z"): 0.0}
-    ratings = Learned()(Round(1, TWO, (), learned))
-    assert ratings == {choice: worth for choice, worth in learned.items() if choice[0] < 2}
+    ratings = {(0, "a"): -0.5, (0, "b"): -0.4, (1, "a"): -0.3, (1, "b"): -0.9, (1, "c"): -0.3}
+    assert Learned()(Round(1, TWO, (), ratings)) == ratings
     assert [layer.candidates for layer in Best(1)(TWO, ratings).layers] == [("b",), ("a",)]
     assert [layer.candidates for layer in Best(2)(TWO, ratings).layers] == [("a", "b"), ("a", "c")]
     assert Best(3)(TWO, ratings) == TWO
