@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 
 import optuna
-from sqlalchemy import make_url
 
 from analysis.frames import truth_of
 from analysis.verdict import verdicts
@@ -20,7 +19,7 @@ from studies.leases import held
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
-from studies.urls import files_of
+from studies.urls import database, files_of, shown
 
 HEADINGS = (
     "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
@@ -212,7 +211,7 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     last = store.rounds(run)[args.n - 1]
     members = front(store, run, last)
     cost = run.config.search.cost
-    shown = make_url(args.storage).render_as_string(hide_password=True)
+    storage = _storage(args)
     remarks = []
     if last.stats["exhausted"]:
         remarks.append("the space was exhausted before the budget was")
@@ -227,12 +226,22 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
-        f"results: {shown} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
+        f"results: {storage} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
-        f"      optuna-dashboard {shown}\n"
+        f"      optuna-dashboard {storage}\n"
         f"      python -m evo.deliver {run.name}{_storage_flag(args)}"
+        + (
+            "\n(*** is the password; kept in PGPASSWORD or ~/.pgpass, it need not be in the URL)"
+            if "***" in storage
+            else ""
+        )
     )
 
 
 def _storage_flag(args: Namespace) -> str:
-    return "" if args.storage == "sqlite:///evo.db" else f" --storage {make_url(args.storage).render_as_string()}"
+    return "" if args.storage == "sqlite:///evo.db" else f" --storage {_storage(args)}"
+
+
+def _storage(args: Namespace) -> str:
+    """The database, as it may be shown and typed again."""
+    return shown(database(args.storage).render_as_string(hide_password=True))

@@ -1,7 +1,8 @@
-"""The only module that opens a database: runs, rounds and evaluations, beside Optuna's own tables.
+"""The only module that reads and writes runs, rounds and evaluations, beside Optuna's own tables.
 
 Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
-leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment.
+leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment. Every method may be said
+twice: see ``studies.engines.patient``.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, RowMapping, event, make_url
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import Connection, RowMapping
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
 from studies import optuna_tables, schema
 from studies.config import StudyConfig, check
+from studies.engines import engine_of, patient, reason, writing
 from studies.records import Evaluation, EvoError, Life, Proposal
 from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
 from studies.trials import distributions, to_trial
+from studies.urls import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,32 +83,33 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = engine_of(url)
         try:
             self.optuna = optuna_tables.open_storage(self.engine)
             self.bulk = optuna_tables.layout_is_known(self.engine)
             if not schema.is_current(self.engine):
-                with optuna_tables.creation_lock(self.engine), self.writing() as connection:
-                    schema.upgrade(connection)
-        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
-            shown = make_url(url).render_as_string(hide_password=True)
-            raise EvoError(f"--storage {shown}: cannot be opened: {error.orig}") from None
+                with optuna_tables.creation_lock(self.engine):
+                    schema.upgrade(self.engine)
+        except (sa.exc.DBAPIError, StorageInternalError) as error:
+            self.close()
+            raise EvoError(f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
 
     def close(self) -> None:
         self.engine.dispose()
 
     def writing(self) -> AbstractContextManager[Connection]:
-        """A transaction that may write. SQLite gives it the pen at once: one that had read before would be turned away, not
-        made to wait, when another process or the heartbeat of a lease wrote in between."""
-        return self.engine.execution_options(writing=True).begin()
+        """A transaction that may write."""
+        return writing(self.engine)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
+    @patient
     def runs(self) -> list[str]:
         """Names of all runs, oldest first."""
         with self.engine.connect() as connection:
             return list(connection.scalars(sa.select(runs.c.name).order_by(runs.c.id)))
 
+    @patient
     def find_run(self, name: str) -> Run | None:
         """The run of that name, if there is one."""
         with self.engine.connect() as connection:
@@ -122,6 +127,7 @@ class Store:
             raise EvoError(f"no run {name!r} in this database; runs: {known}")
         return found
 
+    @patient
     def create_run(
         self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
     ) -> Run:
@@ -149,12 +155,14 @@ class Store:
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
+    @patient
     def rounds(self, run: Run) -> list[RoundRow]:
         """The run's rounds, first to last."""
         query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
         with self.engine.connect() as connection:
             return [_round(row) for row in connection.execute(query).mappings()]
 
+    @patient
     def open_round(self, run: Run, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> RoundRow:
         """The round of that number, begun in ``space`` when it was not there; its Optuna study exists afterwards."""
         for row in self.rounds(run):
@@ -177,6 +185,7 @@ class Store:
             connection.execute(rounds.insert().values(values))
         return self.rounds(run)[-1]
 
+    @patient
     def finish_round(
         self,
         row: RoundRow,
@@ -217,8 +226,23 @@ class Store:
 
     # -- what was measured --------------------------------------------------------------------------------------------
 
+    @patient
     def record(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
-        """Write a generation, in one transaction: new evaluations, proposals, and the same as Optuna trials."""
+        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing."""
+        if not self._is_recorded(row, generation):
+            self._append(run, row, generation)
+        if not self.bulk:
+            self._mirror(run, row)
+
+    def _is_recorded(self, row: RoundRow, generation: Sequence[Proposal]) -> bool:
+        """Whether these very proposals are in the round."""
+        numbers = proposals.c.number.between(generation[0].number, generation[-1].number)
+        query = sa.select(proposals.c.arch).where(proposals.c.round_id == row.id, numbers).order_by(proposals.c.number)
+        with self.engine.connect() as connection:
+            return list(connection.scalars(query)) == [str(proposal.arch) for proposal in generation]
+
+    def _append(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+        """Write a generation that is new, in one transaction."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
         with self.writing() as connection:
@@ -240,8 +264,6 @@ class Store:
             )
             if self.bulk:
                 optuna_tables.write_trials(connection, row.study, trials)
-        if not self.bulk:
-            self._mirror(run, row)
 
     def _mirror(self, run: Run, row: RoundRow) -> None:
         """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
@@ -261,6 +283,7 @@ class Store:
             for proposal in generation
         ]
 
+    @patient
     def proposals(self, row: RoundRow) -> list[Proposal]:
         """What the round has proposed so far, in order."""
         query = (
@@ -275,6 +298,7 @@ class Store:
                 for found in connection.execute(query).mappings()
             ]
 
+    @patient
     def evaluations(self, run: Run, judge: str) -> list[Evaluation]:
         """Everything one judge has measured in this run, oldest first."""
         query = (
@@ -285,14 +309,22 @@ class Store:
         with self.engine.connect() as connection:
             return [_evaluation(found) for found in connection.execute(query).mappings()]
 
+    @patient
     def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
-        """Write what was measured beside the search (and so is no proposal), in one transaction."""
-        if found:
-            with self.writing() as connection:
-                connection.execute(evaluations.insert(), [_evaluation_row(run, e, space) for e in found])
+        """Write what was measured beside the search (and so is no proposal), in one transaction; twice changes nothing."""
+        rows = [_evaluation_row(run, evaluation, space) for evaluation in found]
+        judges = {evaluation.judge for evaluation in found}
+        measured = sa.select(evaluations.c.judge, evaluations.c.canonical).where(
+            evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
+        )
+        with self.writing() as connection:
+            known = set(connection.execute(measured).tuples())
+            if new := [row for row in rows if (row["judge"], row["canonical"]) not in known]:
+                connection.execute(evaluations.insert(), new)
 
     # -- bred cells ---------------------------------------------------------------------------------------------------
 
+    @patient
     def record_lives(self, run: Run, number: int, lives: Sequence[Life]) -> None:
         """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
         names = run.space.names
@@ -327,6 +359,7 @@ class Store:
             if found:
                 connection.execute(fitness.insert(), found)
 
+    @patient
     def lives(self, run: Run) -> list[Life]:
         """All cells that the run has bred, oldest first; empty where it bred none."""
         query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
@@ -350,6 +383,7 @@ class Store:
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
+    @patient
     def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
         values = {
@@ -359,6 +393,7 @@ class Store:
         with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))
 
+    @patient
     def checkpoint(self, run: Run, number: int, kind: str) -> tuple[Path, str] | None:
         """Path and sha256 of the newest checkpoint of a round, if there is one."""
         query = (
@@ -372,6 +407,7 @@ class Store:
 
     # -- for people who live in pandas --------------------------------------------------------------------------------
 
+    @patient
     def frame(self, query: str, **values: Any) -> pd.DataFrame:
         """The rows of a SQL query with bound values (``:name``), e.g. ``frame("SELECT * FROM results")``."""
         import pandas as pd
@@ -465,39 +501,19 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        engine = sa.create_engine(parsed, connect_args={"timeout": 60} if sqlite else {})
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise EvoError(f"--storage: not a database URL that can be opened ({error}); e.g. sqlite:///evo.db") from None
-    if sqlite:
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def _configure_sqlite(connection: Any, _: Any) -> None:
-    """Readers (the dashboard) never block the writer, and a commit costs one fsync per checkpoint of the log.
-
-    Python's driver would commit before every CREATE TABLE; left alone, it lets a migration be one transaction.
-    """
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
 @contextmanager
 def opened(url: str) -> Iterator[Store]:
-    """A store that is closed afterwards."""
+    """A store that is closed afterwards.
+
+    Raises:
+        EvoError: also where the database fails while it is used: no server, no disk, broken pages.
+    """
     store = Store(url)
     try:
         yield store
+    except (sa.exc.DBAPIError, StorageInternalError) as error:
+        if isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)):
+            raise  # ours, not the database's
+        raise EvoError(f"--storage {shown(url)}: {reason(error)}. All that was recorded is kept") from None
     finally:
         store.close()

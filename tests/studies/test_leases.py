@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,7 @@ def run(store: Store) -> Iterator[Run]:
     if (found := lease(store, run)) and found.process not in (0, os.getpid()):
         os.kill(found.process, signal.SIGKILL)
         os.waitpid(found.process, 0)
-    with store.writing() as connection:
-        connection.execute(leases.delete())
+    give_back(store)
     delete(store, run)
 
 
@@ -85,9 +86,7 @@ def test_a_second_coordinator_is_told_who_holds_the_run_until_he_is_killed(store
         assert (now := lease(store, run))
         assert (now.process, now.place) == (os.getpid(), here())
     os.waitpid(child, 0)
-    assert said[0].startswith(
-        f"run tiny: taken over from {now.holder.replace(str(now.process), str(child))}, who took it"
-    )
+    assert said[0].startswith(f"run tiny: taken over from {now.holder.replace(str(now.process), str(child))}, since 20")
     assert said[0].endswith("that process is no longer there")
     assert lease(store, run) is None
 
@@ -120,47 +119,67 @@ def put(store: Store, run: Run, **changes: Any) -> None:
         connection.execute(ours.values({"place": "another machine", **changes}))
 
 
-SOON: Any = {"beat": 0.05, "stale": 1000.0}
+def give_back(store: Store) -> None:
+    with store.writing() as connection:
+        connection.execute(leases.delete())
 
 
-@pytest.mark.parametrize("hours", [1, -1], ids=["silent for an hour", "last heard of in the future"])
-def test_a_stale_lease_of_another_machine_is_taken_over_and_a_live_one_is_not(
-    store: Store, run: Run, hours: int
-) -> None:
-    then, said = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=hours), list[str]()
+SOON: Any = {"stale": 0.5}
+
+
+def test_a_silent_lease_of_another_machine_is_taken_over_and_a_live_one_is_not(store: Store, run: Run) -> None:
+    said = list[str]()
     child = holding(store.url)
     until(lambda: lease(store, run))
     put(store, run)
-    with pytest.raises(EvoError, match="being worked on"), held(store, run, said.append, **SOON):
+    with pytest.raises(EvoError, match="being worked on"), held(store, run, said.append):
         pass
+    assert said == []
     os.kill(child, signal.SIGSTOP)
     os.waitpid(child, os.WUNTRACED)
-    put(store, run, beaten_at=then)
     with held(store, run, said.append, **SOON):
         assert (found := lease(store, run))
         assert found.process == os.getpid()
-    assert "listening for 0.1 seconds" in said[0]
-    assert "nothing was heard of it" in said[1]
+    assert "listening for a sign of life, for 0.5 seconds at the most" in said[0]
+    assert "nothing was heard of it for 0.5 seconds" in said[1]
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
 
-def test_a_clock_that_jumps_takes_nothing_from_a_holder_that_beats(store: Store, run: Run) -> None:
+def test_a_lease_given_back_while_one_listens_is_taken(store: Store, run: Run) -> None:
+    child = holding(store.url)
+    until(lambda: lease(store, run))
+    os.kill(child, signal.SIGSTOP)
+    put(store, run)
+    given = threading.Timer(0.3, give_back, [store])
+    given.start()
+    with held(store, run, str):
+        assert (found := lease(store, run))
+        assert found.process == os.getpid()
+    given.join()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_clocks_that_jump_take_nothing_from_a_holder_that_beats(store: Store, run: Run) -> None:
     holding(store.url)
     until(lambda: lease(store, run))
-    put(store, run, beaten_at=datetime(2001, 1, 1))
-    with pytest.raises(EvoError, match="being worked on"), held(store, run, str, beat=1.0, stale=-1.0):
-        pass
+    for year in (1970, 2999):
+        put(store, run, taken_at=datetime(year, 1, 1))
+        with pytest.raises(EvoError, match=f"being worked on by .* since {year}"), held(store, run, str, **SOON):
+            pass
 
 
-def slept(store: Store, run: Run) -> None:
+def wait_without_the_lease(store: Store, run: Run) -> None:
     put(store, run, token="another", holder="ann@far, process 5", process=0)
-    time.sleep(60)
+    threading.Event().wait(60)
 
 
-def test_a_holder_that_slept_too_long_is_told_and_stops(store: Store, run: Run) -> None:
+def test_a_holder_that_slept_too_long_is_told_and_stops_whatever_it_waits_for(store: Store, run: Run) -> None:
+    started = time.monotonic()
     with pytest.raises(EvoError, match="taken over by ann@far, process 5"), held(store, run, str, beat=0.02):
-        slept(store, run)
+        wait_without_the_lease(store, run)
+    assert time.monotonic() - started < 30
     assert (found := lease(store, run))
     assert found.holder == "ann@far, process 5"
 
@@ -198,12 +217,16 @@ def test_the_command_refuses_a_held_run_and_gives_it_back_on_ctrl_c(
     url = f"sqlite:///{tmp_path}/evo.db"
     words = ["20", "--storage", url, *QUICK]
     child = elsewhere(lambda: main(words))
-    with opened(url) as store:
-        until(lambda: store.find_run("digits") and store.rounds(store.run("digits")))
-        run = store.run("digits")
-        assert main(words) == 1
-        os.kill(child, signal.SIGINT)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 130
-        assert lease(store, run) is None
+    try:
+        with opened(url) as store:
+            until(lambda: store.find_run("digits") and store.rounds(store.run("digits")))
+            run = store.run("digits")
+            assert main(words) == 1
+            os.kill(child, signal.SIGINT)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 130
+            assert lease(store, run) is None
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     assert f"process {child}, since" in capfd.readouterr().err
