@@ -28,17 +28,14 @@ R = TypeVar("R")
 PATIENCE = 60.0
 """Seconds to wait for a database server that has gone."""
 
+PAUSES = (0.1, 5.0)
+"""Seconds before the second attempt, and at the most between two."""
+
 TIMEOUTS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 60},  # for others who write
     # Seconds to connect; milliseconds until a peer that acknowledges nothing is given up: the network itself takes hours.
     "postgresql": {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30},
     "mysql": {"connect_timeout": 10},
-}
-
-INSTALL = {
-    "postgresql": "pip install '.[postgresql]'",
-    "mysql": "pip install pymysql",
-    "mariadb": "pip install pymysql",
 }
 
 
@@ -55,8 +52,8 @@ def engine_of(text: str) -> Engine:
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
         raise EvoError(f"--storage {shown(text)}: no such kind of database; e.g. sqlite:///evo.db") from None
     except ImportError as error:
-        how = INSTALL.get(backend, f"install {error.name}")
-        raise EvoError(f"--storage {shown(text)}: its driver is not installed ({error}): {how}") from None
+        what = "'.[postgresql]'" if url.drivername == "postgresql+psycopg" else error.name
+        raise EvoError(f"--storage {shown(text)}: its driver is not installed: pip install {what}") from None
     if backend == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -84,7 +81,7 @@ def patient(work: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(work)
     def again(*args: P.args, **kwargs: P.kwargs) -> R:
-        gone, pause = None, 0.1
+        gone, pause = None, PAUSES[0]
         while True:
             try:
                 return work(*args, **kwargs)
@@ -100,7 +97,7 @@ def patient(work: Callable[P, R]) -> Callable[P, R]:
                         "recorded is kept: say the same command again when it is back, and it goes on from there"
                     ) from None
             time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+            pause = min(2 * pause, PAUSES[1])
 
     return again
 
@@ -108,6 +105,8 @@ def patient(work: Callable[P, R]) -> Callable[P, R]:
 def away(error: BaseException) -> bool:
     """Whether a server that cannot be reached, or serves nobody now, is behind an error. SQLite has none."""
     error = cause(error)
+    if isinstance(error, sa.exc.PendingRollbackError):  # Optuna has gone on after an error of this kind, in vain
+        return True
     if not isinstance(error, sa.exc.DBAPIError) or isinstance(error.orig, sqlite3.Error):
         return False
     return error.connection_invalidated or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))

