@@ -7,7 +7,7 @@ name, a proposal to its trial by number. Text columns named ``*_json`` hold JSON
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -237,7 +237,8 @@ def copied(engine: Engine, suffix: str) -> Path:
             source.backup(target)
         partial.replace(path)
     except (sqlite3.Error, OSError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise EvoError(f"{database} is not upgraded, since a copy of it cannot be written to {path}: {error}") from None
     return path
 

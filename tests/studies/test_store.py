@@ -50,9 +50,13 @@ FIRST = [proposal(0, "a|a", 0.5, 10.0), proposal(1, "b|id", 0.75, 30.0)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of either kind."""
-    url = f"sqlite:///{tmp_path}/evo.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    return f"sqlite:///{tmp_path}/evo.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
     with opened(url) as store:
         yield store
 
@@ -163,8 +167,7 @@ AT_0001 = (
 )
 
 
-def test_a_database_of_the_first_version_is_migrated_and_holds_the_same(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/old.db"
+def test_a_database_of_the_first_version_is_migrated_and_holds_the_same(url: str) -> None:
     results = sa.text("SELECT * FROM results ORDER BY number")
     given = {"config": CONFIG.model_dump_json(exclude={"evaluator": {"rungs"}}), "space": SPACE.to_json()}
     engine = sa.create_engine(url)
