@@ -65,7 +65,7 @@ def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]
     """
     from studies.records import EvoError
     from studies.store import opened
-    from studies.urls import existing
+    from studies.urls import existing, shown
 
     found = []
     for text in runs:
@@ -79,7 +79,9 @@ def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]
                 with opened(existing(url)) as store:
                     held += [(text, url)] if store.find_run(text) else []
             if not held:
-                raise EvoError(f"no run {text!r} in any of {', '.join(storages)}; see: python -m studies.runs")
+                raise EvoError(
+                    f"no run {text!r} in any of {', '.join(map(shown, storages))}; see: python -m studies.runs"
+                )
             found += held
     return found
 

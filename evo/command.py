@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import optuna
-from sqlalchemy import make_url
 
 from analysis.frames import truth_of
 from analysis.verdict import verdicts
@@ -15,10 +15,11 @@ from evo import console
 from evo.runs import arms, configuration, find, run_name
 from spaces.space import SearchSpace
 from studies.config import BlockwiseSection, OneShotSection, StudyConfig, TabularSection, Training, of_round
+from studies.leases import held
 from studies.records import COSTS, Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
-from studies.urls import files_of
+from studies.urls import database, files_of, shown
 
 HEADINGS = (
     "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
@@ -44,18 +45,24 @@ def bring(args: Namespace) -> int:
 
 def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]) -> bool:
     """Bring one run to the end of round N, telling each round in one line; whether there was anything to do."""
-    rows = store.rounds(run)[: args.n]
-    todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
     say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
-    say(line(run, headings(run)))
-    for row in rows[: args.n - len(todo)]:
-        say(line(run, cells(store, run, row)))
-    for row in _finished(store, run, todo, args) if todo else ():
-        say(line(run, cells(store, run, row)))
+    with held(store, run, say) if _todo(store, run, args.n) else nullcontext():
+        todo = _todo(store, run, args.n)  # whoever held the run until now may have done it
+        say(line(run, headings(run)))
+        for row in store.rounds(run)[: args.n - len(todo)]:
+            say(line(run, cells(store, run, row)))
+        for row in _finished(store, run, todo, args) if todo else ():
+            say(line(run, cells(store, run, row)))
     return bool(todo)
+
+
+def _todo(store: Store, run: Run, last: int) -> list[int]:
+    """The rounds up to ``last`` that are not finished."""
+    rows = store.rounds(run)
+    return [n for n in range(1, last + 1) if n > len(rows) or not rows[n - 1].finished]
 
 
 def _begun(store: Store, name: str, config: StudyConfig) -> Run:
@@ -71,8 +78,9 @@ def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace) -> None:
     from evo.loop import front_alone, workshop
 
     track = console.untracked if args.quiet else console.bar
+    say = console.nothing if args.quiet else console.say
     for run in runs:
-        with workers(args.workers, run.config.threads) as evaluate:
+        with held(store, run, say), workers(args.workers, run.config.threads) as evaluate:
             front_alone(workshop(run, store, files_of(args.storage), evaluate, track, args.workers), args.n)
 
 
@@ -203,7 +211,7 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     last = store.rounds(run)[args.n - 1]
     members = front(store, run, last)
     cost = run.config.search.cost
-    shown = make_url(args.storage).render_as_string(hide_password=True)
+    storage = _storage(args)
     remarks = []
     if last.stats["exhausted"]:
         remarks.append("the space was exhausted before the budget was")
@@ -218,12 +226,22 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
-        f"results: {shown} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
+        f"results: {storage} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
-        f"      optuna-dashboard {shown}\n"
+        f"      optuna-dashboard {storage}\n"
         f"      python -m evo.deliver {run.name}{_storage_flag(args)}"
+        + (
+            "\n(*** is the password; kept in PGPASSWORD or ~/.pgpass, it need not be in the URL)"
+            if "***" in storage
+            else ""
+        )
     )
 
 
 def _storage_flag(args: Namespace) -> str:
-    return "" if args.storage == "sqlite:///evo.db" else f" --storage {make_url(args.storage).render_as_string()}"
+    return "" if args.storage == "sqlite:///evo.db" else f" --storage {_storage(args)}"
+
+
+def _storage(args: Namespace) -> str:
+    """The database, as it may be shown and typed again."""
+    return shown(database(args.storage).render_as_string(hide_password=True))

@@ -20,6 +20,7 @@ from analysis import plots, words
 from analysis.frames import Frames, load
 from analysis.portraits import drawn
 from spaces.files import write_text
+from studies.engines import patient
 from studies.store import Run, Store
 from studies.units import short
 
@@ -30,6 +31,7 @@ DRAWINGS = "dashboard:artifacts"
 """Where optuna-dashboard looks among a study's attributes for the artifacts of a trial."""
 
 
+@patient
 def publish(store: Store, run: Run, n: int, artifacts: Path) -> None:
     """Write round ``n``'s note, the figures of rounds 1 to ``n`` and drawings of its front to the round's Optuna study.
 

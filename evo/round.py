@@ -7,6 +7,7 @@ Saying it twice changes nothing.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evo.command import bring, plan
     from evo.console import complain
     from studies.records import EvoError
+    from studies.urls import shown
 
     try:
         return plan(args) if args.plan else bring(args)
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        again = " ".join(argv if argv is not None else sys.argv[1:])
+        again = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
         complain(f"\ninterrupted; everything measured so far is kept. Continue with: python -m evo.round {again}")
         return 130
 

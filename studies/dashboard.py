@@ -63,10 +63,11 @@ def server(url: str, host: str, port: int) -> WSGIServer:
     from optuna_dashboard import wsgi
 
     from studies.records import EvoError
-    from studies.store import Store
+    from studies.store import opened
     from studies.urls import artifacts_of, existing, files_of
 
-    storage = optuna.storages.get_storage(Store(existing(url)).optuna)
+    with opened(existing(url)) as store:
+        storage = optuna.storages.get_storage(store.optuna)
     drawings = artifacts_of(files_of(url))
     app = wsgi(storage, FileSystemArtifactStore(drawings) if drawings.is_dir() else None)
     try:

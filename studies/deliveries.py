@@ -60,7 +60,7 @@ def remember(store: Store, run: Run, delivery: Delivery) -> None:
         "settings_json": json.dumps(dict(delivery.settings)),
         "created_at": datetime.now(UTC).replace(tzinfo=None),
     }
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         if connection.scalar(same) is None:
             connection.execute(deliveries.insert().values(values))
 

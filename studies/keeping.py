@@ -9,6 +9,7 @@ import optuna
 import sqlalchemy as sa
 
 from studies import optuna_tables
+from studies.leases import taken
 from studies.records import EvoError
 from studies.schema import checkpoints, choices, evaluations, proposals, rounds, runs
 from studies.store import Run, Store, study_name
@@ -71,7 +72,8 @@ def rename(store: Store, old: str, new: str) -> None:
     """Give a run another name, and its Optuna studies theirs. Files stay where they are: the database knows their paths.
 
     Raises:
-        EvoError: there is no such run, the name is taken or empty, or Optuna's tables are not the known ones.
+        EvoError: there is no such run, someone works on it, the name is taken or empty, or Optuna's tables are not the
+            known ones.
     """
     run = store.run(old)
     if not new.strip():
@@ -82,7 +84,7 @@ def rename(store: Store, old: str, new: str) -> None:
         raise EvoError(
             f"cannot rename {old!r}: Optuna {optuna.__version__} keeps tables that this program does not know"
         )
-    with store.engine.begin() as connection:
+    with taken(store, run), store.writing() as connection:
         connection.execute(runs.update().where(runs.c.id == run.id).values(name=new))
         for row in connection.execute(sa.select(rounds).where(rounds.c.run_id == run.id)).all():
             study = study_name(new, row.number)
@@ -91,17 +93,22 @@ def rename(store: Store, old: str, new: str) -> None:
 
 
 def delete(store: Store, run: Run) -> None:
-    """Delete a run with its rounds and evaluations, and its Optuna studies. Files are left where they are."""
+    """Delete a run with its rounds and evaluations, and its Optuna studies. Files are left where they are.
+
+    Raises:
+        EvoError: someone works on it.
+    """
     studies = [row.study for row in store.rounds(run)]
     mine = sa.select(rounds.c.id).where(rounds.c.run_id == run.id)
-    if not store.bulk:  # slowly, through Optuna, and first: what is left of a crash can be deleted again
-        for study in set(studies) & set(optuna.get_all_study_names(store.optuna)):
-            optuna.delete_study(study_name=study, storage=store.optuna)
-    with store.engine.begin() as connection:
-        if store.bulk:
-            optuna_tables.delete_studies(connection, studies)
-        for table in (proposals, choices):
-            connection.execute(table.delete().where(table.c.round_id.in_(mine)))
-        for table in (evaluations, checkpoints, rounds):
-            connection.execute(table.delete().where(table.c.run_id == run.id))
-        connection.execute(runs.delete().where(runs.c.id == run.id))
+    with taken(store, run):
+        if not store.bulk:  # slowly, through Optuna, and first: what is left of a crash can be deleted again
+            for study in set(studies) & set(optuna.get_all_study_names(store.optuna)):
+                optuna.delete_study(study_name=study, storage=store.optuna)
+        with store.writing() as connection:
+            if store.bulk:
+                optuna_tables.delete_studies(connection, studies)
+            for table in (proposals, choices):
+                connection.execute(table.delete().where(table.c.round_id.in_(mine)))
+            for table in (evaluations, checkpoints, rounds):
+                connection.execute(table.delete().where(table.c.run_id == run.id))
+            connection.execute(runs.delete().where(runs.c.id == run.id))

@@ -27,6 +27,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.types import TypeEngine
 
+from studies.engines import connect_args
+
 Direction = Literal["minimize", "maximize"]
 
 KNOWN_REVISION = "v3.2.0.a"
@@ -103,13 +105,12 @@ def open_storage(engine: sa.Engine) -> RDBStorage:
     Raises:
         RuntimeError: the tables are of another Optuna version; the message says how to upgrade them.
     """
-    connect_args = {"timeout": TIMEOUT} if engine.dialect.name == "sqlite" else {}
     # Two processes that create the tables at the same moment collide on alembic_version, which is written last.
     with creation_lock(engine) if _revision(engine) is None else nullcontext():
         return RDBStorage(
             engine.url.render_as_string(hide_password=False),
             # Without a pool no connection stays open that someone would have to close.
-            engine_kwargs={"connect_args": connect_args, "poolclass": sa.NullPool},
+            engine_kwargs={"connect_args": connect_args(engine.url), "poolclass": sa.NullPool},
         )
 
 

@@ -6,6 +6,9 @@ name, a proposal to its trial by number. Text columns named ``*_json`` hold JSON
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 
 from alembic import command
@@ -13,6 +16,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -29,6 +33,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from studies.engines import tell, writing
 from studies.records import EvoError
 
 VERSION_TABLE = "evo_version"
@@ -42,7 +47,7 @@ runs = Table(
     Column("id", Integer, primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("config_json", Text, nullable=False),
-    Column("seed", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
     Column("versions_json", Text, nullable=False),
     Column("space_json", Text, nullable=False),  # the first round's space
     Column("max_cost", Float, nullable=False),  # the hypervolume's box, fixed for all rounds
@@ -60,7 +65,7 @@ rounds = Table(
     Column("state", String(20), nullable=False),  # running, finished
     Column("space_json", Text, nullable=False),
     Column("next_space_json", Text),
-    Column("judge", String(300)),
+    Column("judge", Text),
     Column("hypervolume", Float),
     Column("stats_json", Text, nullable=False),
     Column("started_at", DateTime, nullable=False),
@@ -74,8 +79,8 @@ choices = Table(
     Column("id", Integer, primary_key=True),
     Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("layer_index", Integer, nullable=False),
-    Column("layer", String(100), nullable=False),
-    Column("op", String(500), nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("op", Text, nullable=False),
     Column("rating", Float),  # what the method's rate gave it
     Column("share", Float),  # of the round's Pareto front
     Column("fate", String(20), nullable=False),  # kept, dropped, refilled
@@ -87,7 +92,7 @@ evaluations = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("judge", String(300), nullable=False),
+    Column("judge", Text, nullable=False),
     Column("canonical", Text, nullable=False),
     Column("arch", Text, nullable=False),
     Column("accuracy", Float, nullable=False),
@@ -152,11 +157,11 @@ cells = Table(
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("layer_index", Integer, nullable=False),
-    Column("layer", String(100), nullable=False),
-    Column("cell", String(500), nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("cell", Text, nullable=False),
     Column("origin", String(20), nullable=False),  # random, mutation, crossover
-    Column("parent", String(500)),  # of the same layer; so is the second one, which a crossover has
-    Column("second_parent", String(500)),
+    Column("parent", Text),  # of the same layer; so is the second one, which a crossover has
+    Column("second_parent", Text),
     Column("round", Integer, nullable=False),  # of its birth; so is the iteration
     Column("iteration", Integer, nullable=False),
     UniqueConstraint("run_id", "layer_index", "cell"),
@@ -172,6 +177,18 @@ fitness = Table(
     Column("fitness", Float, nullable=False),  # after this iteration, in which the cell ran
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("token", String(32), nullable=False),  # the holder's alone
+    Column("holder", String(300), nullable=False),  # user@host, process 123
+    Column("place", String(200), nullable=False),  # where that process has this number
+    Column("process", Integer, nullable=False),
+    Column("beats", Integer, nullable=False),
+    Column("taken_at", DateTime, nullable=False),  # by the holder's clock, in UTC
+)
+
 
 def is_current(engine: Engine) -> bool:
     """Whether our tables are of this program's version already."""
@@ -179,21 +196,51 @@ def is_current(engine: Engine) -> bool:
         return _found(connection) == _scripts().get_current_head()
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring our tables to this program's version; a database that is there already does nothing.
+def upgrade(engine: Engine) -> None:
+    """Bring our tables to this program's version, in one transaction, with a copy of an SQLite file made first.
 
     Raises:
-        EvoError: the database was written by a later version of this program.
+        EvoError: the database was written by a later version of this program, or there is no room for the copy.
     """
-    scripts, found = _scripts(), _found(connection)
+    scripts, head = _scripts(), _scripts().get_current_head()
+    with engine.connect() as connection:
+        found = _found(connection)
     if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
         raise EvoError(
-            f"the database has schema version {found}, and this program knows {scripts.get_current_head()}: "
+            f"the database has schema version {found}, and this program knows {head}: "
             "it was written by a later version; update this program"
         )
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(MIGRATIONS))
-    command.upgrade(config, "head")
+    if found not in (None, head):
+        kept = f"a copy as it was: {copied(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
+        tell(f"upgrading the database from schema version {found} to {head}; {kept}")
+    with writing(engine) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "head")
+
+
+BACKUP = "in one transaction; a copy from before would be yours to make (pg_dump)"
+
+
+def copied(engine: Engine, suffix: str) -> Path:
+    """A copy of an SQLite database, beside it; a copy from earlier is never overwritten.
+
+    Raises:
+        EvoError: it cannot be written.
+    """
+    database = Path(str(engine.url.database))
+    names = (f"{database.name}.{suffix}" + (f"-{n}" if n else "") for n in count())
+    path = next(path for path in map(database.with_name, names) if not path.exists())
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as target:
+            source.backup(target)
+        partial.replace(path)
+    except (sqlite3.Error, OSError) as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise EvoError(f"{database} is not upgraded, since a copy of it cannot be written to {path}: {error}") from None
+    return path
 
 
 def _scripts() -> ScriptDirectory:

@@ -1,14 +1,15 @@
-"""The only module that opens a database: runs, rounds and evaluations, beside Optuna's own tables.
+"""The only module that reads and writes runs, rounds and evaluations, beside Optuna's own tables.
 
 Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
-leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment.
+leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment. Every method may be said
+twice: see ``studies.engines.patient``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, RowMapping, event, make_url
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import Connection, RowMapping
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
 from studies import optuna_tables, schema
 from studies.config import StudyConfig, check
+from studies.engines import engine_of, patient, reason, writing
 from studies.records import Evaluation, EvoError, Life, Proposal
 from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
 from studies.trials import distributions, to_trial
+from studies.urls import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,27 +83,33 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = engine_of(url)
         try:
             self.optuna = optuna_tables.open_storage(self.engine)
             self.bulk = optuna_tables.layout_is_known(self.engine)
             if not schema.is_current(self.engine):
-                with optuna_tables.creation_lock(self.engine), self.engine.begin() as connection:
-                    schema.upgrade(connection)
-        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
-            shown = make_url(url).render_as_string(hide_password=True)
-            raise EvoError(f"--storage {shown}: cannot be opened: {error.orig}") from None
+                with optuna_tables.creation_lock(self.engine):
+                    schema.upgrade(self.engine)
+        except (sa.exc.DBAPIError, StorageInternalError) as error:
+            self.close()
+            raise EvoError(f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
 
     def close(self) -> None:
         self.engine.dispose()
 
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that may write."""
+        return writing(self.engine)
+
     # -- runs ---------------------------------------------------------------------------------------------------------
 
+    @patient
     def runs(self) -> list[str]:
         """Names of all runs, oldest first."""
         with self.engine.connect() as connection:
             return list(connection.scalars(sa.select(runs.c.name).order_by(runs.c.id)))
 
+    @patient
     def find_run(self, name: str) -> Run | None:
         """The run of that name, if there is one."""
         with self.engine.connect() as connection:
@@ -120,7 +130,11 @@ class Store:
     def create_run(
         self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
     ) -> Run:
-        """A new run whose first round starts in ``space``."""
+        """A new run whose first round starts in ``space``.
+
+        Raises:
+            EvoError: someone else has just begun a run of that name.
+        """
         values = {
             "name": name,
             "config_json": config.model_dump_json(),
@@ -131,18 +145,29 @@ class Store:
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
         }
-        with self.engine.begin() as connection:
-            connection.execute(runs.insert().values(values))
+
+        @patient
+        def begun() -> bool:
+            with suppress(sa.exc.IntegrityError), self.writing() as connection:
+                connection.execute(runs.insert().values(values))
+            with self.engine.connect() as connection:
+                there = connection.execute(sa.select(runs.c.created_at).where(runs.c.name == name)).scalar()
+            return there == values["created_at"]
+
+        if not begun():
+            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it")
         return self.run(name)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
+    @patient
     def rounds(self, run: Run) -> list[RoundRow]:
         """The run's rounds, first to last."""
         query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
         with self.engine.connect() as connection:
             return [_round(row) for row in connection.execute(query).mappings()]
 
+    @patient
     def open_round(self, run: Run, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> RoundRow:
         """The round of that number, begun in ``space`` when it was not there; its Optuna study exists afterwards."""
         for row in self.rounds(run):
@@ -161,10 +186,11 @@ class Store:
             "stats_json": "{}",
             "started_at": _now(),
         }
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(rounds.insert().values(values))
         return self.rounds(run)[-1]
 
+    @patient
     def finish_round(
         self,
         row: RoundRow,
@@ -198,18 +224,33 @@ class Store:
             }
             for choice in fates
         ]
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(choices.delete().where(choices.c.round_id == row.id))
             connection.execute(choices.insert(), details)
             connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
 
     # -- what was measured --------------------------------------------------------------------------------------------
 
+    @patient
     def record(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
-        """Write a generation, in one transaction: new evaluations, proposals, and the same as Optuna trials."""
+        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing."""
+        if not self._is_recorded(row, generation):
+            self._append(run, row, generation)
+        if not self.bulk:
+            self._mirror(run, row)
+
+    def _is_recorded(self, row: RoundRow, generation: Sequence[Proposal]) -> bool:
+        """Whether these very proposals are in the round."""
+        numbers = proposals.c.number.between(generation[0].number, generation[-1].number)
+        query = sa.select(proposals.c.arch).where(proposals.c.round_id == row.id, numbers).order_by(proposals.c.number)
+        with self.engine.connect() as connection:
+            return list(connection.scalars(query)) == [str(proposal.arch) for proposal in generation]
+
+    def _append(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+        """Write a generation that is new, in one transaction."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             ids = self._evaluation_ids(connection, run, row.space, generation)
             connection.execute(
                 proposals.insert(),
@@ -228,8 +269,6 @@ class Store:
             )
             if self.bulk:
                 optuna_tables.write_trials(connection, row.study, trials)
-        if not self.bulk:
-            self._mirror(run, row)
 
     def _mirror(self, run: Run, row: RoundRow) -> None:
         """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
@@ -249,6 +288,7 @@ class Store:
             for proposal in generation
         ]
 
+    @patient
     def proposals(self, row: RoundRow) -> list[Proposal]:
         """What the round has proposed so far, in order."""
         query = (
@@ -263,6 +303,7 @@ class Store:
                 for found in connection.execute(query).mappings()
             ]
 
+    @patient
     def evaluations(self, run: Run, judge: str) -> list[Evaluation]:
         """Everything one judge has measured in this run, oldest first."""
         query = (
@@ -273,18 +314,26 @@ class Store:
         with self.engine.connect() as connection:
             return [_evaluation(found) for found in connection.execute(query).mappings()]
 
+    @patient
     def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
-        """Write what was measured beside the search (and so is no proposal), in one transaction."""
-        if found:
-            with self.engine.begin() as connection:
-                connection.execute(evaluations.insert(), [_evaluation_row(run, e, space) for e in found])
+        """Write what was measured beside the search (and so is no proposal), in one transaction; twice changes nothing."""
+        rows = [_evaluation_row(run, evaluation, space) for evaluation in found]
+        judges = {evaluation.judge for evaluation in found}
+        measured = sa.select(evaluations.c.judge, evaluations.c.canonical).where(
+            evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
+        )
+        with self.writing() as connection:
+            known = set(connection.execute(measured).tuples())
+            if new := [row for row in rows if (row["judge"], row["canonical"]) not in known]:
+                connection.execute(evaluations.insert(), new)
 
     # -- bred cells ---------------------------------------------------------------------------------------------------
 
+    @patient
     def record_lives(self, run: Run, number: int, lives: Sequence[Life]) -> None:
         """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
         names = run.space.names
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             known = _cell_ids(connection, run)
             born = [
                 {
@@ -315,6 +364,7 @@ class Store:
             if found:
                 connection.execute(fitness.insert(), found)
 
+    @patient
     def lives(self, run: Run) -> list[Life]:
         """All cells that the run has bred, oldest first; empty where it bred none."""
         query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
@@ -338,15 +388,17 @@ class Store:
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
+    @patient
     def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
         values = {
             "run_id": run.id, "round": number, "kind": kind, "path": str(path),
             "sha256": sha256(path.read_bytes()).hexdigest(), "created_at": _now(),
         }  # fmt: skip
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))
 
+    @patient
     def checkpoint(self, run: Run, number: int, kind: str) -> tuple[Path, str] | None:
         """Path and sha256 of the newest checkpoint of a round, if there is one."""
         query = (
@@ -360,12 +412,14 @@ class Store:
 
     # -- for people who live in pandas --------------------------------------------------------------------------------
 
+    @patient
     def frame(self, query: str, **values: Any) -> pd.DataFrame:
         """The rows of a SQL query with bound values (``:name``), e.g. ``frame("SELECT * FROM results")``."""
         import pandas as pd
 
-        with self.engine.connect() as connection:
-            return pd.read_sql(sa.text(query), connection, params=values)
+        with self.engine.connect() as connection:  # not pd.read_sql, which has an error of its own for everything
+            found = connection.execute(sa.text(query), values)
+            return pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
 
 
 def study_name(run: str, number: int) -> str:
@@ -453,34 +507,19 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        engine = sa.create_engine(parsed, connect_args={"timeout": 60} if sqlite else {})
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise EvoError(f"--storage: not a database URL that can be opened ({error}); e.g. sqlite:///evo.db") from None
-    if sqlite:
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine
-
-
-def _configure_sqlite(connection: Any, _: Any) -> None:
-    """Readers (the dashboard) never block the writer, and a commit costs one fsync per checkpoint of the log.
-
-    Python's driver would commit before every CREATE TABLE; left alone, it lets a migration be one transaction.
-    """
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
 @contextmanager
 def opened(url: str) -> Iterator[Store]:
-    """A store that is closed afterwards."""
+    """A store that is closed afterwards.
+
+    Raises:
+        EvoError: also where the database fails while it is used: no server, no disk, broken pages.
+    """
     store = Store(url)
     try:
         yield store
+    except (sa.exc.DBAPIError, StorageInternalError) as error:
+        if isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)):
+            raise  # ours, not the database's
+        raise EvoError(f"--storage {shown(url)}: {reason(error)}. All that was recorded is kept") from None
     finally:
         store.close()

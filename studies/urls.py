@@ -1,34 +1,66 @@
-"""Database URLs, as a user types them to look at what is there."""
+"""Database URLs, as a user types them. A password in one is for the driver alone: ``shown`` is what may be told."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from studies.records import EvoError
 
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+"""The drivers that the extras of this project install, for URLs that name none."""
 
-def existing(url: str) -> str:
-    """``url`` itself, unless it names an SQLite file that is not there; opening that would create an empty one.
+_PASSWORD = re.compile(r"((?<!/)//[^/:@]*:).*(?=@)", re.DOTALL)
+_SECRET = re.compile(r"([?&][^=&]*(?:password|passwd|passphrase)=)[^&]*", re.IGNORECASE)
+
+
+def shown(text: str) -> str:
+    """A URL, or what was meant to be one, with ``***`` in the place of passwords."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***", text))
+
+
+def database(text: str) -> URL:
+    """The URL in ``text``, with its driver.
+
+    Raises:
+        EvoError: it is none; the message shows no password.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise EvoError(
+            f"--storage {shown(text)}: not a database URL; expected one like sqlite:///evo.db or "
+            "postgresql://user@host/database"
+        ) from None
+    if "@" in (url.host or ""):
+        raise EvoError(f"--storage {shown(text)}: an @ in a name or password is written %40 there, a / %2F, a % %25")
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
+def existing(text: str) -> str:
+    """``text`` itself, unless it names an SQLite file that is not there; opening that would create an empty one.
 
     Raises:
         EvoError: there is no such file, or the text is no database URL.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise EvoError(f"{url!r} is not a database URL; expected one like sqlite:///evo.db") from None
-    path = parsed.database
-    if parsed.get_backend_name() == "sqlite" and path and path != ":memory:" and not Path(path).is_file():
-        raise EvoError(f"no database {path}; expected a run's: python -m evo.round 1 --storage {url} starts one")
-    return url
+    url = database(text)
+    path = url.database
+    if url.get_backend_name() == "sqlite" and path and path != ":memory:" and not Path(path).is_file():
+        raise EvoError(f"no database {path}; expected a run's: python -m evo.round 1 --storage {text} starts one")
+    return text
 
 
 def files_of(storage: str) -> Path:
     """The folder for weights: ``evo_files`` beside an SQLite database, else in the current folder."""
-    url = make_url(storage)
+    url = database(storage)
     beside = Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path()
     return beside / "evo_files"
 

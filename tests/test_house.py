@@ -32,11 +32,11 @@ def test_imports_run_one_way(room: str) -> None:
         assert imported_rooms(path) <= MAY_IMPORT[room], path
 
 
-def test_only_the_store_opens_database_sessions() -> None:
+def test_databases_are_connected_to_in_one_place() -> None:
     for room in MAY_IMPORT:
         for path in (ROOT / room).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
-            assert "create_engine" not in text or path.name == "store.py", path
+            assert "create_engine" not in text or path.name == "engines.py", path
 
 
 NEVER = {

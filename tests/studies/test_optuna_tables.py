@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,16 +30,12 @@ LAYERS: dict[str, BaseDistribution] = {
 START = datetime(2026, 7, 9, 13, 14, 15, 161718)
 
 
-@pytest.fixture(params=["sqlite", *filter(None, [os.environ.get("EVO_POSTGRES")])])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    """An empty database: SQLite, and the PostgreSQL of ``EVO_POSTGRES`` (a URL) where one is named."""
-    url = f"sqlite:///{tmp_path / 'study.db'}" if request.param == "sqlite" else request.param
-    engine = sa.create_engine(url)
+    """An empty database of either kind."""
+    sqlite = request.param == "sqlite"
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'study.db'}" if sqlite else request.getfixturevalue("postgres"))
     yield engine
-    if engine.dialect.name != "sqlite":
-        with engine.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
     engine.dispose()
 
 
