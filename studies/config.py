@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os.path
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -482,9 +483,8 @@ def _locate(name_or_file: str) -> Path:
     preset = PRESETS / f"{name_or_file}.toml"
     if name_or_file in presets():
         return preset
-    path = Path(name_or_file)
-    if path.is_file():
-        return path
+    if os.path.isfile(name_or_file):
+        return Path(name_or_file)
     raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
 
 

@@ -323,7 +323,7 @@ class Store:
             evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
         )
         with self.writing() as connection:
-            known = set(connection.execute(measured).tuples())
+            known = {tuple(row) for row in connection.execute(measured)}
             if new := [row for row in rows if (row["judge"], row["canonical"]) not in known]:
                 connection.execute(evaluations.insert(), new)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def existing(text: str) -> str:
     """
     url = database(text)
     path = url.database
-    if url.get_backend_name() == "sqlite" and path and path != ":memory:" and not Path(path).is_file():
+    if url.get_backend_name() == "sqlite" and path and path != ":memory:" and not os.path.isfile(path):
         raise EvoError(f"no database {path}; expected a run's: python -m evo.round 1 --storage {text} starts one")
     return text
 
