@@ -7,7 +7,7 @@ STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: round deliver test lint dashboard report clean
+.PHONY: round deliver test lint fuzz dashboard report clean
 
 round: $(VENV)/installed
 	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(ARGS)
@@ -22,6 +22,9 @@ lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/installed-for-tests
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 dashboard: $(VENV)/installed
 	$(BIN)/python -m studies.dashboard $(STORAGE)
