@@ -50,6 +50,8 @@ def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
     say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
+    if kind == "tabular" and args.workers > 1 and not run.config.truth.sample:
+        say("a table is looked up by one process: the others have nothing to do")
     say(line(run, headings(run)))
     for row in rows[: args.n - len(todo)]:
         say(line(run, cells(store, run, row)))
