@@ -103,7 +103,7 @@ def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: i
         return 1
     except KeyboardInterrupt as stop:
         again = " ".join(argv if argv is not None else sys.argv[1:])
-        launcher = "python" if processes == 1 else f"torchrun --nproc-per-node {os.environ.get('LOCAL_WORLD_SIZE')}"
+        launcher = "python" if processes == 1 else "torchrun ..."
         why = f"error: {stop}" if str(stop) else "interrupted"
         complain(f"\n{why}; everything measured so far is kept. Continue with: {launcher} -m evo.round {again}")
         return 1 if str(stop) else 130
