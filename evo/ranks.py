@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Thread
 from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 
+from evo.console import complain
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -126,15 +128,39 @@ def leading() -> Iterator[None]:
         EvoError: there are more processes here than CUDA devices.
     """
 
-    def ended(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise RankLost("another process of this run has ended, or torchrun was told to stop")
-
-    signal.signal(signal.SIGTERM, ended)
+    _heed()
     _join()
     yield
     _send(None)
     dist.destroy_process_group()
+
+
+ENDED = "another process of this run has ended, or torchrun was told to stop"
+
+
+def _heed() -> None:
+    """Let torchrun's SIGTERM raise ``RankLost``: it sends one to every rank when another has ended.
+
+    Python hears signals between its own steps only. A process that waits inside torch or CUDA for one that has ended is
+    deaf, so a thread ends it.
+    """
+
+    def ended(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise RankLost(ENDED)
+
+    def end_the_deaf() -> None:
+        while os.read(heard, 1)[0] != signal.SIGTERM:
+            pass
+        time.sleep(GRACE)
+        complain(f"error: {ENDED}; everything measured so far is kept. Continue with the same command")
+        leave(1)
+
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    Thread(target=end_the_deaf, daemon=True).start()
+    signal.signal(signal.SIGTERM, ended)
 
 
 def follow() -> int:

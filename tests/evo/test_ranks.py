@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -32,6 +33,7 @@ from evo.parallel import synchronised
 from evo.population import alphabet_of
 from evo.ranks import ALONE, Team, follow, leading, team
 from evo.round import main
+from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
 from spaces.architecture import Architecture
 from spaces.cell_modules import CellSupernet
@@ -153,7 +155,7 @@ def supernet() -> Supernet:
 
 
 def by_uniform(who: Team) -> Trained:
-    return trained(who, supernet(), uniform(SPACE), epochs=2)
+    return trained(who, supernet(), uniform(SPACE))
 
 
 def by_fair(who: Team) -> Trained:
@@ -258,6 +260,7 @@ def found(alone: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -
     def work() -> None:
         who = team()
         done: dict[str, Any] = {name: training(who) for name, training in TRAININGS.items()}
+        done["in parts"] = by_uniform(replace(who, sync=False))
         done["normalised"] = who.together(in_pieces)
         done["refused"] = refused(who)
         done["answers"] = among(who, tenfold, [3, 1, 12, 5, 2]), among(who, tenfold, [4]), among(who, tenfold, [])
@@ -298,6 +301,18 @@ def test_normalisation_over_parts_is_that_of_the_whole(found: dict[str, Any]) ->
     for own, single, double in zip(ours, torchs, exact, strict=True):
         assert (own - double).abs().max() < 1.5 * (single - double).abs().max() + 1e-7 * double.abs().max()
     assert all(torch.equal(mine, yours) for mine, yours in zip(first[2:], second[2:], strict=True))
+
+
+def test_without_synchronisation_each_part_is_normalised_by_itself(found: dict[str, Any]) -> None:
+    """The first loss is the mean of two halves' that one process runs one after the other."""
+    model, (x, y) = (
+        supernet().double().train(),
+        next(images(True)[0].epoch(48, ("crop", "cutout"), derive(3, "batches", 0))),
+    )
+    (path,) = uniform(SPACE)(Random(derive(3, "paths", 0)))
+    halves = [F.cross_entropy(model(x[half], *path), y[half]).item() for half in (slice(0, 24), slice(24, 48))]
+    assert found["in parts"][0][0] == pytest.approx(sum(halves) / 2, abs=1e-9)
+    assert found["in parts"][0][0] != pytest.approx(found["uniform"][0][0], abs=1e-5)
 
 
 def test_answers_come_in_order_and_a_refusal_is_told_without_a_rank_left_behind(found: dict[str, Any]) -> None:
@@ -342,6 +357,24 @@ def test_nobody_waits_for_the_dead(rank: int, capfd: pytest.CaptureFixture[str])
     codes = led(lambda: team().together(partial(dying, rank=rank)))
     assert codes[rank] == -signal.SIGKILL
     assert codes[1 - rank] == 1
+
+
+def stopped(who: Team) -> None:
+    if who.rank:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    torch.distributed.barrier()
+
+
+def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    leader, other = (forked(rank, port, lambda: team().together(stopped)) for rank in range(PROCESSES))
+    os.waitpid(other, os.WUNTRACED)
+    time.sleep(0.2)  # the leader waits inside torch
+    os.kill(leader, signal.SIGTERM)
+    assert ended(leader) == 1
+    assert "error: another process of this run has ended, or torchrun was told to stop" in capfd.readouterr().err
+    os.kill(other, signal.SIGKILL)
+    ended(other)
 
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES)]
