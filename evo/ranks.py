@@ -165,8 +165,8 @@ def _heed() -> None:
 
 def follow() -> int:
     """What all other ranks do: what rank 0 says, until it lets them go. They are silent, but where they break."""
-    _join()
     try:
+        _join()
         while (order := _received()) is not None:
             work, sync = order
             work(Team(dist.get_rank(), dist.get_world_size(), sync))
@@ -174,8 +174,8 @@ def follow() -> int:
         leave(130)
     except Exception:
         told = traceback.format_exc()
-        time.sleep(GRACE)  # where another rank broke first, torchrun ends this one now
-        sys.stderr.write(f"rank {dist.get_rank()}: {told}")
+        time.sleep(GRACE)  # where rank 0 meets the same, or another one broke first, torchrun ends this one now
+        complain(f"rank {os.environ['RANK']}: {told}")
         leave(1)
     dist.destroy_process_group()
     return 0
@@ -209,9 +209,12 @@ def _send(order: object) -> None:
 
 
 def _received() -> Any:
-    """What rank 0 has sent, its tensors on this rank's device."""
+    """What rank 0 has sent, its tensors on this rank's device. Where it has gone, it has said why."""
     sent: list[Any] = [None]
-    dist.broadcast_object_list(sent, src=0, device=torch.device("cpu"))
+    try:
+        dist.broadcast_object_list(sent, src=0, device=torch.device("cpu"))
+    except RuntimeError:
+        leave(1)
     return torch.load(io.BytesIO(sent[0]), _placed, weights_only=False)
 
 

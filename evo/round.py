@@ -115,7 +115,12 @@ def _ranked(argv: Sequence[str] | None, processes: int) -> int:
     if os.environ["RANK"] == "0":
         from evo.ranks import leave
 
-        code = _answered(parser().parse_args(argv), argv, processes)
+        args = parser().parse_args(argv)
+        try:
+            code = _answered(args, argv, processes)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            code = 1
         return leave(code) if code else 0
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         args = parser().parse_args(argv)

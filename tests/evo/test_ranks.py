@@ -26,9 +26,10 @@ from evo import ranks
 from evo.cells import Populate
 from evo.data import Source, Split, load
 from evo.evaluators.oneshot import fair, uniform
-from evo.executors import among
+from evo.executors import among, here
 from evo.fitness import Breeding
 from evo.gates import Gates, Indicators, balanced
+from evo.loop import bench, table_of, workshop
 from evo.parallel import synchronised
 from evo.population import alphabet_of
 from evo.ranks import ALONE, Team, follow, leading, team
@@ -160,7 +161,7 @@ def by_uniform(who: Team) -> Trained:
 
 def by_fair(who: Team) -> Trained:
     """Several paths per step, batches that two processes cannot halve, and single precision."""
-    return trained(who, supernet(), fair(SPACE), exact=False, batch=45)
+    return trained(who, supernet(), fair(SPACE), exact=False, batch=91)
 
 
 def by_gates(who: Team) -> Trained:
@@ -183,7 +184,7 @@ def by_cells(who: Team) -> Trained:
     learner = Breeding(space, cost_table(space), images(True)[1], settings, cost="macs", n=1, seed=5)
     torch.manual_seed(0)
     model = CellSupernet(space, [*covering(alphabet), *reference_cells(alphabet)])
-    return trained(who, model, learner.paths(), learner)
+    return trained(who, model, learner.paths(), learner, batch=64)
 
 
 def by_one_network(who: Team) -> Trained:
@@ -279,7 +280,7 @@ def test_two_processes_train_as_one(alone: dict[str, Trained], found: dict[str, 
     losses, learned = alone[name]
     losses_of_two, learned_by_two = found[name]
     assert losses_of_two == pytest.approx(losses, abs=1e-5)
-    assert len(losses) >= 4
+    assert len(losses) > 2
     assert learned.keys() == learned_by_two.keys()
     for part, tensor in learned.items():
         torch.testing.assert_close(learned_by_two[part], tensor, atol=1e-5, rtol=1e-4, msg=part)
@@ -404,6 +405,16 @@ def kill_rank(launcher: int, rank: int) -> None:
     os.kill(child, signal.SIGKILL)
 
 
+def scored_here(folder: Path) -> list[list[Any]]:
+    """What this process alone says about the same networks with the same weights."""
+    with opened(f"sqlite:///{folder}/evo.db") as store:
+        run = store.run("digits")
+        shop = workshop(run, store, folder / "evo_files", here)
+        judge = shop.evaluator.fit(run.space, bench(shop, 1, table_of(run.config, run.space)))
+        found = judge([Architecture.parse(form) for form, *_ in scores(folder)])
+    return [[str(e.arch), e.accuracy, e.nll, e.macs] for e in found]
+
+
 def scores(folder: Path) -> list[list[Any]]:
     with opened(f"sqlite:///{folder}/evo.db") as store:
         return store.frame("SELECT canonical, accuracy, nll, macs FROM evaluations ORDER BY canonical").values.tolist()
@@ -429,6 +440,8 @@ def test_torchrun_tells_that_a_process_died_and_goes_on_when_called_again(tmp_pa
     assert again.returncode == 0, errors
     assert errors == ""
     assert lines.count("front of round 1") == lines.count("run digits:") == 1
+
+    assert scores(tmp_path) == scored_here(tmp_path)
 
     alone = tmp_path / "alone"
     alone.mkdir()
