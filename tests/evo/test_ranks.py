@@ -122,7 +122,7 @@ def told(_: Sequence[int]) -> list[list[tuple[int, float]]]:
 
 
 def images(exact: bool) -> tuple[Source, Source]:
-    """Training and held-out digits; in double precision where what happens is compared to the last digits."""
+    """Training and held-out digits; in double precision, where the order of additions is not to be seen in any loss."""
     parts = load(DIGITS).train, load(DIGITS).held_out
     if not exact:
         return parts
@@ -138,10 +138,9 @@ def trained(
     *,
     exact: bool = True,
     batch: int = 48,
-    epochs: int = 1,
 ) -> Trained:
     model = model.double() if exact else model
-    schedule = Schedule(epochs, batch, learning_rate=0.1, augment=("crop", "cutout"))
+    schedule = Schedule(1, batch, learning_rate=0.1 if exact else 0.03, augment=("crop", "cutout"))
     train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, between=between, team=who)
     parts = among(who, told, range(who.size)) if who.size > 1 else told([])
     steps = [sum(n * loss for n, loss in step) / sum(n for n, _ in step) for step in zip(*parts, strict=True)]
@@ -159,9 +158,13 @@ def by_uniform(who: Team) -> Trained:
     return trained(who, supernet(), uniform(SPACE))
 
 
+def by_uniform_in_single_precision(who: Team) -> Trained:
+    return trained(who, supernet(), uniform(SPACE), exact=False)
+
+
 def by_fair(who: Team) -> Trained:
-    """Several paths per step, batches that two processes cannot halve, and single precision."""
-    return trained(who, supernet(), fair(SPACE), exact=False, batch=91)
+    """Several paths per step, and batches that two processes cannot halve."""
+    return trained(who, supernet(), fair(SPACE), batch=91)
 
 
 def by_gates(who: Team) -> Trained:
@@ -206,6 +209,7 @@ def by_one_path(who: Team) -> Trained:
 
 TRAININGS: dict[str, Callable[[Team], Trained]] = {
     "uniform": by_uniform,
+    "uniform in single precision": by_uniform_in_single_precision,
     "fair": by_fair,
     "gates": by_gates,
     "cells": by_cells,
@@ -279,11 +283,12 @@ def found(alone: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -
 def test_two_processes_train_as_one(alone: dict[str, Trained], found: dict[str, Any], name: str) -> None:
     losses, learned = alone[name]
     losses_of_two, learned_by_two = found[name]
-    assert losses_of_two == pytest.approx(losses, abs=1e-5)
+    single = learned["stem.0.0.weight"].dtype == torch.float32
+    assert losses_of_two == pytest.approx(losses, abs=1e-4 if single else 1e-12)
     assert len(losses) > 2
     assert learned.keys() == learned_by_two.keys()
     for part, tensor in learned.items():
-        torch.testing.assert_close(learned_by_two[part], tensor, atol=1e-5, rtol=1e-4, msg=part)
+        torch.testing.assert_close(learned_by_two[part], tensor, atol=1e-3 if single else 1e-9, rtol=0, msg=part)
 
 
 def test_what_no_path_has_used_does_not_move(found: dict[str, Any]) -> None:
