@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 PATIENCE = timedelta(days=365)
 SILENCE = timedelta(minutes=10)
-GRACE = 5.0
+GRACE = 10.0
 """Seconds that a rank waits, when the others no longer answer, for torchrun to say that one has ended."""
 
 

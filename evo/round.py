@@ -102,10 +102,10 @@ def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: i
         complain(f"error: {error}")
         return 1
     except KeyboardInterrupt as stop:
-        again = " ".join(argv if argv is not None else sys.argv[1:])
-        launcher = "python" if processes == 1 else "torchrun ..."
+        said = " ".join(argv if argv is not None else sys.argv[1:])
+        again = f": python -m evo.round {said}" if processes == 1 else " the same command"
         why = f"error: {stop}" if str(stop) else "interrupted"
-        complain(f"\n{why}; everything measured so far is kept. Continue with: {launcher} -m evo.round {again}")
+        complain(f"\n{why}; everything measured so far is kept. Continue with{again}")
         return 1 if str(stop) else 130
 
 

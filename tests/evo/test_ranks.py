@@ -436,8 +436,10 @@ def test_torchrun_tells_that_a_process_died_and_goes_on_when_called_again(tmp_pa
     kill_rank(broken.pid, 1)
     _, errors = broken.communicate(timeout=LIMIT)
     assert broken.returncode != 0
-    assert "error: another process of this run has ended, or torchrun was told to stop; everything measured" in errors
-    assert "Continue with: torchrun ... -m evo.round 1 --set evaluator.epochs=6" in errors
+    assert (
+        "error: another process of this run has ended, or torchrun was told to stop; everything measured so far is kept. "
+        "Continue with the same command\n"
+    ) in errors
     assert scores(tmp_path) == []
 
     again = under_torchrun(tmp_path)
