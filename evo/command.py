@@ -49,6 +49,8 @@ def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
     say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
+    if kind == "tabular" and args.workers > 1 and not run.config.truth.sample:
+        say("a table is looked up by one process: the others have nothing to do")
     with held(store, run, say) if _todo(store, run, args.n) else nullcontext():
         todo = _todo(store, run, args.n)  # whoever held the run until now may have done it
         say(line(run, headings(run)))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ Batch = tuple[Tensor, Tensor]
 """Normalised images ``(n, channels, size, size)``, channels last in memory, and labels ``(n,)``, on the device."""
 
 
+WHOLE = slice(None)
+"""All places of a batch."""
+
+
 class Batches(Protocol):
     """What a model learns from or is measured by, batch by batch: pairs of inputs and what should become of them."""
 
@@ -41,8 +45,9 @@ class Batches(Protocol):
         """All of it in order and as it is; the last batch may be smaller."""
         ...
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
-        """Shuffled and augmented by ``seed`` alone; whole batches."""
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+        """Shuffled and augmented by ``seed`` alone; whole batches. Of each, the places ``part`` are given: the same images
+        that would stand there in the whole batch."""
         ...
 
 
@@ -71,12 +76,21 @@ class Source(Batches, Protocol):
         ...
 
 
+Origin = tuple[DataSection, str, int]
+"""Where images came from: ``load``'s arguments, and which part of what it gave. They are sent to other processes as this,
+and loaded there."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Images that are one tensor: ``x`` and ``y`` are a ``Batch`` of all of them."""
 
     x: Tensor
     y: Tensor
+    origin: Origin | None = field(default=None, repr=False, compare=False)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (part_of, self.origin) if self.origin else super().__reduce_ex__(protocol)
 
     @property
     def device(self) -> torch.device:
@@ -106,7 +120,7 @@ class Split:
     def batches(self, size: int) -> Iterator[Batch]:
         return zip(torch.split(self.x, size), torch.split(self.y, size), strict=True)
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
         rng = torch.Generator(self.device).manual_seed(seed)  # where the images are: no step waits for the host
         size = min(size, len(self))
         order = torch.randperm(len(self), generator=rng, device=self.device)
@@ -114,7 +128,7 @@ class Split:
             x, y = self.take(order[start : start + size])
             for name in augment:
                 x = AUGMENTATIONS[name](x, rng)
-            yield x.contiguous(memory_format=torch.channels_last), y
+            yield x[part].contiguous(memory_format=torch.channels_last), y[part]
 
 
 @dataclass(frozen=True)
@@ -191,8 +205,17 @@ def load(section: DataSection, device: str = "cpu") -> Images:
             moments = _moments(read(x[held :: len(x) // 500 + 1], size))
             part = partial(files, moments=moments, size=size, device=place, workers=section.workers)
     mean, std = (tuple(values.tolist()) for values in moments)
-    parts = (part(x[held:], y[held:]), part(x[:held], y[:held]), part(x_test, y_test))
-    return Images(*parts, class_names(section, int(max(y.max(), y_test.max())) + 1), mean, std)
+    given = ((x[held:], y[held:]), (x[:held], y[:held]), (x_test, y_test))
+    train, held_out, test = (
+        replace(part(*arrays), origin=(section, device, place)) for place, arrays in enumerate(given)
+    )
+    return Images(train, held_out, test, class_names(section, int(max(y.max(), y_test.max())) + 1), mean, std)
+
+
+def part_of(section: DataSection, device: str, place: int) -> Source:
+    """The images of an ``Origin``."""
+    images = load(section, device)
+    return (images.train, images.held_out, images.test)[place]
 
 
 def class_names(section: DataSection, classes: int) -> tuple[str, ...]:

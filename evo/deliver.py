@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evo.console import complain
     from studies.records import EvoError
 
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        if os.environ.get("RANK") == "0":
+            complain(
+                "error: torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+            )
+        return 1
     try:
         return _deliver(args)
     except (EvoError, ValueError, OSError) as error:

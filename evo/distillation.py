@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
-from evo.data import Batch, Images, Source, load
+from evo.data import WHOLE, Batch, Images, Source, load
 from evo.evaluators.oneshot import uniform
 from evo.scoring import BlockScorer
 from evo.search import Task, search
@@ -62,8 +62,8 @@ class Guided:
     def batches(self, size: int) -> Iterator[Batch]:
         return map(self._taught, islice(self.images.batches(size), self.most))
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
-        return map(self._taught, self.images.epoch(size, augment, seed))
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+        return map(self._taught, self.images.epoch(size, augment, seed, part))
 
     def _taught(self, batch: Batch) -> Batch:
         with torch.no_grad():

@@ -11,9 +11,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
 
 import torch
+
+from evo.ranks import Team, team
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,8 +32,15 @@ class Evaluate(Protocol):
 
 @contextmanager
 def workers(count: int, threads: int) -> Iterator[Evaluate]:
-    """An ``Evaluate`` on ``count`` processes (1: this one), each with ``threads`` threads."""
+    """An ``Evaluate`` on ``count`` processes (1: this one), each with ``threads`` threads.
+
+    Under torchrun it is on the processes that there are.
+    """
     settle(threads)
+    if (ranks := team()).size > 1:
+        ranks.together(partial(_settle_all, threads))
+        yield partial(among, ranks)
+        return
     if count == 1:
         yield here
         return
@@ -51,6 +61,10 @@ def settle(threads: int) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def _settle_all(threads: int, _: Team) -> None:
+    settle(threads)
+
+
 def here(work: Work[T, R], items: Sequence[T], /) -> list[R]:
     """In this process."""
     return work(items) if items else []
@@ -58,13 +72,30 @@ def here(work: Work[T, R], items: Sequence[T], /) -> list[R]:
 
 def on(executor: Executor, count: int, work: Work[T, R], items: Sequence[T]) -> list[R]:
     """On an executor, in ``count`` pieces of neighbours in the alphabet: they share prefixes, which a supernet uses."""
-    order = sorted(range(len(items)), key=lambda place: str(items[place]))
-    size = -(-len(order) // count) or 1
-    pieces = [order[start : start + size] for start in range(0, len(order), size)]
     futures: dict[Future[list[R]], list[int]] = {
-        executor.submit(work, [items[place] for place in piece]): piece for piece in pieces
+        executor.submit(work, [items[place] for place in piece]): piece for piece in cut(items, count)
     }
     found: dict[int, R] = {}
     for future in as_completed(futures):
         found.update(zip(futures[future], future.result(), strict=True))
     return [found[place] for place in range(len(items))]
+
+
+def among(ranks: Team, work: Work[T, R], items: Sequence[T], /) -> list[R]:
+    """On all ranks of a team, one piece each."""
+    places = cut(items, ranks.size)
+    pieces = [[items[place] for place in piece] for piece in places]
+    answers = ranks.share(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []
+    found = {
+        place: answer
+        for piece, said in zip(places, answers, strict=False)
+        for place, answer in zip(piece, said, strict=True)
+    }
+    return [found[place] for place in range(len(items))]
+
+
+def cut(items: Sequence[T], count: int) -> list[list[int]]:
+    """The places of the items in at most ``count`` pieces of neighbours in the alphabet."""
+    order = sorted(range(len(items)), key=lambda place: str(items[place]))
+    size = -(-len(order) // count) or 1
+    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -143,7 +143,10 @@ class Breeding:
 
     def paths(self) -> Paths:
         """What a training step runs: the mixture, its weights held fixed."""
-        return lambda rng: ((self.mixture([alpha.detach() for alpha in self.alphas]),),)
+        return self._mixed
+
+    def _mixed(self, rng: Random) -> tuple[tuple[Mixture]]:
+        return ((self.mixture([alpha.detach() for alpha in self.alphas]),),)
 
     def expected_cost(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of the network that has one active cell in every layer, drawn by its weight."""

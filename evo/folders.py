@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evo.augmentation import AUGMENTATIONS
+from evo.data import WHOLE, Origin, part_of
 from evo.seeds import derive
 from spaces import vision
 from studies.records import EvoError
@@ -100,6 +101,10 @@ class Files:
     size: int
     workers: int
     channels: int = 3
+    origin: Origin | None = field(default=None, repr=False, compare=False)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (part_of, self.origin) if self.origin else super().__reduce_ex__(protocol)
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +114,9 @@ class Files:
         return len(self.paths)
 
     def joined(self, other: Files) -> Files:
-        return replace(self, paths=np.concatenate((self.paths, other.paths)), y=torch.cat((self.y, other.y)))
+        return replace(
+            self, paths=np.concatenate((self.paths, other.paths)), y=torch.cat((self.y, other.y)), origin=None
+        )
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The middles of the images at the positions ``chosen``."""
@@ -122,25 +129,31 @@ class Files:
         """All of them in order; the last batch may be smaller."""
         return map(self.take, torch.split(torch.arange(len(self)), size))
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled, augmented, whole batches; ``workers`` processes read ahead."""
+    def epoch(
+        self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled, augmented, whole batches; ``workers`` processes read ahead, of each batch its ``part`` only."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         size = min(size, len(self))
         batches = torch.split(order[: len(self) // size * size], size)
         loader = DataLoader(
             _Pictures(self.paths, _transform(self.size, [name for name in augment if name in READING]), seed),
-            batch_sampler=[batch.tolist() for batch in batches],
+            batch_sampler=[batch[part].tolist() for batch in batches],
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # its own: torch's global one would move with every epoch
         )
         rng = torch.Generator(self.device).manual_seed(seed)
+        drawn = [name for name in augment if name not in READING]
         labels = torch.split(self.y[order.to(self.device)], size)
         for x, y in zip(map(self._normalised, loader), labels, strict=False):
-            for name in augment:
-                if name not in READING:
-                    x = AUGMENTATIONS[name](x, rng)
-            yield x.contiguous(memory_format=torch.channels_last), y
+            if drawn:
+                batch = x.new_empty((size, *x.shape[1:])).contiguous(memory_format=torch.channels_last)
+                batch[part] = x  # what is drawn is drawn for all images of the batch
+                for name in drawn:
+                    batch = AUGMENTATIONS[name](batch, rng)
+                x = batch[part]
+            yield x.contiguous(memory_format=torch.channels_last), y[part]
 
     def _normalised(self, x: Tensor) -> Tensor:
         x = x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)

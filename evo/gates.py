@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from random import Random
 
@@ -94,18 +95,18 @@ class Gates(nn.Module):
 
 def balanced(gates: Gates, share: float = 0.5) -> Paths:
     """Every operation that is still in is on with probability one half, whatever its score; one draw per step."""
+    return partial(_draw, gates, share)
 
-    def draw(rng: Random) -> tuple[tuple[Architecture]]:
-        genes = []
-        for i, layer in enumerate(gates.layers):
-            ops = gates.candidates(i)
+
+def _draw(gates: Gates, share: float, rng: Random) -> tuple[tuple[Architecture]]:
+    genes = []
+    for i, layer in enumerate(gates.layers):
+        ops = gates.candidates(i)
+        chosen = [op for op in ops if rng.random() < share]
+        while not chosen and not layer.skippable:
             chosen = [op for op in ops if rng.random() < share]
-            while not chosen and not layer.skippable:
-                chosen = [op for op in ops if rng.random() < share]
-            genes.append(join(chosen))
-        return ((Architecture(tuple(genes)),),)
-
-    return draw
+        genes.append(join(chosen))
+    return ((Architecture(tuple(genes)),),)
 
 
 # -- indicator steps --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import ParamSpec, TypeVar
@@ -20,13 +20,14 @@ from evo.evaluators import Bench, Evaluator, Judge
 from evo.evaluators.blockwise import BlockwiseJudge, blockwise
 from evo.evaluators.oneshot import OneShotJudge, oneshot
 from evo.evaluators.scratch import ScratchJudge, scratch
-from evo.evaluators.tabular import spelled_costs, tabular
+from evo.evaluators.tabular import TableJudge, spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
-from evo.executors import Evaluate
+from evo.executors import Evaluate, here
 from evo.files import named
 from evo.gates import drawn
 from evo.methods import evolution_of
 from evo.proposals import Frontier
+from evo.ranks import team
 from evo.rungs import climb, epochs_saved
 from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
@@ -138,6 +139,8 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
 
 def measuring(shop: Workshop, row: RoundRow, judge: Judge) -> Measure:
     """How a generation is measured: at once, or from rung to rung beside what the round has measured before."""
+    if isinstance(judge, TableJudge):
+        return lambda archs: here(judge, archs)  # sooner looked up than asked for
     if not isinstance(judge, ScratchJudge) or not judge.rungs:
         return lambda archs: shop.evaluate(judge, archs)
     cost = shop.run.config.search.cost
@@ -249,6 +252,7 @@ def bench(shop: Workshop, n: int, table: CostTable) -> Bench:
         tuple(frozenset(change.kept) for change in kept),
         shop.track,
         shop.evaluate,
+        replace(team(), sync=shop.run.config.sync_batchnorm),
     )
 
 

@@ -7,9 +7,12 @@ Saying it twice changes nothing.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 EXAMPLES = """examples:
   python -m evo.round 3                                   three rounds on scikit-learn's digits
@@ -18,6 +21,7 @@ EXAMPLES = """examples:
   python -m evo.round 3 --config digits --run wide --set search.trials=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
+  torchrun --nproc-per-node 4 -m evo.round 3 --config mine.toml   on four processes, or GPUs, that train together
 """
 
 
@@ -69,21 +73,64 @@ def _natural(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: round N is finished; 1: something the user must do first; 130: interrupted, nothing recorded is lost."""
-    args = parser().parse_args(argv)
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        return _ranked(argv, processes)
+    return _answered(parser().parse_args(argv), argv)
+
+
+def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
+    """Do what the command line asks for, and say why where it cannot be done."""
     from evo.command import bring, plan
     from evo.console import complain
     from studies.records import EvoError
     from studies.urls import shown
 
     try:
-        return plan(args) if args.plan else bring(args)
+        if args.plan:
+            return plan(args)
+        if processes == 1:
+            return bring(args)
+        from evo.ranks import leading
+
+        if args.workers > 1:
+            raise EvoError(
+                f"--workers is {args.workers}, and torchrun has started {processes} processes, which are the workers: "
+                "leave --workers out"
+            )
+        args.workers = processes
+        with leading():
+            return bring(args)
     except (EvoError, ValueError) as error:
         complain(f"error: {error}")
         return 1
-    except KeyboardInterrupt:
-        again = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
-        complain(f"\ninterrupted; everything measured so far is kept. Continue with: python -m evo.round {again}")
-        return 130
+    except KeyboardInterrupt as stop:
+        said = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
+        again = f": python -m evo.round {said}" if processes == 1 else " the same command"
+        why = f"error: {stop}" if str(stop) else "interrupted"
+        complain(f"\n{why}; everything measured so far is kept. Continue with{again}")
+        return 1 if str(stop) else 130
+
+
+def _ranked(argv: Sequence[str] | None, processes: int) -> int:
+    """As one of the processes that torchrun has started: rank 0 does what is asked for, the others help it in silence."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what torch's C++ side remarks is no news to a user
+    if os.environ["RANK"] == "0":
+        from evo.ranks import leave
+
+        args = parser().parse_args(argv)
+        try:
+            code = _answered(args, argv, processes)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            code = 1
+        return leave(code) if code else 0
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        args = parser().parse_args(argv)
+    if args.plan or args.workers > 1:
+        return 0
+    from evo.ranks import follow
+
+    return follow()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from torch import nn
 from evo.console import Track, untracked
 from evo.data import load
 from evo.files import named
+from evo.ranks import ALONE, Team
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import read_facts, schedule, train, write_tensors
@@ -105,7 +106,9 @@ def _name(section: TeacherSection) -> str:
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
-def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track = untracked) -> Teacher:
+def prepared(
+    config: StudyConfig, space: SearchSpace, folder: Path, track: Track = untracked, team: Team = ALONE
+) -> Teacher:
     """The configuration's teacher, trained where none is given, for the blocks of ``space``, the run's first.
 
     Raises:
@@ -114,7 +117,7 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
     section, images = teacher_of(config), load(config.data, config.device)
     splits = split(config, space)
     if section.model is None and section.weights is None:
-        weights = str(_trained(config, space, folder, track))
+        weights = str(_trained(config, space, folder, track, team))
     else:
         path = _file(section)
         weights = str(path) if path else str(section.weights)
@@ -135,7 +138,7 @@ def dearest(space: SearchSpace) -> Architecture:
     )
 
 
-def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track) -> Path:
+def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track, team: Team) -> Path:
     """The file of our own teacher; its name tells all that its weights depend on."""
     section, data = teacher_of(config), config.data
     told = repr((space.to_json(), section.model_copy(update={"splits": ()}), data, config.device, config.seed))
@@ -155,6 +158,7 @@ def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         checkpoint=progress,
         track=track,
         label="training the teacher",
+        team=team,
     )
     write_tensors(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
     progress.unlink(missing_ok=True)

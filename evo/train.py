@@ -24,6 +24,8 @@ from torch.nn import functional as F
 
 from evo.console import Track, untracked
 from evo.data import Batches
+from evo.parallel import accumulating, mean, replicated
+from evo.ranks import ALONE, Team
 from evo.seeds import derive
 from studies.config import DataSection, Training, of_round
 from studies.records import EvoError
@@ -117,6 +119,7 @@ def train(
     until: int | None = None,
     track: Track = untracked,
     label: str = "training",
+    team: Team = ALONE,
 ) -> None:
     """Train ``model`` in place.
 
@@ -128,6 +131,8 @@ def train(
         checkpoint: where each finished epoch is kept; if the file is there, training continues from it.
         start: another such file, to continue from where ``checkpoint`` is not there yet.
         until: pause after so many epochs of the schedule (None: go to its end).
+        team: who trains together, each rank on its part of every batch; called on rank 0. Not with ``mix``, which blends
+            images of a whole batch.
 
     Raises:
         EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
@@ -136,30 +141,62 @@ def train(
     optimizer = _optimizer(model, schedule)
     loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
     done = _resume(model, optimizer, between, checkpoint if checkpoint and checkpoint.exists() else start)
+    work = partial(_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label)
+    team.together(work, checkpoint=checkpoint, track=track)
+
+
+def _epochs(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Batches,
+    schedule: Schedule,
+    seed: int,
+    loss: Loss,
+    paths: Paths,
+    mix: Mix | None,
+    between: Between | None,
+    done: int,
+    until: int | None,
+    label: str,
+    team: Team,
+    checkpoint: Path | None = None,
+    track: Track = untracked,
+) -> None:
+    """What every rank does from epoch ``done`` on. All draw the same paths, batches and augmentations; the loss of a part
+    of a batch weighs as much as it has images. One process is a team of its own."""
+    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
-    with track(label, steps) as advance:
+    whole = min(schedule.batch_size, len(images))
+    part = team.part(whole)
+    weight = (part.stop - part.start) * team.size / whole
+    idle = paths is not whole_network
+    with track(label, steps) as advance, replicated(model, team, images.device, idle) as run:
         advance(done * batches)
         for epoch in range(done, until or schedule.epochs):
             model.train()
+            run.train()
             rng = Random(derive(seed, "paths", epoch))
             torch.manual_seed(derive(seed, "torch", epoch))
             total = torch.zeros((), device=images.device)
-            epoch_batches = images.epoch(schedule.batch_size, schedule.augment, derive(seed, "batches", epoch))
+            epoch_batches = images.epoch(schedule.batch_size, schedule.augment, derive(seed, "batches", epoch), part)
             for batch, (x, y) in enumerate(epoch_batches):
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate(epoch * batches + batch, steps)
                 if mix is not None:
                     x, y = mix(x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
-                for path in paths(rng):
-                    lost = loss(model(x, *path), y)
-                    lost.backward()  # type: ignore[no-untyped-call]
+                chosen = paths(rng)
+                for place, path in enumerate(chosen, start=1):
+                    with accumulating(run, last=place == len(chosen)):
+                        lost = weight * loss(run(x, *path), y)
+                        lost.backward()
                     total += lost.detach()
                 optimizer.step()
                 if between is not None:
                     between(model, epoch * batches + batch)
                 advance(1)
+            total = mean(run, total)
             if not torch.isfinite(total):
                 raise EvoError(
                     f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "

@@ -346,6 +346,9 @@ class AutoSpaceEvolution(Section):
 class StudyConfig(Section):
     """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
 
+    Where torchrun has started several processes, ``sync_batchnorm`` lets batch normalisation go by the whole batch, as in one
+    process; false, by each process's part of it: quicker, but then weights depend on how many processes there are.
+
     ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
     """
 
@@ -353,6 +356,7 @@ class StudyConfig(Section):
     control: bool = False
     threads: PositiveInt = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    sync_batchnorm: bool = True
     space: SpaceSection
     data: DataSection = DataSection()
     evaluator: Annotated[

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from evo.console import Track, untracked
 from evo.executors import Evaluate, here
+from evo.ranks import ALONE, Team
 from spaces.architecture import Architecture, Op
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
@@ -58,6 +59,7 @@ class Bench:
         parent: the weights of the round before, if there are any.
         inherited: per layer, the operations that came from the round before; empty in the first round.
         evaluate: who does work that can be done in parallel.
+        team: who trains one model together.
     """
 
     n: int
@@ -68,6 +70,7 @@ class Bench:
     inherited: Sequence[frozenset[Op]] = ()
     track: Track = untracked
     evaluate: Evaluate = here
+    team: Team = ALONE
 
 
 class Evaluator(Protocol):

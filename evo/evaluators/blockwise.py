@@ -41,7 +41,7 @@ class Blockwise:
     origin: SearchSpace
 
     def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        teacher = prepared(self.config, self.origin, bench.folder, bench.track)
+        teacher = prepared(self.config, self.origin, bench.folder, bench.track, bench.team)
         track = bench.track if bench.evaluate is here else untracked  # workers do not write over each other's lines
         work = Distillation(self.config, space, bench.table, teacher, bench.folder, track)
         files = tuple((path, file_hash(path)) for path in bench.evaluate(work, range(len(space.blocks))))

@@ -80,6 +80,7 @@ def breed(
             checkpoint=progress,
             track=bench.track,
             label=f"round {bench.n}: breeding cells",
+            team=bench.team,
         )
         facts = {
             "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -62,7 +62,10 @@ class OneShot:
         parent = bench.parent.name if inherits and bench.parent else None
         inherited = [sorted(ops) for ops in bench.inherited] if self.section.gates else None
         settings = (self.section, self.config.data, self.config.device, self.config.search.cost)
-        return sha256(repr((space.to_json(), settings, bench.seed, parent, inherited)).encode()).hexdigest()[:12]
+        told: tuple[object, ...] = (space.to_json(), settings, bench.seed, parent, inherited)
+        if not bench.team.sync:
+            told = (*told, bench.team.size)  # batch normalisation goes by parts of batches
+        return sha256(repr(told).encode()).hexdigest()[:12]
 
     def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
         torch.manual_seed(derive(bench.seed, "init"))
@@ -84,6 +87,7 @@ class OneShot:
             checkpoint=progress,
             track=bench.track,
             label=f"round {bench.n}: training the supernet",
+            team=bench.team,
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
@@ -188,24 +192,28 @@ def file_hash(path: Path) -> str:
 
 def uniform(space: SearchSpace) -> Paths:
     """One path per step, drawn uniformly (SPOS)."""
-    return lambda rng: ((space.sample(rng),),)
+    return partial(_one, space)
+
+
+def _one(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
+    return ((space.sample(rng),),)
 
 
 def fair(space: SearchSpace) -> Paths:
     """As many paths per step as the widest layer has genes; every gene of every layer runs equally often (strict
     fairness of FairNAS, https://arxiv.org/abs/1907.01845). A narrower layer starts over when its genes are used up."""
+    return partial(_each_once, space)
+
+
+def _each_once(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
     width = max(layer.size for layer in space.layers)
-
-    def draw(rng: Random) -> Sequence[tuple[Architecture]]:
-        columns = []
-        for layer in space.layers:
-            column: list[str] = []
-            while len(column) < width:
-                column += rng.sample(layer.genes, len(layer.genes))
-            columns.append(column[:width])
-        return [(Architecture(genes),) for genes in zip(*columns, strict=True)]
-
-    return draw
+    columns = []
+    for layer in space.layers:
+        column: list[str] = []
+        while len(column) < width:
+            column += rng.sample(layer.genes, len(layer.genes))
+        columns.append(column[:width])
+    return [(Architecture(genes),) for genes in zip(*columns, strict=True)]
 
 
 def branches(space: SearchSpace) -> Paths:
