@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -23,12 +24,12 @@ from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import read_facts, schedule, train, write_tensors
 from spaces import delivered
-from spaces.architecture import Architecture
+from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.scaling import scaled
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, plain
 from spaces.vision import torchvision
 from studies.config import StudyConfig, TeacherSection
 from studies.records import EvoError
@@ -96,7 +97,8 @@ def teacher_of(config: StudyConfig) -> TeacherSection:
 
 def _own_splits(space: SearchSpace) -> tuple[str, ...]:
     """The last layers of the blocks: our own teacher has the student's layers, and none that passes its input on."""
-    return tuple(f"layers.{stop - 1}" for _, stop in space.blocks)
+    _, there = plain(dearest(space), space)
+    return tuple(f"layers.{stop - 1}" for _, stop in there.blocks)
 
 
 def _name(section: TeacherSection) -> str:
@@ -130,10 +132,22 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
 
 
 def dearest(space: SearchSpace) -> Architecture:
-    """The architecture that carries each layer's candidate of most MACs (the first of them)."""
-    return Architecture(
-        tuple(max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0])) for costs in cost_table(space).layers)
-    )
+    """The architecture that carries each layer's candidate of most MACs (the first of them), in a block's row of most."""
+    layers = cost_table(space).layers
+
+    def dearest_of(i: int, row: Op = "") -> tuple[str, float]:
+        """The candidate of layer ``i``, in a row where its block has rows, and its MACs."""
+        genes = [gene for gene in layers[i].genes if gene.startswith(f"{row}/")] if row else layers[i].layer.candidates
+        costs = [float(layers[i].row(gene)[0]) for gene in genes]
+        return genes[int(np.argmax(costs))], max(costs)
+
+    told = [dearest_of(i)[0] for i in range(len(layers)) if space.row_of(i) is None]
+    for block in space.rowed:
+        inside = range(block.start + 1, block.stop)
+        rows = {row: [dearest_of(i, row) for i in inside] for row in block.rows}
+        row = max(rows, key=lambda row: sum(macs for _, macs in rows[row]))
+        told[block.start : block.start] = [row, *(gene for gene, _ in rows[row])]
+    return space.spelled(tuple(told))
 
 
 def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track) -> Path:
@@ -145,7 +159,8 @@ def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         return path
     seed = derive(config.seed, "teacher")
     torch.manual_seed(seed)
-    wide, arch = scaled(space, section.width), dearest(space)
+    arch, there = plain(dearest(space), space)
+    wide = scaled(there, section.width)
     network = Network(arch, wide)
     progress = path.with_suffix(".progress")
     train(
@@ -170,7 +185,8 @@ def _blank(config: StudyConfig, space: SearchSpace) -> nn.Module:
     elif section.weights is not None:
         found = _described(_existing(section))
     else:
-        found = Network(dearest(space), scaled(space, section.width)).eval()
+        arch, there = plain(dearest(space), space)
+        found = Network(arch, scaled(there, section.width)).eval()
     return found.to("meta")
 
 
