@@ -250,7 +250,6 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
         channels=1,
         size=8,
     ),
-    "digits_rows": digits_rows,
     "mobile_28": partial(mobile, plan=((16, 3, 1), (32, 3, 2), (64, 3, 2)), stem=(16, 2), channels=1, size=28),
     "mobile_cifar": partial(mobile, plan=((24, 3, 2), (48, 3, 2), (96, 3, 2)), stem=(16, 1)),
     "mobile_64": partial(
@@ -263,8 +262,9 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
         pad_nas, expansions=(3, 6), stem=32, second=24
     ),  # layers of its released network; cells come in
     "dna": dna,
-    "dna_rows": partial(dna, plan=DNA_ROWS_DEEPEST, rows=DNA_ROWS),
     "dna_multi": partial(dna, plan=DNA_DEEPEST, depths=(2, 2, 2, 3, 4, 1)),
+    "dna_rows": partial(dna, plan=DNA_ROWS_DEEPEST, rows=DNA_ROWS),
+    "digits_rows": digits_rows,
     "nse_27": partial(nse_cells, pool="multi_mac", **NSE_MACS),
     "nse_72": partial(nse_cells, pool="multi_mac_group", **NSE_MACS),
     "nse_gpu": partial(nse_cells, pool="multi_branch", **NSE_GPU),

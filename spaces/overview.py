@@ -84,7 +84,8 @@ def overview(
     rows = [_stem(space, stem)]
     for i, (layer, costs) in enumerate(zip(space.layers, table.layers, strict=True)):
         own = np.array([costs.row(arch.genes[i])] * 2) if arch else costs.bounds
-        ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if layer.skippable else ())
+        skippable = layer.skippable or "skip" in (space.genes[i] if costs.block else ())
+        ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if skippable else ())
         rows.append(Row(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
     rows.append(_head(space, table.fixed - stem))
     totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
