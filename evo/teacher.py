@@ -34,6 +34,9 @@ from spaces.vision import torchvision
 from studies.config import StudyConfig, TeacherSection
 from studies.records import EvoError
 
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation per channel, of values from 0 to 1."""
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -46,6 +49,7 @@ class Teacher:
         shapes: what these stages give.
         identity: of model and weights; another teacher has another one.
         mean, std: per channel, of values from 0 to 1: what the images were normalised by.
+        normalised: mean and std that a model of torchvision was trained with; None: our own, which has them in itself.
     """
 
     model: str | None
@@ -55,6 +59,7 @@ class Teacher:
     identity: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    normalised: Moments | None = None
 
     def network(self) -> nn.Module:
         """The trained network, on the CPU, in evaluation mode.
@@ -70,8 +75,14 @@ class Teacher:
         return found.eval().requires_grad_(False)
 
     def stages(self, *blocks: int) -> nn.Module:
-        """Images ``(n, channels, size, size)`` -> a list of the outputs that these blocks imitate, no more computed."""
-        return extracted(self.network(), [self.splits[block] for block in blocks])
+        """Images ``(n, channels, size, size)`` -> a list of the outputs that these blocks imitate, no more computed.
+
+        A model of torchvision sees the images as it was trained to: by its own mean and deviation, not by the data's.
+        """
+        found = extracted(self.network(), [self.splits[block] for block in blocks])
+        return (
+            nn.Sequential(_after(Normalise(*self.normalised), self.mean, self.std), found) if self.normalised else found
+        )
 
 
 # -- which stages -----------------------------------------------------------------------------------------------------
@@ -86,7 +97,9 @@ def split(config: StudyConfig, space: SearchSpace) -> dict[str, Shape]:
     section = teacher_of(config)
     ours = section.model is None and section.weights is None
     splits = section.splits or (_own_splits(space) if ours else ())
-    return fitting(_blank(config, space), space, splits, _name(section))
+    found = fitting(_blank(config, space), space, splits, _name(section))
+    _normalised(section, space.stem.c_in)  # raises
+    return found
 
 
 def teacher_of(config: StudyConfig) -> TeacherSection:
@@ -123,9 +136,11 @@ def prepared(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         weights = str(path) if path else str(section.weights)
     file = Path(weights) / delivered.WEIGHTS if Path(weights).is_dir() else Path(weights)
     content = sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
-    identity = sha256(repr((section.model, content)).encode()).hexdigest()
+    normalised = _normalised(section, space.stem.c_in)
+    told = (section.model, content, *([normalised] if normalised else ()))
+    identity = sha256(repr(told).encode()).hexdigest()
     stages = tuple(splits), tuple(splits.values())
-    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std)
+    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std, normalised)
     if section.model is not None:
         teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
     return teacher
@@ -218,6 +233,28 @@ def _torchvision(model: str, weights: str) -> nn.Module:
     return found
 
 
+def _normalised(section: TeacherSection, channels: int) -> Moments | None:
+    """What a model of torchvision wants images normalised by: as configured, or as its weights say; None for our own.
+
+    Raises:
+        EvoError: they do not say it, or not for so many channels.
+    """
+    if section.model is None:
+        return None
+    mean, std = section.mean, section.std
+    known = torchvision.models.get_model_weights(section.model)
+    name = section.weights if section.weights in known.__members__ else "DEFAULT"
+    if not mean and name in known.__members__:
+        told = known[name].transforms()
+        mean, std = tuple(getattr(told, "mean", ())), tuple(getattr(told, "std", ()))
+    if not len(mean) == len(std) == channels:
+        raise EvoError(
+            f"images of {channels} channels are to be normalised for {section.model!r} by {len(mean)} means and {len(std)} "
+            "standard deviations: give evaluator.teacher.mean and evaluator.teacher.std, one number per channel each"
+        )
+    return mean, std
+
+
 def _file(section: TeacherSection) -> Path | None:
     """The file, or a delivered network's folder, that ``weights`` names; None where it is one of torchvision's names.
 
@@ -270,7 +307,7 @@ def _own(path: Path) -> Network:
 
 
 def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """What a delivered network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
+    """What a network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
     if not isinstance(preprocessing, Normalise):
         return preprocessing
     its_mean, its_std = (preprocessing.get_buffer(name).flatten().tolist() for name in ("mean", "std"))
