@@ -31,7 +31,7 @@ def made_up(shape: str, seed: int, blocks: int, candidates: int) -> list[Candida
         if shape == "convex":
             losses = np.exp(-3 * (1 - losses[::-1])).cumsum()[::-1] / candidates
         if shape == "uneven":
-            costs, losses = np.round(costs / 2**i), losses * rng.uniform(0.2, 1.0)
+            costs, losses = costs / 2**i, losses * rng.uniform(0.2, 1.0)
         found.append(Candidates.of(losses, costs))
     return found
 

@@ -65,7 +65,10 @@ class Buckets:
         for step, weight, ends in zip(reversed(steps), reversed(weights), reversed(states), strict=True):
             completions.insert(0, _added(step, weight, ends, completions[0]))
         origin = float(table.fixed[column] + sum(layer.min() for layer in costs))
-        return cls(cost, origin, width, 0 if exact else len(steps) + 1, steps, weights, states, tuple(completions))
+        whole = all((layer == np.rint(layer)).all() for layer in (*costs, table.fixed[column]))  # else sums are rounded
+        return cls(
+            cost, origin, width, 0 if exact and whole else len(steps) + 1, steps, weights, states, tuple(completions)
+        )
 
     def covering(self, low: float, high: float) -> slice:
         """The buckets that hold all architectures costing from ``low`` to ``high``, and perhaps some beside them."""

@@ -169,7 +169,11 @@ class SearchSpace:
 
     def row_of(self, i: int) -> tuple[Rowed, int] | None:
         """The block with rows that layer ``i`` belongs to, and its place there; None for all others."""
-        return next(((block, i - block.start) for block in self.rowed if block.start <= i < block.stop), None)
+        return self._places.get(i)
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[Rowed, int]]:
+        return {i: (block, i - block.start) for block in self.rowed for i in range(block.start, block.stop)}
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, int], ...]:
@@ -201,8 +205,7 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """How many architectures the space holds, counted as strings (an exact integer)."""
-        rowed = {i for block in self.rowed for i in range(block.start, block.stop)}
-        ordinary = math.prod(layer.size for i, layer in enumerate(self.layers) if i not in rowed)
+        ordinary = math.prod(layer.size for i, layer in enumerate(self.layers) if i not in self._places)
         return ordinary * math.prod(block.size for block in self.rowed)
 
     @cached_property

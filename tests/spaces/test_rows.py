@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.architecture import Architecture
+from spaces.buckets import Buckets
 from spaces.cost import COLUMNS, cost_table, count
 from spaces.latency import parts
 from spaces.library import DNA_ROWS, load
@@ -61,7 +63,9 @@ def drawn_rows() -> st.SearchStrategy[tuple[Layer, ...]]:
     return st.builds(lambda rows, ops: block("stage1", tuple(sorted(rows)), 8, 16, 3, ops=ops), rows, st.integers(1, 3))
 
 
-spaces = drawn_rows().map(space)
+BEHIND = Layer(Shape(16, 16, 1, 6), ("mb_k3_e1", "id"), block="stage2")
+LAST = block("stage3", ("row_d1", "row_d2_w4"), 16, 16, 2, ops=1)
+spaces = drawn_rows().map(space) | drawn_rows().map(lambda rows: space(rows, (BEHIND,), LAST))
 
 
 # -- the grammar, and what it refuses ---------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def test_every_string_is_one_network_and_is_read_back(drawn: SearchSpace, seed: 
     archs = list(drawn.everything())
     assert len(archs) == drawn.size == len(set(archs))
     assert SearchSpace.from_json(drawn.to_json()) == drawn
-    networks = {plain(arch, drawn) for arch in archs}
+    networks = {plain(canonical(arch, drawn), drawn) for arch in archs}
     assert len(networks) == drawn.size == len({canonical(arch, drawn) for arch in archs})
     for arch in (drawn.sample(Random(seed)), archs[-1]):
         assert arch in drawn
@@ -170,6 +174,18 @@ def test_identities_commute_in_an_ordinary_block_between_blocks_with_rows() -> N
         f"row_d1|mb_k3_e1|skip|{two}|row_d2_w20|mb_k3_e1|mb_k3_e1|skip" for two in ("id|mb_k3_e1", "mb_k3_e1|id")
     ]
     assert len({canonical(Architecture.parse(arch), some) for arch in spellings}) == 1
+
+
+def test_a_row_that_waits_brings_its_networks_when_it_comes() -> None:
+    waiting = replace(SMALL.layers[5], candidates=("row_d2_w20",), pending=("row_d3_w4",))
+    before = SMALL.replace_layers([*SMALL.layers[:5], waiting, *SMALL.layers[6:]])
+    after = before.replace_layers(
+        [*before.layers[:5], replace(SMALL.layers[5], candidates=("row_d2_w20", "row_d3_w4")), *before.layers[6:]]
+    )
+    assert before.size * 3 == after.size == SMALL.size
+    assert (before.genes[8], after.genes[8]) == (("skip",), ("skip", *OPS[:2]))
+    assert before.names == after.names
+    assert all(arch in after for arch in before.everything())
 
 
 def test_a_row_that_is_dropped_takes_its_networks_along() -> None:
@@ -219,13 +235,13 @@ def test_draws_reach_exactly_the_feasible_networks(
 
 
 def test_draws_are_uniform_over_architectures_though_rows_hold_more_or_fewer() -> None:
-    table, rng = cost_table(SMALL), Random(0)
+    table = cost_table(SMALL)
     least, most = table.bounds()[:, 0]
-    found = [uniform(table, 1, rng, windows={"macs": (least, most)})[0] for _ in range(1000)]
-    expected = {"row_d1": 2 / 10, "row_d2_w12": 4 / 10, "row_d2_w8": 4 / 10}
-    for row, share in expected.items():
-        seen = sum(arch.genes[0] == row for arch in found) / 1000
-        assert abs(seen - share) < 4 * math.sqrt(share * (1 - share) / 1000)
+    places = Buckets.of(table, "macs").draw(least, most, 4800, np.random.default_rng(0))
+    counts = Counter(map(tuple, places.tolist()))
+    assert len(counts) == SMALL.size == 480
+    chi_square = sum((n - 10) ** 2 / 10 for n in counts.values())
+    assert abs(chi_square - 479) < 4 * math.sqrt(2 * 479)
 
 
 def test_a_large_space_is_spread_evenly_over_cost() -> None:
