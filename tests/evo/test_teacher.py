@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from evo.data import load as load_images
 from evo.splits import by_size, extracted
 from evo.teacher import dearest, prepared, split
+from spaces import vision
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
 from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
-from spaces.vision import torchvision, transforms
 from studies.config import ConfigError, StudyConfig, check
 from studies.records import EvoError
 
@@ -64,7 +64,7 @@ def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> N
 
 def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = torchvision.models.mobilenet_v2(weights=None).eval()
+    model = vision.torchvision.models.mobilenet_v2(weights=None).eval()
     save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
     config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
     teacher = replace(prepared(config, dna, tmp_path), mean=OURS[0], std=OURS[1])
@@ -84,14 +84,14 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def by_moments(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    normalised: Tensor = transforms.Normalize(mean, std)(image)
+    normalised: Tensor = vision.transforms.Normalize(mean, std)(image)
     return normalised
 
 
 def test_a_model_of_torchvision_is_given_images_by_its_own_moments(dna: SearchSpace, tmp_path: Path) -> None:
     """Those of the weights by name; the default ones' for a file; or those that are given. Ours has them in itself."""
     path = tmp_path / "mine.safetensors"
-    save_file(torchvision.models.mobilenet_v2(weights=None).state_dict(), str(path))
+    save_file(vision.torchvision.models.mobilenet_v2(weights=None).state_dict(), str(path))
     of_file = prepared(study(model="mobilenet_v2", weights=str(path)), dna, tmp_path)
     assert of_file.normalised == IMAGENET
     given = prepared(study(model="mobilenet_v2", weights=str(path), mean=OURS[0], std=OURS[1]), dna, tmp_path)
