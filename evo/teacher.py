@@ -79,9 +79,9 @@ class Teacher:
         A model of torchvision sees the images as it was trained to: by its own mean and deviation, not by the data's.
         """
         found = extracted(self.network(), [self.splits[block] for block in blocks])
-        return (
-            nn.Sequential(_after(Normalise(*self.normalised), self.mean, self.std), found) if self.normalised else found
-        )
+        if self.normalised is None:
+            return found
+        return nn.Sequential(_after(Normalise(*self.normalised), self.mean, self.std), found).eval()
 
 
 # -- which stages -----------------------------------------------------------------------------------------------------
