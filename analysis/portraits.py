@@ -7,6 +7,7 @@ from dataclasses import replace
 from spaces.architecture import Architecture, operations
 from spaces.drawing import portrait
 from spaces.overview import overview
+from spaces.space import plain
 from studies.store import Run
 
 
@@ -15,13 +16,13 @@ def drawn(run: Run, arch: str, title: str) -> str | None:
 
     Only the architecture's own operations are counted: later rounds may have brought some that the first space had not.
     """
-    genes = arch.split("|")
-    layers = [
-        replace(layer, candidates=() if gene == "skip" else operations(gene), pending=())
-        for layer, gene in zip(run.space.layers, genes, strict=True)
-    ]
     try:
-        shown = overview(run.space.replace_layers(layers), Architecture.parse(arch), run.config.search.convention)
+        found, space = plain(Architecture.parse(arch), run.space)
+        layers = [
+            replace(layer, candidates=() if gene == "skip" else operations(gene), pending=())
+            for layer, gene in zip(space.layers, found.genes, strict=True)
+        ]
+        shown = overview(space.replace_layers(layers), found, run.config.search.convention)
     except ValueError:
         return None
     return portrait(shown, title)

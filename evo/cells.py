@@ -27,6 +27,8 @@ class Populate:
     references: int
 
     def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
+        if space.rowed:
+            raise EvoError(f"{space.name!r} has blocks with rows, and no layers for cells: choose another space")
         return space.replace_layers(self._populated(layer, rng) for layer in space.layers)
 
     def _populated(self, layer: Layer, rng: Random) -> Layer:

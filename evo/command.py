@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -13,6 +12,7 @@ from analysis.frames import truth_of
 from analysis.verdict import verdicts
 from evo import console
 from evo.runs import arms, configuration, find, run_name
+from spaces.overview import widths
 from spaces.space import SearchSpace
 from studies.config import BlockwiseSection, OneShotSection, StudyConfig, TabularSection, Training, of_round
 from studies.leases import held
@@ -137,7 +137,7 @@ def distilled(section: BlockwiseSection, space: SearchSpace) -> str:
     whose = (
         teacher.model or teacher.weights or f"a network of the space, {teacher.width:g} times as wide, trained first"
     )
-    counts = [math.prod(layer.size for layer in space.layers[start:stop]) for start, stop in space.blocks]
+    counts = [space.part(start, stop).size for start, stop in space.blocks]
     scored = ", ".join(
         short(count) if count <= section.candidates else f"{section.candidates} of {short(count)}" for count in counts
     )
@@ -150,10 +150,12 @@ def distilled(section: BlockwiseSection, space: SearchSpace) -> str:
 def spelled(space: SearchSpace) -> str:
     """The space, a line per layer."""
     width = max(map(len, space.names))
+    channels = [(widths(space.shapes(i), "c_in"), widths(space.shapes(i), "c_out")) for i in range(len(space.layers))]
+    wide = [max(4, *map(len, column)) for column in zip(*channels, strict=True)]
     return "\n".join(
-        f"{name:{width}}  {layer.shape.c_in:>4} -> {layer.shape.c_out:<4} stride {layer.shape.stride} at "
+        f"{name:{width}}  {c_in:>{wide[0]}} -> {c_out:<{wide[1]}} stride {layer.shape.stride} at "
         f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
-        for name, layer in zip(space.names, space.layers, strict=True)
+        for name, layer, (c_in, c_out) in zip(space.names, space.layers, channels, strict=True)
     )
 
 

@@ -119,17 +119,17 @@ def fitting(images: Images, space: SearchSpace) -> Images:
 
 def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, images: Images) -> Description:
     """All that is known before training; the weights are a function of it."""
-    space = scaled.space if scaled else chosen.space
+    arch, space = (scaled.arch, scaled.space) if scaled else (chosen.arch, chosen.space)
     found = chosen.evaluation
     return {
         "format": 1,
-        **described(chosen.arch, space, images.mean, images.std),
+        **described(arch, space, images.mean, images.std),
         "classes": list(images.names),
         "costs": {
-            "macs": count(space, chosen.arch, config.search.convention).macs,
+            "macs": count(space, arch, config.search.convention).macs,
             "convention": config.search.convention,
-            "params": count(space, chosen.arch).params,
-            "by_convention": {name: count(space, chosen.arch, name).macs for name in CONVENTIONS},
+            "params": count(space, arch).params,
+            "by_convention": {name: count(space, arch, name).macs for name in CONVENTIONS},
         },
         "scale": {"macs": scaled.macs, "divisor": scaled.divisor, "widths": scaled.widths} if scaled else None,
         "provenance": {

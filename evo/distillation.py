@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 
 import optuna
@@ -31,7 +31,7 @@ from evo.teacher import Teacher
 from evo.train import Schedule, read_facts, train, write_tensors
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
-from spaces.space import Head, SearchSpace, Stem
+from spaces.space import SearchSpace
 from spaces.supernet import BlockSupernet
 from studies.config import BlockwiseSection, LimitsSection, SearchSection, StudyConfig, of_round
 from studies.records import Evaluation
@@ -200,10 +200,7 @@ class Distillation:
 
     def alone(self, block: int) -> SearchSpace:
         """The block's layers as a space of their own."""
-        start, stop = self.space.blocks[block]
-        layers = self.space.layers[start:stop]
-        given = layers[0].shape
-        return SearchSpace(layers[0].block, layers, Stem(given.c_in, 1, size=given.size), Head(0, 1), self.space.merge)
+        return self.space.part(*self.space.blocks[block])
 
     def _pace(self, block: int) -> tuple[float, float]:
         """Epochs and learning rate."""
@@ -211,14 +208,13 @@ class Distillation:
 
     def _all(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
         """What every candidate loses, in the order of their genes."""
-        archs = [Architecture(genes) for genes in product(*(layer.genes for layer in self.alone(block).layers))]
+        archs = list(self.alone(block).everything())
         return dict(zip(archs, scorer(archs), strict=True))
 
     def _searched(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
         """What the candidates lose that NSGA-II finds, between loss and cost."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a worker process nobody has said so yet
-        (start, stop), space = self.space.blocks[block], self.alone(block)
-        table = CostTable(space, self.table.convention, 0.0 * self.table.fixed, self.table.layers[start:stop])
+        table = self.table.part(*self.space.blocks[block])
         found: dict[Architecture, float] = {}
 
         def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
@@ -234,7 +230,12 @@ class Distillation:
         seed = derive(self.config.seed, "block", block, "search")
         label = f"searching block {block + 1} of {len(self.space.blocks)}"
         search(
-            Task(space, table, settings, LimitsSection(), seed), measure, lambda generation: None, (), self.track, label
+            Task(table.space, table, settings, LimitsSection(), seed),
+            measure,
+            lambda generation: None,
+            (),
+            self.track,
+            label,
         )
         return found
 

@@ -254,6 +254,10 @@ class Deal:
     branches: int | None = None
 
     def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
+        if space.rowed:
+            raise EvoError(
+                f"{space.name!r} has blocks with rows, whose layers are no cells of branches: choose another space"
+            )
         return replace(space, merge="mean", layers=tuple(self._dealt(layer, rng) for layer in space.layers))
 
     def _dealt(self, layer: Layer, rng: Random) -> Layer:

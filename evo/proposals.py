@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice
 from random import Random
 from typing import Any, Literal
 
@@ -80,8 +80,7 @@ class Frontier:
             if len(found) >= n:
                 return found[:n]
         if self.space.size <= ENUMERABLE:
-            genes = product(*(layer.genes for layer in self.space.layers))
-            rest = self.fresh((Architecture(chosen) for chosen in genes), taken)
+            rest = self.fresh(self.space.everything(), taken)
             found += rng.sample(rest, min(len(rest), n - len(found)))
         return found
 
@@ -136,17 +135,16 @@ class Children:
     def _bred(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
     ) -> Iterator[Architecture]:
-        """Children without end. Optuna leaves a mutated parameter out; it gets a gene drawn uniformly."""
-        layers = self.frontier.space.layers
-        names = self.frontier.space.names
+        """Children without end. Optuna leaves a mutated parameter out; it gets a gene drawn uniformly. Where a row was
+        bred into a block of another depth, the block's genes are made to fit it."""
+        space = self.frontier.space
         while True:
             child = self.breed(study, search_space, parents)
-            yield Architecture(
-                tuple(
-                    child[name] if name in child else self.rng.choice(layer.genes)
-                    for name, layer in zip(names, layers, strict=True)
-                )
+            genes = (
+                child[name] if name in child else self.rng.choice(genes)
+                for name, genes in zip(space.names, space.genes, strict=True)
             )
+            yield space.fitted(Architecture(tuple(genes)))
 
 
 def breed(parents: Sequence[FrozenTrial], children: Children) -> list[Architecture]:

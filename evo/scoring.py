@@ -8,7 +8,7 @@ recalibrated layer by layer (SPOS's repository, issues #6 and #8: without it one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from evo.data import Batches
 from spaces.architecture import Architecture
-from spaces.networks import Cell
+from spaces.networks import Cell, RowedCell
 from spaces.supernet import BlockSupernet, Supernet
 
 Statistics = tuple[Tensor, Tensor]
@@ -81,6 +81,7 @@ class Walker:
         batch: int,
         memory: int = 1 << 29,
     ) -> None:
+        self.space = supernet.space
         self.stem = _Part(supernet.stem)
         self.layers = [_Part(cell) for cell in supernet.layers]
         self.head = _Part(supernet.head)
@@ -96,7 +97,7 @@ class Walker:
         """Tell what every architecture gives for every held-out batch."""
         self.calls += 1
         self._forget()
-        wanted, stream = _trie(archs), CALIBRATION
+        wanted, stream = _trie(map(self.space.told, archs)), CALIBRATION
         with torch.inference_mode():
             self._walk(wanted, self.root, stream, lambda: self.calibration, None, tell, torch.empty(0))
             for stream, (x, y) in enumerate(self.held_out.batches(self.batch)):
@@ -211,11 +212,11 @@ Outputs = Callable[[], list[Tensor]]
 """What lies above a layer, computed when it is asked for."""
 
 
-def _trie(archs: Sequence[Architecture]) -> Wanted:
+def _trie(archs: Iterable[Sequence[str]]) -> Wanted:
     root = Wanted()
-    for place, arch in enumerate(archs):
+    for place, genes in enumerate(archs):
         node = root
-        for gene in arch.genes:
+        for gene in genes:
             node = node.children.setdefault(gene, Wanted())
         node.places.append(place)
     return root
@@ -256,6 +257,6 @@ class _Part:
 
     def _norms(self, gene: tuple[str, ...]) -> list[nn.BatchNorm2d]:
         if gene not in self.norms:
-            roots = self.module.active(*gene) if isinstance(self.module, Cell) else [self.module]
+            roots = self.module.active(*gene) if isinstance(self.module, Cell | RowedCell) else [self.module]
             self.norms[gene] = [m for root in roots for m in root.modules() if isinstance(m, nn.BatchNorm2d)]
         return self.norms[gene]

@@ -77,14 +77,14 @@ class Screen:
         return found + frontier.anything(rng, max(0, n - len(found)), taken)
 
     def _neighbours(self) -> Iterator[Architecture]:
-        """Every network that differs from one of the front in one gene."""
+        """Every network that differs from one of the front in one gene, and in what a changed row makes necessary."""
         scores = [e.score(self.settings.objective) for e in self.seen]
         front = on_front([e.cost(self.settings.cost) for e in self.seen], scores)
         for evaluation in (e for e, on in zip(self.seen, front.tolist(), strict=True) if on):
-            genes = evaluation.arch.genes
-            for i, layer in enumerate(self.frontier.space.layers):
-                for gene in layer.genes:
-                    yield Architecture((*genes[:i], gene, *genes[i + 1 :]))
+            genes, space = evaluation.arch.genes, self.frontier.space
+            for i, others in enumerate(space.genes):
+                for gene in others:
+                    yield space.fitted(Architecture((*genes[:i], gene, *genes[i + 1 :])))
 
     def _most(self) -> float:
         """The most a network of the space may cost."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -24,14 +25,17 @@ from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import read_facts, schedule, train, write_tensors
 from spaces import delivered, vision
-from spaces.architecture import Architecture
+from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.scaling import scaled
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, plain
 from studies.config import StudyConfig, TeacherSection
 from studies.records import EvoError
+
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation per channel, of values from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Teacher:
         shapes: what these stages give.
         identity: of model and weights; another teacher has another one.
         mean, std: per channel, of values from 0 to 1: what the images were normalised by.
+        normalised: mean and std that a model of torchvision was trained with; None: our own, which has them in itself.
     """
 
     model: str | None
@@ -54,6 +59,7 @@ class Teacher:
     identity: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    normalised: Moments | None = None
 
     def network(self) -> nn.Module:
         """The trained network, on the CPU, in evaluation mode.
@@ -69,8 +75,14 @@ class Teacher:
         return found.eval().requires_grad_(False)
 
     def stages(self, *blocks: int) -> nn.Module:
-        """Images ``(n, channels, size, size)`` -> a list of the outputs that these blocks imitate, no more computed."""
-        return extracted(self.network(), [self.splits[block] for block in blocks])
+        """Images ``(n, channels, size, size)`` -> a list of the outputs that these blocks imitate, no more computed.
+
+        A model of torchvision sees the images as it was trained to: by its own mean and deviation, not by the data's.
+        """
+        found = extracted(self.network(), [self.splits[block] for block in blocks])
+        if self.normalised is None:
+            return found
+        return nn.Sequential(_after(Normalise(*self.normalised), self.mean, self.std), found).eval()
 
 
 # -- which stages -----------------------------------------------------------------------------------------------------
@@ -85,7 +97,9 @@ def split(config: StudyConfig, space: SearchSpace) -> dict[str, Shape]:
     section = teacher_of(config)
     ours = section.model is None and section.weights is None
     splits = section.splits or (_own_splits(space) if ours else ())
-    return fitting(_blank(config, space), space, splits, _name(section))
+    found = fitting(_blank(config, space), space, splits, _name(section))
+    _normalised(section, space.stem.c_in)  # raises
+    return found
 
 
 def teacher_of(config: StudyConfig) -> TeacherSection:
@@ -96,7 +110,8 @@ def teacher_of(config: StudyConfig) -> TeacherSection:
 
 def _own_splits(space: SearchSpace) -> tuple[str, ...]:
     """The last layers of the blocks: our own teacher has the student's layers, and none that passes its input on."""
-    return tuple(f"layers.{stop - 1}" for _, stop in space.blocks)
+    _, there = plain(dearest(space), space)
+    return tuple(f"layers.{stop - 1}" for _, stop in there.blocks)
 
 
 def _name(section: TeacherSection) -> str:
@@ -123,19 +138,33 @@ def prepared(
         weights = str(path) if path else str(section.weights)
     file = Path(weights) / delivered.WEIGHTS if Path(weights).is_dir() else Path(weights)
     content = sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
-    identity = sha256(repr((section.model, content)).encode()).hexdigest()
+    normalised = _normalised(section, space.stem.c_in)
+    told = (section.model, content, *([normalised] if normalised else ()))
+    identity = sha256(repr(told).encode()).hexdigest()
     stages = tuple(splits), tuple(splits.values())
-    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std)
+    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std, normalised)
     if section.model is not None:
         teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
     return teacher
 
 
 def dearest(space: SearchSpace) -> Architecture:
-    """The architecture that carries each layer's candidate of most MACs (the first of them)."""
-    return Architecture(
-        tuple(max(costs.layer.candidates, key=lambda op: float(costs.row(op)[0])) for costs in cost_table(space).layers)
-    )
+    """The architecture that carries each layer's candidate of most MACs (the first of them), in a block's row of most."""
+    layers = cost_table(space).layers
+
+    def dearest_of(i: int, row: Op = "") -> tuple[str, float]:
+        """The candidate of layer ``i``, in a row where its block has rows, and its MACs."""
+        genes = [gene for gene in layers[i].genes if gene.startswith(f"{row}/")] if row else layers[i].layer.candidates
+        costs = [float(layers[i].row(gene)[0]) for gene in genes]
+        return genes[int(np.argmax(costs))], max(costs)
+
+    told = [dearest_of(i)[0] for i in range(len(layers)) if space.row_of(i) is None]
+    for block in space.rowed:
+        inside = range(block.start + 1, block.stop)
+        rows = {row: [dearest_of(i, row) for i in inside] for row in block.rows}
+        row = max(rows, key=lambda row: sum(macs for _, macs in rows[row]))
+        told[block.start : block.start] = [row, *(gene for gene, _ in rows[row])]
+    return space.spelled(tuple(told))
 
 
 def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track, team: Team) -> Path:
@@ -147,7 +176,8 @@ def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         return path
     seed = derive(config.seed, "teacher")
     torch.manual_seed(seed)
-    wide, arch = scaled(space, section.width), dearest(space)
+    arch, there = plain(dearest(space), space)
+    wide = scaled(there, section.width)
     network = Network(arch, wide)
     progress = path.with_suffix(".progress")
     train(
@@ -173,7 +203,8 @@ def _blank(config: StudyConfig, space: SearchSpace) -> nn.Module:
     elif section.weights is not None:
         found = _described(_existing(section))
     else:
-        found = Network(dearest(space), scaled(space, section.width)).eval()
+        arch, there = plain(dearest(space), space)
+        found = Network(arch, scaled(there, section.width)).eval()
     return found.to("meta")
 
 
@@ -203,6 +234,28 @@ def _torchvision(model: str, weights: str) -> nn.Module:
             "a safetensors file where there is a network, and give the file's path"
         ) from None
     return found
+
+
+def _normalised(section: TeacherSection, channels: int) -> Moments | None:
+    """What a model of torchvision wants images normalised by: as configured, or as its weights say; None for our own.
+
+    Raises:
+        EvoError: they do not say it, or not for so many channels.
+    """
+    if section.model is None:
+        return None
+    mean, std = section.mean, section.std
+    known = vision.torchvision.models.get_model_weights(section.model)
+    name = section.weights if section.weights in known.__members__ else "DEFAULT"
+    if not mean and name in known.__members__:
+        told = known[name].transforms()
+        mean, std = tuple(getattr(told, "mean", ())), tuple(getattr(told, "std", ()))
+    if not len(mean) == len(std) == channels:
+        raise EvoError(
+            f"images of {channels} channels are to be normalised for {section.model!r} by {len(mean)} means and {len(std)} "
+            "standard deviations: give evaluator.teacher.mean and evaluator.teacher.std, one number per channel each"
+        )
+    return mean, std
 
 
 def _file(section: TeacherSection) -> Path | None:
@@ -257,7 +310,7 @@ def _own(path: Path) -> Network:
 
 
 def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """What a delivered network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
+    """What a network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
     if not isinstance(preprocessing, Normalise):
         return preprocessing
     its_mean, its_std = (preprocessing.get_buffer(name).flatten().tolist() for name in ("mean", "std"))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from spaces.architecture import Architecture, Op, operations
 from spaces.operations import tally
-from spaces.space import Layer, SearchSpace, Shape
+from spaces.rows import Rowed, is_row
+from spaces.space import Layer, SearchSpace, Shape, plain
 from spaces.steps import Tally, head_steps, stem_steps, total
 
 Floats = NDArray[np.float64]
@@ -129,6 +130,7 @@ def count(
             message names the operation and its layer.
     """
     _check_length(space, arch)
+    arch, space = plain(arch, space)
     counts, latency_ms = fixed_tally(space), latency.fixed(space) if latency else 0.0
     for name, layer, gene in zip(space.names, space.layers, arch.genes, strict=True):
         for op in operations(gene):
@@ -171,6 +173,9 @@ class LayerCosts:
     """What the genes of one layer cost; a gene's row has ``COLUMNS``.
 
     Rows of genes with several branches are made when they are asked for: a layer may have millions.
+
+    Attributes:
+        block: where a block has rows, that block and the layer's place in it. Genes are as ``SearchSpace.told`` has them.
     """
 
     name: str
@@ -178,9 +183,10 @@ class LayerCosts:
     convention: str
     latency: LatencyModel | None
     _rows: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
+    block: tuple[Rowed, int] | None = None
 
     def __post_init__(self) -> None:
-        for op in self.layer.candidates:
+        for op in self.genes if self.block else self.layer.candidates:
             self.row(op)
 
     def row(self, gene: str) -> Floats:
@@ -191,14 +197,20 @@ class LayerCosts:
         return self._rows[gene]
 
     def _price(self, op: Op) -> Floats:
-        counts = _tally_in(self.name, op, self.layer.shape)
-        latency_ms = self.latency.operation(op, self.layer.shape) if self.latency else 0.0
+        shape = self.layer.shape
+        if self.block is not None:
+            if is_row(op) and "/" not in op:
+                return np.zeros(len(COLUMNS))
+            row, _, op = op.partition("/")
+            shape = self.block[0].shape(row, self.block[1])
+        counts = _tally_in(self.name, op, shape)
+        latency_ms = self.latency.operation(op, shape) if self.latency else 0.0
         return np.array([CONVENTIONS[self.convention](counts), counts.params, latency_ms])
 
     @property
     def genes(self) -> tuple[str, ...]:
         """Every gene the layer may carry."""
-        return self.layer.genes
+        return self.block[0].told_genes(self.block[1]) if self.block else self.layer.genes
 
     @cached_property
     def costs(self) -> Floats:
@@ -208,6 +220,8 @@ class LayerCosts:
     @cached_property
     def bounds(self) -> Floats:
         """(2, 3) the least and the most a gene costs, column by column."""
+        if self.block:
+            return np.array([self.costs.min(axis=0), self.costs.max(axis=0)])
         rows = np.sort([self.row(op) for op in self.layer.candidates] or [self.row("skip")], axis=0)
         least = self.row("skip") if self.layer.skippable else rows[0]
         return np.array([least, rows[-self.layer.branches :].sum(axis=0)])
@@ -247,13 +261,28 @@ class CostTable:
         if not archs:
             return np.empty((0, len(COLUMNS)))
         costs = np.tile(self.fixed, (len(archs), 1))
-        for layer, genes in zip(self.layers, zip(*(arch.genes for arch in archs), strict=True), strict=True):
+        for layer, genes in zip(self.layers, zip(*map(self.space.told, archs), strict=True), strict=True):
             costs += layer.select(genes)
         return costs
 
     def bounds(self) -> Floats:
         """(2, 3) the least and the most an architecture of the space costs, column by column."""
-        return np.asarray(self.fixed + sum(layer.bounds for layer in self.layers))
+        bounds = self.fixed + sum(
+            (layer.bounds for layer in self.layers if not layer.block), np.zeros((2, len(COLUMNS)))
+        )
+        for block in self.space.rowed:
+            ends = np.zeros((len(block.rows), 2, len(COLUMNS)))
+            for place, layer in enumerate(self.layers[block.start + 1 : block.stop], start=1):
+                row_of = np.array(block.states(place)[0])
+                for row in range(len(block.rows)):
+                    inside = layer.costs[row_of == row]
+                    ends[row] += [inside.min(axis=0), inside.max(axis=0)]
+            bounds += [ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)]
+        return np.asarray(bounds)
+
+    def part(self, start: int, stop: int) -> CostTable:
+        """The costs of some neighbouring layers, whole blocks of them, and nothing else."""
+        return CostTable(self.space.part(start, stop), self.convention, 0.0 * self.fixed, self.layers[start:stop])
 
 
 def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyModel | None = None) -> CostTable:
@@ -265,6 +294,7 @@ def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyMod
     counts = fixed_tally(space)
     fixed = np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])
     layers = (
-        LayerCosts(name, layer, convention, latency) for name, layer in zip(space.names, space.layers, strict=True)
+        LayerCosts(name, layer, convention, latency, block=space.row_of(i))
+        for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True))
     )
     return CostTable(space, convention, fixed, tuple(layers))

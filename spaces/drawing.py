@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from spaces.architecture import IDENTITIES
-from spaces.overview import Overview, Row
+from spaces.overview import Overview, Row, widths
 
 WIDTH = 1120
 LEFT, OPS, BARS, RIGHT = 20, 250, 800, 1100
@@ -107,8 +107,8 @@ def _boxes(row: Row) -> list[Box]:
 
 def _row(row: Row, boxes: list[Box], y: float, most: float) -> list[str]:
     """Name, shape, boxes and the bar of the multiply-accumulates: dark up to the least, light up to the most."""
-    shape, middle = row.shape, y + LINE / 2 + 1
-    output = str(shape.c_out) if row.block == "head" else f"{shape.c_out} × {shape.size_out}²"
+    c_out, middle = widths(row.shapes, "c_out"), y + LINE / 2 + 1
+    output = c_out if row.block == "head" else f"{c_out} × {row.shape.size_out}²"
     parts = [_text(LEFT, middle + 3, row.name), _text(OPS - 110, middle + 3, output, fill=QUIET)]
     for box in boxes:
         colour = _colour(box.text) if row.block not in ("stem", "head") else QUIET

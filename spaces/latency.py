@@ -13,6 +13,7 @@ import csv
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
@@ -23,6 +24,7 @@ from spaces.command import SPACE_HELP, add_image_arguments, positive, space_name
 from spaces.cost import LatencyModel
 from spaces.files import whole
 from spaces.published_latency import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
+from spaces.rows import is_row
 from spaces.space import SearchSpace, Shape
 
 if TYPE_CHECKING:
@@ -132,10 +134,10 @@ def parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
         stem_part(space): lambda: build_stem(space),
         head_part(space): lambda: build_head(space),
     }
-    for layer in space.layers:
-        for op in (*layer.candidates, *layer.pending):
-            if op not in IDENTITIES:
-                found[op, layer.shape] = lambda op=op, shape=layer.shape: Cell(shape, [op], space.merge)  # type: ignore[misc]
+    for i, layer in enumerate(space.layers):
+        for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
+            if op not in IDENTITIES and not is_row(op):
+                found[op, shape] = lambda op=op, shape=shape: Cell(shape, [op], space.merge)  # type: ignore[misc]
     return found
 
 

@@ -6,7 +6,7 @@ keyword.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from spaces.architecture import Op
 from spaces.blocks import from_block_strings
 from spaces.nse import NSE_POOLS, nse, nse_architecture
+from spaces.rows import Row
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 __all__ = ["LIBRARY", "NSE_POOLS", "from_block_strings", "load", "nse", "nse_architecture"]
@@ -49,6 +50,19 @@ def stages(stem: Stem, plan: Sequence[Stage], first: Sequence[Op], rest: Sequenc
     return tuple(layers)
 
 
+def in_rows(layers: Sequence[Layer], rows: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Layer, ...]:
+    """The layers with a choice of rows in front of the blocks that have some: ``rows`` are depths and widths, by block."""
+    found: list[Layer] = []
+    for layer in layers:
+        if layer.block in rows and (not found or found[-1].block != layer.block):
+            shape = layer.shape
+            passing = Shape(shape.c_in, shape.c_in, 1, shape.size)
+            choices = tuple(str(Row(depth, width if depth > 1 else 0)) for depth, width in rows[layer.block])
+            found.append(Layer(passing, choices, block=layer.block))
+        found.append(layer)
+    return tuple(found)
+
+
 def inverted_bottlenecks(kernels: Sequence[int], expansions: Sequence[int], options: str = "") -> tuple[Op, ...]:
     """``mb`` with each kernel and expansion, expansion by expansion."""
     return tuple(f"mb_k{k}_e{e}{options}" for e in expansions for k in kernels)
@@ -74,6 +88,19 @@ def mobile(
     ops = inverted_bottlenecks(kernels, expansions)
     layers = stages(front, plan, first=ops, rest=(*ops, "id"))
     return SearchSpace(name, layers, front, Head(features, classes, activation="relu"))
+
+
+def digits_rows(name: str, channels: int = 1, size: int = 8, classes: int = 10) -> SearchSpace:
+    """Three blocks of three rows each, for small images: a depth, and the channels inside."""
+    front = Stem(8, 1, activation="relu", c_in=channels, size=size)
+    ops = inverted_bottlenecks((3, 5), (1, 3))
+    layers = stages(front, ((8, 2, 1), (16, 3, 2), (32, 2, 2)), first=ops, rest=ops)
+    rows = {
+        "stage1": ((1, 0), (2, 8), (2, 16)),
+        "stage2": ((2, 16), (3, 16), (2, 24)),
+        "stage3": ((1, 0), (2, 32), (2, 16)),
+    }
+    return SearchSpace(name, in_rows(layers, rows), front, Head(0, classes, activation="relu"))
 
 
 def nas_bench_macro(name: str, channels: int = 3, size: int = 32, classes: int = 10) -> SearchSpace:
@@ -119,6 +146,19 @@ DNA_DEEPEST: Sequence[Stage] = ((24, 3, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), 
 """The widths and the greatest depths of DNA-a; its smaller depths are those that DNA's authors tell of."""
 
 
+DNA_ROWS: Mapping[str, Sequence[tuple[int, int]]] = {
+    "stage1": ((2, 24), (3, 24), (2, 32)),
+    "stage2": ((2, 40), (3, 40), (4, 40)),
+    "stage3": ((2, 80), (3, 80), (4, 80)),
+    "stage4": ((3, 112), (4, 112), (4, 96)),
+    "stage5": ((4, 192), (5, 192), (5, 160)),
+}
+"""The cells of DNA's blocks, depth and width, as recalled from the paper, whose code has one per block: about 2e17 networks."""
+
+DNA_ROWS_DEEPEST: Sequence[Stage] = ((24, 3, 2), (40, 4, 2), (80, 4, 2), (112, 4, 1), (192, 5, 2), (320, 1, 1))
+"""``DNA_BLOCKS``, as deep as the deepest rows."""
+
+
 def dna(
     name: str,
     channels: int = 3,
@@ -127,6 +167,7 @@ def dna(
     *,
     plan: Sequence[Stage] = DNA_BLOCKS,
     depths: Sequence[int] = (),
+    rows: Mapping[str, Sequence[tuple[int, int]]] | None = None,
 ) -> SearchSpace:
     """DNA: 6 operations in each layer of the blocks ``stage1`` to ``stage6``, which are distilled one by one.
 
@@ -135,6 +176,7 @@ def dna(
 
     Args:
         depths: per block, the least number of layers: those beyond it may be identities. Empty: all layers are needed.
+        rows: depths and widths by block (``in_rows``).
     """
     stem = Stem(32, activation="swish", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5, 7), (6, 3), "_se25_swish")
@@ -147,7 +189,7 @@ def dna(
         layer if always else replace(layer, candidates=(*layer.candidates, "id"))
         for layer, always in zip(layers, needed or (True,) * len(layers), strict=True)
     )
-    return SearchSpace(name, (fixed, *layers), stem, Head(1280, classes, activation="swish"))
+    return SearchSpace(name, (fixed, *in_rows(layers, rows or {})), stem, Head(1280, classes, activation="swish"))
 
 
 def nse_cells(
@@ -221,6 +263,8 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     ),  # layers of its released network; cells come in
     "dna": dna,
     "dna_multi": partial(dna, plan=DNA_DEEPEST, depths=(2, 2, 2, 3, 4, 1)),
+    "dna_rows": partial(dna, plan=DNA_ROWS_DEEPEST, rows=DNA_ROWS),
+    "digits_rows": digits_rows,
     "nse_27": partial(nse_cells, pool="multi_mac", **NSE_MACS),
     "nse_72": partial(nse_cells, pool="multi_mac_group", **NSE_MACS),
     "nse_gpu": partial(nse_cells, pool="multi_branch", **NSE_GPU),

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
 from spaces.modules import initialise, sequence, silence
 from spaces.operations import build
-from spaces.space import SearchSpace, Shape
+from spaces.rows import Rowed
+from spaces.space import SearchSpace, Shape, plain
 from spaces.steps import head_steps, stem_steps
 
 
@@ -73,10 +74,54 @@ class Cell(nn.Module):
                 silence(op)
 
 
+class RowedCell(nn.Module):
+    """One layer of a block with rows in a supernet: a ``Cell`` for each row in which it is there, with weights of its own.
+
+    Where it is not there, and where the row is only chosen, it passes its input on.
+    """
+
+    def __init__(self, block: Rowed, place: int, rule: str) -> None:
+        super().__init__()
+        ops = block.layers[place].candidates
+        rows = [row for row in block.rows if block.runs(row, place)]
+        self.rows = nn.ModuleDict({row: Cell(block.shape(row, place), ops, rule) for row in rows})
+
+    def forward(self, x: Tensor, gene: str) -> Tensor:
+        """The layer's output for a gene as ``SearchSpace.told`` has it, e.g. ``row_d2_w24/mb_k3_e6``."""
+        row, _, op = gene.partition("/")
+        output: Tensor = self.rows[row](x, op) if row in self.rows else x
+        return output
+
+    def active(self, gene: str) -> list[nn.Module]:
+        """The operations that run for ``gene``."""
+        row, _, op = gene.partition("/")
+        if row not in self.rows:
+            return []
+        cell = self.rows[row]
+        assert isinstance(cell, Cell)
+        return cell.active(op)
+
+    def silence(self) -> None:
+        """As ``Cell.silence``, in every row."""
+        for cell in self.rows.values():
+            assert isinstance(cell, Cell)
+            cell.silence()
+
+
+def build_cells(space: SearchSpace) -> nn.ModuleList:
+    """Every layer of a supernet, with all its candidates."""
+    cells: list[Cell | RowedCell] = []
+    for i, layer in enumerate(space.layers):
+        block = space.row_of(i)
+        cells.append(RowedCell(*block, space.merge) if block else Cell(layer.shape, layer.candidates, space.merge))
+    return nn.ModuleList(cells)
+
+
 class Network(nn.Module):
     """The network of one architecture: images (n, c, size, size) -> class scores (n, classes).
 
-    Its parameters carry the names they have in a supernet of the same space, ``layers.<i>.ops.<operation>...``.
+    Its parameters carry the names they have in a supernet of the same space, ``layers.<i>.ops.<operation>...``. In a space
+    with rows it has the layers that are there, and no others.
 
     Args:
         preprocessing: what is done to images first; None: they come normalised already.
@@ -91,6 +136,7 @@ class Network(nn.Module):
             raise ValueError(
                 f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
+        arch, space = plain(arch, space)
         self.preprocessing = preprocessing or nn.Identity()
         self.stem = build_stem(space)
         self.layers = nn.ModuleList(

@@ -8,6 +8,8 @@
     id, skip                      the input itself
     cell:...                      a small graph between two 1x1 (``spaces.cells``)
 
+``row_...`` is no operation: it chooses the depth and the width of the block that it begins (``spaces.rows``).
+
 The middle convolutions have ``expansion`` times the input's channels. Batch normalisation follows every convolution,
 an activation all but the last. The first four take options, in this order:
 

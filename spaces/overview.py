@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, Floats, LatencyModel, convention_named, cost_table
-from spaces.space import SearchSpace, Shape
+from spaces.space import SearchSpace, Shape, plain
 from spaces.steps import stem_steps, total
 
 
@@ -22,6 +23,7 @@ class Row:
 
     Attributes:
         block: the stage that the layer belongs to.
+        shapes: what it turns into what: one, but in a block with rows.
         ops: what one may choose; of an architecture, what was chosen.
         waiting: how many operations later rounds may still try.
         costs: (2, 3) the least and the most it costs, by ``spaces.cost.COLUMNS``; equal for an architecture.
@@ -29,10 +31,15 @@ class Row:
 
     name: str
     block: str
-    shape: Shape
+    shapes: tuple[Shape, ...]
     ops: tuple[str, ...]
     waiting: int
     costs: Floats
+
+    @property
+    def shape(self) -> Shape:
+        """The first of the shapes; all have one size and one stride."""
+        return self.shapes[0]
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class Overview:
         arch: None for the space itself.
         convention: by which MACs are counted.
         columns: the costs that are known.
-        rows: stem, layers, head; their costs add up to ``totals``. The head's latency is that of stem and head.
+        rows: stem, layers, head; their costs add up to ``totals``, but where blocks have rows, of which each layer is at its
+            least and its most. The head's latency is that of stem and head. Of an architecture, the layers that are there.
         totals: (2, 3) the least and the most an architecture costs.
     """
 
@@ -69,31 +77,37 @@ def overview(
         ValueError: the space does not hold the architecture, or an operation has no cost or latency.
     """
     if arch is not None:
-        space.check(arch)
+        arch, space = plain(space.check(arch), space)
     table = cost_table(space, convention, latency)
     counts = total(stem_steps(space.stem), space.stem.size)
     stem = np.array([convention_named(convention)(counts), counts.params, 0.0])
     rows = [_stem(space, stem)]
     for i, (layer, costs) in enumerate(zip(space.layers, table.layers, strict=True)):
         own = np.array([costs.row(arch.genes[i])] * 2) if arch else costs.bounds
-        ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if layer.skippable else ())
-        rows.append(Row(costs.name, layer.block, layer.shape, ops, 0 if arch else len(layer.pending), own))
+        skippable = layer.skippable or "skip" in (space.genes[i] if costs.block else ())
+        ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if skippable else ())
+        rows.append(Row(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
     rows.append(_head(space, table.fixed - stem))
-    totals = np.sum([row.costs for row in rows], axis=0)
+    totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
     return Overview(space, arch, convention, COLUMNS if latency else COLUMNS[:2], tuple(rows), totals)
 
 
 def _stem(space: SearchSpace, costs: Floats) -> Row:
     stem = space.stem
     shape = Shape(stem.c_in, stem.c_out, stem.stride, stem.size)
-    return Row("stem", "stem", shape, (f"{stem.kernel}x{stem.kernel} convolution",), 0, np.array([costs, costs]))
+    return Row("stem", "stem", (shape,), (f"{stem.kernel}x{stem.kernel} convolution",), 0, np.array([costs, costs]))
 
 
 def _head(space: SearchSpace, costs: Floats) -> Row:
     last, head = space.layers[-1].shape, space.head
     convolution = (f"1x1 convolution to {head.features}",) if head.features else ()
     shape = Shape(last.c_out, head.classes, last.size_out, last.size_out)
-    return Row("head", "head", shape, (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
+    return Row("head", "head", (shape,), (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
+
+
+def widths(shapes: Sequence[Shape], end: Literal["c_in", "c_out"]) -> str:
+    """The channels at one end of a layer: ``24``, or ``24,32`` where they depend on a row."""
+    return ",".join(map(str, sorted({getattr(shape, end) for shape in shapes})))
 
 
 def in_short(ops: Sequence[Op]) -> str:

@@ -168,7 +168,7 @@ class _Draws:
             if len(found) == n:
                 break
             genes = (layer.genes[place] for layer, place in zip(self.table.layers, row, strict=True))
-            arch = Architecture(tuple(genes))
+            arch = self.table.space.spelled(tuple(genes))
             network = canonical(arch, self.table.space)
             if network not in self.seen:
                 self.seen.add(network)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from spaces.architecture import Architecture
 from spaces.cost import count
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, plain
 
 WIDEST = 16
 """The largest factor that ``scaled_to`` tries."""
@@ -22,12 +22,14 @@ class Scaled:
     """A space whose widths were chosen for one architecture and one budget.
 
     Attributes:
+        arch: the architecture as this space spells it, which has no rows.
         divisor: of all widths.
         widths: old channels -> new channels.
         macs: what the architecture costs there.
     """
 
     space: SearchSpace
+    arch: Architecture
     divisor: int
     widths: dict[int, int]
     macs: int
@@ -39,8 +41,10 @@ def scaled(space: SearchSpace, width: float, divisor: int = 8) -> SearchSpace:
     Candidates, strides and sizes stay; so an architecture of one is an architecture of the other.
 
     Raises:
-        ValueError: ``width`` is not positive.
+        ValueError: ``width`` is not positive, or the space has rows, in whose names widths stand.
     """
+    if space.rowed:
+        raise ValueError(f"{space.name!r} has rows, in whose names widths stand: scale one of its networks (plain)")
     if width <= 0:
         raise ValueError(f"width is {width}, expected a positive factor, e.g. 0.5")
     return _rewidened(space, lambda channels: divisible(channels * width, divisor))
@@ -57,6 +61,8 @@ def scaled_to(
     Raises:
         ValueError: no width is narrow enough, or the widest is not wide enough; the message says what can be had.
     """
+
+    arch, space = plain(arch, space)
 
     def cost(widths: dict[int, int]) -> int:
         return count(_rewidened(space, widths.__getitem__), arch, convention).macs
@@ -76,7 +82,7 @@ def scaled_to(
     for factor, old, new in steps[fitting:]:
         if factor < too_wide * EVENNESS and cost(widths | {old: new}) <= macs:
             widths[old] = new
-    return Scaled(_rewidened(space, widths.__getitem__), divisor, widths, cost(widths))
+    return Scaled(_rewidened(space, widths.__getitem__), arch, divisor, widths, cost(widths))
 
 
 Step = tuple[float, int, int]

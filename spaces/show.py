@@ -19,7 +19,7 @@ from spaces.cost import CONVENTIONS, Floats
 from spaces.drawing import drawing
 from spaces.files import write_text
 from spaces.latency import load
-from spaces.overview import Overview, Row, in_short, overview
+from spaces.overview import Overview, Row, in_short, overview, widths
 
 HEADINGS = {"macs": "MACs", "params": "params", "latency_ms": "ms"}
 """What the columns of costs are called on paper."""
@@ -70,8 +70,8 @@ def footnotes(shown: Overview) -> list[str]:
 
 def _ends(row: Row) -> tuple[str, str]:
     shape = row.shape
-    output = str(shape.c_out) if row.block == "head" else f"{shape.c_out} x {shape.size_out}²"
-    return f"{shape.c_in} x {shape.size}²", output
+    c_in, c_out = widths(row.shapes, "c_in"), widths(row.shapes, "c_out")
+    return f"{c_in} x {shape.size}²", c_out if row.block == "head" else f"{c_out} x {shape.size_out}²"
 
 
 def _costs(shown: Overview, costs: Floats) -> list[str]:
@@ -105,6 +105,7 @@ def as_json(shown: Overview) -> dict[str, Any]:
                 "layer": row.name,
                 "c_in": row.shape.c_in,
                 "c_out": row.shape.c_out,
+                **({"shapes": [[shape.c_in, shape.c_out] for shape in row.shapes]} if len(row.shapes) > 1 else {}),
                 "stride": row.shape.stride,
                 "size": row.shape.size,
                 "operations": list(row.ops),

@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import nn
 
+from spaces.architecture import Architecture
 from spaces.cell_modules import CellModule, edge_name
 from spaces.modules import Gate
 from spaces.networks import Cell, Network
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, plain
 
 HEADER = '''"""{title}
 
@@ -168,6 +169,7 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
     Raises:
         ValueError: nobody has said how a module of an operation is written.
     """
+    _, there = plain(Architecture.parse(arch), space)
     classes = {type(module) for module in network.modules()}
     facts: dict[str, Any] = {
         "title": title,
@@ -178,7 +180,7 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
         "merged": "averaged" if space.merge == "mean" else "added",
         "divided": " / len(terms)" if space.merge == "mean" else "",
         "stem": _indented(written(network.stem), 8),
-        "layers": indent("".join(_layers(network, space)), " " * 16),
+        "layers": indent("".join(_layers(network, there)), " " * 16),
         "head": _indented(written(network.head), 8),
     }
     parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in classes))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations, product
 from random import Random
 from typing import Any
 
 from spaces.architecture import IDENTITIES, Architecture, Op, join, operations
+from spaces.rows import Rowed, is_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +137,43 @@ class SearchSpace:
                     f"and is given {channels} channels at {size} pixels"
                 )
             channels, size = layer.shape.c_out, layer.shape.size_out
+        _ = self.rowed  # raises where a block's rows do not fit its layers
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """One name per layer: its block and its place inside it, e.g. ``stage2.layer1``; Optuna's parameter names."""
+        """One name per layer: its block and its place inside it, e.g. ``stage2.layer1``; Optuna's parameter names.
+
+        What chooses a block's row is called so, ``stage2.row``."""
         seen: Counter[str] = Counter()
         names = []
         for layer in self.layers:
-            seen[layer.block] += 1
-            names.append(f"{layer.block}.layer{seen[layer.block]}")
+            rows = _has_rows(layer)
+            seen[layer.block] += not rows
+            names.append(f"{layer.block}.{'row' if rows else f'layer{seen[layer.block]}'}")
         return tuple(names)
+
+    @cached_property
+    def rowed(self) -> tuple[Rowed, ...]:
+        """The blocks that have rows (``spaces.rows``); none in most spaces."""
+        found, start = [], 0
+        while start < len(self.layers):
+            if not _has_rows(self.layers[start]):
+                start += 1
+                continue
+            block, stop = self.layers[start].block, start + 1
+            while stop < len(self.layers) and self.layers[stop].block == block:
+                stop += 1
+            found.append(Rowed(start, self.layers[start:stop]))
+            start = stop
+        return tuple(found)
+
+    def row_of(self, i: int) -> tuple[Rowed, int] | None:
+        """The block with rows that layer ``i`` belongs to, and its place there; None for all others."""
+        return self._places.get(i)
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[Rowed, int]]:
+        return {i: (block, i - block.start) for block in self.rowed for i in range(block.start, block.stop)}
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, int], ...]:
@@ -160,8 +188,12 @@ class SearchSpace:
 
     @cached_property
     def interchangeable(self) -> tuple[tuple[int, int], ...]:
-        """The half-open ranges of two or more neighbouring layers that have one and the same residual shape."""
+        """The half-open ranges of two or more neighbouring layers that have one and the same residual shape.
+
+        None in blocks with rows: a shape is not theirs alone, and identities stand at their ends only."""
         shapes = [layer.shape for layer in self.layers]
+        for block in self.rowed:
+            shapes[block.start : block.stop] = [Shape(0, 1, 1, 0)] * len(block.layers)
         runs, start = [], 0
         for i in range(1, len(shapes) + 1):
             if i == len(shapes) or shapes[i] != shapes[start] or not shapes[start].residual:
@@ -173,18 +205,87 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """How many architectures the space holds, counted as strings (an exact integer)."""
-        return math.prod(layer.size for layer in self.layers)
+        ordinary = math.prod(layer.size for i, layer in enumerate(self.layers) if i not in self._places)
+        return ordinary * math.prod(block.size for block in self.rowed)
+
+    @cached_property
+    def genes(self) -> tuple[tuple[str, ...], ...]:
+        """Every gene that each layer may carry. In a block with rows the row decides which of them fit."""
+        found = [block[0].genes(block[1]) if (block := self.row_of(i)) else () for i in range(len(self.layers))]
+        return tuple(genes or layer.genes for genes, layer in zip(found, self.layers, strict=True))
+
+    def everything(self) -> Iterator[Architecture]:
+        """Every architecture, in the order of its genes."""
+        pools: list[Iterable[tuple[str, ...]]] = []
+        for i, layer in enumerate(self.layers):
+            block = self.row_of(i)
+            if block is None:
+                pools.append((gene,) for gene in layer.genes)
+            elif block[1] == 0:
+                pools.append(block[0].everything())
+        return (Architecture(tuple(chain.from_iterable(parts))) for parts in product(*pools))
 
     def __contains__(self, arch: object) -> bool:
         return (
             isinstance(arch, Architecture)
             and len(arch.genes) == len(self.layers)
-            and all(layer.allows(gene) for layer, gene in zip(self.layers, arch.genes, strict=True))
+            and all(self._allows(arch.genes, i) for i in range(len(self.layers)))
         )
 
+    def _allows(self, genes: tuple[str, ...], i: int) -> bool:
+        """Whether the gene at layer ``i`` may stand there."""
+        if not self.rowed or (block := self.row_of(i)) is None:
+            return self.layers[i].allows(genes[i])
+        return block[0].allows(genes[block[0].start : block[0].stop], block[1])
+
     def sample(self, rng: Random) -> Architecture:
-        """An architecture drawn uniformly."""
-        return Architecture(tuple(rng.choice(layer.genes) for layer in self.layers))
+        """An architecture drawn uniformly: gene by gene, a block's row first."""
+        if not self.rowed:
+            return Architecture(tuple(rng.choice(layer.genes) for layer in self.layers))
+        genes: list[str] = []
+        for i, layer in enumerate(self.layers):
+            block = self.row_of(i)
+            if block is None:
+                genes.append(rng.choice(layer.genes))
+            elif block[1] == 0:
+                genes += block[0].sample(rng)
+        return Architecture(tuple(genes))
+
+    def told(self, arch: Architecture) -> tuple[str, ...]:
+        """The genes, in blocks with rows each with its row in front (``row_d2_w24/mb_k3_e6``): what shapes, costs and
+        weights depend on. Everywhere else the genes themselves."""
+        genes = arch.genes
+        for block in self.rowed:
+            genes = (*genes[: block.start], *block.told(genes[block.start : block.stop]), *genes[block.stop :])
+        return genes
+
+    def spelled(self, told: tuple[str, ...]) -> Architecture:
+        """The architecture that ``told`` has told."""
+        for block in self.rowed:
+            inside = (gene.rpartition("/")[2] for gene in told[block.start : block.stop])
+            told = (*told[: block.start], *inside, *told[block.stop :])
+        return Architecture(told)
+
+    def fitted(self, arch: Architecture) -> Architecture:
+        """``arch`` with the genes of blocks made to fit their rows, after one was changed; itself where all fit."""
+        genes = arch.genes
+        for block in self.rowed:
+            genes = (*genes[: block.start], *block.fitted(genes[block.start : block.stop]), *genes[block.stop :])
+        return Architecture(genes) if self.rowed else arch
+
+    def shapes(self, i: int) -> tuple[Shape, ...]:
+        """The shapes that layer ``i`` may have: one, but in a block with rows, those that wait included."""
+        if (block := self.row_of(i)) is None or block[1] == 0:
+            return (self.layers[i].shape,)
+        rowed, place = block
+        rows = (*rowed.rows, *rowed.layers[0].pending)
+        return tuple(dict.fromkeys(rowed.shape(row, place) for row in rows if rowed.runs(row, place)))
+
+    def part(self, start: int, stop: int) -> SearchSpace:
+        """Some neighbouring layers, whole blocks of them, as a space of their own."""
+        layers = self.layers[start:stop]
+        given = layers[0].shape
+        return SearchSpace(layers[0].block, layers, Stem(given.c_in, 1, size=given.size), Head(0, 1), self.merge)
 
     def check(self, arch: Architecture) -> Architecture:
         """``arch`` itself, when the space holds it.
@@ -196,17 +297,24 @@ class SearchSpace:
             raise ValueError(
                 f"{self.name!r} has {len(self.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
-        for name, layer, gene in zip(self.names, self.layers, arch.genes, strict=True):
-            if not layer.allows(gene):
-                raise ValueError(
-                    f"{name} of {self.name!r} cannot be {gene!r}; its candidates: {', '.join(layer.candidates)}"
-                )
+        for i, (name, layer, gene) in enumerate(zip(self.names, self.layers, arch.genes, strict=True)):
+            if self._allows(arch.genes, i):
+                continue
+            block = self.row_of(i)
+            if block and block[1] and not block[0].runs(row := arch.genes[block[0].start], block[1]):
+                raise ValueError(f"{name} of {self.name!r} is {gene!r}, and {row} has no such layer: expected 'skip'")
+            raise ValueError(
+                f"{name} of {self.name!r} cannot be {gene!r}; its candidates: {', '.join(layer.candidates)}"
+            )
         return arch
 
     def only(self, arch: Architecture) -> SearchSpace:
         """The space that holds ``arch`` and nothing else of this one, or what is left out of a layer that may be empty."""
         layers = []
-        for layer, gene in zip(self.layers, self.check(arch).genes, strict=True):
+        for i, (layer, gene) in enumerate(zip(self.layers, self.check(arch).genes, strict=True)):
+            if gene == "skip" and self.row_of(i):
+                layers.append(layer)  # not there in the one row that is left
+                continue
             ops = () if gene == "skip" and layer.skippable else operations(gene)
             layers.append(replace(layer, candidates=ops, pending=(), branches=max(1, len(ops)), skippable=not ops))
         return self.replace_layers(layers)
@@ -255,6 +363,30 @@ class LayerChange:
     kept: tuple[Op, ...]
     dropped: tuple[Op, ...]
     refilled: tuple[Op, ...]
+
+
+def _has_rows(layer: Layer) -> bool:
+    """Whether the layer chooses its block's row."""
+    return any(map(is_row, layer.candidates + layer.pending))
+
+
+def plain(arch: Architecture, space: SearchSpace) -> tuple[Architecture, SearchSpace]:
+    """The same network in a space without rows: every layer that is there, in the shape that its row gives it.
+
+    Without rows, ``arch`` and ``space`` themselves. Whatever is built or counted alone is built and counted so.
+    """
+    if not space.rowed:
+        return arch, space
+    genes, layers = [], []
+    for i, (layer, gene) in enumerate(zip(space.layers, arch.genes, strict=True)):
+        block = space.row_of(i)
+        if block is None:
+            genes.append(gene)
+            layers.append(layer)
+        elif block[0].runs(row := arch.genes[block[0].start], block[1]):
+            genes.append(gene)
+            layers.append(replace(layer, shape=block[0].shape(row, block[1]), candidates=(gene,), pending=()))
+    return Architecture(tuple(genes)), space.replace_layers(layers)
 
 
 def canonical(arch: Architecture, space: SearchSpace) -> Architecture:

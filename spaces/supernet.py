@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from spaces.architecture import Architecture
 from spaces.modules import initialise, sequence
-from spaces.networks import Cell, build_head, build_stem
+from spaces.networks import Cell, RowedCell, build_cells, build_head, build_stem
 from spaces.space import SearchSpace
 from spaces.steps import Conv
 
 
 class Supernet(nn.Module):
     """All networks of ``space`` in one: images ``(n, c, size, size)`` and an architecture -> scores ``(n, classes)``.
+
+    Rows of a block share no weights: their layers have other shapes, and in DNA each row is a supernet of its own.
 
     Args:
         zero_init: start every layer as the identity where shapes allow it; on a short budget this lifts the one-shot
@@ -28,18 +30,17 @@ class Supernet(nn.Module):
 
     def __init__(self, space: SearchSpace, *, zero_init: bool = True) -> None:
         super().__init__()
+        self.space = space
         self.stem = build_stem(space)
-        self.layers = nn.ModuleList(Cell(layer.shape, layer.candidates, space.merge) for layer in space.layers)
+        self.layers = build_cells(space)
         self.head = build_head(space)
         initialise(self)
         if zero_init:
-            for cell in self.layers:
-                assert isinstance(cell, Cell)
-                cell.silence()
+            silence_layers(self.layers)
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
         x = self.stem(x)
-        for cell, gene in zip(self.layers, arch.genes, strict=True):
+        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
             x = cell(x, gene)
         scores: Tensor = self.head(x)
         return scores
@@ -61,24 +62,30 @@ class BlockSupernet(nn.Module):
         self, space: SearchSpace, start: int, stop: int, c_in: int, c_out: int, *, zero_init: bool = True
     ) -> None:
         super().__init__()
-        layers = space.layers[start:stop]
+        self.space = space.part(start, stop)
+        layers = self.space.layers
         entered, left = layers[0].shape.c_in, layers[-1].shape.c_out
         adapter = sequence((Conv(c_in, entered),)) if c_in != entered else nn.Identity()
         self.stem = adapter if start else build_stem(space)
-        self.layers = nn.ModuleList(Cell(layer.shape, layer.candidates, space.merge) for layer in layers)
+        self.layers = build_cells(self.space)
         self.head = nn.Conv2d(left, c_out, 1) if c_out != left else nn.Identity()
         initialise(self)
         if zero_init:
-            for cell in self.layers:
-                assert isinstance(cell, Cell)
-                cell.silence()
+            silence_layers(self.layers)
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
         x = self.stem(x)
-        for cell, gene in zip(self.layers, arch.genes, strict=True):
+        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
             x = cell(x, gene)
         output: Tensor = self.head(x)
         return output
+
+
+def silence_layers(layers: nn.ModuleList) -> None:
+    """Let every layer begin as the identity, where shapes allow it."""
+    for cell in layers:
+        assert isinstance(cell, Cell | RowedCell)
+        cell.silence()
 
 
 def inherit(child: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:

@@ -169,8 +169,10 @@ def additive_costs(
         archs: the architectures that the costs are of; every gene of the space occurs.
 
     Raises:
-        ValueError: a gene of the space occurs in no architecture.
+        ValueError: a gene of the space occurs in no architecture, or the space has rows.
     """
+    if space.rowed:
+        raise ValueError(f"{space.name!r} has rows: what a gene costs depends on them, and cannot be read off a table")
     genes = [(i, gene) for i, layer in enumerate(space.layers) for gene in layer.candidates]
     one_hot = _one_hot(space, archs, genes)
     fixed, rows, error = np.zeros(len(COLUMNS)), np.zeros((len(genes), len(COLUMNS))), 0.0

@@ -188,12 +188,16 @@ class TeacherSection(Training):
     ``weights`` alone is a folder that ``evo.deliver`` made, or a file in which this tool has kept a teacher. Neither: the
     dearest network of the first space, ``width`` times as wide, is trained on the training images as the other keys say.
     ``splits`` are the teacher's stages whose outputs the blocks must give, one per block; empty: chosen by their sizes.
+    ``mean`` and ``std``, per channel of values from 0 to 1, are what images are normalised by for a model of torchvision;
+    empty: what its published weights (the default ones, where they are a file) were trained with.
     """
 
     model: str | None = None
     weights: str | None = None
     splits: tuple[str, ...] = ()
     width: PositiveFloat = 2.0
+    mean: tuple[float, ...] = ()
+    std: tuple[PositiveFloat, ...] = ()
 
     @model_validator(mode="after")
     def _model_has_weights(self) -> TeacherSection:
@@ -202,6 +206,12 @@ class TeacherSection(Training):
                 "teacher",
                 "evaluator.teacher.model needs weights that have learned something: give evaluator.teacher.weights, "
                 "'DEFAULT' or a safetensors file",
+            )
+        if len(self.mean) != len(self.std) or (self.mean and self.model is None):
+            raise PydanticCustomError(
+                "teacher",
+                "evaluator.teacher.mean and std are one number per channel each, for an evaluator.teacher.model of "
+                "torchvision; this tool's own teachers know theirs",
             )
         return self
 

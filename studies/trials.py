@@ -20,7 +20,7 @@ GENERATION_KEY = NSGAIISampler._get_generation_key()
 
 def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
     """One categorical per layer, named after the layer; its choices are the layer's genes."""
-    return {name: CategoricalDistribution(layer.genes) for name, layer in zip(space.names, space.layers, strict=True)}
+    return {name: CategoricalDistribution(genes) for name, genes in zip(space.names, space.genes, strict=True)}
 
 
 def architecture(params: Mapping[str, str], space: SearchSpace) -> Architecture:

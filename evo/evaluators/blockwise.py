@@ -15,8 +15,6 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from evo import combination
 from evo.combination import Candidates
 from evo.console import untracked
@@ -107,13 +105,9 @@ class BlockwiseJudge:
         parts, blocks = [], []
         for block, (start, stop) in enumerate(self.space.blocks):
             known = self.known(block)
-            genes = zip(*(part.genes for part in known), strict=True)
-            costs = [
-                layer.select(chosen)[:, column]
-                for layer, chosen in zip(self.table.layers[start:stop], genes, strict=True)
-            ]
+            costs = self.table.part(start, stop).count(known)[:, column]
             parts.append(list(known))
-            blocks.append(Candidates.of(list(known.values()), np.sum(costs, axis=0)))
+            blocks.append(Candidates.of(list(known.values()), costs))
         return [
             Architecture(tuple(gene for i, part in enumerate(found.choice) for gene in parts[i][part].genes))
             for found in combination.front(blocks)

@@ -225,5 +225,16 @@ SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {"uniform": uniform, "fair
 
 
 def oneshot(config: StudyConfig, space: SearchSpace) -> OneShot:
-    assert isinstance(config.evaluator, OneShotSection)
-    return OneShot(config.evaluator, config)
+    """The evaluator of a configuration whose ``evaluator.kind`` is ``oneshot``.
+
+    Raises:
+        EvoError: what it asks for cannot be done in a space with rows.
+    """
+    section = config.evaluator
+    assert isinstance(section, OneShotSection)
+    if space.rowed and (section.gates or section.cells or section.sampling != "uniform"):
+        raise EvoError(
+            f"{space.name!r} has blocks with rows, and evaluator.gates, evaluator.cells and evaluator.sampling = "
+            f"{section.sampling!r} take every layer by itself: leave them out, with sampling = 'uniform'"
+        )
+    return OneShot(section, config)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from evo.data import load as load_images
-from evo.splits import by_size
+from evo.splits import by_size, extracted
 from evo.teacher import dearest, prepared, split
 from spaces import vision
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
@@ -20,7 +22,7 @@ from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check
+from studies.config import ConfigError, StudyConfig, check
 from studies.records import EvoError
 
 
@@ -65,15 +67,57 @@ def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path
     model = vision.torchvision.models.mobilenet_v2(weights=None).eval()
     save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
     config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
-    teacher = prepared(config, dna, tmp_path)
+    teacher = replace(prepared(config, dna, tmp_path), mean=OURS[0], std=OURS[1])
     seen: list[Tensor] = []
     for name in ("features.3", "features.6"):
         model.get_submodule(name).register_forward_hook(lambda module, given, output: seen.append(output))
-    image = torch.randn(2, 3, 64, 64)
+    image = torch.rand(2, 3, 64, 64)  # from 0 to 1; the model takes it by ImageNet's moments, we have it by the data's
     with torch.no_grad():
-        model(image)
-        given = teacher.stages(0, 1)(image)
-    assert all(torch.equal(a, b) for a, b in zip(given, seen, strict=True))
+        model(by_moments(image, *IMAGENET))
+        given = teacher.stages(0, 1)(by_moments(image, *OURS))
+    for a, b in zip(given, seen, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+OURS = ((0.1, 0.2, 0.3), (0.5, 0.25, 0.125))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def by_moments(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    normalised: Tensor = vision.transforms.Normalize(mean, std)(image)
+    return normalised
+
+
+def test_a_model_of_torchvision_is_given_images_by_its_own_moments(dna: SearchSpace, tmp_path: Path) -> None:
+    """Those of the weights by name; the default ones' for a file; or those that are given. Ours has them in itself."""
+    path = tmp_path / "mine.safetensors"
+    save_file(vision.torchvision.models.mobilenet_v2(weights=None).state_dict(), str(path))
+    of_file = prepared(study(model="mobilenet_v2", weights=str(path)), dna, tmp_path)
+    assert of_file.normalised == IMAGENET
+    given = prepared(study(model="mobilenet_v2", weights=str(path), mean=OURS[0], std=OURS[1]), dna, tmp_path)
+    assert given.normalised == OURS
+    assert given.identity != of_file.identity  # another teacher: its blocks are trained again
+    same = replace(given, mean=OURS[0], std=OURS[1]).stages(0)
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        direct = extracted(given.network(), [given.splits[0]])(image)[0]
+        torch.testing.assert_close(same(image)[0], direct)
+    assert prepared(study("digits", epochs=1), load("digits"), tmp_path).normalised is None
+
+
+def test_moments_of_other_images_are_told(dna: SearchSpace) -> None:
+    with pytest.raises(
+        EvoError, match="images of 3 channels are to be normalised for 'mobilenet_v2' by 1 means and 1 st"
+    ):
+        split(study(model="mobilenet_v2", weights="DEFAULT", mean=(0.5,), std=(0.5,)), dna)
+
+
+@pytest.mark.parametrize(
+    "teacher", [{"mean": (0.5,), "std": (0.2,)}, {"model": "resnet18", "weights": "DEFAULT", "mean": (0.5,)}]
+)
+def test_moments_come_in_pairs_and_for_models_of_torchvision(teacher: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="mean and std are one number per channel each"):
+        study(**teacher)
 
 
 def test_the_tools_own_teacher_is_the_dearest_network_made_wider(tmp_path: Path) -> None:

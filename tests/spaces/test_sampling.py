@@ -182,3 +182,10 @@ def test_the_largest_space_is_counted_in_a_moment() -> None:
     start = perf_counter()
     stratified(table, 20, Random(0))
     assert perf_counter() - start < 0.5
+
+
+def test_the_only_architecture_is_found_at_its_very_cost_though_sums_are_rounded() -> None:
+    for ops in product(OPS[:4], repeat=2):
+        table = table_of(small_space(tuple((op,) for op in ops)))
+        cost = float(table.count([Architecture(ops)])[0, 2])
+        assert uniform(table, 1, Random(0), windows={"latency_ms": (cost, cost)}) == [Architecture(ops)]

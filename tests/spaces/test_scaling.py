@@ -20,7 +20,7 @@ def test_half_of_nas_bench_macro() -> None:
     assert (half.head.features, half.head.classes, half.stem.c_in) == (640, 10, 3)
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", [name for name in LIBRARY if not load(name).rowed])
 def test_the_choices_stay(name: str) -> None:
     space, rng = load(name), Random(0)
     slim = scaled(space, 0.4)
