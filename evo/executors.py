@@ -58,13 +58,17 @@ def here(work: Work[T, R], items: Sequence[T], /) -> list[R]:
 
 def on(executor: Executor, count: int, work: Work[T, R], items: Sequence[T]) -> list[R]:
     """On an executor, in ``count`` pieces of neighbours in the alphabet: they share prefixes, which a supernet uses."""
-    order = sorted(range(len(items)), key=lambda place: str(items[place]))
-    size = -(-len(order) // count) or 1
-    pieces = [order[start : start + size] for start in range(0, len(order), size)]
     futures: dict[Future[list[R]], list[int]] = {
-        executor.submit(work, [items[place] for place in piece]): piece for piece in pieces
+        executor.submit(work, [items[place] for place in piece]): piece
+        for piece in cut(items, -(-len(items) // count) or 1)
     }
     found: dict[int, R] = {}
     for future in as_completed(futures):
         found.update(zip(futures[future], future.result(), strict=True))
     return [found[place] for place in range(len(items))]
+
+
+def cut(items: Sequence[T], size: int) -> list[list[int]]:
+    """The places of items in pieces of ``size`` neighbours in the alphabet; the last piece may be smaller."""
+    order = sorted(range(len(items)), key=lambda place: str(items[place]))
+    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -16,6 +16,8 @@ EXAMPLES = """examples:
   python -m evo.round 2 --config images --set data.path=photos --set data.size=64
   python -m evo.round 3 --config digits --run wide --set search.trials=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
+  python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
+  python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: README, "From one machine to a cluster"
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
 """
 
@@ -45,7 +47,14 @@ def parser() -> argparse.ArgumentParser:
         choices=("fixed", "random"),
         help="run a control arm beside, in a space that never changes, and compare; random: random search; repeatable",
     )
-    command.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
+    hands = command.add_mutually_exclusive_group()
+    hands.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
+    hands.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="evaluate on a Dask cluster: its scheduler's tcp://HOST:PORT, local:N for processes here, or a TOML file "
+        "that names a queue (Slurm, PBS, ...)",
+    )
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
     )

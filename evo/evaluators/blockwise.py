@@ -89,7 +89,7 @@ class BlockwiseJudge:
             parts = [Architecture(arch.genes[start:stop]) for arch in archs]
             known = self.known(block)
             if missing := list(dict.fromkeys(part for part in parts if part not in known)):
-                known = known | dict(zip(missing, _scorer(self.work, block)(missing), strict=True))
+                known = known | dict(zip(missing, _scorer(self.work, block, self.files[block][0])(missing), strict=True))
             totals = [total + known[part] for total, part in zip(totals, parts, strict=True)]
         return totals
 
@@ -142,9 +142,9 @@ def _scores(path: Path, digest: str) -> dict[Architecture, float]:
 
 
 @lru_cache(maxsize=8)
-def _scorer(work: Distillation, block: int) -> BlockScorer:
+def _scorer(work: Distillation, block: int, path: Path) -> BlockScorer:
     """A finished block's scorer: it keeps prefixes from one generation to the next."""
-    return work.reopened(block)
+    return work.reopened(block, path)
 
 
 def blockwise(config: StudyConfig, space: SearchSpace) -> Blockwise:
