@@ -6,7 +6,6 @@ one. Their answers depend on architectures alone, so the result is that of one p
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import platform
 import time
@@ -29,7 +28,7 @@ from evo import __version__
 from evo.console import complain
 from evo.executors import Work, cut, settle
 from evo.machines import Machines, machines
-from evo.parcels import Lacking, Parcel, pack, receive, unpack
+from evo.parcels import MissingFilesError, Parcel, pack, receive, unpack
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -104,8 +103,8 @@ class Cluster:
                 piece = waiting.pop(future)
                 try:
                     answers, seconds = self._result(future, [items[place] for place in piece])
-                except Lacking as lacking:
-                    self._send(parcel, lacking.digests)
+                except MissingFilesError as missing:
+                    self._send(parcel, missing.digests)
                     hand_out(piece)
                 else:
                     found.update(zip(piece, answers, strict=True))
@@ -158,7 +157,7 @@ class Cluster:
         try:
             found: Mapping[str, int] = self.client.nthreads()
         except (OSError, RuntimeError, ValueError) as error:
-            raise EvoError(f"the scheduler of {self.machines.name} is gone ({_brief(error)}){KEPT}") from None
+            raise EvoError(f"{self.machines.name}: the scheduler is gone ({_brief(error)}){KEPT}") from None
         return found
 
     def _wait_for_workers(self) -> None:
@@ -195,7 +194,7 @@ class Cluster:
                 f"{', '.join(map(str, items))}{KEPT}"
             ) from None
         except CancelledError:
-            raise EvoError(f"the scheduler of {self.machines.name} is gone, and its work with it{KEPT}") from None
+            raise EvoError(f"{self.machines.name}: the scheduler is gone, and its work with it{KEPT}") from None
         return answers, seconds
 
     def _send(self, parcel: Parcel, digests: Sequence[str]) -> None:
@@ -229,13 +228,15 @@ def errand(parcel: Parcel, items: Sequence[Any], expected: Mapping[str, str], th
     """Do work that has come to this worker: the answers, and the seconds that they took.
 
     Raises:
-        Lacking: files have to be sent first.
+        MissingFilesError: files have to be sent first.
         EvoError: what the work raises, and whose worker it was; this one runs other software than it should.
     """
     address = get_worker().address
     with _alone:
         _compare(software(), expected, address)
-        multiprocessing.current_process().daemon = False  # under Dask's nanny it is: it might not read images in processes
+        multiprocessing.current_process().daemon = (
+            False  # under Dask's nanny it is: it might not read images in processes
+        )
         settle(threads)
         try:
             work = _opened(parcel, _received(get_worker()))
@@ -318,4 +319,3 @@ def _arrived(answer: R) -> R:
 
 def _brief(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
-

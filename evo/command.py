@@ -68,9 +68,7 @@ def _hands(args: Namespace, threads: int) -> Iterator[Hands]:
         yield found, len(found)
 
 
-def _brought(
-    store: Store, run: Run, args: Namespace, hands: Callable[[], Hands], say: Callable[[str], None]
-) -> bool:
+def _brought(store: Store, run: Run, args: Namespace, hands: Callable[[], Hands], say: Callable[[str], None]) -> bool:
     """Bring one run to the end of round N, telling each round in one line; whether there was anything to do."""
     rows = store.rounds(run)[: args.n]
     todo = [n for n in range(1, args.n + 1) if n > len(rows) or not rows[n - 1].finished]

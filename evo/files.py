@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-
 moved: dict[str, Path] = {}
 """Where files and folders lie on this machine that are named by another one's work (``evo.parcels``)."""
 

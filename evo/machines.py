@@ -1,6 +1,6 @@
 """Which cluster ``--cluster`` means: one that runs (``tcp://HOST:8786``), processes here (``local:4``), or a queue's jobs.
 
-The last is a TOML file: a table named after the queue system, with keywords of dask-jobqueue's class for it, and how many jobs::
+The last is a TOML file: how many jobs, and a table named after the queue system, with keywords of dask-jobqueue's class::
 
     jobs = 20                       # or adapt = [1, 20]: as many as there is work for
     [slurm]                         # or pbs, sge, lsf, oar, moab, htcondor; local: processes here, to try it out
@@ -11,6 +11,7 @@ The last is a TOML file: a table named after the queue system, with keywords of 
     job_extra_directives = ["--gres=gpu:1"]
 
 A table ``[scheduler]`` names a running one instead, ``address``, and the ``resources`` that a piece of work needs there.
+``patience``, beside it, are the seconds that there may be no worker at all.
 """
 
 from __future__ import annotations
@@ -22,19 +23,18 @@ import shutil
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import dask
-import dask_jobqueue
 import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster
 from distributed.versions import VersionMismatchWarning
 
-from evo.console import complain
 from studies.records import EvoError
 
 REACHED_WITHIN = 10
@@ -44,7 +44,7 @@ PATIENCE = 600.0
 """Seconds that a scheduler may be without any worker."""
 
 PATIENCE_WITH_QUEUES = 86400.0
-"""The same where workers are jobs that wait for their turn; ``patience`` in the file says otherwise."""
+"""The same where workers are jobs that wait for their turn."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -58,6 +58,7 @@ QUEUES = {
     "htcondor": "HTCondorCluster",
     "local": "LocalCluster",
 }
+"""Modules of dask_jobqueue, and the class of each."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,15 @@ def machines(where: str) -> Iterator[tuple[Client, Machines]]:
         stack.enter_context(dask.config.set(SETTINGS))
         address: Any = where
         found = Machines(where)
-        if match := re.fullmatch(r"local:([1-9]\d*)", where):
-            address = stack.enter_context(_local(int(match[1])))
+        if where.startswith("local:"):
+            address = stack.enter_context(_local(int(where.removeprefix("local:"))))
         elif where.endswith(".toml"):
             settings = _read(Path(where))
             if "scheduler" in settings:
-                address, found = _running(settings["scheduler"], where)
+                address, found = _running(settings, where)
             else:
-                found = Machines(f"the queue of {where}", float(settings.get("patience", PATIENCE_WITH_QUEUES)))
+                found = Machines(f"the queue of {where}", settings.get("patience", PATIENCE_WITH_QUEUES))
                 address = stack.enter_context(_queued(settings, where))
-        elif not re.fullmatch(ADDRESS, where):
-            raise EvoError(
-                f"--cluster is {where!r}: expected the address of a Dask scheduler (tcp://HOST:8786), "
-                "processes on this machine (local:4), or a TOML file that names a queue (slurm.toml)"
-            )
         try:
             client = Client(address, timeout=REACHED_WITHIN, set_as_default=False, name="evo")
         except (OSError, RuntimeError, ValueError) as error:
@@ -111,7 +107,7 @@ def machines(where: str) -> Iterator[tuple[Client, Machines]]:
         yield stack.enter_context(client), found
 
 
-ADDRESS = r"(tcp|tls|ws|wss|ucx)://\S+:\d+"
+ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://\S+:\d+")
 
 SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # work that may last for hours waits for nobody in particular
@@ -169,19 +165,21 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: expected one table, [scheduler] or one of {', '.join(f'[{name}]' for name in QUEUES)}; "
             f"found {', '.join(f'[{name}]' for name in tables) or 'none'}"
         )
-    allowed = set() if tables[0] == "scheduler" else {"jobs", "adapt", "patience"}
+    allowed = {"patience"} if tables[0] == "scheduler" else {"jobs", "adapt", "patience"}
     if unknown := settings.keys() - allowed - {tables[0]}:
         raise EvoError(
-            f"{path}: unknown key {min(unknown)!r}; allowed outside [{tables[0]}]: {', '.join(sorted(allowed)) or 'none'}"
+            f"{path}: unknown key {min(unknown)!r}; allowed outside [{tables[0]}]: {', '.join(sorted(allowed))}"
         )
+    if (patience := settings.get("patience", 1)) is True or not (isinstance(patience, (int, float)) and patience > 0):
+        raise EvoError(f"{path}: patience is {patience!r}: expected seconds")
     if tables[0] != "scheduler":
         _check_amounts(settings, path)
     return settings
 
 
 def _check_amounts(settings: Mapping[str, Any], path: Path) -> None:
-    """Raises: EvoError: ``jobs``, ``adapt`` or ``patience`` is not what it must be."""
-    jobs, adapt, patience = (settings.get(key) for key in ("jobs", "adapt", "patience"))
+    """Raises: EvoError: ``jobs`` or ``adapt`` is not what it must be, or not one of them is given."""
+    jobs, adapt = settings.get("jobs"), settings.get("adapt")
     if (jobs is None) == (adapt is None):
         raise EvoError(f"{path}: expected one of jobs = 20 and adapt = [1, 20]")
     if jobs is not None and not (_whole(jobs) and jobs >= 1):
@@ -190,22 +188,21 @@ def _check_amounts(settings: Mapping[str, Any], path: Path) -> None:
         isinstance(adapt, list) and len(adapt) == 2 and all(map(_whole, adapt)) and 1 <= adapt[0] <= adapt[1]
     ):
         raise EvoError(f"{path}: adapt is {adapt!r}: expected the least and the most jobs, e.g. [1, 20]")
-    if patience is not None and not (isinstance(patience, (int, float)) and patience > 0):
-        raise EvoError(f"{path}: patience is {patience!r}: expected seconds")
 
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _running(table: Mapping[str, Any], where: str) -> tuple[str, Machines]:
-    """The address and the resources of ``[scheduler]``."""
+def _running(settings: Mapping[str, Any], where: str) -> tuple[str, Machines]:
+    """The address that ``[scheduler]`` gives, and what is known of it."""
+    table = settings["scheduler"]
     address, resources = table.get("address"), table.get("resources", {})
-    if table.keys() - {"address", "resources"} or not re.fullmatch(ADDRESS, str(address)):
+    if table.keys() - {"address", "resources"} or not ADDRESS.fullmatch(str(address)):
         raise EvoError(f'{where}: expected [scheduler] with address = "tcp://HOST:8786" and, if needed, resources')
     if not isinstance(resources, dict) or not all(isinstance(amount, (int, float)) for amount in resources.values()):
         raise EvoError(f"{where}: resources is {resources!r}: expected amounts by name, e.g. {{ GPU = 1 }}")
-    return str(address), Machines(str(address), resources=resources)
+    return str(address), Machines(str(address), settings.get("patience", PATIENCE), resources)
 
 
 def _queued(settings: Mapping[str, Any], where: str) -> Any:
@@ -215,10 +212,12 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
         EvoError: the queue's command is not here, or its keywords cannot be.
     """
     queue = next(name for name in QUEUES if name in settings)
-    kind = getattr(dask_jobqueue, QUEUES[queue])
+    kind = getattr(import_module(f"dask_jobqueue.{queue}"), QUEUES[queue])
     submit = shlex.split(kind.job_cls.submit_command or sys.executable)[0]
     if shutil.which(submit) is None:
-        raise EvoError(f"{where}: [{queue}] needs the command {submit}, which is not here: start where jobs are submitted")
+        raise EvoError(
+            f"{where}: [{queue}] needs the command {submit}, which is not here: start where jobs are submitted"
+        )
     own = dict(settings[queue])
     own["worker_extra_args"] = [*own.get("worker_extra_args", []), "--nthreads", "1"]
     own["scheduler_options"] = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"} | own.get(
@@ -227,7 +226,7 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
     try:
         cluster = kind(**{"processes": 1, "silence_logs": logging.CRITICAL} | own)
     except (TypeError, ValueError, OSError, ImportError) as error:
-        raise EvoError(f"{where}: [{queue}] cannot be: {' '.join(str(error).split())}") from None
+        raise EvoError(f"{where}: [{queue}] cannot be: {' '.join(str(error).split()).split('. ')[0]}") from None
     if (adapt := settings.get("adapt")) is not None:
         # jobs are not given back between two generations, nor asked for one after the other
         cluster.adapt(

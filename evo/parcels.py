@@ -22,7 +22,6 @@ from evo.data import parts
 from studies.config import DataSection, TabularSection
 from studies.records import EvoError
 
-
 SHOWN_WITHIN = 10.0
 """Seconds after which shared storage shows everybody a folder that somebody has made."""
 
@@ -68,7 +67,7 @@ class Parcel:
         return next(found)
 
 
-class Lacking(Exception):
+class MissingFilesError(Exception):
     """A worker has not got the files with these sha256; sent to it, they lie in its folder under these names."""
 
     def __init__(self, digests: tuple[str, ...]) -> None:
@@ -91,13 +90,13 @@ def unpack(parcel: Parcel, received: Path) -> Any:
         received: the folder of files that were sent here.
 
     Raises:
-        Lacking: files that can be sent are not here.
+        MissingFilesError: files that can be sent are not here.
         EvoError: a folder is not here.
     """
     at = [_located(place, [], received) for place in parcel.places]
     moved = {place.name: _located(place, files.roots(place.name), received) for place in parcel.settings}
     if lacking := [digest for found in [*at, *moved.values()] if isinstance(found, tuple) for digest in found]:
-        raise Lacking(tuple(dict.fromkeys(lacking)))
+        raise MissingFilesError(tuple(dict.fromkeys(lacking)))
     files.moved.update({name: path for name, path in moved.items() if isinstance(path, Path)})
     opener = _Opener(io.BytesIO(parcel.content))
     opener.places = [path for path in at if isinstance(path, Path)]

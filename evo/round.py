@@ -7,6 +7,7 @@ Saying it twice changes nothing.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     hands.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
     hands.add_argument(
         "--cluster",
+        type=_where,
         metavar="WHERE",
         help="evaluate on a Dask cluster: its scheduler's tcp://HOST:PORT, local:N for processes here, or a TOML file "
         "that names a queue (Slurm, PBS, ...)",
@@ -73,6 +75,15 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0, found {text!r}")
     return int(text)
+
+
+def _where(text: str) -> str:
+    if not re.fullmatch(r"\w+://\S+:\d+|local:[1-9]\d*|.+\.toml", text):
+        raise argparse.ArgumentTypeError(
+            f"expected the address of a Dask scheduler (tcp://HOST:8786), processes here (local:4), or a TOML file that "
+            f"names a queue (slurm.toml), found {text!r}"
+        )
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

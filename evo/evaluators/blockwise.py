@@ -89,7 +89,9 @@ class BlockwiseJudge:
             parts = [Architecture(arch.genes[start:stop]) for arch in archs]
             known = self.known(block)
             if missing := list(dict.fromkeys(part for part in parts if part not in known)):
-                known = known | dict(zip(missing, _scorer(self.work, block, self.files[block][0])(missing), strict=True))
+                known = known | dict(
+                    zip(missing, _scorer(self.work, block, self.files[block][0])(missing), strict=True)
+                )
             totals = [total + known[part] for total, part in zip(totals, parts, strict=True)]
         return totals
 
