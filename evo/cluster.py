@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -42,6 +42,9 @@ GLANCE = 1.0
 
 LARGEST = 2 << 30
 """Bytes of a file that is sent to workers."""
+
+RESENT = 5
+"""Times that something is sent before it is given up."""
 
 
 @contextmanager
@@ -87,12 +90,12 @@ class Cluster:
         found: dict[int, R] = {}
         paces: list[float] = []
         inbox: SimpleQueue[Future[Any]] = SimpleQueue()
-        waiting: dict[Future[Any], list[int]] = {}
+        waiting: dict[Future[Any], tuple[list[int], int]] = {}
 
-        def hand_out(piece: list[int]) -> None:
+        def hand_out(piece: list[int], again: int = 0) -> None:
             told = [items[place] for place in piece]
             future: Future[Any] = self.executor.submit(errand, parcel, told, software(), self.threads)
-            waiting[future] = piece
+            waiting[future] = piece, again
             future.add_done_callback(inbox.put)
 
         try:
@@ -100,12 +103,14 @@ class Cluster:
                 hand_out(piece)
             while waiting:
                 future = self._next(inbox)
-                piece = waiting.pop(future)
+                piece, again = waiting.pop(future)
                 try:
                     answers, seconds = self._result(future, [items[place] for place in piece])
                 except MissingFilesError as missing:
+                    if again == RESENT:
+                        raise EvoError(f"{self.machines.name}: a worker does not keep the files sent to it") from None
                     self._send(parcel, missing.digests)
-                    hand_out(piece)
+                    hand_out(piece, again + 1)
                 else:
                     found.update(zip(piece, answers, strict=True))
                     paces.append(seconds / len(piece))
@@ -130,16 +135,9 @@ class Cluster:
                 f"worker {address} has {count} threads, and torch's random numbers are one stream per process: start "
                 f"workers with --nthreads 1 (several per machine: --nworkers), found {len(crowded)} with more"
             )
-        answers = self.client.run(hardware, on_error="return")
-        for address, answer in answers.items():
-            if isinstance(answer, BaseException):
-                raise EvoError(
-                    f"worker {address} cannot run evo ({type(answer).__name__}: {answer}): "
-                    "install the same version there as here"
-                )
-        for address, answer in self.client.run(software).items():
-            _compare(answer, software(), address)
-        kinds = sorted(set(answers.values()))
+        for address, found in self._asked(software).items():
+            _compare(found, software(), address)
+        kinds = sorted(set(self._asked(hardware).values()))
         if len(kinds) > 1:
             complain(
                 f"note: workers compute with {' and '.join(kinds)}: "
@@ -151,6 +149,20 @@ class Cluster:
         for digest in self.sent:
             with suppress(Exception):  # a scheduler that is gone keeps nothing
                 self.client.unregister_worker_plugin(_Sent.named(digest))
+
+    def _asked(self, question: Callable[[], R]) -> dict[str, R]:
+        """What every worker answers, by its address. One that dies over it is left out: it will be asked when it works.
+
+        Raises:
+            EvoError: one cannot understand the question.
+        """
+        answers = self.client.run(question, on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, Exception) and not isinstance(answer, OSError):
+                raise EvoError(
+                    f"worker {address} cannot run evo ({_brief(answer)}): install the same version there as here"
+                )
+        return {address: answer for address, answer in answers.items() if not isinstance(answer, OSError)}
 
     def _workers(self) -> Mapping[str, int]:
         """Address -> threads of every worker that may be given work."""
@@ -206,7 +218,11 @@ class Cluster:
                     f"workers do not see {path}, which is too large to send ({size / (1 << 30):.1f} GiB): "
                     "put it on storage that all workers share, mounted at the same path"
                 )
-            self.client.register_plugin(_Sent(digest, path.read_bytes()), name=_Sent.named(digest))
+            content = path.read_bytes()
+            for _ in range(RESENT):
+                with suppress(OSError):  # of a worker that died over it
+                    self.client.register_plugin(_Sent(digest, content), name=_Sent.named(digest))
+                    break
             self.sent.add(digest)
 
     def _size(self, kind: type, count: int) -> int:
