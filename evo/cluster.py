@@ -99,7 +99,7 @@ class Cluster:
             future.add_done_callback(inbox.put)
 
         try:
-            for piece in cut(items, self._size(type(work), len(items))):
+            for piece in cut(items, piece_size(self.pace.get(type(work)), len(items), len(self))):
                 hand_out(piece)
             while waiting:
                 future = self._next(inbox)
@@ -225,10 +225,12 @@ class Cluster:
                     break
             self.sent.add(digest)
 
-    def _size(self, kind: type, count: int) -> int:
-        """How many items a piece has: as many as are brisk, one as long as nobody knows, never too few pieces for all."""
-        brisk = BRISK / pace if (pace := self.pace.get(kind)) else 1
-        return max(1, min(round(brisk), -(-count // max(1, len(self)))))
+
+def piece_size(pace: float | None, count: int, workers: int) -> int:
+    """How many of ``count`` items a piece has: as many as are brisk at so many seconds each (None: nobody knows yet, so
+    that it is one), and never so many that a worker would get none."""
+    brisk = round(BRISK / pace) if pace else 1
+    return max(1, min(brisk, -(-count // max(1, workers))))
 
 
 KEPT = "; what was recorded is kept: start workers, and say the same command again"

@@ -84,7 +84,7 @@ def machines(where: str) -> Iterator[tuple[Client, Machines]]:
         EvoError: there is no such cluster, or it could not be started.
     """
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         stack.enter_context(dask.config.set(SETTINGS))
         address: Any = where
         found = Machines(where)
@@ -244,7 +244,7 @@ LOUD = ("distributed", "distributed.client", "distributed.gc", "bokeh", "tornado
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Dask's own lines stay away from the terminal: what matters in them is said by ``evo.cluster``."""
     before = {name: logging.getLogger(name).level for name in LOUD}
     for name in LOUD:

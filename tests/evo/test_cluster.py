@@ -21,7 +21,7 @@ from distributed import KilledWorker, Scheduler, SpecCluster, Worker
 from evo import cluster as clusters
 from evo import machines as machinery
 from evo import round
-from evo.cluster import Cluster, cluster, errand, software
+from evo.cluster import Cluster, cluster, errand, piece_size, software
 from evo.machines import machines
 from evo.parcels import pack
 from studies.config import DataSection
@@ -77,11 +77,10 @@ def test_answers_come_in_order_from_all_workers(hands: Cluster) -> None:
     assert hands(tenfold, []) == []
 
 
-def test_pieces_become_as_large_as_work_is_quick(hands: Cluster) -> None:
-    kind = type(tenfold)
-    for pace, size in ((None, 1), (60.0, 1), (0.5, 4), (0.001, 50)):
-        hands.pace = {} if pace is None else {kind: pace}
-        assert hands._size(kind, 100) == size
+def test_pieces_become_as_large_as_work_is_quick() -> None:
+    sizes = [piece_size(pace, count=100, workers=2) for pace in (None, 3600.0, 0.5, 0.001)]
+    assert sizes == [1, 1, 4, 50]
+    assert piece_size(0.001, count=100, workers=1000) == 1
 
 
 def test_what_work_says_is_told_with_its_worker(hands: Cluster) -> None:
@@ -130,7 +129,7 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     hands: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A supernet's scores, and networks trained alone (``truth.sample``)."""
-    work = ["2", "--quiet", "--set", "evaluator.epochs=1", "--set", "data.limit=300", "--set", "search.trials=12"]
+    work = ["1", "--quiet", "--set", "evaluator.epochs=1", "--set", "data.limit=300", "--set", "search.trials=12"]
     work += ["--set", "search.population=6", "--set", "truth.sample=2"]
     storages = [f"sqlite:///{tmp_path / name}.db" for name in ("alone", "cluster")]
     assert round.main([*work, "--storage", storages[0]]) == 0
