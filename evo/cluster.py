@@ -7,11 +7,13 @@ one. Their answers depend on architectures alone, so the result is that of one p
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -94,7 +96,9 @@ class Cluster:
 
         def hand_out(piece: list[int], again: int = 0) -> None:
             told = [items[place] for place in piece]
-            future: Future[Any] = self.executor.submit(errand, parcel, told, software(), self.threads)
+            future: Future[Any] = self.executor.submit(
+                pickle.loads, called(errand, parcel, told, software(), self.threads)
+            )
             waiting[future] = piece, again
             future.add_done_callback(inbox.put)
 
@@ -156,7 +160,7 @@ class Cluster:
         Raises:
             EvoError: one cannot understand the question.
         """
-        answers = self.client.run(question, on_error="return")
+        answers = self.client.run(question, workers=list(self._workers()), on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, Exception) and not isinstance(answer, OSError):
                 raise EvoError(
@@ -166,11 +170,19 @@ class Cluster:
 
     def _workers(self) -> Mapping[str, int]:
         """Address -> threads of every worker that may be given work."""
+        needed = self.machines.resources
         try:
             found: Mapping[str, int] = self.client.nthreads()
+            if not needed:
+                return found
+            known = self.client.scheduler_info(n_workers=-1)["workers"]
         except (OSError, RuntimeError, ValueError) as error:
             raise EvoError(f"{self.machines.name}: the scheduler is gone ({_brief(error)}){KEPT}") from None
-        return found
+        return {
+            address: found[address]
+            for address, worker in known.items()
+            if address in found and all(worker["resources"].get(name, 0) >= least for name, least in needed.items())
+        }
 
     def _wait_for_workers(self) -> None:
         """Until there is one. Says so once.
@@ -181,11 +193,12 @@ class Cluster:
         if self._workers():
             return
         patience = self.machines.patience
-        complain(f"{self.machines.name} has no workers: waiting up to {patience:g} seconds for one")
+        whose = f" with {dict(self.machines.resources)}" if self.machines.resources else ""
+        complain(f"{self.machines.name} has no workers{whose}: waiting up to {patience:g} seconds for one")
         deadline = time.monotonic() + patience
         while not self._workers():
             if time.monotonic() > deadline:
-                raise EvoError(f"{self.machines.name} has had no workers for {patience:g} seconds{KEPT}")
+                raise EvoError(f"{self.machines.name} has had no workers{whose} for {patience:g} seconds{KEPT}")
             time.sleep(min(GLANCE, patience))
 
     def _next(self, inbox: SimpleQueue[Future[Any]]) -> Future[Any]:
@@ -205,6 +218,8 @@ class Cluster:
                 f"workers died one after the other over the same work, most likely for want of memory: "
                 f"{', '.join(map(str, items))}{KEPT}"
             ) from None
+        except ModuleNotFoundError as error:
+            raise EvoError(f"a worker cannot run evo ({error}): install the same version there as here{KEPT}") from None
         except CancelledError:
             raise EvoError(f"{self.machines.name}: the scheduler is gone, and its work with it{KEPT}") from None
         return answers, seconds
@@ -224,6 +239,21 @@ class Cluster:
                     self.client.register_plugin(_Sent(digest, content), name=_Sent.named(digest))
                     break
             self.sent.add(digest)
+
+
+def called(function: Callable[..., Any], *args: Any) -> bytes:
+    """A call, pickled: whoever loads it makes it. A scheduler unpickles what it hands on (Dask 2026), but not these bytes:
+    it needs neither this program nor torch."""
+    return pickle.dumps(_Call(function, args), pickle.HIGHEST_PROTOCOL)
+
+
+@dataclass(frozen=True)
+class _Call:
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.function, self.args
 
 
 def piece_size(pace: float | None, count: int, workers: int) -> int:
@@ -299,8 +329,9 @@ def software() -> dict[str, str]:
     for room in ("spaces", "studies", "evo"):
         for path in sorted((root / room).rglob("*.py")):
             source.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    found = {"evo": f"{__version__} ({source.hexdigest()[:8]})", "python": platform.python_version()}
-    return found | {name: version(name) for name in ("torch", "torchvision", "numpy", "distributed")}
+    python = ".".join(platform.python_version_tuple()[:2])
+    found = {"evo": f"{__version__} ({source.hexdigest()[:8]})", "python": python}
+    return found | {name: version(name).split("+")[0] for name in ("torch", "torchvision", "numpy", "distributed")}
 
 
 def hardware() -> str:

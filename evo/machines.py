@@ -17,13 +17,14 @@ A table ``[scheduler]`` names a running one instead, ``address``, and the ``reso
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shlex
 import shutil
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -130,7 +131,7 @@ def _local(count: int) -> SpecCluster:
         "memory_limit": 0,  # Dask pauses and kills by what a process uses; a training may use what there is
         "silence_logs": logging.CRITICAL,
     }
-    gpus = torch.cuda.device_count()
+    gpus = _gpus()
     return SpecCluster(
         workers={i: {"cls": Nanny, "options": options | {"env": _environment(i, gpus)}} for i in range(count)},
         scheduler={
@@ -141,9 +142,15 @@ def _local(count: int) -> SpecCluster:
     )
 
 
-def _environment(worker: int, gpus: int) -> dict[str, str]:
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` calls them."""
+    known = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return known.split(",") if known else [str(i) for i in range(torch.cuda.device_count())]
+
+
+def _environment(worker: int, gpus: Sequence[str]) -> dict[str, str]:
     """What tells a worker which GPU is its own."""
-    return {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
+    return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]} if gpus else {}
 
 
 # -- as a file says ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from distributed import KilledWorker, Scheduler, SpecCluster, Worker
 from evo import cluster as clusters
 from evo import machines as machinery
 from evo import round
-from evo.cluster import Cluster, cluster, errand, piece_size, software
+from evo.cluster import Cluster, called, cluster, errand, piece_size, software
 from evo.machines import machines
 from evo.parcels import pack
 from studies.config import DataSection
@@ -91,7 +92,7 @@ def test_what_work_says_is_told_with_its_worker(hands: Cluster) -> None:
 def test_other_software_on_a_worker_is_refused(hands: Cluster) -> None:
     other = software() | {"torch": "1.0"}
     with pytest.raises(EvoError, match=r"runs torch \S+ instead of 1\.0: install the same there as here"):
-        hands.executor.submit(errand, pack(tenfold), [1], other, 1).result()
+        hands.executor.submit(pickle.loads, called(errand, pack(tenfold), [1], other, 1)).result()
 
 
 def test_a_file_that_workers_do_not_see_is_sent_once(
@@ -204,7 +205,8 @@ def test_workers_do_one_thing_at_a_time(empty: SpecCluster, tmp_path: Path) -> N
         pass
 
 
-def test_a_scheduler_that_is_gone_is_told(empty: SpecCluster, tmp_path: Path) -> None:
+def test_a_scheduler_that_is_gone_is_told(empty: SpecCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machinery, "REACHED_WITHIN", 2)
     empty.worker_spec["slow"] = {"cls": Worker, "options": {**LOCAL, "nthreads": 1}}
     empty.sync(empty._correct_state)
     with cluster(file_for(empty, tmp_path), 1) as hands:
