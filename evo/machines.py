@@ -31,9 +31,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import cryptography  # noqa: F401  (Dask asks for it only when it makes a certificate)
 import dask
 import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
 from studies.records import EvoError
@@ -122,8 +124,12 @@ SETTINGS = {
 
 
 def _local(count: int) -> SpecCluster:
-    """So many worker processes and a scheduler, none of which listens beyond this machine; GPUs are dealt out in turn."""
+    """So many worker processes and a scheduler, which nobody else can reach: they listen on this machine alone, and to those
+    who have the certificate of this very moment. GPUs are dealt out in turn."""
+    security = Security.temporary()
     options = {
+        "security": security,
+        "protocol": "tls://",
         "nthreads": 1,
         "host": LOOPBACK,
         "dashboard": False,
@@ -136,8 +142,16 @@ def _local(count: int) -> SpecCluster:
         workers={i: {"cls": Nanny, "options": options | {"env": _environment(i, gpus)}} for i in range(count)},
         scheduler={
             "cls": Scheduler,
-            "options": {"host": LOOPBACK, "port": 0, "dashboard": False, "dashboard_address": f"{LOOPBACK}:0"},
+            "options": {
+                "security": security,
+                "protocol": "tls://",
+                "host": LOOPBACK,
+                "port": 0,
+                "dashboard": False,
+                "dashboard_address": f"{LOOPBACK}:0",
+            },
         },
+        security=security,
         silence_logs=logging.CRITICAL,
     )
 
@@ -212,6 +226,10 @@ def _running(settings: Mapping[str, Any], where: str) -> tuple[str, Machines]:
     return str(address), Machines(str(address), settings.get("patience", PATIENCE), resources)
 
 
+DEFAULTS = {"processes": 1, "security": True, "silence_logs": logging.CRITICAL}
+"""Keywords of a queue's class; its certificates lie in this folder, which jobs must see, as long as the command runs."""
+
+
 def _queued(settings: Mapping[str, Any], where: str) -> Any:
     """A scheduler here whose workers are jobs of a queue, one thread each.
 
@@ -231,7 +249,7 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
         "scheduler_options", {}
     )
     try:
-        cluster = kind(**{"processes": 1, "silence_logs": logging.CRITICAL} | own)
+        cluster = kind(**DEFAULTS | {"shared_temp_directory": str(Path.cwd())} | own)
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise EvoError(f"{where}: [{queue}] cannot be: {' '.join(str(error).split()).split('. ')[0]}") from None
     if (adapt := settings.get("adapt")) is not None:
@@ -258,6 +276,7 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(distributed|dask)\b")
             warnings.simplefilter("ignore", VersionMismatchWarning)
             yield
     finally:

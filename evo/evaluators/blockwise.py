@@ -44,7 +44,9 @@ class Blockwise:
         teacher = prepared(self.config, self.origin, bench.folder, bench.track)
         track = bench.track if bench.evaluate is here else untracked  # workers do not write over each other's lines
         work = Distillation(self.config, space, bench.table, teacher, bench.folder, track)
-        files = tuple((path, file_hash(path)) for path in bench.evaluate(work, range(len(space.blocks))))
+        blocks = range(len(space.blocks))
+        bench.evaluate(work, blocks)
+        files = tuple((path, file_hash(path)) for path in map(work.path, blocks))
         return BlockwiseJudge(work, bench.table, files, rated(space, [scores_in(path) for path, _ in files]))
 
 
