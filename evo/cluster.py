@@ -234,6 +234,8 @@ class Cluster:
                     "put it on storage that all workers share, mounted at the same path"
                 )
             content = path.read_bytes()
+            if sha256(content).hexdigest() != digest:
+                raise EvoError(f"{path} has changed while it was in use{KEPT}")
             for _ in range(RESENT):
                 with suppress(OSError):  # of a worker that died over it
                     self.client.register_plugin(_Sent(digest, content), name=_Sent.named(digest))

@@ -10,7 +10,7 @@ import io
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -93,8 +93,11 @@ def unpack(parcel: Parcel, received: Path) -> Any:
         MissingFilesError: files that can be sent are not here.
         EvoError: a folder is not here.
     """
-    at = [_located(place, [], received) for place in parcel.places]
-    moved = {place.name: _located(place, files.roots(place.name), received) for place in parcel.settings}
+    at = [_located(place, received) for place in parcel.places]
+    moved = {
+        place.name: _located(place, received, files.roots(place.name) if place.files else ())
+        for place in parcel.settings
+    }
     if lacking := [digest for found in [*at, *moved.values()] if isinstance(found, tuple) for digest in found]:
         raise MissingFilesError(tuple(dict.fromkeys(lacking)))
     files.moved.update({name: path for name, path in moved.items() if isinstance(path, Path)})
@@ -111,26 +114,36 @@ def receive(content: bytes, digest: str, received: Path) -> None:
     draft.replace(received / digest)
 
 
-def _located(place: Place, nearby: list[Path], received: Path) -> Path | tuple[str, ...]:
+def _located(place: Place, received: Path, nearby: Sequence[Path] = ()) -> Path | tuple[str, ...]:
     """Where a place is on this machine; the sha256 of what would have to be sent first.
 
     Raises:
         EvoError: it is a folder, and not here.
     """
-    shown = time.monotonic() + SHOWN_WITHIN
-    while not (here := [path for path in (Path(place.path), *nearby) if place.whole(path)]):
-        if place.files or time.monotonic() > shown:
-            break
-        time.sleep(0.1)
-    if here:
-        return here[0].absolute()
+    here = next((path for path in (Path(place.path), *nearby) if place.whole(path)), None)
+    if here is not None:
+        return here.absolute()
     if not place.files:
-        raise EvoError(
-            f"does not see the folder {place.path}: put it on storage that all workers share, mounted at the same path"
-        )
+        return _shown(Path(place.path))
     if lacking := tuple(digest for _, digest in place.files if not (received / digest).is_file()):
         return lacking
     return _laid_out(place, received)
+
+
+def _shown(folder: Path) -> Path:
+    """A folder that is not to be seen yet.
+
+    Raises:
+        EvoError: nor is it after a while.
+    """
+    deadline = time.monotonic() + SHOWN_WITHIN
+    while not folder.is_dir():
+        if time.monotonic() > deadline:
+            raise EvoError(
+                f"does not see the folder {folder}: put it on storage that all workers share, mounted at the same path"
+            )
+        time.sleep(0.1)
+    return folder
 
 
 def _laid_out(place: Place, received: Path) -> Path:

@@ -135,13 +135,14 @@ def test_a_folder_is_made_here_and_must_be_seen_there(here: Path, there: Path) -
         unpack(parcel, there)
 
 
-def test_photographs_are_never_sent(here: Path, there: Path) -> None:
+def test_photographs_are_never_sent(here: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("photos").mkdir()
     parcel = pack(DataSection(name="images", path="photos"))
     unpack(parcel, there)
     assert files.named("photos") == [here / "photos"]
     (here / "photos").rename(here / "gone")
     files.moved.clear()
+    monkeypatch.setenv("EVO_DATA", str(there))  # another folder of photographs, who knows
     with pytest.raises(EvoError, match="does not see the folder .*/photos"):
         unpack(parcel, there)
 
