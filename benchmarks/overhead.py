@@ -157,21 +157,20 @@ class Mark(NamedTuple):
     evaluating: Clocks
 
 
-def searched(url: str, trials: int) -> list[Mark]:
-    """Search as a round does, without screening, into a database; a mark after each generation."""
+def searched(url: str, trials: int, population: int = POPULATION, screen: bool = False) -> list[Mark]:
+    """Search as a round does, into a database; a mark after each generation."""
     from evo.search import Task, search
     from spaces.cost import cost_table
-    from studies.config import SearchSection, check
+    from studies.config import check
     from studies.records import Evaluation
     from studies.store import opened
 
     space = a_space()
-    settings = {"population": POPULATION, "trials": trials, "screen": False}
-    known = {key: value for key, value in settings.items() if key in SearchSection.model_fields}
+    settings = {"population": population, "trials": trials, "screen": screen}
     config = check(
         {
             "space": {"name": "overhead"},
-            "search": known,
+            "search": settings,
             "evaluator": {"kind": "scratch"},
             "evolution": {"method": "fixed"},
         },

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cache
+from typing import TYPE_CHECKING
 
 import optuna
 
@@ -16,10 +18,15 @@ from spaces.overview import widths
 from spaces.space import SearchSpace
 from studies.config import BlockwiseSection, OneShotSection, StudyConfig, TabularSection, Training, of_round
 from studies.leases import held
-from studies.records import COSTS, Evaluation, Round, complete
+from studies.records import COSTS, Evaluation, EvoError, Round, complete
 from studies.store import RoundRow, Run, Store, opened
 from studies.units import short
 from studies.urls import database, files_of, shown
+
+if TYPE_CHECKING:
+    from evo.executors import Evaluate
+
+    Hands = tuple[Evaluate, int]
 
 HEADINGS = (
     "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
@@ -32,18 +39,36 @@ def bring(args: Namespace) -> int:
     """Bring the runs that the command line asks for to the end of round N; compare them where there are control arms."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     say = console.nothing if args.quiet else console.say
-    with opened(args.storage) as store:
+    with opened(args.storage) as store, ExitStack() as stack:
         wanted = list(arms(store, args))
         runs = [find(store, name, config) or _begun(store, name, config) for name, config in wanted]
-        done = [_brought(store, run, args, say) for run in runs]
+        hands = cache(lambda: stack.enter_context(_hands(args, runs[0].config.threads)))
+        done = [_brought(store, run, args, hands, say) for run in runs]
         say(closing(store, runs[0], args) if any(done) else nothing_to_do(runs[0], args))
         if args.control:
-            _judge_alone(store, runs, args)
+            _judge_alone(store, runs, args, hands)
             say("\n" + "\n".join(words for found in verdicts(store, runs[0]) for words in found.sentences()))
     return 0
 
 
-def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]) -> bool:
+@contextmanager
+def _hands(args: Namespace, threads: int) -> Iterator[Hands]:
+    """Who evaluates for this command, and how many architectures at once. torch is imported here, when there is work."""
+    from evo.executors import workers
+
+    if args.cluster is None:
+        with workers(args.workers, threads) as evaluate:
+            yield evaluate, args.workers
+        return
+    try:
+        from evo.cluster import cluster
+    except ImportError as error:
+        raise EvoError(f"--cluster needs Dask ({error}): pip install '.[cluster]'") from None
+    with cluster(args.cluster, threads) as found:
+        yield found, len(found)
+
+
+def _brought(store: Store, run: Run, args: Namespace, hands: Callable[[], Hands], say: Callable[[str], None]) -> bool:
     """Bring one run to the end of round N, telling each round in one line; whether there was anything to do."""
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
@@ -56,7 +81,7 @@ def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]
         say(line(run, headings(run)))
         for row in store.rounds(run)[: args.n - len(todo)]:
             say(line(run, cells(store, run, row)))
-        for row in _finished(store, run, todo, args) if todo else ():
+        for row in _finished(store, run, todo, args, hands) if todo else ():
             say(line(run, cells(store, run, row)))
     return bool(todo)
 
@@ -74,28 +99,30 @@ def _begun(store: Store, name: str, config: StudyConfig) -> Run:
     return begin(store, name, config)
 
 
-def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace) -> None:
+def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace, hands: Callable[[], Hands]) -> None:
     """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
-    from evo.executors import workers
     from evo.loop import front_alone, workshop
 
     track = console.untracked if args.quiet else console.bar
     say = console.nothing if args.quiet else console.say
     for run in runs:
-        with held(store, run, say), workers(args.workers, run.config.threads) as evaluate:
-            front_alone(workshop(run, store, files_of(args.storage), evaluate, track, args.workers), args.n)
+        if run.config.truth.sample:
+            evaluate, count = hands()
+            with held(store, run, say):
+                front_alone(workshop(run, store, files_of(args.storage), evaluate, track, count), args.n)
 
 
-def _finished(store: Store, run: Run, todo: list[int], args: Namespace) -> Iterator[RoundRow]:
-    """The rounds ``todo``, each as it ends. torch is imported here, when there is work."""
-    from evo.executors import workers
+def _finished(
+    store: Store, run: Run, todo: list[int], args: Namespace, hands: Callable[[], Hands]
+) -> Iterator[RoundRow]:
+    """The rounds ``todo``, each as it ends."""
     from evo.loop import run_round, workshop
 
     track = console.untracked if args.quiet else console.bar
-    with workers(args.workers, run.config.threads) as evaluate:
-        shop = workshop(run, store, files_of(args.storage), evaluate, track, args.workers)
-        for n in todo:
-            yield run_round(shop, n)
+    evaluate, count = hands()
+    shop = workshop(run, store, files_of(args.storage), evaluate, track, count)
+    for n in todo:
+        yield run_round(shop, n)
 
 
 def plan(args: Namespace) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evo.augmentation import AUGMENTATIONS
-from evo.files import roots
+from evo.files import named, roots
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -223,7 +223,7 @@ def class_names(section: DataSection, classes: int) -> tuple[str, ...]:
     if section.name == "images":
         from evo.folders import class_folders
 
-        root = Path(section.path)
+        root = _folder(section)
         return class_folders(root / "train" if _divided(root) else root)
     return NAMES.get(section.name, tuple(map(str, range(classes))))
 
@@ -302,7 +302,7 @@ def _torchvision(section: DataSection) -> Raw:
     from spaces import vision
 
     folder = FOLDERS[section.name]
-    root = next((root for root in roots(section.path) if (root / folder).is_dir()), Path(section.path))
+    root = _root(section) or Path(section.path)
     dataset = {
         "fashion_mnist": vision.torchvision.datasets.FashionMNIST,
         "cifar10": vision.torchvision.datasets.CIFAR10,
@@ -321,6 +321,11 @@ def _torchvision(section: DataSection) -> Raw:
         images = np.asarray(part.data)
         arrays += [images if images.ndim == 4 else images[..., None], np.asarray(part.targets)]
     return arrays[0], arrays[1], arrays[2], arrays[3]
+
+
+def _root(section: DataSection) -> Path | None:
+    """The folder in which torchvision would find the data set; None: there is none."""
+    return next((root for root in roots(section.path) if (root / FOLDERS[section.name]).is_dir()), None)
 
 
 IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -354,7 +359,7 @@ def _idx(path: Path) -> np.ndarray:
 
 def _arrays(section: DataSection) -> Raw:
     """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``: images uint8 ``(n, h, w[, channels])``."""
-    path = next((path for path in roots(section.path) if path.is_file()), Path(section.path))
+    path = _file(section) or Path(section.path)
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -369,17 +374,27 @@ def _arrays(section: DataSection) -> Raw:
     return x_train, parts["y_train"], x_test, parts["y_test"]
 
 
+def _file(section: DataSection) -> Path | None:
+    """The file of a data set that is one file; None: it is not there."""
+    return next((path for path in roots(section.path) if path.is_file()), None)
+
+
 def _images(section: DataSection) -> Raw:
     """The paths in a folder of class folders (torchvision's ImageFolder). ``train`` and ``test`` inside it are used where
     there are both; otherwise every sixth image of the folder is a test image."""
     from evo.folders import listed
 
-    root = Path(section.path)
+    root = _folder(section)
     if _divided(root):
         return (*listed(root / "train"), *listed(root / "test"))
     x, y = listed(root)
     test = np.arange(len(y)) % 6 == 5
     return x[~test], y[~test], x[test], y[test]
+
+
+def _folder(section: DataSection) -> Path:
+    """The folder of class folders."""
+    return next((root for root in named(section.path) if root.is_dir()), Path(section.path))
 
 
 def _divided(root: Path) -> bool:
@@ -394,3 +409,18 @@ SOURCES: dict[str, Callable[[DataSection], Raw]] = {
     "images": _images,
     "arrays": _arrays,
 }
+
+
+def parts(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
+    """Where a data set lies on this machine (None: nowhere, or it needs no files), and its files below that ("": itself).
+
+    The files of class folders, which may be millions, are not listed.
+    """
+    if section.name == "images":
+        return _folder(section), ()
+    if section.name == "arrays":
+        return _file(section), ("",)
+    if section.name not in FOLDERS or (root := _root(section)) is None:
+        return None, ()
+    found = sorted(path for path in (root / FOLDERS[section.name]).rglob("*") if path.is_file())
+    return root, tuple(path.relative_to(root).as_posix() for path in found)

@@ -183,10 +183,10 @@ class Distillation:
         memory = self.section.prefix_memory_mb << 20
         return BlockScorer(supernet, calibration, held_out, self.section.batch_eval, memory)
 
-    def reopened(self, block: int) -> BlockScorer:
-        """The scorer of the finished block."""
+    def reopened(self, block: int, path: Path) -> BlockScorer:
+        """The scorer of the finished block that lies at ``path``."""
         supernet = self.supernet(block)
-        with safe_open(str(self.path(block)), "pt") as file:
+        with safe_open(str(path), "pt") as file:
             supernet.load_state_dict({name: file.get_tensor(WEIGHTS + name) for name in supernet.state_dict()})
         return self.scorer(block, supernet)
 

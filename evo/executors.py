@@ -73,7 +73,8 @@ def here(work: Work[T, R], items: Sequence[T], /) -> list[R]:
 def on(executor: Executor, count: int, work: Work[T, R], items: Sequence[T]) -> list[R]:
     """On an executor, in ``count`` pieces of neighbours in the alphabet: they share prefixes, which a supernet uses."""
     futures: dict[Future[list[R]], list[int]] = {
-        executor.submit(work, [items[place] for place in piece]): piece for piece in cut(items, count)
+        executor.submit(work, [items[place] for place in piece]): piece
+        for piece in cut(items, -(-len(items) // count) or 1)
     }
     found: dict[int, R] = {}
     for future in as_completed(futures):
@@ -83,7 +84,7 @@ def on(executor: Executor, count: int, work: Work[T, R], items: Sequence[T]) -> 
 
 def among(ranks: Team, work: Work[T, R], items: Sequence[T], /) -> list[R]:
     """On all ranks of a team, one piece each."""
-    places = cut(items, ranks.size)
+    places = cut(items, -(-len(items) // ranks.size) or 1)
     pieces = [[items[place] for place in piece] for piece in places]
     answers = ranks.share(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []
     found = {
@@ -94,8 +95,7 @@ def among(ranks: Team, work: Work[T, R], items: Sequence[T], /) -> list[R]:
     return [found[place] for place in range(len(items))]
 
 
-def cut(items: Sequence[T], count: int) -> list[list[int]]:
-    """The places of the items in at most ``count`` pieces of neighbours in the alphabet."""
+def cut(items: Sequence[T], size: int) -> list[list[int]]:
+    """The places of items in pieces of ``size`` neighbours in the alphabet; the last piece may be smaller."""
     order = sorted(range(len(items)), key=lambda place: str(items[place]))
-    size = -(-len(order) // count) or 1
     return [order[start : start + size] for start in range(0, len(order), size)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ EXAMPLES = """examples:
   python -m evo.round 2 --config images --set data.path=photos --set data.size=64
   python -m evo.round 3 --config digits --run wide --set search.trials=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
+  python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
+  python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: README, "From one machine to a cluster"
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
   torchrun --nproc-per-node 4 -m evo.round 3 --config mine.toml   on four processes, or GPUs, that train together
 """
@@ -50,7 +53,15 @@ def parser() -> argparse.ArgumentParser:
         choices=("fixed", "random"),
         help="run a control arm beside, in a space that never changes, and compare; random: random search; repeatable",
     )
-    command.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
+    hands = command.add_mutually_exclusive_group()
+    hands.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
+    hands.add_argument(
+        "--cluster",
+        type=_where,
+        metavar="WHERE",
+        help="evaluate on a Dask cluster: its scheduler's tcp://HOST:PORT, local:N for processes here, or a TOML file "
+        "that names a queue (Slurm, PBS, ...)",
+    )
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
     )
@@ -69,6 +80,15 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0, found {text!r}")
     return int(text)
+
+
+def _where(text: str) -> str:
+    if not re.fullmatch(r"\w+://\S+:\d+|local:[1-9]\d*|.+\.toml", text):
+        raise argparse.ArgumentTypeError(
+            f"expected the address of a Dask scheduler (tcp://HOST:8786), processes here (local:4), or a TOML file that "
+            f"names a queue (slurm.toml), found {text!r}"
+        )
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,10 +112,10 @@ def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: i
             return bring(args)
         from evo.ranks import leading
 
-        if args.workers > 1:
+        if args.workers > 1 or args.cluster:
+            given = f"--cluster is {args.cluster}" if args.cluster else f"--workers is {args.workers}"
             raise EvoError(
-                f"--workers is {args.workers}, and torchrun has started {processes} processes, which are the workers: "
-                "leave --workers out"
+                f"{given}, and torchrun has started {processes} processes, which are the workers: leave it out"
             )
         args.workers = processes
         with leading():
@@ -126,7 +146,7 @@ def _ranked(argv: Sequence[str] | None, processes: int) -> int:
         return leave(code) if code else 0
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         args = parser().parse_args(argv)
-    if args.plan or args.workers > 1:
+    if args.plan or args.workers > 1 or args.cluster:
         return 0
     from evo.ranks import follow
 

@@ -44,7 +44,7 @@ class Teacher:
 
     Attributes:
         model: torchvision's name; None: a network of ours, which ``weights`` tells about.
-        weights: a name that torchvision knows, the path of a safetensors file, or that of a delivered folder.
+        weights: a safetensors file, a delivered folder, or a name that torchvision knows.
         splits: per block of the student's space, the stage whose output it imitates.
         shapes: what these stages give.
         identity: of model and weights; another teacher has another one.
@@ -53,7 +53,7 @@ class Teacher:
     """
 
     model: str | None
-    weights: str
+    weights: Path | str
     splits: tuple[str, ...]
     shapes: tuple[Shape, ...]
     identity: str
@@ -132,12 +132,11 @@ def prepared(
     section, images = teacher_of(config), load(config.data, config.device)
     splits = split(config, space)
     if section.model is None and section.weights is None:
-        weights = str(_trained(config, space, folder, track, team))
+        weights: Path | str = _trained(config, space, folder, track, team)
     else:
-        path = _file(section)
-        weights = str(path) if path else str(section.weights)
+        weights = _file(section) or str(section.weights)
     file = Path(weights) / delivered.WEIGHTS if Path(weights).is_dir() else Path(weights)
-    content = sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
+    content = sha256(file.read_bytes()).hexdigest() if file.is_file() else str(weights)
     normalised = _normalised(section, space.stem.c_in)
     told = (section.model, content, *([normalised] if normalised else ()))
     identity = sha256(repr(told).encode()).hexdigest()
@@ -220,7 +219,7 @@ def _untrained(model: str) -> nn.Module:
     return network.eval()
 
 
-def _torchvision(model: str, weights: str) -> nn.Module:
+def _torchvision(model: str, weights: Path | str) -> nn.Module:
     """A model of torchvision with weights from a file, or from the net."""
     if Path(weights).is_file():
         network = _untrained(model)

@@ -42,7 +42,9 @@ class Blockwise:
         teacher = prepared(self.config, self.origin, bench.folder, bench.track, bench.team)
         track = bench.track if bench.evaluate is here else untracked  # workers do not write over each other's lines
         work = Distillation(self.config, space, bench.table, teacher, bench.folder, track)
-        files = tuple((path, file_hash(path)) for path in bench.evaluate(work, range(len(space.blocks))))
+        blocks = range(len(space.blocks))
+        bench.evaluate(work, blocks)
+        files = tuple((path, file_hash(path)) for path in map(work.path, blocks))
         return BlockwiseJudge(work, bench.table, files, rated(space, [scores_in(path) for path, _ in files]))
 
 
@@ -87,7 +89,9 @@ class BlockwiseJudge:
             parts = [Architecture(arch.genes[start:stop]) for arch in archs]
             known = self.known(block)
             if missing := list(dict.fromkeys(part for part in parts if part not in known)):
-                known = known | dict(zip(missing, _scorer(self.work, block)(missing), strict=True))
+                known = known | dict(
+                    zip(missing, _scorer(self.work, block, self.files[block][0])(missing), strict=True)
+                )
             totals = [total + known[part] for total, part in zip(totals, parts, strict=True)]
         return totals
 
@@ -136,9 +140,9 @@ def _scores(path: Path, digest: str) -> dict[Architecture, float]:
 
 
 @lru_cache(maxsize=8)
-def _scorer(work: Distillation, block: int) -> BlockScorer:
+def _scorer(work: Distillation, block: int, path: Path) -> BlockScorer:
     """A finished block's scorer: it keeps prefixes from one generation to the next."""
-    return work.reopened(block)
+    return work.reopened(block, path)
 
 
 def blockwise(config: StudyConfig, space: SearchSpace) -> Blockwise:

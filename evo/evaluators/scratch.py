@@ -40,7 +40,7 @@ class Scratch:
         load(self.data, self.device)  # a missing folder is told before anything runs
         whole = schedule(self.training, self.data, 1).epochs
         rungs = sorted({max(1, round(share * whole)) for share in self.rungs} - {whole})
-        folder = bench.folder / "rungs"
+        folder = bench.folder / "rungs" if rungs else None
         return ScratchJudge(self.training, self.data, self.device, self.seed, space, bench.table, tuple(rungs), folder)
 
 

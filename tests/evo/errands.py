@@ -1,0 +1,43 @@
+"""Work that tests give to other processes, which import it from here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.data import load
+from studies.config import DataSection
+from studies.records import EvoError
+
+
+def tenfold(numbers: Sequence[int]) -> list[int]:
+    return [10 * number for number in numbers]
+
+
+def processes(items: Sequence[int]) -> list[int]:
+    """Who does it, a little slowly."""
+    time.sleep(0.05)
+    return [os.getpid() for _ in items]
+
+
+def some_kind() -> str:
+    """A kind of machine that no other process has."""
+    return f"a CPU ({os.getpid()})"
+
+
+def complains(items: Sequence[int]) -> list[int]:
+    raise EvoError(f"cannot do {items[0]}")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads a file and a data set that it names."""
+
+    path: Path
+    data: DataSection
+
+    def __call__(self, items: Sequence[int]) -> list[tuple[str, int]]:
+        return [(self.path.read_text(), len(load(self.data).train)) for _ in items]
