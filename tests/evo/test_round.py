@@ -178,7 +178,7 @@ def test_the_plan_runs_nothing(
             ["1", "--set", "limits.macs=[0, 10]"],
             "error: limits.macs is [0, 10], but the architectures of 'digits' have",
         ),
-        (["1", "--storage", "nonsense"], "error: --storage: not a database URL"),
+        (["1", "--storage", "nonsense"], "error: --storage nonsense: not a database URL"),
         (
             ["1", "--config", "macro", "--set", "evaluator.path=no.csv"],
             "error: evaluator.path is 'no.csv': no such table",
