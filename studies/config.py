@@ -362,7 +362,7 @@ class StudyConfig(Section):
     ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
     """
 
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     control: bool = False
     threads: PositiveInt = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"

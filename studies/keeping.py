@@ -12,7 +12,7 @@ from studies import optuna_tables
 from studies.leases import taken
 from studies.records import EvoError
 from studies.schema import checkpoints, choices, evaluations, proposals, rounds, runs
-from studies.store import Run, Store, study_name
+from studies.store import Run, Store, check_name, study_name
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def rename(store: Store, old: str, new: str) -> None:
             known ones.
     """
     run = store.run(old)
-    if not new.strip():
-        raise EvoError(f"expected a new name for run {old!r}, found {new!r}")
+    check_name(new)
     if store.find_run(new) is not None:
         raise EvoError(f"cannot rename {old!r}: there is a run {new!r} already; delete it first, or take another name")
     if not store.bulk:

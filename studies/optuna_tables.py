@@ -93,10 +93,15 @@ def creation_lock(engine: sa.Engine) -> Iterator[None]:
         with closing(sqlite3.connect(path, timeout=TIMEOUT, isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
             yield
-    else:
+    elif engine.dialect.name == "postgresql":
         with engine.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
             yield
+    else:
+        with engine.connect() as connection:
+            connection.execute(sa.select(sa.func.get_lock(str(_LOCK_KEY), TIMEOUT)))
+            yield
+            connection.execute(sa.select(sa.func.release_lock(str(_LOCK_KEY))))
 
 
 def open_storage(engine: sa.Engine) -> RDBStorage:

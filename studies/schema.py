@@ -32,9 +32,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.ext.compiler import compiles
 
 from studies.engines import tell, writing
 from studies.records import EvoError
+
+for kind, name in ((Float, "DOUBLE"), (Text, "LONGTEXT"), (DateTime, "DATETIME(6)")):  # what MySQL has is smaller
+    compiles(kind, "mysql", "mariadb")(lambda *_, name=name, **__: name)
 
 VERSION_TABLE = "evo_version"
 MIGRATIONS = Path(__file__).parent / "migrations"

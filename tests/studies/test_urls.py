@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evo import command, round
 from studies.engines import engine_of
 from studies.records import EvoError
 from studies.store import Store
@@ -64,6 +65,18 @@ def test_a_url_that_cannot_be_opened_is_answered_without_its_password(text: str,
         Store(text)
     assert "ret" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_interrupted_command_is_told_again_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "bring", interrupted)
+    assert round.main(["2", "--storage", "postgresql://ann:hush@host/runs", "--set", "limits.macs=[0, 2e5]"]) == 130
+    told = "python -m evo.round 2 --storage 'postgresql://ann:***@host/runs' --set 'limits.macs=[0, 2e5]'"
+    assert told in capsys.readouterr().err
 
 
 def test_a_missing_driver_is_answered_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

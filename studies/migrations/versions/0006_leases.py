@@ -53,11 +53,12 @@ def downgrade() -> None:
 
 
 def _retype(seed: sa.types.TypeEngine[int], texts: dict[tuple[str, str], sa.types.TypeEngine[str]]) -> None:
-    """Change types where they bind; PostgreSQL does not as long as a view looks."""
-    if op.get_bind().dialect.name != "postgresql":
-        return
-    op.execute("DROP VIEW results")
-    op.alter_column("runs", "seed", type_=seed)
-    for (table, column), kind in texts.items():
-        op.alter_column(table, column, type_=kind)
-    op.execute(RESULTS)
+    """Change types where they bind. PostgreSQL changes none that a view looks at; MySQL has no index of whole texts."""
+    backend = op.get_bind().dialect.name
+    if backend != "sqlite":
+        op.alter_column("runs", "seed", type_=seed, existing_nullable=False)
+    if backend == "postgresql":
+        op.execute("DROP VIEW results")
+        for (table, column), kind in texts.items():
+            op.alter_column(table, column, type_=kind)
+        op.execute(RESULTS)
