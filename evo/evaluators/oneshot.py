@@ -87,7 +87,9 @@ class OneShot:
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
-        kept = {name: supernet.state_dict()[name] for name in Supernet(judged).state_dict()}
+        learned = supernet.state_dict()
+        with torch.device("meta"):  # for its names alone
+            kept = {name: learned[name] for name in Supernet(judged).state_dict()}
         listed = [[i, op, value] for (i, op), value in ratings.items()]
         cells = bred.weights.name if bred else None
         write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": cells})

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from evo.data import load as load_images
 from evo.splits import by_size
 from evo.teacher import dearest, prepared, split
+from spaces import vision
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
 from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
-from spaces.vision import torchvision
 from studies.config import StudyConfig, check
 from studies.records import EvoError
 
@@ -62,7 +62,7 @@ def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> N
 
 def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = torchvision.models.mobilenet_v2(weights=None).eval()
+    model = vision.torchvision.models.mobilenet_v2(weights=None).eval()
     save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
     config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
     teacher = prepared(config, dna, tmp_path)
@@ -85,7 +85,7 @@ def test_the_tools_own_teacher_is_the_dearest_network_made_wider(tmp_path: Path)
     assert set(dearest(space).genes) == {"mb_k5_e6"}
     assert prepared(config, space, tmp_path) == teacher
     assert [path.name for path in tmp_path.glob("*")] == [Path(teacher.weights).name]
-    again = prepared(study("digits", weights=teacher.weights), space, tmp_path / "elsewhere")
+    again = prepared(study("digits", weights=str(teacher.weights)), space, tmp_path / "elsewhere")
     assert (again.splits, again.shapes) == (teacher.splits, teacher.shapes)
 
 
