@@ -137,7 +137,8 @@ def _revive(cluster: SpecCluster, **amount: int) -> None:
                 del cluster.workers[name]
         cluster.scale(**amount)
 
-    cluster.loop.add_callback(revive)
+    if cluster.loop is not None:
+        cluster.loop.add_callback(revive)
 
 
 # -- on this machine --------------------------------------------------------------------------------------------------
