@@ -88,6 +88,7 @@ class Cluster:
             EvoError: what the work raises; there have been no workers for too long; the scheduler is gone; a piece has
                 killed several workers.
         """
+        self.machines.revive()
         parcel = pack(work)
         found: dict[int, R] = {}
         paces: list[float] = []
@@ -197,6 +198,7 @@ class Cluster:
         complain(f"{self.machines.name} has no workers{whose}: waiting up to {patience:g} seconds for one")
         deadline = time.monotonic() + patience
         while not self._workers():
+            self.machines.revive()
             if time.monotonic() > deadline:
                 raise EvoError(f"{self.machines.name} has had no workers{whose} for {patience:g} seconds{KEPT}")
             time.sleep(min(GLANCE, patience))
@@ -207,6 +209,7 @@ class Cluster:
             try:
                 return inbox.get(timeout=GLANCE)
             except Empty:
+                self.machines.revive()
                 self._wait_for_workers()
 
     def _result(self, future: Future[Any], items: Sequence[T]) -> tuple[list[Any], float]:
@@ -215,7 +218,7 @@ class Cluster:
             answers, seconds = future.result()
         except KilledWorker:
             raise EvoError(
-                f"workers died one after the other over the same work, most likely for want of memory: "
+                "workers died one after the other over the same work, most likely for want of memory: "
                 f"{', '.join(map(str, items))}{KEPT}"
             ) from None
         except ModuleNotFoundError as error:
@@ -285,7 +288,7 @@ def errand(parcel: Parcel, items: Sequence[Any], expected: Mapping[str, str], th
     with _alone:
         _compare(software(), expected, address)
         multiprocessing.current_process().daemon = (
-            False  # under Dask's nanny it is: it might not read images in processes
+            False  # under Dask's nanny it is, and may not start any that read images
         )
         settle(threads)
         try:

@@ -24,9 +24,10 @@ import shutil
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from typing import Any
 import cryptography  # noqa: F401  (Dask asks for it only when it makes a certificate)
 import dask
 import torch
-from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed import Client, Nanny, Scheduler, SpecCluster, Status
 from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
@@ -72,11 +73,13 @@ class Machines:
         name: as it is called in messages.
         patience: seconds that it may be without any worker.
         resources: what a worker must have to be given work, by the names and amounts that it was started with.
+        revive: start again what has ended unasked, if it was started here.
     """
 
     name: str
     patience: float = PATIENCE
     resources: Mapping[str, float] = field(default_factory=dict)
+    revive: Callable[[], None] = lambda: None
 
 
 @contextmanager
@@ -92,14 +95,17 @@ def machines(where: str) -> Iterator[tuple[Client, Machines]]:
         address: Any = where
         found = Machines(where)
         if where.startswith("local:"):
-            address = stack.enter_context(_local(int(where.removeprefix("local:"))))
+            count = int(where.removeprefix("local:"))
+            address = stack.enter_context(_local(count))
+            found = Machines(where, revive=partial(_revive, address, n=count))
         elif where.endswith(".toml"):
             settings = _read(Path(where))
             if "scheduler" in settings:
                 address, found = _running(settings, where)
             else:
-                found = Machines(f"the queue of {where}", settings.get("patience", PATIENCE_WITH_QUEUES))
                 address = stack.enter_context(_queued(settings, where))
+                revive = partial(_revive, address, jobs=settings["jobs"]) if "jobs" in settings else (lambda: None)
+                found = Machines(f"the queue of {where}", settings.get("patience", PATIENCE_WITH_QUEUES), revive=revive)
         try:
             client = Client(address, timeout=REACHED_WITHIN, set_as_default=False, name="evo")
         except (OSError, RuntimeError, ValueError) as error:
@@ -113,11 +119,26 @@ def machines(where: str) -> Iterator[tuple[Client, Machines]]:
 ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://\S+:\d+")
 
 SETTINGS = {
+    "distributed.scheduler.allowed-failures": 9,  # workers end for other reasons, too: a queue's time is up
     "distributed.scheduler.worker-saturation": 1.0,  # work that may last for hours waits for nobody in particular
     "distributed.worker.profile.enabled": False,
     "distributed.admin.large-graph-warning-threshold": "10GiB",
 }
 """Of Dask, for what is started here."""
+
+
+def _revive(cluster: SpecCluster, **amount: int) -> None:
+    """Start again what is missing of so many workers or jobs. Dask does so only when it is asked for an amount, and a
+    process that died while it started stays on its books."""
+
+    def revive() -> None:
+        for name, worker in list(cluster.workers.items()):
+            if worker.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+        cluster.scale(**amount)
+
+    if cluster.loop is not None:
+        cluster.loop.add_callback(revive)
 
 
 # -- on this machine --------------------------------------------------------------------------------------------------

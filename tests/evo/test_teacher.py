@@ -129,7 +129,7 @@ def test_the_tools_own_teacher_is_the_dearest_network_made_wider(tmp_path: Path)
     assert set(dearest(space).genes) == {"mb_k5_e6"}
     assert prepared(config, space, tmp_path) == teacher
     assert [path.name for path in tmp_path.glob("*")] == [Path(teacher.weights).name]
-    again = prepared(study("digits", weights=teacher.weights), space, tmp_path / "elsewhere")
+    again = prepared(study("digits", weights=str(teacher.weights)), space, tmp_path / "elsewhere")
     assert (again.splits, again.shapes) == (teacher.splits, teacher.shapes)
 
 
