@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from analysis.frames import truth_of
 from analysis.verdict import verdicts
+from analysis.words import unmeasured
 from evo import console
 from evo.runs import arms, configuration, find, run_name
 from spaces.space import SearchSpace
@@ -50,6 +51,8 @@ def _brought(store: Store, run: Run, args: Namespace, say: Callable[[str], None]
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
     say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
+    if _todo(store, run, args.n):
+        store.examine()
     with held(store, run, say) if _todo(store, run, args.n) else nullcontext():
         todo = _todo(store, run, args.n)  # whoever held the run until now may have done it
         say(line(run, headings(run)))
@@ -81,7 +84,8 @@ def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace) -> None:
     track = console.untracked if args.quiet else console.bar
     say = console.nothing if args.quiet else console.say
     for run in runs:
-        with held(store, run, say), workers(args.workers, run.config.threads) as evaluate:
+        limited = run.config.evaluator.timeout is not None
+        with held(store, run, say), workers(args.workers, run.config.threads, limited) as evaluate:
             front_alone(workshop(run, store, files_of(args.storage), evaluate, track, args.workers), args.n)
 
 
@@ -91,8 +95,9 @@ def _finished(store: Store, run: Run, todo: list[int], args: Namespace) -> Itera
     from evo.loop import run_round, workshop
 
     track = console.untracked if args.quiet else console.bar
-    with workers(args.workers, run.config.threads) as evaluate:
-        shop = workshop(run, store, files_of(args.storage), evaluate, track, args.workers)
+    limited = run.config.evaluator.timeout is not None
+    with workers(args.workers, run.config.threads, limited) as evaluate:
+        shop = workshop(run, store, files_of(args.storage), evaluate, track, args.workers, args.accept_data_change)
         for n in todo:
             yield run_round(shop, n)
 
@@ -209,7 +214,8 @@ def nothing_to_do(run: Run, args: Namespace) -> str:
 
 def closing(store: Store, run: Run, args: Namespace) -> str:
     """Where the results are, and the next commands."""
-    last = store.rounds(run)[args.n - 1]
+    rows = store.rounds(run)[: args.n]
+    last = rows[-1]
     members = front(store, run, last)
     cost = run.config.search.cost
     shown = make_url(args.storage).render_as_string(hide_password=True)
@@ -220,6 +226,7 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
         remarks.append(
             f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
         )
+    remarks += [f"round {row.number}: {said}" for row in rows for said in unmeasured(row.stats.get("failed", {}))]
     truth = truth_of(last)
     if truth and truth.found.warning:
         remarks.append(truth.found.warning)

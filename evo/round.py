@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
     )
+    command.add_argument(
+        "--accept-data-change", action="store_true", help="go on although the data are not those the run began with"
+    )
     command.add_argument("--plan", action="store_true", help="print the space and the work to come; run nothing")
     command.add_argument("--quiet", action="store_true", help="print errors only")
     return command
@@ -75,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return plan(args) if args.plan else bring(args)
-    except (EvoError, ValueError) as error:
+    except (EvoError, ValueError, OSError) as error:
         complain(f"error: {error}")
         return 1
     except KeyboardInterrupt:

@@ -7,9 +7,10 @@ leaves either all of a generation or nothing of it, and optuna-dashboard can rea
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, Engine, RowMapping, event, make_url
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
-from studies import optuna_tables, schema
+from studies import faults, optuna_tables, schema
 from studies.config import StudyConfig, check
 from studies.records import Evaluation, EvoError, Life, Proposal
 from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A row of ``runs``: one configuration, one seed, any number of rounds."""
+    """A row of ``runs``: one configuration, one seed, any number of rounds.
+
+    Attributes:
+        data: the fingerprint of the data that its results rest on (``evo.fingerprint``); None where nobody has looked yet.
+    """
 
     id: int
     name: str
@@ -41,6 +46,7 @@ class Run:
     space: SearchSpace
     max_cost: float
     min_accuracy: float
+    data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class Store:
         self.engine = _engine(url)
         try:
             self.optuna = optuna_tables.open_storage(self.engine)
+            faults.explain(self.optuna.engine)
             self.bulk = optuna_tables.layout_is_known(self.engine)
             if not schema.is_current(self.engine):
                 with optuna_tables.creation_lock(self.engine), self.writing() as connection:
@@ -89,6 +96,9 @@ class Store:
         except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
             shown = make_url(url).render_as_string(hide_password=True)
             raise EvoError(f"--storage {shown}: cannot be opened: {error.orig}") from None
+        except optuna.exceptions.StorageInternalError as error:
+            found = getattr(error.__cause__, "orig", error.__cause__)
+            raise EvoError(faults.words(self.engine, found) or f"--storage cannot be opened: {found}") from None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -97,6 +107,15 @@ class Store:
         """A transaction that may write. SQLite gives it the pen at once: one that had read before would be turned away, not
         made to wait, when another process or the heartbeat of a lease wrote in between."""
         return self.engine.execution_options(writing=True).begin()
+
+    def examine(self) -> None:
+        """Look through the whole database before anything is written to it, where it is a file.
+
+        Raises:
+            EvoError: it is damaged.
+        """
+        with self.engine.connect() as connection:
+            faults.examine(connection)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -123,7 +142,13 @@ class Store:
         return found
 
     def create_run(
-        self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
+        self,
+        name: str,
+        config: StudyConfig,
+        space: SearchSpace,
+        max_cost: float,
+        versions: Mapping[str, str],
+        data: str | None = None,
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -139,6 +164,7 @@ class Store:
             "max_cost": max_cost,
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
+            "data": data,
         }
         try:
             with self.writing() as connection:
@@ -146,6 +172,14 @@ class Store:
         except sa.exc.IntegrityError:
             raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it") from None
         return self.run(name)
+
+    def rest_on(self, run: Run, row: RoundRow, data: str) -> RoundRow:
+        """Let the run's results rest on other data from round ``row`` on, which remembers both fingerprints."""
+        stats = row.stats if run.data is None else row.stats | {"data_changed": [run.data, data]}
+        with self.writing() as connection:
+            connection.execute(runs.update().where(runs.c.id == run.id).values(data=data))
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(stats_json=json.dumps(stats)))
+        return replace(row, stats=stats)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
@@ -387,7 +421,7 @@ def study_name(run: str, number: int) -> str:
 
 _EVALUATION = (
     evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
-    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.rungs_json,
+    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.reason, evaluations.c.rungs_json,
 )  # fmt: skip
 
 
@@ -401,7 +435,7 @@ def _evaluation(row: RowMapping) -> Evaluation:
     return Evaluation(
         arch=Architecture.parse(row["arch"]),
         judge=row["judge"],
-        accuracy=row["accuracy"],
+        accuracy=math.nan if row["accuracy"] is None else row["accuracy"],
         macs=row["macs"],
         params=row["params"],
         latency_ms=row["latency_ms"],
@@ -409,6 +443,7 @@ def _evaluation(row: RowMapping) -> Evaluation:
         seconds=row["seconds"],
         rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
         pruned=row["state"] == "pruned",
+        failed=row["reason"] or "",
     )
 
 
@@ -418,14 +453,15 @@ def _evaluation_row(run: Run, evaluation: Evaluation, space: SearchSpace) -> dic
         "judge": evaluation.judge,
         "canonical": str(canonical(evaluation.arch, space)),
         "arch": str(evaluation.arch),
-        "accuracy": evaluation.accuracy,
+        "accuracy": None if evaluation.failed else evaluation.accuracy,
         "nll": evaluation.nll,
         "macs": evaluation.macs,
         "params": evaluation.params,
         "latency_ms": evaluation.latency_ms,
         "seconds": evaluation.seconds,
         "created_at": _now(),
-        "state": "pruned" if evaluation.pruned else "complete",
+        "state": evaluation.state,
+        "reason": evaluation.failed or None,
         "rungs_json": json.dumps(evaluation.rungs),
     }
 
@@ -444,7 +480,7 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
 def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
-    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"])
+    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"])
 
 
 def _round(row: RowMapping) -> RoundRow:
@@ -475,6 +511,7 @@ def _engine(url: str) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        faults.explain(engine)
     return engine
 
 
