@@ -72,7 +72,7 @@ class Attempt:
         except Exception as error:
             if isinstance(error, EvoError) and not isinstance(error, DivergedError):
                 raise
-            if len(archs) > 1:
+            if len(archs) != 1:
                 return [answer for arch in archs for answer in self([arch])]
             return [failure(self.judge, archs[0], told(error), time.perf_counter() - started)]
 

@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
@@ -20,6 +21,9 @@ from evo.executors import DiedError, LateError, R, T, Work, settle
 from studies.records import EvoError
 
 CONTEXT = multiprocessing.get_context("spawn")
+
+STARTS = 5
+"""So many processes in a row may die while they start."""
 
 
 class Crew:
@@ -63,13 +67,15 @@ class Worker:
         """What ``work`` gives, or raises.
 
         Raises:
-            LateError: it took more than ``limit`` seconds, not counting the start of a process.
+            LateError: it took more than ``limit`` seconds, not counting what comes before the first item: the start of a
+                process, opening data and weights.
             DiedError: the process is gone.
         """
         try:
             if self.process is None:
                 self._start()
             self.pipe.send((work, items))
+            self.pipe.recv()  # it is ready
             if not self.pipe.poll(limit):
                 self._end()
                 raise LateError
@@ -88,13 +94,20 @@ class Worker:
             process.kill()
 
     def _start(self) -> None:
-        self.pipe, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=serve, args=(theirs, self.threads), name="worker")
-        self.process.start()
-        theirs.close()  # now it ends with the process
-        if self.dismissed:
-            self.process.kill()
-        self.pipe.recv()
+        """Start a process; one that dies before it has begun says nothing about the work."""
+        for _ in range(STARTS):
+            self.pipe, theirs = CONTEXT.Pipe()
+            self.process = CONTEXT.Process(target=serve, args=(theirs, self.threads), name="worker")
+            self.process.start()
+            theirs.close()  # now it ends with the process
+            if self.dismissed:
+                self.process.kill()
+            try:
+                self.pipe.recv()
+                return
+            except (EOFError, ConnectionError):
+                how = self._end()
+        raise EvoError(f"worker processes die as soon as they start: {STARTS} of them did, the last{how}")
 
     def _end(self) -> str:
         """Let go of the process; gives what it died of."""
@@ -115,6 +128,9 @@ def serve(pipe: Connection, threads: int) -> None:
     while True:
         try:
             work, items = pipe.recv()
+            with suppress(Exception):  # it will be raised again
+                work([])
+            pipe.send(None)
             answer = True, work(items)
         except EOFError:
             return

@@ -103,7 +103,10 @@ def taken(
     try:
         yield token
     finally:
-        with suppress(sa.exc.OperationalError), store.writing() as connection:  # cut off: what is not given back, ends
+        with (
+            suppress(sa.exc.OperationalError, EvoError),
+            store.writing() as connection,
+        ):  # cut off: what is not given back, ends
             connection.execute(leases.delete().where(leases.c.token == token))
 
 
@@ -200,7 +203,7 @@ def _beat(store: Store, token: str) -> bool:
     try:
         with store.writing() as connection:
             return bool(connection.execute(ours.values(beats=leases.c.beats + 1, beaten_at=_now(store))).rowcount)
-    except sa.exc.SQLAlchemyError:
+    except (sa.exc.SQLAlchemyError, EvoError):
         return True
 
 
