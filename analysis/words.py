@@ -71,10 +71,11 @@ def failed(frames: Frames) -> list[str]:
 
 
 def unmeasured(reasons: Mapping[str, int]) -> list[str]:
-    """Reasons and how often each: ``2 networks could not be measured: took longer than 5 seconds (2).``"""
+    """Reasons and how often each: ``2 networks could not be measured: took longer than 5 seconds.``"""
     if not reasons:
         return []
-    told = "; ".join(f"{reason} ({number})" for reason, number in reasons.items())
+    alone = len(reasons) == 1
+    told = "; ".join(reason if alone else f"{reason} ({number})" for reason, number in reasons.items())
     return [f"{count(sum(reasons.values()), 'network')} could not be measured: {told}."]
 
 

@@ -15,15 +15,17 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pickle import PicklingError
 from queue import SimpleQueue
+from typing import Any
 
 from evo.executors import DiedError, LateError, R, T, Work, settle
 from studies.records import EvoError
 
 CONTEXT = multiprocessing.get_context("spawn")
 
-STARTS = 5
-"""So many processes in a row may die while they start."""
+STARTS = 10
+"""So many processes in a row may die before they have begun."""
 
 
 class Crew:
@@ -71,11 +73,8 @@ class Worker:
                 process, opening data and weights.
             DiedError: the process is gone.
         """
+        self._begin(work, items)
         try:
-            if self.process is None:
-                self._start()
-            self.pipe.send((work, items))
-            self.pipe.recv()  # it is ready
             if not self.pipe.poll(limit):
                 self._end()
                 raise LateError
@@ -93,21 +92,29 @@ class Worker:
         if (process := self.process) is not None:
             process.kill()
 
-    def _start(self) -> None:
-        """Start a process; one that dies before it has begun says nothing about the work."""
+    def _begin(self, work: Work[T, R], items: Sequence[T]) -> None:
+        """Give it to the process, which is ready then; one that dies before says nothing about the work."""
+        how = ""
         for _ in range(STARTS):
-            self.pipe, theirs = CONTEXT.Pipe()
-            self.process = CONTEXT.Process(target=serve, args=(theirs, self.threads), name="worker")
-            self.process.start()
-            theirs.close()  # now it ends with the process
-            if self.dismissed:
-                self.process.kill()
+            if self.process is None:
+                self._start()
             try:
+                self.pipe.send((work, items))
                 self.pipe.recv()
                 return
             except (EOFError, ConnectionError):
                 how = self._end()
-        raise EvoError(f"worker processes die as soon as they start: {STARTS} of them did, the last{how}")
+            if self.dismissed:
+                raise DiedError(how)
+        raise EvoError(f"worker processes die before they begin: {STARTS} of them did, the last one{how}")
+
+    def _start(self) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=serve, args=(theirs, self.threads), name="worker")
+        self.process.start()
+        theirs.close()  # now it ends with the process
+        if self.dismissed:
+            self.process.kill()
 
     def _end(self) -> str:
         """Let go of the process; gives what it died of."""
@@ -120,29 +127,46 @@ class Worker:
 
 
 def serve(pipe: Connection, threads: int) -> None:
-    """What a worker does until nobody asks any more."""
+    """What a worker does until nobody asks any more: it gets ready for a piece of work, says so, and answers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the coordinator, who ends us
     threading.Thread(target=_end_with_the_coordinator, daemon=True).start()
     settle(threads)
-    pipe.send(None)
-    while True:
-        try:
-            work, items = pipe.recv()
+    with suppress(EOFError, ConnectionError):
+        while True:
+            work, items = _received(pipe)
             with suppress(Exception):  # it will be raised again
                 work([])
             pipe.send(None)
-            answer = True, work(items)
-        except EOFError:
-            return
-        except Exception as error:
-            error.add_note(traceback.format_exc())
-            answer = False, error
-        try:
-            pipe.send(answer)
-        except ConnectionError:
-            return
-        except Exception as error:  # it cannot be pickled
-            pipe.send((False, EvoError(f"a worker's answer cannot be sent: {error!r}; it is {answer[1]!r}")))
+            answer = _answer(work, items)
+            try:
+                pipe.send(answer)
+            except (TypeError, AttributeError, PicklingError) as error:
+                pipe.send((False, EvoError(f"a worker's answer cannot be sent ({error}): {answer[1]!r}")))
+
+
+def _received(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
+    """The next piece of work; one that cannot be unpickled here raises why when it is done."""
+    try:
+        work, items = pipe.recv()
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        found = error
+
+        def work(items: Sequence[Any]) -> list[Any]:
+            raise found
+
+        items = []
+    return work, items
+
+
+def _answer(work: Work[Any, Any], items: Sequence[Any]) -> tuple[bool, Any]:
+    """Whether it went right, and what came of it: answers, or what was raised."""
+    try:
+        return True, work(items)
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return False, error
 
 
 def _end_with_the_coordinator() -> None:

@@ -121,7 +121,7 @@ def on(submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds
                 elif isinstance(lost, LateError):
                     reasons[first] = f"took longer than {seconds:g} seconds"
                 elif deaths[first] == DEATHS:
-                    reasons[first] = f"its process died{lost}, {DEATHS} times"
+                    reasons[first] = f"its process died{lost}, every time"
                 else:
                     pieces.append(piece)
     if reasons:

@@ -103,10 +103,8 @@ def taken(
     try:
         yield token
     finally:
-        with (
-            suppress(sa.exc.OperationalError, EvoError),
-            store.writing() as connection,
-        ):  # cut off: what is not given back, ends
+        # Who is cut off, or cannot write, gives nothing back: it ends.
+        with suppress(sa.exc.OperationalError, EvoError), store.writing() as connection:
             connection.execute(leases.delete().where(leases.c.token == token))
 
 

@@ -86,7 +86,8 @@ class OneShot:
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
-        kept = {name: supernet.state_dict()[name] for name in Supernet(judged).state_dict()}
+        trained = supernet.state_dict()
+        kept = {name: trained[name] for name in Supernet(judged).state_dict()}
         listed = [[i, op, value] for (i, op), value in ratings.items()]
         name = bred.weights.name if bred else None
         write(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": name})

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from evo import loop
 from evo.evaluators import Bench, Evaluator, Judge
-from evo.evaluators.tabular import tabular
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
@@ -94,9 +92,11 @@ class MoodyJudge:
 
 
 def in_mood(mood: Mood, concerns: Callable[[Architecture], bool] = culprit) -> Callable[[], None]:
-    """What puts this process's tables into a mood."""
+    """What puts this process's tables into a mood. What workers do not need is imported here."""
+    from evo.evaluators.tabular import tabular
+    from evo.loop import EVALUATORS
 
     def moody(config: StudyConfig, space: SearchSpace) -> Evaluator:
         return Moody(tabular(config, space), mood, concerns)
 
-    return lambda: loop.EVALUATORS.update(tabular=moody)
+    return lambda: EVALUATORS.update(tabular=moody)

@@ -20,14 +20,14 @@ Messages are quoted as they came.
 TAIL = """
 ## What it rests on
 
-- A generation, with its Optuna trials, is one transaction; what a generation proposes depends on seeds, parents and what was seen.
+- A generation, with its Optuna trials, is one transaction; what it proposes depends on seeds, parents and what was seen.
 - Every epoch of a training is one file, written beside and renamed, with the epoch before; everything random in it flows from
   its seed and number. So whatever is lost is made again, bit for bit.
 - Files of weights and of progress carry a sha256 of all that they hold, and are verified whenever they are read; a damaged one
   is renamed (`....damaged`), never deleted.
-- An evaluator may fail: the architecture is found out, its trial is FAIL in Optuna, its reason stands in the view `failures`, it
-  counts as measured, is never proposed again, and is on no front and no parent. When all of a generation fail for one
-  reason, nothing is recorded, and the run stops.
+- An evaluator may fail: the architecture is found out, its trial is FAIL in Optuna, its reason stands in the view
+  `failures`; it counts as measured, is never proposed again, and is on no front and no parent. When all of a generation fail
+  for one reason, nothing is recorded, and the run stops.
 - Time is measured by clocks that cannot jump; what is written in the order of things is read by number, never by date.
 
 ## What it does not do
