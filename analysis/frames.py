@@ -141,6 +141,9 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     measured = results(store, run, until)
     if measured.empty:
         raise EvoError(f"run {run.name!r} has measured nothing yet; run: python -m evo.round 1 --run {run.name}")
+    if complete(measured).empty:
+        why = " ".join(measured.loc[measured["failed"], "reason"].iloc[:1])
+        raise EvoError(f"run {run.name!r} has measured nothing to its end yet: {why}")
     rows = [row for row in store.rounds(run) if row.number <= until]
     cost = run.config.search.cost
     best = fronts(measured, cost)

@@ -14,9 +14,9 @@ from sqlalchemy.engine import ExceptionContext
 
 from studies.records import EvoError
 
-FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
-BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-"""What SQLite calls its errors, or how these names begin."""
+FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC", "53100")
+BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
+"""What SQLite calls its errors, or how these names begin; and PostgreSQL's numbers of the same."""
 
 
 def explain(engine: Engine) -> None:
@@ -30,13 +30,17 @@ def _explained(context: ExceptionContext) -> None:
 
 
 def words(engine: Engine, error: BaseException | None) -> str | None:
-    """An error of SQLite's, for whoever has to mend it; None where it is another one."""
-    name = getattr(error, "sqlite_errorname", "")
+    """A database's error, for whoever has to mend it; None where it is another one."""
+    name = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
     return mending(engine, name, str(error)) if name.startswith((*FULL, *BROKEN)) else None
 
 
 def mending(engine: Engine, name: str, said: str) -> str:
-    """Where it is that SQLite found the error ``name``, why, and what to do."""
+    """Where it is that a database found the error ``name``, why, and what to do."""
+    if engine.dialect.name != "sqlite":
+        place = engine.url.render_as_string(hide_password=True)
+        why = "its disk is full" if name in FULL else "it is damaged"
+        return f"{place}: {why} ({said.splitlines()[0]}); nothing was written. Mend it and say the same command again"
     path = Path(engine.url.database or "")
     if name.startswith(FULL):
         free = shutil.disk_usage(path.absolute().parent).free

@@ -511,7 +511,7 @@ def _engine(url: str) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-        faults.explain(engine)
+    faults.explain(engine)
     return engine
 
 

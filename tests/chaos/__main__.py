@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -68,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for number, words in enumerate(fault.strike(stage, times), start=1):
                 seen.append(words)
                 progress.show(f"{name}: {number} of {times}", fault.seconds * number / times)
-        except AssertionError as error:
-            wrong = str(error) or "what was left is not what should be"
+        except Exception as error:
+            wrong = f"{error!r} at {traceback.extract_tb(error.__traceback__)[-1].line}"
         progress.past(fault.seconds)
         told = next((words for words in seen if words), "")
         outcomes[name] = Outcome(len(seen), told, wrong)

@@ -75,6 +75,18 @@ def test_a_damaged_page_is_found_before_anything_is_written(
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(("state", "words"), [("53100", "its disk is full"), ("XX001", "it is damaged")])
+def test_postgresql_says_the_same_by_number(postgres: str, state: str, words: str) -> None:
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{state}'; END $$"
+    server = Store(postgres)
+    with (
+        server.engine.connect() as connection,
+        pytest.raises(EvoError, match=rf"{words} \(could not extend file\); nothing"),
+    ):
+        connection.execute(sa.text(raising))
+    server.close()
+
+
 def test_other_errors_are_left_as_they_are(store: Store) -> None:
     with store.engine.connect() as connection, pytest.raises(sa.exc.OperationalError, match="no such table"):
         connection.execute(sa.text("SELECT * FROM nobody"))
