@@ -93,12 +93,13 @@ class Store:
             if not schema.is_current(self.engine):
                 with optuna_tables.creation_lock(self.engine), self.writing() as connection:
                     schema.upgrade(connection)
-        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+        except (sa.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+            cause = error if isinstance(error, sa.exc.DBAPIError) else error.__cause__
+            found = getattr(cause, "orig", cause)
             shown = make_url(url).render_as_string(hide_password=True)
-            raise EvoError(f"--storage {shown}: cannot be opened: {error.orig}") from None
-        except optuna.exceptions.StorageInternalError as error:
-            found = getattr(error.__cause__, "orig", error.__cause__)
-            raise EvoError(faults.words(self.engine, found) or f"--storage cannot be opened: {found}") from None
+            raise EvoError(
+                faults.words(self.engine, found) or f"--storage {shown}: cannot be opened: {found}"
+            ) from None
 
     def close(self) -> None:
         self.engine.dispose()
