@@ -276,13 +276,14 @@ FOLDERS = {"fashion_mnist": "FashionMNIST/raw", "cifar10": "cifar-10-batches-py"
 
 def _torchvision(section: DataSection) -> Raw:
     """Fashion-MNIST and CIFAR-10 as torchvision reads them, downloaded where they are missing."""
-    from spaces.vision import torchvision
+    from spaces import vision
 
     folder = FOLDERS[section.name]
     root = next((root for root in roots(section.path) if (root / folder).is_dir()), Path(section.path))
-    dataset = {"fashion_mnist": torchvision.datasets.FashionMNIST, "cifar10": torchvision.datasets.CIFAR10}[
-        section.name
-    ]
+    dataset = {
+        "fashion_mnist": vision.torchvision.datasets.FashionMNIST,
+        "cifar10": vision.torchvision.datasets.CIFAR10,
+    }[section.name]
     missing = section.download and not (root / folder).is_dir()
     try:
         parts = [dataset(str(root), train=train, download=missing) for train in (True, False)]

@@ -18,13 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from evo.augmentation import AUGMENTATIONS
 from evo.seeds import derive
-from spaces.vision import torchvision, transforms
+from spaces import vision
 from studies.records import EvoError
 
 READING: dict[str, Callable[[int], Any]] = {
-    "resized_crop": lambda size: transforms.RandomResizedCrop(size),
-    "flip": lambda size: transforms.RandomHorizontalFlip(),
-    "colour_jitter": lambda size: transforms.ColorJitter(0.4, 0.4, 0.4),
+    "resized_crop": lambda size: vision.transforms.RandomResizedCrop(size),
+    "flip": lambda size: vision.transforms.RandomHorizontalFlip(),
+    "colour_jitter": lambda size: vision.transforms.ColorJitter(0.4, 0.4, 0.4),
 }
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
@@ -38,7 +38,7 @@ def listed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     if not folder.is_dir():
         raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
     try:
-        found = torchvision.datasets.ImageFolder(str(folder))
+        found = vision.torchvision.datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
     return np.array([path for path, _ in found.samples]), np.asarray(found.targets)
@@ -46,7 +46,7 @@ def listed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def class_folders(folder: Path) -> tuple[str, ...]:
     """The names of the classes in ``folder``, in the order of their labels."""
-    return tuple(torchvision.datasets.folder.find_classes(str(folder))[0])
+    return tuple(vision.torchvision.datasets.folder.find_classes(str(folder))[0])
 
 
 def read(paths: Sequence[str] | np.ndarray, size: int) -> np.ndarray:
@@ -57,9 +57,9 @@ def read(paths: Sequence[str] | np.ndarray, size: int) -> np.ndarray:
 
 def _transform(size: int, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
     """From an image in memory to uint8 ``(3, size, size)``."""
-    whole = [] if "resized_crop" in names else [transforms.Resize(size), transforms.CenterCrop(size)]
-    composed: Callable[[Any], Tensor] = transforms.Compose(
-        [*whole, *(READING[name](size) for name in names), transforms.PILToTensor()]
+    whole = [] if "resized_crop" in names else [vision.transforms.Resize(size), vision.transforms.CenterCrop(size)]
+    composed: Callable[[Any], Tensor] = vision.transforms.Compose(
+        [*whole, *(READING[name](size) for name in names), vision.transforms.PILToTensor()]
     )
     return composed
 
@@ -76,7 +76,7 @@ class _Pictures(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Tensor:
-        picture = torchvision.datasets.folder.default_loader(str(self.paths[i]))
+        picture = vision.torchvision.datasets.folder.default_loader(str(self.paths[i]))
         if self.seed is None:
             return self.transform(picture)
         with torch.random.fork_rng(devices=[]):

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from evo.train import Mix
+from spaces import vision
 from spaces.networks import Cell, Network
-from spaces.vision import transforms
 from studies.config import DeliverSection
 
 
 def mixing(section: DeliverSection, classes: int) -> Mix | None:
     """MixUp (https://arxiv.org/abs/1710.09412), CutMix (https://arxiv.org/abs/1905.04899), or one of them per batch."""
-    asked = ((transforms.MixUp, section.mixup), (transforms.CutMix, section.cutmix))
+    asked = ((vision.transforms.MixUp, section.mixup), (vision.transforms.CutMix, section.cutmix))
     kinds = [kind(alpha=alpha, num_classes=classes) for kind, alpha in asked if alpha]
     if not kinds:
         return None
-    blend = transforms.RandomChoice(kinds)
+    blend = vision.transforms.RandomChoice(kinds)
 
     def mix(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         x, y = blend(x, y)

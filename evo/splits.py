@@ -9,8 +9,8 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
+from spaces import vision
 from spaces.space import SearchSpace
-from spaces.vision import feature_extraction
 from studies.records import EvoError
 
 Shape = tuple[int, int]
@@ -65,7 +65,7 @@ def by_size(known: dict[str, Shape], ends: list[int]) -> tuple[str, ...]:
 def extracted(network: nn.Module, names: list[str]) -> nn.Module:
     """``network`` up to its stages ``names``, whose outputs it gives as a list."""
     nodes = {name: str(i) for i, name in enumerate(names)}
-    graph = feature_extraction.create_feature_extractor(network, nodes, suppress_diff_warning=True)
+    graph = vision.feature_extraction.create_feature_extractor(network, nodes, suppress_diff_warning=True)
     return _Listed(graph, len(names)).eval()
 
 
@@ -83,7 +83,7 @@ def _shapes(network: nn.Module, space: SearchSpace, names: list[str]) -> dict[st
     """What stages give for an image of ``space``: those that exist and give square maps."""
     image = torch.empty(1, space.stem.c_in, space.stem.size, space.stem.size, device="meta")
     found = {}
-    nodes = feature_extraction.get_graph_node_names(network, suppress_diff_warning=True)[1]
+    nodes = vision.feature_extraction.get_graph_node_names(network, suppress_diff_warning=True)[1]
     real = [name for name in names if any(node == name or node.startswith(f"{name}.") for node in nodes)]
     for name, output in zip(real, extracted(network, real)(image) if real else (), strict=True):
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]:

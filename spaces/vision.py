@@ -1,4 +1,6 @@
-"""torchvision, importable beside a CPU-only torch: ``from spaces.vision import torchvision, transforms, feature_extraction``.
+"""torchvision, importable beside a CPU-only torch: ``from spaces import vision``, then ``vision.torchvision``.
+
+It is imported when it is first asked for: that takes a second, and few commands need it.
 
 torchvision's Linux wheel holds its compiled operators for a CUDA torch. Beside a CPU-only one they do not load, and the
 import ends with "operator torchvision::nms does not exist", though nothing here ever runs them (they serve object
@@ -13,7 +15,15 @@ from types import ModuleType
 
 import torch
 
-__all__ = ["feature_extraction", "torchvision", "transforms"]
+torchvision: ModuleType
+transforms: ModuleType
+feature_extraction: ModuleType
+
+_MODULES = {
+    "torchvision": "torchvision",
+    "transforms": "torchvision.transforms.v2",
+    "feature_extraction": "torchvision.models.feature_extraction",
+}
 
 _DECLARED: list[torch.library.Library] = []  # declarations last as long as the object that made them
 
@@ -38,6 +48,8 @@ def _import_torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
-torchvision = _import_torchvision()
-transforms = importlib.import_module("torchvision.transforms.v2")
-feature_extraction = importlib.import_module("torchvision.models.feature_extraction")
+def __getattr__(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _import_torchvision()
+    return importlib.import_module(_MODULES[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from evo.evaluators import Bench, Judge
-from evo.executors import workers
+from evo.executors import Evaluate, workers
 from evo.loop import EVALUATORS
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
@@ -92,14 +92,18 @@ def test_fitting_twice_gives_the_same_judge(
     assert answers(first(archs)) == answers(elsewhere(archs))
 
 
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Evaluate]:
+    with workers(2, torch.get_num_threads()) as evaluate:
+        yield evaluate
+
+
 def test_a_judge_travels_to_worker_processes(
-    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path
+    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path, two_workers: Evaluate
 ) -> None:
     judge = fit(tmp_path)
     assert len(pickle.dumps(judge)) < 100_000
-    here = answers(judge(archs))
-    with workers(2, torch.get_num_threads()) as evaluate:
-        assert answers(evaluate(judge, archs)) == here
+    assert answers(two_workers(judge, archs)) == answers(judge(archs))
 
 
 def test_no_architectures_no_answers(fit: Callable[[Path], Judge], tmp_path: Path) -> None:

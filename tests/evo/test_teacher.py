@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from evo.data import load as load_images
 from evo.splits import by_size
 from evo.teacher import dearest, prepared, split
+from spaces import vision
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
 from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
-from spaces.vision import torchvision
 from studies.config import StudyConfig, check
 from studies.records import EvoError
 
@@ -62,7 +62,7 @@ def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> N
 
 def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = torchvision.models.mobilenet_v2(weights=None).eval()
+    model = vision.torchvision.models.mobilenet_v2(weights=None).eval()
     save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
     config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
     teacher = prepared(config, dna, tmp_path)
