@@ -7,7 +7,7 @@ STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: round deliver test lint fuzz dashboard report clean
+.PHONY: round deliver test chaos fuzz lint dashboard report clean
 
 round: $(VENV)/installed
 	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(ARGS)
@@ -17,6 +17,9 @@ deliver: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+chaos: $(VENV)/installed-for-tests
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

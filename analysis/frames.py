@@ -22,6 +22,7 @@ from studies.store import RoundRow, Run, Store
 RESULTS = """
 SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.fresh,
        proposals.arch, proposals.evaluation_id AS evaluation, evaluations.judge, evaluations.state = 'pruned' AS pruned,
+       evaluations.state = 'failed' AS failed, evaluations.reason,
        CASE evaluations.state WHEN 'complete' THEN evaluations.accuracy END AS accuracy,
        CASE evaluations.state WHEN 'complete' THEN evaluations.nll END AS nll,
        evaluations.macs, evaluations.params, evaluations.latency_ms, evaluations.seconds
@@ -56,6 +57,8 @@ class RoundSummary:
         space_size: how many architectures the round's space held; ``next_size``: how many the next one holds.
         trials: how many were proposed; ``distinct`` networks among them, of which ``measured`` were not known before.
         pruned: of the measured ones, those that were stopped early, which saved ``epochs_saved`` epochs of training.
+        failed: of the measured ones, those that could not be: they have no scores.
+        data_changed: fingerprints of the data before and after, where the round went on with others.
         front: networks on the round's own Pareto front, of which the best has ``best_accuracy``.
         kept: operations, counted per layer, like ``dropped`` and ``refilled``.
         fitting: seconds; like ``searching`` (proposing, evaluating and storing), and ``asking`` for the truth.
@@ -84,6 +87,8 @@ class RoundSummary:
     truth: Truth | None = None
     pruned: int = 0
     epochs_saved: int = 0
+    failed: int = 0
+    data_changed: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,9 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     measured = results(store, run, until)
     if measured.empty:
         raise EvoError(f"run {run.name!r} has measured nothing yet; run: python -m evo.round 1 --run {run.name}")
+    if complete(measured).empty:
+        why = " ".join(measured.loc[measured["failed"], "reason"].iloc[:1])
+        raise EvoError(f"run {run.name!r} has measured nothing to its end yet: {why}")
     rows = [row for row in store.rounds(run) if row.number <= until]
     cost = run.config.search.cost
     best = fronts(measured, cost)
@@ -162,10 +170,11 @@ def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per trial, in the order in which they were proposed.
 
     ``score`` is what the search maximised. ``fresh`` tells whether the trial was measured for it or known before; trials
-    of one network under one judge share their ``evaluation``. A trial that was ``pruned`` has no accuracy.
+    of one network under one judge share their ``evaluation``. A trial that was ``pruned`` has no accuracy, nor has one that
+    ``failed``, which has a ``reason``.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
-    frame = frame.astype({"fresh": bool, "pruned": bool} | dict.fromkeys(NUMBERS, float))
+    frame = frame.astype({"fresh": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
     frame["score"] = np.exp(-frame["nll"]) if run.config.search.objective == "likelihood" else frame["accuracy"]
     return frame
 
@@ -177,7 +186,7 @@ def choices(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
 
 def complete(results: pd.DataFrame) -> pd.DataFrame:
     """The trials that were measured to the end."""
-    return results[~results["pruned"]]
+    return results[~(results["pruned"] | results["failed"])]
 
 
 def fronts(results: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -249,6 +258,8 @@ def summary(
         measured=int(mine["fresh"].sum()),
         pruned=int((mine["fresh"] & mine["pruned"]).sum()),
         epochs_saved=int(row.stats.get("epochs_saved", 0)),
+        failed=int((mine["fresh"] & mine["failed"]).sum()),
+        data_changed=tuple(row.stats["data_changed"]) if "data_changed" in row.stats else None,
         front=len(front),
         best_accuracy=float(best["accuracy"].sum()),
         best_cost=float(best[cost].sum()),

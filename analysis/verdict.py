@@ -224,8 +224,8 @@ def trained_alone(store: Store, run: Run, n: int, judge: str) -> float | None:
     space = store.rounds(run)[n - 1].space
     told = {canonical(e.arch, space): e for e in store.evaluations(run, judge)}
     found = [told.get(canonical(arch, space)) for arch in chosen(store, run, n)]
-    members = [e for e in found if e is not None]
-    if not members or len(members) < len(found):
+    members = [e for e in found if e is not None and not e.failed]
+    if not members or None in found:
         return None
     return volume(run, [e.cost(run.config.search.cost) for e in members], [e.accuracy for e in members])
 

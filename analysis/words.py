@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -27,7 +27,15 @@ OTHER = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
 
 def summary(frames: Frames) -> list[str]:
     """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
-    said = [searched(frames), *stopped(frames), found(frames), *evolved(frames), comparable(frames)]
+    said = [
+        searched(frames),
+        *stopped(frames),
+        *failed(frames),
+        *changed(frames),
+        found(frames),
+        *evolved(frames),
+        comparable(frames),
+    ]
     return [*said, *truth(frames), *trust(frames)]
 
 
@@ -54,6 +62,31 @@ def stopped(frames: Frames) -> list[str]:
     if not pruned:
         return []
     return [f"Training was stopped early for {pruned} of them, clearly dominated at their cost: {saved} epochs saved."]
+
+
+def failed(frames: Frames) -> list[str]:
+    """How many networks could not be measured, and why, the most frequent reason first; nothing where all could."""
+    reasons = frames.results.loc[frames.results["fresh"] & frames.results["failed"], "reason"].value_counts()
+    return unmeasured(dict(zip(reasons.index.tolist(), reasons.tolist(), strict=True)))
+
+
+def unmeasured(reasons: Mapping[str, int]) -> list[str]:
+    """Reasons and how often each: ``2 networks could not be measured: took longer than 5 seconds.``"""
+    if not reasons:
+        return []
+    alone = len(reasons) == 1
+    told = "; ".join(reason if alone else f"{reason} ({number})" for reason, number in reasons.items())
+    return [f"{count(sum(reasons.values()), 'network')} could not be measured: {told}."]
+
+
+def changed(frames: Frames) -> list[str]:
+    """Where the data changed under the run, with the user's consent."""
+    return [
+        f"The data changed before the end of round {row.round} (fingerprint {row.data_changed[0][:12]}, then "
+        f"{row.data_changed[1][:12]}): scores before and after are not those of the same data."
+        for row in frames.rounds
+        if row.data_changed
+    ]
 
 
 def found(frames: Frames) -> str:

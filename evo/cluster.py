@@ -28,7 +28,8 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from evo import __version__
 from evo.console import complain
-from evo.executors import Work, cut, settle
+from evo.crew import Crew
+from evo.executors import DiedError, LateError, LostError, Work, cut, settle
 from evo.machines import Machines, machines
 from evo.parcels import MissingFilesError, Parcel, pack, receive, unpack
 from studies.records import EvoError
@@ -81,16 +82,17 @@ class Cluster:
         """How many workers there are."""
         return len(self._workers())
 
-    def __call__(self, work: Work[T, R], items: Sequence[T], /) -> list[R]:
-        """One answer per item, in order.
+    def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+        """One answer per item, in order; each may take ``seconds``, if that is limited.
 
         Raises:
-            EvoError: what the work raises; there have been no workers for too long; the scheduler is gone; a piece has
-                killed several workers.
+            LostError: items over which several workers have died, or that took too long.
+            EvoError: what the work raises; there have been no workers for too long; the scheduler is gone.
         """
         self.machines.revive()
         parcel = pack(work)
         found: dict[int, R] = {}
+        reasons: dict[int, str] = {}
         paces: list[float] = []
         inbox: SimpleQueue[Future[Any]] = SimpleQueue()
         waiting: dict[Future[Any], tuple[list[int], int]] = {}
@@ -98,7 +100,7 @@ class Cluster:
         def hand_out(piece: list[int], again: int = 0) -> None:
             told = [items[place] for place in piece]
             future: Future[Any] = self.executor.submit(
-                pickle.loads, called(errand, parcel, told, software(), self.threads)
+                pickle.loads, called(errand, parcel, told, software(), self.threads, seconds)
             )
             waiting[future] = piece, again
             future.add_done_callback(inbox.put)
@@ -110,18 +112,27 @@ class Cluster:
                 future = self._next(inbox)
                 piece, again = waiting.pop(future)
                 try:
-                    answers, seconds = self._result(future, [items[place] for place in piece])
+                    answers, took = self._result(future)
                 except MissingFilesError as missing:
                     if again == RESENT:
                         raise EvoError(f"{self.machines.name}: a worker does not keep the files sent to it") from None
                     self._send(parcel, missing.digests)
                     hand_out(piece, again + 1)
+                except (LateError, DiedError) as lost:
+                    if piece[1:]:
+                        for place in piece:
+                            hand_out([place])
+                    else:
+                        late = isinstance(lost, LateError)
+                        reasons[piece[0]] = f"took longer than {seconds:g} seconds" if late else str(lost)
                 else:
                     found.update(zip(piece, answers, strict=True))
-                    paces.append(seconds / len(piece))
+                    paces.append(took / len(piece))
         finally:
             for future in waiting:
                 future.cancel()
+        if reasons:
+            raise LostError(reasons, found)
         if paces:
             self.pace[type(work)] = sorted(paces)[len(paces) // 2]
         return [_arrived(found[place]) for place in range(len(items))]
@@ -212,15 +223,12 @@ class Cluster:
                 self.machines.revive()
                 self._wait_for_workers()
 
-    def _result(self, future: Future[Any], items: Sequence[T]) -> tuple[list[Any], float]:
+    def _result(self, future: Future[Any]) -> tuple[list[Any], float]:
         """What a worker has answered, and in how many seconds."""
         try:
             answers, seconds = future.result()
         except KilledWorker:
-            raise EvoError(
-                "workers died one after the other over the same work, most likely for want of memory: "
-                f"{', '.join(map(str, items))}{KEPT}"
-            ) from None
+            raise DiedError("workers died over it, one after the other, most likely for want of memory") from None
         except ModuleNotFoundError as error:
             raise EvoError(f"a worker cannot run evo ({error}): install the same version there as here{KEPT}") from None
         except CancelledError:
@@ -277,11 +285,17 @@ _alone = Lock()
 """Held by the piece of work that this process does: torch's random numbers and our caches are for one at a time."""
 
 
-def errand(parcel: Parcel, items: Sequence[Any], expected: Mapping[str, str], threads: int) -> tuple[list[Any], float]:
+def errand(
+    parcel: Parcel, items: Sequence[Any], expected: Mapping[str, str], threads: int, limit: float | None
+) -> tuple[list[Any], float]:
     """Do work that has come to this worker: the answers, and the seconds that they took.
+
+    Where an item has a ``limit`` in seconds, a process of its own does the work: this one can be told to stop by nobody.
 
     Raises:
         MissingFilesError: files have to be sent first.
+        LateError: it took too long.
+        DiedError: the process is gone.
         EvoError: what the work raises, and whose worker it was; this one runs other software than it should.
     """
     address = get_worker().address
@@ -294,10 +308,16 @@ def errand(parcel: Parcel, items: Sequence[Any], expected: Mapping[str, str], th
         try:
             work = _opened(parcel, _received(get_worker()))
             started = time.perf_counter()
-            answers = work(items)
+            answers = work(items) if limit is None else _crew(threads).submit(work, items, limit * len(items)).result()
         except EvoError as error:
             raise EvoError(f"worker {address}: {error}") from None
         return answers, time.perf_counter() - started
+
+
+@lru_cache(maxsize=1)
+def _crew(threads: int) -> Crew:
+    """A process that may be stopped. It ends with this worker."""
+    return Crew(1, threads)
 
 
 @lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ import optuna
 
 from analysis.frames import truth_of
 from analysis.verdict import verdicts
+from analysis.words import unmeasured
 from evo import console
 from evo.runs import arms, configuration, find, run_name
 from spaces.overview import widths
@@ -42,7 +43,9 @@ def bring(args: Namespace) -> int:
     with opened(args.storage) as store, ExitStack() as stack:
         wanted = list(arms(store, args))
         runs = [find(store, name, config) or _begun(store, name, config) for name, config in wanted]
-        hands = cache(lambda: stack.enter_context(_hands(args, runs[0].config.threads)))
+        settings = runs[0].config
+        limited = settings.evaluator.timeout is not None
+        hands = cache(lambda: stack.enter_context(_hands(args, settings.threads, limited)))
         done = [_brought(store, run, args, hands, say) for run in runs]
         say(closing(store, runs[0], args) if any(done) else nothing_to_do(runs[0], args))
         if args.control:
@@ -52,12 +55,12 @@ def bring(args: Namespace) -> int:
 
 
 @contextmanager
-def _hands(args: Namespace, threads: int) -> Iterator[Hands]:
+def _hands(args: Namespace, threads: int, limited: bool) -> Iterator[Hands]:
     """Who evaluates for this command, and how many architectures at once. torch is imported here, when there is work."""
     from evo.executors import workers
 
     if args.cluster is None:
-        with workers(args.workers, threads) as evaluate:
+        with workers(args.workers, threads, limited) as evaluate:
             yield evaluate, args.workers
         return
     try:
@@ -74,8 +77,8 @@ def _brought(store: Store, run: Run, args: Namespace, hands: Callable[[], Hands]
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
     say(f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}")
-    if kind == "tabular" and args.workers > 1 and not run.config.truth.sample:
-        say("a table is looked up by one process: the others have nothing to do")
+    if _todo(store, run, args.n):
+        store.examine()
     with held(store, run, say) if _todo(store, run, args.n) else nullcontext():
         todo = _todo(store, run, args.n)  # whoever held the run until now may have done it
         say(line(run, headings(run)))
@@ -120,7 +123,7 @@ def _finished(
 
     track = console.untracked if args.quiet else console.bar
     evaluate, count = hands()
-    shop = workshop(run, store, files_of(args.storage), evaluate, track, count)
+    shop = workshop(run, store, files_of(args.storage), evaluate, track, count, args.accept_data_change)
     for n in todo:
         yield run_round(shop, n)
 
@@ -239,7 +242,8 @@ def nothing_to_do(run: Run, args: Namespace) -> str:
 
 def closing(store: Store, run: Run, args: Namespace) -> str:
     """Where the results are, and the next commands."""
-    last = store.rounds(run)[args.n - 1]
+    rows = store.rounds(run)[: args.n]
+    last = rows[-1]
     members = front(store, run, last)
     cost = run.config.search.cost
     storage = _storage(args)
@@ -250,6 +254,7 @@ def closing(store: Store, run: Run, args: Namespace) -> str:
         remarks.append(
             f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
         )
+    remarks += [f"round {row.number}: {said}" for row in rows for said in unmeasured(row.stats.get("failed", {}))]
     truth = truth_of(last)
     if truth and truth.found.warning:
         remarks.append(truth.found.warning)

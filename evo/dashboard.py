@@ -78,6 +78,7 @@ def note(frames: Frames, n: int) -> str:
     ]
     told = [words.compared(row.truth), row.truth.found.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
+    failed = f", {row.failed} of them failed" if row.failed else ""
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
         gain = f"{row.hypervolume - before.hypervolume:+.4f}"
@@ -87,7 +88,7 @@ def note(frames: Frames, n: int) -> str:
             f"## Round {n}",
             "",
             f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
-            f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round{pruned}",
+            f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round{pruned}{failed}",
             f"- **Front:** {words.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {said}" for said in told if said),

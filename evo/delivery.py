@@ -21,12 +21,12 @@ from evo.card import card
 from evo.console import Track, untracked
 from evo.data import Images, load
 from evo.description import Description, claim, note, read
-from evo.evaluators.oneshot import file_hash
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.seeds import derive
 from evo.start import versions
-from evo.train import schedule, train, write_tensors
+from evo.train import schedule, train
+from evo.weights import discard, file_hash, sound, write
 from spaces.cost import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.export import exported, write_onnx, write_program, write_source
@@ -61,9 +61,9 @@ def deliver(
     scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
     images = fitting(load(config.data, config.device), chosen.space)
     claim(folder, plan(run, config, chosen, scaled, images))
-    if not (folder / WEIGHTS).exists():
+    if not sound(folder / WEIGHTS):
         train_in(folder, config, images, track)
-    (folder / PROGRESS).unlink(missing_ok=True)
+    discard(folder / PROGRESS)
     network = load_network(folder)
     note(folder, "test", lambda: tested(network, images, config))
     note(folder, "latency", partial(timed, network, chosen.space, config.threads))
@@ -174,7 +174,7 @@ def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) ->
     )
     network.load_state_dict(average.state() if average else network.state_dict())
     network.preprocessing = preprocessing
-    write_tensors(network.state_dict(), folder / WEIGHTS, {"arch": said["arch"]})
+    write(network.state_dict(), folder / WEIGHTS, {"arch": said["arch"]})
 
 
 def tested(network: Network, images: Images, config: StudyConfig) -> Description:

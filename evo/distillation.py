@@ -17,7 +17,6 @@ from pathlib import Path
 
 import optuna
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,7 +27,8 @@ from evo.scoring import BlockScorer
 from evo.search import Task, search
 from evo.seeds import derive
 from evo.teacher import Teacher
-from evo.train import Schedule, read_facts, train, write_tensors
+from evo.train import Schedule, train
+from evo.weights import discard, read, sound, write
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
@@ -104,7 +104,7 @@ class Distillation:
     def finished(self, block: int) -> Path:
         """The block's file, after training and scoring what it still lacks."""
         path = self.path(block)
-        if path.exists():
+        if sound(path):
             return path
         progress = path.with_suffix(".progress")
         supernet = self.trained(block, progress)
@@ -115,8 +115,8 @@ class Distillation:
         tensors = {WEIGHTS + name: tensor for name, tensor in supernet.state_dict().items()}
         tensors["losses"] = torch.tensor(list(losses.values()), dtype=torch.float64)
         facts = {"candidates": list(map(str, losses)), "computed": scorer.computed, "naive": scorer.naive}
-        write_tensors(tensors, path, facts)
-        progress.unlink(missing_ok=True)
+        write(tensors, path, facts)
+        discard(progress)
         return path
 
     def path(self, block: int) -> Path:
@@ -186,8 +186,8 @@ class Distillation:
     def reopened(self, block: int, path: Path) -> BlockScorer:
         """The scorer of the finished block that lies at ``path``."""
         supernet = self.supernet(block)
-        with safe_open(str(path), "pt") as file:
-            supernet.load_state_dict({name: file.get_tensor(WEIGHTS + name) for name in supernet.state_dict()})
+        kept, _ = read(path)
+        supernet.load_state_dict({name: kept[WEIGHTS + name] for name in supernet.state_dict()})
         return self.scorer(block, supernet)
 
     def guided(self, block: int, images: Source, most: int | None = None) -> Guided:
@@ -249,6 +249,5 @@ def _stages(teacher: Teacher, block: int, device: torch.device) -> nn.Module:
 
 def scores_in(path: Path) -> dict[Architecture, float]:
     """What the candidates of a finished block lose."""
-    with safe_open(str(path), "pt") as file:
-        losses = file.get_tensor("losses").tolist()
-        return dict(zip(map(Architecture.parse, read_facts(file)["candidates"]), losses, strict=True))
+    kept, facts = read(path)
+    return dict(zip(map(Architecture.parse, facts["candidates"]), kept["losses"].tolist(), strict=True))

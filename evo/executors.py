@@ -1,22 +1,23 @@
-"""Where evaluations run: in this process, or on any ``concurrent.futures.Executor``.
+"""Where evaluations run: in this process, or wherever ``Submit`` sends them.
 
-An answer depends on its architecture alone, so how a generation is cut into pieces, and in which order they come back,
-changes nothing.
+An answer depends on its architecture alone, so how a generation is cut into pieces, in which order they come back, and
+which of them were lost on the way and done again, changes nothing.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from evo.ranks import Team, team
+from studies.records import EvoError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,32 +26,69 @@ Work = Callable[[Sequence[T]], list[R]]
 
 
 class Evaluate(Protocol):
-    """Does some work, by whoever is there: ``evaluate(judge, archs)``."""
+    """Does some work, by whoever is there: ``evaluate(judge, archs)``. ``seconds``: what an item may take, if that is limited.
 
-    def __call__(self, work: Work[T, R], items: Sequence[T], /) -> list[R]: ...
+    Raises:
+        LostError: some items could not be done, however often they were tried.
+    """
+
+    def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]: ...
+
+
+class Submit(Protocol):
+    """Sends a piece of work to somebody who has ``limit`` seconds for it. The future ends with ``LateError`` where that was
+    too little, and with ``DiedError`` where whoever was at it is gone."""
+
+    def __call__(self, work: Work[T, R], items: Sequence[T], limit: float | None, /) -> Future[list[R]]: ...
+
+
+class LateError(Exception):
+    """Work took longer than it may; whoever was at it has been stopped."""
+
+
+class DiedError(Exception):
+    """Whoever was at it is gone: " of SIGKILL"."""
+
+
+class LostError(EvoError):
+    """Items of work that nobody could do: place -> why. ``found`` are the answers for all others."""
+
+    def __init__(self, reasons: Mapping[int, str], found: Mapping[int, Any]) -> None:
+        super().__init__(f"{len(reasons)} of {len(reasons) + len(found)} items of work failed: {min(reasons.values())}")
+        self.reasons, self.found = reasons, found
+
+
+DEATHS = 3
+"""So often may a process die at one item before that is taken for the item's fault."""
 
 
 @contextmanager
-def workers(count: int, threads: int) -> Iterator[Evaluate]:
-    """An ``Evaluate`` on ``count`` processes (1: this one), each with ``threads`` threads.
+def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluate]:
+    """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads (one: this one, but where time is ``limited``:
+    nobody can stop himself). Under torchrun it is on the processes that there are.
 
-    Under torchrun it is on the processes that there are.
+    Raises:
+        EvoError: time is limited under torchrun, whose processes end together.
     """
     settle(threads)
     if (ranks := team()).size > 1:
+        if limited:
+            raise EvoError(
+                "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
+            )
         ranks.together(partial(_settle_all, threads))
         yield partial(among, ranks)
         return
-    if count == 1:
+    if count == 1 and not limited:
         yield here
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=settle, initargs=(threads,)) as pool:
-        try:
-            yield lambda work, items: on(pool, count, work, items)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    from evo.crew import Crew
+
+    crew = Crew(count, threads)
+    try:
+        yield lambda work, items, seconds=None: on(crew.submit, count, work, items, seconds)
+    finally:
+        crew.dismiss()
 
 
 def settle(threads: int) -> None:
@@ -65,25 +103,50 @@ def _settle_all(threads: int, _: Team) -> None:
     settle(threads)
 
 
-def here(work: Work[T, R], items: Sequence[T], /) -> list[R]:
-    """In this process."""
+def here(work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+    """In this process, however long it takes."""
     return work(items) if items else []
 
 
-def on(executor: Executor, count: int, work: Work[T, R], items: Sequence[T]) -> list[R]:
-    """On an executor, in ``count`` pieces of neighbours in the alphabet: they share prefixes, which a supernet uses."""
-    futures: dict[Future[list[R]], list[int]] = {
-        executor.submit(work, [items[place] for place in piece]): piece
-        for piece in cut(items, -(-len(items) // count) or 1)
-    }
+def on(submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds: float | None = None) -> list[R]:
+    """By ``count`` others, in pieces of neighbours in the alphabet: they share prefixes, which a supernet uses.
+
+    What was lost with a piece is tried item by item, so that only the culprit is lost in the end.
+
+    Raises:
+        LostError: items that took too long, or at which ``DEATHS`` processes have died.
+    """
+    pieces = cut(items, -(-len(items) // count) or 1)
     found: dict[int, R] = {}
-    for future in as_completed(futures):
-        found.update(zip(futures[future], future.result(), strict=True))
+    reasons: dict[int, str] = {}
+    deaths: Counter[int] = Counter()
+    while pieces:
+        futures: dict[Future[list[R]], list[int]] = {
+            submit(work, [items[place] for place in piece], None if seconds is None else seconds * len(piece)): piece
+            for piece in pieces
+        }
+        pieces = []
+        for future in as_completed(futures):
+            first, *others = piece = futures[future]
+            try:
+                found.update(zip(piece, future.result(), strict=True))
+            except (LateError, DiedError) as lost:
+                deaths[first] += isinstance(lost, DiedError) and not others
+                if others:
+                    pieces += [[place] for place in piece]
+                elif isinstance(lost, LateError):
+                    reasons[first] = f"took longer than {seconds:g} seconds"
+                elif deaths[first] == DEATHS:
+                    reasons[first] = f"its process died{lost}, every time"
+                else:
+                    pieces.append(piece)
+    if reasons:
+        raise LostError(reasons, found)
     return [found[place] for place in range(len(items))]
 
 
-def among(ranks: Team, work: Work[T, R], items: Sequence[T], /) -> list[R]:
-    """On all ranks of a team, one piece each."""
+def among(ranks: Team, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+    """On all ranks of a team, one piece each, however long it takes."""
     places = cut(items, -(-len(items) // ranks.size) or 1)
     pieces = [[items[place] for place in piece] for piece in places]
     answers = ranks.share(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []

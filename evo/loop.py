@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,16 +15,19 @@ import numpy as np
 
 from analysis.ranking import Truth
 from analysis.verdict import chosen
+from analysis.words import unmeasured
 from evo import dashboard
+from evo.careful import careful
 from evo.console import Track, untracked
 from evo.evaluators import Bench, Evaluator, Judge
 from evo.evaluators.blockwise import BlockwiseJudge, blockwise
 from evo.evaluators.oneshot import OneShotJudge, oneshot
 from evo.evaluators.scratch import ScratchJudge, scratch
-from evo.evaluators.tabular import TableJudge, spelled_costs, tabular
+from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
-from evo.executors import Evaluate, here
+from evo.executors import Evaluate
 from evo.files import named
+from evo.fingerprint import checked
 from evo.gates import drawn
 from evo.methods import evolution_of
 from evo.proposals import Frontier
@@ -32,6 +36,7 @@ from evo.rungs import climb, epochs_saved
 from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
 from evo.truth import ask, tell, witness
+from evo.weights import DamagedError, file_hash, set_aside
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency
@@ -60,6 +65,7 @@ class Workshop:
     Attributes:
         witness: who knows the truth about architectures, where the configuration asks for it.
         workers: how many architectures ``evaluate`` works on at once.
+        accept_data_change: whether the run goes on when its data are no longer those it began with.
     """
 
     run: Run
@@ -71,16 +77,26 @@ class Workshop:
     evolution: Evolution
     witness: Evaluator | None
     workers: int
+    accept_data_change: bool = False
 
 
 def workshop(
-    run: Run, store: Store, folder: Path, evaluate: Evaluate, track: Track = untracked, workers: int = 1
+    run: Run,
+    store: Store,
+    folder: Path,
+    evaluate: Evaluate,
+    track: Track = untracked,
+    workers: int = 1,
+    accept_data_change: bool = False,
 ) -> Workshop:
     """The workshop of a run, as its configuration says."""
     config = run.config
     evaluator = EVALUATORS[config.evaluator.kind](config, run.space)
     known = witness(config, run.space)
-    return Workshop(run, store, folder / run.name, evaluate, track, evaluator, evolution_of(config), known, workers)
+    evolution = evolution_of(config)
+    return Workshop(
+        run, store, folder / run.name, evaluate, track, evaluator, evolution, known, workers, accept_data_change
+    )  # fmt: skip
 
 
 def run_round(shop: Workshop, n: int) -> RoundRow:
@@ -91,10 +107,14 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     assert space is not None
     table = table_of(run.config, space)
     check_limits(space, table, run.config.limits)
+    current = store.run(run.name)  # the round before may have accepted other data
+    data = checked(current, shop.accept_data_change)
     row = store.open_round(run, n, space, {"run": run.name, "round": n, "method": run.config.evolution.method})
+    if data != current.data:
+        row = store.rest_on(current, row, data)
 
     with clock.time("fitting"):
-        judge = shop.evaluator.fit(space, bench(shop, n, table))
+        judge = fitted(shop, n, space)
         keep_checkpoint(shop, n, judge)
         if isinstance(judge, OneShotJudge) and judge.lives:
             store.record_lives(run, n, judge.lives)
@@ -102,13 +122,16 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     with clock.time("proposing"):
         proposals, exhausted = search(
             task_of(shop, n, judge, before, done),
-            measure=clock.timed("evaluating", measuring(shop, row, judge)),
+            measure=clock.timed("evaluating", measuring(shop, row, judge, table)),
             record=clock.timed("storing", lambda generation: store.record(run, row, generation)),
             done=done,
             track=shop.track,
             label=f"round {n}: searching",
         )
     evaluations = complete(p.evaluation for p in proposals)
+    failed = Counter(p.evaluation.failed for p in proposals if p.fresh and p.evaluation.failed)
+    if not evaluations:
+        raise EvoError(f"round {n}: {' '.join(unmeasured(failed))} There is nothing to evolve the space by")
     finished = Round(n, space, evaluations, judge.ratings, run.config.search.cost, run.config.search.objective)
     with clock.time("truth"):
         truth = truth_of_round(shop, finished, table)
@@ -119,11 +142,13 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
         fates(finished, step, str(shop.evolution)),
         judge=judge.name,
         hypervolume=volume(run, finished),
-        stats={
+        stats=row.stats
+        | {
             "trials": len(proposals),
             "distinct": len({canonical(p.arch, space) for p in proposals}),
             "measured": sum(p.fresh for p in proposals),
             "epochs_saved": epochs_saved(judge, proposals),
+            "failed": dict(failed.most_common()),
             "front": len(finished.front),
             "exhausted": exhausted,
             "unscreened": len({p.generation for p in proposals if p.origin == "child"})
@@ -137,14 +162,48 @@ def run_round(shop: Workshop, n: int) -> RoundRow:
     return store.rounds(run)[n - 1]
 
 
-def measuring(shop: Workshop, row: RoundRow, judge: Judge) -> Measure:
+def fitted(shop: Workshop, n: int, space: SearchSpace) -> Judge:
+    """Round ``n``'s judge. Where the files of the round before, with which it starts, are damaged, they are made again.
+
+    Raises:
+        EvoError: weights that were made again are not those that the database knows scores by.
+    """
+    table = table_of(shop.run.config, space)
+    try:
+        judge = shop.evaluator.fit(space, bench(shop, n, table))
+    except DamagedError as damage:
+        if n == 1:
+            raise
+        set_aside(damage)
+        keep_checkpoint(shop, n - 1, fitted(shop, n - 1, shop.store.rounds(shop.run)[n - 2].space))
+        judge = shop.evaluator.fit(space, bench(shop, n, table))
+    check_recorded(shop, n, judge)
+    return judge
+
+
+def check_recorded(shop: Workshop, n: int, judge: Judge) -> None:
+    """Tell whether a judge is the one by which the round was measured so far: training gives the same bits again, but not
+    with other versions of the libraries, on another kind of machine, or with another number of threads.
+
+    Raises:
+        EvoError: it is another one.
+    """
+    rows = shop.store.rounds(shop.run)
+    known = [p.evaluation.judge for p in shop.store.proposals(rows[n - 1])] if n <= len(rows) else []
+    if known and judge.name not in known:
+        raise EvoError(
+            f"round {n} of run {shop.run.name!r} was measured by {known[0]}, whose weights are lost; trained again they are "
+            f"{judge.name}: the libraries, the machine, or the threads have changed. Put the old file back into "
+            f"{shop.folder}, or begin another run: --run NAME"
+        )
+
+
+def measuring(shop: Workshop, row: RoundRow, judge: Judge, table: CostTable) -> Measure:
     """How a generation is measured: at once, or from rung to rung beside what the round has measured before."""
-    if isinstance(judge, TableJudge):
-        return lambda archs: here(judge, archs)  # sooner looked up than asked for
+    ask, cost = careful(shop.evaluate, table, shop.run.config.evaluator.timeout), shop.run.config.search.cost
     if not isinstance(judge, ScratchJudge) or not judge.rungs:
-        return lambda archs: shop.evaluate(judge, archs)
-    cost = shop.run.config.search.cost
-    return lambda archs: climb(judge, archs, shop.evaluate, [p.evaluation for p in shop.store.proposals(row)], cost)
+        return lambda archs: ask(judge, archs)
+    return lambda archs: climb(judge, archs, ask, [p.evaluation for p in shop.store.proposals(row)], cost)
 
 
 def task_of(shop: Workshop, n: int, judge: Judge, before: list[RoundRow], done: list[Proposal]) -> Task:
@@ -202,7 +261,7 @@ def truth_of_round(shop: Workshop, finished: Round, table: CostTable) -> Truth |
     if shop.witness is None:
         return None
     judge = shop.witness.fit(finished.space, bench(shop, finished.n, table))
-    return tell(shop.run, shop.store, judge, finished, shop.evaluate, shop.workers, shop.track)
+    return tell(shop.run, shop.store, judge, finished, careful(shop.evaluate, table), shop.workers, shop.track)
 
 
 def front_alone(shop: Workshop, n: int) -> None:
@@ -210,9 +269,10 @@ def front_alone(shop: Workshop, n: int) -> None:
     if shop.witness is None:
         return
     run, row = shop.run, shop.store.rounds(shop.run)[n - 1]
-    judge = shop.witness.fit(row.space, bench(shop, n, table_of(run.config, row.space)))
+    table = table_of(run.config, row.space)
+    judge = shop.witness.fit(row.space, bench(shop, n, table))
     members, label = chosen(shop.store, run, n), f"{run.name}: training its front alone"
-    ask(run, shop.store, judge, row.space, members, shop.evaluate, shop.workers, shop.track, label)
+    ask(run, shop.store, judge, row.space, members, careful(shop.evaluate, table), shop.workers, shop.track, label)
 
 
 def table_of(config: StudyConfig, space: SearchSpace) -> CostTable:
@@ -239,8 +299,16 @@ def latency_of(config: StudyConfig) -> LatencyModel | None:
 
 
 def bench(shop: Workshop, n: int, table: CostTable) -> Bench:
-    """The evaluator's bench in round ``n``, with the weights of the round before."""
+    """The evaluator's bench in round ``n``, with the weights of the round before.
+
+    Raises:
+        DamagedError: these are missing, or are not what was recorded.
+    """
     parent = shop.store.checkpoint(shop.run, n - 1, "weights")
+    if parent is not None and not parent[0].exists():
+        raise DamagedError(parent[0], "is missing")
+    if parent is not None and file_hash(parent[0]) != parent[1]:
+        raise DamagedError(parent[0], "is damaged: its sha256 is not the one that was recorded")
     last = shop.store.rounds(shop.run)[n - 2] if n > 1 else None
     kept = last.space.diff(last.next_space) if last and last.next_space else ()
     return Bench(
@@ -257,13 +325,13 @@ def bench(shop: Workshop, n: int, table: CostTable) -> Bench:
 
 
 def keep_checkpoint(shop: Workshop, n: int, judge: Judge) -> None:
-    """Remember the weights behind a judge, once."""
-    if judge.checkpoint is not None and shop.store.checkpoint(shop.run, n, "weights") is None:
-        shop.store.add_checkpoint(shop.run, n, "weights", judge.checkpoint)
+    """Remember the weights behind a judge; what is known already is not said again."""
+    files = [("weights", judge.checkpoint)] if judge.checkpoint is not None else []
     if isinstance(judge, BlockwiseJudge):
-        for block, (path, _) in enumerate(judge.files, start=1):
-            if shop.store.checkpoint(shop.run, n, f"block {block}") is None:
-                shop.store.add_checkpoint(shop.run, n, f"block {block}", path)
+        files += [(f"block {block}", path) for block, (path, _) in enumerate(judge.files, start=1)]
+    for kind, path in files:
+        if shop.store.checkpoint(shop.run, n, kind) != (path, file_hash(path)):
+            shop.store.add_checkpoint(shop.run, n, kind, path)
 
 
 def measured(shop: Workshop, before: list[RoundRow]) -> list[Evaluation]:

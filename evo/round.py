@@ -65,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
     )
+    command.add_argument(
+        "--accept-data-change", action="store_true", help="go on although the data are not those the run began with"
+    )
     command.add_argument("--plan", action="store_true", help="print the space and the work to come; run nothing")
     command.add_argument("--quiet", action="store_true", help="print errors only")
     return command
@@ -120,7 +123,7 @@ def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: i
         args.workers = processes
         with leading():
             return bring(args)
-    except (EvoError, ValueError) as error:
+    except (EvoError, ValueError, OSError) as error:
         complain(f"error: {error}")
         return 1
     except KeyboardInterrupt as stop:

@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evo.careful import Ask
 from evo.evaluators import Judge
 from evo.evaluators.scratch import ScratchJudge
-from evo.executors import Evaluate
 from spaces.architecture import Architecture
 from studies import pareto
 from studies.records import Evaluation, Proposal
@@ -29,9 +29,9 @@ NEAR_FRONT = 2
 
 
 def climb(
-    judge: ScratchJudge, archs: Sequence[Architecture], evaluate: Evaluate, earlier: Sequence[Evaluation], cost: str
+    judge: ScratchJudge, archs: Sequence[Architecture], ask: Ask, earlier: Sequence[Evaluation], cost: str
 ) -> list[Evaluation]:
-    """One evaluation per architecture, in order, after its whole training or as ``pruned`` at a rung of ``judge``.
+    """One evaluation per architecture, in order, after its whole training, or ``pruned`` or ``failed`` on the way.
 
     Args:
         earlier: what the round measured before, whose accuracies at the same rungs count too.
@@ -40,11 +40,12 @@ def climb(
     found: dict[int, Evaluation] = {}
     running = list(range(len(archs)))
     for epochs in (*judge.rungs, judge.epochs):
-        answers = evaluate(replace(judge, until=epochs), [archs[i] for i in running])
+        answers = ask(replace(judge, until=epochs), [archs[i] for i in running])
         for i, answer in zip(running, answers, strict=True):
-            paused = ((epochs, answer.accuracy),) if epochs < judge.epochs else ()
+            paused = ((epochs, answer.accuracy),) if epochs < judge.epochs and not answer.failed else ()
             before = found.get(i, replace(answer, seconds=0.0))
             found[i] = replace(answer, rungs=before.rungs + paused, seconds=before.seconds + answer.seconds)
+        running = [i for i in running if not found[i].failed]
         if epochs < judge.epochs and running:
             here = [found[i] for i in running] + [e for e in earlier if epochs in dict(e.rungs)]
             stopped = hopeless([e.cost(cost) for e in here], [dict(e.rungs)[epochs] for e in here], judge.images)

@@ -127,15 +127,15 @@ class _Memory:
     def tell(self, generation: Sequence[Proposal]) -> None:
         """Select the next parents among the last ones and this generation; its networks are not proposed again.
 
-        What was stopped early counts as measured and is told to nobody.
+        What was stopped early, or failed, counts as measured and is told to nobody.
         """
         task = self.task
         for proposal in generation:
             self.spent += proposal.fresh
             self.frontier.seen.add(canonical(proposal.arch, task.space))
-            if proposal.fresh and not proposal.evaluation.pruned:
+            if proposal.fresh and proposal.evaluation.state == "complete":
                 self.screen.seen.append(proposal.evaluation)
-        told = [proposal for proposal in generation if not proposal.evaluation.pruned]
+        told = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
         trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in told]
         self.parents = select(self.parents + trials, task.settings.population)
 
@@ -181,6 +181,9 @@ class _Memory:
         if len(self.given) < self.task.settings.population:
             return []  # the first generation took all there is
         size = min(self.task.settings.population, left)
+        if len(self.parents) < 2:  # all others have failed
+            found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
+            return [(arch, "random") for arch in found]
         screen = self.screen if self.task.settings.screen else None
         children = Children(self.frontier, size, derive(self.task.seed, number), screen)
         bred = breed(self.parents, children)

@@ -12,6 +12,7 @@ from evo import __version__
 from evo.data import load as load_images
 from evo.evaluators.tabular import spelled_space
 from evo.evolution import continued
+from evo.fingerprint import fingerprint
 from evo.loop import EVALUATORS, table_of
 from evo.methods import evolution_of
 from evo.search import check_limits
@@ -42,7 +43,8 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     witness(config, space)  # so does this
     most = table.bounds()[1][COSTS.index(config.search.cost)]
     window = getattr(config.limits, config.search.cost)
-    return store.create_run(name, config, space, min(most, window[1]) if window else most, versions())
+    most = min(most, window[1]) if window else most
+    return store.create_run(name, config, space, most, versions(), fingerprint(config))
 
 
 def first_space(config: StudyConfig) -> SearchSpace:

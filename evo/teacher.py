@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 
 from evo.console import Track, untracked
@@ -23,8 +21,9 @@ from evo.files import named
 from evo.ranks import ALONE, Team
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
-from evo.train import read_facts, schedule, train, write_tensors
-from spaces import delivered, vision
+from evo.train import schedule, train
+from evo.weights import discard, file_hash, sound, write
+from spaces import delivered, vision, weights
 from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table
 from spaces.modules import Normalise
@@ -132,16 +131,17 @@ def prepared(
     section, images = teacher_of(config), load(config.data, config.device)
     splits = split(config, space)
     if section.model is None and section.weights is None:
-        weights: Path | str = _trained(config, space, folder, track, team)
+        named_weights: Path | str = _trained(config, space, folder, track, team)
     else:
-        weights = _file(section) or str(section.weights)
-    file = Path(weights) / delivered.WEIGHTS if Path(weights).is_dir() else Path(weights)
-    content = sha256(file.read_bytes()).hexdigest() if file.is_file() else str(weights)
+        named_weights = _file(section) or str(section.weights)
+    file = Path(named_weights)
+    file = file / delivered.WEIGHTS if file.is_dir() else file
+    content = file_hash(file) if file.is_file() else str(named_weights)
     normalised = _normalised(section, space.stem.c_in)
     told = (section.model, content, *([normalised] if normalised else ()))
     identity = sha256(repr(told).encode()).hexdigest()
     stages = tuple(splits), tuple(splits.values())
-    teacher = Teacher(section.model, weights, *stages, identity, images.mean, images.std, normalised)
+    teacher = Teacher(section.model, named_weights, *stages, identity, images.mean, images.std, normalised)
     if section.model is not None:
         teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
     return teacher
@@ -171,7 +171,7 @@ def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
     section, data = teacher_of(config), config.data
     told = repr((space.to_json(), section.model_copy(update={"splits": ()}), data, config.device, config.seed))
     path = folder / f"teacher-{sha256(told.encode()).hexdigest()[:12]}.safetensors"
-    if path.exists():
+    if sound(path):
         return path
     seed = derive(config.seed, "teacher")
     torch.manual_seed(seed)
@@ -189,8 +189,8 @@ def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         label="training the teacher",
         team=team,
     )
-    write_tensors(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
-    progress.unlink(missing_ok=True)
+    write(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
+    discard(progress)
     return path
 
 
@@ -290,10 +290,9 @@ def _described(path: Path) -> Network:
     try:
         if path.is_dir():
             return delivered.load_network(path)
-        with safe_open(str(path), "pt") as file:
-            facts = read_facts(file)
+        _, facts = weights.read(path)
         return Network(Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])).eval()
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise EvoError(
             f"evaluator.teacher.weights is {str(path)!r}, in which this tool has kept no teacher ({error!r}): name the "
             "torchvision model that they belong to as evaluator.teacher.model, or give a file teacher-....safetensors or a "
@@ -321,8 +320,8 @@ def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]
 
 def _fill(network: nn.Module, path: Path) -> None:
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        network.load_state_dict(weights.read(path)[0])
+    except (ValueError, RuntimeError) as error:
         raise EvoError(
             f"evaluator.teacher.weights is {str(path)!r}, which does not fit the model: {str(error).splitlines()[0]}"
         ) from None

@@ -6,9 +6,7 @@ last whole epoch ends with the same weights, bit for bit, as one that was not.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +15,6 @@ from random import Random
 from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,8 +23,14 @@ from evo.data import Batches
 from evo.parallel import accumulating, mean, replicated
 from evo.ranks import ALONE, Team
 from evo.seeds import derive
+from evo.weights import DamagedError, previous, read, set_aside, write
 from studies.config import DataSection, Training, of_round
 from studies.records import EvoError
+
+
+class DivergedError(EvoError):
+    """The loss is no longer a number."""
+
 
 Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
 """What a step trains: for each entry, ``model(x, *entry)`` is run and its gradient added. A network has one: ``()``."""
@@ -128,19 +130,20 @@ def train(
         paths: which sub-networks each step trains, drawn anew from the generator it is given.
         mix: how the images of a batch are blended, if they are; like the model, it may draw from torch's own generator.
         between: what happens after each step, e.g. gates that learn.
-        checkpoint: where each finished epoch is kept; if the file is there, training continues from it.
+        checkpoint: where each finished epoch is kept, and the one before it; if the file is there, training continues
+            from it, and from the epoch before where it is damaged.
         start: another such file, to continue from where ``checkpoint`` is not there yet.
         until: pause after so many epochs of the schedule (None: go to its end).
         team: who trains together, each rank on its part of every batch; called on rank 0. Not with ``mix``, which blends
             images of a whole batch.
 
     Raises:
-        EvoError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
+        DivergedError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, schedule)
     loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
-    done = _resume(model, optimizer, between, checkpoint if checkpoint and checkpoint.exists() else start)
+    done = _resume(model, optimizer, between, [path for path in (checkpoint, start) if path])
     work = partial(_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label)
     team.together(work, checkpoint=checkpoint, track=track)
 
@@ -198,7 +201,7 @@ def _epochs(
                 advance(1)
             total = mean(run, total)
             if not torch.isfinite(total):
-                raise EvoError(
+                raise DivergedError(
                     f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
                     "lower learning_rate or raise warmup"
                 )
@@ -219,52 +222,33 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
 
 
 def _keep(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, path: Path, epochs: int) -> None:
-    """Write weights and momenta after a whole epoch; the file is replaced in one step, never half-written."""
+    """Write weights and momenta after a whole epoch, and keep those of the epoch before."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"between.{name}": tensor for name, tensor in (between.state() if between else {}).items()}
     for name, parameter in model.named_parameters():
         state = optimizer.state.get(parameter, {}).items()
         tensors |= {f"{key}.{name}": value for key, value in state if value is not None}
-    write_tensors(tensors, path, {"epochs": epochs})
+    write(tensors, path, {"epochs": epochs}, keep=True)
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, path: Path | None) -> int:
-    """Load what ``_keep`` wrote, if anything; gives the number of epochs that are done."""
-    if path is None or not path.exists():
-        return 0
-    with safe_open(str(path), "pt") as file:
-        model.load_state_dict({name: file.get_tensor(f"model.{name}") for name in model.state_dict()})
-        kept = set(file.keys())
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, paths: Sequence[Path]) -> int:
+    """Load the newest that ``_keep`` wrote and that is sound, if anything; gives the number of epochs that are done."""
+    newest_first = [place for path in paths for place in (path, previous(path))]
+    for path in filter(Path.exists, newest_first):
+        try:
+            kept, facts = read(path)
+        except DamagedError as damage:
+            set_aside(damage)
+            continue
+        model.load_state_dict({name: kept[f"model.{name}"] for name in model.state_dict()})
         for name, parameter in model.named_parameters():
             for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
                 if (entry := f"{key}.{name}") in kept:
-                    optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(file.get_tensor(entry))
+                    optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(kept[entry])
             if (entry := f"step.{name}") in kept:
-                optimizer.state[parameter]["step"] = file.get_tensor(entry)  # Adam counts on the host
+                optimizer.state[parameter]["step"] = kept[entry]  # Adam counts on the host
         if between is not None:
             names = [name for name in kept if name.startswith("between.")]
-            between.load({name.removeprefix("between."): file.get_tensor(name) for name in names})
-        return int(read_facts(file)["epochs"])
-
-
-def write_tensors(tensors: dict[str, Tensor], path: Path, facts: dict[str, Any]) -> None:
-    """A safetensors file that is either whole or not there; ``facts`` (JSON) stand in its header.
-
-    The same content gives the same bytes: safetensors shuffles the entries of a header, so all facts are one entry.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        str(draft),
-        {"evo": json.dumps(facts)},
-    )
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def read_facts(file: Any) -> dict[str, Any]:
-    """The facts in the header of an open safetensors file."""
-    facts: dict[str, Any] = json.loads(file.metadata()["evo"])
-    return facts
+            between.load({name.removeprefix("between."): kept[name] for name in names})
+        return int(facts["epochs"])
+    return 0

@@ -10,11 +10,11 @@ from itertools import pairwise
 from random import Random
 
 from analysis.ranking import Truth, Witness, truth_of
+from evo.careful import Ask
 from evo.console import Track, untracked
 from evo.evaluators import Evaluator, Judge
 from evo.evaluators.scratch import Scratch
 from evo.evaluators.tabular import Tabular
-from evo.executors import Evaluate
 from evo.files import named
 from evo.seeds import derive
 from spaces.architecture import Architecture
@@ -48,22 +48,22 @@ def tell(
     store: Store,
     judge: Judge,
     finished: Round,
-    evaluate: Evaluate,
+    who: Ask,
     at_once: int = 1,
     track: Track = untracked,
 ) -> Truth:
     """Ask ``judge`` about a sample of a round's architectures, and compare.
 
     Args:
+        who: asks ``judge``.
         at_once: how many architectures are asked for before the answers are recorded: as many as there are workers.
     """
     seed = derive(run.config.seed, "truth", finished.n)
     chosen = sample(finished, run.config.truth.sample, seed)
     label = f"round {finished.n}: asking for the truth"
-    told = ask(run, store, judge, finished.space, [e.arch for e in chosen], evaluate, at_once, track, label)
-    witnesses = [
-        Witness(str(e.arch), e.macs, e.accuracy, e.nll, true.accuracy) for e, true in zip(chosen, told, strict=True)
-    ]
+    told = ask(run, store, judge, finished.space, [e.arch for e in chosen], who, at_once, track, label)
+    pairs = [(e, true) for e, true in zip(chosen, told, strict=True) if not true.failed]
+    witnesses = [Witness(str(e.arch), e.macs, e.accuracy, e.nll, true.accuracy) for e, true in pairs]
     return truth_of(judge.name, witnesses, finished.objective, seed=seed)
 
 
@@ -73,7 +73,7 @@ def ask(
     judge: Judge,
     space: SearchSpace,
     archs: Sequence[Architecture],
-    evaluate: Evaluate,
+    who: Ask,
     at_once: int = 1,
     track: Track = untracked,
     label: str = "",
@@ -85,7 +85,7 @@ def ask(
     with track(label, len(archs)) as advance:
         advance(len(archs) - len(missing))
         for start in range(0, len(missing), at_once):
-            answers = evaluate(judge, missing[start : start + at_once])
+            answers = who(judge, missing[start : start + at_once])
             store.record_evaluations(run, space, answers)
             known |= {canonical(e.arch, space): e for e in answers}
             advance(len(answers))

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from spaces.architecture import Architecture
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
+from spaces.weights import read
 
 DESCRIPTION, WEIGHTS = "architecture.json", "model.safetensors"
 
@@ -57,7 +56,7 @@ def load_network(folder: str | Path) -> Network:
         )
     try:
         network = built(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        network.load_state_dict(read(folder / WEIGHTS)[0])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}") from error
     return network.eval()

@@ -32,6 +32,9 @@ PRESETS = Path(__file__).parent / "presets"
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 PerRound = tuple[float, ...] | float
+Timeout = Annotated[
+    PositiveFloat | None, Field(repr=False)
+]  # files are named after what is shown: weights are the same
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 
 
@@ -100,6 +103,7 @@ class TabularSection(Section):
     macs_column: str | None = None
     params_column: str | None = None
     latency_column: str | None = None
+    timeout: Timeout = None
 
 
 class ScratchSection(Training):
@@ -111,6 +115,7 @@ class ScratchSection(Training):
 
     kind: Literal["scratch"]
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    timeout: Timeout = None
 
 
 class GatesSection(Section):
@@ -179,6 +184,7 @@ class OneShotSection(Training):
     calibration_batches: PositiveInt = 4
     batch_eval: PositiveInt = 512
     prefix_memory_mb: PositiveInt = 512
+    timeout: Timeout = None
 
 
 class TeacherSection(Training):
@@ -237,6 +243,7 @@ class BlockwiseSection(Section):
     held_out_batches: PositiveInt | None = None
     batch_eval: PositiveInt = 512
     prefix_memory_mb: PositiveInt = 512
+    timeout: Timeout = None
 
 
 class TruthSection(Training):
@@ -355,6 +362,7 @@ class AutoSpaceEvolution(Section):
 
 class StudyConfig(Section):
     """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
+    ``evaluator.timeout`` is how many seconds one architecture may take (not given: as long as it takes).
 
     Where torchrun has started several processes, ``sync_batchnorm`` lets batch normalisation go by the whole batch, as in one
     process; false, by each process's part of it: quicker, but then weights depend on how many processes there are.

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection, Engine, event
 
+from studies import faults
 from studies.records import EvoError
 from studies.urls import database, shown
 
@@ -57,6 +58,7 @@ def engine_of(text: str) -> Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    faults.explain(engine)
     return engine
 
 

@@ -104,7 +104,8 @@ def taken(store: Store, run: Run, say: Callable[[str], object] = str, stale: flo
     try:
         yield token
     finally:
-        with suppress(sa.exc.OperationalError), store.writing() as connection:  # no server: our process ends, too
+        # Who is cut off, or cannot write, gives nothing back: it ends.
+        with suppress(sa.exc.OperationalError, EvoError), store.writing() as connection:
             connection.execute(leases.delete().where(leases.c.token == token))
 
 
@@ -200,5 +201,5 @@ def _beat(store: Store, token: str) -> bool:
         with store.writing() as connection:
             ours = leases.update().where(leases.c.token == token).values(beats=leases.c.beats + 1)
             return bool(connection.execute(ours).rowcount)
-    except sa.exc.SQLAlchemyError:
+    except (sa.exc.SQLAlchemyError, EvoError):
         return True

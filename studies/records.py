@@ -41,6 +41,7 @@ class Evaluation:
         seconds: what measuring took.
         rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.
         pruned: whether training was stopped at the last rung: accuracy and loss are that rung's, and of no other use.
+        failed: why it could not be measured, in a line; its accuracy is NaN. Empty: it could.
     """
 
     arch: Architecture
@@ -53,6 +54,12 @@ class Evaluation:
     seconds: float = 0.0
     rungs: tuple[tuple[int, float], ...] = ()
     pruned: bool = False
+    failed: str = ""
+
+    @property
+    def state(self) -> str:
+        """``complete``, ``pruned`` or ``failed``; only what is complete can be on a front, a parent, or learned from."""
+        return "failed" if self.failed else "pruned" if self.pruned else "complete"
 
     def score(self, objective: str) -> float:
         """One of ``OBJECTIVES``; higher is better.
@@ -81,8 +88,8 @@ class Evaluation:
 
 
 def complete(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
-    """Those that were measured to the end: only they can be on a front, a parent, or learned from."""
-    return tuple(evaluation for evaluation in evaluations if not evaluation.pruned)
+    """Those that were measured to the end."""
+    return tuple(evaluation for evaluation in evaluations if evaluation.state == "complete")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ runs = Table(
     Column("max_cost", Float, nullable=False),  # the hypervolume's box, fixed for all rounds
     Column("min_accuracy", Float, nullable=False),
     Column("created_at", DateTime, nullable=False),
+    Column("data", String(64)),  # fingerprint of what its results rest on; null until the next round looks
 )
 
 rounds = Table(
@@ -99,14 +100,17 @@ evaluations = Table(
     Column("judge", Text, nullable=False),
     Column("canonical", Text, nullable=False),
     Column("arch", Text, nullable=False),
-    Column("accuracy", Float, nullable=False),
+    Column("accuracy", Float),  # null: it failed
     Column("nll", Float),
     Column("macs", Float, nullable=False),
     Column("params", Float, nullable=False),
     Column("latency_ms", Float),
     Column("seconds", Float, nullable=False),
     Column("created_at", DateTime, nullable=False),
-    Column("state", String(20), nullable=False, server_default="complete"),  # pruned: accuracy, nll of its last rung
+    Column(
+        "state", String(20), nullable=False, server_default="complete"
+    ),  # pruned: accuracy, nll of its last rung; failed
+    Column("reason", Text),  # why it failed
     Column("rungs_json", Text, nullable=False, server_default="[]"),  # [epochs, accuracy] wherever training paused
     Index("ix_evaluations_run_judge", "run_id", "judge"),
 )

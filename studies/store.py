@@ -8,9 +8,10 @@ twice: see ``studies.engines.patient``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -23,9 +24,9 @@ from sqlalchemy import Connection, RowMapping
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
-from studies import optuna_tables, schema
+from studies import faults, optuna_tables, schema
 from studies.config import StudyConfig, check
-from studies.engines import engine_of, patient, reason, writing
+from studies.engines import cause, engine_of, patient, reason, writing
 from studies.records import Evaluation, EvoError, Life, Proposal
 from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
 from studies.trials import distributions, to_trial
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A row of ``runs``: one configuration, one seed, any number of rounds."""
+    """A row of ``runs``: one configuration, one seed, any number of rounds.
+
+    Attributes:
+        data: the fingerprint of the data that its results rest on (``evo.fingerprint``); None where nobody has looked yet.
+    """
 
     id: int
     name: str
@@ -45,6 +50,7 @@ class Run:
     space: SearchSpace
     max_cost: float
     min_accuracy: float
+    data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,16 @@ class Store:
         self.engine = engine_of(url)
         try:
             self.optuna = optuna_tables.open_storage(self.engine)
+            faults.explain(self.optuna.engine)
             self.bulk = optuna_tables.layout_is_known(self.engine)
             if not schema.is_current(self.engine):
                 with optuna_tables.creation_lock(self.engine):
                     schema.upgrade(self.engine)
         except (sa.exc.DBAPIError, StorageInternalError) as error:
             self.close()
-            raise EvoError(f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
+            found = cause(error)
+            said = faults.words(self.engine, getattr(found, "orig", found))
+            raise EvoError(said or f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -100,6 +109,15 @@ class Store:
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that may write."""
         return writing(self.engine)
+
+    def examine(self) -> None:
+        """Look through the whole database before anything is written to it, where it is a file.
+
+        Raises:
+            EvoError: it is damaged.
+        """
+        with self.engine.connect() as connection:
+            faults.examine(connection)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -128,7 +146,13 @@ class Store:
         return found
 
     def create_run(
-        self, name: str, config: StudyConfig, space: SearchSpace, max_cost: float, versions: Mapping[str, str]
+        self,
+        name: str,
+        config: StudyConfig,
+        space: SearchSpace,
+        max_cost: float,
+        versions: Mapping[str, str],
+        data: str | None = None,
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -145,6 +169,7 @@ class Store:
             "max_cost": max_cost,
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
+            "data": data,
         }
 
         @patient
@@ -158,6 +183,14 @@ class Store:
         if not begun():
             raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it")
         return self.run(name)
+
+    def rest_on(self, run: Run, row: RoundRow, data: str) -> RoundRow:
+        """Let the run's results rest on other data from round ``row`` on, which remembers both fingerprints."""
+        stats = row.stats if run.data is None else row.stats | {"data_changed": [run.data, data]}
+        with self.writing() as connection:
+            connection.execute(runs.update().where(runs.c.id == run.id).values(data=data))
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(stats_json=json.dumps(stats)))
+        return replace(row, stats=stats)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
@@ -436,7 +469,7 @@ def study_name(run: str, number: int) -> str:
 
 _EVALUATION = (
     evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
-    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.rungs_json,
+    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.reason, evaluations.c.rungs_json,
 )  # fmt: skip
 
 
@@ -450,7 +483,7 @@ def _evaluation(row: RowMapping) -> Evaluation:
     return Evaluation(
         arch=Architecture.parse(row["arch"]),
         judge=row["judge"],
-        accuracy=row["accuracy"],
+        accuracy=math.nan if row["accuracy"] is None else row["accuracy"],
         macs=row["macs"],
         params=row["params"],
         latency_ms=row["latency_ms"],
@@ -458,6 +491,7 @@ def _evaluation(row: RowMapping) -> Evaluation:
         seconds=row["seconds"],
         rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
         pruned=row["state"] == "pruned",
+        failed=row["reason"] or "",
     )
 
 
@@ -467,14 +501,15 @@ def _evaluation_row(run: Run, evaluation: Evaluation, space: SearchSpace) -> dic
         "judge": evaluation.judge,
         "canonical": str(canonical(evaluation.arch, space)),
         "arch": str(evaluation.arch),
-        "accuracy": evaluation.accuracy,
+        "accuracy": None if evaluation.failed else evaluation.accuracy,
         "nll": evaluation.nll,
         "macs": evaluation.macs,
         "params": evaluation.params,
         "latency_ms": evaluation.latency_ms,
         "seconds": evaluation.seconds,
         "created_at": _now(),
-        "state": "pruned" if evaluation.pruned else "complete",
+        "state": evaluation.state,
+        "reason": evaluation.failed or None,
         "rungs_json": json.dumps(evaluation.rungs),
     }
 
@@ -493,7 +528,7 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
 def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
-    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"])
+    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"])
 
 
 def _round(row: RowMapping) -> RoundRow:

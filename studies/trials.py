@@ -18,6 +18,10 @@ GENERATION_KEY = NSGAIISampler._get_generation_key()
 """The system attribute that makes a trial a member of NSGA-II's population; an enqueued trial would not get it."""
 
 
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+"""What an evaluation's state is to Optuna."""
+
+
 def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
     """One categorical per layer, named after the layer; its choices are the layer's genes."""
     return {name: CategoricalDistribution(genes) for name, genes in zip(space.names, space.genes, strict=True)}
@@ -50,14 +54,15 @@ def to_trial(
 ) -> FrozenTrial:
     """A finished trial; its values are (objective, cost), its number is the proposal's.
 
-    What was stopped early is PRUNED: it has no values and is no member of NSGA-II's population. Intermediate values are
-    the accuracies at the rungs, by epochs.
+    What was stopped early is PRUNED, what could not be measured FAIL: it has no values and is no member of NSGA-II's
+    population. Intermediate values are the accuracies at the rungs, by epochs.
 
     Not by ``optuna.trial.create_trial``, which compares every distribution with itself, choice by choice: ten times
     slower than all of this.
     """
     evaluation = proposal.evaluation
-    values = None if evaluation.pruned else [evaluation.score(settings.objective), evaluation.cost(settings.cost)]
+    whole = evaluation.state == "complete"
+    values = [evaluation.score(settings.objective), evaluation.cost(settings.cost)] if whole else None
     attrs: dict[str, str | float] = {
         "arch": str(proposal.arch),
         "macs": evaluation.macs,
@@ -66,13 +71,15 @@ def to_trial(
     }
     if evaluation.latency_ms is not None:
         attrs["latency_ms"] = evaluation.latency_ms
-    if settings.objective != "accuracy":
+    if settings.objective != "accuracy" and not evaluation.failed:
         attrs["accuracy"] = evaluation.accuracy
+    if evaluation.failed:
+        attrs["reason"] = evaluation.failed
     now = datetime.now()  # local, as Optuna has it
     trial = FrozenTrial(
         number=proposal.number,
         trial_id=-1,
-        state=TrialState.PRUNED if evaluation.pruned else TrialState.COMPLETE,
+        state=STATES[evaluation.state],
         value=None,
         values=values,
         datetime_start=now,
@@ -80,7 +87,7 @@ def to_trial(
         params=dict(zip(space.names, proposal.arch.genes, strict=True)),
         distributions=dict(choices),
         user_attrs=attrs,
-        system_attrs={} if evaluation.pruned else {GENERATION_KEY: proposal.generation},
+        system_attrs={GENERATION_KEY: proposal.generation} if whole else {},
         intermediate_values=dict(evaluation.rungs),
     )
     for key, violation in constraints(evaluation, limits).items():

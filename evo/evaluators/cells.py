@@ -7,22 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 
+from evo import weights as files
 from evo.data import load
 from evo.evaluators import Bench
 from evo.fitness import Breeding, life_of
 from evo.population import alphabet_of
 from evo.seeds import derive
-from evo.train import read_facts, schedule, train, write_tensors
+from evo.train import schedule, train
 from spaces.architecture import Op
 from spaces.cell_modules import CellSupernet
 from spaces.cells import Alphabet, Genome, covering, parse_cell, reference_cells
 from spaces.space import SearchSpace
 from spaces.supernet import inherit
 from studies.config import CellsSection, StudyConfig
-from studies.records import EvoError, Life
+from studies.records import Life
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,11 @@ def breed(
     Args:
         before: of the round before: its weights and its cells' fitness are where this round starts.
     """
-    if not weights.exists():
+    if not files.sound(weights):
         torch.manual_seed(derive(bench.seed, "cells"))
         supernet = CellSupernet(space, _cells(space, alphabet_of(section)))
         if before is not None:
-            inherit(supernet, load_file(before.weights))
+            inherit(supernet, files.read(before.weights)[0])
         images = load(config.data, config.device)
         breeding = Breeding(
             space,
@@ -87,8 +86,8 @@ def breed(
             "lives": [asdict(life) for life in breeding.lives()],
             "iterations": breeding.iterations,
         }
-        write_tensors(supernet.state_dict(), weights, facts)
-        progress.unlink(missing_ok=True)
+        files.write(supernet.state_dict(), weights, facts)
+        files.discard(progress)
     return read(weights)
 
 
@@ -96,14 +95,9 @@ def read(weights: Path) -> Bred:
     """What a file of ``breed`` holds.
 
     Raises:
-        EvoError: it is not there.
+        DamagedError: it is not there, or not what was written.
     """
-    if not weights.exists():
-        raise EvoError(
-            f"{weights} is missing: the cells bred in that round; put it back, or start another run: --run NAME"
-        )
-    with safe_open(str(weights), "pt") as file:
-        facts = read_facts(file)
+    _, facts = files.read(weights)
     ratings = {(i, op): value for i, op, value in facts["ratings"]}
     return Bred(weights, ratings, tuple(map(life_of, facts["lives"])), facts["iterations"])
 

@@ -18,17 +18,16 @@ from pathlib import Path
 from random import Random
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from evo.data import Images, Source, load
-from evo.evaluators import Bench, Judge, with_costs
-from evo.evaluators.cells import Bred, breed, read
+from evo.evaluators import Bench, Judge, cells, with_costs
+from evo.evaluators.cells import Bred
 from evo.gates import Gates, Indicators, balanced
 from evo.scoring import Scorer
 from evo.seeds import derive
-from evo.train import Paths, read_facts, schedule, train, write_tensors
+from evo.train import Paths, schedule, train
+from evo.weights import discard, file_hash, read, sound, write
 from spaces.architecture import Architecture
 from spaces.cell_modules import hand_down
 from spaces.cost import CostTable
@@ -47,13 +46,13 @@ class OneShot:
 
     def fit(self, space: SearchSpace, bench: Bench) -> Judge:
         weights = bench.folder / f"round-{bench.n:02d}.supernet-{self._told(space, bench)}.safetensors"
-        if not weights.exists():
+        if not sound(weights):
             self._train(space, bench, weights)
-        with safe_open(str(weights), "pt") as file:
-            facts = read_facts(file)
+        _, facts = read(weights)
         judged = SearchSpace.from_json(facts["space"])
         ratings = {(i, op): value for i, op, value in facts["ratings"]}
-        lives = read(weights.with_name(facts["cells"])).lives if facts.get("cells") else ()
+        bred = self._bred(space, bench, weights)  # made again where its file is damaged
+        lives = bred.lives if bred else ()
         return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings, lives)
 
     def _told(self, space: SearchSpace, bench: Bench) -> str:
@@ -71,9 +70,9 @@ class OneShot:
         torch.manual_seed(derive(bench.seed, "init"))
         supernet = Supernet(space, zero_init=self.section.zero_init)
         if (bred := self._bred(space, bench, weights)) is not None:
-            hand_down(load_file(bred.weights), supernet)
+            hand_down(read(bred.weights)[0], supernet)
         elif self.section.inherit and bench.parent is not None:
-            inherit(supernet, load_file(bench.parent))
+            inherit(supernet, read(bench.parent)[0])
         images = load(self.config.data, self.config.device)
         indicators = self._indicators(space, bench, images.held_out)
         progress = weights.with_suffix(".progress")
@@ -95,9 +94,9 @@ class OneShot:
         with torch.device("meta"):  # for its names alone
             kept = {name: learned[name] for name in Supernet(judged).state_dict()}
         listed = [[i, op, value] for (i, op), value in ratings.items()]
-        cells = bred.weights.name if bred else None
-        write_tensors(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": cells})
-        progress.unlink()
+        name = bred.weights.name if bred else None
+        write(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": name})
+        discard(progress)
 
     def _bred(self, space: SearchSpace, bench: Bench, weights: Path) -> Bred | None:
         """This round's cells, bred on from those of the round before, when the configuration has cells."""
@@ -105,11 +104,10 @@ class OneShot:
             return None
         before = None
         if bench.parent is not None:
-            with safe_open(str(bench.parent), "pt") as file:
-                name = read_facts(file).get("cells")
-            before = read(bench.parent.with_name(name)) if name else None
+            name = read(bench.parent)[1].get("cells")
+            before = cells.read(bench.parent.with_name(name)) if name else None
         path = weights.with_name(weights.name.replace("supernet", "cells"))
-        return breed(self.section.cells, self.config, space, bench, before, path)
+        return cells.breed(self.section.cells, self.config, space, bench, before, path)
 
     def _indicators(self, space: SearchSpace, bench: Bench, held_out: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""
@@ -176,15 +174,10 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
     images = load(config.data, config.device)
     supernet = Supernet(space)
-    supernet.load_state_dict(load_file(path))
+    supernet.load_state_dict(read(path)[0])
     supernet.to(images.held_out.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     memory = section.prefix_memory_mb << 20
     return Scorer(supernet, _calibration(images, section), images.held_out, section.batch_eval, memory)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file's content."""
-    return sha256(path.read_bytes()).hexdigest()
 
 
 # -- which sub-networks a training step takes -------------------------------------------------------------------------

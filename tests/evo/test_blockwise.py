@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -22,7 +22,7 @@ from evo.data import Batch
 from evo.evaluators import Bench
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge, rated
 from evo.evolution import Best, Evolution, Learned, NextUnseen
-from evo.executors import Evaluate, here, on
+from evo.executors import Evaluate, R, T, Work, here, on
 from evo.loop import run_round, workshop
 from evo.scoring import BlockScorer, relative_l1
 from evo.start import begin
@@ -244,10 +244,14 @@ def killed_in(label: str, steps: int) -> Track:
 
 def test_blocks_on_two_workers_are_the_same_blocks(judge: BlockwiseJudge, tmp_path: Path) -> None:
     with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
-        assert fitted(tmp_path, study(), partial(on, pool, 2)).name == judge.name
+
+        def submit(work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
+            return pool.submit(work, items)
+
+        assert fitted(tmp_path, study(), partial(on, submit, 2)).name == judge.name
 
 
-def test_a_damaged_block_is_told(tmp_path: Path) -> None:
+def test_a_damaged_block_is_told_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = fitted(tmp_path, study(epochs=1, candidates=2))
     path, _ = found.files[0]
     content = bytearray(path.read_bytes())
@@ -255,6 +259,9 @@ def test_a_damaged_block_is_told(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(EvoError, match="its sha256 has changed"):
         found(everything()[:1])
+    assert fitted(tmp_path, study(epochs=1, candidates=2)).files == found.files
+    assert "is damaged" in capsys.readouterr().err
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
 
 
 # -- a round ----------------------------------------------------------------------------------------------------------

@@ -466,7 +466,5 @@ def test_workers_are_not_asked_for_under_torchrun(
     for rank, code in (("0", 1), ("3", 0)):
         monkeypatch.setenv("RANK", rank)
         assert main(["1", "--workers", "2"]) == code
-    told_once = (
-        "error: --workers is 2, and torchrun has started 4 processes, which are the workers: leave it out\n"
-    )
+    told_once = "error: --workers is 2, and torchrun has started 4 processes, which are the workers: leave it out\n"
     assert capsys.readouterr().err == told_once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,23 @@ def test_a_first_generation_leaves_at_least_two_parents(judge: ScratchJudge, arc
     order = {arch: i for i, arch in enumerate(archs)}
     found = climb(judge, archs, by(lambda arch, epochs: 1 - 0.15 * order[arch], []), [], "macs")
     assert [e.pruned for e in found] == [False, False, True, True, True, True]
+
+
+def test_what_fails_at_a_rung_goes_no_further_and_stops_nobody(judge: ScratchJudge, archs: list[Architecture]) -> None:
+    asked: list[tuple[int, int]] = []
+    rising = by(lambda arch, epochs: 0.5, asked)
+
+    def ask(judge: ScratchJudge, archs: Sequence[Architecture]) -> list[Evaluation]:
+        return [
+            replace(e, accuracy=math.nan, failed="the loss is nan") if e.arch == culprit and judge.until == 2 else e
+            for e in rising(judge, archs)
+        ]
+
+    culprit = archs[0]  # the cheapest
+    found = climb(judge, archs, ask, [], "macs")  # type: ignore[arg-type]
+    assert asked == [(1, 6), (2, 6), (4, 5)]
+    assert [e.state for e in found] == ["failed", *["complete"] * 5]
+    assert (found[0].rungs, found[0].failed) == (((1, 0.5),), "the loss is nan")
 
 
 def test_nobody_to_measure(judge: ScratchJudge) -> None:

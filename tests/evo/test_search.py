@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -11,10 +12,11 @@ import pytest
 
 from evo.search import Task, check_limits, search
 from evo.seeds import derive
+from spaces.architecture import Architecture
 from spaces.cost import CostTable, cost_table
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection
-from studies.records import EvoError, Proposal
+from studies.records import Evaluation, EvoError, Proposal
 from tests.evo.conftest import made_up
 
 SETTINGS = SearchSection(population=8, trials=30)
@@ -73,6 +75,27 @@ def test_nothing_outside_the_limits_is_ever_measured(task: Task) -> None:
     proposals, _ = run(replace(task, limits=limits))
     assert len(proposals) == 30
     assert all(1e5 <= p.evaluation.macs <= 2e5 and p.evaluation.params <= 1.5e4 for p in proposals)
+
+
+def test_what_failed_is_spent_never_proposed_again_and_no_parent(task: Task) -> None:
+    """All but one of the first two generations fail: one parent alone cannot breed, and the search draws at random."""
+    measured: list[Evaluation] = []
+
+    def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
+        found = made_up(task.table, archs)
+        if len(measured) < 16:
+            keep = 1 if measured else 0
+            found = found[:keep] + [replace(e, accuracy=math.nan, failed="no") for e in found[keep:]]
+        measured.extend(found)
+        return found
+
+    proposals, _ = search(task, measure, lambda generation: None)
+    assert len(proposals) == 30
+    assert len({canonical(p.arch, task.space) for p in proposals}) == 30
+    assert [p.evaluation.state for p in proposals] == ["failed"] * 8 + ["complete"] + ["failed"] * 7 + ["complete"] * 14
+    assert [p.origin for p in proposals[8:]] == ["random"] * 16 + [p.origin for p in proposals[24:]]
+    assert proposals[-1].origin in ("child", "screened")
+    assert search(task, measure, lambda generation: None, proposals[:16])[0] == proposals
 
 
 def test_limits_that_no_architecture_meets_are_told_beforehand(task: Task) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from evo.augmentation import AUGMENTATIONS
+from evo.console import Advance
 from evo.data import Split, load
 from evo.evaluators.oneshot import fair, uniform
 from evo.train import Schedule, train
+from evo.weights import previous
 from spaces.architecture import Architecture
 from spaces.networks import Network
 from spaces.space import SearchSpace
@@ -76,6 +80,29 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
         resumed = supernet(space)
     train(resumed, images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint)
     assert same(whole, resumed)
+
+
+@pytest.mark.parametrize(("damaged", "repeated"), [(1, 1), (2, 2)])
+def test_damaged_progress_is_told_of_and_costs_only_what_it_held(
+    space: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: int, repeated: int
+) -> None:
+    """Of the newest file one epoch is done again; where that of the epoch before is damaged too, all of them."""
+    images, checkpoint, whole = load(DIGITS).train, tmp_path / "progress", supernet(space)
+    train(whole, images, SHORT, seed=3, paths=uniform(space))
+    train(supernet(space), images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint, until=2)
+    for path in (checkpoint, previous(checkpoint))[:damaged]:
+        path.write_bytes(path.read_bytes()[:-40])
+    resumed, steps = supernet(space), list[int]()
+
+    @contextmanager
+    def count(label: str, total: int) -> Iterator[Advance]:
+        yield steps.append
+
+    train(resumed, images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint, track=count)
+    assert same(whole, resumed)
+    assert len(steps) - 1 == (1 + repeated) * (len(images) // SHORT.batch_size)
+    assert capsys.readouterr().err.count("is damaged") == damaged
+    assert len(list(tmp_path.glob("*.damaged"))) == damaged
 
 
 def test_divergence_is_told_and_keeps_the_last_good_epoch(space: SearchSpace, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from spaces.architecture import Architecture
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies import schema
 from studies.config import StudyConfig, check
-from studies.records import Evaluation, EvoError, Life, Proposal
+from studies.records import Evaluation, EvoError, Life, Proposal, complete
 from studies.store import Choice, RoundRow, Run, Store, opened
 
 CONFIG: StudyConfig = check(
@@ -188,6 +189,27 @@ def test_what_was_stopped_early_comes_back_and_is_no_result(store: Store, run: R
     assert store.frame("SELECT arch FROM results")["arch"].tolist() == ["a|a"]
     trial = optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials[1]
     assert (trial.state.name, trial.values, trial.intermediate_values) == ("PRUNED", None, {2: 0.5, 4: 0.75})
+
+
+def test_what_failed_comes_back_with_its_reason_and_is_no_result(store: Store, run: Run, row: RoundRow) -> None:
+    failed = replace(FIRST[1], evaluation=replace(FIRST[1].evaluation, accuracy=math.nan, failed="took too long"))
+    store.record(run, row, [FIRST[0], failed])
+    found = store.proposals(row)
+    assert found[0] == FIRST[0]
+    assert (found[1].evaluation.failed, found[1].evaluation.state) == ("took too long", "failed")
+    assert math.isnan(found[1].evaluation.accuracy)
+    assert complete(p.evaluation for p in found) == (FIRST[0].evaluation,)
+    assert store.frame("SELECT arch FROM results")["arch"].tolist() == ["a|a"]
+    assert store.frame("SELECT * FROM failures").to_dict("records") == [
+        {"run": "tiny", "round": 1, "number": 1, "arch": "b|id", "judge": "test", "reason": "took too long"}
+    ]
+    trial = optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials[1]
+    assert (trial.state.name, trial.values, trial.user_attrs["reason"]) == ("FAIL", None, "took too long")
+    assert "NSGAIISampler:generation" not in trial.system_attrs
+    with store.engine.begin() as connection:  # an earlier version knows of no failures: to it, it was stopped early
+        command.downgrade(migrations(connection), "0006")
+        command.upgrade(migrations(connection), "head")
+    assert [p.evaluation.state for p in store.proposals(row)] == ["complete", "pruned"]
 
 
 AT_0001 = (

@@ -1,0 +1,78 @@
+"""What a run's results rest on, as one sha256: data that change between rounds are noticed, and never mixed in silence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+import numpy as np
+
+from evo.data import SOURCES
+from evo.files import named
+from studies.config import DataSection, StudyConfig, TabularSection
+from studies.records import EvoError
+from studies.store import Run
+
+LOOKED_INTO = 1000
+"""Of images in a folder all names, sizes and classes count, and the content of so many, spread evenly: of a hundred gigabytes
+nobody reads every byte before a round."""
+
+SHORT = 12
+"""Characters of a fingerprint that a person compares."""
+
+
+def checked(run: Run, accept: bool) -> str:
+    """The fingerprint of the data now: the one that the run rests on, or any where it has none yet or ``accept`` says so.
+
+    Raises:
+        EvoError: it is another one.
+    """
+    found, known = fingerprint(run.config), run.data
+    if known is not None and known != found and not accept:
+        raise EvoError(
+            f"run {run.name!r} rests on data with the fingerprint {known[:SHORT]}, and those found now have "
+            f"{found[:SHORT]}: they were changed, added to, or are others. Put the old ones back, or begin another run "
+            "(--run NAME); --accept-data-change goes on, and the report will say so"
+        )
+    return found
+
+
+def fingerprint(config: StudyConfig) -> str:
+    """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them."""
+    tables = [section for section in (config.evaluator, config.truth.table) if isinstance(section, TabularSection)]
+    trains = config.evaluator.kind != "tabular" or (config.truth.sample > 0 and config.truth.table is None)
+    parts = [_images(config.data)] if trains else []
+    parts += [_file(path) for table in tables for path in [_found(table)] if path is not None]
+    return sha256("".join(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _images(section: DataSection) -> str:
+    """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
+    told = sha256()
+    for array in SOURCES[section.name](section):
+        told.update(repr((str(array.dtype.kind), array.shape)).encode())
+        for piece in _files(array) if array.dtype.kind == "U" else [np.ascontiguousarray(array).data]:
+            told.update(piece)
+    return told.hexdigest()
+
+
+def _files(paths: np.ndarray) -> Iterator[bytes]:
+    """What is to be known of image files: class folder, name and size; of some the content."""
+    every = max(1, len(paths) // LOOKED_INTO)
+    for place, path in enumerate(map(Path, paths.tolist())):
+        yield f"{path.parent.name}/{path.name} {os.path.getsize(path)}\n".encode()
+        if place % every == 0:
+            yield path.read_bytes()
+
+
+def _found(table: TabularSection) -> Path | None:
+    return next((path for path in named(table.path) if path.is_file()), None)
+
+
+def _file(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
