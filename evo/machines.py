@@ -21,6 +21,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tomllib
 import warnings
@@ -258,7 +259,9 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
         EvoError: the queue's command is not here, or its keywords cannot be.
     """
     queue = next(name for name in QUEUES if name in settings)
+    before = signal.getsignal(signal.SIGINT)
     kind = getattr(import_module(f"dask_jobqueue.{queue}"), QUEUES[queue])
+    signal.signal(signal.SIGINT, before)  # the import takes Ctrl-C for itself
     submit = shlex.split(kind.job_cls.submit_command or sys.executable)[0]
     if shutil.which(submit) is None:
         raise EvoError(

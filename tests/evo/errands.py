@@ -32,6 +32,12 @@ def complains(items: Sequence[int]) -> list[int]:
     raise EvoError(f"cannot do {items[0]}")
 
 
+def naps(seconds: Sequence[int]) -> list[int]:
+    for second in seconds:
+        time.sleep(second)
+    return list(seconds)
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads a file and a data set that it names."""

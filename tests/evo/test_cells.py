@@ -203,7 +203,7 @@ def test_a_planted_good_cell_wins_the_population() -> None:
     assert "3" in max(fitness, key=lambda op: fitness[op]).partition("_")[2]
     assert sum("3" in op.partition("_")[2] for op in fitness) > len(fitness) / 2  # its family has taken over
     last = {life.cell: life.fitness[-1][2] for life in learner.lives() if life.origin == "random"}
-    assert last[planted] > 0.3 + max(value for op, value in last.items() if op != planted)
+    assert last[planted] > 0.1 + max(value for op, value in last.items() if op != planted)
 
 
 # -- training, rounds -------------------------------------------------------------------------------------------------

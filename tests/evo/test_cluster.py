@@ -25,13 +25,14 @@ from evo import cluster as clusters
 from evo import machines as machinery
 from evo import round
 from evo.cluster import Cluster, called, cluster, errand, piece_size, software
+from evo.executors import DiedError, LostError
 from evo.machines import machines, quiet
 from evo.parcels import pack
 from studies.config import DataSection
 from studies.records import EvoError
 from studies.store import opened
 from tests.conftest import ROOT
-from tests.evo.errands import Reader, complains, processes, some_kind, tenfold
+from tests.evo.errands import Reader, complains, naps, processes, some_kind, tenfold
 
 LOCAL = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
@@ -90,7 +91,7 @@ def test_what_work_says_is_told_with_its_worker(hands: Cluster) -> None:
 def test_other_software_on_a_worker_is_refused(hands: Cluster) -> None:
     other = software() | {"torch": "1.0"}
     with pytest.raises(EvoError, match=r"runs torch \S+ instead of 1\.0: install the same there as here"):
-        hands.executor.submit(pickle.loads, called(errand, pack(tenfold), [1], other, 1)).result()
+        hands.executor.submit(pickle.loads, called(errand, pack(tenfold), [1], other, 1, None)).result()
 
 
 def test_a_file_that_workers_do_not_see_is_sent_once(
@@ -110,8 +111,15 @@ def test_a_file_that_workers_do_not_see_is_sent_once(
 def test_work_that_kills_one_worker_after_the_other_is_given_up(hands: Cluster) -> None:
     future: Future[Any] = Future()
     future.set_exception(KilledWorker("errand", None, 3))
-    with pytest.raises(EvoError, match="workers died one after the other over the same work.*: mb_k3_e1; what was"):
-        hands._result(future, ["mb_k3_e1"])
+    with pytest.raises(DiedError, match="workers died over it, one after the other"):
+        hands._result(future)
+
+
+def test_work_that_takes_too_long_is_stopped_and_the_rest_done(hands: Cluster) -> None:
+    with pytest.raises(LostError) as lost:
+        hands(naps, [0, 60, 0, 0], 2.0)
+    assert lost.value.reasons == {1: "took longer than 2 seconds"}
+    assert lost.value.found == {0: 0, 2: 0, 3: 0}
 
 
 def results(storage: str) -> list[list[list[Any]]]:
