@@ -127,6 +127,8 @@ def evolved(frames: Frames) -> list[str]:
 
 def comparable(frames: Frames) -> str:
     """Whether hypervolumes of different rounds may be compared."""
+    if any(row.data_changed for row in frames.rounds):
+        return "The data changed between rounds, so hypervolumes before and after are not comparable."
     judges = frames.results["judge"].unique().tolist()
     if len(judges) > 1:
         return (

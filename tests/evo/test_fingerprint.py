@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.frames import load
-from analysis.words import changed
+from analysis.words import changed, comparable
 from evo.fingerprint import checked, fingerprint
 from evo.round import main
 from studies.config import StudyConfig, check
@@ -99,3 +99,4 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
         assert [row.stats.get("data_changed") for row in store.rounds(run)] == [None, [run.data, now], None, None]
         (said,) = changed(load(store, run))
         assert said.startswith("The data changed before the end of round 2")
+        assert "not comparable" in comparable(load(store, run))
