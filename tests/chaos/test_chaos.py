@@ -13,15 +13,14 @@ from tests.chaos.page import Outcome, written
 from tests.chaos.stage import Stage
 
 OFTEN = {
-    "coordinator": 5,
+    "coordinator": 4,
     "raises": 1,
     "progress": 1,
     "weights": 1,
     "lost-weights": 1,
-    "page": 2,
+    "page": 1,
     "no-database": 1,
     "full-recording": 1,
-    "full-checkpointing": 1,
     "clock": 1,
     "data": 1,
 }
