@@ -146,14 +146,14 @@ def _ranked(argv: Sequence[str] | None, processes: int) -> int:
         except Exception:
             sys.excepthook(*sys.exc_info())
             code = 1
-        return leave(code) if code else 0
+        return leave(code)  # at once: torch's threads would be ended in the middle of what they do
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         args = parser().parse_args(argv)
     if args.plan or args.workers > 1 or args.cluster:
         return 0
-    from evo.ranks import follow
+    from evo.ranks import follow, leave
 
-    return follow()
+    return leave(follow())
 
 
 if __name__ == "__main__":

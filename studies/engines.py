@@ -32,6 +32,9 @@ PATIENCE = 60.0
 PAUSES = (0.1, 5.0)
 """Seconds before the second attempt, and at the most between two."""
 
+CUTS = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before work whose connection was cut is said again."""
+
 TIMEOUTS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 60},  # for others who write
     # Seconds to connect; milliseconds until a peer that acknowledges nothing is given up: the network itself takes hours.
@@ -100,6 +103,23 @@ def patient(work: Callable[P, R]) -> Callable[P, R]:
                     ) from None
             time.sleep(pause)
             pause = min(2 * pause, PAUSES[1])
+
+    return again
+
+
+def resumed(work: Callable[P, R]) -> Callable[P, R]:
+    """``work``, said again where a connection that there was has been cut; a server that never answered is an error at once."""
+
+    @wraps(work)
+    def again(*args: P.args, **kwargs: P.kwargs) -> R:
+        for pause in CUTS:
+            try:
+                return work(*args, **kwargs)
+            except (sa.exc.DBAPIError, StorageInternalError) as error:
+                if not getattr(cause(error), "connection_invalidated", False):
+                    raise
+            time.sleep(pause)
+        return work(*args, **kwargs)
 
     return again
 

@@ -26,7 +26,7 @@ from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
 from studies import faults, optuna_tables, schema
 from studies.config import StudyConfig, check
-from studies.engines import cause, engine_of, patient, reason, writing
+from studies.engines import cause, engine_of, patient, reason, resumed, writing
 from studies.records import Evaluation, EvoError, Life, Proposal
 from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
 from studies.trials import distributions, to_trial
@@ -91,17 +91,22 @@ class Store:
         self.url = url
         self.engine = engine_of(url)
         try:
-            self.optuna = optuna_tables.open_storage(self.engine)
-            faults.explain(self.optuna.engine)
-            self.bulk = optuna_tables.layout_is_known(self.engine)
-            if not schema.is_current(self.engine):
-                with optuna_tables.creation_lock(self.engine):
-                    schema.upgrade(self.engine)
+            self._open()
         except (sa.exc.DBAPIError, StorageInternalError) as error:
             self.close()
             found = cause(error)
             said = faults.words(self.engine, getattr(found, "orig", found))
             raise EvoError(said or f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
+
+    @resumed
+    def _open(self) -> None:
+        """Make or migrate what has to be."""
+        self.optuna = optuna_tables.open_storage(self.engine)
+        faults.explain(self.optuna.engine)
+        self.bulk = optuna_tables.layout_is_known(self.engine)
+        if not schema.is_current(self.engine):
+            with optuna_tables.creation_lock(self.engine):
+                schema.upgrade(self.engine)
 
     def close(self) -> None:
         self.engine.dispose()

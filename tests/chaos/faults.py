@@ -16,10 +16,10 @@ from random import Random
 
 import studies.store
 import studies.trials
+from tests.chaos import elsewhere
 from tests.chaos.moods import anyone, culprit, dying, hanging, in_mood, raising, saying_nan, slow
-from tests.chaos.stage import SUPERNET, Child, Stage, came, state, words
+from tests.chaos.stage import BY_TABLE, SUPERNET, Child, Stage, came, state, words
 
-BY_TABLE = ["2", "--config", "table.toml", "--quiet"]
 ONE_SUPERNET = ["1", *SUPERNET[1:], "--set", "evaluator.epochs=6", "--set", "search.trials=6"]
 
 Strikes = Iterator[str]
@@ -400,6 +400,20 @@ FAULTS = {
     "worker": Fault(
         "`kill -9` of one of two workers at a random moment", "nothing: its work is done again", CALM, 10, 40, worker_killed
     ),
+    "workers-4": Fault("`--workers 4` instead of 1", "nothing", CALM, 1, 15, elsewhere.more_workers),
+    "cluster": Fault(
+        "`--cluster local:2`, and `kill -9` of one of its workers at a random moment", "nothing: its work is done again",
+        CALM, 6, 60, elsewhere.cluster_loses_workers,
+    ),
+    "rank": Fault(
+        "`kill -9` of one of two processes under torchrun", "", "the calm run's of two processes, when it is called again",
+        2, 60, elsewhere.rank_killed,
+    ),
+    "postgresql": Fault("PostgreSQL instead of SQLite", "nothing", CALM, 1, 15, elsewhere.on_postgresql),
+    "connection": Fault(
+        "all connections to PostgreSQL cut at a random moment", "`the database does not answer; trying again`", CALM, 20, 30,
+        elsewhere.connections_cut,
+    ),
     "raises": Fault("an evaluator raises", "", "failed trials; all others as ever", 2, 3, moody(raising)),
     "nan": Fault("an evaluator says NaN", "", "the same trials failed", 2, 3, moody(saying_nan)),
     "hangs": Fault(
@@ -444,4 +458,8 @@ FAULTS = {
 }  # fmt: skip
 """By name. What may not be possible on a machine stands in ``POSSIBLE``."""
 
-POSSIBLE: dict[str, Callable[[], bool]] = {"small-disk": may_mount}
+POSSIBLE: dict[str, Callable[[], bool]] = {
+    "small-disk": may_mount,
+    "postgresql": elsewhere.has_postgres,
+    "connection": elsewhere.has_postgres,
+}

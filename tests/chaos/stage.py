@@ -26,6 +26,11 @@ SUPERNET = ["2", "--quiet", "--set", "evaluator.epochs=3", "--set", "data.limit=
 SUPERNET += ["--set", "search.population=6", "--set", "truth.sample=0"]
 """Two rounds of PAD-NAS on some of the digits, each with a supernet of its own: seconds."""
 
+BY_TABLE = ["2", "--config", "table.toml", "--quiet"]
+"""Two rounds by a table, in a folder that has it."""
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 POOL = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e1", "mb_k5_e3")
 TABLE = """
 [space]
@@ -56,8 +61,14 @@ State = list[Any]
 
 def state(folder: Path) -> State:
     """All that may not differ: results, failures, spaces, fates, the weights' hashes, and Optuna's trials."""
-    with opened(url(folder)) as store:
+    return state_at(url(folder))
+
+
+def state_at(storage: str) -> State:
+    """The same of any database."""
+    with opened(storage) as store:
         found: State = [store.frame(query).values.tolist() for query in QUERIES]
+        found[-1].sort()  # databases order strings in their own ways
         for study in optuna.get_all_study_names(store.optuna):
             trials = optuna.load_study(study_name=study, storage=store.optuna).trials
             found.append([(t.number, t.state, t.params, t.values, t.system_attrs) for t in trials])
@@ -152,7 +163,7 @@ class Stage:
                 os.chdir(folder)
                 if prepare is not None:
                     prepare()
-                code = main([*work, "--storage", url(folder)])
+                code = main(["--storage", url(folder), *work])
             except BaseException:
                 traceback.print_exc()
             finally:
