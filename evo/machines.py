@@ -26,7 +26,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -145,7 +145,23 @@ def _revive(cluster: SpecCluster, **amount: int) -> None:
 # -- on this machine --------------------------------------------------------------------------------------------------
 
 
+STARTS = 3
+"""Times that workers are started before that is given up."""
+
+
 def _local(count: int) -> SpecCluster:
+    """So many workers here.
+
+    Raises:
+        EvoError: they end while they start.
+    """
+    for _ in range(STARTS):
+        with suppress(RuntimeError):  # of one that was killed before it was there
+            return _started(count)
+    raise EvoError(f"local:{count}: worker processes end while they start; is there too little memory for {count}?")
+
+
+def _started(count: int) -> SpecCluster:
     """So many worker processes and a scheduler, which nobody else can reach: they listen on this machine alone, and to those
     who have the certificate of this very moment. GPUs are dealt out in turn."""
     security = Security.temporary()
