@@ -16,7 +16,7 @@ deliver: $(VENV)/installed
 	$(BIN)/python -m evo.deliver $(RUN) --storage $(STORAGE) $(ARGS)
 
 test: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.chaos $(ARGS)

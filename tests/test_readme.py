@@ -21,8 +21,6 @@ from evo import deliver
 from studies.store import opened
 from tests import example_run
 
-pytestmark = pytest.mark.xdist_group("readme")  # what they share is made once
-
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = {

@@ -18,8 +18,6 @@ from tests import example_run
 from tests.browser import browser
 from tests.example_run import CHEAP, DEAR, FREE, RULE
 
-pytestmark = pytest.mark.xdist_group("report")  # what they share is made once
-
 ALL = "document.querySelectorAll"
 
 

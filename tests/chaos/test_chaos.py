@@ -12,8 +12,6 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.page import Outcome, written
 from tests.chaos.stage import Stage
 
-pytestmark = pytest.mark.xdist_group("chaos")  # what they share is made once
-
 OFTEN = {
     "coordinator": 4,
     "raises": 1,

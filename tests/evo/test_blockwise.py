@@ -37,8 +37,6 @@ from studies.records import EvoError, Round
 from studies.store import opened
 from tests.evo.conftest import interrupted_at
 
-pytestmark = pytest.mark.xdist_group("blockwise")  # what they share is made once
-
 OPS = ("mb_k3_e1", "mb_k5_e2", "mb_k3_e3")
 
 

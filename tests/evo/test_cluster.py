@@ -34,8 +34,6 @@ from studies.store import opened
 from tests.conftest import ROOT
 from tests.evo.errands import Reader, complains, naps, processes, some_kind, tenfold
 
-pytestmark = pytest.mark.xdist_group("cluster")  # what they share is made once
-
 LOCAL = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 

@@ -12,8 +12,6 @@ from evo.round import main
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.store import opened
 
-pytestmark = pytest.mark.xdist_group("control")  # what they share is made once
-
 POOL = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e1", "mb_k5_e3")
 SPACE = SearchSpace("pool", (Layer(Shape(8, 8, 1, 8), POOL),) * 3, Stem(8, stride=1, c_in=1, size=8), Head(0, 10))
 QUICK = """

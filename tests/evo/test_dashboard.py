@@ -20,8 +20,6 @@ from tests import example_run
 from tests.browser import browser
 from tests.example_run import RULE
 
-pytestmark = pytest.mark.xdist_group("dashboard")  # what they share is made once
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:

@@ -27,8 +27,6 @@ from studies.records import EvoError
 from studies.store import opened
 from tests import example_run
 
-pytestmark = pytest.mark.xdist_group("deliver")  # what they share is made once
-
 WORK = ["--set", "deliver.epochs=20", "--set", "data.limit=300", "--set", "deliver.drop_path=0.1"]
 FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "README.md"}
 KILLS = 8

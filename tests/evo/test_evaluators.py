@@ -19,8 +19,6 @@ from spaces.space import SearchSpace
 from studies.config import StudyConfig, check
 from studies.records import Evaluation, EvoError
 
-pytestmark = pytest.mark.xdist_group("evaluators")  # what they share is made once
-
 EVOLUTION = {"method": "fixed"}
 QUICK = {"epochs": 1, "batch_size": 64}
 

@@ -29,8 +29,6 @@ from studies.records import EvoError
 from studies.store import Store, opened
 from tests.evo.test_control import POOL, config
 
-pytestmark = pytest.mark.xdist_group("postgresql")  # what they share is made once
-
 QUERIES = (
     "SELECT name, seed, config_json, max_cost FROM runs",
     "SELECT round, number, arch, judge, accuracy, macs, params FROM results ORDER BY round, number",

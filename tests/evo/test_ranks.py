@@ -48,8 +48,6 @@ from studies.records import EvoError
 from studies.store import opened
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("ranks")  # what they share is made once
-
 DIGITS = DataSection(name="digits", limit=240)
 SPACE = load_space("digits")
 PROCESSES = 2

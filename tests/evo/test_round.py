@@ -15,8 +15,6 @@ from evo.round import main
 from studies.records import Evaluation, Proposal
 from studies.store import RoundRow, Run, Store, opened
 
-pytestmark = pytest.mark.xdist_group("round")  # what they share is made once
-
 QUICK = [
     "--set",
     "evaluator.epochs=1",

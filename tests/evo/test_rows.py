@@ -33,8 +33,6 @@ from studies.records import EvoError
 from studies.store import opened
 from tests.evo.test_blockwise import Pairs, one_by_one
 
-pytestmark = pytest.mark.xdist_group("rows")  # what they share is made once
-
 SPACE = load("digits_rows")
 TABLE = cost_table(SPACE)
 QUICK = {"epochs": 1, "batch_size": 50, "calibration_batches": 1, "batch_eval": 60}

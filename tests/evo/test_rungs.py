@@ -26,8 +26,6 @@ from studies.config import DataSection, ScratchSection
 from studies.records import Evaluation, Proposal
 from studies.store import RoundRow, Run, Store, opened
 
-pytestmark = pytest.mark.xdist_group("rungs")  # what they share is made once
-
 TINY = DataSection(name="digits", limit=200, held_out=0.5)
 TRAINING = ScratchSection(kind="scratch", epochs=4.0, batch_size=32)
 

@@ -23,8 +23,6 @@ from studies.records import Evaluation, EvoError, Round
 from studies.store import Run, Store, opened
 from tests.evo.conftest import made_up
 
-pytestmark = pytest.mark.xdist_group("truth")  # what they share is made once
-
 QUICK = [
     word
     for setting in (

@@ -25,8 +25,6 @@ from spaces.scaling import scaled
 from spaces.source import source, written
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
-pytestmark = pytest.mark.xdist_group("delivered")  # what they share is made once
-
 WIDE, NARROW = Shape(8, 8, 1, 6), Shape(8, 16, 2, 6)
 OPS = (
     "mb_k3_e1", "mb_k5_e6_se25_swish", "conv_k3_e2_relu6", "dual_k3_e1", "rec_k5_e2", "mb_k3_e2_d2_g2x2_seh25",

@@ -23,8 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.optuna_tables import add_trials, create_study, creation_lock, layout_is_known, open_storage, write_trials
 
-pytestmark = pytest.mark.xdist_group("postgresql")  # what they share is made once
-
 METRICS: Any = {"accuracy": "maximize", "macs": "minimize"}
 LAYERS: dict[str, BaseDistribution] = {
     f"stage1.layer{n}": CategoricalDistribution(("mb_k3_e3", "mb_k5_e6", "id")) for n in (2, 1, 3)

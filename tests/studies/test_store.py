@@ -22,8 +22,6 @@ from studies.config import StudyConfig, check
 from studies.records import Evaluation, EvoError, Life, Proposal, complete
 from studies.store import Choice, RoundRow, Run, Store, opened
 
-pytestmark = pytest.mark.xdist_group("postgresql")  # what they share is made once
-
 CONFIG: StudyConfig = check(
     {
         "space": {"name": "tiny"},
