@@ -13,15 +13,13 @@ from tests.chaos.page import Outcome, written
 from tests.chaos.stage import Stage
 
 OFTEN = {
-    "coordinator": 4,
+    "coordinator": 3,
     "raises": 1,
     "progress": 1,
-    "weights": 1,
     "lost-weights": 1,
     "page": 1,
     "no-database": 1,
     "full-recording": 1,
-    "clock": 1,
     "data": 1,
 }
 

@@ -384,7 +384,7 @@ def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.
 
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES)]
-WORK = ["1", "--set", "evaluator.epochs=6", "--set", "data.limit=200", "--set", "truth.sample=0"]
+WORK = ["1", "--set", "evaluator.epochs=6", "--set", "data.limit=120", "--set", "truth.sample=0"]
 WORK += ["--set", "search.trials=6", "--set", "search.population=6", "--set", "evaluator.learning_rate=0.02"]
 
 
@@ -447,15 +447,7 @@ def test_torchrun_tells_that_a_process_died_and_goes_on_when_called_again(tmp_pa
     assert again.returncode == 0, errors
     assert errors == ""
     assert lines.count("front of round 1") == lines.count("run digits:") == 1
-
     assert scores(tmp_path) == scored_here(tmp_path)
-
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    assert main([*WORK, "--quiet", "--storage", f"sqlite:///{alone}/evo.db"]) == 0
-    for ours, theirs in zip(scores(tmp_path), scores(alone), strict=True):
-        assert ours[0] == theirs[0]
-        assert ours[1:] == pytest.approx(theirs[1:], abs=0.03)  # one of the held-out images
 
 
 def test_workers_are_not_asked_for_under_torchrun(

@@ -124,7 +124,7 @@ def better(q: Proposal, p: Proposal) -> bool:
 
 def test_workers_change_nothing(finished: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    assert main(["2", "--storage", storage, "--workers", "4", "--quiet", *QUICK]) == 0
+    assert main(["2", "--storage", storage, "--workers", "2", "--quiet", *QUICK]) == 0
     assert rows(storage) == [row for row in rows(finished) if row[0] <= 2]
 
 
