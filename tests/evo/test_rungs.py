@@ -179,7 +179,7 @@ def replace_rate(rate: float) -> ScratchSection:
 # -- a run ------------------------------------------------------------------------------------------------------------
 
 WORK = ["--config", "digits", "--quiet", "--set", "evaluator={kind='scratch', epochs=6, rungs=[0.34], batch_size=32}"]
-for setting in ("data.limit=400", "data.held_out=0.5", "search.trials=16", "search.population=8", "truth.sample=0"):
+for setting in ("data.limit=280", "data.held_out=0.5", "search.trials=16", "search.population=8", "truth.sample=0"):
     WORK += ["--set", setting]
 STATE = (
     "SELECT number, generation, origin, fresh, proposals.arch, judge, accuracy, nll, macs, state, rungs_json "
