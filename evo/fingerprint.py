@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import lru_cache
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from evo.data import SOURCES
 from evo.files import named
+from evo.weights import file_hash
 from studies.config import DataSection, StudyConfig, TabularSection
 from studies.records import EvoError
 from studies.store import Run
@@ -45,7 +46,7 @@ def fingerprint(config: StudyConfig) -> str:
     tables = [section for section in (config.evaluator, config.truth.table) if isinstance(section, TabularSection)]
     trains = config.evaluator.kind != "tabular" or (config.truth.sample > 0 and config.truth.table is None)
     parts = [_images(config.data)] if trains else []
-    parts += [_file(path) for table in tables for path in [_found(table)] if path is not None]
+    parts += [file_hash(path) for table in tables for path in [_found(table)] if path is not None]
     return sha256("".join(parts).encode()).hexdigest()
 
 
@@ -71,8 +72,3 @@ def _files(paths: np.ndarray) -> Iterator[bytes]:
 
 def _found(table: TabularSection) -> Path | None:
     return next((path for path in named(table.path) if path.is_file()), None)
-
-
-def _file(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
