@@ -204,12 +204,11 @@ def finished(store: Store, run: Run) -> int:
 def outcome(store: Store, run: Run, n: int) -> Outcome:
     """What a run came to after ``n`` rounds."""
     measured = frames.results(store, run, n)
-    row = store.rounds(run)[n - 1]
-    truth = frames.truth_of(row)
+    truth = frames.truth_of(store.rounds(run)[n - 1])
     final = frames.final(measured, run.config.search.cost)
     own = volume(run, final[run.config.search.cost], final["score"])
     alone = trained_alone(store, run, n, truth.judge) if truth else None
-    if not str(row.judge).startswith(SHARED):
+    if not run.config.evaluator.shared_weights:
         alone = own
     return Outcome(run.config.seed, own, alone, truth.found.tau if truth else None, int(measured["fresh"].sum()))
 
@@ -228,10 +227,6 @@ def trained_alone(store: Store, run: Run, n: int, judge: str) -> float | None:
     if not members or None in found:
         return None
     return volume(run, [e.cost(run.config.search.cost) for e in members], [e.accuracy for e in members])
-
-
-SHARED = ("oneshot", "blockwise")
-"""Judges whose scores hold for their own weights only."""
 
 
 def chosen(store: Store, run: Run, n: int, count: int | None = None) -> list[Architecture]:

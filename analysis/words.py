@@ -11,13 +11,6 @@ from analysis.ranking import Truth
 from studies.config import StudyConfig
 from studies.units import short
 
-JUDGES = {
-    "blockwise": "their blocks, each trained by itself to imitate a teacher's",
-    "oneshot": "a supernet with shared weights, trained anew or further in every round",
-    "scratch": "training each of them by itself",
-    "tabular": "a table of published results",
-}
-
 COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 """A cost objective as a unit behind a number."""
 
@@ -46,7 +39,7 @@ def searched(frames: Frames) -> str:
     measured = sum(row.measured for row in frames.rounds)
     return (
         f"{count(len(frames.rounds), 'round')} of {method(config)} searched the space {space}. "
-        f"Architectures were judged by {JUDGES[config.evaluator.kind]}: {count(measured, 'evaluation')}, "
+        f"Architectures were judged by {config.evaluator.describe()}: {count(measured, 'evaluation')}, "
         f"{count(frames.results['arch'].nunique(), 'different architecture')}."
     )
 
@@ -174,18 +167,9 @@ def compared(truth: Truth) -> str:
 
 def trust(frames: Frames) -> list[str]:
     """What the numbers do not say."""
-    config, notes = frames.run.config, []
-    if config.evaluator.kind == "oneshot":
-        notes.append(
-            "Supernet accuracies rank architectures; "
-            "they are not the accuracies that the networks reach when trained alone."
-        )
-    if config.evaluator.kind == "blockwise":
-        notes.append(
-            f"No accuracy was measured: the first objective is {config.score}, of the losses of an architecture's blocks "
-            "added up; 100% is a perfect imitation of the teacher."
-        )
-    if config.evaluator.kind != "tabular" and config.data.name == "digits":
+    config = frames.run.config
+    notes = config.evaluator.caveats()
+    if config.evaluator.uses_images and config.data.name == "digits":
         notes.append("scikit-learn's digits are a smoke test of the machinery, not evidence for a method.")
     if not frames.rounds[-1].finished:
         notes.append(f"Round {frames.rounds[-1].round} is unfinished; its numbers are those so far.")

@@ -66,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[float], float]:
     """Stand-alone accuracies of networks of the bred and of a random space, pair by pair, and how far apart in cost."""
-    from evo.evaluators import Bench
+    from evo.evaluators import FitContext
     from evo.evaluators.scratch import Scratch
+    from evo.round.new_run import prepared
     from evo.seeds import derive
-    from evo.start import prepared
     from spaces.cost import cost_table
     from studies.config import TruthSection, load
 
@@ -83,7 +83,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
     alone = Scratch(TruthSection(epochs=args.epochs), config.data, config.device, seed)
     accuracies: list[list[float]] = []
     for space, archs in zip((bred, other), zip(*pairs, strict=True), strict=True):
-        judge = alone.fit(space, Bench(1, seed, cost_table(space), Path()))
+        judge = alone.fit(space, FitContext(1, seed, cost_table(space), Path()))
         accuracies.append([evaluation.accuracy for evaluation in judge(archs)])
     costs = [
         cost_table(space).count(archs)[:, 0]
@@ -94,7 +94,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
 
 def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace:
     """The space after the rounds. Searching inside it changes nothing in it, and is kept to the least."""
-    from evo.round import main as evo_round
+    from evo.round.__main__ import main as evo_round
     from studies.store import opened
 
     words = [word for setting in (*settings, "search.trials=4", "evaluator.epochs=1") for word in ("--set", setting)]

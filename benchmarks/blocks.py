@@ -28,7 +28,7 @@ from analysis.ranking import agreement
 from benchmarks.comparison import Table
 from evo.console import bar, say
 from evo.data import load as load_images
-from evo.evaluators import Bench, Judge
+from evo.evaluators import FitContext, Judge
 from evo.evaluators.blockwise import blockwise
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.scratch import scratch
@@ -147,14 +147,14 @@ def arms(size: Size, data: Path, seed: int, alone: Sequence[Evaluation], space: 
     blocks = images * size.block_epochs * of_blocks(space, table)
     with TemporaryDirectory() as folder:
         started = time.process_time()
-        judge = blockwise(config, space).fit(space, Bench(1, seed, table, Path(folder), track=bar))
+        judge = blockwise(config, space).fit(space, FitContext(1, seed, table, Path(folder), track=bar))
         found.append(ranked("blocks", blocks, judge, alone, started))
         whole = blocks + images * size.teacher_epochs * of_teacher(space)
         for name, cost in (("supernet, for the blocks' cost", blocks), ("supernet, and for the teacher's", whole)):
             epochs = max(1, round(cost / (images * of_path(space, table))))
             config = study(size, data, seed, {"kind": "oneshot", "epochs": epochs, "learning_rate": 0.1})
             started = time.process_time()
-            judge = oneshot(config, space).fit(space, Bench(1, derive(seed, name), table, Path(folder), track=bar))
+            judge = oneshot(config, space).fit(space, FitContext(1, derive(seed, name), table, Path(folder), track=bar))
             found.append(ranked(f"{name}: {epochs} epochs", cost, judge, alone, started))
     return found
 
@@ -163,7 +163,7 @@ def trained_alone(size: Size, data: Path, space: SearchSpace) -> list[Evaluation
     """Architectures spread evenly over cost, each trained by itself."""
     config = study(size, data, 0, {"kind": "scratch", "epochs": size.alone_epochs, "learning_rate": 0.1})
     table = cost_table(space)
-    judge = scratch(config, space).fit(space, Bench(1, 0, table, Path()))
+    judge = scratch(config, space).fit(space, FitContext(1, 0, table, Path()))
     found = []
     with bar("training networks alone", size.sample) as advance:
         for arch in stratified(table, size.sample, Random(0)):

@@ -142,11 +142,11 @@ def nothing(store: Store, run: Run, n: int, drawings: Path) -> None:
 
 
 def note_and_figures(store: Store, run: Run, n: int, drawings: Path) -> None:
-    """As ``evo.dashboard.publish``, without drawings."""
+    """As ``evo.round.dashboard.publish``, without drawings."""
     import optuna
 
     from analysis.frames import load
-    from evo.dashboard import figures, note, write_figures, write_note
+    from evo.round.dashboard import figures, note, write_figures, write_note
 
     frames = load(store, run, until=n)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
@@ -156,7 +156,7 @@ def note_and_figures(store: Store, run: Run, n: int, drawings: Path) -> None:
 
 def front_drawn(store: Store, run: Run, n: int, drawings: Path) -> None:
     """What a round does."""
-    from evo.dashboard import publish
+    from evo.round.dashboard import publish
 
     publish(store, run, n, drawings)
 
@@ -165,7 +165,7 @@ def all_drawn(store: Store, run: Run, n: int, drawings: Path) -> None:
     """A drawing for every trial."""
     import optuna
 
-    from evo.dashboard import write_drawings
+    from evo.round.dashboard import write_drawings
 
     note_and_figures(store, run, n, drawings)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)

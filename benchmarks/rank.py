@@ -2,7 +2,7 @@
 
     python -m benchmarks.rank --table nas_bench_macro_cifar10.csv.gz --data cifar10.npz --size cpu --seeds 0 1 2
 
-Two arms start from one and the same supernet of NAS-Bench-Macro (https://arxiv.org/abs/2103.11922). PAD-NAS searches,
+Two arms start from one and the same supernet of NAS-FitContext-Macro (https://arxiv.org/abs/2103.11922). PAD-NAS searches,
 prunes the space, hands the weights on and trains further; the control trains as many steps in the space that it began
 with. Both score the same random architectures of the space that PAD-NAS has left in its last round, and Kendall's tau
 against the table is compared. What was done is kept in ``--out``; said again, it continues.
@@ -26,11 +26,12 @@ from scipy.stats import t as student
 from analysis.ranking import agreement
 from evo.console import bar
 from evo.data import load as load_images
-from evo.evaluators import Bench, Judge
+from evo.evaluators import FitContext, Judge
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.tabular import Tabular
 from evo.executors import Evaluate, workers
-from evo.loop import run_round, workshop
+from evo.round.algorithm import run_round
+from evo.round.context import run_context
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
@@ -124,7 +125,7 @@ def supernets(size: Size, config: StudyConfig, space: SearchSpace, folder: Path,
         for n, here in enumerate(inside, start=1):
             parent = weights(folder / arm, n - 1) if n > 1 else None
             seed = derive(config.seed, "fit", n)
-            work = Bench(n, seed, cost_table(here), folder / arm, parent, track=bar)
+            work = FitContext(n, seed, cost_table(here), folder / arm, parent, track=bar)
             found.append(Supernet(arm, n, batches * sum(size.epochs[:n]), oneshot(config, space).fit(here, work)))
     return found
 
@@ -142,7 +143,7 @@ def evolved(
         rows = store.rounds(run)
         for n in range(1, rounds + 1):
             if n > len(rows) or not rows[n - 1].finished:
-                run_round(workshop(run, store, folder, evaluate, bar), n)
+                run_round(run_context(run, store, folder, evaluate, bar), n)
         return [row.space for row in store.rounds(run)]
 
 
@@ -179,7 +180,7 @@ def measured(size: Size, args: argparse.Namespace, seed: int) -> pd.DataFrame:
         section = TabularSection(
             path=str(args.table), tokens="indices", accuracy_column="mean_acc", accuracy_scale=0.01
         )
-        truth = Tabular(section, whole).fit(whole, Bench(0, seed, cost_table(whole), folder))
+        truth = Tabular(section, whole).fit(whole, FitContext(0, seed, cost_table(whole), folder))
         rows = []
         for name, archs in samples.items():
             real = truth(archs)
@@ -271,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rank", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=Path, required=True, help="NAS-Bench-Macro as csv or csv.gz")
+    parser.add_argument("--table", type=Path, required=True, help="NAS-FitContext-Macro as csv or csv.gz")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as npz: x_train, y_train, x_test, y_test")
     parser.add_argument("--size", choices=SIZES, default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

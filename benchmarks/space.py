@@ -25,9 +25,10 @@ from analysis.verdict import chosen, difference
 from evo.console import bar
 from evo.evaluators.scratch import Scratch
 from evo.executors import workers
-from evo.loop import bench, run_round, table_of, workshop
-from evo.start import begin
-from evo.truth import ask
+from evo.round.algorithm import run_round
+from evo.round.context import fit_context, open_round, run_context
+from evo.round.ground_truth import evaluate_missing
+from evo.round.new_run import begin
 from spaces.nse import NSE_POOLS
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.config import StudyConfig, TruthSection, check
@@ -121,17 +122,18 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
         shutil.copytree(folder / str(int(label) - 1), folder / label)  # the supernets of the arm that searches well
     with opened(f"sqlite:///{folder}/evo.db") as store, workers(args.workers, args.threads) as evaluate:
         run = store.find_run(label) or begin(store, label, config)
-        shop = workshop(run, store, folder, evaluate, bar, args.workers)
+        shared = run_context(run, store, folder, evaluate, bar, args.workers)
         rows = store.rounds(run)
         for n in range(1, arm["rounds"] + 1):
             if n > len(rows) or not rows[n - 1].finished:
-                run_round(shop, n)
+                run_round(shared, n)
         n = arm["rounds"]
         space = store.rounds(run)[n - 1].space
         alone = TruthSection(epochs=size.alone, learning_rate=0.1, sample=size.members)
-        judge = Scratch(alone, config.data, config.device, 0).fit(space, bench(shop, n, table_of(config, space)))
+        context = open_round(shared, n)
+        judge = Scratch(alone, config.data, config.device, 0).fit(space, fit_context(context))
         members = chosen(store, run, n, size.members)
-        found = ask(run, store, judge, space, members, evaluate, args.workers, bar, "training the front alone")
+        found = evaluate_missing(context, judge, members, "training the front alone")
         measurements = sum(p.fresh for row in store.rounds(run) for p in store.proposals(row))
         seconds = sum(sum(row.stats["seconds"].values()) for row in store.rounds(run))
         return [

@@ -10,19 +10,16 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo.evaluators import Judge, with_costs
+from evo.evaluators import Ask, Judge, with_costs
 from evo.executors import Evaluate, LostError
 from evo.train import DivergedError
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from studies.records import Evaluation, EvoError
-
-Ask = Callable[[Judge, Sequence[Architecture]], list[Evaluation]]
-"""One evaluation per architecture, in order; some of them may have failed."""
 
 FEW = 3
 """That fewer networks than these fail for one reason may be chance."""

@@ -23,8 +23,8 @@ from evo.data import Images, load
 from evo.description import Description, claim, note, read
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
+from evo.round.new_run import versions
 from evo.seeds import derive
-from evo.start import versions
 from evo.train import schedule, train
 from evo.weights import discard, file_hash, sound, write
 from spaces.cost import CONVENTIONS, count

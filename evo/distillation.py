@@ -8,10 +8,9 @@ in its block does not depend on the others. A finished block is one file: its we
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from torch.nn import functional as F
 from evo.console import Track, untracked
 from evo.data import WHOLE, Batch, Images, Source, load
 from evo.evaluators.oneshot import uniform
+from evo.identity import identity, place
+from evo.legacy_names import legacy
 from evo.scoring import BlockScorer
 from evo.search import Task, search
 from evo.seeds import derive
@@ -87,6 +88,7 @@ class Distillation:
     teacher: Teacher
     folder: Path
     track: Track = field(default=untracked, compare=False)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     def __call__(self, blocks: Sequence[int]) -> list[Path]:
         """The blocks' files."""
@@ -131,12 +133,18 @@ class Distillation:
         layers = [
             (layer.shape, layer.candidates, layer.branches, layer.skippable) for layer in self.space.layers[start:stop]
         ]
-        told = (
-            layers, self.space.merge, None if start else self.space.stem, self.teacher.splits[max(0, block - 1) : block + 1],
-            section, self.config.data, self.config.device, self.config.seed, self.config.search.cost,
-            self.config.search.convention,
+        stem = None if start else self.space.stem
+        splits = self.teacher.splits[max(0, block - 1) : block + 1]
+        search, data, device, seed = self.config.search, self.config.data, self.config.device, self.config.seed
+        digest = identity(
+            "block", 1,
+            layers=layers, merge=self.space.merge, stem=stem, splits=splits, settings=section, data=data, device=device,
+            seed=seed, cost=search.cost, convention=search.convention, sources=self.sources,
         )  # fmt: skip
-        return self.folder / f"block-{block + 1}.{sha256(repr(told).encode()).hexdigest()[:12]}.safetensors"
+        before = legacy(
+            layers, self.space.merge, stem, splits, section, data, device, seed, search.cost, search.convention
+        )
+        return place(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
 
     def trained(self, block: int, progress: Path) -> BlockSupernet:
         """The block's supernet, from where ``progress`` has kept it."""

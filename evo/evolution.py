@@ -27,6 +27,15 @@ Refill = Callable[[SearchSpace, Ratings, Random], SearchSpace]
 Prepare = Callable[[SearchSpace, Random], SearchSpace]
 """The run's first space from the one that the configuration names."""
 
+Continue = Callable[[SearchSpace, SearchSpace, SearchSpace], SearchSpace]
+"""The first space of a run that continues a finished one, from its own prepared space, the earlier run's first space, and
+what the earlier run kept in the end."""
+
+
+def the_kept(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace) -> SearchSpace:
+    """The run goes on in what the earlier one has kept."""
+    return kept
+
 
 @dataclass(frozen=True)
 class Step:
@@ -44,6 +53,7 @@ class Evolution:
     keep: Keep
     refill: Refill
     prepare: Prepare = lambda space, rng: space
+    continued: Continue = the_kept
 
     def __call__(self, finished: Round, rng: Random) -> Step:
         ratings = self.rate(finished)
@@ -218,7 +228,7 @@ class NextUnseen:
         return f"with unseen operations up to {self.k}"
 
 
-def continued(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: int) -> SearchSpace:
+def with_unseen(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: int) -> SearchSpace:
     """NSE's second space: what an earlier run kept stays, and the operations it never had fill each layer up to ``k``.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from evo.data import SOURCES
 from evo.files import named
 from evo.weights import file_hash
-from studies.config import DataSection, StudyConfig, TabularSection
+from studies.config import DataSection, EvaluatorSection, StudyConfig
 from studies.records import EvoError
 from studies.store import Run
 
@@ -43,10 +43,10 @@ def checked(run: Run, accept: bool) -> str:
 
 def fingerprint(config: StudyConfig) -> str:
     """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them."""
-    tables = [section for section in (config.evaluator, config.truth.table) if isinstance(section, TabularSection)]
-    trains = config.evaluator.kind != "tabular" or (config.truth.sample > 0 and config.truth.table is None)
+    judges: list[EvaluatorSection] = [config.evaluator, *([config.truth.table] if config.truth.table else [])]
+    trains = config.evaluator.uses_images or (config.truth.sample > 0 and config.truth.table is None)
     parts = [_images(config.data)] if trains else []
-    parts += [file_hash(path) for table in tables for path in [_found(table)] if path is not None]
+    parts += [file_hash(path) for judge in judges for name in judge.files() for path in _found(name)]
     return sha256("".join(parts).encode()).hexdigest()
 
 
@@ -70,5 +70,6 @@ def _files(paths: np.ndarray) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-def _found(table: TabularSection) -> Path | None:
-    return next((path for path in named(table.path) if path.is_file()), None)
+def _found(name: str) -> list[Path]:
+    """The file that a configuration names; none where it is missing."""
+    return [path for path in named(name) if path.is_file()][:1]

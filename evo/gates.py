@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data import Source
+from evo.evaluators import Request
 from evo.proposals import Frontier
 from evo.seeds import derive
 from evo.train import Paths
@@ -28,7 +29,8 @@ from spaces.cost import COLUMNS, CostTable
 from spaces.networks import Cell
 from spaces.space import Layer, SearchSpace, canonical
 from spaces.supernet import Supernet
-from studies.config import GatesSection
+from studies.config import GatesSection, MethodSection, NseEvolution
+from studies.records import Ratings
 
 Pattern = tuple[bool, ...]
 """Which of a layer's candidates are on."""
@@ -291,3 +293,22 @@ def drawn(
     for spare in found[n:]:
         taken.discard(canonical(spare, space))
     return found[:n]
+
+
+def suggestions(
+    section: MethodSection, ratings: Ratings, space: SearchSpace, request: Request
+) -> list[tuple[Architecture, str]]:
+    """NSE's samples: architectures drawn by the learned gates inside the limits, and some in the guard band below them."""
+    if not isinstance(section, NseEvolution) or not ratings:
+        return []
+    taken = {canonical(arch, space) for arch in request.parents}
+
+    def draw(limits: Mapping[str, tuple[float, float]], count: int) -> list[Architecture]:
+        return drawn(ratings, space, request.costs, limits, count, request.rng, taken)
+
+    inside = draw(request.limits, section.samples)
+    guarded: list[Architecture] = []
+    if request.cost in request.limits and section.guard_samples:
+        least = request.limits[request.cost][0]
+        guarded = draw({**request.limits, request.cost: (least * (1 - section.guard), least)}, section.guard_samples)
+    return [(arch, "drawn") for arch in inside] + [(arch, "guard") for arch in guarded]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from evo.cells import Bred, Populate
@@ -19,6 +20,7 @@ from evo.evolution import (
     OnFront,
     ShareAmongRanks,
     Uniform,
+    with_unseen,
 )
 from evo.population import alphabet_of
 from spaces.architecture import IDENTITIES
@@ -55,7 +57,11 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     up to ``k``.
     """
     return Evolution(
-        OnFront(windows(config.limits)), Above(0.0), NextUnseen(section.k), Deal(section.k, section.branches)
+        OnFront(windows(config.limits)),
+        Above(0.0),
+        NextUnseen(section.k),
+        prepare=Deal(section.k, section.branches),
+        continued=partial(with_unseen, k=section.k),
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from evo import files
 from evo.data import parts
-from studies.config import DataSection, TabularSection
+from studies.config import DataSection, EvaluatorSection
 from studies.records import EvoError
 
 SHOWN_WITHIN = 10.0
@@ -166,7 +166,7 @@ class _Packer(pickle.Pickler):
         self.settings: list[Place] = []
 
     def persistent_id(self, thing: Any) -> int | None:
-        if isinstance(thing, (DataSection, TabularSection)):
+        if isinstance(thing, (DataSection, EvaluatorSection)):
             self.settings += _named_in(thing)
         if not isinstance(thing, Path):
             return None
@@ -186,15 +186,18 @@ class _Opener(pickle.Unpickler):
         return self.places[number]
 
 
-def _named_in(section: DataSection | TabularSection) -> Iterator[Place]:
+def _named_in(section: DataSection | EvaluatorSection) -> Iterator[Place]:
     """The files that a section names, where they lie here; nothing where there are none."""
+    places: list[tuple[str, Path, tuple[str, ...]]]
     if isinstance(section, DataSection):
         found, names = parts(section)
+        places = [(section.path, found, names)] if found is not None else []
     else:
-        found, names = next((path for path in files.named(section.path) if path.is_file()), None), ("",)
-    if found is not None:
+        existing = [(name, path) for name in section.files() for path in files.named(name) if path.is_file()]
+        places = [(name, path, ("",)) for name, path in existing[:1]]
+    for name, found, names in places:
         root = found.absolute()
-        yield Place(section.path, str(root), tuple((name, content_hash(root / name)) for name in names))
+        yield Place(name, str(root), tuple((part, content_hash(root / part)) for part in names))
 
 
 def content_hash(path: Path) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from evo.console import Track, untracked
 from evo.data import load
+from evo.evaluators import FitContext
 from evo.files import named
-from evo.ranks import ALONE, Team
+from evo.identity import identity, place
+from evo.legacy_names import legacy
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import schedule, train
@@ -30,7 +31,7 @@ from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.scaling import scaled
 from spaces.space import SearchSpace, plain
-from studies.config import StudyConfig, TeacherSection
+from studies.config import BlockwiseSection, StudyConfig, TeacherSection
 from studies.records import EvoError
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
@@ -103,7 +104,7 @@ def split(config: StudyConfig, space: SearchSpace) -> dict[str, Shape]:
 
 def teacher_of(config: StudyConfig) -> TeacherSection:
     """The configuration's teacher; it has one only where the evaluator is ``blockwise``."""
-    assert config.evaluator.kind == "blockwise"
+    assert isinstance(config.evaluator, BlockwiseSection)
     return config.evaluator.teacher
 
 
@@ -120,9 +121,7 @@ def _name(section: TeacherSection) -> str:
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
-def prepared(
-    config: StudyConfig, space: SearchSpace, folder: Path, track: Track = untracked, team: Team = ALONE
-) -> Teacher:
+def prepared(config: StudyConfig, space: SearchSpace, context: FitContext) -> Teacher:
     """The configuration's teacher, trained where none is given, for the blocks of ``space``, the run's first.
 
     Raises:
@@ -131,7 +130,7 @@ def prepared(
     section, images = teacher_of(config), load(config.data, config.device)
     splits = split(config, space)
     if section.model is None and section.weights is None:
-        named_weights: Path | str = _trained(config, space, folder, track, team)
+        named_weights: Path | str = _trained(config, space, context)
     else:
         named_weights = _file(section) or str(section.weights)
     file = Path(named_weights)
@@ -166,11 +165,16 @@ def dearest(space: SearchSpace) -> Architecture:
     return space.spelled(tuple(told))
 
 
-def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track, team: Team) -> Path:
+def _trained(config: StudyConfig, space: SearchSpace, context: FitContext) -> Path:
     """The file of our own teacher; its name tells all that its weights depend on."""
     section, data = teacher_of(config), config.data
-    told = repr((space.to_json(), section.model_copy(update={"splits": ()}), data, config.device, config.seed))
-    path = folder / f"teacher-{sha256(told.encode()).hexdigest()[:12]}.safetensors"
+    settings = section.model_copy(update={"splits": ()})
+    digest = identity(
+        "teacher", 1,
+        space=space, settings=settings, data=data, device=config.device, seed=config.seed, sources=context.sources,
+    )  # fmt: skip
+    before = legacy(space.to_json(), settings, data, config.device, config.seed)
+    path = place(context.folder, "teacher-{}.safetensors", digest, before)
     if sound(path):
         return path
     seed = derive(config.seed, "teacher")
@@ -185,9 +189,9 @@ def _trained(config: StudyConfig, space: SearchSpace, folder: Path, track: Track
         schedule(section, data, 1),
         seed=seed,
         checkpoint=progress,
-        track=track,
+        track=context.track,
         label="training the teacher",
-        team=team,
+        team=context.team,
     )
     write(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
     discard(progress)

@@ -8,33 +8,36 @@ from __future__ import annotations
 
 import os.path
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializeAsAny,
     ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from studies.records import COSTS, EvoError
+from studies.units import short
+
+if TYPE_CHECKING:
+    from spaces.space import SearchSpace
 
 PRESETS = Path(__file__).parent / "presets"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 PerRound = tuple[float, ...] | float
-Timeout = Annotated[
-    PositiveFloat | None, Field(repr=False)
-]  # files are named after what is shown: weights are the same
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 
 
@@ -43,6 +46,14 @@ class ConfigError(EvoError):
 
 
 class Section(BaseModel):
+    """A table of a configuration.
+
+    Class attributes:
+        unrelated: keys that change nothing of what is computed, and so are in no file's name.
+    """
+
+    unrelated: ClassVar[frozenset[str]] = frozenset()
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -63,7 +74,9 @@ class DataSection(Section):
     epoch; where it is not given, they stay there when they would take more than 4 GB.
     """
 
-    name: Literal["digits", "fashion_mnist", "cifar10", "images", "arrays"] = "digits"
+    unrelated: ClassVar[frozenset[str]] = frozenset({"path", "download", "workers"})
+
+    name: str = "digits"
     path: str = "data"
     size: PositiveInt | None = None
     limit: PositiveInt | None = None
@@ -86,12 +99,56 @@ class Training(Section):
     warmup: Share = 0.05
 
 
-class TabularSection(Section):
+class EvaluatorSection(Section):
+    """Settings of an evaluator, chosen by ``kind``; a plugin's settings inherit from this class.
+
+    ``timeout`` is how many seconds one architecture may take; not given: as long as it takes.
+
+    Class attributes:
+        uses_images: whether it trains or measures on the images of ``[data]``.
+        shared_weights: whether its scores hold for its own weights only, so that scores of two runs are no common measure.
+        measures: what it gives as an architecture's accuracy, from 0 to 1.
+        no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
+    """
+
+    unrelated: ClassVar[frozenset[str]] = frozenset({"timeout"})
+    uses_images: ClassVar[bool] = True
+    shared_weights: ClassVar[bool] = False
+    measures: ClassVar[str] = "accuracy"
+    no_likelihood: ClassVar[str] = ""
+
+    kind: str
+    timeout: PositiveFloat | None = None
+
+    def describe(self) -> str:
+        """How architectures are judged: the end of the sentence "Architectures were judged by ..."."""
+        return f"the evaluator {self.kind!r}"
+
+    def caveats(self) -> list[str]:
+        """What a reader of the scores must know, a sentence each."""
+        return []
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        """The work to come in so many rounds that begin in ``space``, a line each."""
+        return []
+
+    def files(self) -> tuple[str, ...]:
+        """Files that its answers rest on, as the configuration names them."""
+        return ()
+
+    def check(self, config: StudyConfig) -> None:
+        """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
+
+
+class TabularSection(EvaluatorSection):
     """Answers come from a table with one row per architecture. ``accuracy_scale`` 0.01 turns percent into fractions.
 
     ``tokens`` says what the architecture column spells, layer by layer: operations, or their indices among the
     candidates of the first space. ``separator`` stands between them ("" where each is one character).
     """
+
+    uses_images: ClassVar[bool] = False
+    no_likelihood: ClassVar[str] = "a table knows accuracies only"
 
     kind: Literal["tabular"] = "tabular"
     path: str
@@ -103,10 +160,18 @@ class TabularSection(Section):
     macs_column: str | None = None
     params_column: str | None = None
     latency_column: str | None = None
-    timeout: Timeout = None
+
+    def describe(self) -> str:
+        return "a table of published results"
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        return [f"accuracies from {self.path}"]
+
+    def files(self) -> tuple[str, ...]:
+        return (self.path,)
 
 
-class ScratchSection(Training):
+class ScratchSection(Training, EvaluatorSection):
     """Every architecture is trained by itself.
 
     ``rungs`` are shares of the epochs after which a generation pauses, and what is confidently dominated at its cost is
@@ -115,7 +180,16 @@ class ScratchSection(Training):
 
     kind: Literal["scratch"]
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    timeout: Timeout = None
+
+    def describe(self) -> str:
+        return "training each of them by itself"
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        return [f"training every architecture: {in_rounds(self.epochs, rounds)}"]
+
+    def check(self, config: StudyConfig) -> None:
+        if config.truth.sample and config.truth.table is None:
+            raise invalid("truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out")
 
 
 class GatesSection(Section):
@@ -167,13 +241,15 @@ class CellsSection(Training):
     activation: Literal["relu", "relu6", "swish"] = "relu"
 
 
-class OneShotSection(Training):
+class OneShotSection(Training, EvaluatorSection):
     """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420).
 
     ``sampling`` says what a training step runs: one path drawn uniformly, as many as run each operation equally often
     (fair), or every branch with probability one half (branches, with ``gates``). ``prefix_memory_mb`` is what scoring
     may keep of the outputs that architectures share. With ``cells``, these are bred first.
     """
+
+    shared_weights: ClassVar[bool] = True
 
     kind: Literal["oneshot"]
     sampling: Literal["uniform", "fair", "branches"] = "uniform"
@@ -184,7 +260,23 @@ class OneShotSection(Training):
     calibration_batches: PositiveInt = 4
     batch_eval: PositiveInt = 512
     prefix_memory_mb: PositiveInt = 512
-    timeout: Timeout = None
+
+    def describe(self) -> str:
+        return "a supernet with shared weights, trained anew or further in every round"
+
+    def caveats(self) -> list[str]:
+        return [
+            "Supernet accuracies rank architectures; "
+            "they are not the accuracies that the networks reach when trained alone."
+        ]
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        bred = (
+            [f"breeding cells, {self.cells.active} side by side: {in_rounds(self.cells.epochs, rounds)}"]
+            if self.cells
+            else []
+        )
+        return [*bred, f"training the supernet: {in_rounds(self.epochs, rounds)}"]
 
 
 class TeacherSection(Training):
@@ -222,13 +314,17 @@ class TeacherSection(Training):
         return self
 
 
-class BlockwiseSection(Section):
+class BlockwiseSection(EvaluatorSection):
     """Every block of the space is trained by itself to imitate a teacher's (DNA, arXiv 1911.13053), by Adam.
 
     ``epochs`` and ``learning_rate`` take one value for all blocks, or a list whose last entry repeats; the rate is multiplied
     by ``decay`` after every epoch. All candidates of a block are scored, on ``held_out_batches`` batches of the held-out
     images (all, where it is not given); a block with more than ``candidates`` is searched, and so many are scored.
     """
+
+    shared_weights: ClassVar[bool] = True
+    measures: ClassVar[str] = "exp(-block loss)"
+    no_likelihood: ClassVar[str] = "blocks know of no classes"
 
     kind: Literal["blockwise"]
     teacher: TeacherSection = TeacherSection()
@@ -243,7 +339,31 @@ class BlockwiseSection(Section):
     held_out_batches: PositiveInt | None = None
     batch_eval: PositiveInt = 512
     prefix_memory_mb: PositiveInt = 512
-    timeout: Timeout = None
+
+    def describe(self) -> str:
+        return "their blocks, each trained by itself to imitate a teacher's"
+
+    def caveats(self) -> list[str]:
+        return [
+            f"No accuracy was measured: the first objective is {self.measures}, of the losses of an architecture's blocks "
+            "added up; 100% is a perfect imitation of the teacher."
+        ]
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        teacher = self.teacher
+        whose = (
+            teacher.model
+            or teacher.weights
+            or f"a network of the space, {teacher.width:g} times as wide, trained first"
+        )
+        counts = [space.part(start, stop).size for start, stop in space.blocks]
+        scored = ", ".join(
+            short(count) if count <= self.candidates else f"{self.candidates} of {short(count)}" for count in counts
+        )
+        epochs = ", ".join(f"{of_round(self.epochs, n):g}" for n in range(1, len(counts) + 1))
+        return [
+            f"training {len(counts)} blocks by themselves: {epochs} epochs; teacher: {whose}; candidates scored: {scored}"
+        ]
 
 
 class TruthSection(Training):
@@ -310,13 +430,27 @@ class LatencySection(Section):
     device: str | None = None
 
 
-class FixedEvolution(Section):
+class MethodSection(Section):
+    """Settings of a method, chosen by ``method``; a plugin's settings inherit from this class."""
+
+    method: str
+
+    @property
+    def predecessor(self) -> str | None:
+        """The finished run that this one continues; None: it continues none."""
+        return None
+
+    def check(self, config: StudyConfig) -> None:
+        """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
+
+
+class FixedEvolution(MethodSection):
     """The control arm: the space never changes."""
 
     method: Literal["fixed"]
 
 
-class PadNasEvolution(Section):
+class PadNasEvolution(MethodSection):
     """PAD-NAS (arXiv 2005.07564): keep operations with more than ``share`` among nondomination ranks < ``rank``."""
 
     method: Literal["pad_nas"]
@@ -324,7 +458,7 @@ class PadNasEvolution(Section):
     share: Share = 0.01
 
 
-class NseEvolution(Section):
+class NseEvolution(MethodSection):
     """NSE (arXiv 2011.10904): keep what the Pareto front uses, refill with unseen operations up to ``k`` per layer.
 
     A cell may carry up to ``branches`` operations side by side (None, as in the paper: any subset of its candidates).
@@ -342,15 +476,26 @@ class NseEvolution(Section):
     guard: Share = 0.05
     continue_from: str | None = None
 
+    @property
+    def predecessor(self) -> str | None:
+        return self.continue_from
 
-class DnaEvolution(Section):
+
+class DnaEvolution(MethodSection):
     """DNA (arXiv 1911.13053): operations are rated by the best block that has them; a layer's best ``keep`` stay (all)."""
 
     method: Literal["dna"]
     keep: PositiveInt | None = None
 
+    def check(self, config: StudyConfig) -> None:
+        if config.evaluator.kind != "blockwise":
+            raise invalid(
+                "evolution.method = 'dna' rates operations by block loss: it needs evaluator.kind = 'blockwise', "
+                f"found {config.evaluator.kind!r}"
+            )
 
-class AutoSpaceEvolution(Section):
+
+class AutoSpaceEvolution(MethodSection):
     """AutoSpace-style (arXiv 2103.11833): a ``population`` of cells per layer, of which the fittest ``k`` are the space,
     beside ``references`` reference cells (6 and 3 in the released space)."""
 
@@ -358,6 +503,65 @@ class AutoSpaceEvolution(Section):
     k: PositiveInt = 6
     population: Annotated[int, Field(ge=2)] = 24
     references: Annotated[int, Field(ge=0, le=3)] = 3
+
+    def check(self, config: StudyConfig) -> None:
+        if getattr(config.evaluator, "cells", None) is None:
+            raise invalid("evolution.method 'autospace' needs evaluator.kind = 'oneshot' with evaluator.cells")
+        if self.population < self.k:
+            raise invalid(
+                f"evolution.k is {self.k}, more than evolution.population {self.population}: "
+                "the fittest k are taken from it"
+            )
+
+
+EVALUATORS: dict[str, type[EvaluatorSection]] = {
+    "tabular": TabularSection,
+    "scratch": ScratchSection,
+    "oneshot": OneShotSection,
+    "blockwise": BlockwiseSection,
+}
+"""The settings of every ``evaluator.kind``."""
+
+METHODS: dict[str, type[MethodSection]] = {
+    "fixed": FixedEvolution,
+    "pad_nas": PadNasEvolution,
+    "nse": NseEvolution,
+    "dna": DnaEvolution,
+    "autospace": AutoSpaceEvolution,
+}
+"""The settings of every ``evolution.method``."""
+
+DATA: dict[str, type[DataSection]] = dict.fromkeys(
+    ("digits", "fashion_mnist", "cifar10", "images", "arrays"), DataSection
+)
+"""The settings of every ``data.name``."""
+
+CHOICES: dict[str, tuple[str, Mapping[str, type[Section]]]] = {
+    "evaluator": ("kind", EVALUATORS),
+    "evolution": ("method", METHODS),
+    "data": ("name", DATA),
+}
+"""Sections whose settings depend on one of their keys: section -> (key, its value -> settings)."""
+
+
+def invalid(message: str) -> PydanticCustomError:
+    """An error of settings that do not fit together; the message names keys as the user writes them."""
+    return PydanticCustomError("together", "{message}", {"message": message})
+
+
+def _by_choice(section: str) -> Callable[[Any], Any]:
+    """What turns a section's table into the settings that its choosing key names."""
+
+    def chosen(given: Any) -> Any:
+        key, known = CHOICES[section]
+        if not isinstance(given, Mapping):
+            return given
+        value = given.get(key, "digits" if section == "data" else "missing")
+        if value not in known:
+            raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
+        return known[value].model_validate(given)
+
+    return chosen
 
 
 class StudyConfig(Section):
@@ -376,24 +580,19 @@ class StudyConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     sync_batchnorm: bool = True
     space: SpaceSection
-    data: DataSection = DataSection()
-    evaluator: Annotated[
-        TabularSection | ScratchSection | OneShotSection | BlockwiseSection, Field(discriminator="kind")
-    ]
+    data: Annotated[SerializeAsAny[DataSection], BeforeValidator(_by_choice("data"))] = DataSection()
+    evaluator: Annotated[SerializeAsAny[EvaluatorSection], BeforeValidator(_by_choice("evaluator"))]
     search: SearchSection = SearchSection()
     limits: LimitsSection = LimitsSection()
     truth: TruthSection = TruthSection()
     deliver: DeliverSection = DeliverSection()
     latency: LatencySection | None = None
-    evolution: Annotated[
-        FixedEvolution | PadNasEvolution | NseEvolution | DnaEvolution | AutoSpaceEvolution,
-        Field(discriminator="method"),
-    ]
+    evolution: Annotated[SerializeAsAny[MethodSection], BeforeValidator(_by_choice("evolution"))]
 
     @property
     def measured(self) -> str:
         """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured."""
-        return "exp(-block loss)" if self.evaluator.kind == "blockwise" else "accuracy"
+        return self.evaluator.measures
 
     @property
     def score(self) -> str:
@@ -401,52 +600,15 @@ class StudyConfig(Section):
         return self.measured if self.search.objective == "accuracy" else self.search.objective
 
     @model_validator(mode="after")
-    def _latency_is_known(self) -> StudyConfig:
+    def _sections_fit_together(self) -> StudyConfig:
         asked = self.search.cost == "latency_ms" or self.limits.latency_ms is not None
         known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
         if asked and not known:
-            raise PydanticCustomError("latency", "latency_ms is an objective or a limit: give a table as latency.path")
-        return self
-
-    @model_validator(mode="after")
-    def _likelihood_is_known(self) -> StudyConfig:
-        if self.search.objective == "likelihood" and self.evaluator.kind in ("tabular", "blockwise"):
-            knows = "a table knows accuracies only" if self.evaluator.kind == "tabular" else "blocks know of no classes"
-            raise PydanticCustomError("objective", "search.objective is 'likelihood': {knows}", {"knows": knows})
-        return self
-
-    @model_validator(mode="after")
-    def _blocks_are_rated(self) -> StudyConfig:
-        if self.evolution.method == "dna" and self.evaluator.kind != "blockwise":
-            raise PydanticCustomError(
-                "evolution",
-                "evolution.method 'dna' goes by what blocks have lost: it needs evaluator.kind = 'blockwise', "
-                "found '{kind}'",
-                {"kind": self.evaluator.kind},
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _truth_is_another_judge(self) -> StudyConfig:
-        if self.evaluator.kind == "scratch" and self.truth.sample and self.truth.table is None:
-            raise PydanticCustomError(
-                "truth", "truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _cells_are_bred(self) -> StudyConfig:
-        if self.evolution.method == "autospace":
-            if getattr(self.evaluator, "cells", None) is None:
-                raise PydanticCustomError(
-                    "cells", "evolution.method 'autospace' needs evaluator.kind = 'oneshot' with evaluator.cells"
-                )
-            if self.evolution.population < self.evolution.k:
-                raise PydanticCustomError(
-                    "cells",
-                    "evolution.k is {k}, more than evolution.population {population}: the fittest k are taken from it",
-                    {"k": self.evolution.k, "population": self.evolution.population},
-                )
+            raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
+        if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
+            raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
+        self.evaluator.check(self)
+        self.evolution.check(self)
         return self
 
 
@@ -458,6 +620,12 @@ def windows(limits: LimitsSection) -> dict[str, Window]:
 def of_round(setting: PerRound, n: int) -> float:
     """A per-round setting's value in round ``n`` (from 1): a number for all rounds, or a list whose last entry repeats."""
     return setting[min(n, len(setting)) - 1] if isinstance(setting, tuple) else setting
+
+
+def in_rounds(epochs: PerRound, rounds: int) -> str:
+    """``20, 10, 10 epochs in rounds 1 to 3``."""
+    listed = ", ".join(f"{of_round(epochs, n):g}" for n in range(1, rounds + 1))
+    return f"{listed} epochs in rounds 1 to {rounds}"
 
 
 def presets() -> list[str]:
@@ -486,7 +654,7 @@ def check(data: dict[str, Any], source: str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {_explain(problem)}" for problem in error.errors())) from None
+        raise ConfigError("\n".join(f"{source}: {_explain(problem, data)}" for problem in error.errors())) from None
 
 
 def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
@@ -525,45 +693,33 @@ def _override(data: dict[str, Any], override: str) -> None:
         data[path[-1]] = text.strip()
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, data: Mapping[str, Any]) -> str:
     """One of pydantic's findings, in words: the key, what was found, what is allowed."""
-    keys, sections = _walk(problem["loc"])
-    key, found = ".".join(keys), problem["input"]
+    key, found = ".".join(map(str, problem["loc"])), problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            allowed = sorted({name for section in sections for name in section.model_fields})
+            allowed = sorted(
+                {name for section in _sections_at(problem["loc"][:-1], data) for name in section.model_fields}
+            )
             return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
-        case "latency" | "truth" | "cells" | "objective" | "teacher" | "evolution":
+        case "together" | "teacher":
             return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"
-        case "union_tag_not_found" | "union_tag_invalid":
-            name = problem["ctx"]["discriminator"].strip("'")
-            value = found.get(name, "missing") if isinstance(found, dict) else found
-            return (
-                f"{key}.{name} is {value!r}; allowed: {', '.join(sorted(_tag(section, name) for section in sections))}"
-            )
     return f"{key} is {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
-def _walk(loc: Sequence[int | str]) -> tuple[list[str], list[type[Section]]]:
-    """Follow pydantic's location: the keys as the user wrote them, and the section(s) in which the last one stands.
-
-    Pydantic puts the tag of a discriminated union ("oneshot") between the keys; it is no key, and picks the section.
-    """
-    keys: list[str] = []
+def _sections_at(loc: Sequence[int | str], data: Mapping[str, Any]) -> list[type[Section]]:
+    """The settings that stand at pydantic's location ``loc`` of ``data``."""
     here: list[type[Section]] = [StudyConfig]
-    inside = here
-    for part in map(str, loc):
-        tagged = [section for section in here if part in {_tag(section, "kind"), _tag(section, "method")}]
-        if tagged:
-            here = inside = tagged
-            continue
-        keys.append(part)
-        inside = here
-        fields = [section.model_fields[part] for section in here if part in section.model_fields]
-        here = [section for field in fields for section in _sections(field.annotation)]
-    return keys, here or inside
+    for depth, part in enumerate(map(str, loc)):
+        if depth == 0 and part in CHOICES:
+            key, known = CHOICES[part]
+            here = [known[data[part].get(key, "digits")]]
+        else:
+            fields = [section.model_fields[part] for section in here if part in section.model_fields]
+            here = [section for field in fields for section in _sections(field.annotation)] or here
+    return here
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
@@ -571,9 +727,3 @@ def _sections(annotation: Any) -> list[type[Section]]:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     return [section for member in get_args(annotation) for section in _sections(member)]
-
-
-def _tag(section: type[Section], name: str) -> str:
-    """The value of a section's discriminator (``kind``, ``method``), or nothing."""
-    field = section.model_fields.get(name)
-    return str(get_args(field.annotation)[0]) if field is not None else ""

@@ -6,9 +6,13 @@ Every function takes two arrays of one length, ``(n,)`` each, and treats equal p
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
 
 
 def ranks(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.int64]:
@@ -62,3 +66,9 @@ def hypervolume_trace(
 def _staircase(front: list[tuple[float, float]], max_cost: float, min_accuracy: float) -> float:
     ends = [cost for cost, _ in front[1:]] + [max_cost]
     return sum((end - cost) * (accuracy - min_accuracy) for (cost, accuracy), end in zip(front, ends, strict=True))
+
+
+def thinned(front: Sequence[T], most: int) -> list[T]:
+    """At most so many members of a front, spread evenly, its two ends kept."""
+    places = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
+    return [front[place] for place in places]

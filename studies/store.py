@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -428,11 +427,11 @@ class Store:
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     @patient
-    def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:
+    def add_checkpoint(self, run: Run, number: int, kind: str, path: Path, digest: str) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
         values = {
             "run_id": run.id, "round": number, "kind": kind, "path": str(path),
-            "sha256": sha256(path.read_bytes()).hexdigest(), "created_at": _now(),
+            "sha256": digest, "created_at": _now(),
         }  # fmt: skip
         with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))

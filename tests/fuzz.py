@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
-from evo.start import first_space
+from evo.round.new_run import first_space
 from spaces import autospace, cells, latency
 from spaces.architecture import Architecture
 from spaces.cost import cost_table

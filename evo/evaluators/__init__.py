@@ -1,15 +1,18 @@
 """Evaluators: how architectures get their accuracy.
 
 An evaluator is fitted to a space once per round and gives a judge; the judge answers for architectures, a generation at a
-time. A judge is small, frozen and can be pickled: it is all that a worker process needs.
+time. A judge is small, frozen and can be pickled: it is all that a worker process needs. What a judge may offer beyond
+answers (weights, suggestions, a history) has a default in ``Judge``, so a round never asks which evaluator it deals with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from random import Random
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evo.console import Track, untracked
 from evo.executors import Evaluate, here
@@ -17,38 +20,95 @@ from evo.ranks import ALONE, Team
 from spaces.architecture import Architecture, Op
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
-from studies.records import Evaluation, Ratings
+from studies.records import Evaluation, Life, Ratings
+
+Ask = Callable[["Judge", Sequence[Architecture]], list[Evaluation]]
+"""One evaluation per architecture, in order, from the workers; some of them may have failed."""
 
 
-class Judge(Protocol):
-    """Answers for architectures of one space.
+@dataclass(frozen=True)
+class Request:
+    """What a judge is given when a search asks for architectures that are worth measuring first.
+
+    Attributes:
+        costs: exact costs of the architectures of the judge's space.
+        cost: the cost objective; ``limits``: cost name -> (least, most), inclusive.
+        evaluations: the round's budget of new measurements.
+        rng: the generator to draw from.
+        parents: the survivors of the round before, which are measured anyway.
+    """
+
+    costs: CostTable
+    cost: str
+    limits: Mapping[str, tuple[float, float]]
+    evaluations: int
+    rng: Random
+    parents: Sequence[Architecture] = ()
+
+
+class Judge:
+    """Answers for architectures of one space. Subclasses are frozen dataclasses with a ``name``, a ``space`` and
+    ``__call__``; all else has a default.
 
     Attributes:
         name: part of every evaluation's identity: as long as it stays the same, so do the answers.
         space: the architectures it answers for.
-        ratings: what fitting taught about choices (higher is better); empty when nothing.
-        checkpoint: the weights behind the answers, if there are any.
+        ratings: what fitting taught about choices, (layer, operation) -> worth, higher is better; empty when nothing.
+        history: the cells that the run has bred so far; empty where it breeds none.
     """
 
-    @property
-    def name(self) -> str: ...
+    if TYPE_CHECKING:  # a property here would stand in the way of a dataclass's field
 
-    @property
-    def space(self) -> SearchSpace: ...
+        @property
+        def name(self) -> str: ...
 
-    @property
-    def ratings(self) -> Ratings: ...
+        @property
+        def space(self) -> SearchSpace: ...
 
-    @property
-    def checkpoint(self) -> Path | None: ...
+        @property
+        def ratings(self) -> Ratings: ...
 
-    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        """One evaluation per architecture, in order; an answer depends on its architecture alone."""
-        ...
+        @property
+        def history(self) -> tuple[Life, ...]: ...
+
+        def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+            """One evaluation per architecture, in order; an answer depends on its architecture alone."""
+            ...
+
+    else:
+        ratings = MappingProxyType({})
+        history = ()
+
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        """The files behind the answers, with their sha256, by what they hold. The next round is given ``"weights"``."""
+        return {}
+
+    def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
+        """Architectures to measure before NSGA-II breeds, each with its origin (a word for the table of trials)."""
+        return []
+
+    def measure(
+        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], cost: str
+    ) -> list[Evaluation]:
+        """One evaluation per architecture of a generation, in order: asked for at once, or in steps.
+
+        Args:
+            earlier: what the round has measured before.
+            cost: the cost objective.
+        """
+        return ask(self, archs)
+
+    def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
+        """What the round's row remembers of this judge beside the rest, as JSON.
+
+        Args:
+            evaluations: all new measurements of the round.
+        """
+        return {}
 
 
 @dataclass(frozen=True)
-class Bench:
+class FitContext:
     """Where and how an evaluator works in one round.
 
     Attributes:
@@ -60,6 +120,7 @@ class Bench:
         inherited: per layer, the operations that came from the round before; empty in the first round.
         evaluate: who does work that can be done in parallel.
         team: who trains one model together.
+        sources: sha256 of what results rest on beside the settings: the data, the files of plugins.
     """
 
     n: int
@@ -71,12 +132,13 @@ class Bench:
     track: Track = untracked
     evaluate: Evaluate = here
     team: Team = ALONE
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):
     """Fits judges; built from a configuration and the run's first space."""
 
-    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
         """A judge for this space. Interrupted and called again, it continues where it was."""
         ...
 

@@ -19,8 +19,9 @@ from evo import combination
 from evo.combination import Candidates
 from evo.console import untracked
 from evo.distillation import Distillation, scores_in
-from evo.evaluators import Bench, Judge, with_costs
+from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.executors import here
+from evo.proposals import Frontier
 from evo.scoring import BlockScorer
 from evo.teacher import prepared, split
 from evo.weights import file_hash
@@ -28,6 +29,7 @@ from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
+from studies.pareto import thinned
 from studies.records import Evaluation, EvoError, Ratings
 
 
@@ -38,31 +40,30 @@ class Blockwise:
     config: StudyConfig
     origin: SearchSpace
 
-    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        teacher = prepared(self.config, self.origin, bench.folder, bench.track, bench.team)
-        track = bench.track if bench.evaluate is here else untracked  # workers do not write over each other's lines
-        work = Distillation(self.config, space, bench.table, teacher, bench.folder, track)
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        teacher = prepared(self.config, self.origin, context)
+        track = context.track if context.evaluate is here else untracked  # workers do not write over each other's lines
+        work = Distillation(self.config, space, context.table, teacher, context.folder, track, context.sources)
         blocks = range(len(space.blocks))
-        bench.evaluate(work, blocks)
+        context.evaluate(work, blocks)
         files = tuple((path, file_hash(path)) for path in map(work.path, blocks))
-        return BlockwiseJudge(work, bench.table, files, rated(space, [scores_in(path) for path, _ in files]))
+        return BlockwiseJudge(work, context.table, files, rated(space, [scores_in(path) for path, _ in files]))
 
 
 @dataclass(frozen=True)
-class BlockwiseJudge:
+class BlockwiseJudge(Judge):
     """Adds up what blocks lose. An answer holds as long as the blocks do, in any round.
 
     Attributes:
         work: what finished the blocks, and scores the candidates of a block that was too large to score all of.
-        files: per block its file, and that file's sha256.
+        block_files: per block its file, and that file's sha256.
         ratings: see ``rated``.
     """
 
     work: Distillation
     table: CostTable = field(repr=False)
-    files: tuple[tuple[Path, str], ...]
+    block_files: tuple[tuple[Path, str], ...]
     ratings: Ratings = field(default_factory=dict, repr=False)
-    checkpoint: Path | None = None
 
     @property
     def space(self) -> SearchSpace:
@@ -70,7 +71,7 @@ class BlockwiseJudge:
 
     @property
     def name(self) -> str:
-        return f"blockwise:{sha256(''.join(digest for _, digest in self.files).encode()).hexdigest()[:12]}"
+        return f"blockwise:{sha256(''.join(digest for _, digest in self.block_files).encode()).hexdigest()[:12]}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         started = time.perf_counter()
@@ -82,6 +83,17 @@ class BlockwiseJudge:
         ]
         return with_costs(found, self.table)
 
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        return {f"block {block}": file for block, file in enumerate(self.block_files, start=1)}
+
+    def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
+        """DNA's combination: the exact Pareto front of summed block losses and cost inside the limits, cheapest first.
+
+        Thinned evenly, its ends kept, to what half of the round's evaluations can measure.
+        """
+        feasible = Frontier(self.space, request.costs, request.limits).fresh(self.front(request.cost), set())
+        return [(arch, "combined") for arch in thinned(feasible, max(1, request.evaluations // 2))]
+
     def losses(self, archs: Sequence[Architecture]) -> list[float]:
         """The sum of the blocks' losses of each architecture, lower is better."""
         totals = [0.0] * len(archs)
@@ -90,7 +102,7 @@ class BlockwiseJudge:
             known = self.known(block)
             if missing := list(dict.fromkeys(part for part in parts if part not in known)):
                 known = known | dict(
-                    zip(missing, _scorer(self.work, block, self.files[block][0])(missing), strict=True)
+                    zip(missing, _scorer(self.work, block, self.block_files[block][0])(missing), strict=True)
                 )
             totals = [total + known[part] for total, part in zip(totals, parts, strict=True)]
         return totals
@@ -101,7 +113,7 @@ class BlockwiseJudge:
         Raises:
             EvoError: the block's file is no longer the one that was written.
         """
-        return _scores(*self.files[block])
+        return _scores(*self.block_files[block])
 
     def front(self, cost: str) -> list[Architecture]:
         """The Pareto front of summed losses and ``cost`` over all combinations of scored candidates, exact, cheapest first."""

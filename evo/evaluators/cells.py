@@ -10,7 +10,7 @@ import torch
 
 from evo import weights as files
 from evo.data import load
-from evo.evaluators import Bench
+from evo.evaluators import FitContext
 from evo.fitness import Breeding, life_of
 from evo.population import alphabet_of
 from evo.seeds import derive
@@ -42,7 +42,12 @@ class Bred:
 
 
 def breed(
-    section: CellsSection, config: StudyConfig, space: SearchSpace, bench: Bench, before: Bred | None, weights: Path
+    section: CellsSection,
+    config: StudyConfig,
+    space: SearchSpace,
+    context: FitContext,
+    before: Bred | None,
+    weights: Path,
 ) -> Bred:
     """The populations of ``space`` after this round's iterations; ``weights`` is the file that keeps them.
 
@@ -52,19 +57,19 @@ def breed(
         before: of the round before: its weights and its cells' fitness are where this round starts.
     """
     if not files.sound(weights):
-        torch.manual_seed(derive(bench.seed, "cells"))
+        torch.manual_seed(derive(context.seed, "cells"))
         supernet = CellSupernet(space, _cells(space, alphabet_of(section)))
         if before is not None:
             inherit(supernet, files.read(before.weights)[0])
         images = load(config.data, config.device)
         breeding = Breeding(
             space,
-            bench.table,
+            context.table,
             images.held_out,
             section,
             cost=config.search.cost,
-            n=bench.n,
-            seed=derive(bench.seed, "breeding"),
+            n=context.n,
+            seed=derive(context.seed, "breeding"),
             known=before.lives if before else (),
             past=before.iterations if before else 0,
         )
@@ -72,14 +77,14 @@ def breed(
         train(
             supernet,
             images.train,
-            schedule(section, config.data, bench.n),
-            seed=derive(bench.seed, "cells"),
+            schedule(section, config.data, context.n),
+            seed=derive(context.seed, "cells"),
             paths=breeding.paths(),
             between=breeding,
             checkpoint=progress,
-            track=bench.track,
-            label=f"round {bench.n}: breeding cells",
-            team=bench.team,
+            track=context.track,
+            label=f"round {context.n}: breeding cells",
+            team=context.team,
         )
         facts = {
             "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],

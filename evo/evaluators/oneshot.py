@@ -9,10 +9,9 @@ Later rounds inherit the weights of the operations that survived (PAD-NAS, https
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -21,9 +20,11 @@ import torch
 from torch import Tensor
 
 from evo.data import Images, Source, load
-from evo.evaluators import Bench, Judge, cells, with_costs
+from evo.evaluators import FitContext, Judge, Request, cells, with_costs
 from evo.evaluators.cells import Bred
-from evo.gates import Gates, Indicators, balanced
+from evo.gates import Gates, Indicators, balanced, suggestions
+from evo.identity import identity, place
+from evo.legacy_names import legacy
 from evo.scoring import Scorer
 from evo.seeds import derive
 from evo.train import Paths, schedule, train
@@ -44,49 +45,59 @@ class OneShot:
     section: OneShotSection
     config: StudyConfig
 
-    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        weights = bench.folder / f"round-{bench.n:02d}.supernet-{self._told(space, bench)}.safetensors"
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        weights = self._place(space, context)
         if not sound(weights):
-            self._train(space, bench, weights)
+            self._train(space, context, weights)
         _, facts = read(weights)
         judged = SearchSpace.from_json(facts["space"])
         ratings = {(i, op): value for i, op, value in facts["ratings"]}
-        bred = self._bred(space, bench, weights)  # made again where its file is damaged
-        lives = bred.lives if bred else ()
-        return OneShotJudge(self.config, judged, bench.table, bench.n, weights, file_hash(weights), ratings, lives)
+        bred = self._bred(space, context, weights)  # made again where its file is damaged
+        history = bred.lives if bred else ()
+        return OneShotJudge(
+            self.config, judged, context.table, context.n, weights, file_hash(weights), ratings, history
+        )
 
-    def _told(self, space: SearchSpace, bench: Bench) -> str:
-        """All that the weights depend on, in short: what another run or another database left behind is not ours."""
+    def _place(self, space: SearchSpace, context: FitContext) -> Path:
+        """Where this round's weights lie. A run that release 0.1 began goes on with that release's names."""
         inherits = self.section.inherit or self.section.cells is not None
-        parent = bench.parent.name if inherits and bench.parent else None
-        inherited = [sorted(ops) for ops in bench.inherited] if self.section.gates else None
-        settings = (self.section, self.config.data, self.config.device, self.config.search.cost)
-        told: tuple[object, ...] = (space.to_json(), settings, bench.seed, parent, inherited)
-        if not bench.team.sync:
-            told = (*told, bench.team.size)  # batch normalisation goes by parts of batches
-        return sha256(repr(told).encode()).hexdigest()[:12]
+        parent = context.parent.name if inherits and context.parent else None
+        inherited = [sorted(ops) for ops in context.inherited] if self.section.gates else None
+        parts = context.team.size if not context.team.sync else None  # batch normalisation goes by parts of batches
+        cost, data, device = self.config.search.cost, self.config.data, self.config.device
+        digest = identity(
+            "supernet", 1,
+            space=space, settings=self.section, data=data, device=device, cost=cost, seed=context.seed, parent=parent,
+            inherited=inherited, parts=parts, sources=context.sources,
+        )  # fmt: skip
+        before = None
+        if context.parent is None or "-v1-" not in context.parent.name:
+            told = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
+            before = legacy(*told, *([parts] if parts else ()))
+        name = f"round-{context.n:02d}.supernet-{{}}.safetensors"
+        return place(context.folder, name, digest, before, name.replace("supernet", "cells"))
 
-    def _train(self, space: SearchSpace, bench: Bench, weights: Path) -> None:
-        torch.manual_seed(derive(bench.seed, "init"))
+    def _train(self, space: SearchSpace, context: FitContext, weights: Path) -> None:
+        torch.manual_seed(derive(context.seed, "init"))
         supernet = Supernet(space, zero_init=self.section.zero_init)
-        if (bred := self._bred(space, bench, weights)) is not None:
+        if (bred := self._bred(space, context, weights)) is not None:
             hand_down(read(bred.weights)[0], supernet)
-        elif self.section.inherit and bench.parent is not None:
-            inherit(supernet, read(bench.parent)[0])
+        elif self.section.inherit and context.parent is not None:
+            inherit(supernet, read(context.parent)[0])
         images = load(self.config.data, self.config.device)
-        indicators = self._indicators(space, bench, images.held_out)
+        indicators = self._indicators(space, context, images.held_out)
         progress = weights.with_suffix(".progress")
         train(
             supernet,
             images.train,
-            schedule(self.section, self.config.data, bench.n),
-            seed=bench.seed,
+            schedule(self.section, self.config.data, context.n),
+            seed=context.seed,
             paths=balanced(indicators.gates) if indicators else SAMPLING[self.section.sampling](space),
             between=indicators,
             checkpoint=progress,
-            track=bench.track,
-            label=f"round {bench.n}: training the supernet",
-            team=bench.team,
+            track=context.track,
+            label=f"round {context.n}: training the supernet",
+            team=context.team,
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
@@ -98,40 +109,40 @@ class OneShot:
         write(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": name})
         discard(progress)
 
-    def _bred(self, space: SearchSpace, bench: Bench, weights: Path) -> Bred | None:
+    def _bred(self, space: SearchSpace, context: FitContext, weights: Path) -> Bred | None:
         """This round's cells, bred on from those of the round before, when the configuration has cells."""
         if self.section.cells is None:
             return None
         before = None
-        if bench.parent is not None:
-            name = read(bench.parent)[1].get("cells")
-            before = cells.read(bench.parent.with_name(name)) if name else None
+        if context.parent is not None:
+            name = read(context.parent)[1].get("cells")
+            before = cells.read(context.parent.with_name(name)) if name else None
         path = weights.with_name(weights.name.replace("supernet", "cells"))
-        return cells.breed(self.section.cells, self.config, space, bench, before, path)
+        return cells.breed(self.section.cells, self.config, space, context, before, path)
 
-    def _indicators(self, space: SearchSpace, bench: Bench, held_out: Source) -> Indicators | None:
+    def _indicators(self, space: SearchSpace, context: FitContext, held_out: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""
         if self.section.gates is None:
             return None
         return Indicators(
             Gates(space),
-            bench.table,
+            context.table,
             held_out,
             self.section.gates,
             batch_size=self.section.batch_size,
             cost=self.config.search.cost,
-            inherited=bench.inherited or [frozenset()] * len(space.layers),
-            seed=bench.seed,
+            inherited=context.inherited or [frozenset()] * len(space.layers),
+            seed=context.seed,
         )
 
 
 @dataclass(frozen=True)
-class OneShotJudge:
+class OneShotJudge(Judge):
     """Scores by a trained supernet; what it says holds for these weights only, so their hash is in its name.
 
     ``space`` is what the supernet can judge: the round's space, less what was dropped while it trained. ``ratings`` are
-    the learned gates' probabilities, where there are gates, or the fitness of cells, where there are cells; ``lives`` are
-    all cells that the run has bred.
+    the learned gates' probabilities, where there are gates, or the fitness of cells, where there are cells; ``history``
+    is all cells that the run has bred.
     """
 
     config: StudyConfig
@@ -141,7 +152,7 @@ class OneShotJudge:
     checkpoint: Path
     sha256: str
     ratings: Ratings = field(default_factory=dict)
-    lives: tuple[Life, ...] = field(default=(), repr=False)
+    history: tuple[Life, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -156,6 +167,13 @@ class OneShotJudge:
             for arch, result in zip(archs, scores, strict=True)
         ]
         return with_costs(found, self.table)
+
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        return {"weights": (self.checkpoint, self.sha256)}
+
+    def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
+        """What the learned gates draw, where there are gates."""
+        return suggestions(self.config.evolution, self.ratings, self.space, request)
 
 
 def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:

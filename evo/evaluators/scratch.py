@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from evo.data import load
-from evo.evaluators import Bench, Judge, with_costs
+from evo.evaluators import Ask, FitContext, Judge, with_costs
+from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
+from evo.identity import identity
+from evo.legacy_names import legacy
 from evo.seeds import derive
 from evo.train import schedule, train
 from spaces.architecture import Architecture
@@ -19,7 +23,7 @@ from spaces.cost import CostTable
 from spaces.networks import Network
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection, ScratchSection, StudyConfig, Training
-from studies.records import Evaluation, Ratings
+from studies.records import Evaluation
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,19 @@ class Scratch:
     seed: int
     rungs: Sequence[float] = ()
 
-    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
         load(self.data, self.device)  # a missing folder is told before anything runs
         whole = schedule(self.training, self.data, 1).epochs
         rungs = sorted({max(1, round(share * whole)) for share in self.rungs} - {whole})
-        folder = bench.folder / "rungs" if rungs else None
-        return ScratchJudge(self.training, self.data, self.device, self.seed, space, bench.table, tuple(rungs), folder)
+        folder = context.folder / "rungs" if rungs else None
+        return ScratchJudge(
+            self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
+            sources=context.sources,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class ScratchJudge:
+class ScratchJudge(Judge):
     """Trains on the training part and measures on the held-out part. Its answers hold in all rounds.
 
     Attributes:
@@ -62,8 +69,7 @@ class ScratchJudge:
     rungs: tuple[int, ...] = ()
     folder: Path | None = None
     until: int | None = None
-    ratings: Ratings = field(default_factory=dict)
-    checkpoint: Path | None = None
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -82,6 +88,24 @@ class ScratchJudge:
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         load(self.data, self.device)  # before the first is measured, whose time may be limited
         return with_costs([self._measure(arch) for arch in archs], self.table)
+
+    def measure(
+        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], cost: str
+    ) -> list[Evaluation]:
+        """As for every judge; where there are rungs, a generation trains from one to the next."""
+        return train_in_rungs(self, archs, ask, earlier(), cost) if self.rungs else ask(self, archs)
+
+    def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
+        return {"epochs_saved": epochs_saved(self, evaluations)}
+
+    def until_rung(self, epochs: int) -> ScratchJudge:
+        """The same judge, answering after so many epochs."""
+        return replace(self, until=epochs)
+
+    def discard_progress(self) -> None:
+        """Remove the weights that waited at rungs: their generation is finished."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _measure(self, arch: Architecture) -> Evaluation:
         started = time.perf_counter()
@@ -120,8 +144,15 @@ class ScratchJudge:
         """
         assert self.folder is not None
         form = str(canonical(arch, self.space))
-        told = repr((form, self.space.to_json(), self.training, self.data, self.device, self.seed))
-        return self.folder / f"{sha256(told.encode()).hexdigest()[:16]}-{epochs:04d}.progress"
+        before = legacy(form, self.space.to_json(), self.training, self.data, self.device, self.seed, digits=16)
+        if before and (path := self.folder / f"{before}-{epochs:04d}.progress").exists():
+            return path
+        digest = identity(
+            "standalone", 1,
+            arch=form, space=self.space, training=self.training, data=self.data, device=self.device, seed=self.seed,
+            sources=self.sources,
+        )  # fmt: skip
+        return self.folder / f"v1-{digest[:16]}-{epochs:04d}.progress"
 
 
 def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:

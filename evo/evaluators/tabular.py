@@ -8,14 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evo.evaluators import Bench, Judge, with_costs
+from evo.evaluators import FitContext, Judge, with_costs
 from evo.files import named
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
 from spaces.tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
 from studies.config import StudyConfig, TabularSection
-from studies.records import COSTS, Evaluation, EvoError, Ratings
+from studies.records import COSTS, Evaluation, EvoError
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,18 @@ class Tabular:
     section: TabularSection
     origin: SearchSpace
 
-    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        return TableJudge(self.section, self.origin, space, bench.table)
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        return TableJudge(self.section, self.origin, space, context.table)
 
 
 @dataclass(frozen=True)
-class TableJudge:
+class TableJudge(Judge):
     """Costs come from the table too, where it has their columns."""
 
     section: TabularSection
     origin: SearchSpace = field(repr=False)
     space: SearchSpace = field(repr=False)
     table: CostTable = field(repr=False)
-    ratings: Ratings = field(default_factory=dict)
-    checkpoint: Path | None = None
 
     @property
     def name(self) -> str:

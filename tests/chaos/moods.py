@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
-from evo.evaluators import Bench, Evaluator, Judge
+from evo.evaluators import Evaluator, FitContext, Judge
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
-from studies.records import Evaluation, Ratings
+from studies.records import Evaluation
 
 
 def raising(evaluation: Evaluation) -> Evaluation:
@@ -61,12 +60,12 @@ class Moody:
     mood: Mood
     concerns: Callable[[Architecture], bool]
 
-    def fit(self, space: SearchSpace, bench: Bench) -> Judge:
-        return MoodyJudge(self.calm.fit(space, bench), self.mood, self.concerns)
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        return MoodyJudge(self.calm.fit(space, context), self.mood, self.concerns)
 
 
 @dataclass(frozen=True)
-class MoodyJudge:
+class MoodyJudge(Judge):
     calm: Judge
     mood: Mood
     concerns: Callable[[Architecture], bool]
@@ -79,22 +78,14 @@ class MoodyJudge:
     def space(self) -> SearchSpace:
         return self.calm.space
 
-    @property
-    def ratings(self) -> Ratings:
-        return self.calm.ratings
-
-    @property
-    def checkpoint(self) -> Path | None:
-        return self.calm.checkpoint
-
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         return [self.mood(answer) if self.concerns(answer.arch) else answer for answer in self.calm(archs)]
 
 
 def in_mood(mood: Mood, concerns: Callable[[Architecture], bool] = culprit) -> Callable[[], None]:
     """What puts this process's tables into a mood. What workers do not need is imported here."""
+    from evo.evaluators.registry import EVALUATORS
     from evo.evaluators.tabular import tabular
-    from evo.loop import EVALUATORS
 
     def moody(config: StudyConfig, space: SearchSpace) -> Evaluator:
         return Moody(tabular(config, space), mood, concerns)

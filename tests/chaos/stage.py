@@ -18,7 +18,7 @@ from typing import Any
 
 import optuna
 
-from evo.round import main
+from evo.round.__main__ import main
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.store import opened
 

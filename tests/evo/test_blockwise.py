@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from evo.console import Track, untracked
 from evo.data import Batch
-from evo.evaluators import Bench
+from evo.evaluators import FitContext
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge, rated
 from evo.evolution import Best, Evolution, Learned, NextUnseen
 from evo.executors import Evaluate, R, T, Work, here, on
-from evo.loop import run_round, workshop
+from evo.round.algorithm import run_round
+from evo.round.context import run_context
+from evo.round.new_run import begin
 from evo.scoring import BlockScorer, relative_l1
-from evo.start import begin
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.library import from_block_strings
@@ -69,7 +70,7 @@ def study(**changes: Any) -> StudyConfig:
 
 
 def fitted(folder: Path, config: StudyConfig, evaluate: Evaluate = here, track: Track = untracked) -> BlockwiseJudge:
-    judge = Blockwise(config, SPACE).fit(SPACE, Bench(1, 0, TABLE, folder, track=track, evaluate=evaluate))
+    judge = Blockwise(config, SPACE).fit(SPACE, FitContext(1, 0, TABLE, folder, track=track, evaluate=evaluate))
     assert isinstance(judge, BlockwiseJudge)
     return judge
 
@@ -274,9 +275,9 @@ def test_a_round_holds_the_combined_front_and_a_second_one_trains_nothing(tmp_pa
     data["space"] = {"name": "small", "path": str(space)}
     with opened(f"sqlite:///{tmp_path}/evo.db") as store:
         run = begin(store, "small", check(data, "test"))
-        shop = workshop(run, store, tmp_path, here)
+        shared = run_context(run, store, tmp_path, here)
         for n in (1, 2):
-            run_round(shop, n)
+            run_round(shared, n)
         first, second = store.rounds(run)
         assert first.judge == second.judge
         proposals = store.proposals(first)

@@ -6,8 +6,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -15,17 +14,18 @@ import pytest
 
 from evo import executors
 from evo.careful import careful
+from evo.evaluators import Judge
 from evo.executors import Evaluate, LostError, here, on, workers
 from evo.train import DivergedError
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
-from studies.records import Evaluation, EvoError, Ratings
+from studies.records import Evaluation, EvoError
 from tests.evo.conftest import made_up
 
 
 @dataclass(frozen=True)
-class Moody:
+class Moody(Judge):
     """Answers for all but ``culprits``, at which it does what ``mood`` says."""
 
     space: SearchSpace
@@ -33,8 +33,6 @@ class Moody:
     culprits: frozenset[Architecture]
     mood: str
     name: str = "moody"
-    ratings: Ratings = field(default_factory=dict)
-    checkpoint: Path | None = None
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         return [self._answer(answer) for answer in made_up(self.table, archs, self.name)]

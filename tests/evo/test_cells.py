@@ -14,12 +14,12 @@ from analysis.frames import load as load_frames
 from analysis.lineage import figures
 from evo.cells import Populate
 from evo.data import Split, load
-from evo.evaluators import Bench
+from evo.evaluators import FitContext
 from evo.evaluators.cells import breed, read
 from evo.fitness import Breeding
 from evo.methods import evolution_of
 from evo.population import Population, measured, tournament, turn
-from evo.round import main
+from evo.round.__main__ import main
 from evo.train import Schedule, train
 from spaces.cell_modules import CellSupernet
 from spaces.cells import Alphabet, covering, parse_cell
@@ -258,8 +258,8 @@ def test_the_next_round_breeds_on(space: SearchSpace, tmp_path: Path) -> None:
     config: StudyConfig = check(CONFIG, "test")
     section = config.evaluator.cells  # type: ignore[union-attr]
 
-    def bench(n: int) -> Bench:
-        return Bench(n, n, cost_table(space), tmp_path)
+    def bench(n: int) -> FitContext:
+        return FitContext(n, n, cost_table(space), tmp_path)
 
     first = breed(section, config, space, bench(1), None, tmp_path / "a")
     bits = (tmp_path / "a").read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.verdict import Verdict, verdicts
-from evo.round import main
+from evo.round.__main__ import main
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.store import opened
 

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
-from evo.dashboard import plain, publish
+from evo.round.dashboard import plain, publish
 from studies import dashboard
 from studies.store import Store, opened
 from studies.urls import artifacts_of, files_of

@@ -10,9 +10,9 @@ from random import Random
 import pytest
 import torch
 
-from evo.evaluators import Bench, Judge
+from evo.evaluators import FitContext, Judge
+from evo.evaluators.registry import EVALUATORS
 from evo.executors import Evaluate, workers
-from evo.loop import EVALUATORS
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
@@ -34,7 +34,7 @@ def table_file(space: SearchSpace, table: CostTable, tmp_path_factory: pytest.Te
     return path
 
 
-@pytest.fixture(params=["tabular", "scratch", "oneshot", "blockwise"])
+@pytest.fixture(params=sorted(EVALUATORS))
 def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
     section = {
         "tabular": {"path": str(table_file), "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01},
@@ -56,7 +56,7 @@ def archs(space: SearchSpace) -> list[Architecture]:
 @pytest.fixture
 def fit(config: StudyConfig, space: SearchSpace, table: CostTable) -> Callable[[Path], Judge]:
     evaluator = EVALUATORS[config.evaluator.kind](config, space)
-    return lambda folder: evaluator.fit(space, Bench(1, 7, table, folder))
+    return lambda folder: evaluator.fit(space, FitContext(1, 7, table, folder))
 
 
 def answers(evaluations: list[Evaluation]) -> list[tuple[object, ...]]:
@@ -113,7 +113,7 @@ def test_no_architectures_no_answers(fit: Callable[[Path], Judge], tmp_path: Pat
 def test_an_architecture_that_the_table_lacks_is_named(table_file: Path, space: SearchSpace, table: CostTable) -> None:
     section = {"kind": "tabular", "path": str(table_file), "separator": "|", "accuracy_column": "top1"}
     config = check({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
-    judge = EVALUATORS["tabular"](config, space).fit(space, Bench(1, 0, table, table_file.parent))
+    judge = EVALUATORS["tabular"](config, space).fit(space, FitContext(1, 0, table, table_file.parent))
     stranger = Architecture(tuple(layer.genes[0] for layer in space.layers))
     with pytest.raises(EvoError, match=r"has no row for mb_k3_e1\|.*in column 'arch'"):
         judge([stranger])
@@ -132,11 +132,11 @@ def test_a_damaged_checkpoint_is_told(
     evaluator = {"kind": "oneshot", **QUICK}
     data = {"name": "digits", "limit": 300}
     config = check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
-    judge = EVALUATORS["oneshot"](config, space).fit(space, Bench(1, 7, table, tmp_path))
-    assert judge.checkpoint is not None
-    content = bytearray(judge.checkpoint.read_bytes())
+    judge = EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, 7, table, tmp_path))
+    weights, _ = judge.files()["weights"]
+    content = bytearray(weights.read_bytes())
     content[-5] ^= 1
-    judge.checkpoint.write_bytes(content)
+    weights.write_bytes(content)
     with pytest.raises(EvoError, match="its sha256 has changed"):
         judge(archs)
 
@@ -151,6 +151,6 @@ def test_weights_that_another_run_left_behind_are_not_taken(
         config = check(
             {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
         )
-        names.append(EVALUATORS["oneshot"](config, space).fit(space, Bench(1, seed, table, tmp_path)).name)
+        names.append(EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, seed, table, tmp_path)).name)
     assert names[0] == names[3]
     assert len(set(names)) == 3

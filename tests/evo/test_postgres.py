@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from analysis import compare, report
 from evo import deliver
-from evo.round import main
+from evo.round.__main__ import main
 from studies import engines, runs
 from studies.dashboard import server
 from studies.deliveries import Delivery, of_run, remember

@@ -32,7 +32,7 @@ from evo.gates import Gates, Indicators, balanced
 from evo.parallel import synchronised
 from evo.population import alphabet_of
 from evo.ranks import ALONE, Team, follow, leading, team
-from evo.round import main
+from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
 from spaces.architecture import Architecture

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from analysis.frames import load
-from evo.round import main
+from evo.round.__main__ import main
 from studies.records import Evaluation, Proposal
 from studies.store import RoundRow, Run, Store, opened
 

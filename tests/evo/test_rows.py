@@ -13,14 +13,16 @@ import torch
 
 from evo.data import load as load_images
 from evo.delivery import plan
-from evo.evaluators import Bench
+from evo.evaluators import FitContext
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge
+from evo.evaluators.registry import EVALUATORS
 from evo.evolution import Best, Deal
 from evo.executors import here
-from evo.loop import EVALUATORS, run_round, workshop
 from evo.picking import Wish, pick
+from evo.round.algorithm import run_round
+from evo.round.context import run_context
+from evo.round.new_run import begin
 from evo.scoring import BlockScorer
-from evo.start import begin
 from evo.teacher import dearest
 from spaces.architecture import Architecture
 from spaces.cost import cost_table, count
@@ -54,7 +56,7 @@ def study(evaluator: dict[str, Any] | None = None, **search: Any) -> StudyConfig
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> BlockwiseJudge:
-    found = Blockwise(study(), SPACE).fit(SPACE, Bench(1, 0, TABLE, tmp_path_factory.mktemp("run")))
+    found = Blockwise(study(), SPACE).fit(SPACE, FitContext(1, 0, TABLE, tmp_path_factory.mktemp("run")))
     assert isinstance(found, BlockwiseJudge)
     return found
 
@@ -125,7 +127,7 @@ def test_a_block_is_trained_over_all_its_rows_alike() -> None:
 
 def test_a_block_with_rows_and_too_many_candidates_is_searched(judge: BlockwiseJudge, tmp_path: Path) -> None:
     config = study({"kind": "blockwise", **QUICK, "epochs": 2, "teacher": {"epochs": 2}, "candidates": 12})
-    searched = Blockwise(config, SPACE).fit(SPACE, Bench(1, 0, TABLE, tmp_path))
+    searched = Blockwise(config, SPACE).fit(SPACE, FitContext(1, 0, TABLE, tmp_path))
     assert isinstance(searched, BlockwiseJudge)
     for i in range(3):
         assert len(searched.known(i)) == 12
@@ -147,9 +149,9 @@ def test_rounds_search_rows_drop_them_and_deliver_a_network(tmp_path: Path) -> N
     url = f"sqlite:///{tmp_path}/evo.db"
     with opened(url) as store:
         run = begin(store, "rows", config)
-        shop = workshop(run, store, tmp_path, here)
+        shared = run_context(run, store, tmp_path, here)
         for n in (1, 2):
-            run_round(shop, n)
+            run_round(shared, n)
         first, second = store.rounds(run)
         proposals = store.proposals(first)
         assert len(proposals) == 24
@@ -170,7 +172,9 @@ def test_rounds_search_rows_drop_them_and_deliver_a_network(tmp_path: Path) -> N
 
 
 def test_a_supernet_of_rows_scores_together_what_it_scores_alone(tmp_path: Path) -> None:
-    judge = EVALUATORS["oneshot"](study({"kind": "oneshot", **QUICK}), SPACE).fit(SPACE, Bench(1, 0, TABLE, tmp_path))
+    judge = EVALUATORS["oneshot"](study({"kind": "oneshot", **QUICK}), SPACE).fit(
+        SPACE, FitContext(1, 0, TABLE, tmp_path)
+    )
     rng = Random(0)
     archs = [SPACE.sample(rng) for _ in range(3)]
     together = [(e.accuracy, e.nll, e.macs) for e in judge(archs)]
@@ -180,7 +184,7 @@ def test_a_supernet_of_rows_scores_together_what_it_scores_alone(tmp_path: Path)
 def test_a_network_of_rows_is_trained_alone(tmp_path: Path) -> None:
     judge = EVALUATORS["scratch"](study({"kind": "scratch", "epochs": 8, "batch_size": 20}), SPACE)
     arch = Architecture.parse("row_d2_w16|mb_k3_e3|mb_k5_e1|row_d2_w24|mb_k3_e3|mb_k3_e3|skip|row_d1|mb_k5_e3|skip")
-    (found,) = judge.fit(SPACE, Bench(1, 0, TABLE, tmp_path))([SPACE.check(arch)])
+    (found,) = judge.fit(SPACE, FitContext(1, 0, TABLE, tmp_path))([SPACE.check(arch)])
     assert found.accuracy > 0.5  # of ten classes
     assert (found.macs, found.params) == (count(SPACE, arch).macs, count(SPACE, arch).params)
 

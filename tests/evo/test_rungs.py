@@ -14,11 +14,11 @@ import pytest
 
 from analysis.frames import load as load_frames
 from analysis.words import stopped as told
-from evo.evaluators import Bench
+from evo.evaluators import FitContext
+from evo.evaluators.early_stopping import confidently_dominated, epochs_saved, train_in_rungs
 from evo.evaluators.scratch import Scratch, ScratchJudge
 from evo.executors import here
-from evo.round import main
-from evo.rungs import climb, epochs_saved, hopeless
+from evo.round.__main__ import main
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace, canonical
@@ -45,13 +45,17 @@ def test_only_what_is_clearly_worse_than_cheaper_ones_and_far_from_the_front_is_
         (15, 0.40): False,  # rank 2, though clearly worse
     }
     cost, accuracy = zip(*points, strict=True)
-    assert hopeless(cost, accuracy, images=100).tolist() == list(points.values())
-    assert hopeless(cost, accuracy, images=1000).tolist() == [*list(points.values())[:3], True, *[*points.values()][4:]]
+    assert confidently_dominated(cost, accuracy, images=100).tolist() == list(points.values())
+    assert confidently_dominated(cost, accuracy, images=1000).tolist() == [
+        *list(points.values())[:3],
+        True,
+        *[*points.values()][4:],
+    ]
 
 
 def test_dearer_ones_stop_nobody_and_equals_are_equals() -> None:
-    assert not hopeless([1, 2, 3, 4], [0.1, 0.5, 0.8, 0.9], images=10_000).any()
-    assert not hopeless([5, 5, 5], [0.7, 0.7, 0.7], images=10_000).any()
+    assert not confidently_dominated([1, 2, 3, 4], [0.1, 0.5, 0.8, 0.9], images=10_000).any()
+    assert not confidently_dominated([5, 5, 5], [0.7, 0.7, 0.7], images=10_000).any()
 
 
 # -- a generation -----------------------------------------------------------------------------------------------------
@@ -67,7 +71,7 @@ def archs(space: SearchSpace, table: CostTable) -> list[Architecture]:
 
 @pytest.fixture
 def judge(space: SearchSpace, table: CostTable, tmp_path: Path) -> ScratchJudge:
-    judge = Scratch(TRAINING, TINY, "cpu", 0, rungs=(0.25, 0.5)).fit(space, Bench(1, 7, table, tmp_path))
+    judge = Scratch(TRAINING, TINY, "cpu", 0, rungs=(0.25, 0.5)).fit(space, FitContext(1, 7, table, tmp_path))
     assert isinstance(judge, ScratchJudge)
     return judge
 
@@ -93,7 +97,7 @@ def by(curves: Curves, asked: list[tuple[int, int]]) -> Callable[..., list[Evalu
 def test_a_hopeless_network_stops_at_its_rung(judge: ScratchJudge, archs: list[Architecture]) -> None:
     asked: list[tuple[int, int]] = []
     final = dict(zip(archs, (0.70, 0.65, 0.85, 0.50, 0.86, 0.88), strict=True))
-    found = climb(judge, archs, by(lambda arch, epochs: final[arch] * epochs / 4, asked), [], "macs")
+    found = train_in_rungs(judge, archs, by(lambda arch, epochs: final[arch] * epochs / 4, asked), [], "macs")
     assert judge.rungs == (1, 2)
     assert asked == [(1, 6), (2, 6), (4, 5)]  # after one epoch, 0.125 against 0.2125 may be noise on 100 images
     assert [e.arch for e in found] == archs
@@ -102,7 +106,7 @@ def test_a_hopeless_network_stops_at_its_rung(judge: ScratchJudge, archs: list[A
     assert (found[3].accuracy, found[3].seconds) == (0.25, 2.0)
     assert found[2].rungs == ((1, pytest.approx(0.2125)), (2, pytest.approx(0.425)))
     assert (found[2].accuracy, found[2].seconds) == (0.85, 3.0)
-    assert epochs_saved(judge, [Proposal(i, 0, "child", e) for i, e in enumerate(found)]) == 2
+    assert epochs_saved(judge, found) == 2
 
 
 def test_earlier_generations_count_at_the_same_rung_only(judge: ScratchJudge, archs: list[Architecture]) -> None:
@@ -110,15 +114,15 @@ def test_earlier_generations_count_at_the_same_rung_only(judge: ScratchJudge, ar
         return 0.5
 
     whole = Evaluation(archs[0], judge.name, 0.95, 1.0, 1.0)
-    assert not any(e.pruned for e in climb(judge, archs[1:], by(flat, []), [whole], "macs"))
+    assert not any(e.pruned for e in train_in_rungs(judge, archs[1:], by(flat, []), [whole], "macs"))
     good = [replace(whole, rungs=((2, accuracy),), macs=cost) for accuracy, cost in ((0.9, 1.0), (0.8, 2.0))]
-    found = climb(judge, archs[1:], by(flat, []), good, "macs")
+    found = train_in_rungs(judge, archs[1:], by(flat, []), good, "macs")
     assert [e.rungs[-1] for e in found if e.pruned] == [(2, 0.5)] * 5
 
 
 def test_a_first_generation_leaves_at_least_two_parents(judge: ScratchJudge, archs: list[Architecture]) -> None:
     order = {arch: i for i, arch in enumerate(archs)}
-    found = climb(judge, archs, by(lambda arch, epochs: 1 - 0.15 * order[arch], []), [], "macs")
+    found = train_in_rungs(judge, archs, by(lambda arch, epochs: 1 - 0.15 * order[arch], []), [], "macs")
     assert [e.pruned for e in found] == [False, False, True, True, True, True]
 
 
@@ -133,14 +137,14 @@ def test_what_fails_at_a_rung_goes_no_further_and_stops_nobody(judge: ScratchJud
         ]
 
     culprit = archs[0]  # the cheapest
-    found = climb(judge, archs, ask, [], "macs")  # type: ignore[arg-type]
+    found = train_in_rungs(judge, archs, ask, [], "macs")  # type: ignore[arg-type]
     assert asked == [(1, 6), (2, 6), (4, 5)]
     assert [e.state for e in found] == ["failed", *["complete"] * 5]
     assert (found[0].rungs, found[0].failed) == (((1, 0.5),), "the loss is nan")
 
 
 def test_nobody_to_measure(judge: ScratchJudge) -> None:
-    assert climb(judge, [], here, [], "macs") == []
+    assert train_in_rungs(judge, [], here, [], "macs") == []
 
 
 # -- real training ----------------------------------------------------------------------------------------------------
@@ -152,7 +156,7 @@ def same(found: Sequence[Evaluation]) -> list[tuple[Any, ...]]:
 
 
 def test_pausing_changes_no_bit(judge: ScratchJudge, archs: list[Architecture]) -> None:
-    found = climb(judge, archs[:3], here, [], "macs")
+    found = train_in_rungs(judge, archs[:3], here, [], "macs")
     whole = judge(archs[:3])
     assert [(e.accuracy, e.nll) for e in found if not e.pruned] == [
         (w.accuracy, w.nll) for e, w in zip(found, whole, strict=True) if not e.pruned

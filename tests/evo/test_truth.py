@@ -11,10 +11,13 @@ from typing import Any
 import optuna
 import pytest
 
-from evo.evaluators import Bench
+from evo.careful import Attempt
+from evo.evaluators import FitContext
+from evo.evaluators.registry import reference_evaluator
 from evo.evaluators.scratch import Scratch
-from evo.round import main
-from evo.truth import sample, tell, witness
+from evo.round.__main__ import main
+from evo.round.context import RoundContext, open_round, run_context
+from evo.round.ground_truth import check_ranking, sample
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace, canonical
@@ -70,12 +73,12 @@ def test_a_network_counts_once(finished: Round) -> None:
 
 
 def test_nobody_is_asked_when_the_sample_is_empty(space: SearchSpace) -> None:
-    assert witness(config(), space) is None
+    assert reference_evaluator(config(), space) is None
 
 
 def test_a_missing_table_is_told(space: SearchSpace) -> None:
     with pytest.raises(EvoError, match=r"truth\.table\.path is 'no\.csv': no such table"):
-        witness(config(sample=3, table={"path": "no.csv"}), space)
+        reference_evaluator(config(sample=3, table={"path": "no.csv"}), space)
 
 
 def test_stand_alone_training_has_no_other_truth() -> None:
@@ -98,47 +101,48 @@ def run(store: Store, space: SearchSpace) -> Run:
     return store.create_run("run", config(sample=8), space, max_cost=1e6, versions={})
 
 
+def context_of(store: Store, run: Run, folder: Path, evaluate: Any, workers: int = 1) -> RoundContext:
+    return open_round(run_context(run, store, folder, evaluate, workers=workers), 1)
+
+
 def test_what_was_trained_once_is_never_trained_again(
     store: Store, run: Run, finished: Round, table: CostTable, tmp_path: Path
 ) -> None:
     asked: list[list[Architecture]] = []
 
-    def evaluate(judge: Any, archs: Sequence[Architecture]) -> list[Evaluation]:
+    def evaluate(attempt: Attempt, archs: Sequence[Architecture], seconds: float | None) -> list[Evaluation]:
         asked.append(list(archs))
-        return made_up(table, archs, judge.name)
+        return made_up(table, archs, attempt.judge.name)
 
-    teller = witness(run.config, finished.space)
-    assert isinstance(teller, Scratch)
-    judge = teller.fit(finished.space, Bench(1, 0, table, tmp_path))
-    told = tell(run, store, judge, finished, evaluate, at_once=3)
+    context = context_of(store, run, tmp_path, evaluate, workers=3)
+    assert isinstance(context.shared.reference, Scratch)
+    truth = check_ranking(context, finished)
     assert [len(archs) for archs in asked] == [3, 3, 2]
-    assert told.judge == "scratch:20ep"
-    assert told.accuracy.tau == 1.0
-    assert tell(run, store, judge, finished, evaluate, at_once=3) == told
+    assert truth.judge == "scratch:20ep"
+    assert truth.accuracy.tau == 1.0
+    assert check_ranking(context, finished) == truth
     assert len(asked) == 3
 
 
 def test_an_interruption_keeps_what_was_trained(
     store: Store, run: Run, finished: Round, table: CostTable, tmp_path: Path
 ) -> None:
-    teller = witness(run.config, finished.space)
-    assert teller is not None
-    judge = teller.fit(finished.space, Bench(1, 0, table, tmp_path))
     calls = 0
 
-    def interrupted(judge: Any, archs: Sequence[Architecture]) -> list[Evaluation]:
+    def interrupted(attempt: Attempt, archs: Sequence[Architecture], seconds: float | None) -> list[Evaluation]:
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
-        return made_up(table, archs, judge.name)
+        return made_up(table, archs, attempt.judge.name)
 
+    context = context_of(store, run, tmp_path, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        tell(run, store, judge, finished, interrupted)
-    assert len(store.evaluations(run, judge.name)) == 5
-    told = tell(run, store, judge, finished, interrupted)
-    assert len(store.evaluations(run, judge.name)) == 8
-    assert [w.one_shot for w in told.witnesses] == [w.stand_alone for w in told.witnesses]
+        check_ranking(context, finished)
+    assert len(store.evaluations(run, "scratch:20ep")) == 5
+    truth = check_ranking(context, finished)
+    assert len(store.evaluations(run, "scratch:20ep")) == 8
+    assert [w.one_shot for w in truth.witnesses] == [w.stand_alone for w in truth.witnesses]
 
 
 # -- in a run ---------------------------------------------------------------------------------------------------------
@@ -200,9 +204,9 @@ def test_a_table_answers_where_there_is_one(space: SearchSpace, table: CostTable
     rows = [f"{e.arch},{e.accuracy}" for e in made_up(table, list(_all_of(space, 300)))]
     path = tmp_path / "mine.csv"
     path.write_text("\n".join(["arch,accuracy", *rows]))
-    teller = witness(config(sample=8, table={"path": str(path), "separator": "|"}), space)
+    teller = reference_evaluator(config(sample=8, table={"path": str(path), "separator": "|"}), space)
     assert teller is not None
-    judge = teller.fit(space, Bench(1, 0, table, tmp_path))
+    judge = teller.fit(space, FitContext(1, 0, table, tmp_path))
     asked = [Architecture.parse(row.split(",")[0]) for row in rows[:5]]
     assert [e.accuracy for e in judge(asked)] == pytest.approx([e.accuracy for e in made_up(table, asked)])
     assert judge.name == "table:mine"

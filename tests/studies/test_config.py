@@ -66,7 +66,7 @@ def test_overrides_reach_any_key(tmp_path: Path) -> None:
     [
         ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: convention, cost"),
         ("[search]\ntrials = -3", "search.trials is -3: input should be greater than 0"),
-        ('[data]\nname = "digit"', "data.name is 'digit': input should be 'digits', 'fashion_mnist'"),
+        ('[data]\nname = "digit"', "data.name is 'digit'; allowed: arrays, cifar10, digits, fashion_mnist, images"),
         ("[colour]\nred = 1", "unknown key 'colour'"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from evo.round import main
+from evo.round.__main__ import main
 from studies.keeping import delete, rename
 from studies.leases import held, here, lease, taken
 from studies.records import EvoError

@@ -289,7 +289,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: Run, tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
-    store.add_checkpoint(run, 1, "weights", path)
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    store.add_checkpoint(run, 1, "weights", path, digest)
     assert store.checkpoint(run, 1, "weights") == (path, digest)
     assert store.checkpoint(run, 2, "weights") is None

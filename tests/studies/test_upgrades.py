@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 import pytest
 
-from evo.round import main
+from evo.round.__main__ import main
 from studies import schema
 from studies.records import EvoError
 from studies.store import opened

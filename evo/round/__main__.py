@@ -103,8 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
     """Do what the command line asks for, and say why where it cannot be done."""
-    from evo.command import bring, plan
     from evo.console import complain
+    from evo.round.command import bring, plan
     from studies.records import EvoError
     from studies.urls import shown
 

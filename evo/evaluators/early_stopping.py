@@ -7,19 +7,17 @@ Everyone reaches a rung before anyone is stopped at it: who is stopped does not 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evo.careful import Ask
-from evo.evaluators import Judge
-from evo.evaluators.scratch import ScratchJudge
+from evo.evaluators import Ask, Judge
 from spaces.architecture import Architecture
 from studies import pareto
-from studies.records import Evaluation, Proposal
+from studies.records import Evaluation
 
 CONFIDENCE = 2.0
 """A difference of so many standard errors is not taken for noise."""
@@ -28,8 +26,34 @@ NEAR_FRONT = 2
 """Nondomination ranks up to this one are never stopped: the front of a rung is not yet the front."""
 
 
-def climb(
-    judge: ScratchJudge, archs: Sequence[Architecture], ask: Ask, earlier: Sequence[Evaluation], cost: str
+class PausingJudge(Protocol):
+    """A judge whose training may pause.
+
+    Attributes:
+        rungs: epochs after which training may pause, ascending; ``epochs``: of a whole training.
+        images: how many held-out images an accuracy is measured on.
+    """
+
+    @property
+    def rungs(self) -> tuple[int, ...]: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def images(self) -> int: ...
+
+    def until_rung(self, epochs: int) -> Judge:
+        """The same judge, answering after so many epochs."""
+        ...
+
+    def discard_progress(self) -> None:
+        """Remove what waited at rungs."""
+        ...
+
+
+def train_in_rungs(
+    judge: PausingJudge, archs: Sequence[Architecture], ask: Ask, earlier: Sequence[Evaluation], cost: str
 ) -> list[Evaluation]:
     """One evaluation per architecture, in order, after its whole training, or ``pruned`` or ``failed`` on the way.
 
@@ -40,7 +64,7 @@ def climb(
     found: dict[int, Evaluation] = {}
     running = list(range(len(archs)))
     for epochs in (*judge.rungs, judge.epochs):
-        answers = ask(replace(judge, until=epochs), [archs[i] for i in running])
+        answers = ask(judge.until_rung(epochs), [archs[i] for i in running])
         for i, answer in zip(running, answers, strict=True):
             paused = ((epochs, answer.accuracy),) if epochs < judge.epochs and not answer.failed else ()
             before = found.get(i, replace(answer, seconds=0.0))
@@ -48,16 +72,17 @@ def climb(
         running = [i for i in running if not found[i].failed]
         if epochs < judge.epochs and running:
             here = [found[i] for i in running] + [e for e in earlier if epochs in dict(e.rungs)]
-            stopped = hopeless([e.cost(cost) for e in here], [dict(e.rungs)[epochs] for e in here], judge.images)
+            stopped = confidently_dominated(
+                [e.cost(cost) for e in here], [dict(e.rungs)[epochs] for e in here], judge.images
+            )
             for i in [i for i, stop in zip(running, stopped[: len(running)].tolist(), strict=True) if stop]:
                 found[i] = replace(found[i], pruned=True)
                 running.remove(i)
-    if judge.folder is not None:
-        shutil.rmtree(judge.folder, ignore_errors=True)
+    judge.discard_progress()
     return [found[i] for i in range(len(archs))]
 
 
-def hopeless(cost: ArrayLike, accuracy: ArrayLike, images: int) -> NDArray[np.bool_]:
+def confidently_dominated(cost: ArrayLike, accuracy: ArrayLike, images: int) -> NDArray[np.bool_]:
     """Which points are confidently dominated at their cost, ``(n,)``, none of them near the front.
 
     The best accuracy at no more cost is better by more than ``CONFIDENCE`` standard errors of a difference of two
@@ -70,7 +95,6 @@ def hopeless(cost: ArrayLike, accuracy: ArrayLike, images: int) -> NDArray[np.bo
     return np.asarray((best - own > CONFIDENCE * error) & (pareto.ranks(costs, own) > NEAR_FRONT))
 
 
-def epochs_saved(judge: Judge, proposals: Sequence[Proposal]) -> int:
+def epochs_saved(judge: PausingJudge, evaluations: Sequence[Evaluation]) -> int:
     """Epochs that were not trained because their architectures had been stopped."""
-    stopped = [p.evaluation for p in proposals if p.fresh and p.evaluation.pruned]
-    return sum(judge.epochs - e.rungs[-1][0] for e in stopped) if isinstance(judge, ScratchJudge) else 0
+    return sum(judge.epochs - e.rungs[-1][0] for e in evaluations if e.pruned)

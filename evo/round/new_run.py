@@ -10,18 +10,17 @@ from random import Random
 
 from evo import __version__
 from evo.data import load as load_images
+from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
-from evo.evolution import continued
 from evo.fingerprint import fingerprint
-from evo.loop import EVALUATORS, table_of
 from evo.methods import evolution_of
+from evo.round.costs import costs_of
 from evo.search import check_limits
 from evo.seeds import derive
-from evo.truth import witness
 from spaces import library
 from spaces.cost import cost_table
 from spaces.space import SearchSpace
-from studies.config import NseEvolution, StudyConfig, TabularSection
+from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
 from studies.store import Run, Store
 
@@ -35,13 +34,13 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
         EvoError: a file is missing, or no architecture lies inside the limits; nothing was written.
     """
     space = prepared(config)
-    if isinstance(config.evolution, NseEvolution) and config.evolution.continue_from:
-        space = _continued(store, space, config.evolution)
-    table = table_of(config, space)
-    check_limits(space, table, config.limits)
-    EVALUATORS[config.evaluator.kind](config, space)  # tells of missing files
-    witness(config, space)  # so does this
-    most = table.bounds()[1][COSTS.index(config.search.cost)]
+    if config.evolution.predecessor:
+        space = _continued(store, space, config)
+    costs = costs_of(config, space)
+    check_limits(space, costs, config.limits)
+    evaluator_of(config, space)  # raises where files are missing
+    reference_evaluator(config, space)  # so does this
+    most = costs.bounds()[1][COSTS.index(config.search.cost)]
     window = getattr(config.limits, config.search.cost)
     most = min(most, window[1]) if window else most
     return store.create_run(name, config, space, most, versions(), fingerprint(config))
@@ -69,7 +68,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
             raise EvoError("space.name is 'table', which needs evaluator.kind = 'tabular'")
         return spelled_space(config.evaluator)
     channels, size, classes = section.channels, section.size, section.classes
-    if not isinstance(config.evaluator, TabularSection):
+    if config.evaluator.uses_images:
         images = load_images(config.data, config.device)
         channels, size, classes = channels or images.channels, size or images.size, classes or images.classes
     return library.load(section.name, channels=channels, size=size, classes=classes)
@@ -80,10 +79,10 @@ def prepared(config: StudyConfig) -> SearchSpace:
     return evolution_of(config).prepare(first_space(config), Random(derive(config.seed, "prepare")))
 
 
-def _continued(store: Store, space: SearchSpace, section: NseEvolution) -> SearchSpace:
-    """The first space of a run that continues another one with a new pool."""
-    assert section.continue_from
-    earlier = store.run(section.continue_from)
+def _continued(store: Store, space: SearchSpace, config: StudyConfig) -> SearchSpace:
+    """The first space of a run that continues another one."""
+    assert config.evolution.predecessor
+    earlier = store.run(config.evolution.predecessor)
     finished = [row for row in store.rounds(earlier) if row.finished]
     if not finished:
         raise EvoError(f"evolution.continue_from: run {earlier.name!r} has no finished round to continue from")
@@ -93,7 +92,7 @@ def _continued(store: Store, space: SearchSpace, section: NseEvolution) -> Searc
         replace(layer, candidates=change.kept)
         for layer, change in zip(last.space.layers, last.space.diff(last.next_space), strict=True)
     )
-    return continued(space, earlier.space, kept, section.k)
+    return evolution_of(config).continued(space, earlier.space, kept)
 
 
 def versions() -> dict[str, str]:

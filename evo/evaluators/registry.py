@@ -1,0 +1,51 @@
+"""Every evaluator there is, by ``evaluator.kind``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evo.evaluators import Evaluator
+from evo.evaluators.blockwise import blockwise
+from evo.evaluators.oneshot import oneshot
+from evo.evaluators.scratch import Scratch, scratch
+from evo.evaluators.tabular import Tabular, tabular
+from evo.files import named
+from spaces.space import SearchSpace
+from studies.config import StudyConfig
+from studies.records import EvoError
+
+
+def evaluator_of(config: StudyConfig, space: SearchSpace) -> Evaluator:
+    """The configuration's evaluator for a run that begins in ``space``.
+
+    Raises:
+        EvoError: files that it needs are missing.
+    """
+    return EVALUATORS[config.evaluator.kind](config, space)
+
+
+def reference_evaluator(config: StudyConfig, space: SearchSpace) -> Evaluator | None:
+    """The evaluator that scores are compared with; None where the configuration asks for no comparison.
+
+    Raises:
+        EvoError: the table of true accuracies is missing.
+    """
+    section = config.truth
+    if not section.sample:
+        return None
+    if section.table is None:
+        return Scratch(section, config.data, config.device, config.seed)
+    if not any(path.is_file() for path in named(section.table.path)):
+        raise EvoError(
+            f"truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "
+            "give the path with --set truth.table.path=FILE, or leave [truth.table] out to train instead"
+        )
+    return Tabular(section.table, space)
+
+
+EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
+    "oneshot": oneshot,
+    "scratch": scratch,
+    "tabular": tabular,
+    "blockwise": blockwise,
+}

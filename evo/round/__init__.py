@@ -1,0 +1,6 @@
+"""``python -m evo.round N``: bring a run to the end of round N.
+
+``algorithm.run_round`` is the algorithm box of the whole project: fit, search, evolve, remember. ``context`` computes what a
+round rests on once; ``new_run`` begins a run, ``arms`` names the runs of a command line, ``command`` and ``printing`` are the
+command's body and its lines, ``ground_truth`` compares scores with networks trained alone, ``dashboard`` publishes.
+"""

@@ -1,0 +1,203 @@
+"""A run, round by round: ``run_round`` is the algorithm box of the whole project."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from random import Random
+
+from analysis.verdict import chosen
+from analysis.words import unmeasured
+from evo.careful import careful
+from evo.evaluators import Judge, Request
+from evo.evolution import Step, shares
+from evo.round import dashboard
+from evo.round.clock import Clock
+from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen
+from evo.round.costs import costs_of
+from evo.round.ground_truth import check_ranking, evaluate_missing
+from evo.round.survivors import last_evaluations, survivors
+from evo.search import Measure, Task, search
+from evo.seeds import derive
+from evo.weights import DamagedError, set_aside
+from spaces.space import canonical
+from studies.config import windows
+from studies.pareto import hypervolume
+from studies.records import EvoError, Proposal, Round, complete
+from studies.store import Choice, RoundRow
+from studies.urls import artifacts_of
+
+
+def run_round(shared: RunContext, n: int) -> RoundRow:
+    """Bring round ``n`` to its end, from wherever it stands: fit, search, evolve, remember."""
+    run, store, clock = shared.run, shared.store, Clock()
+    context = open_round(shared, n)
+
+    with clock.time("fitting"):
+        judge = fit_judge(context)
+    with clock.time("proposing"):
+        proposals, exhausted = search(
+            search_task(context, judge),
+            measure=clock.timed("evaluating", measuring(context, judge)),
+            record=clock.timed("storing", partial(store.record, run, context.row)),
+            done=context.done,
+            track=shared.track,
+            label=f"round {n}: searching",
+        )
+    finished = finished_round(context, judge, proposals)
+    with clock.time("truth"):
+        truth = check_ranking(context, finished) if shared.reference else None
+    step = shared.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
+
+    store.finish_round(
+        context.row,
+        step.space,
+        operation_fates(finished, step, str(shared.evolution)),
+        judge=judge.name,
+        hypervolume=hypervolume_of(context, finished),
+        stats=context.row.stats
+        | round_stats(context, judge, proposals)
+        | {
+            "front": len(finished.front),
+            "exhausted": exhausted,
+            "truth": truth and truth.to_dict(),
+            "seconds": clock.seconds,
+        },
+    )
+    dashboard.publish(store, run, n, artifacts_of(shared.folder.parent))
+    return store.rounds(run)[n - 1]
+
+
+def fit_judge(context: RoundContext) -> Judge:
+    """The round's judge, its files remembered. Damaged files of the round before, with which it starts, are made again.
+
+    Raises:
+        EvoError: weights that were made again are not those that the database knows scores by.
+    """
+    shared = context.shared
+    try:
+        judge = shared.evaluator.fit(context.space, fit_context(context))
+    except DamagedError as damage:
+        if context.n == 1:
+            raise
+        set_aside(damage)
+        fit_judge(reopen(context, context.n - 1))
+        judge = shared.evaluator.fit(context.space, fit_context(context))
+    check_recorded(context, judge)
+    for kind, (path, digest) in judge.files().items():
+        if shared.store.checkpoint(shared.run, context.n, kind) != (path, digest):
+            shared.store.add_checkpoint(shared.run, context.n, kind, path, digest)
+    if judge.history:
+        shared.store.record_lives(shared.run, context.n, judge.history)
+    return judge
+
+
+def check_recorded(context: RoundContext, judge: Judge) -> None:
+    """Compare a judge with the one by which the round was measured so far. Training gives the same bits again, but not with
+    other versions of the libraries, on another kind of machine, or with another number of threads.
+
+    Raises:
+        EvoError: it is another one.
+    """
+    known = [proposal.evaluation.judge for proposal in context.done]
+    if known and judge.name not in known:
+        raise EvoError(
+            f"round {context.n} of run {context.shared.run.name!r} was measured with {known[0]}, whose weights are lost; "
+            f"retraining gave different weights, {judge.name}: the libraries, the machine, or the number of threads have "
+            f"changed. Put the old file back into {context.shared.folder}, or begin another run: --run NAME"
+        )
+
+
+def search_task(context: RoundContext, judge: Judge) -> Task:
+    """What the search of the round is given. The same however much of the round was done already."""
+    shared, config, space = context.shared, context.config, judge.space
+    costs = context.costs if space == context.space else costs_of(config, space)
+    here = {canonical(proposal.arch, space) for proposal in context.done if proposal.fresh}
+    answered = {canonical(e.arch, space): e for e in shared.store.evaluations(shared.run, judge.name)}
+    known = {form: evaluation for form, evaluation in answered.items() if form not in here}
+    most = len(known) or config.search.population  # what is known costs nothing to keep
+    before = known.values() or last_evaluations(shared.store, shared.run, context.earlier)
+    parents = survivors(before, space, config, most)
+    limits, rng = windows(config.limits), Random(derive(config.seed, "drawn", context.n))
+    return Task(
+        space,
+        costs,
+        config.search,
+        config.limits,
+        seed=derive(config.seed, "search", context.n),
+        survivors=parents,
+        drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.trials, rng, parents)),
+        known=known,
+    )
+
+
+def measuring(context: RoundContext, judge: Judge) -> Measure:
+    """How a generation is measured; a judge that fails at an architecture costs that trial."""
+    shared, config = context.shared, context.config
+    ask = careful(shared.evaluate, context.costs, config.evaluator.timeout)
+    return lambda archs: judge.measure(
+        archs, ask, lambda: [p.evaluation for p in shared.store.proposals(context.row)], config.search.cost
+    )
+
+
+def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal]) -> Round:
+    """The round as the evolution looks at it.
+
+    Raises:
+        EvoError: nothing could be measured.
+    """
+    evaluations, settings = complete(p.evaluation for p in proposals), context.config.search
+    if not evaluations:
+        reasons = " ".join(unmeasured(failures(proposals)))
+        raise EvoError(f"round {context.n}: {reasons} There is nothing to evolve the space by")
+    return Round(context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective)
+
+
+def front_alone(shared: RunContext, n: int) -> None:
+    """Train members of the front after round ``n`` alone: arms whose supernets differ have no other common measure."""
+    if shared.reference is None:
+        return
+    context = open_round(shared, n)
+    judge = shared.reference.fit(context.space, fit_context(context))
+    members = chosen(shared.store, shared.run, n)
+    evaluate_missing(context, judge, members, f"{shared.run.name}: training its front alone")
+
+
+def hypervolume_of(context: RoundContext, finished: Round) -> float:
+    """Hypervolume of a round's evaluations in the run's box."""
+    run = context.shared.run
+    return hypervolume(
+        [e.cost(finished.cost) for e in finished.evaluations],
+        [e.score(finished.objective) for e in finished.evaluations],
+        max_cost=run.max_cost,
+        min_accuracy=run.min_accuracy,
+    )
+
+
+def failures(proposals: list[Proposal]) -> dict[str, int]:
+    """Why architectures could not be measured, and how often, the most frequent reason first."""
+    reasons = (p.evaluation.failed for p in proposals if p.fresh and p.evaluation.failed)
+    return dict(Counter(reasons).most_common())
+
+
+def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) -> dict[str, object]:
+    """Counts that the round's row remembers."""
+    screens = context.config.search.screen
+    return {
+        "trials": len(proposals),
+        "distinct": len({canonical(p.arch, context.space) for p in proposals}),
+        "measured": sum(p.fresh for p in proposals),
+        "failed": failures(proposals),
+        "unscreened": len({p.generation for p in proposals if p.origin == "child"}) if screens else 0,
+        **judge.stats([p.evaluation for p in proposals if p.fresh]),
+    }
+
+
+def operation_fates(finished: Round, step: Step, rule: str) -> list[Choice]:
+    """What became of every candidate, and by which rule."""
+    share = shares(finished.space, finished.front)
+    choices = []
+    for i, change in enumerate(finished.space.diff(step.space)):
+        for fate, ops in (("kept", change.kept), ("dropped", change.dropped), ("refilled", change.refilled)):
+            choices += [Choice(i, op, step.ratings.get((i, op)), share.get((i, op)), fate, rule) for op in ops]
+    return choices

@@ -1,0 +1,161 @@
+"""What the rounds of a run share, and what one round rests on, computed once and handed down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evo.console import Track, untracked
+from evo.evaluators import Evaluator, FitContext
+from evo.evaluators.registry import evaluator_of, reference_evaluator
+from evo.evolution import Evolution
+from evo.executors import Evaluate
+from evo.fingerprint import checked
+from evo.methods import evolution_of
+from evo.ranks import team
+from evo.round.costs import costs_of
+from evo.search import check_limits
+from evo.seeds import derive
+from evo.weights import DamagedError, file_hash
+from spaces.cost import CostTable
+from spaces.space import SearchSpace
+from studies.config import StudyConfig
+from studies.records import Proposal
+from studies.store import RoundRow, Run, Store
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run's rounds share.
+
+    Attributes:
+        folder: where the run keeps its files.
+        evaluate: does work on workers; ``workers``: on how many architectures at once. ``track`` shows progress.
+        reference: judges a sample of architectures for comparison; None where the configuration asks for none.
+        accept_data_change: whether the run goes on when its data are no longer those it began with.
+    """
+
+    run: Run
+    store: Store
+    folder: Path
+    evaluate: Evaluate
+    track: Track
+    evaluator: Evaluator
+    evolution: Evolution
+    reference: Evaluator | None
+    workers: int
+    accept_data_change: bool = False
+
+    @property
+    def config(self) -> StudyConfig:
+        return self.run.config
+
+
+def run_context(
+    run: Run,
+    store: Store,
+    folder: Path,
+    evaluate: Evaluate,
+    track: Track = untracked,
+    workers: int = 1,
+    accept_data_change: bool = False,
+) -> RunContext:
+    """The context of a run, as its configuration says; ``folder`` holds the files of all runs."""
+    config = run.config
+    return RunContext(
+        run,
+        store,
+        folder / run.name,
+        evaluate,
+        track,
+        evaluator_of(config, run.space),
+        evolution_of(config),
+        reference_evaluator(config, run.space),
+        workers,
+        accept_data_change,
+    )
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """What one round rests on.
+
+    Attributes:
+        shared: what it shares with the run's other rounds.
+        n: the round, from 1.
+        space: the space that it searches; ``costs``: exact costs of its architectures.
+        row: the round in the database; ``earlier``: the rounds before it.
+        done: what the round had proposed before this process began it.
+        data: the fingerprint of the data.
+    """
+
+    shared: RunContext
+    n: int
+    space: SearchSpace
+    costs: CostTable
+    row: RoundRow
+    earlier: Sequence[RoundRow]
+    done: Sequence[Proposal]
+    data: str
+
+    @property
+    def config(self) -> StudyConfig:
+        return self.shared.config
+
+
+def open_round(shared: RunContext, n: int) -> RoundContext:
+    """The context of round ``n``, which exists in the database afterwards.
+
+    Raises:
+        EvoError: no architecture lies inside the limits, or the data have changed.
+    """
+    store = shared.store
+    run = store.run(shared.run.name)  # the round before may have accepted other data
+    rows = store.rounds(run)
+    last = rows[n - 2].next_space if n > 1 else None
+    space = last or run.space
+    costs = costs_of(run.config, space)
+    check_limits(space, costs, run.config.limits)
+    data = checked(run, shared.accept_data_change)
+    attrs = {"run": run.name, "round": n, "method": run.config.evolution.method}
+    row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, attrs)
+    if data != run.data:
+        row = store.rest_on(run, row, data)
+    return RoundContext(shared, n, space, costs, row, tuple(rows[: n - 1]), tuple(store.proposals(row)), data)
+
+
+def reopen(context: RoundContext, n: int) -> RoundContext:
+    """The context of an earlier round, whose files have to be made again."""
+    row = context.earlier[n - 1]
+    costs = costs_of(context.config, row.space)
+    done = tuple(context.shared.store.proposals(row))
+    return RoundContext(context.shared, n, row.space, costs, row, context.earlier[: n - 1], done, context.data)
+
+
+def fit_context(context: RoundContext) -> FitContext:
+    """What the evaluator is given in this round, with the weights of the round before.
+
+    Raises:
+        DamagedError: these are missing, or are not what was recorded.
+    """
+    shared, n = context.shared, context.n
+    parent = shared.store.checkpoint(shared.run, n - 1, "weights")
+    if parent is not None and not parent[0].exists():
+        raise DamagedError(parent[0], "is missing")
+    if parent is not None and file_hash(parent[0]) != parent[1]:
+        raise DamagedError(parent[0], "is damaged: its sha256 is not the one that was recorded")
+    last = context.earlier[-1] if context.earlier else None
+    kept = last.space.diff(last.next_space) if last and last.next_space else ()
+    return FitContext(
+        n,
+        derive(context.config.seed, "fit", n),
+        context.costs,
+        shared.folder,
+        parent[0] if parent else None,
+        tuple(frozenset(change.kept) for change in kept),
+        shared.track,
+        shared.evaluate,
+        replace(team(), sync=context.config.sync_batchnorm),
+        {"data": context.data},
+    )

@@ -1,0 +1,34 @@
+"""Exact costs of a configuration's architectures."""
+
+from __future__ import annotations
+
+from evo.evaluators.tabular import spelled_costs
+from evo.files import named
+from spaces.cost import CostTable, LatencyModel, cost_table
+from spaces.latency import load as load_latency
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, TabularSection
+from studies.records import EvoError
+
+
+def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
+    """Exact costs of a space's architectures, as the configuration counts them."""
+    if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
+        return spelled_costs(config.evaluator, space)
+    return cost_table(space, config.search.convention, latency_of(config))
+
+
+def latency_of(config: StudyConfig) -> LatencyModel | None:
+    """The configuration's latency table; None where it names none.
+
+    Raises:
+        EvoError: its file is missing; a file that is no latency table is a ValueError.
+    """
+    if config.latency is None:
+        return None
+    path = next((path for path in named(config.latency.path) if path.is_file()), None)
+    if path is None:
+        raise EvoError(
+            f"latency.path is {config.latency.path!r}: no such file; measure one with python -m spaces.latency"
+        )
+    return load_latency(path, config.latency.device)

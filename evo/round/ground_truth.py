@@ -1,0 +1,70 @@
+"""Do a round's scores rank rightly? Some of the architectures are trained alone, and the two rankings are compared.
+
+What was trained alone holds in all rounds: it is recorded at once, and never trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+
+from analysis.ranking import Truth, Witness, truth_of
+from evo.careful import careful
+from evo.evaluators import Judge
+from evo.round.context import RoundContext, fit_context
+from evo.seeds import derive
+from spaces.architecture import Architecture
+from spaces.space import canonical
+from studies.records import Evaluation, Round
+
+
+def check_ranking(context: RoundContext, finished: Round) -> Truth:
+    """How a round's scores rank a sample of its architectures, against the reference evaluator's."""
+    shared = context.shared
+    assert shared.reference is not None
+    judge = shared.reference.fit(finished.space, fit_context(context))
+    seed = derive(shared.config.seed, "truth", finished.n)
+    scored = sample(finished, shared.config.truth.sample, seed)
+    label = f"round {finished.n}: asking for the truth"
+    answers = evaluate_missing(context, judge, [e.arch for e in scored], label)
+    pairs = [(e, true) for e, true in zip(scored, answers, strict=True) if not true.failed]
+    witnesses = [Witness(str(e.arch), e.macs, e.accuracy, e.nll, true.accuracy) for e, true in pairs]
+    return truth_of(judge.name, witnesses, finished.objective, seed=seed)
+
+
+def evaluate_missing(
+    context: RoundContext, judge: Judge, archs: Sequence[Architecture], label: str
+) -> list[Evaluation]:
+    """One evaluation by ``judge`` per architecture. What it has measured before is not measured again.
+
+    As many are measured at once as there are workers, and recorded before the next.
+    """
+    run, store, space = context.shared.run, context.shared.store, context.space
+    ask, at_once = careful(context.shared.evaluate, context.costs), context.shared.workers
+    forms = [canonical(arch, space) for arch in archs]
+    known = {canonical(e.arch, space): e for e in store.evaluations(run, judge.name)}
+    missing = [arch for arch, form in zip(archs, forms, strict=True) if form not in known]
+    with context.shared.track(label, len(archs)) as advance:
+        advance(len(archs) - len(missing))
+        for start in range(0, len(missing), at_once):
+            answers = ask(judge, missing[start : start + at_once])
+            store.record_evaluations(run, space, answers)
+            known |= {canonical(e.arch, space): e for e in answers}
+            advance(len(answers))
+    return [known[form] for form in forms]
+
+
+def sample(finished: Round, count: int, seed: int) -> Sequence[Evaluation]:
+    """``count`` of a round's networks, cheapest first, spread evenly over cost: of as many equal parts, one drawn of each.
+
+    All of them where there are fewer; a network counts once.
+    """
+    distinct: dict[Architecture, Evaluation] = {}
+    for evaluation in finished.evaluations:
+        distinct.setdefault(canonical(evaluation.arch, finished.space), evaluation)
+    ordered = sorted(distinct.values(), key=lambda e: (e.cost(finished.cost), str(e.arch)))
+    count = min(count, len(ordered))
+    rng = Random(seed)
+    borders = [part * len(ordered) // max(1, count) for part in range(count + 1)]
+    return [rng.choice(ordered[start:stop]) for start, stop in pairwise(borders)]

@@ -1,0 +1,124 @@
+"""The lines that ``python -m evo.round`` prints."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from analysis.frames import truth_of
+from analysis.words import unmeasured
+from evo import console
+from spaces.overview import widths
+from spaces.space import SearchSpace
+from studies.records import Evaluation, Round, complete
+from studies.store import RoundRow, Run, Store
+from studies.units import short
+from studies.urls import database, files_of, shown
+
+HEADINGS = (
+    "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
+    "kept", "dropped", "refilled", "seconds",
+)  # fmt: skip
+WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
+
+
+def space_lines(space: SearchSpace) -> str:
+    """The space, a line per layer."""
+    width = max(map(len, space.names))
+    channels = [(widths(space.shapes(i), "c_in"), widths(space.shapes(i), "c_out")) for i in range(len(space.layers))]
+    wide = [max(4, *map(len, column)) for column in zip(*channels, strict=True)]
+    return "\n".join(
+        f"{name:{width}}  {c_in:>{wide[0]}} -> {c_out:<{wide[1]}} stride {layer.shape.stride} at "
+        f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
+        for name, layer, (c_in, c_out) in zip(space.names, space.layers, channels, strict=True)
+    )
+
+
+def headings(run: Run) -> Sequence[str]:
+    """``HEADINGS``, without the word accuracy where none is measured."""
+    return HEADINGS if run.config.measured == "accuracy" else [h.replace("best acc", "best") for h in HEADINGS]
+
+
+def line(run: Run, values: Sequence[str]) -> str:
+    """Values under ``HEADINGS``; ``tau`` only where the run asks for the truth."""
+    shown = [
+        (value, width)
+        for heading, value, width in zip(HEADINGS, values, WIDTHS, strict=True)
+        if heading != "tau" or run.config.truth.sample
+    ]
+    return console.row([value for value, _ in shown], [width for _, width in shown])
+
+
+def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
+    """A finished round, one value for each of ``HEADINGS``."""
+    assert row.next_space is not None
+    changes = row.space.diff(row.next_space)
+    best = max(front(store, run, row), key=lambda e: e.score(run.config.search.objective))
+    truth = truth_of(row)
+    return (
+        str(row.number),
+        short(row.space.size),
+        str(row.stats["trials"]),
+        str(row.stats["distinct"]),
+        str(row.stats["front"]),
+        f"{best.accuracy:.2%}",
+        short(best.cost(run.config.search.cost)),
+        f"{row.hypervolume:.4f}",
+        "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
+        str(sum(len(change.kept) for change in changes)),
+        str(sum(len(change.dropped) for change in changes)),
+        str(sum(len(change.refilled) for change in changes)),
+        f"{sum(row.stats['seconds'].values()):.1f}",
+    )
+
+
+def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
+    """The Pareto front of a round, cheapest first."""
+    evaluations = complete(proposal.evaluation for proposal in store.proposals(row))
+    return Round(
+        row.number, row.space, evaluations, cost=run.config.search.cost, objective=run.config.search.objective
+    ).front
+
+
+def nothing_to_do(run: Run, args: Namespace) -> str:
+    """Why nothing ran."""
+    return f"\nnothing to do: run {run.name} has finished round {args.n}; next: python -m evo.round {args.n + 1}"
+
+
+def closing(store: Store, run: Run, args: Namespace) -> str:
+    """Where the results are, and the next commands."""
+    rows = store.rounds(run)[: args.n]
+    last = rows[-1]
+    members = front(store, run, last)
+    cost = run.config.search.cost
+    storage = _storage(args)
+    remarks = []
+    if last.stats["exhausted"]:
+        remarks.append("the space was exhausted before the budget was")
+    if unscreened := last.stats.get("unscreened"):
+        remarks.append(
+            f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
+        )
+    remarks += [f"round {row.number}: {said}" for row in rows for said in unmeasured(row.stats.get("failed", {}))]
+    truth = truth_of(last)
+    if truth and truth.found.warning:
+        remarks.append(truth.found.warning)
+    said = "".join(f"{remark}\n" for remark in remarks)
+    hidden = "\n(*** is the password; it need not be in the URL: see README, PostgreSQL)" if "***" in storage else ""
+    return (
+        f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
+        f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
+        f"results: {storage} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
+        f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
+        f"      optuna-dashboard {storage}\n"
+        f"      python -m evo.deliver {run.name}{_storage_flag(args)}{hidden}"
+    )
+
+
+def _storage_flag(args: Namespace) -> str:
+    return "" if args.storage == "sqlite:///evo.db" else f" --storage {_storage(args)}"
+
+
+def _storage(args: Namespace) -> str:
+    """The database, as it may be shown and typed again."""
+    return shown(database(args.storage).render_as_string(hide_password=True))

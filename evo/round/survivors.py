@@ -1,0 +1,34 @@
+"""What the next round begins with: the Pareto front of what was measured before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from spaces.architecture import Architecture
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, windows
+from studies.pareto import thinned
+from studies.records import Evaluation, Round, complete
+from studies.store import RoundRow, Run, Store
+
+
+def last_evaluations(store: Store, run: Run, earlier: Sequence[RoundRow]) -> list[Evaluation]:
+    """What the last of the rounds ``earlier`` measured; before the first round, what the run's predecessor did."""
+    if not earlier and (predecessor := run.config.evolution.predecessor):
+        earlier = store.rounds(store.run(predecessor))
+    return [proposal.evaluation for proposal in store.proposals(earlier[-1])] if earlier else []
+
+
+def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyConfig, most: int) -> list[Architecture]:
+    """The Pareto front of what was measured before, as far as ``space`` still holds it, cheapest first.
+
+    A front of more than ``most`` is thinned evenly, its two ends kept.
+    """
+    settings, limits = config.search, windows(config.limits)
+    held = tuple(
+        e
+        for e in complete(before)
+        if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in limits.items())
+    )
+    front = Round(0, space, held, cost=settings.cost, objective=settings.objective).front
+    return thinned([e.arch for e in front], most)
