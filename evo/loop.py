@@ -19,6 +19,8 @@ from analysis.words import unmeasured
 from evo import dashboard
 from evo.careful import careful
 from evo.console import Track, untracked
+from evo.data.fingerprint import checked
+from evo.data.paths import file_hash, named
 from evo.evaluators import Bench, Evaluator, Judge
 from evo.evaluators.blockwise import BlockwiseJudge, blockwise
 from evo.evaluators.oneshot import OneShotJudge, oneshot
@@ -26,8 +28,6 @@ from evo.evaluators.scratch import ScratchJudge, scratch
 from evo.evaluators.tabular import spelled_costs, tabular
 from evo.evolution import Evolution, Step, shares
 from evo.executors import Evaluate
-from evo.files import named
-from evo.fingerprint import checked
 from evo.gates import drawn
 from evo.methods import evolution_of
 from evo.proposals import Frontier
@@ -36,7 +36,7 @@ from evo.rungs import climb, epochs_saved
 from evo.search import Measure, Task, check_limits, search
 from evo.seeds import derive
 from evo.truth import ask, tell, witness
-from evo.weights import DamagedError, file_hash, set_aside
+from evo.weights import DamagedError, set_aside
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency

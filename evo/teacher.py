@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from evo.console import Track, untracked
-from evo.data import load
-from evo.files import named
+from evo.data.loading import load
+from evo.data.paths import file_hash, named
 from evo.ranks import ALONE, Team
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import schedule, train
-from evo.weights import discard, file_hash, sound, write
+from evo.weights import discard, sound, write
 from spaces import delivered, vision, weights
 from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table

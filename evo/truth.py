@@ -12,10 +12,10 @@ from random import Random
 from analysis.ranking import Truth, Witness, truth_of
 from evo.careful import Ask
 from evo.console import Track, untracked
+from evo.data.paths import named
 from evo.evaluators import Evaluator, Judge
 from evo.evaluators.scratch import Scratch
 from evo.evaluators.tabular import Tabular
-from evo.files import named
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from evo.data import load
+from evo.data.loading import load
 from evo.evaluators import Bench, Judge, with_costs
 from evo.seeds import derive
 from evo.train import schedule, train
