@@ -27,7 +27,7 @@ import torch
 from analysis.ranking import agreement
 from benchmarks.comparison import Table
 from evo.console import bar, say
-from evo.data import load as load_images
+from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.blockwise import blockwise
 from evo.evaluators.oneshot import oneshot

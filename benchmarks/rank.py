@@ -25,7 +25,7 @@ from scipy.stats import t as student
 
 from analysis.ranking import agreement
 from evo.console import bar
-from evo.data import load as load_images
+from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.tabular import Tabular

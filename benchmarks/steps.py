@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.comparison import Table
 from evo.console import Advance
-from evo.data import Split
+from evo.data.source import Split
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.cost import cost_table

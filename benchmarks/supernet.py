@@ -20,7 +20,8 @@ import torch
 from benchmarks.comparison import Table
 from benchmarks.steps import SIZES, Size, clock, measured
 from evo.console import bar, say
-from evo.data import Images, Source, load
+from evo.data.loading import load
+from evo.data.source import Images, Source
 from evo.evaluators import with_costs
 from evo.evaluators.oneshot import uniform
 from evo.scoring import Scorer

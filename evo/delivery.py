@@ -19,14 +19,16 @@ from torch import nn
 from analysis.intervals import wilson
 from evo.card import card
 from evo.console import Track, untracked
-from evo.data import Images, load
+from evo.data.loading import load
+from evo.data.paths import file_hash
+from evo.data.source import Images
 from evo.description import Description, claim, note, read
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.round.new_run import versions
 from evo.seeds import derive
 from evo.train import schedule, train
-from evo.weights import discard, file_hash, sound, write
+from evo.weights import discard, sound, write
 from spaces.cost import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.export import exported, write_onnx, write_program, write_source

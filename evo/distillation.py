@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
-from evo.data import WHOLE, Batch, Images, Source, load
+from evo.data.loading import load
+from evo.data.source import WHOLE, Batch, Images, Source
 from evo.evaluators.oneshot import uniform
 from evo.identity import identity, place
 from evo.legacy_names import legacy

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data import Source
+from evo.data.source import Source
 from evo.population import Population, alphabet_of, measured, turn
 from evo.seeds import derive
 from evo.train import Paths

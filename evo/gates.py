@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data import Source
+from evo.data.source import Source
 from evo.evaluators import Request
 from evo.proposals import Frontier
 from evo.seeds import derive

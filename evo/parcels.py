@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from evo import files
-from evo.data import parts
+from evo.data import paths
+from evo.data.datasets import data_files
 from studies.config import DataSection, EvaluatorSection
 from studies.records import EvoError
 
@@ -95,12 +95,12 @@ def unpack(parcel: Parcel, received: Path) -> Any:
     """
     at = [_located(place, received) for place in parcel.places]
     moved = {
-        place.name: _located(place, received, files.roots(place.name) if place.files else ())
+        place.name: _located(place, received, paths.roots(place.name) if place.files else ())
         for place in parcel.settings
     }
     if lacking := [digest for found in [*at, *moved.values()] if isinstance(found, tuple) for digest in found]:
         raise MissingFilesError(tuple(dict.fromkeys(lacking)))
-    files.moved.update({name: path for name, path in moved.items() if isinstance(path, Path)})
+    paths.redirect({name: path for name, path in moved.items() if isinstance(path, Path)})
     opener = _Opener(io.BytesIO(parcel.content))
     opener.places = [path for path in at if isinstance(path, Path)]
     return opener.load()
@@ -190,10 +190,10 @@ def _named_in(section: DataSection | EvaluatorSection) -> Iterator[Place]:
     """The files that a section names, where they lie here; nothing where there are none."""
     places: list[tuple[str, Path, tuple[str, ...]]]
     if isinstance(section, DataSection):
-        found, names = parts(section)
+        found, names = data_files(section)
         places = [(section.path, found, names)] if found is not None else []
     else:
-        existing = [(name, path) for name in section.files() for path in files.named(name) if path.is_file()]
+        existing = [(name, path) for name in section.files() for path in paths.named(name) if path.is_file()]
         places = [(name, path, ("",)) for name, path in existing[:1]]
     for name, found, names in places:
         root = found.absolute()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data import Batches
+from evo.data.source import Batches
 from spaces.architecture import Architecture
 from spaces.networks import Cell, RowedCell
 from spaces.supernet import BlockSupernet, Supernet

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from evo.data import load
+from evo.data.loading import load
+from evo.data.paths import file_hash, named
 from evo.evaluators import FitContext
-from evo.files import named
 from evo.identity import identity, place
 from evo.legacy_names import legacy
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import schedule, train
-from evo.weights import discard, file_hash, sound, write
+from evo.weights import discard, sound, write
 from spaces import delivered, vision, weights
 from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table

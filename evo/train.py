@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
-from evo.data import Batches
+from evo.data.source import Batches
 from evo.parallel import accumulating, mean, replicated
 from evo.ranks import ALONE, Team
 from evo.seeds import derive

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from hashlib import file_digest
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -111,12 +110,6 @@ def discard(progress: Path) -> None:
     """Remove the progress of what is finished."""
     progress.unlink(missing_ok=True)
     previous(progress).unlink(missing_ok=True)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file's content."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _number(error: Exception) -> int | None:

@@ -40,7 +40,7 @@ class Run:
     """A row of ``runs``: one configuration, one seed, any number of rounds.
 
     Attributes:
-        data: the fingerprint of the data that its results rest on (``evo.fingerprint``); None where nobody has looked yet.
+        data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
     """
 
     id: int

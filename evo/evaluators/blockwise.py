@@ -18,13 +18,13 @@ from pathlib import Path
 from evo import combination
 from evo.combination import Candidates
 from evo.console import untracked
+from evo.data.paths import file_hash
 from evo.distillation import Distillation, scores_in
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.executors import here
 from evo.proposals import Frontier
 from evo.scoring import BlockScorer
 from evo.teacher import prepared, split
-from evo.weights import file_hash
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, CostTable
 from spaces.space import SearchSpace

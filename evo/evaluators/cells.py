@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from evo import weights as files
-from evo.data import load
+from evo.data.loading import load
 from evo.evaluators import FitContext
 from evo.fitness import Breeding, life_of
 from evo.population import alphabet_of

@@ -19,7 +19,9 @@ from random import Random
 import torch
 from torch import Tensor
 
-from evo.data import Images, Source, load
+from evo.data.loading import load
+from evo.data.paths import file_hash
+from evo.data.source import Images, Source
 from evo.evaluators import FitContext, Judge, Request, cells, with_costs
 from evo.evaluators.cells import Bred
 from evo.gates import Gates, Indicators, balanced, suggestions
@@ -28,7 +30,7 @@ from evo.legacy_names import legacy
 from evo.scoring import Scorer
 from evo.seeds import derive
 from evo.train import Paths, schedule, train
-from evo.weights import discard, file_hash, read, sound, write
+from evo.weights import discard, read, sound, write
 from spaces.architecture import Architecture
 from spaces.cell_modules import hand_down
 from spaces.cost import CostTable

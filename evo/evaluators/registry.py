@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evo.data.paths import named
 from evo.evaluators import Evaluator
 from evo.evaluators.blockwise import blockwise
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.scratch import Scratch, scratch
 from evo.evaluators.tabular import Tabular, tabular
-from evo.files import named
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import EvoError

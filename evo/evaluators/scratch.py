@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from evo.data import load
+from evo.data.loading import load
 from evo.evaluators import Ask, FitContext, Judge, with_costs
 from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
 from evo.identity import identity

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from evo.data.paths import named
 from evo.evaluators import FitContext, Judge, with_costs
-from evo.files import named
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.space import SearchSpace

@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evo.console import Track, untracked
+from evo.data.fingerprint import checked
+from evo.data.paths import file_hash
 from evo.evaluators import Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evolution import Evolution
 from evo.executors import Evaluate
-from evo.fingerprint import checked
 from evo.methods import evolution_of
 from evo.ranks import team
 from evo.round.costs import costs_of
 from evo.search import check_limits
 from evo.seeds import derive
-from evo.weights import DamagedError, file_hash
+from evo.weights import DamagedError
 from spaces.cost import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evo.data.paths import named
 from evo.evaluators.tabular import spelled_costs
-from evo.files import named
 from spaces.cost import CostTable, LatencyModel, cost_table
 from spaces.latency import load as load_latency
 from spaces.space import SearchSpace

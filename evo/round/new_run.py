@@ -9,10 +9,10 @@ from pathlib import Path
 from random import Random
 
 from evo import __version__
-from evo.data import load as load_images
+from evo.data.fingerprint import fingerprint
+from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
-from evo.fingerprint import fingerprint
 from evo.methods import evolution_of
 from evo.round.costs import costs_of
 from evo.search import check_limits

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from benchmarks.steps import PATH, HostReads, Plain, host_reads, path_weights
 from benchmarks.supernet import main
-from evo.data import Split
+from evo.data.source import Split
 from evo.train import Schedule
 from spaces.library import load
 from spaces.scaling import scaled

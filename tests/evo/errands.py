@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo.data import load
+from evo.data.loading import load
 from studies.config import DataSection
 from studies.records import EvoError
 

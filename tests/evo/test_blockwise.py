@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from evo.console import Track, untracked
-from evo.data import Batch
+from evo.data.source import Batch
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge, rated
 from evo.evolution import Best, Evolution, Learned, NextUnseen

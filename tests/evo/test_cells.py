@@ -13,7 +13,8 @@ from torch import Tensor
 from analysis.frames import load as load_frames
 from analysis.lineage import figures
 from evo.cells import Populate
-from evo.data import Split, load
+from evo.data.loading import load
+from evo.data.source import Split
 from evo.evaluators import FitContext
 from evo.evaluators.cells import breed, read
 from evo.fitness import Breeding

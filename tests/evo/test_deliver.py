@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from evo.data import Split, load
+from evo.data.loading import load
+from evo.data.source import Split
 from evo.deliver import main
 from evo.delivery import settings, train_in
 from evo.description import read, write

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 import torch
 
-from evo.data import load
+from evo.data.loading import load
 from evo.evolution import Deal
 from evo.gates import Gates, Indicators, balanced, drawn, sample, straight_through, two_patterns, weights_of
 from evo.train import Schedule, train

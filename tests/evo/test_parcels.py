@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo import files, parcels
-from evo.data import load
+from evo import parcels
+from evo.data import paths
+from evo.data.loading import load
 from evo.parcels import MissingFilesError, pack, receive, unpack
 from studies.config import DataSection, TabularSection
 from studies.records import EvoError
@@ -18,7 +19,7 @@ from tests.evo.errands import Reader
 
 @pytest.fixture(autouse=True)
 def nothing_moved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "moved", {})
+    monkeypatch.setattr(paths, "_redirected", {})
     monkeypatch.setattr(parcels, "SHOWN_WITHIN", 0.0)
 
 
@@ -94,7 +95,7 @@ def test_a_worker_may_have_the_data_in_a_folder_of_its_own(
     (here / "images.npz").rename(there / "images.npz")
     monkeypatch.setenv("EVO_DATA", str(there))
     unpack(parcel, there / "received")
-    assert files.named("images.npz") == [there / "images.npz"]
+    assert paths.named("images.npz") == [there / "images.npz"]
 
 
 def test_a_data_set_of_several_files_keeps_their_names(here: Path, there: Path) -> None:
@@ -108,7 +109,7 @@ def test_a_data_set_of_several_files_keeps_their_names(here: Path, there: Path) 
     for digest, found in content.items():
         receive(found, digest, there)
     unpack(parcel, there)
-    moved = files.moved["data"]
+    moved = paths.named("data")[0]
     assert moved.is_relative_to(there)
     assert (moved / "cifar-10-batches-py" / "data_batch_1").read_text() == "data_batch_1"
 
@@ -120,7 +121,7 @@ def test_a_table_travels_with_its_name(here: Path, there: Path) -> None:
     Path("scores.csv.gz").unlink()
     receive(content, sha256(content).hexdigest(), there)
     unpack(parcel, there)
-    assert files.named("scores.csv.gz")[0].name == "scores.csv.gz"
+    assert paths.named("scores.csv.gz")[0].name == "scores.csv.gz"
 
 
 def test_settings_without_files_name_nothing(there: Path) -> None:
@@ -139,9 +140,9 @@ def test_photographs_are_never_sent(here: Path, there: Path, monkeypatch: pytest
     Path("photos").mkdir()
     parcel = pack(DataSection(name="images", path="photos"))
     unpack(parcel, there)
-    assert files.named("photos") == [here / "photos"]
+    assert paths.named("photos") == [here / "photos"]
     (here / "photos").rename(here / "gone")
-    files.moved.clear()
+    paths._redirected.clear()
     monkeypatch.setenv("EVO_DATA", str(there))  # another folder of photographs, who knows
     with pytest.raises(EvoError, match="does not see the folder .*/photos"):
         unpack(parcel, there)

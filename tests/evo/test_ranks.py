@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from evo import ranks
 from evo.cells import Populate
-from evo.data import Source, Split, load
+from evo.data.loading import load
+from evo.data.source import Source, Split
 from evo.evaluators.oneshot import fair, uniform
 from evo.executors import among
 from evo.fitness import Breeding

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from evo.data import load
+from evo.data.loading import load
 from evo.recipe import Average, drop_paths, mixing
 from evo.train import Schedule, train
 from spaces.architecture import Architecture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from evo.data import load as load_images
+from evo.data.loading import load as load_images
 from evo.delivery import plan
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evo.data import load
+from evo.data.loading import load
 from evo.evaluators.oneshot import uniform
 from evo.scoring import Score, Scorer
 from evo.train import Schedule, train

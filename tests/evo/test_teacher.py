@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from evo.data import load as load_images
+from evo.data.loading import load as load_images
 from evo.splits import by_size, extracted
 from evo.teacher import dearest, prepared, split
 from spaces import vision

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from evo.augmentation import AUGMENTATIONS
 from evo.console import Advance
-from evo.data import Split, load
+from evo.data.augmentation import AUGMENTATIONS
+from evo.data.loading import load
+from evo.data.source import Split
 from evo.evaluators.oneshot import fair, uniform
 from evo.train import Schedule, train
 from evo.weights import previous

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from evo.weights import DamagedError, discard, file_hash, previous, read, sound, write
+from evo.data.paths import file_hash
+from evo.weights import DamagedError, discard, previous, read, sound, write
 from studies.records import EvoError
 
 ONE, TWO = {"a": torch.zeros(4)}, {"a": torch.ones(4)}

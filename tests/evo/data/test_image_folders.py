@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from evo.data import Images, Split, load
+from evo.data.image_folders import Files
+from evo.data.loading import load
+from evo.data.source import Images, Split
 from evo.evaluators.oneshot import uniform
-from evo.folders import Files
 from evo.scoring import Scorer
 from evo.train import Schedule, train
 from spaces.library import load as load_space

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evo.data import SOURCES
-from evo.files import named
-from evo.weights import file_hash
+from evo.data.datasets import DATASETS
+from evo.data.paths import file_hash, named
 from studies.config import DataSection, EvaluatorSection, StudyConfig
 from studies.records import EvoError
 from studies.store import Run
@@ -54,7 +53,7 @@ def fingerprint(config: StudyConfig) -> str:
 def _images(section: DataSection) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
     told = sha256()
-    for array in SOURCES[section.name](section):
+    for array in DATASETS[section.name](section):
         told.update(repr((str(array.dtype.kind), array.shape)).encode())
         for piece in _files(array) if array.dtype.kind == "U" else [np.ascontiguousarray(array).data]:
             told.update(piece)

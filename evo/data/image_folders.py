@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from evo.augmentation import AUGMENTATIONS
-from evo.data import WHOLE, Origin, part_of
+from evo.data.augmentation import AUGMENTATIONS
+from evo.data.source import WHOLE, Origin
 from evo.seeds import derive
 from spaces import vision
 from studies.records import EvoError
@@ -104,7 +104,7 @@ class Files:
     origin: Origin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return (part_of, self.origin) if self.origin else super().__reduce_ex__(protocol)
+        return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
 
     @property
     def device(self) -> torch.device:

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.frames import load
 from analysis.words import changed, comparable
-from evo.fingerprint import checked, fingerprint
+from evo.data.fingerprint import checked, fingerprint
 from evo.round.__main__ import main
 from studies.config import StudyConfig, check
 from studies.records import EvoError

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo.data import IDX, load
+from evo.data.datasets import IDX
+from evo.data.loading import load
 from studies.config import DataSection
 from studies.records import EvoError
 

@@ -1,0 +1,171 @@
+"""Labelled images as the rest of the program sees them: an interface, tensors behind it, a data set of three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from evo.data.augmentation import AUGMENTATIONS
+from studies.config import DataSection
+
+Batch = tuple[Tensor, Tensor]
+"""Normalised images ``(n, channels, size, size)``, channels last in memory, and labels ``(n,)``, on the device."""
+
+WHOLE = slice(None)
+"""All places of a batch."""
+
+Part = Literal["train", "held_out", "test"]
+"""What a data set is divided into."""
+
+
+class Batches(Protocol):
+    """What a model learns from or is measured by, batch by batch: pairs of inputs and what should become of them."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All of it in order and as it is; the last batch may be smaller."""
+        ...
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+        """Shuffled and augmented by ``seed`` alone; whole batches. Of each, the places ``part`` are given: the same images
+        that would stand there in the whole batch."""
+        ...
+
+
+class Source(Batches, Protocol):
+    """Labelled images, wherever they are kept; batches come out on ``device``."""
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def size(self) -> int:
+        """Height (= width) in pixels."""
+        ...
+
+    @property
+    def y(self) -> Tensor:
+        """All labels ``(n,)``."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """These images, and behind them those of ``other``."""
+        ...
+
+    def take(self, chosen: Tensor) -> Batch:
+        """The images at the positions ``chosen``, as they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where images came from: one part of a data set. They are sent to other processes as this, and loaded there.
+
+    Attributes:
+        load: gives the data set that a section names, on a device (``evo.data.loading.load``).
+    """
+
+    load: Callable[[DataSection, str], Images]
+    section: DataSection
+    device: str
+    part: Part
+
+    def open(self) -> Source:
+        """The images, loaded in this process."""
+        return self.load(self.section, self.device).part(self.part)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images that are one tensor: ``x`` and ``y`` are a ``Batch`` of all of them."""
+
+    x: Tensor
+    y: Tensor
+    origin: Origin | None = field(default=None, repr=False, compare=False)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    @property
+    def channels(self) -> int:
+        return int(self.x.shape[1])
+
+    @property
+    def size(self) -> int:
+        return int(self.x.shape[2])
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def to(self, device: torch.device) -> Split:
+        """The same images and labels, on ``device``."""
+        return Split(self.x.to(device), self.y.to(device))
+
+    def joined(self, other: Split) -> Split:
+        return Split(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
+
+    def take(self, chosen: Tensor) -> Batch:
+        return self.x[chosen], self.y[chosen]
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        return zip(torch.split(self.x, size), torch.split(self.y, size), strict=True)
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+        rng = torch.Generator(self.device).manual_seed(seed)  # where the images are: no step waits for the host
+        size = min(size, len(self))
+        order = torch.randperm(len(self), generator=rng, device=self.device)
+        for start in range(0, len(order) - size + 1, size):
+            x, y = self.take(order[start : start + size])
+            for name in augment:
+                x = AUGMENTATIONS[name](x, rng)
+            yield x[part].contiguous(memory_format=torch.channels_last), y[part]
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set on its way through a search.
+
+    ``train`` trains, ``held_out`` (a part of the training images that never trains) scores candidates, ``test`` is touched
+    once, when a delivered network is measured. A delivered network itself is trained on ``train`` and ``held_out``
+    together: nothing is chosen by the latter any more.
+
+    Attributes:
+        mean, std: per channel, of values from 0 to 1: what all images were normalised by.
+        names: of the classes, in the order of their labels.
+    """
+
+    train: Source
+    held_out: Source
+    test: Source
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
+
+    @property
+    def channels(self) -> int:
+        return self.train.channels
+
+    @property
+    def size(self) -> int:
+        return self.train.size
+
+    def part(self, name: Part) -> Source:
+        """One of the three, by its name."""
+        parts: dict[Part, Source] = {"train": self.train, "held_out": self.held_out, "test": self.test}
+        return parts[name]
