@@ -14,10 +14,19 @@ from analysis.frames import truth_of
 from analysis.verdict import verdicts
 from analysis.words import unmeasured
 from evo import console
+from evo.methods import nse_rounds
 from evo.runs import arms, configuration, find, run_name
 from spaces.overview import widths
 from spaces.space import SearchSpace
-from studies.config import BlockwiseSection, OneShotSection, StudyConfig, TabularSection, Training, of_round
+from studies.config import (
+    BlockwiseSection,
+    NseEvolution,
+    OneShotSection,
+    StudyConfig,
+    TabularSection,
+    Training,
+    of_round,
+)
 from studies.leases import held
 from studies.records import COSTS, Evaluation, EvoError, Round, complete
 from studies.store import RoundRow, Run, Store, opened
@@ -144,6 +153,10 @@ def plan(args: Namespace) -> int:
         if most[i]:
             console.say(f"{name}: {short(least[i])} to {short(most[i])}")
     console.say(f"{args.n} rounds of {config.search.trials} evaluations, in generations of {config.search.population}")
+    if isinstance(config.evolution, NseEvolution):
+        pool = max(len(layer.candidates) + len(layer.pending) for layer in space.layers)
+        rounds = nse_rounds(pool, config.evolution.k)
+        console.say(f"a pool of {pool} operations per layer needs {rounds} rounds")
     if isinstance(config.evaluator, OneShotSection) and (cells := config.evaluator.cells) is not None:
         epochs = ", ".join(f"{of_round(cells.epochs, n):g}" for n in range(1, args.n + 1))
         console.say(f"breeding cells, {cells.active} side by side: {epochs} epochs in rounds 1 to {args.n}")

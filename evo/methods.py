@@ -69,8 +69,8 @@ def dna(section: DnaEvolution, config: StudyConfig) -> Evolution:
 
 
 def nse_rounds(operations: int, k: int) -> int:
-    """Rounds until a pool of that many operations per layer has been seen (NSE's schedule)."""
-    return (operations - 1) // (k - 1)
+    """Rounds until a pool of that many operations per layer has been seen (NSE's schedule), if one of ``k`` stays each time."""
+    return max(1, (operations - 1) // (k - 1))
 
 
 def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
