@@ -138,7 +138,7 @@ class Witness:
 class Truth:
     """What a round's scores were worth: agreement with ``judge``'s accuracies, of the scores' accuracy and of their
     negative log-likelihood (turned round, so that higher is better); None where the scores have none. ``objective`` is
-    what the search went by, one of ``studies.records.OBJECTIVES``."""
+    what the search went by: ``accuracy`` or ``likelihood``."""
 
     judge: str
     witnesses: tuple[Witness, ...]

@@ -14,9 +14,9 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
+from scipy.stats import binomtest
 from torch import nn
 
-from analysis.intervals import wilson
 from evo.card import card
 from evo.console import Track, untracked
 from evo.data.loading import load
@@ -187,12 +187,12 @@ def tested(network: Network, images: Images, config: StudyConfig) -> Description
     with torch.inference_mode():
         scores = torch.cat([network(x * std + mean) for x, _ in images.test.batches(config.deliver.batch_size)])
     right = int((scores.argmax(1) == images.test.y).sum())
-    low, high = wilson(right, len(images.test))
+    interval = binomtest(right, len(images.test)).proportion_ci(0.95, "wilson")  # inside [0, 1], also near its ends
     network.cpu()
     return {
         "accuracy": right / len(images.test),
-        "low": low,
-        "high": high,
+        "low": float(interval.low),
+        "high": float(interval.high),
         "images": len(images.test),
         "nll": float(nn.functional.cross_entropy(scores, images.test.y)),
     }

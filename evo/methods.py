@@ -74,11 +74,6 @@ def dna(section: DnaEvolution, config: StudyConfig) -> Evolution:
     return Evolution(Learned(), Best(section.keep) if section.keep else Everything(), Nothing())
 
 
-def nse_rounds(operations: int, k: int) -> int:
-    """Rounds until a pool of that many operations per layer has been seen (NSE's schedule)."""
-    return (operations - 1) // (k - 1)
-
-
 def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
     """AutoSpace-style: spaces made of evolved cells (Zhou et al., ICCV 2021, https://arxiv.org/abs/2103.11833).
 

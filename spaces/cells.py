@@ -14,8 +14,8 @@ and the node is their sum. With a ``g`` behind them (two or more inputs) the sum
 of its mean. A layer's stride is on what leaves node 0. So ``cell:e6_3`` is MobileNetV2's block, and ``cell:e3_3_i5g`` adds
 the expanded input to a 5x5 of its 3x3, and gates the sum.
 
-AutoSpace, ICCV 2021, https://arxiv.org/abs/2103.11833, published cells as such triangles of codes (``spaces.autospace``)
-without saying what its codes mean: the average, the gate and the activation are our reading. Nothing here imports torch.
+AutoSpace, ICCV 2021, https://arxiv.org/abs/2103.11833, published cells as such triangles of codes without saying what its
+codes mean: the average, the gate and the activation are our reading. Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -440,6 +440,10 @@ class MethodSection(Section):
         """The finished run that this one continues; None: it continues none."""
         return None
 
+    def plan(self, space: SearchSpace) -> list[str]:
+        """What the method has to do in a run that begins in ``space``, a line each."""
+        return []
+
     def check(self, config: StudyConfig) -> None:
         """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
 
@@ -479,6 +483,14 @@ class NseEvolution(MethodSection):
     @property
     def predecessor(self) -> str | None:
         return self.continue_from
+
+    def rounds(self, operations: int) -> int:
+        """Rounds until a pool of that many operations per layer has been seen, if one of ``k`` stays each time."""
+        return max(1, (operations - 1) // (self.k - 1))
+
+    def plan(self, space: SearchSpace) -> list[str]:
+        pool = max(len(layer.candidates) + len(layer.pending) for layer in space.layers)
+        return [f"a pool of {pool} operations per layer needs {self.rounds(pool)} rounds"]
 
 
 class DnaEvolution(MethodSection):

@@ -20,11 +20,6 @@ COSTS = ("macs", "params", "latency_ms")
 """The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
 
 
-OBJECTIVES = ("accuracy", "likelihood")
-"""What a search can maximise, each from 0 to 1. The likelihood is exp(-nll), the geometric mean of the probabilities that
-a network gives to the true classes; it sees more than the accuracy does where a supernet has learned little."""
-
-
 class EvoError(Exception):
     """A situation that the user can do something about; the message says what was expected, found, and what to do."""
 
@@ -62,7 +57,10 @@ class Evaluation:
         return "failed" if self.failed else "pruned" if self.pruned else "complete"
 
     def score(self, objective: str) -> float:
-        """One of ``OBJECTIVES``; higher is better.
+        """What a search maximises, from 0 to 1: ``accuracy``, or ``likelihood``.
+
+        The likelihood is exp(-nll), the geometric mean of the probabilities that a network gives to the true classes; it
+        sees more than the accuracy does where a supernet has learned little.
 
         Raises:
             EvoError: the likelihood is asked for, and the judge gave none.
@@ -141,7 +139,7 @@ class Round:
         n: the round's number, from 1.
         evaluations: what was measured to the end (``complete``).
         ratings: what the evaluator learned about choices while it was fitted; often empty.
-        cost: the cost objective, one of ``COSTS``; ``objective``: what is maximised, one of ``OBJECTIVES``.
+        cost: the cost objective, one of ``COSTS``; ``objective``: what is maximised, ``accuracy`` or ``likelihood``.
     """
 
     n: int

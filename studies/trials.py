@@ -9,7 +9,6 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
-from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from studies.config import LimitsSection, SearchSection
 from studies.records import COSTS, Evaluation, Proposal
@@ -25,11 +24,6 @@ STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
     """One categorical per layer, named after the layer; its choices are the layer's genes."""
     return {name: CategoricalDistribution(genes) for name, genes in zip(space.names, space.genes, strict=True)}
-
-
-def architecture(params: Mapping[str, str], space: SearchSpace) -> Architecture:
-    """The architecture that a trial's parameters spell."""
-    return Architecture(tuple(params[name] for name in space.names))
 
 
 def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, float]:

@@ -33,7 +33,7 @@ from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
-from spaces import autospace, cells, latency
+from spaces import cells, latency
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
@@ -45,6 +45,7 @@ from studies.records import EvoError
 from studies.store import opened
 from studies.trials import distributions
 from studies.urls import existing, files_of
+from tests.spaces import autospace_files
 
 PASSWORD = "hunter2"
 SECRET = re.compile(rf"(postgresql|mysql)[\w+]*://me:{PASSWORD}@(?!.*{PASSWORD})")
@@ -125,8 +126,8 @@ def genomes() -> list[str]:
 def autospaces() -> list[str]:
     """Spaces of cells in the form in which AutoSpace's authors released theirs."""
     rng, alphabet = Random(0), cells.Alphabet(4, "357", (3, 6))
-    drawn = [[autospace.Motif.of(cells.random_cell(alphabet, rng)) for _ in range(2)] for _ in range(2)]
-    return [autospace.write_space(drawn)]
+    drawn = [[autospace_files.Motif.of(cells.random_cell(alphabet, rng)) for _ in range(2)] for _ in range(2)]
+    return [autospace_files.write_space(drawn)]
 
 
 def read_table(path: str) -> object:
@@ -233,8 +234,8 @@ TARGETS: dict[str, Target] = {
     "operation": Target(read_operation, operations, weight=4),
     "cell genome": Target(read_cell, genomes, weight=4),
     "number": Target(units.parse, lambda: ["50M", "1.2G", "300k", "5e7", "950"], weight=4),
-    "AutoSpace space": Target(autospace.read_space, autospaces),
-    "AutoSpace network": Target(autospace.read_net, lambda: [released_net()]),
+    "AutoSpace space": Target(autospace_files.read_space, autospaces),
+    "AutoSpace network": Target(autospace_files.read_net, lambda: [released_net()]),
     "configuration": Target(read_configuration, configurations, file=True, weight=2),
     "setting": Target(read_override, overrides),
     "space": Target(read_space, lambda: [small_space().to_json()], file=True),
@@ -250,7 +251,7 @@ def released_net() -> str:
     reference = cells.reference_cells(cells.Alphabet(4, "357", (3, 6)))
     layers = [Layer(Shape(4, 4, 1, 4), (str(reference[0]), "id"))] * 2
     space = SearchSpace("net", tuple(layers), Stem(4, 1, 3, "relu6", 3, 4), Head(0, 2, "relu6"))
-    return autospace.write_net(space, Architecture((str(reference[0]), "id")))
+    return autospace_files.write_net(space, Architecture((str(reference[0]), "id")))
 
 
 # -- what is handed in ------------------------------------------------------------------------------------------------

@@ -135,6 +135,7 @@ def plan(args: Namespace) -> int:
         f"\n{short(space.size)} architectures of {len(space.layers)} layers",
         *(f"{name}: {short(least[i])} to {short(most[i])}" for i, name in enumerate(COSTS) if most[i]),
         f"{args.n} rounds of {config.search.trials} evaluations, in generations of {config.search.population}",
+        *config.evolution.plan(space),
         *config.evaluator.plan(space, args.n),
     ]
     if config.truth.sample:

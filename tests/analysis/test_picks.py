@@ -1,11 +1,9 @@
-"""Which network of a front is picked, and how sure its accuracy is."""
+"""Which network of a front is picked."""
 
 from __future__ import annotations
 
 import pytest
-from scipy.stats import binomtest
 
-from analysis.intervals import wilson
 from analysis.picks import best, knee, within
 from spaces.architecture import Architecture
 from studies.records import Evaluation, EvoError
@@ -46,14 +44,3 @@ def test_a_front_that_does_not_bend_up_has_no_knee_but_its_best() -> None:
     assert knee(straight, "macs") is straight[2]
     assert knee(BENT[:2], "macs") is BENT[1]
     assert knee(BENT[:1], "macs") is BENT[0]
-
-
-@pytest.mark.parametrize(("right", "images"), [(0, 1), (1, 1), (293, 299), (5000, 10000), (0, 50)])
-def test_the_interval_is_scipys(right: int, images: int) -> None:
-    expected = binomtest(right, images).proportion_ci(method="wilson")
-    assert wilson(right, images) == pytest.approx((expected.low, expected.high), abs=1e-4)
-
-
-def test_no_images_have_no_accuracy() -> None:
-    with pytest.raises(ValueError, match="at least one image"):
-        wilson(0, 0)

@@ -21,7 +21,7 @@ from evo.evolution import (
     ShareAmongRanks,
     Uniform,
 )
-from evo.methods import METHODS, nse_rounds
+from evo.methods import METHODS
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
@@ -166,9 +166,9 @@ def test_the_order_of_the_pool_is_each_layers_own_and_the_seeds(space: SearchSpa
         assert after.skippable == before.shape.residual
 
 
-@pytest.mark.parametrize(("operations", "k", "rounds"), [(27, 5, 6), (19, 6, 3), (72, 5, 17)])
+@pytest.mark.parametrize(("operations", "k", "rounds"), [(27, 5, 6), (19, 6, 3), (72, 5, 17), (3, 5, 1)])
 def test_the_papers_round_counts(operations: int, k: int, rounds: int) -> None:
-    assert nse_rounds(operations, k) == rounds
+    assert NseEvolution(method="nse", k=k).rounds(operations) == rounds
 
 
 # -- what every method promises ---------------------------------------------------------------------------------------

@@ -159,7 +159,13 @@ def test_the_plan_runs_nothing(
     shown = capsys.readouterr().out
     assert "519k architectures of 7 layers" in shown
     assert "3 rounds of 96 evaluations, in generations of 10" in shown
+    assert "a pool of" not in shown
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_says_how_many_rounds_a_pool_of_nse_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["1", "--config", "nse_digits", "--plan"]) == 0
+    assert "a pool of 6 operations per layer needs 2 rounds" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

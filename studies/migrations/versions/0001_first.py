@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from studies.views import RESULTS
+
 revision = "0001"
 down_revision = None
 
@@ -88,17 +90,4 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
-    op.execute(
-        "CREATE VIEW results AS "
-        "SELECT runs.name AS run, rounds.number AS round, proposals.number AS number, proposals.arch AS arch, "
-        "evaluations.judge AS judge, evaluations.accuracy AS accuracy, evaluations.macs AS macs, "
-        "evaluations.params AS params, evaluations.latency_ms AS latency_ms, evaluations.seconds AS seconds "
-        "FROM proposals JOIN rounds ON rounds.id = proposals.round_id JOIN runs ON runs.id = rounds.run_id "
-        "JOIN evaluations ON evaluations.id = proposals.evaluation_id"
-    )
-
-
-def downgrade() -> None:
-    op.execute("DROP VIEW results")
-    for table in ("checkpoints", "proposals", "evaluations", "choices", "rounds", "runs"):
-        op.drop_table(table)
+    op.execute(RESULTS["0001"])

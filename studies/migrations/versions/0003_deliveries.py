@@ -26,7 +26,3 @@ def upgrade() -> None:
         sa.Column("settings_json", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("deliveries")

@@ -32,8 +32,3 @@ def upgrade() -> None:
         sa.Column("iteration", sa.Integer, nullable=False),
         sa.Column("fitness", sa.Float, nullable=False),
     )
-
-
-def downgrade() -> None:
-    for table in ("fitness", "cells"):
-        op.drop_table(table)

@@ -10,7 +10,3 @@ down_revision = "0004"
 
 def upgrade() -> None:
     op.create_index("ix_proposals_evaluation_id", "proposals", ["evaluation_id"])
-
-
-def downgrade() -> None:
-    op.drop_index("ix_proposals_evaluation_id", "proposals")

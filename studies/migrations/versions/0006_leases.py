@@ -8,27 +8,21 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from studies.views import RESULTS
+
 revision = "0006"
 down_revision = "0005"
 
-RESULTS = (
-    "CREATE VIEW results AS "
-    "SELECT runs.name AS run, rounds.number AS round, proposals.number AS number, proposals.arch AS arch, "
-    "evaluations.judge AS judge, evaluations.accuracy AS accuracy, evaluations.macs AS macs, "
-    "evaluations.params AS params, evaluations.latency_ms AS latency_ms, evaluations.seconds AS seconds "
-    "FROM proposals JOIN rounds ON rounds.id = proposals.round_id JOIN runs ON runs.id = rounds.run_id "
-    "JOIN evaluations ON evaluations.id = proposals.evaluation_id WHERE evaluations.state = 'complete'"
+TEXTS = (
+    ("rounds", "judge"),
+    ("evaluations", "judge"),
+    ("choices", "layer"),
+    ("choices", "op"),
+    ("cells", "layer"),
+    ("cells", "cell"),
+    ("cells", "parent"),
+    ("cells", "second_parent"),
 )
-TEXTS = {
-    ("rounds", "judge"): 300,
-    ("evaluations", "judge"): 300,
-    ("choices", "layer"): 100,
-    ("choices", "op"): 500,
-    ("cells", "layer"): 100,
-    ("cells", "cell"): 500,
-    ("cells", "parent"): 500,
-    ("cells", "second_parent"): 500,
-}
 
 
 def upgrade() -> None:
@@ -44,21 +38,16 @@ def upgrade() -> None:
         sa.Column("beats", sa.Integer, nullable=False),
         sa.Column("taken_at", sa.DateTime, nullable=False),
     )
-    _retype(sa.BigInteger(), dict.fromkeys(TEXTS, sa.Text()))
+    _widen()
 
 
-def downgrade() -> None:
-    _retype(sa.Integer(), {column: sa.String(length) for column, length in TEXTS.items()})
-    op.drop_table("leases")
-
-
-def _retype(seed: sa.types.TypeEngine[int], texts: dict[tuple[str, str], sa.types.TypeEngine[str]]) -> None:
+def _widen() -> None:
     """Change types where they bind. PostgreSQL changes none that a view looks at; MySQL has no index of whole texts."""
     backend = op.get_bind().dialect.name
     if backend != "sqlite":
-        op.alter_column("runs", "seed", type_=seed, existing_nullable=False)
+        op.alter_column("runs", "seed", type_=sa.BigInteger(), existing_nullable=False)
     if backend == "postgresql":
         op.execute("DROP VIEW results")
-        for (table, column), kind in texts.items():
-            op.alter_column(table, column, type_=kind)
-        op.execute(RESULTS)
+        for table, column in TEXTS:
+            op.alter_column(table, column, type_=sa.Text())
+        op.execute(RESULTS["0002"])

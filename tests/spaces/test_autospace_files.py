@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from spaces.autospace import Motif, read_net, read_space, write_net, write_space
 from spaces.cells import Alphabet, parse_cell, reference_cells
 from spaces.cost import count
 from spaces.networks import Network
+from tests.spaces.autospace_files import Motif, read_net, read_space, write_net, write_space
 
 
 @pytest.fixture(scope="module")
