@@ -151,3 +151,11 @@ def with_costs(evaluations: Sequence[Evaluation], table: CostTable) -> list[Eval
         replace(evaluation, macs=float(macs), params=float(params), latency_ms=float(latency) if timed else None)
         for evaluation, (macs, params, latency) in zip(evaluations, costs.tolist(), strict=True)
     ]
+
+
+def scored(
+    judge: Judge, archs: Sequence[Architecture], accuracies: Sequence[float], table: CostTable
+) -> list[Evaluation]:
+    """One evaluation by ``judge`` per architecture: its accuracy, from 0 to 1, and its exact costs."""
+    found = [Evaluation(arch, judge.name, float(a), 0, 0) for arch, a in zip(archs, accuracies, strict=True)]
+    return with_costs(found, table)
