@@ -72,12 +72,11 @@ class OneShot:
             space=space, settings=self.section, data=data, device=device, cost=cost, seed=context.seed, parent=parent,
             inherited=inherited, parts=parts, sources=context.sources,
         )  # fmt: skip
-        before = None
-        if context.parent is None or "-v1-" not in context.parent.name:
-            told = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
-            before = legacy(*told, *([parts] if parts else ()))
+        told = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
+        before = legacy(*told, *([parts] if parts else ()))
+        begun = context.parent is not None and "-v1-" not in context.parent.name
         name = f"round-{context.n:02d}.supernet-{{}}.safetensors"
-        return place(context.folder, name, digest, before, name.replace("supernet", "cells"))
+        return place(context.folder, name, digest, before, name.replace("supernet", "cells"), begun=begun)
 
     def _train(self, space: SearchSpace, context: FitContext, weights: Path) -> None:
         torch.manual_seed(derive(context.seed, "init"))
@@ -119,7 +118,7 @@ class OneShot:
         if context.parent is not None:
             name = read(context.parent)[1].get("cells")
             before = cells.read(context.parent.with_name(name)) if name else None
-        path = weights.with_name(weights.name.replace("supernet", "cells"))
+        path = weights.with_name(weights.name.replace("supernet", "cells"), begun=begun)
         return cells.breed(self.section.cells, self.config, space, context, before, path)
 
     def _indicators(self, space: SearchSpace, context: FitContext, held_out: Source) -> Indicators | None:
