@@ -118,7 +118,7 @@ class OneShot:
         if context.parent is not None:
             name = read(context.parent)[1].get("cells")
             before = cells.read(context.parent.with_name(name)) if name else None
-        path = weights.with_name(weights.name.replace("supernet", "cells"), begun=begun)
+        path = weights.with_name(weights.name.replace("supernet", "cells"))
         return cells.breed(self.section.cells, self.config, space, context, before, path)
 
     def _indicators(self, space: SearchSpace, context: FitContext, held_out: Source) -> Indicators | None:
