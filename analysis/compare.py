@@ -69,39 +69,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> None:
     """Runs and differing settings as tables, the findings, and where the page is."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from analysis import comparison
-    from studies.units import short
+    from analysis.command import folded, tell
+    from spaces.columns import table
+    from spaces.units import short
 
     points = sorted(compared.equal["evaluations"].unique().tolist())
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("run", no_wrap=True)
-    headings = ("method", "rounds", "trials", "best", *(f"volume at {short(point)}" for point in points))
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    lines = [["run", "method", "rounds", "trials", "best", *(f"volume at {short(point)}" for point in points)]]
     for row in comparison.rows(compared):
         volumes = (f"{volume:.4f}" for volume in row["hypervolumes"])
-        table.add_row(
-            row["run"], row["method"], str(row["rounds"]), str(row["evaluations"]), f"{row['best_accuracy']:.2%}", *volumes
+        lines.append(
+            [row["run"], row["method"], str(row["rounds"]), str(row["evaluations"]), f"{row['best_accuracy']:.2%}", *volumes]
         )  # fmt: skip
-    settings = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for i, heading in enumerate(compared.settings.columns):
-        settings.add_column(heading, overflow="fold", no_wrap=not i)
-    for line in compared.settings.values.tolist():
-        settings.add_row(*line)
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+    print(table(lines, left=(0,)), end="\n\n")
     judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
     for sentence in (*comparison.words(compared), *judged):
-        console.print(sentence)
-    console.print("\nSettings that differ:" + (" none" if compared.settings.empty else ""))
+        tell(sentence)
+    print("\nSettings that differ:" + (" none" if compared.settings.empty else ""))
     if not compared.settings.empty:
-        console.print(settings)
+        settings = folded([list(compared.settings.columns), *compared.settings.values.tolist()])
+        print(table(settings, left=range(len(settings[0]))), end="\n\n")
     if page:
-        console.print(f"report: {page.resolve()}", soft_wrap=True)
+        print(f"report: {page.resolve()}")
 
 
 if __name__ == "__main__":

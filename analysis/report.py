@@ -86,30 +86,27 @@ def alike(one: Frames, other: Frames) -> bool:
 
 def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:
     """The rounds as a table, the summary, and where the page is."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from analysis import comparison
+    from analysis.command import tell
     from analysis.words import COSTS, summary
-    from studies.units import short
+    from spaces.columns import table
+    from spaces.units import short
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     cost = COSTS[frames.cost]
-    for heading in ("round", "space", "trials", "front", "best", cost, "hypervolume", "dropped", "refilled"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in frames.rounds:
-        table.add_row(
+    lines = [["round", "space", "trials", "front", "best", cost, "hypervolume", "dropped", "refilled"]]
+    lines += [
+        [
             str(row.round), short(row.space_size), str(row.trials), str(row.front), f"{row.best_accuracy:.2%}",
             short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.refilled),
-        )  # fmt: skip
-    console = Console(highlight=False)
-    console.print(table)
+        ]
+        for row in frames.rounds
+    ]  # fmt: skip
+    print(table(lines), end="\n\n")
     beside = comparison.words(compared) if len(compared.runs) > 1 or len(compared.references) else []
     judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
     for sentence in (*summary(frames), *beside, *judged):
-        console.print(sentence, markup=False)
-    console.print(f"\nreport: {page.resolve()}", markup=False, soft_wrap=True)
+        tell(sentence)
+    print(f"\nreport: {page.resolve()}")
 
 
 def as_json(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from analysis.words import unmeasured
 from evo import console
 from evo.methods import nse_rounds
 from evo.runs import arms, configuration, find, run_name
+from spaces import columns
 from spaces.overview import widths
 from spaces.space import SearchSpace
+from spaces.units import short
 from studies.config import (
     BlockwiseSection,
     NseEvolution,
@@ -30,7 +32,6 @@ from studies.config import (
 from studies.leases import held
 from studies.records import COSTS, Evaluation, EvoError, Round, complete
 from studies.store import RoundRow, Run, Store, opened
-from studies.units import short
 from studies.urls import database, files_of, shown
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def line(run: Run, cells: Sequence[str]) -> str:
         for heading, cell, width in zip(HEADINGS, cells, WIDTHS, strict=True)
         if heading != "tau" or run.config.truth.sample
     ]
-    return console.row([cell for cell, _ in told], [width for _, width in told])
+    return columns.row([cell for cell, _ in told], [width for _, width in told])
 
 
 def cells(store: Store, run: Run, row: RoundRow) -> Sequence[str]:

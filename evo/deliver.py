@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _number(text: str) -> float:
-    from studies.units import parse
+    from spaces.units import parse
 
     try:
         return parse(text)

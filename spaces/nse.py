@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from spaces.architecture import Architecture, Op, join
 from spaces.operations import Bottleneck
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import Head, Layer, SearchSpace, Shape, Stem, make_divisible
 
 
 def _linear(kernel: int, expansion: int, dilation: int = 1, groups: tuple[int, int] = (1, 1)) -> Op:
@@ -78,7 +78,7 @@ def nse(
             f"plan {plan!r} has {len(begins)} groups of cells: expected as many channels and at most as many entries "
             f"of alloc_space, found {len(channels)} and {len(alloc_space)}"
         )
-    widths = (channels[0], *(multiple_of_8(c * scale) for c in channels[1:]))
+    widths = (channels[0], *(make_divisible(c * scale) for c in channels[1:]))
     stem = Stem(channels[0], c_in=image_channels, size=size, activation=activation)
     layers: list[Layer] = []
     c_in, pixels = stem.c_out, -(-size // stem.stride)
@@ -112,12 +112,6 @@ def nse_architecture(
     if outside := sorted({i for cell in cells for i in cell if not 0 <= i < len(ops)}):
         raise ValueError(f"the pool has the ids 0 to {len(ops) - 1}, found {outside}")
     return Architecture(tuple(join(ops[i] for i in cell) for cell in cells))
-
-
-def multiple_of_8(width: float) -> int:
-    """The nearest multiple of 8, at least 8 and not less than nine tenths of ``width`` (MobileNetV2's rule)."""
-    rounded = max(8, int(width + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * width else rounded + 8
 
 
 def _pool(pool: str | Sequence[Op]) -> tuple[Op, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from spaces.architecture import Architecture
 from spaces.cost import count
-from spaces.space import SearchSpace, plain
+from spaces.space import SearchSpace, make_divisible, plain
 
 WIDEST = 16
 """The largest factor that ``scaled_to`` tries."""
@@ -47,7 +47,7 @@ def scaled(space: SearchSpace, width: float, divisor: int = 8) -> SearchSpace:
         raise ValueError(f"{space.name!r} has rows, in whose names widths stand: scale one of its networks (plain)")
     if width <= 0:
         raise ValueError(f"width is {width}, expected a positive factor, e.g. 0.5")
-    return _rewidened(space, lambda channels: divisible(channels * width, divisor))
+    return _rewidened(space, lambda channels: make_divisible(channels * width, divisor))
 
 
 def scaled_to(
@@ -117,12 +117,3 @@ def _rewidened(space: SearchSpace, channels: Callable[[int], int]) -> SearchSpac
         stem=replace(space.stem, c_out=channels(space.stem.c_out)),
         head=replace(space.head, features=channels(space.head.features) if space.head.features else 0),
     )
-
-
-def divisible(number: float, divisor: int) -> int:
-    """The multiple of ``divisor`` nearest to ``number``, at least one of it, and at least nine tenths of ``number``.
-
-    MobileNetV2's rule for the channels of a network made wider or slimmer, https://arxiv.org/abs/1801.04381.
-    """
-    nearest = max(divisor, int(number + divisor / 2) // divisor * divisor)
-    return nearest if nearest >= 0.9 * number else nearest + divisor

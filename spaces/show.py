@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spaces import columns
 from spaces.architecture import Architecture
 from spaces.command import SPACE_HELP, add_image_arguments, space_named
 from spaces.cost import CONVENTIONS, Floats
@@ -34,16 +35,7 @@ def table(shown: Overview) -> str:
         text = " + ".join(row.ops) if shown.arch else in_short(row.ops)
         lines.append([row.name, *_ends(row), *_costs(shown, row.costs), f"{share:.1%}", text + waiting])
     lines.append(["total", "", "", *_costs(shown, shown.totals), "", ""])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    first_number = 3
-    aligned = [
-        "  ".join(
-            cell.rjust(width) if first_number <= column < len(widths) - 1 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([headline(shown), "", *aligned, *footnotes(shown)])
+    return "\n".join([headline(shown), "", columns.table(lines, left=(0, 1, 2, len(headings) - 1)), *footnotes(shown)])
 
 
 def headline(shown: Overview) -> str:

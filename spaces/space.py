@@ -400,3 +400,12 @@ def canonical(arch: Architecture, space: SearchSpace) -> Architecture:
         run = genes[start:stop]
         genes[start:stop] = [gene for gene in run if gene != "id"] + ["id"] * run.count("id")
     return Architecture(tuple(genes))
+
+
+def make_divisible(width: float, divisor: int = 8) -> int:
+    """The multiple of ``divisor`` nearest to ``width``, at least one of it, and at least nine tenths of ``width``.
+
+    MobileNetV2's rule for the channels of a network made wider or slimmer, https://arxiv.org/abs/1801.04381.
+    """
+    nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * width else nearest + divisor

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from spaces.columns import table
+
 if TYPE_CHECKING:
     from studies.store import Run, Store
 
@@ -64,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def listed(store: Store, args: argparse.Namespace) -> int:
     """Print a line per run."""
+    from spaces.units import short
     from studies.keeping import entries
-    from studies.units import short
 
     found = entries(store)
     if args.json:
@@ -84,13 +86,13 @@ def listed(store: Store, args: argparse.Namespace) -> int:
         ]
         for entry in found
     ]  # fmt: skip
-    print(aligned(lines, text=4))
+    print(table(lines, left=range(4)))
     return 0
 
 
 def shown(store: Store, args: argparse.Namespace) -> int:
     """Print one run's rounds and settings."""
-    from studies.units import short
+    from spaces.units import short
 
     run = store.run(args.run)
     rounds = [
@@ -116,7 +118,7 @@ def shown(store: Store, args: argparse.Namespace) -> int:
     lines = [[cell(row[name]) for name in headings] for row in rounds]
     for line, row in zip(lines, rounds, strict=True):
         line.append("" if row["finished"] else "unfinished")
-    print(aligned([[*headings, ""], *lines], text=0))
+    print(table([[*headings, ""], *lines]))
     print("\nsettings that were given or have a default:")
     for section, values in ((section, values) for section, values in settings.items() if values != {}):
         told = values if isinstance(values, dict) else {"": values}
@@ -169,18 +171,6 @@ def consequences(store: Store, run: Run) -> str:
     return (
         f"run {run.name}: {entry.rounds} rounds, {entry.evaluations} evaluations, "
         f"{entry.trials} trials in Optuna's studies {run.name}/round-*{stays}{unfinished}"
-    )
-
-
-def aligned(lines: Sequence[Sequence[str]], text: int) -> str:
-    """Cells under their headings; the first ``text`` columns to the left, all others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < text else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
     )
 
 

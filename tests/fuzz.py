@@ -33,14 +33,14 @@ from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
 from evo.start import first_space
-from spaces import cells, latency
+from spaces import cells, latency, units
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.library import load as load_space
 from spaces.operations import build, tally
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical
-from studies import config, units
+from studies import config
 from studies.records import EvoError
 from studies.store import opened
 from studies.trials import distributions
