@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.command import RUN_HELP, add_arguments
+from spaces import shell
 
 if TYPE_CHECKING:
     from analysis.comparison import Compared
@@ -27,12 +28,11 @@ EXAMPLES = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
-    command = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description="Write one self-contained HTML page about a run, beside others where they are named: fronts, "
-        "hypervolume, networks, operations, time.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = shell.parser(
+        "analysis.report",
+        "Write one self-contained HTML page about a run, beside others where they are named: fronts, hypervolume,\n"
+        "networks, operations, time.",
+        EXAMPLES,
     )
     command.add_argument(
         "run",
@@ -47,31 +47,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: the page is written; 1: something the user must do first."""
-    args = parser().parse_args(argv)
+    return shell.run(_report, parser().parse_args(argv))
+
+
+def _report(args: argparse.Namespace) -> int:
     from analysis import export, page
     from analysis.command import frames_of, verdicts_of, write
     from analysis.comparison import compare, trusted
-    from studies.records import EvoError
 
-    try:
-        runs = frames_of(args)
-        frames = runs[0]
-        compared = compare([run for run in runs if alike(run, frames)])
-        verdicts = verdicts_of(args, args.run[:1])
-        out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
-        told = [" ".join(verdict.sentences()) for verdict in verdicts]
-        write(out, page.render(frames, compared, told, trusted(runs)))
-        several = len(compared.runs) > 1
-        if args.csv:
-            export.write_csv(
-                args.csv, export.frames_of(frames) | (export.compared_frames(compared) if several else {})
-            )  # fmt: skip
-        if args.png:
-            beside = page.comparison_figures(compared) if several else {}
-            export.write_png(args.png, page.figures(frames, compared) | page.operation_figures(frames) | beside)
-    except EvoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    runs = frames_of(args)
+    frames = runs[0]
+    compared = compare([run for run in runs if alike(run, frames)])
+    verdicts = verdicts_of(args, args.run[:1])
+    out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
+    told = [" ".join(verdict.sentences()) for verdict in verdicts]
+    write(out, page.render(frames, compared, told, trusted(runs)))
+    several = len(compared.runs) > 1
+    if args.csv:
+        export.write_csv(args.csv, export.frames_of(frames) | (export.compared_frames(compared) if several else {}))
+    if args.png:
+        beside = page.comparison_figures(compared) if several else {}
+        export.write_png(args.png, page.figures(frames, compared) | page.operation_figures(frames) | beside)
     if args.json:
         print(json.dumps(as_json(frames, compared, verdicts, out), indent=2))
     else:

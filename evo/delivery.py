@@ -54,7 +54,7 @@ def deliver(
 
     Raises:
         EvoError: nothing fits the wish, or the folder holds something else.
-        ValueError: an architecture or a budget that cannot be.
+        SpaceError: an architecture or a budget that cannot be.
     """
     torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from spaces import shell
 from spaces.columns import table
 
 if TYPE_CHECKING:
@@ -28,12 +29,9 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--storage", metavar="URL", help="database (default: sqlite:///evo.db)")
     common.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    command = argparse.ArgumentParser(
-        prog="python -m studies.runs",
-        description="The runs of a database: list them, show one, rename it, delete it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
+    shell.add_arguments(common)
+    command = shell.parser(
+        "studies.runs", "The runs of a database: list them, show one, rename it, delete it.", EXAMPLES, common
     )
     commands = command.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="all runs, oldest first (the default)", parents=[common])
@@ -45,23 +43,21 @@ def parser() -> argparse.ArgumentParser:
     delete = commands.add_parser("delete", help="delete runs, with their Optuna studies", parents=[common])
     delete.add_argument("run", metavar="RUN", nargs="+")
     delete.add_argument("--yes", action="store_true", help="do not ask")
-    command.set_defaults(command="list", storage="sqlite:///evo.db", json=False)
+    command.set_defaults(command="list", storage="sqlite:///evo.db", json=False, traceback=False)
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: done; 1: something the user must do first, or a deletion that was not confirmed."""
-    args = parser().parse_args(argv)
-    from studies.records import EvoError
+    return shell.run(_run, parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     from studies.store import opened
     from studies.urls import existing
 
-    try:
-        with opened(existing(args.storage)) as store:
-            return COMMANDS[args.command](store, args)
-    except EvoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with opened(existing(args.storage)) as store:
+        return COMMANDS[args.command](store, args)
 
 
 def listed(store: Store, args: argparse.Namespace) -> int:
