@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os.path
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -476,17 +476,12 @@ def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
-    for override in overrides:
-        _override(data, override)
-    return check(data, str(path))
+    return _overridden(data, overrides, str(path))
 
 
 def check(data: dict[str, Any], source: str) -> StudyConfig:
     """``data`` as settings; ``source`` is what errors call it."""
-    try:
-        return StudyConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {_explain(problem)}" for problem in error.errors())) from None
+    return _checked(data, lambda key, text: source)
 
 
 def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
@@ -495,10 +490,7 @@ def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> Study
     Raises:
         ConfigError: as ``load``.
     """
-    data = config.model_dump(mode="json")
-    for override in overrides:
-        _override(data, override)
-    return check(data, source)
+    return _overridden(config.model_dump(mode="json"), overrides, source)
 
 
 def _locate(name_or_file: str) -> Path:
@@ -510,7 +502,41 @@ def _locate(name_or_file: str) -> Path:
     raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _checked(data: dict[str, Any], source: Callable[[str, str], str]) -> StudyConfig:
+    """``data`` as settings; ``source`` says of a key and what is wrong with it where it was written."""
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source(key, text)}: {text}" for key, text in _problems(error))) from None
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    """What is wrong: keys, as a user writes them, and words."""
+    return [(".".join(_walk(problem["loc"])[0]), _explain(problem)) for problem in error.errors()]
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str) -> StudyConfig:
+    """``data``, which stand in ``file``, with overrides applied; an error names the one that it comes from."""
+    try:
+        StudyConfig.model_validate(data)
+        of_file = set()
+    except ValidationError as error:
+        of_file = {text for _, text in _problems(error)}
+    options = {_override(data, override): f"--set {override}" for override in overrides}
+
+    def source(key: str, text: str) -> str:
+        """An override of the key, or of what it is part of; the file; an override of a part of it; or all together."""
+        whole = [option for path, option in options.items() if f"{key}.".startswith(f"{path}.")]
+        parts = [option for path, option in options.items() if path.startswith(f"{key}.")]
+        if whole or (parts and text not in of_file):
+            return (whole or parts)[-1]
+        return file if text in of_file or not options else f"{file} with {' '.join(options.values())}"
+
+    return _checked(data, source)
+
+
+def _override(data: dict[str, Any], override: str) -> str:
+    """Change what ``section.key=value`` names; gives its key."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -523,6 +549,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         data[path[-1]] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         data[path[-1]] = text.strip()
+    return ".".join(path)
 
 
 def _explain(problem: Any) -> str:
