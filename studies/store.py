@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -430,9 +430,10 @@ class Store:
     @patient
     def add_checkpoint(self, run: Run, number: int, kind: str, path: Path) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
+        with path.open("rb") as file:
+            found = file_digest(file, "sha256").hexdigest()
         values = {
-            "run_id": run.id, "round": number, "kind": kind, "path": str(path),
-            "sha256": sha256(path.read_bytes()).hexdigest(), "created_at": _now(),
+            "run_id": run.id, "round": number, "kind": kind, "path": str(path), "sha256": found, "created_at": _now(),
         }  # fmt: skip
         with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))

@@ -280,9 +280,12 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"my thesis" * 1000
 
 
-def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: Run, tmp_path: Path) -> None:
+def test_a_checkpoint_is_remembered_with_its_hash_and_never_held_in_memory(
+    store: Store, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
+    monkeypatch.delattr(Path, "read_bytes")
     store.add_checkpoint(run, 1, "weights", path)
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert store.checkpoint(run, 1, "weights") == (path, digest)
