@@ -188,6 +188,20 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
     return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
 
 
+def exportable(network: Network) -> None:
+    """Nothing, where ``source`` can write ``network``: to be asked before it is trained.
+
+    Raises:
+        SpaceError: nobody has said how a module of an operation is written.
+    """
+    for layer in network.layers:
+        assert isinstance(layer, Cell)
+        for op in layer.ops.values():
+            written(op)
+    written(network.stem)
+    written(network.head)
+
+
 def _pieces(arch: str) -> Iterator[str]:
     """An architecture in lines of a few genes, which joined are the architecture."""
     genes = arch.split("|")
