@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
+from spaces.build import build
 from spaces.errors import SpaceError
 from spaces.modules import initialise, sequence, silence
-from spaces.operations import build
 from spaces.rows import Rowed
 from spaces.space import SearchSpace, Shape, plain
 from spaces.steps import head_steps, stem_steps

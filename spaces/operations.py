@@ -1,4 +1,4 @@
-"""The grammar of operations, and what each of them builds and costs.
+"""The grammar of operations, and what each of them consists of and costs.
 
     mb_k<kernel>_e<expansion>     inverted bottleneck of MobileNetV2: 1x1, depthwise kxk, 1x1
     conv_k<kernel>_e<expansion>   1x1, full kxk, 1x1
@@ -23,7 +23,7 @@ One network has one spelling: an option at its default is left out. ``mb_k3_e1``
 https://arxiv.org/abs/1801.04381); ``mb_k3_e1_g1x1`` names the groups of both and so has it (NSE,
 https://arxiv.org/abs/2011.10904).
 
-This module imports no torch: costs and names are free of it, and ``build`` imports it when it is called.
+This module imports no torch: names and costs are free of it. ``spaces.build`` makes the modules.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from spaces.architecture import Op
 from spaces.cells import parse_cell
@@ -40,9 +40,6 @@ from spaces.errors import SpaceError
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,29 +187,20 @@ def identity(op: Op, shape: Shape) -> tuple[Step, ...]:
 
 
 class Operation(NamedTuple):
-    """How to build an operation for a shape, and what it costs without building it."""
+    """What an operation costs in a layer, and the steps it consists of; nothing is built here.
 
-    build: Callable[[Op, Shape], nn.Module]
+    Attributes:
+        tally: counts for one image.
+        steps: one after another; None: it is no chain of steps, and ``spaces.build.BUILDERS`` has what builds it.
+    """
+
     tally: Callable[[Op, Shape], Tally]
+    steps: Callable[[Op, Shape], tuple[Step, ...]] | None = None
 
 
 def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
     """The operation whose module and cost are those of its steps, one after another."""
-
-    def build_steps(op: Op, shape: Shape) -> nn.Module:
-        from spaces.modules import sequence  # here, so that counting needs no torch
-
-        return sequence(steps(op, shape))
-
-    return Operation(build=build_steps, tally=lambda op, shape: total(steps(op, shape), shape.size))
-
-
-def build_cell(op: Op, shape: Shape) -> nn.Module:
-    """The module of a ``cell:...``."""
-    from spaces.cell_modules import CellModule  # here, so that counting needs no torch
-
-    cell = parse_cell(op)
-    return CellModule(wiring(cell, shape), cell)
+    return Operation(lambda op, shape: total(steps(op, shape), shape.size), steps)
 
 
 def tally_cell(op: Op, shape: Shape) -> Tally:
@@ -220,29 +208,24 @@ def tally_cell(op: Op, shape: Shape) -> Tally:
     return wiring(parse_cell(op), shape).tally(shape)
 
 
-def find(op: Op) -> Operation:
-    """The entry of ``OPERATIONS`` that ``op`` belongs to.
+def entry_of(op: Op) -> str:
+    """The key of ``OPERATIONS`` that ``op`` belongs to.
 
     Raises:
         SpaceError: there is none; the message lists those there are.
     """
     prefix = re.match(r"[a-z0-9]+[_:]", op)
-    entry = OPERATIONS.get(prefix[0] if prefix else op)
-    if entry is None:
+    entry = prefix[0] if prefix else op
+    if entry not in OPERATIONS:
         raise SpaceError(
             f"unknown operation {op!r}; known: {', '.join(OPERATIONS)} (those that end in _ or : take options)"
         )
     return entry
 
 
-def build(op: Op, shape: Shape) -> nn.Module:
-    """A fresh module for ``op`` in a layer of ``shape``: (n, c_in, size, size) -> (n, c_out, size_out, size_out)."""
-    return find(op).build(op, shape)
-
-
 def tally(op: Op, shape: Shape) -> Tally:
     """What ``op`` costs in a layer of ``shape``, for one image."""
-    return find(op).tally(op, shape)
+    return OPERATIONS[entry_of(op)].tally(op, shape)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -253,7 +236,7 @@ OPERATIONS: dict[str, Operation] = {
     "conv_": chain(partial(bottleneck, full)),
     "dual_": chain(partial(bottleneck, double)),
     "rec_": chain(partial(bottleneck, rectangular)),
-    "cell:": Operation(build_cell, tally_cell),
+    "cell:": Operation(tally_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from spaces.architecture import Architecture
-from spaces.cell_modules import CellModule, edge_name
+from spaces.cell_module import CellModule, edge_name
 from spaces.errors import SpaceError
 from spaces.modules import Gate
 from spaces.networks import Cell, Network

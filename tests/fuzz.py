@@ -36,11 +36,12 @@ from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
 from spaces import cells, latency, shell
 from spaces.architecture import Architecture
+from spaces.build import build
 from spaces.cost import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.errors import SpaceError, UserError
 from spaces.library import load as load_space
-from spaces.operations import build, tally
+from spaces.operations import tally
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical
 from studies import config
 from studies.store import opened
