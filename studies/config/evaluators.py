@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 class EvaluatorSection(Section):
     """Settings of an evaluator, chosen by ``kind``; a plugin's settings inherit from this class.
 
-    ``timeout`` is how many seconds one architecture may take; not given: as long as it takes.
-
     Class attributes:
         uses_images: whether it trains or measures on the images of ``[data]``.
         shared_weights: whether its scores hold for its own weights only, so that scores of two runs are no common measure.
@@ -34,7 +32,10 @@ class EvaluatorSection(Section):
     no_likelihood: ClassVar[str] = ""
 
     kind: str
+    """How architectures are judged: the name of an evaluator."""
+
     timeout: PositiveFloat | None = None
+    """Seconds that evaluating one architecture may take; a slower one fails. Not given: no limit."""
 
     def describe(self) -> str:
         """How architectures are judged: the end of the sentence "Architectures were judged by ..."."""
@@ -57,25 +58,41 @@ class EvaluatorSection(Section):
 
 
 class TabularSection(EvaluatorSection):
-    """Answers come from a table with one row per architecture. ``accuracy_scale`` 0.01 turns percent into fractions.
-
-    ``tokens`` says what the architecture column spells, layer by layer: operations, or their indices among the
-    candidates of the first space. ``separator`` stands between them ("" where each is one character).
-    """
+    """Accuracies come from a table with one row per architecture."""
 
     uses_images: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = "a table knows accuracies only"
 
     kind: Literal["tabular"] = "tabular"
+    """`tabular`: look accuracies up in a table."""
+
     path: str
+    """The csv or csv.gz file; a relative path is also looked for in the folder that EVO_DATA names."""
+
     arch_column: str = "arch"
+    """The column that holds the architecture."""
+
     tokens: Literal["operations", "indices"] = "operations"
+    """What that column spells, layer by layer: `operations`, or their `indices` among the candidates of the first
+    space."""
+
     separator: str = ""
+    """What stands between two layers in that column; empty: every character is a layer."""
+
     accuracy_column: str = "accuracy"
+    """The column that holds the accuracy."""
+
     accuracy_scale: PositiveFloat = 1.0
+    """The accuracy is multiplied by this number; 0.01 turns percent into fractions."""
+
     macs_column: str | None = None
+    """The column of multiply-accumulates, used in place of computed ones. Not given: computed."""
+
     params_column: str | None = None
+    """The column of parameters, used in place of computed ones. Not given: computed."""
+
     latency_column: str | None = None
+    """The column of latency in milliseconds. Not given: there is none."""
 
     def describe(self) -> str:
         return "a table of published results"
@@ -88,14 +105,14 @@ class TabularSection(EvaluatorSection):
 
 
 class ScratchSection(Training, EvaluatorSection):
-    """Every architecture is trained by itself.
-
-    ``rungs`` are shares of the epochs after which a generation pauses, and what is confidently dominated at its cost is
-    stopped; empty: all are trained to the end.
-    """
+    """Every architecture is trained by itself, from scratch."""
 
     kind: Literal["scratch"]
+    """`scratch`: train every architecture by itself."""
+
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Fractions of the epochs after which training pauses: an architecture that is confidently dominated at its cost is
+    then stopped. Empty: all are trained to the end."""
 
     def describe(self) -> str:
         return "training each of them by itself"
@@ -109,73 +126,119 @@ class ScratchSection(Training, EvaluatorSection):
 
 
 class GatesSection(Section):
-    """Scores of branches, learned on held-out images between the weight steps (NSE, arXiv 2011.10904).
-
-    Every ``every`` steps the scores learn; ``cost_target`` is what the expected cost is drawn to, ``cost_weight`` how
-    strongly; an operation whose score falls below ``drop_below`` goes. The paper's values are the defaults.
-    """
+    """Scores of a supernet's branches, learned on validation images between the weight steps (NSE,
+    https://arxiv.org/abs/2011.10904). The defaults are the paper's values."""
 
     every: PositiveInt = 2
+    """Weight steps between two steps of the scores."""
+
     learning_rate: PositiveFloat = 0.005
+    """Learning rate of the scores (Adam)."""
+
     cost_target: PositiveFloat | None = None
+    """The value to which the expected cost is drawn, in units of `search.cost`. Not given: cost plays no part."""
+
     cost_weight: NonNegativeFloat = 0.9
+    """How strongly the expected cost is drawn to the target: the loss grows by cost_weight (cost / target - 1)^2."""
+
     drop_below: float | None = -2.0
+    """An operation whose score falls below this value is dropped; -1e9: none is."""
 
 
 class CellsSection(Training):
-    """Cells that are bred while they train side by side (AutoSpace-style, arXiv 2103.11833). The training is that of the
-    shared weights; the space of the round then starts from them.
-
-    An iteration is ``steps`` training steps. In each, ``active`` cells per layer run side by side (K, 4 in the paper's
-    figure 2; all other values here are ours, the paper's are not known): a share ``children`` of them newly bred (1: as
-    figure 2 reads), the others measured again. Parents win tournaments of ``tournament`` cells; a child is bred by crossover
-    with probability ``crossover`` (the paper names none: 0), otherwise by drawing ``window`` neighbouring attributes anew.
-    Every ``every`` steps the weights of the sum learn on held-out images, with ``alpha_learning_rate``; a cell's fitness
-    moves by the share ``rate`` to what its weight has become. ``cost_weight`` times the share by which the expected cost is
-    above ``cost_target`` is added to the loss. Reference cells run beside the others with ``reference_weight`` (to 1 for
-    all others), which halves every ``reference_half_life`` iterations of the run.
-
-    A cell has up to ``nodes`` nodes, edges of ``codes`` (see ``spaces.cells``), one of ``expansions``, ``activation``.
-    """
+    """Cells that are bred while they train side by side (AutoSpace-style, https://arxiv.org/abs/2103.11833). The paper
+    names few values: most are ours."""
 
     steps: PositiveInt = 16
+    """Training steps per iteration; after each iteration, cells are replaced."""
+
     active: Annotated[int, Field(ge=2)] = 4
+    """Cells per layer that train side by side (K in the paper, whose figure 2 shows 4)."""
+
     children: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Fraction of these cells that is newly bred in an iteration; the others are measured again. 1: all, as the paper's
+    figure 2 reads."""
+
     tournament: PositiveInt = 3
+    """Cells in a tournament, whose fittest becomes a parent."""
+
     crossover: Share = 0.25
+    """Probability that a child has two parents; otherwise it is a mutation of one. The paper names no crossover: 0."""
+
     window: PositiveInt = 2
+    """Neighbouring attributes of a cell that a mutation draws anew."""
+
     every: PositiveInt = 2
+    """Weight steps between two steps of the weights of the sum, which learn on validation images."""
+
     alpha_learning_rate: PositiveFloat = 0.05
+    """Learning rate of the weights of the sum (Adam)."""
+
     rate: Share = 0.5
+    """How far a cell's fitness moves, in each iteration, towards what its weight in the sum has become; from 0 (not at
+    all) to 1."""
+
     cost_target: PositiveFloat | None = None
+    """Expected cost above which the loss grows, in units of `search.cost`. Not given: cost plays no part."""
+
     cost_weight: NonNegativeFloat = 1.0
+    """How much the loss grows: cost_weight times the fraction by which the expected cost exceeds the target."""
+
     reference_weight: NonNegativeFloat = 1.0
+    """Weight of the reference cells beside 1 for all others, at the beginning of the run."""
+
     reference_half_life: PositiveFloat = 10.0
+    """Iterations of the run after which that weight has halved."""
+
     nodes: Annotated[int, Field(ge=2, le=6)] = 4
+    """Most nodes in a cell's graph, input and output counted, from 2 to 6."""
+
     codes: Annotated[str, Field(pattern=r"^[ip357]+$")] = "ip35"
+    """Operations that an edge may have, a letter each: `i` identity, `p` pooling, `3`, `5`, `7` depthwise convolutions
+    of that kernel (see `spaces/cells.py`)."""
+
     expansions: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 3, 6)
+    """Expansion ratios of a cell's first 1x1 convolution to choose from."""
+
     activation: Literal["relu", "relu6", "swish"] = "relu"
+    """Activation function of all cells."""
 
 
 class OneShotSection(Training, EvaluatorSection):
-    """A supernet is trained once per round and judges by its shared weights (SPOS, arXiv 1904.00420).
-
-    ``sampling`` says what a training step runs: one path drawn uniformly, as many as run each operation equally often
-    (fair), or every branch with probability one half (branches, with ``gates``). ``prefix_memory_mb`` is what scoring
-    may keep of the outputs that architectures share. With ``cells``, these are bred first.
-    """
+    """A supernet is trained once per round, and its shared weights judge (SPOS, https://arxiv.org/abs/1904.00420)."""
 
     shared_weights: ClassVar[bool] = True
 
     kind: Literal["oneshot"]
+    """`oneshot`: judge by the shared weights of a supernet."""
+
     sampling: Literal["uniform", "fair", "branches"] = "uniform"
+    """What a training step runs: `uniform` (one path drawn uniformly), `fair` (as many paths as run each operation
+    equally often), or `branches` (every branch with probability one half; needs `gates`)."""
+
     gates: GatesSection | None = None
+    """Learn scores of the branches (NSE). Not given: none."""
+
     cells: CellsSection | None = None
+    """Breed cells before the supernet is trained (AutoSpace-style). Not given: none."""
+
     inherit: bool = True
+    """Start from the weights of the round before, restricted to what survived."""
+
     zero_init: bool = True
+    """Start the last batch normalisation of every residual operation at zero, so that it begins as an identity. Short
+    trainings gain much by it."""
+
     calibration_batches: PositiveInt = 4
+    """Batches of training images from which the batch normalisation of each scored architecture takes its
+    statistics."""
+
     batch_eval: PositiveInt = 512
+    """Images per batch when scoring; larger is faster and needs more memory."""
+
     prefix_memory_mb: PositiveInt = 512
+    """Megabytes that scoring may use to keep outputs of layers that several architectures share. It changes speed
+    only."""
 
     def describe(self) -> str:
         return "a supernet with shared weights, trained anew or further in every round"
@@ -196,22 +259,30 @@ class OneShotSection(Training, EvaluatorSection):
 
 
 class TeacherSection(Training):
-    """Whom the blocks imitate (DNA, arXiv 1911.13053).
-
-    ``model`` is one of torchvision's; its ``weights`` are a name that torchvision knows (``DEFAULT``) or a safetensors file.
-    ``weights`` alone is a folder that ``evo.deliver`` made, or a file in which this tool has kept a teacher. Neither: the
-    dearest network of the first space, ``width`` times as wide, is trained on the training images as the other keys say.
-    ``splits`` are the teacher's stages whose outputs the blocks must give, one per block; empty: chosen by their sizes.
-    ``mean`` and ``std``, per channel of values from 0 to 1, are what images are normalised by for a model of torchvision;
-    empty: what its published weights (the default ones, where they are a file) were trained with.
-    """
+    """The network that the blocks imitate (DNA, https://arxiv.org/abs/1911.13053): one of torchvision (`model` and
+    `weights`), one that this tool has made (`weights` alone), or the largest network of the first space, trained first
+    (neither)."""
 
     model: str | None = None
+    """The name of a classifier of torchvision, e.g. `efficientnet_b7`, the paper's."""
+
     weights: str | None = None
+    """With `model`: the name of published weights (`DEFAULT`: the best ones), or a safetensors file. Alone: a folder
+    that `evo.deliver` made, or a file in which this tool has kept a teacher."""
+
     splits: tuple[str, ...] = ()
+    """The teacher's stages whose outputs the blocks imitate, one per block, by the names of its modules. Empty: chosen
+    by their sizes."""
+
     width: PositiveFloat = 2.0
+    """How many times as wide as in the space a teacher of the first space is."""
+
     mean: tuple[float, ...] = ()
+    """Mean of each channel, of values from 0 to 1, by which images are normalised for a `model`. Empty: that with which
+    the published weights were trained."""
+
     std: tuple[PositiveFloat, ...] = ()
+    """Standard deviation of each channel, as `mean`."""
 
     @model_validator(mode="after")
     def _model_has_weights(self) -> TeacherSection:
@@ -231,30 +302,55 @@ class TeacherSection(Training):
 
 
 class BlockwiseSection(EvaluatorSection):
-    """Every block of the space is trained by itself to imitate a teacher's (DNA, arXiv 1911.13053), by Adam.
-
-    ``epochs`` and ``learning_rate`` take one value for all blocks, or a list whose last entry repeats; the rate is multiplied
-    by ``decay`` after every epoch. All candidates of a block are scored, on ``held_out_batches`` batches of the held-out
-    images (all, where it is not given); a block with more than ``candidates`` is searched, and so many are scored.
-    """
+    """Every block of the space is trained by itself to imitate a teacher's, by Adam (DNA,
+    https://arxiv.org/abs/1911.13053)."""
 
     shared_weights: ClassVar[bool] = True
     measures: ClassVar[str] = "exp(-block loss)"
     no_likelihood: ClassVar[str] = "blocks know of no classes"
 
     kind: Literal["blockwise"]
+    """`blockwise`: judge by the losses of blocks that imitate a teacher's."""
+
     teacher: TeacherSection = TeacherSection()
+    """The network that the blocks imitate."""
+
     epochs: PerRound = 20.0
+    """Passes over the training images: a number for every block, or a list whose last entry repeats."""
+
     batch_size: PositiveInt = 64
+    """Images per step."""
+
     learning_rate: PerRound = (0.002, 0.005)
+    """First learning rate: a number for every block, or a list whose last entry repeats."""
+
     decay: Share = 0.9
+    """Factor by which the learning rate is multiplied after every epoch."""
+
     weight_decay: float = 1e-4
+    """L2 penalty of the weights in every step."""
+
     zero_init: bool = True
+    """Start the last batch normalisation of every residual operation at zero, so that it begins as an identity. Short
+    trainings gain much by it."""
+
     candidates: Annotated[int, Field(ge=2)] = 5000
+    """Most candidates of a block that are all scored; a block with more is searched by NSGA-II, and so many are
+    scored."""
+
     calibration_batches: PositiveInt = 4
+    """Batches of training images from which the batch normalisation of each scored architecture takes its
+    statistics."""
+
     held_out_batches: PositiveInt | None = None
+    """Batches of validation images on which candidates are scored. Not given: all images."""
+
     batch_eval: PositiveInt = 512
+    """Images per batch when scoring; larger is faster and needs more memory."""
+
     prefix_memory_mb: PositiveInt = 512
+    """Megabytes that scoring may use to keep outputs of layers that several architectures share. It changes speed
+    only."""
 
     def describe(self) -> str:
         return "their blocks, each trained by itself to imitate a teacher's"
@@ -283,11 +379,14 @@ class BlockwiseSection(EvaluatorSection):
 
 
 class TruthSection(Training):
-    """How far a round's scores can be trusted (0: not asked): ``sample`` of its architectures, spread over cost, are trained
-    alone with these settings, or looked up in ``table``; how both rank them is compared."""
+    """How far a round's scores can be trusted: some of its architectures are trained alone with these settings, or
+    looked up, and both rankings are compared."""
 
     sample: NonNegativeInt = 0
+    """How many architectures of a round, spread over cost; 0: none."""
+
     table: TabularSection | None = None
+    """Look their accuracies up in this table. Not given: train them."""
 
 
 EVALUATORS: dict[str, type[EvaluatorSection]] = {

@@ -111,12 +111,12 @@ def _sections_at(loc: Sequence[int | str], data: Mapping[str, Any]) -> list[type
             here = [known[data[part].get(key, "digits")]]
         else:
             fields = [section.model_fields[part] for section in here if part in section.model_fields]
-            here = [section for field in fields for section in _sections(field.annotation)] or here
+            here = [section for field in fields for section in sections_of(field.annotation)] or here
     return here
 
 
-def _sections(annotation: Any) -> list[type[Section]]:
+def sections_of(annotation: Any) -> list[type[Section]]:
     """The sections that a field's type speaks of: itself, or the members of a union."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
-    return [section for member in get_args(annotation) for section in _sections(member)]
+    return [section for member in get_args(annotation) for section in sections_of(member)]

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 class MethodSection(Section):
-    """Settings of a method, chosen by ``method``; a plugin's settings inherit from this class."""
+    """Settings of a method, chosen by `method`; a plugin's settings inherit from this class."""
 
     method: str
+    """How the space evolves after a round: the name of a method."""
 
     @property
     def predecessor(self) -> str | None:
@@ -35,33 +36,47 @@ class FixedEvolution(MethodSection):
     """The control arm: the space never changes."""
 
     method: Literal["fixed"]
+    """`fixed`: change nothing."""
 
 
 class PadNasEvolution(MethodSection):
-    """PAD-NAS (arXiv 2005.07564): keep operations with more than ``share`` among nondomination ranks < ``rank``."""
+    """Keep the operations that are frequent among the best architectures (PAD-NAS,
+    https://arxiv.org/abs/2005.07564)."""
 
     method: Literal["pad_nas"]
+    """`pad_nas`: drop operations that good architectures do not use."""
+
     rank: PositiveInt = 10
+    """Architectures of a nondomination rank below this number count as good; 1: the Pareto front only."""
+
     share: Share = 0.01
+    """An operation stays if more than this fraction of the good architectures have it, from 0 to 1."""
 
 
 class NseEvolution(MethodSection):
-    """NSE (arXiv 2011.10904): keep what the Pareto front uses, refill with unseen operations up to ``k`` per layer.
-
-    A cell may carry up to ``branches`` operations side by side (None, as in the paper: any subset of its candidates).
-
-    Before NSGA-II breeds, ``samples`` architectures are drawn by the learned gates inside the limits, and
-    ``guard_samples`` in the band of width ``guard`` (a share of the least cost allowed) below them: those shape the front
-    and never enter it. ``continue_from`` names a finished run whose operations are kept while a new pool is tried.
-    """
+    """Keep what the Pareto front uses, refill with operations not seen yet (NSE, https://arxiv.org/abs/2011.10904)."""
 
     method: Literal["nse"]
+    """`nse`: keep what the front uses, then add unseen operations."""
+
     k: Annotated[int, Field(ge=2)] = 5
+    """Candidates per layer after a refill."""
+
     branches: PositiveInt | None = None
+    """Most operations side by side in one layer. Not given: any subset of the candidates, as in the paper."""
+
     samples: NonNegativeInt = 48
+    """Architectures drawn by the learned gates inside the limits, measured before NSGA-II breeds."""
+
     guard_samples: NonNegativeInt = 4
+    """Architectures drawn likewise in the guard band just below the limits: they shape the front, but never enter
+    it."""
+
     guard: Share = 0.05
+    """Width of the guard band, as a fraction of the least cost allowed."""
+
     continue_from: str | None = None
+    """A finished run whose operations are kept while a new pool is tried. Not given: none."""
 
     @property
     def predecessor(self) -> str | None:
@@ -77,10 +92,13 @@ class NseEvolution(MethodSection):
 
 
 class DnaEvolution(MethodSection):
-    """DNA (arXiv 1911.13053): operations are rated by the best block that has them; a layer's best ``keep`` stay (all)."""
+    """Rate operations by the best block that has them (DNA, https://arxiv.org/abs/1911.13053)."""
 
     method: Literal["dna"]
+    """`dna`: rate operations by block losses."""
+
     keep: PositiveInt | None = None
+    """Operations per layer that stay. Not given: all."""
 
     def check(self, config: StudyConfig) -> None:
         if config.evaluator.kind != "blockwise":
@@ -91,13 +109,19 @@ class DnaEvolution(MethodSection):
 
 
 class AutoSpaceEvolution(MethodSection):
-    """AutoSpace-style (arXiv 2103.11833): a ``population`` of cells per layer, of which the fittest ``k`` are the space,
-    beside ``references`` reference cells (6 and 3 in the released space)."""
+    """The fittest of the bred cells are the next space (AutoSpace-style, https://arxiv.org/abs/2103.11833)."""
 
     method: Literal["autospace"]
+    """`autospace`: keep the fittest cells."""
+
     k: PositiveInt = 6
+    """Cells per layer in the space; 6 in the paper's released space."""
+
     population: Annotated[int, Field(ge=2)] = 24
+    """Cells per layer that are bred and rated."""
+
     references: Annotated[int, Field(ge=0, le=3)] = 3
+    """Reference cells per layer in the space, from 0 to 3; 3 in the paper's released space."""
 
     def check(self, config: StudyConfig) -> None:
         if getattr(config.evaluator, "cells", None) is None:

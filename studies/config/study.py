@@ -45,29 +45,50 @@ def _by_choice(section: str) -> Callable[[Any], Any]:
 
 
 class StudyConfig(Section):
-    """One run, whole. ``device`` is where networks are trained and scored; ``auto``: on CUDA where there is one.
-    ``evaluator.timeout`` is how many seconds one architecture may take (not given: as long as it takes).
-
-    Where torchrun has started several processes, ``sync_batchnorm`` lets batch normalisation go by the whole batch, as in one
-    process; false, by each process's part of it: quicker, but then weights depend on how many processes there are.
-
-    ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
-    """
+    """The settings of one run, whole."""
 
     seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of every random choice of the run."""
+
     control: bool = False
+    """Make this the control arm of the same run without: it begins in the same space, which never changes."""
+
     threads: PositiveInt = 1
+    """Threads of torch in each process."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained and scored: `auto` (CUDA where there is one), `cpu` or `cuda`."""
+
     sync_batchnorm: bool = True
+    """Under torchrun: whether batch normalisation takes the statistics of the whole batch, as in one process, or
+    (`false`) of each process's part; quicker, but weights then depend on the number of processes."""
+
     space: SpaceSection
+    """Where the search starts."""
+
     data: Annotated[SerializeAsAny[DataSection], BeforeValidator(_by_choice("data"))] = DataSection()
+    """The images."""
+
     evaluator: Annotated[SerializeAsAny[EvaluatorSection], BeforeValidator(_by_choice("evaluator"))]
+    """How architectures are judged."""
+
     search: SearchSection = SearchSection()
+    """How a round searches its space."""
+
     limits: LimitsSection = LimitsSection()
+    """What an architecture may cost."""
+
     truth: TruthSection = TruthSection()
+    """How far the scores can be trusted."""
+
     deliver: DeliverSection = DeliverSection()
+    """How a delivered network is trained."""
+
     latency: LatencySection | None = None
+    """A table of latencies. Not given: none."""
+
     evolution: Annotated[SerializeAsAny[MethodSection], BeforeValidator(_by_choice("evolution"))]
+    """How the space changes from round to round."""
 
     @property
     def measured(self) -> str:
