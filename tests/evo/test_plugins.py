@@ -25,7 +25,7 @@ from spaces.space import Shape
 from spaces.steps import Conv, Tally
 from studies import config as configs
 from studies import plugins
-from studies.config import ConfigError
+from studies.config import ConfigError, study
 from studies.plugins import PluginError
 from studies.records import EvoError
 from studies.store import opened
@@ -76,7 +76,7 @@ OWN = """
 def as_before() -> Iterator[None]:
     """What a test registers is forgotten after it: in one process, a name belongs to one file."""
     registries: list[dict[Any, Any]] = [
-        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, configs._OWNERS, EVALUATORS, METHODS, DATASETS,
+        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
         *(known for _, known in configs.CHOICES.values()),
     ]  # fmt: skip
     before = [dict(registry) for registry in registries]
