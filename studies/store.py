@@ -41,6 +41,7 @@ class Run:
 
     Attributes:
         data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
+        classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
     """
 
     id: int
@@ -50,6 +51,7 @@ class Run:
     max_cost: float
     min_accuracy: float
     data: str | None = None
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ class Store:
         max_cost: float,
         versions: Mapping[str, str],
         data: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -174,6 +177,7 @@ class Store:
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
             "data": data,
+            "classes_json": json.dumps(list(classes)) if classes is not None else None,
         }
 
         @patient
@@ -532,7 +536,8 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
 def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
-    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"])
+    classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
+    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"], classes)
 
 
 def _round(row: RowMapping) -> RoundRow:
