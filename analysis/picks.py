@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from spaces.units import short
 from studies.records import Evaluation, EvoError
-from studies.units import short
 
 
 def within(front: Sequence[Evaluation], most: Mapping[str, float]) -> list[Evaluation]:

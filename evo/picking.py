@@ -45,7 +45,7 @@ def pick(store: Store, run: Run, wish: Wish) -> Pick:
 
     Raises:
         EvoError: no round is finished, or nothing on its front is cheap enough.
-        ValueError: the architecture asked for is in none of the run's spaces.
+        SpaceError: the architecture asked for is in none of the run's spaces.
     """
     rows = [row for row in store.rounds(run) if row.finished]
     if not rows:
@@ -68,7 +68,7 @@ def space_of(arch: Architecture, run: Run, rows: list[RoundRow]) -> SearchSpace:
     """The latest of the run's spaces that holds ``arch``.
 
     Raises:
-        ValueError: none does; the message names the layer.
+        SpaceError: none does; the message names the layer.
     """
     spaces = [run.space, *(row.space for row in rows)]
     return next((space for space in reversed(spaces) if arch in space), None) or run.space.only(arch)

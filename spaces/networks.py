@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
+from spaces.errors import SpaceError
 from spaces.modules import initialise, sequence, silence
 from spaces.operations import build
 from spaces.rows import Rowed
@@ -128,7 +129,7 @@ class Network(nn.Module):
         classes: names of the classes; empty: nobody has named them.
 
     Raises:
-        ValueError: the architecture has another number of layers than the space, or an operation is unknown.
+        SpaceError: the architecture has another number of layers than the space, or an operation is unknown.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Network(nn.Module):
         super().__init__()
         self.classes = tuple(classes)
         if len(arch.genes) != len(space.layers):
-            raise ValueError(
+            raise SpaceError(
                 f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
         arch, space = plain(arch, space)

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
 from spaces.cells import parse_cell
+from spaces.errors import SpaceError
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
@@ -88,17 +89,17 @@ def parse_op(op: Op) -> Bottleneck:
     """What ``mb_...``, ``conv_...``, ``dual_...`` or ``rec_...`` says.
 
     Raises:
-        ValueError: an option is unknown, missing, repeated or impossible, or the spelling is not the canonical one;
+        SpaceError: an option is unknown, missing, repeated or impossible, or the spelling is not the canonical one;
             the message says which, and what is allowed.
     """
     kind, *options = op.split("_")
     names = [re.sub("[^a-z].*", "", option) for option in options]
     if unknown := [option for option, name in zip(options, names, strict=True) if name not in _OPTIONS]:
-        raise ValueError(f"operation {op!r} has the unknown option {unknown[0]!r}; {_ALLOWED}")
+        raise SpaceError(f"operation {op!r} has the unknown option {unknown[0]!r}; {_ALLOWED}")
     in_order = sorted(zip(names, options, strict=True), key=lambda pair: _OPTIONS.index(pair[0]))
     match = _GRAMMAR.fullmatch("_".join([kind, *(option for _, option in in_order)]))
     if match is None:
-        raise ValueError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
+        raise SpaceError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
     parsed = Bottleneck(
         kind,
         kernel=int(match["k"]),
@@ -110,13 +111,13 @@ def parse_op(op: Op) -> Bottleneck:
         activation=match["activation"] or "relu",
     )
     if parsed.kernel % 2 == 0 or 0 in (parsed.expansion, parsed.dilation, *(parsed.groups or ())):
-        raise ValueError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
+        raise SpaceError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
     if parsed.se and parsed.se_hidden:
-        raise ValueError(
+        raise SpaceError(
             f"operation {op!r} has two squeeze-excitations: expected se (of the input) or seh (of the hidden)"
         )
     if str(parsed) != op:
-        raise ValueError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
+        raise SpaceError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
     return parsed
 
 
@@ -181,10 +182,10 @@ def identity(op: Op, shape: Shape) -> tuple[Step, ...]:
     """No step at all.
 
     Raises:
-        ValueError: input and output differ in shape.
+        SpaceError: input and output differ in shape.
     """
     if not shape.residual:
-        raise ValueError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
+        raise SpaceError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
     return ()
 
 
@@ -223,12 +224,12 @@ def find(op: Op) -> Operation:
     """The entry of ``OPERATIONS`` that ``op`` belongs to.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        SpaceError: there is none; the message lists those there are.
     """
     prefix = re.match(r"[a-z0-9]+[_:]", op)
     entry = OPERATIONS.get(prefix[0] if prefix else op)
     if entry is None:
-        raise ValueError(
+        raise SpaceError(
             f"unknown operation {op!r}; known: {', '.join(OPERATIONS)} (those that end in _ or : take options)"
         )
     return entry
@@ -255,3 +256,26 @@ OPERATIONS: dict[str, Operation] = {
     "cell:": Operation(build_cell, tally_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
+
+_OWNERS: dict[str, str] = {}
+"""Key of ``OPERATIONS`` -> the file in which a user has defined it; the project's own are not in it."""
+
+
+def register(key: str, operation: Operation, function: Callable[..., object]) -> None:
+    """Add an operation of a user's own. The same file may define it again, as a notebook does.
+
+    Raises:
+        ValueError: another operation has the name.
+    """
+    file = function.__code__.co_filename if hasattr(function, "__code__") else function.__module__
+    if key in OPERATIONS and _OWNERS.get(key) != file:
+        raise ValueError(
+            f"operation {key!r} is defined already, by {_OWNERS.get(key, 'this program')}: choose another name"
+        )
+    OPERATIONS[key], _OWNERS[key] = operation, file
+
+
+def owner_file(op: Op) -> str | None:
+    """The file in which a user has defined the operation; None: it is one of the project's own."""
+    prefix = re.match(r"[a-z0-9]+[_:]", op)
+    return _OWNERS.get(prefix[0] if prefix else op)

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class Run:
     max_cost: float
     min_accuracy: float
     data: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
 
 
@@ -537,7 +538,10 @@ def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
     classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
-    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"], classes)
+    return Run(
+        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
+        json.loads(row["versions_json"]), classes,
+    )  # fmt: skip
 
 
 def _round(row: RowMapping) -> RoundRow:
