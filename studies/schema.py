@@ -58,6 +58,7 @@ runs = Table(
     Column("min_accuracy", Float, nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("data", String(64)),  # fingerprint of what its results rest on; null until the next round looks
+    Column("classes_json", Text),  # names, in the order of the labels; null: no images, or begun before they were kept
 )
 
 rounds = Table(
