@@ -36,7 +36,7 @@ from spaces.files import write_text
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
-from spaces.source import source
+from spaces.source import exportable, source
 from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
@@ -56,13 +56,16 @@ def deliver(
 
     Raises:
         EvoError: nothing fits the wish, or the folder holds something else.
-        ValueError: an architecture or a budget that cannot be.
+        SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
     torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)
     scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
     images = fitting(load(config.data, config.device), chosen.space)
-    claim(folder, plan(run, config, chosen, scaled, images))
+    planned = plan(run, config, chosen, scaled, images)
+    with torch.device("meta"):  # weights that nobody needs yet
+        exportable(built(planned))
+    claim(folder, planned)
     if not sound(folder / WEIGHTS):
         train_in(folder, config, images, track)
     discard(folder / PROGRESS)

@@ -9,10 +9,10 @@ import numpy as np
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
+from spaces.units import short
 from studies.config import windows
 from studies.records import Evaluation, EvoError, Round, complete
 from studies.store import RoundRow, Run, Store
-from studies.units import short
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def pick(store: Store, run: Run, wish: Wish) -> Pick:
 
     Raises:
         EvoError: no round is finished, or nothing on its front is cheap enough.
-        ValueError: the architecture asked for is in none of the run's spaces.
+        SpaceError: the architecture asked for is in none of the run's spaces.
     """
     rows = [row for row in store.rounds(run) if row.finished]
     if not rows:
@@ -70,7 +70,7 @@ def space_of(arch: Architecture, run: Run, rows: list[RoundRow]) -> SearchSpace:
     """The latest of the run's spaces that holds ``arch``.
 
     Raises:
-        ValueError: none does; the message names the layer.
+        SpaceError: none does; the message names the layer.
     """
     spaces = [run.space, *(row.space for row in rows)]
     return next((space for space in reversed(spaces) if arch in space), None) or run.space.only(arch)

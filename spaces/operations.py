@@ -32,13 +32,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
 from spaces.cells import parse_cell
+from spaces.errors import SpaceError
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +89,17 @@ def parse_op(op: Op) -> Bottleneck:
     """What ``mb_...``, ``conv_...``, ``dual_...`` or ``rec_...`` says.
 
     Raises:
-        ValueError: an option is unknown, missing, repeated or impossible, or the spelling is not the canonical one;
+        SpaceError: an option is unknown, missing, repeated or impossible, or the spelling is not the canonical one;
             the message says which, and what is allowed.
     """
     kind, *options = op.split("_")
     names = [re.sub("[^a-z].*", "", option) for option in options]
     if unknown := [option for option, name in zip(options, names, strict=True) if name not in _OPTIONS]:
-        raise ValueError(f"operation {op!r} has the unknown option {unknown[0]!r}; {_ALLOWED}")
+        raise SpaceError(f"operation {op!r} has the unknown option {unknown[0]!r}; {_ALLOWED}")
     in_order = sorted(zip(names, options, strict=True), key=lambda pair: _OPTIONS.index(pair[0]))
     match = _GRAMMAR.fullmatch("_".join([kind, *(option for _, option in in_order)]))
     if match is None:
-        raise ValueError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
+        raise SpaceError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
     parsed = Bottleneck(
         kind,
         kernel=int(match["k"]),
@@ -107,13 +111,13 @@ def parse_op(op: Op) -> Bottleneck:
         activation=match["activation"] or "relu",
     )
     if parsed.kernel % 2 == 0 or 0 in (parsed.expansion, parsed.dilation, *(parsed.groups or ())):
-        raise ValueError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
+        raise SpaceError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
     if parsed.se and parsed.se_hidden:
-        raise ValueError(
+        raise SpaceError(
             f"operation {op!r} has two squeeze-excitations: expected se (of the input) or seh (of the hidden)"
         )
     if str(parsed) != op:
-        raise ValueError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
+        raise SpaceError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
     return parsed
 
 
@@ -178,10 +182,10 @@ def identity(op: Op, shape: Shape) -> tuple[Step, ...]:
     """No step at all.
 
     Raises:
-        ValueError: input and output differ in shape.
+        SpaceError: input and output differ in shape.
     """
     if not shape.residual:
-        raise ValueError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
+        raise SpaceError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
     return ()
 
 
@@ -190,11 +194,13 @@ class Operation(NamedTuple):
 
     Attributes:
         tally: counts for one image.
-        steps: one after another; None: it is no chain of steps, and ``spaces.build.BUILDERS`` has what builds it.
+        steps: one after another; None: it is no chain of steps.
+        module: what builds an operation of a user's own that is no chain; the project's own are in ``spaces.build.BUILDERS``.
     """
 
     tally: Callable[[Op, Shape], Tally]
     steps: Callable[[Op, Shape], tuple[Step, ...]] | None = None
+    module: Callable[[Op, Shape], nn.Module] | None = None
 
 
 def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
@@ -211,12 +217,12 @@ def entry_of(op: Op) -> str:
     """The key of ``OPERATIONS`` that ``op`` belongs to.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        SpaceError: there is none; the message lists those there are.
     """
     prefix = re.match(r"[a-z0-9]+[_:]", op)
     entry = prefix[0] if prefix else op
     if entry not in OPERATIONS:
-        raise ValueError(
+        raise SpaceError(
             f"unknown operation {op!r}; known: {', '.join(OPERATIONS)} (those that end in _ or : take options)"
         )
     return entry
@@ -238,3 +244,26 @@ OPERATIONS: dict[str, Operation] = {
     "cell:": Operation(tally_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
+
+_OWNERS: dict[str, str] = {}
+"""Key of ``OPERATIONS`` -> the file in which a user has defined it; the project's own are not in it."""
+
+
+def register(key: str, operation: Operation, function: Callable[..., object]) -> None:
+    """Add an operation of a user's own. The same file may define it again, as a notebook does.
+
+    Raises:
+        ValueError: another operation has the name.
+    """
+    file = function.__code__.co_filename if hasattr(function, "__code__") else function.__module__
+    if key in OPERATIONS and _OWNERS.get(key) != file:
+        raise ValueError(
+            f"operation {key!r} is defined already, by {_OWNERS.get(key, 'this program')}: choose another name"
+        )
+    OPERATIONS[key], _OWNERS[key] = operation, file
+
+
+def owner_file(op: Op) -> str | None:
+    """The file in which a user has defined the operation; None: it is one of the project's own."""
+    prefix = re.match(r"[a-z0-9]+[_:]", op)
+    return _OWNERS.get(prefix[0] if prefix else op)

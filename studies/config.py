@@ -27,8 +27,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from spaces.units import short
+from studies import plugins
 from studies.records import COSTS, EvoError
-from studies.units import short
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
@@ -58,13 +59,17 @@ class Section(BaseModel):
 
 
 class SpaceSection(Section):
-    """Where the search starts: a named space, a file, or the space that a table spells out (``name = "table"``)."""
+    """Where the search starts: a named space, a file, or the space that a table spells out (``name = "table"``).
+
+    ``add_operations`` are further candidates of every layer whose shape allows them.
+    """
 
     name: str
     path: str | None = None
     channels: PositiveInt | None = None
     size: PositiveInt | None = None
     classes: PositiveInt | None = None
+    add_operations: tuple[str, ...] = ()
 
 
 class DataSection(Section):
@@ -548,12 +553,35 @@ DATA: dict[str, type[DataSection]] = dict.fromkeys(
 )
 """The settings of every ``data.name``."""
 
-CHOICES: dict[str, tuple[str, Mapping[str, type[Section]]]] = {
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
     "evaluator": ("kind", EVALUATORS),
     "evolution": ("method", METHODS),
     "data": ("name", DATA),
 }
 """Sections whose settings depend on one of their keys: section -> (key, its value -> settings)."""
+
+
+_OWNERS: dict[tuple[str, str], str] = {}
+"""(section, value of its choosing key) -> the file of the plugin that has registered it."""
+
+
+def register(section: str, name: str, settings: type[Section], file: str) -> None:
+    """Let a section be chosen by a plugin's name. The same file may do it again, as a notebook does.
+
+    Raises:
+        EvoError: the name is taken, or ``settings`` has another base than the section's settings have.
+    """
+    key, known = CHOICES[section]
+    base = {"evaluator": EvaluatorSection, "evolution": MethodSection, "data": DataSection}[section]
+    if name in known and _OWNERS.get((section, name)) != file:
+        raise EvoError(
+            f"{section}.{key} = {name!r} is taken by {_OWNERS.get((section, name), 'this program')}: choose another name"
+        )
+    if not issubclass(settings, base):
+        raise EvoError(
+            f"the settings of {section}.{key} = {name!r} must inherit from {base.__name__}, found {settings!r}"
+        )
+    known[name], _OWNERS[section, name] = settings, file
 
 
 def invalid(message: str) -> PydanticCustomError:
@@ -570,7 +598,12 @@ def _by_choice(section: str) -> Callable[[Any], Any]:
             return given
         value = given.get(key, "digits" if section == "data" else "missing")
         if value not in known:
-            raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
+            plugins.installed_once()
+        if value not in known:
+            raise invalid(
+                f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}; one of your own needs "
+                'plugins = ["FILE.py"]'
+            )
         return known[value].model_validate(given)
 
     return chosen
@@ -583,6 +616,9 @@ class StudyConfig(Section):
     Where torchrun has started several processes, ``sync_batchnorm`` lets batch normalisation go by the whole batch, as in one
     process; false, by each process's part of it: quicker, but then weights depend on how many processes there are.
 
+    ``plugins`` are files (``my_ops.py``) and installed modules (``my_package.module``) with operations, evaluators, methods
+    and data sets of your own.
+
     ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
     """
 
@@ -591,6 +627,7 @@ class StudyConfig(Section):
     threads: PositiveInt = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     sync_batchnorm: bool = True
+    plugins: tuple[str, ...] = ()
     space: SpaceSection
     data: Annotated[SerializeAsAny[DataSection], BeforeValidator(_by_choice("data"))] = DataSection()
     evaluator: Annotated[SerializeAsAny[EvaluatorSection], BeforeValidator(_by_choice("evaluator"))]
@@ -645,8 +682,8 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
-    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied.
+def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
         ConfigError: no such preset or file, no TOML, an unknown key, or a value that cannot be.
@@ -656,17 +693,30 @@ def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
-    for override in overrides:
-        _override(data, override)
-    return check(data, str(path))
+    if further_plugins and isinstance(named := data.get("plugins", []), list):
+        data["plugins"] = list(dict.fromkeys([*named, *further_plugins]))
+    return _overridden(data, overrides, str(path), [path.parent])
 
 
-def check(data: dict[str, Any], source: str) -> StudyConfig:
-    """``data`` as settings; ``source`` is what errors call it."""
-    try:
-        return StudyConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {_explain(problem, data)}" for problem in error.errors())) from None
+def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data`` as settings, once its plugins are loaded.
+
+    Args:
+        source: what errors call the settings.
+        folders: where the file of a plugin is looked for, beside the working directory.
+
+    Raises:
+        ConfigError: a key or a value cannot be.
+        PluginError: a plugin is missing or fails.
+    """
+    _load_plugins(data, folders)
+    return _checked(data, lambda key, text: source)
+
+
+def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
+    """Load the plugins that ``data`` name; what is no list of names is left to the check of settings."""
+    named = data.get("plugins", ())
+    plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
 
 
 def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
@@ -675,10 +725,7 @@ def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> Study
     Raises:
         ConfigError: as ``load``.
     """
-    data = config.model_dump(mode="json")
-    for override in overrides:
-        _override(data, override)
-    return check(data, source)
+    return _overridden(config.model_dump(mode="json"), overrides, source)
 
 
 def _locate(name_or_file: str) -> Path:
@@ -690,7 +737,43 @@ def _locate(name_or_file: str) -> Path:
     raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _checked(data: dict[str, Any], source: Callable[[str, str], str]) -> StudyConfig:
+    """``data`` as settings; ``source`` says of a key and what is wrong with it where it was written."""
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source(key, text)}: {text}" for key, text in _problems(error, data))) from None
+
+
+def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong: keys, as a user writes them, and words."""
+    return [(".".join(map(str, problem["loc"])), _explain(problem, data)) for problem in error.errors()]
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data``, which stand in ``file``, with overrides applied; an error names the one that it comes from."""
+    _load_plugins(data, folders)
+    try:
+        StudyConfig.model_validate(data)
+        of_file = set()
+    except ValidationError as error:
+        of_file = {text for _, text in _problems(error, data)}
+    options = {_override(data, override): f"--set {override}" for override in overrides}
+    _load_plugins(data, folders)
+
+    def source(key: str, text: str) -> str:
+        """An override of the key, or of what it is part of; the file; an override of a part of it; or all together."""
+        whole = [option for path, option in options.items() if f"{key}.".startswith(f"{path}.")]
+        parts = [option for path, option in options.items() if path.startswith(f"{key}.")]
+        if whole or (parts and text not in of_file):
+            return (whole or parts)[-1]
+        return file if text in of_file or not options else f"{file} with {' '.join(options.values())}"
+
+    return _checked(data, source)
+
+
+def _override(data: dict[str, Any], override: str) -> str:
+    """Change what ``section.key=value`` names; gives its key."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -703,6 +786,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         data[path[-1]] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         data[path[-1]] = text.strip()
+    return ".".join(path)
 
 
 def _explain(problem: Any, data: Mapping[str, Any]) -> str:
