@@ -32,7 +32,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
 from spaces.cells import parse_cell
@@ -40,6 +40,9 @@ from spaces.errors import SpaceError
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +194,13 @@ class Operation(NamedTuple):
 
     Attributes:
         tally: counts for one image.
-        steps: one after another; None: it is no chain of steps, and ``spaces.build.BUILDERS`` has what builds it.
+        steps: one after another; None: it is no chain of steps.
+        module: what builds an operation of a user's own that is no chain; the project's own are in ``spaces.build.BUILDERS``.
     """
 
     tally: Callable[[Op, Shape], Tally]
     steps: Callable[[Op, Shape], tuple[Step, ...]] | None = None
+    module: Callable[[Op, Shape], nn.Module] | None = None
 
 
 def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
