@@ -30,7 +30,7 @@ fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: $(VENV)/installed-for-docs
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 dashboard: $(VENV)/installed
 	$(BIN)/python -m studies.dashboard $(STORAGE)

@@ -26,13 +26,12 @@ def operations_page() -> str:
         for name in operations.OPERATIONS
         if (example := _example(name)) and (counts := operations.tally(example, SHOWN))
     ]
-    where = f"{SHOWN.c_in} to {SHOWN.c_out} channels, {SHOWN.size} x {SHOWN.size} pixels, stride {SHOWN.stride}"
     return "\n\n".join(
         [
             "# Operations",
             prose(operations.__doc__),
             "## What they cost",
-            f"One example of each, in a layer with {where}.",
+            f"One example of each, in a layer of {SHOWN.c_in} channels and {SHOWN.size} x {SHOWN.size} pixels.",
             table(["operation", "entry of `OPERATIONS`", "MACs", "parameters"], costs) + "\n",
         ]
     )
@@ -84,7 +83,7 @@ image.
 def spaces_page() -> str:
     """The page of named spaces, as Markdown."""
     rows = [[code(name), *_space(library.load(name), first_sentence(_maker(name).__doc__))] for name in library.LIBRARY]
-    headings = ["space", "what it is", "images", "layers", "architectures", "MACs", "parameters"]
+    headings = ["space", "what it is", "layers and images", "architectures", "MACs", "parameters"]
     return f"""# Named spaces
 
 `space.name` takes one of these names, the name `table` (the space is read from a [table](../start/your-table.md)), or a path to
@@ -102,7 +101,8 @@ def _maker(name: str) -> object:
 
 
 def _space(space: SearchSpace, what: str) -> list[str]:
-    images = f"{space.stem.c_in} x {space.stem.size} x {space.stem.size}, {space.head.classes} classes"
+    stem = space.stem
+    images = f"{len(space.layers)} layers; {stem.c_in} x {stem.size} x {stem.size}, {space.head.classes} classes"
     least, most = cost_table(space).bounds()[:, :2].tolist()
     costs = [" to ".join(dict.fromkeys(map(short, ends))) for ends in zip(least, most, strict=True)]
-    return [what, images, str(len(space.layers)), short(space.size), *costs]
+    return [what, images, short(space.size), *costs]

@@ -20,7 +20,8 @@ A configuration is a TOML file: `python -m evo.round 3 --config mine.toml`. One 
 `--set section.key=value`. All settings are validated before anything runs; an error names the file, the key, the value that
 was found and the allowed values. [Presets](presets.md) are configurations that come with the program.
 
-A value with *one per round* may be a number for all rounds, or a list with one entry per round; the last entry repeats.
+A *number, or a list of numbers* is one value for all rounds, or a list with one value per round, whose last entry repeats. With
+`evaluator.kind = "blockwise"` the list has one value per block.
 """
 
 KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
@@ -78,7 +79,7 @@ def spelled(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         choices = [choice for choice in schema["anyOf"] if choice.get("type") != "null"]
         if _per_round(choices):
-            return "number, one per round"
+            return "number, or a list of numbers"
         return " or ".join(map(spelled, choices))
     if "const" in schema:
         return code(json.dumps(schema["const"]))
@@ -88,9 +89,15 @@ def spelled(schema: Mapping[str, Any]) -> str:
         return _list(schema)
     if "type" not in schema:
         return "any value"
-    bounds = [f"{word} {schema[bound]:g}" for bound, word in BOUNDS.items() if bound in schema]
+    if schema["type"] == "integer" and schema.get("exclusiveMinimum") == 0:
+        schema = {"minimum": 1, **{key: value for key, value in schema.items() if key != "exclusiveMinimum"}}
+    bounds = [f"{word} {_number(schema[bound])}" for bound, word in BOUNDS.items() if bound in schema]
     pattern = [f"that matches `{schema['pattern']}`"] if "pattern" in schema else []
     return ", ".join([KINDS.get(schema["type"], schema["type"]), *bounds, *pattern])
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,.0f}" if bound == int(bound) else f"{bound:g}"
 
 
 def _per_round(choices: list[Mapping[str, Any]]) -> bool:
@@ -129,15 +136,14 @@ def presets_page() -> str:
     """The page of presets, as Markdown."""
     texts = {name: (PRESETS / f"{name}.toml").read_text(encoding="utf-8") for name in presets()}
     rows = [[f"[`{name}`](#{name})", *summary(text)] for name, text in texts.items()]
-    parts = [PRESETS_INTRODUCTION, table(["preset", "what it is", "space", "data", "evaluator", "method"], rows)]
+    parts = [PRESETS_INTRODUCTION, table(["preset", "what it is", "evaluator", "method"], rows)]
     for name, text in texts.items():
         parts += [f"## {name}", block(text, "toml")]
     return "\n\n".join(parts) + "\n"
 
 
 def summary(text: str) -> list[str]:
-    """A preset's first comment, and what it chooses."""
+    """A preset's first comment, its evaluator and its method."""
     comment = text.split("\n", 1)[0].removeprefix("#").strip()
     settings = tomllib.loads(text)
-    chosen = [("space", "name"), *((name, CHOICES[name][0]) for name in ("data", "evaluator", "evolution"))]
-    return [comment, *(code(settings.get(name, {}).get(key, "")) for name, key in chosen)]
+    return [comment, *(code(settings[name][CHOICES[name][0]]) for name in ("evaluator", "evolution"))]
