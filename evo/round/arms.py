@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evo.plugins import sources
 from studies import config as configs
+from studies import plugins
 from studies.config import StudyConfig
 from studies.records import EvoError
 from studies.store import Run, Store
@@ -18,6 +20,7 @@ CONTROLS = {"fixed": "nsga2", "random": "random"}
 
 def arms(store: Store, args: Namespace) -> Iterator[tuple[str, StudyConfig]]:
     """Name and settings of every run that the command line asks for: per seed the run itself, then its control arms."""
+    plugins.load(args.plugin)
     known = store.find_run(args.run) if args.run else None
     alone = known is not None and args.config is None and not args.set and args.seed is None
     config = known.config if known is not None and alone else configuration(args)
@@ -48,13 +51,29 @@ def find(store: Store, name: str, config: StudyConfig) -> Run | None:
             + "\n  ".join(f"{key} was {was!r} and is now {now!r}" for key, was, now in changed)
             + "\ngive the new settings a run of their own: --run NAME"
         )
+    if existing:
+        check_plugins(existing)
     return existing
+
+
+def check_plugins(run: Run) -> None:
+    """Compare the plugins of a run with those that it began with.
+
+    Raises:
+        EvoError: one of them has changed.
+    """
+    for name, digest in sources(run.config, run.space).items():
+        if (known := run.versions.get(name, digest)) != digest:
+            raise EvoError(
+                f"{name} has changed since run {run.name!r} began (sha256 {known[:12]}, now {digest[:12]}): put the old "
+                "file back, or begin another run: --run NAME"
+            )
 
 
 def configuration(args: Namespace) -> StudyConfig:
     """The settings that the command line asks for."""
     overrides = args.set + ([f"seed={args.seed}"] if args.seed is not None else [])
-    return configs.load(args.config or "digits", overrides)
+    return configs.load(args.config or "digits", overrides, args.plugin)
 
 
 def run_name(args: Namespace, seed: int, first: bool = True) -> str:
