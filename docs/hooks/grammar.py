@@ -86,9 +86,10 @@ def spaces_page() -> str:
     headings = ["space", "what it is", "layers and images", "architectures", "MACs", "parameters"]
     return f"""# Named spaces
 
-`space.name` takes one of these names, the name `table` (the space is read from a [table](../start/your-table.md)), or a path to
-a file with a space as JSON. `channels`, `size` and `classes` adapt a space to other images. `python -m spaces.show NAME` prints a
-space layer by layer. Costs are the least and the most that an architecture costs, by the convention `macs`.
+`space.name` takes one of these names, or the name `table` (the space is read from a [table](../start/your-table.md)).
+`space.path` takes a file with a space as JSON instead. `channels`, `size` and `classes` adapt a space to other images.
+`python -m spaces.show NAME` prints a space layer by layer. Costs are the least and the most that an architecture costs, by the
+convention `macs`.
 
 {table(headings, rows)}
 """

@@ -30,12 +30,12 @@ BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at
 
 def page() -> str:
     """The page of settings, as Markdown."""
-    top = {name: field for name, field in StudyConfig.model_fields.items() if not _models(field.annotation)}
+    top = {name: field for name, field in StudyConfig.model_fields.items() if not models_of(field.annotation)}
     parts = [INTRODUCTION, "## Top level", prose(StudyConfig.__doc__), keys(StudyConfig, "", top)]
     for name, field in StudyConfig.model_fields.items():
         if name in CHOICES:
             parts += [f"## [{name}]", *by_choice(name)]
-        elif models := _models(field.annotation):
+        elif models := models_of(field.annotation):
             parts += [f"## [{name}]", *section(models[0], f"{name}.")]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -56,7 +56,7 @@ def by_choice(name: str) -> Iterator[str]:
 def section(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """What a section is, its keys, and the sections inside it."""
     yield prose(model.__doc__)
-    inner = {name: _models(field.annotation) for name, field in model.model_fields.items()}
+    inner = {name: models_of(field.annotation) for name, field in model.model_fields.items()}
     yield keys(model, prefix, {name: field for name, field in model.model_fields.items() if not inner[name]})
     for name, models in inner.items():
         for nested in models:
@@ -118,11 +118,11 @@ def default(field: FieldInfo) -> str:
     return "not set" if value is None else code(json.dumps(value))
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_of(annotation: Any) -> list[type[BaseModel]]:
     """The sections that a field's type speaks of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for member in get_args(annotation) for model in _models(member)]
+    return [model for member in get_args(annotation) for model in models_of(member)]
 
 
 PRESETS_INTRODUCTION = """# Presets
