@@ -22,9 +22,9 @@ an activation all but the last. The first four take options, in this order:
 One network has one spelling: an option at its default is left out. ``mb_k3_e1`` has no first 1x1 (MobileNetV2,
 https://arxiv.org/abs/1801.04381); ``mb_k3_e1_g1x1`` names the groups of both and so has it (NSE,
 https://arxiv.org/abs/2011.10904).
-
-This module imports no torch: names and costs are free of it. ``spaces.build`` makes the modules.
 """
+
+# This module imports no torch: names and costs are free of it. spaces.build makes the modules.
 
 from __future__ import annotations
 
