@@ -48,12 +48,9 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     most = costs.bounds()[1][COSTS.index(config.search.cost)]
     window = getattr(config.limits, config.search.cost)
     most = min(most, window[1]) if window else most
-<<<<<<< HEAD
     names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
-    return store.create_run(name, config, space, most, versions(), fingerprint(config), names)
-=======
-    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config))
->>>>>>> main
+    files = versions() | sources(config, space)
+    return store.create_run(name, config, space, most, files, fingerprint(config), names)
 
 
 def first_space(config: StudyConfig) -> SearchSpace:
