@@ -26,7 +26,7 @@ from evo.evaluators.oneshot import uniform
 from evo.identity import identity, place
 from evo.legacy_names import legacy
 from evo.scoring import BlockScorer
-from evo.search import Task, search
+from evo.generations import Task, search
 from evo.seeds import derive
 from evo.teacher import Teacher
 from evo.train import Schedule, train

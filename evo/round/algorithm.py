@@ -17,7 +17,7 @@ from evo.round.context import RoundContext, RunContext, fit_context, open_round,
 from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.survivors import last_evaluations, survivors
-from evo.search import Measure, Task, search
+from evo.generations import Measure, Task, search
 from evo.seeds import derive
 from evo.weights import DamagedError, set_aside
 from spaces.space import canonical

@@ -16,7 +16,7 @@ from evo.executors import Evaluate
 from evo.methods import evolution_of
 from evo.ranks import team
 from evo.round.costs import costs_of
-from evo.search import check_limits
+from evo.generations import check_limits
 from evo.seeds import derive
 from evo.weights import DamagedError
 from spaces.cost import CostTable

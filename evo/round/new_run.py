@@ -15,7 +15,7 @@ from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
 from evo.methods import evolution_of
 from evo.round.costs import costs_of
-from evo.search import check_limits
+from evo.generations import check_limits
 from evo.seeds import derive
 from spaces import library
 from spaces.cost import cost_table
