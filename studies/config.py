@@ -9,6 +9,7 @@ from __future__ import annotations
 import os.path
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
@@ -659,6 +660,18 @@ def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
     for override in overrides:
         _override(data, override)
     return check(data, str(path))
+
+
+def from_mapping(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyConfig:
+    """Settings from tables in memory, with ``section.key=value`` overrides applied; ``data`` stays as it is.
+
+    Raises:
+        ConfigError: as ``load``.
+    """
+    tables = deepcopy(dict(data))
+    for override in overrides:
+        _override(tables, override)
+    return check(tables, "config")
 
 
 def check(data: dict[str, Any], source: str) -> StudyConfig:
