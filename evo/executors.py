@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from evo.ranks import Team, team
+from studies import plugins
+from studies.plugins import Plugin
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluat
                 raise EvoError(
                     "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
                 )
-            ranks.together(partial(_settle_all, threads))
+            ranks.together(partial(_settle_all, threads, plugins.loaded()))
             yield partial(among, ranks)
         elif count == 1 and not limited:
             yield here
@@ -117,7 +119,8 @@ def settle(threads: int) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _settle_all(threads: int, _: Team) -> None:
+def _settle_all(threads: int, needed: Sequence[Plugin], _: Team) -> None:
+    plugins.install(needed)
     settle(threads)
 
 

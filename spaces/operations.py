@@ -255,3 +255,26 @@ OPERATIONS: dict[str, Operation] = {
     "cell:": Operation(build_cell, tally_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
+
+_OWNERS: dict[str, str] = {}
+"""Key of ``OPERATIONS`` -> the file in which a user has defined it; the project's own are not in it."""
+
+
+def register(key: str, operation: Operation, function: Callable[..., object]) -> None:
+    """Add an operation of a user's own. The same file may define it again, as a notebook does.
+
+    Raises:
+        ValueError: another operation has the name.
+    """
+    file = function.__code__.co_filename if hasattr(function, "__code__") else function.__module__
+    if key in OPERATIONS and _OWNERS.get(key) != file:
+        raise ValueError(
+            f"operation {key!r} is defined already, by {_OWNERS.get(key, 'this program')}: choose another name"
+        )
+    OPERATIONS[key], _OWNERS[key] = operation, file
+
+
+def owner_file(op: Op) -> str | None:
+    """The file in which a user has defined the operation; None: it is one of the project's own."""
+    prefix = re.match(r"[a-z0-9]+[_:]", op)
+    return _OWNERS.get(prefix[0] if prefix else op)

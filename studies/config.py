@@ -28,6 +28,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from studies import plugins
 from studies.records import COSTS, EvoError
 from studies.units import short
 
@@ -59,13 +60,17 @@ class Section(BaseModel):
 
 
 class SpaceSection(Section):
-    """Where the search starts: a named space, a file, or the space that a table spells out (``name = "table"``)."""
+    """Where the search starts: a named space, a file, or the space that a table spells out (``name = "table"``).
+
+    ``add_operations`` are further candidates of every layer whose shape allows them.
+    """
 
     name: str
     path: str | None = None
     channels: PositiveInt | None = None
     size: PositiveInt | None = None
     classes: PositiveInt | None = None
+    add_operations: tuple[str, ...] = ()
 
 
 class DataSection(Section):
@@ -549,12 +554,35 @@ DATA: dict[str, type[DataSection]] = dict.fromkeys(
 )
 """The settings of every ``data.name``."""
 
-CHOICES: dict[str, tuple[str, Mapping[str, type[Section]]]] = {
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
     "evaluator": ("kind", EVALUATORS),
     "evolution": ("method", METHODS),
     "data": ("name", DATA),
 }
 """Sections whose settings depend on one of their keys: section -> (key, its value -> settings)."""
+
+
+_OWNERS: dict[tuple[str, str], str] = {}
+"""(section, value of its choosing key) -> the file of the plugin that has registered it."""
+
+
+def register(section: str, name: str, settings: type[Section], file: str) -> None:
+    """Let a section be chosen by a plugin's name. The same file may do it again, as a notebook does.
+
+    Raises:
+        EvoError: the name is taken, or ``settings`` has another base than the section's settings have.
+    """
+    key, known = CHOICES[section]
+    base = {"evaluator": EvaluatorSection, "evolution": MethodSection, "data": DataSection}[section]
+    if name in known and _OWNERS.get((section, name)) != file:
+        raise EvoError(
+            f"{section}.{key} = {name!r} is taken by {_OWNERS.get((section, name), 'this program')}: choose another name"
+        )
+    if not issubclass(settings, base):
+        raise EvoError(
+            f"the settings of {section}.{key} = {name!r} must inherit from {base.__name__}, found {settings!r}"
+        )
+    known[name], _OWNERS[section, name] = settings, file
 
 
 def invalid(message: str) -> PydanticCustomError:
@@ -571,7 +599,12 @@ def _by_choice(section: str) -> Callable[[Any], Any]:
             return given
         value = given.get(key, "digits" if section == "data" else "missing")
         if value not in known:
-            raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
+            plugins.installed_once()
+        if value not in known:
+            raise invalid(
+                f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}; one of your own needs "
+                'plugins = ["FILE.py"]'
+            )
         return known[value].model_validate(given)
 
     return chosen
@@ -584,6 +617,9 @@ class StudyConfig(Section):
     Where torchrun has started several processes, ``sync_batchnorm`` lets batch normalisation go by the whole batch, as in one
     process; false, by each process's part of it: quicker, but then weights depend on how many processes there are.
 
+    ``plugins`` are files (``my_ops.py``) and installed modules (``my_package.module``) with operations, evaluators, methods
+    and data sets of your own.
+
     ``control`` makes it the control arm of the same run without: it begins in the same space, which never changes.
     """
 
@@ -592,6 +628,7 @@ class StudyConfig(Section):
     threads: PositiveInt = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     sync_batchnorm: bool = True
+    plugins: tuple[str, ...] = ()
     space: SpaceSection
     data: Annotated[SerializeAsAny[DataSection], BeforeValidator(_by_choice("data"))] = DataSection()
     evaluator: Annotated[SerializeAsAny[EvaluatorSection], BeforeValidator(_by_choice("evaluator"))]
@@ -646,8 +683,8 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
-    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied.
+def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
         ConfigError: no such preset or file, no TOML, an unknown key, or a value that cannot be.
@@ -659,11 +696,12 @@ def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
     for override in overrides:
         _override(data, override)
-    return check(data, str(path))
+    _add_plugins(data, further_plugins)
+    return check(data, str(path), [path.parent])
 
 
-def from_mapping(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyConfig:
-    """Settings from tables in memory, with ``section.key=value`` overrides applied; ``data`` stays as it is.
+def from_mapping(data: Mapping[str, Any], overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+    """Settings from tables in memory, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
         ConfigError: as ``load``.
@@ -671,19 +709,39 @@ def from_mapping(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> Stud
     tables = deepcopy(dict(data))
     for override in overrides:
         _override(tables, override)
+    _add_plugins(tables, further_plugins)
     return check(tables, "config")
 
 
-def check(data: dict[str, Any], source: str) -> StudyConfig:
-    """``data`` as settings; ``source`` is what errors call it."""
+def _add_plugins(data: dict[str, Any], further: Sequence[str]) -> None:
+    """Let settings name further plugins, behind those that they name."""
+    if further and isinstance(named := data.get("plugins", []), (list, tuple)):
+        data["plugins"] = list(dict.fromkeys([*named, *further]))
+
+
+def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data`` as settings, once its plugins are loaded.
+
+    Args:
+        source: what errors call the settings.
+        folders: where the file of a plugin is looked for, beside the working directory.
+
+    Raises:
+        ConfigError: a key or a value cannot be.
+        PluginError: a plugin is missing or fails.
+    """
+    named = data.get("plugins", ())
+    plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
     try:
         return StudyConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{source}: {_explain(problem, data)}" for problem in error.errors())) from None
 
 
-def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
-    """``config`` with ``section.key=value`` overrides applied; ``source`` is what errors call it.
+def changed(
+    config: StudyConfig, overrides: Sequence[str], source: str, further_plugins: Sequence[str] = ()
+) -> StudyConfig:
+    """``config`` with ``section.key=value`` overrides applied and plugins added; ``source`` is what errors call it.
 
     Raises:
         ConfigError: as ``load``.
@@ -691,6 +749,7 @@ def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> Study
     data = config.model_dump(mode="json")
     for override in overrides:
         _override(data, override)
+    _add_plugins(data, further_plugins)
     return check(data, source)
 
 

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class Run:
     max_cost: float
     min_accuracy: float
     data: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -532,7 +533,10 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
 def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
-    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"])
+    return Run(
+        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
+        json.loads(row["versions_json"]),
+    )  # fmt: skip
 
 
 def _round(row: RowMapping) -> RoundRow:

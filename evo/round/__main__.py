@@ -65,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
     )
     command.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE|MODULE",
+        help="load operations, evaluators, methods or data sets of your own; repeatable",
+    )
+    command.add_argument(
         "--accept-data-change", action="store_true", help="go on although the data are not those the run began with"
     )
     command.add_argument("--plan", action="store_true", help="print the space and the work to come; run nothing")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from evo.plugins import sources
 from evo.round.options import CONTROLS, RunOptions
 from studies import config as configs
+from studies import plugins
 from studies.config import StudyConfig
 from studies.records import EvoError
 from studies.store import Run, Store
@@ -14,6 +16,7 @@ from studies.store import Run, Store
 
 def arms(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:
     """Name and settings of every run that is asked for: per seed the run itself, then its control arms."""
+    plugins.load(options.plugins)
     known = store.find_run(options.run) if options.run else None
     alone = known is not None and options.config is None and not options.overrides and options.seed is None
     config = known.config if known is not None and alone else configuration(options)
@@ -44,7 +47,23 @@ def find(store: Store, name: str, config: StudyConfig) -> Run | None:
             + "\n  ".join(f"{key} was {was!r} and is now {now!r}" for key, was, now in changed)
             + "\ngive the new settings a run of their own: --run NAME"
         )
+    if existing:
+        check_plugins(existing)
     return existing
+
+
+def check_plugins(run: Run) -> None:
+    """Compare the plugins of a run with those that it began with.
+
+    Raises:
+        EvoError: one of them has changed.
+    """
+    for name, digest in sources(run.config, run.space).items():
+        if (known := run.versions.get(name, digest)) != digest:
+            raise EvoError(
+                f"{name} has changed since run {run.name!r} began (sha256 {known[:12]}, now {digest[:12]}): put the old "
+                "file back, or begin another run: --run NAME"
+            )
 
 
 def configuration(options: RunOptions) -> StudyConfig:
@@ -55,10 +74,10 @@ def configuration(options: RunOptions) -> StudyConfig:
     """
     overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
     if isinstance(options.config, StudyConfig):
-        return configs.changed(options.config, overrides, "config") if overrides else options.config
+        return configs.changed(options.config, overrides, "config", options.plugins)
     if isinstance(options.config, Mapping):
-        return configs.from_mapping(options.config, overrides)
-    return configs.load(options.config or "digits", overrides)
+        return configs.from_mapping(options.config, overrides, options.plugins)
+    return configs.load(options.config or "digits", overrides, options.plugins)
 
 
 def run_name(options: RunOptions, seed: int, first: bool = True) -> str:

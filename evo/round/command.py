@@ -46,6 +46,7 @@ def options_of(args: Namespace) -> RunOptions:
         repeat=args.seeds,
         control=tuple(args.control),
         overrides=tuple(args.set),
+        plugins=tuple(args.plugin),
         workers=args.workers,
         cluster=args.cluster,
         accept_data_change=args.accept_data_change,

@@ -41,6 +41,7 @@ class RunOptions:
         repeat: this many seeds, from the run's own on, each of them a run.
         control: control arms that run beside, names of ``CONTROLS``.
         overrides: settings that differ from ``config``, as ``section.key=value``.
+        plugins: files and modules to load beside those that ``config`` names.
         workers: processes that evaluate; ``cluster``: evaluates instead of them (see ``CLUSTER``).
         accept_data_change: whether a run goes on when its data are no longer those it began with.
 
@@ -56,6 +57,7 @@ class RunOptions:
     repeat: int = 1
     control: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
     workers: int = 1
     cluster: str | None = None
     accept_data_change: bool = False
