@@ -700,7 +700,9 @@ def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequ
     return check(data, str(path), [path.parent])
 
 
-def from_mapping(data: Mapping[str, Any], overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+def from_mapping(
+    data: Mapping[str, Any], overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()
+) -> StudyConfig:
     """Settings from tables in memory, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:

@@ -44,4 +44,6 @@ def toml_value(value: Any) -> str:
             return "{" + ", ".join(f"{toml_value(str(key))} = {toml_value(item)}" for key, item in value.items()) + "}"
         case Sequence():
             return "[" + ", ".join(map(toml_value, value)) + "]"
-    raise TypeError(f"expected a text, a number, true, false, a list or a table, found {value!r}; leave it out for its default")
+    raise TypeError(
+        f"expected a text, a number, true, false, a list or a table, found {value!r}; leave it out for its default"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evo.html import block, calls, heading, paragraph, table
 from evo.round.arms import configuration, run_name
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
@@ -55,6 +56,18 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join([self.title, "", space_lines(self.space), "", *self.work])
+
+    def __repr__(self) -> str:
+        return f"Plan({self.title})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, str(layer.shape.stride), f"{layer.shape.size} px", " ".join(layer.candidates))
+            for name, layer in zip(self.space.names, self.space.layers, strict=True)
+        ]
+        layers = table(("layer", "stride", "at", "candidates"), rows)
+        name, _, about = self.title.partition(": ")
+        return block(heading(f"{name}:", about), layers, *map(paragraph, self.work), calls("evo.search(...)"))
 
 
 def planned(options: RunOptions) -> Plan:
