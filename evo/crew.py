@@ -21,7 +21,6 @@ from queue import SimpleQueue
 from typing import Any
 
 from evo.executors import DiedError, LateError, R, T, Work, settle
-from evo.main_guard import ADVICE, UNGUARDED
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
@@ -110,8 +109,6 @@ class Worker:
                 how = self._end()
             if self.dismissed:
                 raise DiedError(how)
-            if how == _words(UNGUARDED):
-                raise EvoError(ADVICE)
         raise EvoError(f"worker processes die before they begin: {STARTS} of them did, the last one{how}")
 
     def _start(self) -> None:
@@ -131,12 +128,7 @@ class Worker:
         self.process.join()
         code, self.process = self.process.exitcode or 0, None
         self.pipe.close()
-        return _words(code)
-
-
-def _words(code: int) -> str:
-    """What a process died of, by its exit status: " of SIGKILL"."""
-    return f" of {signal.Signals(-code).name}" if code < 0 else f" with exit status {code}"
+        return f" of {signal.Signals(-code).name}" if code < 0 else f" with exit status {code}"
 
 
 def serve(pipe: Connection, threads: int) -> None:

@@ -15,7 +15,7 @@ from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run
 from evo.console import SILENT, TERMINAL
-from evo.main_guard import end_if_starting
+from evo.main_guard import check_script, end_if_starting
 from evo.round.options import STORAGE, RunOptions, overrides_of
 from evo.round.plan import Plan, planned
 from evo.round.session import finish_rounds
@@ -100,6 +100,8 @@ def search(
         cluster=None if cluster is None else str(cluster),
         accept_data_change=accept_data_change,
     )
+    if options.workers > 1 or (options.cluster or "").startswith("local:"):
+        check_script()
     finished = finish_rounds(options, TERMINAL if progress else SILENT)
     return Run(finished.runs[0].name, storage)
 
