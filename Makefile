@@ -30,7 +30,7 @@ fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 dashboard: $(VENV)/installed
-	$(BIN)/python -m studies.dashboard $(STORAGE)
+	$(BIN)/python -m studies.dashboard --storage $(STORAGE)
 
 report: $(VENV)/installed
 	$(BIN)/python -m analysis.report $(RUN) --storage $(STORAGE)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.frames import Frames, RoundSummary
 from analysis.ranking import Truth
+from spaces.units import short
 from studies.config import StudyConfig
-from studies.units import short
 
 COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 """A cost objective as a unit behind a number."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evo.evolution import Evolution
     from evo.plugins import dataset, evaluator, method
     from evo.round.plan import Plan
+    from spaces.errors import UserError
     from spaces.own_operations import operation
     from spaces.steps import Conv, SqueezeExcite, Tally
     from studies.config import DataSection as DataSettings
@@ -49,6 +50,7 @@ _WHERE = {
     "Run": "evo.api.run",
     "SqueezeExcite": "spaces.steps",
     "Tally": "spaces.steps",
+    "UserError": "spaces.errors",
     "Verdicts": "evo.api.verdicts",
     "compare": "evo.api.calls",
     "dataset": "evo.plugins",
@@ -82,6 +84,7 @@ __all__ = [
     "Run",
     "SqueezeExcite",
     "Tally",
+    "UserError",
     "Verdicts",
     "compare",
     "dataset",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spaces.cost import CONVENTIONS
-from studies.units import short
+from spaces.units import short
 
 CARD = """# {title}
 

@@ -7,6 +7,7 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -37,7 +38,7 @@ from spaces.files import write_text
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
-from spaces.source import source
+from spaces.source import exportable, source
 from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
@@ -54,9 +55,14 @@ def deliver_run(
     """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
 
     Raises:
-        EvoError: the database or the run is missing, nothing fits the wish, or the folder holds something else.
-        ValueError: an architecture or a budget that cannot be.
+        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, or torchrun has
+            started several processes.
+        SpaceError: as ``deliver``.
     """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise EvoError(
+            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+        )
     there = is_done(folder)
     with opened(existing(storage)) as store:
         run = store.run(name)
@@ -80,12 +86,15 @@ def deliver(
 
     Raises:
         EvoError: nothing fits the wish, or the folder holds something else.
-        ValueError: an architecture or a budget that cannot be.
+        SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
     chosen = pick(store, run, wish)
     scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
     images = fitting(load(config.data, config.device), chosen.space)
-    claim(folder, plan(run, config, chosen, scaled, images))
+    planned = plan(run, config, chosen, scaled, images)
+    with torch.device("meta"):  # weights that nobody needs yet
+        exportable(built(planned))
+    claim(folder, planned)
     if not sound(folder / WEIGHTS):
         train_in(folder, config, images, track)
     discard(folder / PROGRESS)

@@ -14,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from spaces.architecture import Architecture
-from spaces.cell_modules import CellModule, edge_name
+from spaces.cell_module import CellModule, edge_name
+from spaces.errors import SpaceError
 from spaces.modules import Gate
 from spaces.networks import Cell, Network
 from spaces.space import SearchSpace, plain
@@ -167,7 +168,7 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
     """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``.
 
     Raises:
-        ValueError: nobody has said how a module of an operation is written.
+        SpaceError: nobody has said how a module of an operation is written.
     """
     _, there = plain(Architecture.parse(arch), space)
     classes = {type(module) for module in network.modules()}
@@ -185,6 +186,20 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
     }
     parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in classes))
     return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
+
+
+def exportable(network: Network) -> None:
+    """Nothing, where ``source`` can write ``network``: to be asked before it is trained.
+
+    Raises:
+        SpaceError: nobody has said how a module of an operation is written.
+    """
+    for layer in network.layers:
+        assert isinstance(layer, Cell)
+        for op in layer.ops.values():
+            written(op)
+    written(network.stem)
+    written(network.head)
 
 
 def _pieces(arch: str) -> Iterator[str]:
@@ -209,13 +224,13 @@ def written(module: nn.Module) -> str:
     """The expression that builds ``module``.
 
     Raises:
-        ValueError: nobody has said how a module of this class is written.
+        SpaceError: nobody has said how a module of this class is written.
     """
     if (writer := WRITERS.get(type(module))) is not None:
         return writer(module)
     if type(module) in PLAIN:
         return f"nn.{module!r}"
-    raise ValueError(
+    raise SpaceError(
         f"{type(module).__name__} cannot be written into model.py: enter it in spaces.source.WRITERS and DEFINITIONS"
     )
 

@@ -28,9 +28,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from spaces.units import short
 from studies import plugins
 from studies.records import COSTS, EvoError
-from studies.units import short
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
@@ -694,10 +694,8 @@ def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequ
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
-    for override in overrides:
-        _override(data, override)
     _add_plugins(data, further_plugins)
-    return check(data, str(path), [path.parent])
+    return _overridden(data, overrides, str(path), [path.parent])
 
 
 def from_mapping(
@@ -709,10 +707,8 @@ def from_mapping(
         ConfigError: as ``load``.
     """
     tables = deepcopy(dict(data))
-    for override in overrides:
-        _override(tables, override)
     _add_plugins(tables, further_plugins)
-    return check(tables, "config")
+    return _overridden(tables, overrides, "config")
 
 
 def _add_plugins(data: dict[str, Any], further: Sequence[str]) -> None:
@@ -732,12 +728,14 @@ def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> St
         ConfigError: a key or a value cannot be.
         PluginError: a plugin is missing or fails.
     """
+    _load_plugins(data, folders)
+    return _checked(data, lambda key, text: source)
+
+
+def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
+    """Load the plugins that ``data`` name; what is no list of names is left to the check of settings."""
     named = data.get("plugins", ())
     plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
-    try:
-        return StudyConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {_explain(problem, data)}" for problem in error.errors())) from None
 
 
 def changed(
@@ -749,10 +747,8 @@ def changed(
         ConfigError: as ``load``.
     """
     data = config.model_dump(mode="json")
-    for override in overrides:
-        _override(data, override)
     _add_plugins(data, further_plugins)
-    return check(data, source)
+    return _overridden(data, overrides, source)
 
 
 def _locate(name_or_file: str) -> Path:
@@ -764,7 +760,43 @@ def _locate(name_or_file: str) -> Path:
     raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _checked(data: dict[str, Any], source: Callable[[str, str], str]) -> StudyConfig:
+    """``data`` as settings; ``source`` says of a key and what is wrong with it where it was written."""
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source(key, text)}: {text}" for key, text in _problems(error, data))) from None
+
+
+def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong: keys, as a user writes them, and words."""
+    return [(".".join(map(str, problem["loc"])), _explain(problem, data)) for problem in error.errors()]
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data``, which stand in ``file``, with overrides applied; an error names the one that it comes from."""
+    _load_plugins(data, folders)
+    try:
+        StudyConfig.model_validate(data)
+        of_file = set()
+    except ValidationError as error:
+        of_file = {text for _, text in _problems(error, data)}
+    options = {_override(data, override): f"--set {override}" for override in overrides}
+    _load_plugins(data, folders)
+
+    def source(key: str, text: str) -> str:
+        """An override of the key, or of what it is part of; the file; an override of a part of it; or all together."""
+        whole = [option for path, option in options.items() if f"{key}.".startswith(f"{path}.")]
+        parts = [option for path, option in options.items() if path.startswith(f"{key}.")]
+        if whole or (parts and text not in of_file):
+            return (whole or parts)[-1]
+        return file if text in of_file or not options else f"{file} with {' '.join(options.values())}"
+
+    return _checked(data, source)
+
+
+def _override(data: dict[str, Any], override: str) -> str:
+    """Change what ``section.key=value`` names; gives its key."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -777,6 +809,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         data[path[-1]] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         data[path[-1]] = text.strip()
+    return ".".join(path)
 
 
 def _explain(problem: Any, data: Mapping[str, Any]) -> str:

@@ -71,7 +71,7 @@ def search(
         The run; of several seeds the first. Its other seeds and its control arms are in ``evo.runs(storage)``.
 
     Raises:
-        EvoError: something that the user can put right: a setting that cannot be, a file that is missing, a run that
+        UserError: something that the user can put right: a setting that cannot be, a file that is missing, a run that
             another process works on. What was measured is kept.
 
     Examples:
@@ -120,7 +120,7 @@ def plan(
     Nothing is run or written.
 
     Raises:
-        EvoError: a setting cannot be, or a file is missing.
+        UserError: a setting cannot be, or a file is missing.
 
     Examples:
         >>> import evo

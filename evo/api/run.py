@@ -25,11 +25,11 @@ from evo.round.printing import headings, row_values
 from evo.round.session import introduction
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
+from spaces.units import parse, short
 from studies import store as studies
 from studies.config import StudyConfig
 from studies.records import EvoError
 from studies.store import RoundRow, Store, opened
-from studies.units import parse, short
 from studies.urls import existing, shown
 
 SHOWN = 5
@@ -238,7 +238,7 @@ class Run:
             progress: whether lines and progress bars are shown.
 
         Raises:
-            EvoError: no round is finished, nothing fits, the folder holds something else, or the run is missing.
+            UserError: no round is finished, nothing fits, the folder holds something else, or the run is missing.
 
         Examples:
             >>> small = run.deliver("small", max_macs=2e5)   # doctest: +SKIP

@@ -56,7 +56,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
 
     Raises:
         EvoError: there is no such space or file.
-        ValueError: the space's name is unknown, or its file does not hold a space.
+        SpaceError: the space's name is unknown, or its file does not hold a space.
     """
     section = config.space
     if section.path is not None:

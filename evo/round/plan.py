@@ -9,9 +9,9 @@ from evo.round.arms import configuration, run_name
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
 from spaces.space import SearchSpace
+from spaces.units import short
 from studies.config import StudyConfig
 from studies.records import COSTS
-from studies.units import short
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
 from spaces import library, operations
+from spaces.build import build
 from spaces.cost import cost_table
-from spaces.operations import build, tally
+from spaces.operations import tally
 from spaces.own_operations import Form, check_module, operation
 from spaces.space import Shape
 from spaces.steps import Conv, Tally

@@ -17,12 +17,13 @@ import spaces.delivered
 from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.delivered import built, described
+from spaces.errors import SpaceError
 from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.scaling import scaled
-from spaces.source import source, written
+from spaces.source import exportable, source, written
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 WIDE, NARROW = Shape(8, 8, 1, 6), Shape(8, 16, 2, 6)
@@ -178,3 +179,14 @@ def test_a_module_that_nobody_wrote_is_answered() -> None:
 
     with pytest.raises(ValueError, match=r"Novel cannot be written into model.py: enter it in spaces.source.WRITERS"):
         written(nn.Sequential(Novel()))
+
+
+def test_a_network_is_asked_whether_it_can_be_written_before_it_is_trained() -> None:
+    class Novel(nn.Module):
+        pass
+
+    network = Network(ALL, EVERYTHING)
+    exportable(network)
+    network.layers[2].ops["novel"] = Novel()  # type: ignore[index,union-attr]
+    with pytest.raises(SpaceError, match=r"Novel cannot be written into model.py"):
+        exportable(network)

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from spaces import build as builders
 from spaces import operations
+from spaces.build import build
 from spaces.library import LIBRARY, load, nse
-from spaces.operations import Bottleneck, Operation, build, chain, parse_op, tally
+from spaces.operations import Bottleneck, Operation, chain, parse_op, tally
 from spaces.rows import is_row
 from spaces.space import SearchSpace, Shape
 from spaces.steps import Conv, Tally
@@ -208,8 +210,10 @@ def test_adding_an_operation_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_operation_may_also_bring_its_own_module_and_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = Operation(build=lambda op, shape: nn.AvgPool2d(3, 1, 1), tally=lambda op, shape: Tally())
-    monkeypatch.setitem(operations.OPERATIONS, "pool", pool)
+    monkeypatch.setitem(operations.OPERATIONS, "pool", Operation(tally=lambda op, shape: Tally()))
+    with pytest.raises(ValueError, match=r"'pool' is no chain of steps: enter what builds it in .*BUILDERS\['pool'\]"):
+        build("pool", Shape(8, 8, 1, 9))
+    monkeypatch.setitem(builders.BUILDERS, "pool", lambda op, shape: nn.AvgPool2d(3, 1, 1))
     assert_cost_is_that_of_the_module("pool", Shape(8, 8, 1, 9))
 
 
