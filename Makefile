@@ -33,7 +33,7 @@ docs: $(VENV)/installed-for-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 dashboard: $(VENV)/installed
-	$(BIN)/python -m studies.dashboard $(STORAGE)
+	$(BIN)/python -m studies.dashboard --storage $(STORAGE)
 
 report: $(VENV)/installed
 	$(BIN)/python -m analysis.report $(RUN) --storage $(STORAGE)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -99,3 +102,19 @@ def write(page: Path, html: str) -> None:
         write_text(page, html)
     except OSError as error:
         raise EvoError(f"cannot write {page}: {error.strerror}; give another place") from None
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence in lines that fit the terminal."""
+    print(fill(sentence, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False))
+
+
+def folded(lines: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Lines of a table with a name and values that fit the terminal: long values go on in further lines."""
+    names = max(len(line[0]) for line in lines)
+    width = max(20, (get_terminal_size().columns - names) // max(1, len(lines[0]) - 1) - 2)
+    return [
+        part
+        for name, *values in lines
+        for part in zip_longest([name], *(wrap(value, width, break_on_hyphens=False) for value in values), fillvalue="")
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Advance = Callable[[int], None]
@@ -56,11 +56,6 @@ def say(text: str = "") -> None:
 def complain(text: str) -> None:
     """A line for the reader, about something that went wrong."""
     print(text, file=sys.stderr, flush=True)
-
-
-def row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Cells right-aligned under their headings."""
-    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
 
 
 def nothing(text: str = "") -> None:

@@ -36,7 +36,7 @@ from spaces.files import write_text
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
-from spaces.source import source
+from spaces.source import exportable, source
 from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
@@ -56,13 +56,16 @@ def deliver(
 
     Raises:
         EvoError: nothing fits the wish, or the folder holds something else.
-        ValueError: an architecture or a budget that cannot be.
+        SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
     torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)
     scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
     images = fitting(load(config.data, config.device), chosen.space)
-    claim(folder, plan(run, config, chosen, scaled, images))
+    planned = plan(run, config, chosen, scaled, images)
+    with torch.device("meta"):  # weights that nobody needs yet
+        exportable(built(planned))
+    claim(folder, planned)
     if not sound(folder / WEIGHTS):
         train_in(folder, config, images, track)
     discard(folder / PROGRESS)
@@ -126,7 +129,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
     return {
         "format": 1,
         **described(arch, space, images.mean, images.std),
-        "classes": list(images.names),
+        "classes": list(images.class_names),
         "costs": {
             "macs": count(space, arch, config.search.convention).macs,
             "convention": config.search.convention,
@@ -211,13 +214,15 @@ def export(folder: Path, network: Network, track: Track) -> None:
     missing = [name for name in EXPORTS if not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(said["space"]))
     title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
-    generator = torch.Generator().manual_seed(0)
+    classes, generator = said["classes"], torch.Generator().manual_seed(0)
     example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
     program = cache(lambda: exported(network, example))
     writers: dict[str, Callable[[Path], object]] = {
-        "model.py": lambda path: write_source(source(network, space, said["arch"], title), network, example, path),
-        "model.onnx": lambda path: write_onnx(program(), network, example, path),
-        "model.pt2": lambda path: write_program(program(), network, example, path),
+        "model.py": lambda path: write_source(
+            source(network, space, said["arch"], title, classes), network, example, path
+        ),
+        "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
+        "model.pt2": lambda path: write_program(program(), network, example, path, classes),
         "README.md": lambda path: write_text(path, card(said)),
     }
     with track("writing model.py, ONNX, torch.export", len(missing)) as advance:

@@ -13,6 +13,7 @@ from typing import Any
 
 from spaces.architecture import Op
 from spaces.blocks import from_block_strings
+from spaces.errors import SpaceError
 from spaces.nse import NSE_POOLS, nse, nse_architecture
 from spaces.rows import Row
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
@@ -26,10 +27,10 @@ def load(name: str, *, channels: int | None = None, size: int | None = None, cla
     What is not given is as the space's own data set has it.
 
     Raises:
-        ValueError: no space has this name; the message lists those there are.
+        SpaceError: no space has this name; the message lists those there are.
     """
     if name not in LIBRARY:
-        raise ValueError(f"unknown space {name!r}; known: {', '.join(LIBRARY)}")
+        raise SpaceError(f"unknown space {name!r}; known: {', '.join(LIBRARY)}")
     wanted = {"channels": channels, "size": size, "classes": classes}
     return LIBRARY[name](name, **{key: value for key, value in wanted.items() if value is not None})
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spaces.architecture import Op
+from spaces.errors import SpaceError
 from spaces.operations import Operation, chain, register
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally
@@ -47,18 +48,18 @@ class Form:
         """The form that ``text`` spells for a function ``(shape, **options)``.
 
         Raises:
-            ValueError: it is no form, or the function's arguments are others.
+            SpaceError: it is no form, or the function's arguments are others.
         """
         name, *parts = text.split("_")
         found = [re.fullmatch(r"([a-z]+)<([a-z]\w*)>", part) for part in parts]
         if not re.fullmatch("[a-z][a-z0-9]*", name) or None in found:
-            raise ValueError(
+            raise SpaceError(
                 f"operation {text!r}: expected a name of small letters and digits, then options such as k<kernel>, joined by _"
             )
         options = {match[1]: match[2] for match in found if match}
         arguments = dict(list(inspect.signature(function).parameters.items())[1:])
         if len(options) != len(parts) or set(options.values()) != arguments.keys():
-            raise ValueError(
+            raise SpaceError(
                 f"operation {text!r} has the options {', '.join(options.values()) or 'none'}, and {function.__name__} takes "
                 f"(shape{''.join(f', {argument}' for argument in arguments)}): each option is one argument"
             )
@@ -72,7 +73,7 @@ class Form:
         """The arguments that ``op`` spells.
 
         Raises:
-            ValueError: an option is missing, unknown, no number or at its default.
+            SpaceError: an option is missing, unknown, no number or at its default.
         """
         pattern = self.name + "".join(
             f"(_{letters}(?P<{argument}>\\d+))" + ("?" if argument in self.defaults else "")
@@ -81,10 +82,10 @@ class Form:
         match = re.fullmatch(pattern, op)
         if match is None:
             optional = f"; may be left out: {', '.join(self.defaults)}" if self.defaults else ""
-            raise ValueError(f"operation {op!r}: expected {self}, each option a whole number{optional}")
+            raise SpaceError(f"operation {op!r}: expected {self}, each option a whole number{optional}")
         values = {name: int(text) for name, text in match.groupdict().items() if text is not None}
         if default := [name for name, value in values.items() if self.defaults.get(name) == value]:
-            raise ValueError(f"operation {op!r}: {default[0]} is at its default, which is left out")
+            raise SpaceError(f"operation {op!r}: {default[0]} is at its default, which is left out")
         return values
 
 
@@ -100,7 +101,7 @@ def operation(
             Without it, the function gives steps, ``tuple[Step, ...]``, from which costs and module follow.
 
     Raises:
-        ValueError: the form is none, or the name is taken.
+        SpaceError: the form is none, or the name is taken.
     """
 
     def registered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,22 +124,23 @@ def _of_steps(form: Form, function: Callable[..., Any]) -> Operation:
 
 
 def _check_steps(op: Op, shape: Shape, steps: Any) -> None:
-    """Raises ValueError where the steps do not turn the layer's input into its output."""
+    """Raises SpaceError where the steps do not turn the layer's input into its output."""
     if not isinstance(steps, (tuple, list)) or not all(isinstance(step, (Conv, SqueezeExcite)) for step in steps):
-        raise ValueError(f"operation {op!r}: its function gives {steps!r}; expected a tuple of Conv and SqueezeExcite")
+        raise SpaceError(f"operation {op!r}: its function gives {steps!r}; expected a tuple of Conv and SqueezeExcite")
     channels, pixels = shape.c_in, (shape.size, shape.size)
     for step in steps:
         needs = step.c_in if isinstance(step, Conv) else step.channels
         if needs != channels:
-            raise ValueError(f"operation {op!r}: {step} follows {channels} channels")
+            raise SpaceError(f"operation {op!r}: {step} follows {channels} channels")
         channels, pixels = step.c_out if isinstance(step, Conv) else channels, step.out(pixels)
-    _check_output(op, shape, channels, pixels)
+    check_output(op, shape, channels, pixels)
 
 
-def _check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -> None:
+def check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -> None:
+    """Raises SpaceError where an operation gives something else than its layer needs."""
     expected = (shape.size_out, shape.size_out)
     if channels != shape.c_out or pixels != expected:
-        raise ValueError(
+        raise SpaceError(
             f"operation {op!r} gives {channels} channels at {pixels[0]} x {pixels[1]} pixels; "
             f"the layer needs {shape.c_out} at {expected[0]} x {expected[1]}"
         )
@@ -152,23 +154,4 @@ def _of_module(form: Form, function: Callable[..., Any], counts: Callable[..., T
     def tally(op: Op, shape: Shape) -> Tally:
         return counts(shape, **form.parse(op))
 
-    return Operation(build, tally)
-
-
-def check_module(op: Op, shape: Shape) -> None:
-    """Build an operation without numbers, and compare it with what it is said to be.
-
-    Raises:
-        ValueError: its output has another shape than the layer's, or it has other parameters than were counted.
-    """
-    import torch
-
-    from spaces.operations import build, tally
-
-    with torch.device("meta"):
-        module = build(op, shape).eval()
-        output = module(torch.empty(1, shape.c_in, shape.size, shape.size))
-    _check_output(op, shape, int(output.shape[1]), (int(output.shape[2]), int(output.shape[3])))
-    counted, there = tally(op, shape).params, sum(parameter.numel() for parameter in module.parameters())
-    if counted != there:
-        raise ValueError(f"operation {op!r} counts {counted} parameters, and its module has {there}")
+    return Operation(tally, module=build)

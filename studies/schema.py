@@ -63,6 +63,11 @@ runs = Table(
     Column("min_accuracy", Float, nullable=False, doc="the least accuracy of that box"),
     Column("created_at", DateTime, nullable=False),
     Column("data", String(64), doc="sha256 of the data that results rest on; null until the next round computes it"),
+    Column(
+        "classes_json",
+        Text,
+        doc="names of the classes, in the order of the labels; null: no images, or begun before they were kept",
+    ),
     info={"doc": "One row for every run."},
 )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import re
 import shlex
@@ -89,13 +90,19 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def command_of(module: str) -> str:
+    """The module that ``python -m MODULE`` runs: a package's is its ``__main__``."""
+    found = importlib.util.find_spec(module)
+    return f"{module}.__main__" if found is not None and found.submodule_search_locations is not None else module
+
+
 def run(command: list[str], folder: Path) -> str:
     """What ``python -m MODULE ...`` prints there, in this process: starting one for each would take minutes."""
     _, module, *words = command
     printed = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
         try:
-            code = importlib.import_module(module).main(words)
+            code = importlib.import_module(command_of(module)).main(words)
         except SystemExit as end:
             code = end.code
     assert code == 0

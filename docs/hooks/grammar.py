@@ -10,7 +10,7 @@ from spaces.architecture import Op
 from spaces.cells import Alphabet, reference_cells
 from spaces.cost import CONVENTIONS, cost_table, count
 from spaces.space import SearchSpace, Shape
-from studies.units import short
+from spaces.units import short
 
 SHOWN = Shape(24, 24, 1, 14)
 """The layer that the examples stand in."""
@@ -39,7 +39,7 @@ def operations_page() -> str:
 
 def _example(name: str) -> Op | None:
     """An operation of this entry that some space of the library uses, and that fits the layer; None: there is none."""
-    return next((op for op in _used() if operations.find(op) is operations.OPERATIONS[name] and _fits(op)), None)
+    return next((op for op in _used() if operations.entry_of(op) == name and _fits(op)), None)
 
 
 def _used() -> Iterator[Op]:

@@ -14,11 +14,11 @@ from analysis.verdict import verdicts
 from evo import console
 from evo.round.arms import arms, configuration, find, run_name
 from evo.round.printing import closing, headings, line, nothing_to_do, row_values, space_lines
+from spaces.units import short
 from studies.config import StudyConfig
 from studies.leases import held
 from studies.records import COSTS, EvoError
 from studies.store import RoundRow, Run, Store, opened
-from studies.units import short
 from studies.urls import files_of
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from evo.search import check_limits
 from evo.seeds import derive
 from spaces import library
 from spaces.architecture import Op
+from spaces.build import check_module
 from spaces.cost import cost_table
 from spaces.operations import owner_file, tally
-from spaces.own_operations import check_module
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
@@ -48,7 +48,8 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     most = costs.bounds()[1][COSTS.index(config.search.cost)]
     window = getattr(config.limits, config.search.cost)
     most = min(most, window[1]) if window else most
-    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config))
+    names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
+    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config), names)
 
 
 def first_space(config: StudyConfig) -> SearchSpace:
@@ -56,7 +57,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
 
     Raises:
         EvoError: there is no such space or file.
-        ValueError: the space's name is unknown, or its file does not hold a space.
+        SpaceError: the space's name is unknown, or its file does not hold a space.
     """
     section = config.space
     if section.path is not None:

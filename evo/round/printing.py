@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from analysis.frames import truth_of
 from analysis.words import unmeasured
-from evo import console
+from spaces import columns
 from spaces.overview import widths
 from spaces.space import SearchSpace
+from spaces.units import short
 from studies.records import Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store
-from studies.units import short
 from studies.urls import database, files_of, shown
 
 HEADINGS = (
@@ -46,7 +46,7 @@ def line(run: Run, values: Sequence[str]) -> str:
         for heading, value, width in zip(HEADINGS, values, WIDTHS, strict=True)
         if heading != "tau" or run.config.truth.sample
     ]
-    return console.row([value for value, _ in shown], [width for _, width in shown])
+    return columns.row([value for value, _ in shown], [width for _, width in shown])
 
 
 def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:

@@ -17,14 +17,15 @@ from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
 from spaces import library, operations
+from spaces.build import build, check_module
 from spaces.cost import cost_table
-from spaces.operations import build, tally
-from spaces.own_operations import Form, check_module, operation
+from spaces.operations import tally
+from spaces.own_operations import Form, operation
 from spaces.space import Shape
 from spaces.steps import Conv, Tally
 from studies import config as configs
 from studies import plugins
-from studies.config import ConfigError
+from studies.config import ConfigError, study
 from studies.plugins import PluginError
 from studies.records import EvoError
 from studies.store import opened
@@ -75,7 +76,7 @@ OWN = """
 def as_before() -> Iterator[None]:
     """What a test registers is forgotten after it: in one process, a name belongs to one file."""
     registries: list[dict[Any, Any]] = [
-        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, configs._OWNERS, EVALUATORS, METHODS, DATASETS,
+        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
         *(known for _, known in configs.CHOICES.values()),
     ]  # fmt: skip
     before = [dict(registry) for registry in registries]

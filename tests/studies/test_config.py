@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.config import PRESETS, ConfigError, load, of_round, presets
+from studies.config import CHOICES, PRESETS, ConfigError, Section, StudyConfig, load, of_round, presets
+from studies.config.loading import sections_of
 
 VALID = """
 [space]
@@ -77,6 +78,35 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
     assert str(told.value).startswith(f"{path}: {expected}")
 
 
+@pytest.mark.parametrize(
+    ("change", "overrides", "expected"),
+    [
+        ("", ["search.trails=3"], ["--set search.trails=3: unknown key 'search.trails' (found 3)"]),
+        ("", ["search={ trails = 3 }"], ["--set search={ trails = 3 }: unknown key 'search.trails' (found 3)"]),
+        ("", ["colour.red=1"], ["--set colour.red=1: unknown key 'colour'"]),
+        ("", ["seed=1", "evaluator.kind=guess"], ["--set evaluator.kind=guess: evaluator.kind is 'guess'; allowed: "]),
+        ("[search]\ntrials = -3", ["search.population=-4", "seed=1"], [
+            "--set search.population=-4: search.population is -4: input should be greater than or equal to 2",
+            "FILE: search.trials is -3: input should be greater than 0",
+        ]),
+        ("[search]\ntrials = -3", ["search.trials=-4"], ["--set search.trials=-4: search.trials is -4"]),
+        ("", ["evolution.method=dna", "seed=1"], [
+            "FILE with --set evolution.method=dna --set seed=1: evolution.method = 'dna' rates operations by block loss",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_after_where_it_was_written(
+    tmp_path: Path, change: str, overrides: list[str], expected: list[str]
+) -> None:
+    path = write(tmp_path, VALID + change)
+    with pytest.raises(ConfigError) as told:
+        load(path, overrides)
+    lines = str(told.value).splitlines()
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start.replace("FILE", path))
+
+
 def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: blockwise, oneshot, scratch, tabular"):
         load(write(tmp_path, VALID.replace("oneshot", "onshot")))
@@ -133,3 +163,21 @@ def test_a_table_cannot_be_searched_by_likelihood(tmp_path: Path) -> None:
     assert load(write(tmp_path, text)).search.objective == "likelihood"
     with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table knows accuracies only"):
         load(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))
+
+
+def every_section() -> list[type[Section]]:
+    """The sections of a configuration, those in the registries, and those inside other sections."""
+    found: list[type[Section]] = []
+    waiting = [StudyConfig, *(section for _, known in CHOICES.values() for section in known.values())]
+    while waiting:
+        section = waiting.pop()
+        if section not in found:
+            found.append(section)
+            waiting += [inner for field in section.model_fields.values() for inner in sections_of(field.annotation)]
+    return found
+
+
+@pytest.mark.parametrize("section", every_section(), ids=lambda section: section.__name__)
+def test_every_key_is_explained_where_it_is_defined(section: type[Section]) -> None:
+    explained = {name: len((field.description or "").split()) for name, field in section.model_fields.items()}
+    assert {name: words for name, words in explained.items() if words < 2} == {}

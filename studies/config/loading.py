@@ -1,0 +1,170 @@
+"""From a preset, a TOML file or stored settings to a ``StudyConfig``; a mistake is answered in words."""
+
+from __future__ import annotations
+
+import os.path
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from studies import plugins
+from studies.config.sections import Section
+from studies.config.study import CHOICES, StudyConfig
+from studies.records import EvoError
+
+PRESETS = Path(__file__).parent.parent / "presets"
+
+
+class ConfigError(EvoError):
+    """A key, value or path of a configuration that cannot be; names the file, the key, what was found, what may be."""
+
+
+def presets() -> list[str]:
+    """The names that ``--config`` knows."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied and plugins added.
+
+    Raises:
+        ConfigError: no such preset or file, no TOML, an unknown key, or a value that cannot be.
+    """
+    path = _locate(name_or_file)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    if further_plugins and isinstance(named := data.get("plugins", []), list):
+        data["plugins"] = list(dict.fromkeys([*named, *further_plugins]))
+    return _overridden(data, overrides, str(path), [path.parent])
+
+
+def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data`` as settings, once its plugins are loaded.
+
+    Args:
+        source: what errors call the settings.
+        folders: where the file of a plugin is looked for, beside the working directory.
+
+    Raises:
+        ConfigError: a key or a value cannot be.
+        PluginError: a plugin is missing or fails.
+    """
+    _load_plugins(data, folders)
+    return _checked(data, lambda key, text: source)
+
+
+def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
+    """Load the plugins that ``data`` name; what is no list of names is left to the check of settings."""
+    named = data.get("plugins", ())
+    plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
+
+
+def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
+    """``config`` with ``section.key=value`` overrides applied; ``source`` is what errors call it.
+
+    Raises:
+        ConfigError: as ``load``.
+    """
+    return _overridden(config.model_dump(mode="json"), overrides, source)
+
+
+def _locate(name_or_file: str) -> Path:
+    preset = PRESETS / f"{name_or_file}.toml"
+    if name_or_file in presets():
+        return preset
+    if os.path.isfile(name_or_file):
+        return Path(name_or_file)
+    raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
+
+
+def _checked(data: dict[str, Any], source: Callable[[str, str], str]) -> StudyConfig:
+    """``data`` as settings; ``source`` says of a key and what is wrong with it where it was written."""
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source(key, text)}: {text}" for key, text in _problems(error, data))) from None
+
+
+def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong: keys, as a user writes them, and words."""
+    return [(".".join(map(str, problem["loc"])), _explain(problem, data)) for problem in error.errors()]
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data``, which stand in ``file``, with overrides applied; an error names the one that it comes from."""
+    _load_plugins(data, folders)
+    try:
+        StudyConfig.model_validate(data)
+        of_file = set()
+    except ValidationError as error:
+        of_file = {text for _, text in _problems(error, data)}
+    options = {_override(data, override): f"--set {override}" for override in overrides}
+    _load_plugins(data, folders)
+
+    def source(key: str, text: str) -> str:
+        """An override of the key, or of what it is part of; the file; an override of a part of it; or all together."""
+        whole = [option for path, option in options.items() if f"{key}.".startswith(f"{path}.")]
+        parts = [option for path, option in options.items() if path.startswith(f"{key}.")]
+        if whole or (parts and text not in of_file):
+            return (whole or parts)[-1]
+        return file if text in of_file or not options else f"{file} with {' '.join(options.values())}"
+
+    return _checked(data, source)
+
+
+def _override(data: dict[str, Any], override: str) -> str:
+    """Change what ``section.key=value`` names; gives its key."""
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set search.trials=200")
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} is a value, not a section")
+    try:
+        data[path[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        data[path[-1]] = text.strip()
+    return ".".join(path)
+
+
+def _explain(problem: Any, data: Mapping[str, Any]) -> str:
+    """One of pydantic's findings, in words: the key, what was found, what is allowed."""
+    key, found = ".".join(map(str, problem["loc"])), problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            allowed = sorted(
+                {name for section in _sections_at(problem["loc"][:-1], data) for name in section.model_fields}
+            )
+            return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
+        case "together" | "teacher":
+            return str(problem["msg"])
+        case "missing":
+            return f"key {key!r} is missing"
+    return f"{key} is {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _sections_at(loc: Sequence[int | str], data: Mapping[str, Any]) -> list[type[Section]]:
+    """The settings that stand at pydantic's location ``loc`` of ``data``."""
+    here: list[type[Section]] = [StudyConfig]
+    for depth, part in enumerate(map(str, loc)):
+        if depth == 0 and part in CHOICES:
+            key, known = CHOICES[part]
+            here = [known[data[part].get(key, "digits")]]
+        else:
+            fields = [section.model_fields[part] for section in here if part in section.model_fields]
+            here = [section for field in fields for section in sections_of(field.annotation)] or here
+    return here
+
+
+def sections_of(annotation: Any) -> list[type[Section]]:
+    """The sections that a field's type speaks of: itself, or the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for member in get_args(annotation) for section in sections_of(member)]
