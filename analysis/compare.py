@@ -79,7 +79,7 @@ def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> 
     points = sorted(compared.equal["evaluations"].unique().tolist())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("run", no_wrap=True)
-    headings = ("method", "rounds", "trials", "best", *(f"volume at {short(point)}" for point in points))
+    headings = ("method", "rounds", "evaluations", "best", *(f"volume at {short(point)}" for point in points))
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in comparison.rows(compared):

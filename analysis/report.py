@@ -96,11 +96,11 @@ def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: 
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     cost = COSTS[frames.cost]
-    for heading in ("round", "space", "trials", "front", "best", cost, "hypervolume", "dropped", "refilled"):
+    for heading in ("round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "refilled"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in frames.rounds:
         table.add_row(
-            str(row.round), short(row.space_size), str(row.trials), str(row.front), f"{row.best_accuracy:.2%}",
+            str(row.round), short(row.space_size), str(row.proposals), str(row.front), f"{row.best_accuracy:.2%}",
             short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.refilled),
         )  # fmt: skip
     console = Console(highlight=False)

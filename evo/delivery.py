@@ -60,7 +60,9 @@ def deliver(
     """
     torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)
-    scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
+    scaled = (
+        scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.macs_convention) if wish.scale_to else None
+    )
     images = fitting(load(config.data, config.device), chosen.space)
     claim(folder, plan(run, config, chosen, scaled, images))
     if not sound(folder / WEIGHTS):
@@ -128,8 +130,8 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
         **described(arch, space, images.mean, images.std),
         "classes": list(images.names),
         "costs": {
-            "macs": count(space, arch, config.search.convention).macs,
-            "convention": config.search.convention,
+            "macs": count(space, arch, config.search.macs_convention).macs,
+            "convention": config.search.macs_convention,
             "params": count(space, arch).params,
             "by_convention": {name: count(space, arch, name).macs for name in CONVENTIONS},
         },
@@ -144,7 +146,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
         "training": {
             "settings": config.deliver.model_dump(mode="json"),
             "data": config.data.model_dump(mode="json"),
-            "images": len(images.train) + len(images.held_out),
+            "images": len(images.train) + len(images.validation),
             "threads": config.threads,
             "device": images.train.device.type,
         },
@@ -155,7 +157,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
 
 
 def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) -> None:
-    """Train the folder's network from fresh weights, on train and held-out images together, and leave its weights there."""
+    """Train the folder's network from fresh weights, on train and validation images together, and leave its weights there."""
     said, section = read(folder), config.deliver
     seed = derive(config.seed, "deliver", said["arch"])
     torch.manual_seed(seed)
@@ -165,7 +167,7 @@ def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) ->
     average = Average(network, section.ema) if section.ema else None
     train(
         network,
-        images.train.joined(images.held_out),
+        images.train.joined(images.validation),
         replace(schedule(section, config.data, 1), augment=section.augment or ()),
         seed=seed,
         mix=mixing(section, images.classes),

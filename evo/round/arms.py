@@ -9,11 +9,9 @@ from typing import Any
 
 from studies import config as configs
 from studies.config import StudyConfig
+from studies.controls import Control, controlled
 from studies.records import EvoError
 from studies.store import Run, Store
-
-CONTROLS = {"fixed": "nsga2", "random": "random"}
-"""What ``--control`` knows: both arms begin in the run's first space, which never changes, and search it so."""
 
 
 def arms(store: Store, args: Namespace) -> Iterator[tuple[str, StudyConfig]]:
@@ -25,14 +23,8 @@ def arms(store: Store, args: Namespace) -> Iterator[tuple[str, StudyConfig]]:
         mine = config.model_copy(update={"seed": seed})
         name = run_name(args, seed, first=seed == config.seed)
         yield name, mine
-        for control in dict.fromkeys(args.control):
+        for control in map(Control, dict.fromkeys(args.control)):
             yield f"{name}-{control}", controlled(mine, control)
-
-
-def controlled(config: StudyConfig, control: str) -> StudyConfig:
-    """The settings of a control arm: the same data, training and budget of new measurements."""
-    search = config.search.model_copy(update={"sampler": CONTROLS[control]})
-    return config.model_copy(update={"control": True, "search": search})
 
 
 def find(store: Store, name: str, config: StudyConfig) -> Run | None:

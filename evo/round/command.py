@@ -101,7 +101,7 @@ def _judge_alone(store: Store, runs: Sequence[Run], args: Namespace, hands: Call
     track = console.untracked if args.quiet else console.bar
     say = console.nothing if args.quiet else console.say
     for run in runs:
-        if run.config.truth.sample:
+        if run.config.ground_truth.sample:
             evaluate, count = hands()
             with held(store, run, say):
                 front_alone(run_context(run, store, files_of(args.storage), evaluate, track, count), args.n)
@@ -134,12 +134,14 @@ def plan(args: Namespace) -> int:
         space_lines(space),
         f"\n{short(space.size)} architectures of {len(space.layers)} layers",
         *(f"{name}: {short(least[i])} to {short(most[i])}" for i, name in enumerate(COSTS) if most[i]),
-        f"{args.n} rounds of {config.search.trials} evaluations, in generations of {config.search.population}",
+        f"{args.n} rounds of {config.search.evaluations} evaluations, in generations of {config.search.population}",
         *config.evolution.plan(space),
         *config.evaluator.plan(space, args.n),
     ]
-    if config.truth.sample:
-        how = f"from {config.truth.table.path}" if config.truth.table else "by training each of them alone"
-        lines.append(f"the truth about {config.truth.sample} architectures of each round {how}")
+    if config.ground_truth.sample:
+        how = (
+            f"from {config.ground_truth.table.path}" if config.ground_truth.table else "by training each of them alone"
+        )
+        lines.append(f"the truth about {config.ground_truth.sample} architectures of each round {how}")
     console.say("\n".join(lines))
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
 
-from studies.config.evaluators import EVALUATORS, EvaluatorSection, TruthSection
+from studies.config.evaluators import EVALUATORS, EvaluatorSection, GroundTruthSection
 from studies.config.methods import METHODS, MethodSection
 from studies.config.sections import (
     DATA,
@@ -37,7 +37,7 @@ def _by_choice(section: str) -> Callable[[Any], Any]:
         if not isinstance(given, Mapping):
             return given
         value = given.get(key, "digits" if section == "data" else "missing")
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
         return known[value].model_validate(given)
 
@@ -78,7 +78,7 @@ class StudyConfig(Section):
     limits: LimitsSection = LimitsSection()
     """What an architecture may cost."""
 
-    truth: TruthSection = TruthSection()
+    ground_truth: GroundTruthSection = GroundTruthSection()
     """How far the scores can be trusted."""
 
     deliver: DeliverSection = DeliverSection()
