@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,28 +36,16 @@ def frames_of(args: Namespace) -> list[Frames]:
     Raises:
         EvoError: a database or a run is missing, or nothing has been measured in it.
     """
-    from analysis.frames import load
-    from studies.store import opened
-    from studies.urls import existing
+    from analysis.findings import frames_at
 
-    found = []
-    for name, url in named(args.run, args.storage or [STORAGE]):
-        with opened(existing(url)) as store:
-            found.append(load(store, store.run(name)))
-    return found
+    return frames_at(named(args.run, args.storage or [STORAGE]))
 
 
 def verdicts_of(args: Namespace, runs: Sequence[str]) -> list[Verdict]:
     """What the control arms of the runs say, wherever a database holds some; each verdict once."""
-    from analysis.verdict import verdicts
-    from studies.store import opened
-    from studies.urls import existing
+    from analysis.findings import verdicts_at
 
-    found: list[Verdict] = []
-    for name, url in named(runs, args.storage or [STORAGE]):
-        with opened(existing(url)) as store:
-            found += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in found]
-    return found
+    return verdicts_at(named(runs, args.storage or [STORAGE]))
 
 
 def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]:
@@ -99,3 +90,19 @@ def write(page: Path, html: str) -> None:
         write_text(page, html)
     except OSError as error:
         raise EvoError(f"cannot write {page}: {error.strerror}; give another place") from None
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence in lines that fit the terminal."""
+    print(fill(sentence, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False))
+
+
+def folded(lines: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Lines of a table with a name and values that fit the terminal: long values go on in further lines."""
+    names = max(len(line[0]) for line in lines)
+    width = max(20, (get_terminal_size().columns - names) // max(1, len(lines[0]) - 1) - 2)
+    return [
+        part
+        for name, *values in lines
+        for part in zip_longest([name], *(wrap(value, width, break_on_hyphens=False) for value in values), fillvalue="")
+    ]

@@ -11,9 +11,9 @@ import pandas as pd
 
 from analysis.frames import Frames, complete
 from analysis.words import COSTS, count, method
+from spaces.units import short
 from studies import pareto
 from studies.records import EvoError
-from studies.units import short
 
 PUBLISHED = {"mobilenet_v2": "MobileNetV2", "efficientnet_b0": "EfficientNet-B0"}
 """Spaces that hold one published network and nothing else, and what it is called."""

@@ -18,8 +18,8 @@ from analysis.flow import flows
 from analysis.frames import Frames
 from analysis.portraits import drawn
 from analysis.theme import DROPPED, REFILLED, SHARES, run_styles
+from spaces.units import short
 from studies.store import Run
-from studies.units import short
 
 CONFIG = {
     "responsive": True,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.command import RUN_HELP, add_arguments
+from spaces import shell
 
 if TYPE_CHECKING:
     from analysis.comparison import Compared
@@ -27,12 +28,11 @@ EXAMPLES = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
-    command = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description="Write one self-contained HTML page about a run, beside others where they are named: fronts, "
-        "hypervolume, networks, operations, time.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = shell.parser(
+        "analysis.report",
+        "Write one self-contained HTML page about a run, beside others where they are named: fronts, hypervolume,\n"
+        "networks, operations, time.",
+        EXAMPLES,
     )
     command.add_argument(
         "run",
@@ -47,69 +47,53 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: the page is written; 1: something the user must do first."""
-    args = parser().parse_args(argv)
-    from analysis import export, page
+    return shell.run(_report, parser().parse_args(argv))
+
+
+def _report(args: argparse.Namespace) -> int:
+    from analysis import export
     from analysis.command import frames_of, verdicts_of, write
-    from analysis.comparison import compare, trusted
-    from studies.records import EvoError
+    from analysis.findings import Findings
 
-    try:
-        runs = frames_of(args)
-        frames = runs[0]
-        compared = compare([run for run in runs if alike(run, frames)])
-        verdicts = verdicts_of(args, args.run[:1])
-        out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
-        told = [" ".join(verdict.sentences()) for verdict in verdicts]
-        write(out, page.render(frames, compared, told, trusted(runs)))
-        several = len(compared.runs) > 1
-        if args.csv:
-            export.write_csv(
-                args.csv, export.frames_of(frames) | (export.compared_frames(compared) if several else {})
-            )  # fmt: skip
-        if args.png:
-            beside = page.comparison_figures(compared) if several else {}
-            export.write_png(args.png, page.figures(frames, compared) | page.operation_figures(frames) | beside)
-    except EvoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    found = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
+    frames, compared = found.frames, found.compared
+    out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
+    write(out, found.html())
+    if args.csv:
+        beside = export.compared_frames(compared) if found.several else {}
+        export.write_csv(args.csv, export.frames_of(frames) | beside)
+    if args.png:
+        export.write_png(args.png, found.figures())
     if args.json:
-        print(json.dumps(as_json(frames, compared, verdicts, out), indent=2))
+        print(json.dumps(as_json(frames, compared, found.verdicts, out), indent=2))
     else:
-        show(frames, compared, verdicts, out)
+        show(frames, compared, found.verdicts, out)
     return 0
-
-
-def alike(one: Frames, other: Frames) -> bool:
-    """Whether two runs weigh the same two objectives, so that their fronts may stand in one picture."""
-    return (one.objective, one.cost) == (other.objective, other.cost)
 
 
 def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:
     """The rounds as a table, the summary, and where the page is."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from analysis import comparison
+    from analysis.command import tell
     from analysis.words import COSTS, summary
-    from studies.units import short
+    from spaces.columns import table
+    from spaces.units import short
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     cost = COSTS[frames.cost]
-    for heading in ("round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "refilled"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in frames.rounds:
-        table.add_row(
+    lines = [["round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "refilled"]]
+    lines += [
+        [
             str(row.round), short(row.space_size), str(row.proposals), str(row.front), f"{row.best_accuracy:.2%}",
             short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.refilled),
-        )  # fmt: skip
-    console = Console(highlight=False)
-    console.print(table)
+        ]
+        for row in frames.rounds
+    ]  # fmt: skip
+    print(table(lines), end="\n\n")
     beside = comparison.words(compared) if len(compared.runs) > 1 or len(compared.references) else []
     judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
     for sentence in (*summary(frames), *beside, *judged):
-        console.print(sentence, markup=False)
-    console.print(f"\nreport: {page.resolve()}", markup=False, soft_wrap=True)
+        tell(sentence)
+    print(f"\nreport: {page.resolve()}")
 
 
 def as_json(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:

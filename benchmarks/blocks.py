@@ -41,9 +41,9 @@ from spaces.sampling import stratified
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
 from spaces.steps import stem_steps, total
+from spaces.units import short
 from studies.config import StudyConfig, check
 from studies.records import Evaluation
-from studies.units import short
 
 
 @dataclass(frozen=True)

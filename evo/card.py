@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spaces.cost import CONVENTIONS
-from studies.units import short
+from spaces.units import short
 
 CARD = """# {title}
 
@@ -28,11 +28,12 @@ CARD = """# {title}
 from model import load
 network = load(".")
 scores = network(images)
+names = [network.classes[i] for i in scores.argmax(1)]
 ```
 
 Images are floats from 0 to 1, `(n, {channels}, {size}, {size})`; subtracting the mean ({mean}) and dividing by the standard
-deviation ({std}) is part of the network. Other sizes: resize to {size} x {size} first. `scores.argmax(1)` is the class:
-{classes}.
+deviation ({std}) is part of the network. Other sizes: resize to {size} x {size} first. The classes, which `classes` in the
+metadata of `model.onnx` names, too: {classes}.
 
 | file | for |
 |---|---|

@@ -14,12 +14,15 @@ import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from queue import SimpleQueue
 from typing import Any
 
 from evo.executors import DiedError, LateError, R, T, Work, settle
+from studies import plugins
+from studies.plugins import Plugin
 from studies.records import EvoError
 
 CONTEXT = multiprocessing.get_context("spawn")
@@ -106,13 +109,17 @@ class Worker:
                 how = self._end()
             if self.dismissed:
                 raise DiedError(how)
-        raise EvoError(f"worker processes die before they begin: {STARTS} of them did, the last one{how}")
+        raise EvoError(
+            f"worker processes crash during start-up ({STARTS} attempts, the last one died{how}); is there enough memory?"
+        )
 
     def _start(self) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=serve, args=(theirs, self.threads), name="worker")
         self.process.start()
         theirs.close()  # now it ends with the process
+        with suppress(ConnectionError):  # of one that has died already
+            self.pipe.send(plugins.loaded())
         if self.dismissed:
             self.process.kill()
 
@@ -132,8 +139,10 @@ def serve(pipe: Connection, threads: int) -> None:
     threading.Thread(target=_end_with_the_coordinator, daemon=True).start()
     settle(threads)
     with suppress(EOFError, ConnectionError):
+        broken = _install(pipe.recv())
         while True:
             work, items = _received(pipe)
+            work = broken or work
             with suppress(Exception):  # it will be raised again
                 work([])
             pipe.send(None)
@@ -144,6 +153,25 @@ def serve(pipe: Connection, threads: int) -> None:
                 pipe.send((False, EvoError(f"a worker's answer cannot be sent ({error}): {answer[1]!r}")))
 
 
+def _install(needed: Sequence[Plugin]) -> Work[Any, Any] | None:
+    """Load the coordinator's plugins; where that fails, all work raises why."""
+    try:
+        plugins.install(needed)
+    except EvoError as error:
+        return _Raise(error)
+    return None
+
+
+@dataclass(frozen=True)
+class _Raise:
+    """Work that cannot be done."""
+
+    error: Exception
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        raise self.error
+
+
 def _received(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
     """The next piece of work; one that cannot be unpickled here raises why when it is done."""
     try:
@@ -151,12 +179,7 @@ def _received(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
     except (EOFError, ConnectionError):
         raise
     except Exception as error:
-        found = error
-
-        def work(items: Sequence[Any]) -> list[Any]:
-            raise found
-
-        items = []
+        return _Raise(error), []
     return work, items
 
 

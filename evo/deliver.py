@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from spaces import shell
 
 EXAMPLES = """examples:
   python -m evo.deliver digits                               the most accurate network of the last front
@@ -23,23 +24,24 @@ EXAMPLES = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
-    command = argparse.ArgumentParser(
-        prog="python -m evo.deliver",
-        description="Pick a network from a run's last front, train it from scratch, measure it once on the test images, and\n"
+    command = shell.parser(
+        "evo.deliver",
+        "Pick a network from a run's last front, train it from scratch, measure it once on the test images, and\n"
         "write it into a folder in every form that one may need.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     command.add_argument("run", metavar="RUN", help="the run's name, as python -m evo.round prints it")
     command.add_argument("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
     pick = command.add_argument_group("which network (default: the most accurate within the run's limits)")
-    pick.add_argument("--max-macs", type=_number, metavar="N", help="with at most so many MACs, e.g. 50M")
-    pick.add_argument("--max-params", type=_number, metavar="N", help="with at most so many parameters, e.g. 1.2M")
-    pick.add_argument("--max-latency-ms", type=_number, metavar="MS", help="and no slower, by the run's latency table")
+    pick.add_argument("--max-macs", type=shell.number, metavar="N", help="with at most so many MACs, e.g. 50M")
+    pick.add_argument("--max-params", type=shell.number, metavar="N", help="with at most so many parameters, e.g. 1.2M")
+    pick.add_argument(
+        "--max-latency-ms", type=shell.number, metavar="MS", help="and no slower, by the run's latency table"
+    )
     which = pick.add_mutually_exclusive_group()
     which.add_argument("--knee", action="store_true", help="the one where the front bends most")
     which.add_argument("--arch", metavar="STRING", help="this one: genes joined by |, as studies print them")
-    pick.add_argument("--scale-to", type=_number, metavar="N", help="widen or slim it to so many MACs, e.g. 300M")
+    pick.add_argument("--scale-to", type=shell.number, metavar="N", help="widen or slim it to so many MACs, e.g. 300M")
     command.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: delivered/RUN)")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -49,64 +51,29 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
-def _number(text: str) -> float:
-    from studies.units import parse
-
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """0: it is there; 1: something the user must do first; 130: interrupted, whole epochs are kept."""
     command = parser()
     args = command.parse_args(argv)
     if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
         command.error("--arch says which network it is: leave out --max-macs, --max-params and --max-latency-ms")
-    from evo.console import complain
-    from studies.records import EvoError
-
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        if os.environ.get("RANK") == "0":
-            complain(
-                "error: torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
-            )
-        return 1
-    try:
-        return _deliver(args)
-    except (EvoError, ValueError, OSError) as error:
-        complain(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        complain("\ninterrupted; whole epochs are kept, and the same command goes on")
-        return 130
+    return shell.run(_deliver, args, "whole epochs are kept, and the same command goes on")
 
 
 def _deliver(args: argparse.Namespace) -> int:
     from evo.card import told
-    from evo.console import bar, nothing, say
-    from evo.delivery import deliver, is_done, settings
+    from evo.console import TERMINAL, Reporter, bar, say
+    from evo.delivery import deliver_run
     from evo.picking import Wish
     from spaces.architecture import Architecture
     from studies.records import COSTS
-    from studies.store import opened
-    from studies.urls import existing
 
     folder = args.out or Path("delivered") / args.run
     most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
     wish = Wish(most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to)
-    aside = nothing if args.json else say
-    there = is_done(folder)
-    with opened(existing(args.storage)) as store:
-        run = store.run(args.run)
-        config = settings(run, args.set)
-        if not there:
-            aside(f"run {run.name}: making a network in {folder}")
-        said = deliver(store, run, config, wish, folder, bar)
-    if there:
-        aside(f"run {run.name}: nothing to do, {folder} has the network")
-    aside(told(said, str(folder)))
+    reporter = Reporter(track=bar) if args.json else TERMINAL
+    said = deliver_run(args.run, args.storage, wish, folder, args.set, reporter)
+    reporter.say(told(said, str(folder)))
     if args.json:
         say(json.dumps({"folder": str(folder), **said}, indent=1))
     return 0

@@ -7,6 +7,7 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,11 +19,12 @@ from scipy.stats import binomtest
 from torch import nn
 
 from evo.card import card
-from evo.console import Track, untracked
+from evo.console import SILENT, Reporter, Track, untracked
 from evo.data.loading import load
 from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.description import Description, claim, note, read
+from evo.executors import threads_of_torch
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.round.new_run import versions
@@ -36,14 +38,42 @@ from spaces.files import write_text
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
-from spaces.source import source
+from spaces.source import exportable, source
 from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
 from studies.records import EvoError
-from studies.store import Run, Store
+from studies.store import Run, Store, opened
+from studies.urls import existing
 
 PROGRESS = "training.progress"
+
+
+def deliver_run(
+    name: str, storage: str, wish: Wish, folder: Path, overrides: Sequence[str] = (), reporter: Reporter = SILENT
+) -> Description:
+    """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
+
+    Raises:
+        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, or torchrun has
+            started several processes.
+        SpaceError: as ``deliver``.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise EvoError(
+            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+        )
+    there = is_done(folder)
+    with opened(existing(storage)) as store:
+        run = store.run(name)
+        config = settings(run, overrides)
+        if not there:
+            reporter.say(f"run {run.name}: making a network in {folder}")
+        with threads_of_torch(config.threads):
+            said = deliver(store, run, config, wish, folder, reporter.track)
+    if there:
+        reporter.say(f"run {run.name}: nothing to do, {folder} has the network")
+    return said
 
 
 def deliver(
@@ -56,15 +86,17 @@ def deliver(
 
     Raises:
         EvoError: nothing fits the wish, or the folder holds something else.
-        ValueError: an architecture or a budget that cannot be.
+        SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
-    torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)
     scaled = (
         scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.macs_convention) if wish.scale_to else None
     )
     images = fitting(load(config.data, config.device), chosen.space)
-    claim(folder, plan(run, config, chosen, scaled, images))
+    planned = plan(run, config, chosen, scaled, images)
+    with torch.device("meta"):  # weights that nobody needs yet
+        exportable(built(planned))
+    claim(folder, planned)
     if not sound(folder / WEIGHTS):
         train_in(folder, config, images, track)
     discard(folder / PROGRESS)
@@ -128,7 +160,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
     return {
         "format": 1,
         **described(arch, space, images.mean, images.std),
-        "classes": list(images.names),
+        "classes": list(images.class_names),
         "costs": {
             "macs": count(space, arch, config.search.macs_convention).macs,
             "convention": config.search.macs_convention,
@@ -213,13 +245,15 @@ def export(folder: Path, network: Network, track: Track) -> None:
     missing = [name for name in EXPORTS if not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(said["space"]))
     title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
-    generator = torch.Generator().manual_seed(0)
+    classes, generator = said["classes"], torch.Generator().manual_seed(0)
     example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
     program = cache(lambda: exported(network, example))
     writers: dict[str, Callable[[Path], object]] = {
-        "model.py": lambda path: write_source(source(network, space, said["arch"], title), network, example, path),
-        "model.onnx": lambda path: write_onnx(program(), network, example, path),
-        "model.pt2": lambda path: write_program(program(), network, example, path),
+        "model.py": lambda path: write_source(
+            source(network, space, said["arch"], title, classes), network, example, path
+        ),
+        "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
+        "model.pt2": lambda path: write_program(program(), network, example, path, classes),
         "README.md": lambda path: write_text(path, card(said)),
     }
     with track("writing model.py, ONNX, torch.export", len(missing)) as advance:

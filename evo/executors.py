@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from evo.ranks import Team, team
+from studies import plugins
+from studies.plugins import Plugin
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -64,24 +66,32 @@ DEATHS = 3
 
 @contextmanager
 def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluate]:
-    """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads (one: this one, but where time is ``limited``:
-    nobody can stop himself). Under torchrun it is on the processes that there are.
+    """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads. With ``count=1`` the current process
+    evaluates, unless time is ``limited``: a process cannot interrupt itself reliably. Under torchrun, torchrun's processes
+    evaluate.
 
     Raises:
         EvoError: time is limited under torchrun, whose processes end together.
     """
-    settle(threads)
-    if (ranks := team()).size > 1:
-        if limited:
-            raise EvoError(
-                "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
-            )
-        ranks.together(partial(_settle_all, threads))
-        yield partial(among, ranks)
-        return
-    if count == 1 and not limited:
-        yield here
-        return
+    with threads_of_torch(threads):
+        settle(threads)
+        if (ranks := team()).size > 1:
+            if limited:
+                raise EvoError(
+                    "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
+                )
+            ranks.together(partial(_settle_all, threads, plugins.loaded()))
+            yield partial(among, ranks)
+        elif count == 1 and not limited:
+            yield here
+        else:
+            with _crew(count, threads) as evaluate:
+                yield evaluate
+
+
+@contextmanager
+def _crew(count: int, threads: int) -> Iterator[Evaluate]:
+    """An ``Evaluate`` on processes that are started here."""
     from evo.crew import Crew
 
     crew = Crew(count, threads)
@@ -89,6 +99,17 @@ def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluat
         yield lambda work, items, seconds=None: on(crew.submit, count, work, items, seconds)
     finally:
         crew.dismiss()
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """torch computes with ``count`` threads in the body, and with as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def settle(threads: int) -> None:
@@ -99,7 +120,8 @@ def settle(threads: int) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _settle_all(threads: int, _: Team) -> None:
+def _settle_all(threads: int, needed: Sequence[Plugin], _: Team) -> None:
+    plugins.install(needed)
     settle(threads)
 
 

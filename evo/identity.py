@@ -34,17 +34,18 @@ def identity(kind: str, version: int, **parts: object) -> str:
     return sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def place(folder: Path, name: str, digest: str, legacy: str | None, *beside: str) -> Path:
+def place(folder: Path, name: str, digest: str, legacy: str | None, *beside: str, begun: bool = False) -> Path:
     """``folder / name``, with ``{}`` in it replaced by the digest; where work of release 0.1 lies there, that file's path.
 
     Args:
         legacy: the digest that release 0.1 gave it; None: it cannot have made this file.
         beside: other names with ``{}`` that release 0.1 may have written before the file itself.
+        begun: whether the run was begun by release 0.1, and goes on with its names.
     """
     if legacy is not None:
         for old in (name, *beside):
             path = folder / old.format(legacy)
-            if path.exists() or path.with_suffix(".progress").exists():
+            if begun or path.exists() or path.with_suffix(".progress").exists():
                 return folder / name.format(legacy)
     return folder / name.format(f"v1-{digest[:12]}")
 

@@ -19,7 +19,9 @@ from typing import Any
 
 from evo.data import paths
 from evo.data.datasets import data_files
+from studies import plugins
 from studies.config import DataSection, EvaluatorSection
+from studies.plugins import Plugin
 from studies.records import EvoError
 
 SHOWN_WITHIN = 10.0
@@ -50,11 +52,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Parcel:
-    """Work, pickled; ``places`` are what it names by a path of its own, ``settings`` what its settings name."""
+    """Work, pickled; ``places`` are what it names by a path of its own, ``settings`` what its settings name, ``plugins`` the
+    user's own code that it needs."""
 
     content: bytes
     places: tuple[Place, ...]
     settings: tuple[Place, ...]
+    plugins: tuple[Plugin, ...] = ()
 
     def path_of(self, digest: str) -> Path:
         """The file with this sha256, where the work comes from."""
@@ -80,7 +84,7 @@ def pack(work: Any) -> Parcel:
     buffer = io.BytesIO()
     packer = _Packer(buffer, pickle.HIGHEST_PROTOCOL)
     packer.dump(work)
-    return Parcel(buffer.getvalue(), tuple(packer.places), tuple(dict.fromkeys(packer.settings)))
+    return Parcel(buffer.getvalue(), tuple(packer.places), tuple(dict.fromkeys(packer.settings)), plugins.loaded())
 
 
 def unpack(parcel: Parcel, received: Path) -> Any:
@@ -93,6 +97,7 @@ def unpack(parcel: Parcel, received: Path) -> Any:
         MissingFilesError: files that can be sent are not here.
         EvoError: a folder is not here.
     """
+    plugins.install(parcel.plugins)
     at = [_located(place, received) for place in parcel.places]
     moved = {
         place.name: _located(place, received, paths.roots(place.name) if place.files else ())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis import picks
+import numpy as np
+
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
+from spaces.units import short
 from studies.records import Evaluation, EvoError, Round, complete
 from studies.store import RoundRow, Run, Store
 
@@ -44,7 +46,7 @@ def pick(store: Store, run: Run, wish: Wish) -> Pick:
 
     Raises:
         EvoError: no round is finished, or nothing on its front is cheap enough.
-        ValueError: the architecture asked for is in none of the run's spaces.
+        SpaceError: the architecture asked for is in none of the run's spaces.
     """
     rows = [row for row in store.rounds(run) if row.finished]
     if not rows:
@@ -58,16 +60,58 @@ def pick(store: Store, run: Run, wish: Wish) -> Pick:
     cost = run.config.search.cost
     limits = run.config.limits.given()
     held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
-    allowed = picks.within(Round(rows[-1].number, rows[-1].space, held, cost=cost).front, wish.most)
-    best = picks.knee(allowed, cost) if wish.knee else picks.best(allowed, cost)
-    return Pick(best.arch, rows[-1].space, rows[-1].number, best)
+    allowed = within(Round(rows[-1].number, rows[-1].space, held, cost=cost).front, wish.most)
+    wanted = knee(allowed, cost) if wish.knee else best(allowed, cost)
+    return Pick(wanted.arch, rows[-1].space, rows[-1].number, wanted)
 
 
 def space_of(arch: Architecture, run: Run, rows: list[RoundRow]) -> SearchSpace:
     """The latest of the run's spaces that holds ``arch``.
 
     Raises:
-        ValueError: none does; the message names the layer.
+        SpaceError: none does; the message names the layer.
     """
     spaces = [run.space, *(row.space for row in rows)]
     return next((space for space in reversed(spaces) if arch in space), None) or run.space.only(arch)
+
+
+def within(front: Sequence[Evaluation], most: Mapping[str, float]) -> list[Evaluation]:
+    """Those of a front that cost at most ``most``: a cost's name -> its limit.
+
+    Raises:
+        EvoError: none does; the message names the cheapest of them.
+    """
+    allowed = [e for e in front if all(e.cost(name) <= limit for name, limit in most.items())]
+    if not allowed:
+        asked = " and ".join(f"{short(limit)} {name}" for name, limit in most.items())
+        least = ", ".join(f"{short(min(e.cost(name) for e in front))} {name}" for name in most)
+        raise EvoError(
+            f"no network of the front has at most {asked}: they begin at {least}; allow more, or say --scale-to"
+        )
+    return allowed
+
+
+def best(front: Sequence[Evaluation], cost: str) -> Evaluation:
+    """The most accurate; of equals the cheapest."""
+    return max(front, key=lambda e: (e.accuracy, -e.cost(cost)))
+
+
+def knee(front: Sequence[Evaluation], cost: str) -> Evaluation:
+    """Where a front bends most: the network farthest above the line from its cheapest to its most accurate.
+
+    Accuracy against the logarithm of cost, both from 0 to 1 over the front. Where no network is above the line, there is
+    no knee, and the most accurate is it.
+    """
+    if len(front) < 3:
+        return best(front, cost)
+    x = _unit(np.log(np.maximum([e.cost(cost) for e in front], 1e-12)))
+    y = _unit(np.array([e.accuracy for e in front]))
+    above = y - x  # the line is the diagonal: the distance from it is this, over the square root of 2
+    place = int(np.argmax(above))
+    return front[place] if above[place] > 1e-9 else best(front, cost)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    """Values moved and stretched to [0, 1]."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)

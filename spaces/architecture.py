@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spaces.errors import SpaceError
+
 Op = str
 """An operation, as one string that a person can read: ``mb_k5_e6``, ``id``. Grammar: ``spaces.operations``."""
 
@@ -24,7 +26,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if not all(isinstance(gene, str) and gene for gene in self.genes):
-            raise ValueError(f"expected one non-empty string per layer, found {self.genes!r}")
+            raise SpaceError(f"expected one non-empty string per layer, found {self.genes!r}")
 
     def __str__(self) -> str:
         return "|".join(self.genes)
@@ -34,12 +36,12 @@ class Architecture:
         """The architecture that ``str(arch)`` wrote.
 
         Raises:
-            ValueError: a gene is empty; the message names its position.
+            SpaceError: a gene is empty; the message names its position.
         """
         genes = tuple(gene.strip() for gene in text.split("|"))
         for position, gene in enumerate(genes, start=1):
             if not gene or not all(gene.split("+")):
-                raise ValueError(
+                raise SpaceError(
                     f"gene {position} of {text!r} is empty: expected operations joined by '|', branches by '+'"
                 )
         return cls(genes)

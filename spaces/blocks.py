@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from spaces.architecture import Architecture, Op
+from spaces.errors import SpaceError
 from spaces.operations import Bottleneck
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
@@ -39,7 +40,7 @@ def from_block_strings(
     are one stage.
 
     Raises:
-        ValueError: a string is not of the form above.
+        SpaceError: a string is not of the form above.
     """
     front = Stem(stem, c_in=channels, size=size, activation=activation)
     layers: list[Layer] = []
@@ -60,7 +61,7 @@ def _read(block: str, activation: str) -> tuple[Op, int, int, int]:
     """Operation, output channels, repeats, first stride."""
     match = _BLOCK.fullmatch(block)
     if match is None or (match["kind"] == "ir") != (match["e"] is not None):
-        raise ValueError(
+        raise SpaceError(
             f"block string {block!r}: expected ds_r<repeats>_k<kernel>_s<stride>_c<channels>, or "
             f"ir_r<repeats>_k<kernel>_s<stride>_e<expansion>_c<channels>, and _se0.<ratio> behind it or not"
         )

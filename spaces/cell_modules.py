@@ -1,4 +1,4 @@
-"""The torch modules of cells: one by itself, and all cells of a space over shared weights."""
+"""All cells of a space over shared weights."""
 
 from __future__ import annotations
 
@@ -7,53 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import Op
-from spaces.cells import NOTHING, Genome, parse_cell
-from spaces.modules import convolution, initialise, sequence, silence
+from spaces.cell_module import CellModule
+from spaces.cells import Genome, parse_cell
+from spaces.modules import initialise, silence
 from spaces.networks import build_head, build_stem, merge
 from spaces.space import SearchSpace, Shape
 from spaces.supernet import Supernet, inherit
-from spaces.wiring import Place, Wiring, wired
-
-
-class CellModule(nn.Module):
-    """The parts of a cell, and how they are put together: (n, c_in, size, size) -> (n, c_out, size_out, size_out).
-
-    Args:
-        wiring: what is built. It may hold more edges than ``cell`` has.
-        cell: what ``forward`` runs; None: cells are only told to ``graph``.
-    """
-
-    def __init__(self, wiring: Wiring, cell: Genome | None = None) -> None:
-        super().__init__()
-        self.cell = cell
-        self.expand = convolution(wiring.expand)
-        self.edges = nn.ModuleDict({edge_name(place): sequence(steps) for place, steps in wiring.edges.items()})
-        self.project = convolution(wiring.project)
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert self.cell is not None
-        return self.graph(self.expand(x), self.cell)
-
-    def graph(self, expanded: Tensor, cell: Genome) -> Tensor:
-        """From node 0 to the output: a cell all of whose edges are here."""
-        nodes = [expanded]
-        for target, (row, gate) in enumerate(zip(cell.rows, cell.gates, strict=True), start=1):
-            taken = [
-                self.edges[edge_name((source, target, code))](nodes[source])
-                for source, code in enumerate(row)
-                if code != NOTHING
-            ]
-            node = sum(taken[1:], start=taken[0])
-            nodes.append(node * node.mean((2, 3), keepdim=True).sigmoid() if gate else node)
-        output: Tensor = self.project(nodes[-1])
-        return output
-
-
-def edge_name(place: Place) -> str:
-    """``01_3``: a 3x3 from node 0 to node 1."""
-    source, target, code = place
-    return f"{source}{target}_{code}"
-
+from spaces.wiring import wired
 
 Mixture = Sequence[Mapping[Op, Tensor | float]]
 """Per layer: the cells that run side by side, and the weight of each in their sum."""

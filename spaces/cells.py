@@ -28,6 +28,7 @@ from itertools import permutations
 from random import Random
 
 from spaces.architecture import Op
+from spaces.errors import SpaceError
 
 NOTHING, IDENTITY = "-", "i"
 CODES = "-ip357"
@@ -74,12 +75,12 @@ def parse_cell(op: Op) -> Genome:
     """The cell that ``op`` names.
 
     Raises:
-        ValueError: it names none, nothing reaches the last node, or the spelling is not the canonical one.
+        SpaceError: it names none, nothing reaches the last node, or the spelling is not the canonical one.
     """
     match = _GRAMMAR.fullmatch(op)
     rows = match["rows"].split("_")[1:] if match else []
     if match is None or any(len(row.removesuffix("g")) != i for i, row in enumerate(rows, start=1)):
-        raise ValueError(
+        raise SpaceError(
             f"operation {op!r} is not cell:e<expansion>_<node>_<node>...: expected of the n-th node n characters, each "
             f"one of {' '.join(CODES)}, then g where it is gated; then relu6 or swish, or nothing"
         )
@@ -90,7 +91,7 @@ def parse_cell(op: Op) -> Genome:
         match["activation"] or "relu",
     )
     if (spelled := str(canonical(genome))) != op:
-        raise ValueError(f"operation {op!r} is spelled {spelled!r}: one network, one spelling")
+        raise SpaceError(f"operation {op!r} is spelled {spelled!r}: one network, one spelling")
     return genome
 
 
@@ -104,13 +105,13 @@ def canonical(genome: Genome) -> Genome:
     input, and the remaining nodes are numbered so that the rows come first in the alphabet.
 
     Raises:
-        ValueError: no way leads from the input to the output.
+        SpaceError: no way leads from the input to the output.
     """
     output = len(genome.rows)
     gated = {node for node, gate in enumerate(genome.gates, start=1) if gate}
     edges = _alive(genome.edges, output)
     if not edges:
-        raise ValueError(f"cell {str(genome)!r} is not valid: nothing leads from node 0 to node {output}")
+        raise SpaceError(f"cell {str(genome)!r} is not valid: nothing leads from node 0 to node {output}")
     while (shorter := _without_a_repetition(edges, gated, output)) is not None:
         edges = _alive(shorter, output)
     inner = sorted({target for _, target in edges} - {output})
@@ -252,11 +253,11 @@ def unrolled(genome: Genome, nodes: int) -> Genome:
     """The same network with ``nodes`` nodes, the last ones repeating the output.
 
     Raises:
-        ValueError: the cell has more nodes.
+        SpaceError: the cell has more nodes.
     """
     have = len(genome.rows) + 1
     if have > nodes:
-        raise ValueError(f"cell {str(genome)!r} has {have} nodes, expected at most {nodes}")
+        raise SpaceError(f"cell {str(genome)!r} has {have} nodes, expected at most {nodes}")
     tail = tuple(NOTHING * (node - 1) + IDENTITY for node in range(have, nodes))
     return replace(genome, rows=genome.rows + tail, gates=genome.gates + (False,) * len(tail))
 
@@ -302,10 +303,10 @@ def _valid(draw: Callable[[], Genome], wanted: Callable[[Genome], bool] = lambda
     """The first drawn genome that is valid and wanted, in its canonical spelling.
 
     Raises:
-        ValueError: a thousand draws gave none.
+        SpaceError: a thousand draws gave none.
     """
     for _ in range(1000):
         genome = draw()
         if is_valid(genome) and wanted(child := canonical(genome)):
             return child
-    raise ValueError("a thousand cells were drawn and none was new: the alphabet allows too few")
+    raise SpaceError("a thousand cells were drawn and none was new: the alphabet allows too few")

@@ -5,23 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spaces.errors import SpaceError
 from spaces.library import LIBRARY, load
+from spaces.shell import integer
 from spaces.space import SearchSpace
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that fit a named space to other images."""
     images = parser.add_argument_group("images, where not as the space's own data set has them")
-    images.add_argument("--channels", type=positive, metavar="C", help="3 for colour, 1 for grey")
-    images.add_argument("--size", type=positive, metavar="PIXELS", help="height and width")
-    images.add_argument("--classes", type=positive, metavar="N")
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on; argparse turns the error into its own."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
-    return int(text)
+    images.add_argument("--channels", type=integer(1), metavar="C", help="3 for colour, 1 for grey")
+    images.add_argument("--size", type=integer(1), metavar="PIXELS", help="height and width")
+    images.add_argument("--classes", type=integer(1), metavar="N")
 
 
 SPACE_HELP = f"a space of the library ({', '.join(LIBRARY)}), or a file that holds one as JSON"
@@ -31,16 +26,16 @@ def space_named(name: str, arguments: argparse.Namespace) -> SearchSpace:
     """The library's space of this name, for the images of ``arguments``; or the space in the file ``name``.
 
     Raises:
-        ValueError: there is none; the message lists the library's.
+        SpaceError: there is none; the message lists the library's.
     """
     sizes = {option: getattr(arguments, option) for option in ("channels", "size", "classes")}
     if not name.endswith(".json"):
         return load(name, **sizes)
     if not Path(name).is_file():
-        raise ValueError(f"no file {name}: expected a search space as JSON, or one of {', '.join(LIBRARY)}")
+        raise SpaceError(f"no file {name}: expected a search space as JSON, or one of {', '.join(LIBRARY)}")
     if any(sizes.values()):
-        raise ValueError(f"the space in {name} has its own images: leave out --channels, --size and --classes")
+        raise SpaceError(f"the space in {name} has its own images: leave out --channels, --size and --classes")
     try:
         return SearchSpace.from_json(Path(name).read_text())
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} holds no search space as SearchSpace.to_json writes it: {error}") from error
+        raise SpaceError(f"{name} holds no search space as SearchSpace.to_json writes it: {error}") from error

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.architecture import Architecture, Op, operations
+from spaces.errors import SpaceError
 from spaces.operations import tally
 from spaces.rows import Rowed, is_row
 from spaces.space import Layer, SearchSpace, Shape, plain
@@ -84,15 +85,15 @@ def convention_named(name: str) -> Convention:
     """The convention of this name.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        SpaceError: there is none; the message lists those there are.
     """
     if name not in CONVENTIONS:
-        raise ValueError(f"unknown convention {name!r}; known: {', '.join(CONVENTIONS)}")
+        raise SpaceError(f"unknown convention {name!r}; known: {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
 
 
 class LatencyModel(Protocol):
-    """Milliseconds of one forward pass, added up over operations. A missing entry raises ValueError, naming itself."""
+    """Milliseconds of one forward pass, added up over operations. A missing entry raises SpaceError, naming itself."""
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Of one operation in a layer of ``shape``."""
@@ -126,7 +127,7 @@ def count(
     """What ``arch`` costs as a network of ``space``.
 
     Raises:
-        ValueError: the convention or an operation is unknown, or the architecture has another number of layers; the
+        SpaceError: the convention or an operation is unknown, or the architecture has another number of layers; the
             message names the operation and its layer.
     """
     _check_length(space, arch)
@@ -158,12 +159,12 @@ def _tally_in(layer: str, op: Op, shape: Shape) -> Tally:
     try:
         return tally(op, shape)
     except ValueError as error:
-        raise ValueError(f"{layer} has no cost for {op!r}: {error}") from error
+        raise SpaceError(f"{layer} has no cost for {op!r}: {error}") from error
 
 
 def _check_length(space: SearchSpace, arch: Architecture) -> None:
     if len(arch.genes) != len(space.layers):
-        raise ValueError(
+        raise SpaceError(
             f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
         )
 
@@ -253,7 +254,7 @@ class CostTable:
         """(n, 3) the cost of each architecture.
 
         Raises:
-            ValueError: an operation is unknown, or an architecture has another number of layers.
+            SpaceError: an operation is unknown, or an architecture has another number of layers.
         """
         archs = list(archs)
         for arch in archs:
@@ -289,7 +290,7 @@ def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyMod
     """The cost table of a space: for counting many architectures, for bounds, for dynamic programming over costs.
 
     Raises:
-        ValueError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
+        SpaceError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
     """
     counts = fixed_tally(space)
     fixed = np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.architecture import Architecture
+from spaces.errors import SpaceError
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
@@ -36,27 +37,31 @@ def built(description: dict[str, Any]) -> Network:
     space = SearchSpace.from_json(json.dumps(description["space"]))
     preprocessing = description["preprocessing"]
     return Network(
-        Architecture.parse(description["arch"]), space, Normalise(preprocessing["mean"], preprocessing["std"])
+        Architecture.parse(description["arch"]),
+        space,
+        Normalise(preprocessing["mean"], preprocessing["std"]),
+        description.get("classes", ()),
     )
 
 
 def load_network(folder: str | Path) -> Network:
     """The trained network in a delivered folder, in evaluation mode, on the CPU.
 
-    Images are floats from 0 to 1, ``(n, channels, size, size)``; its layers are ``network.layers[i]``.
+    Images are floats from 0 to 1, ``(n, channels, size, size)``; its layers are ``network.layers[i]``, and what score ``i``
+    is about is called ``network.classes[i]``.
 
     Raises:
-        ValueError: the folder holds no delivered network, or not the weights of the one it describes.
+        SpaceError: the folder holds no delivered network, or not the weights of the one it describes.
     """
     folder = Path(folder)
     missing = [name for name in (DESCRIPTION, WEIGHTS) if not (folder / name).is_file()]
     if missing:
-        raise ValueError(
+        raise SpaceError(
             f"{folder} has no {' and no '.join(missing)}: expected the folder that python -m evo.deliver RUN made"
         )
     try:
         network = built(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
         network.load_state_dict(read(folder / WEIGHTS)[0])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}") from error
+        raise SpaceError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}") from error
     return network.eval()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from spaces.architecture import IDENTITIES
 from spaces.overview import Overview, Row, widths
+from spaces.units import short
 
 WIDTH = 1120
 LEFT, OPS, BARS, RIGHT = 20, 250, 800, 1100
@@ -82,9 +83,9 @@ def portrait(shown: Overview, title: str) -> str:
         cost, middle = float(row.costs[0, 0]), y + 13.5
         parts.append(f'<rect x="310" y="{y + 4:g}" width="{42 * cost / most:.1f}" height="11" fill="#5b6b85"/>')
         parts += [_text(8, middle, row.name, size=11), _text(248, middle, output, fill=QUIET, size=10.5)]
-        parts.append(_text(NARROW - 8, middle, _short(cost), size=10.5, anchor="end"))
+        parts.append(_text(NARROW - 8, middle, short(cost), size=10.5, anchor="end"))
         y += 22 * max(1, len(row.ops)) + 2
-    total = f"{_short(float(shown.totals[0, 0]))} MACs, {_short(float(shown.totals[0, 1]))} parameters"
+    total = f"{short(float(shown.totals[0, 0]))} MACs, {short(float(shown.totals[0, 1]))} parameters"
     parts.append(_text(NARROW - 8, y + 16, total, weight="bold", anchor="end"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {NARROW} {y + 26:g}" role="img" '
@@ -145,14 +146,7 @@ def _colour(op: str) -> str:
 
 def _range(ends: Sequence[float], between: str) -> str:
     """``12345678, 23456789`` -> ``12.3M to 23.5M``; one number where they read the same."""
-    return between.join(dict.fromkeys(_short(cost) for cost in ends))
-
-
-def _short(cost: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if cost >= size:
-            return f"{cost / size:.3g}{unit}"
-    return f"{cost:.3g}"
+    return between.join(dict.fromkeys(short(cost) for cost in ends))
 
 
 def _text(

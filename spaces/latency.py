@@ -19,9 +19,11 @@ from statistics import quantiles
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from spaces import shell
 from spaces.architecture import IDENTITIES, Op
-from spaces.command import SPACE_HELP, add_image_arguments, positive, space_named
+from spaces.command import SPACE_HELP, add_image_arguments, space_named
 from spaces.cost import LatencyModel
+from spaces.errors import SpaceError
 from spaces.files import whole
 from spaces.published_latency import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
 from spaces.rows import is_row
@@ -81,11 +83,11 @@ def load(path: str | Path, device: str | None = None) -> LatencyModel:
         device: which of them, where a table has several.
 
     Raises:
-        ValueError: there is no such file, or it is none of these; the message says what was expected.
+        SpaceError: there is no such file, or it is none of these; the message says what was expected.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(
+        raise SpaceError(
             f"no latency table {path}: measure one with python -m spaces.latency --space NAME --out {path}"
         )
     try:
@@ -96,9 +98,9 @@ def load(path: str | Path, device: str | None = None) -> LatencyModel:
             if required <= columns:
                 return load_table(path)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the latency table {path} cannot be read: {error}") from error
+        raise SpaceError(f"the latency table {path} cannot be read: {error}") from error
     known = "; ".join(", ".join(sorted(required)) for required, _ in FORMATS)
-    raise ValueError(
+    raise SpaceError(
         f"{path} is no latency table: its columns are {', '.join(sorted(columns)) or 'none'}; expected, among others, {known}"
     )
 
@@ -183,7 +185,7 @@ def measured(space: SearchSpace, path: Path, setting: Setting) -> Iterator[int]:
     The file is whole at every moment. Stopped and called again, this goes on where it was.
 
     Raises:
-        ValueError: the file was measured in another setting, or torch has no such device.
+        SpaceError: the file was measured in another setting, or torch has no such device.
     """
     lines = _lines_there(path, setting)
     there = {_part(line) for line in lines}
@@ -204,7 +206,7 @@ def _on_device(module: nn.Module, setting: Setting) -> nn.Module:
     try:
         return module.eval().to(setting.device)
     except (RuntimeError, AssertionError) as error:  # torch's own way to say that it has no such device
-        raise ValueError(f"torch cannot use the device {setting.device!r}: {str(error).splitlines()[0]}") from error
+        raise SpaceError(f"torch cannot use the device {setting.device!r}: {str(error).splitlines()[0]}") from error
 
 
 def _part(line: Mapping[str, str]) -> Part:
@@ -217,10 +219,10 @@ def _lines_there(path: Path, setting: Setting) -> list[dict[str, str]]:
     lines = rows(path) if path.is_file() else []
     for line in lines:
         if tuple(line) != COLUMNS:
-            raise ValueError(f"{path} is there already and is no table of this command: choose another file")
+            raise SpaceError(f"{path} is there already and is no table of this command: choose another file")
         for name in ("device", "batch", "threads"):
             if line[name] != str(getattr(setting, name)):
-                raise ValueError(
+                raise SpaceError(
                     f"{path} was measured with --{name} {line[name]}, not {getattr(setting, name)}: choose another file"
                 )
     return lines
@@ -233,44 +235,41 @@ def _write(path: Path, lines: list[dict[str, str]]) -> None:
         writer.writerows(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; see ``--help``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m spaces.latency",
-        description="Measure how long every operation of a space takes on this machine, and write a table of it.\n"
+EXAMPLES = """examples:
+  python -m spaces.latency --space mobile_cifar --out lut.csv
+  python -m spaces.latency --space mobile_cifar --device cuda --batch 32 --out gpu.csv
+  python -m spaces.show mobile_cifar --latency lut.csv
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = shell.parser(
+        "spaces.latency",
+        "Measure how long every operation of a space takes on this machine, and write a table of it.\n"
         "What the table holds already is not measured again: a measurement that was stopped goes on.",
-        epilog="example: python -m spaces.latency --space mobile_cifar --device cpu --out lut.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
-    parser.add_argument("--space", required=True, metavar="NAME", help=SPACE_HELP)
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="the table to write or to go on with, .csv"
-    )
-    parser.add_argument(
-        "--device", default="cpu", help="as torch names it: cpu, cuda, cuda:1, mps (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--batch", type=positive, default=1, metavar="N", help="images at a time (default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="on a CPU (default: %(default)s)")
-    parser.add_argument(
-        "--repeats",
-        type=positive,
-        default=50,
-        metavar="N",
-        help="forward passes to take the median of (default: %(default)s)",
-    )
-    add_image_arguments(parser)
-    given = parser.parse_args(arguments)
-    try:
-        n = _measure_and_watch(space_named(given.space, given), given)
-    except KeyboardInterrupt:
-        print(f"stopped; {given.out} has what was measured: the same command goes on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{given.out}: {n} parts measured now\nsee it: python -m spaces.show {given.space} --latency {given.out}")
+    add, count = command.add_argument, shell.integer(1)
+    add("--space", required=True, metavar="NAME", help=SPACE_HELP)
+    add("--out", required=True, type=Path, metavar="FILE", help="the table to write or to go on with, .csv")
+    add("--device", default="cpu", help="as torch names it: cpu, cuda, cuda:1, mps (default: %(default)s)")
+    add("--batch", type=count, default=1, metavar="N", help="images at a time (default: %(default)s)")
+    add("--threads", type=count, default=1, metavar="N", help="on a CPU (default: %(default)s)")
+    add("--repeats", type=count, default=50, metavar="N", help="passes to take the median of (default: %(default)s)")
+    add_image_arguments(command)
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: measured; 1: something the user must do first; 130: interrupted, what was measured is kept."""
+    args = parser().parse_args(argv)
+    return shell.run(_measure, args, f"{args.out} has what was measured: the same command goes on")
+
+
+def _measure(args: argparse.Namespace) -> int:
+    n = _measure_and_watch(space_named(args.space, args), args)
+    print(f"{args.out}: {n} parts measured now\nsee it: python -m spaces.show {args.space} --latency {args.out}")
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from spaces.architecture import Op
 from spaces.blocks import from_block_strings
+from spaces.errors import SpaceError
 from spaces.nse import NSE_POOLS, nse, nse_architecture
 from spaces.rows import Row
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
@@ -26,10 +27,10 @@ def load(name: str, *, channels: int | None = None, size: int | None = None, cla
     What is not given is as the space's own data set has it.
 
     Raises:
-        ValueError: no space has this name; the message lists those there are.
+        SpaceError: no space has this name; the message lists those there are.
     """
     if name not in LIBRARY:
-        raise ValueError(f"unknown space {name!r}; known: {', '.join(LIBRARY)}")
+        raise SpaceError(f"unknown space {name!r}; known: {', '.join(LIBRARY)}")
     wanted = {"channels": channels, "size": size, "classes": classes}
     return LIBRARY[name](name, **{key: value for key, value in wanted.items() if value is not None})
 
@@ -153,7 +154,8 @@ DNA_ROWS: Mapping[str, Sequence[tuple[int, int]]] = {
     "stage4": ((3, 112), (4, 112), (4, 96)),
     "stage5": ((4, 192), (5, 192), (5, 160)),
 }
-"""The cells of DNA's blocks, depth and width, as recalled from the paper, whose code has one per block: about 2e17 networks."""
+"""The cells of DNA's blocks, depth and width: about 2e17 networks. Reconstructed from memory, not checked against the paper,
+whose code has one cell per block."""
 
 DNA_ROWS_DEEPEST: Sequence[Stage] = ((24, 3, 2), (40, 4, 2), (80, 4, 2), (112, 4, 1), (192, 5, 2), (320, 1, 1))
 """``DNA_BLOCKS``, as deep as the deepest rows."""

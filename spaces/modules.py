@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from spaces.errors import SpaceError
 from spaces.steps import Average, Conv, SqueezeExcite, Step
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -20,10 +21,10 @@ def activation(name: str) -> nn.Module:
     """A fresh activation.
 
     Raises:
-        ValueError: no activation has this name.
+        SpaceError: no activation has this name.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+        raise SpaceError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()
 
 

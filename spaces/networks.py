@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
+from spaces.build import build
+from spaces.errors import SpaceError
 from spaces.modules import initialise, sequence, silence
-from spaces.operations import build
 from spaces.rows import Rowed
 from spaces.space import SearchSpace, Shape, plain
 from spaces.steps import head_steps, stem_steps
@@ -125,15 +126,23 @@ class Network(nn.Module):
 
     Args:
         preprocessing: what is done to images first; None: they come normalised already.
+        classes: names of the classes; empty: nobody has named them.
 
     Raises:
-        ValueError: the architecture has another number of layers than the space, or an operation is unknown.
+        SpaceError: the architecture has another number of layers than the space, or an operation is unknown.
     """
 
-    def __init__(self, arch: Architecture, space: SearchSpace, preprocessing: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        arch: Architecture,
+        space: SearchSpace,
+        preprocessing: nn.Module | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        self.classes = tuple(classes)
         if len(arch.genes) != len(space.layers):
-            raise ValueError(
+            raise SpaceError(
                 f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
         arch, space = plain(arch, space)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spaces.architecture import Architecture, Op, join
+from spaces.errors import SpaceError
 from spaces.operations import Bottleneck
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import Head, Layer, SearchSpace, Shape, Stem, make_divisible
 
 
 def _linear(kernel: int, expansion: int, dilation: int = 1, groups: tuple[int, int] = (1, 1)) -> Op:
@@ -67,18 +68,18 @@ def nse(
         squeeze_excite: whether every operation has a squeeze-excitation of a quarter of its hidden channels.
 
     Raises:
-        ValueError: the pool or the plan is unknown, or the widths do not fit the plan.
+        SpaceError: the pool or the plan is unknown, or the widths do not fit the plan.
     """
     ops = _decorated(_pool(pool), squeeze_excite, activation)
     if plan not in PLANS:
-        raise ValueError(f"unknown plan {plan!r}; known: {', '.join(PLANS)}")
+        raise SpaceError(f"unknown plan {plan!r}; known: {', '.join(PLANS)}")
     begins = PLANS[plan]
     if len(channels) != len(begins) or len(alloc_space) > len(begins):
-        raise ValueError(
+        raise SpaceError(
             f"plan {plan!r} has {len(begins)} groups of cells: expected as many channels and at most as many entries "
             f"of alloc_space, found {len(channels)} and {len(alloc_space)}"
         )
-    widths = (channels[0], *(multiple_of_8(c * scale) for c in channels[1:]))
+    widths = (channels[0], *(make_divisible(c * scale) for c in channels[1:]))
     stem = Stem(channels[0], c_in=image_channels, size=size, activation=activation)
     layers: list[Layer] = []
     c_in, pixels = stem.c_out, -(-size // stem.stride)
@@ -106,25 +107,19 @@ def nse_architecture(
     """The architecture that keeps, cell by cell, the operations of these ids; no id at all leaves the cell out.
 
     Raises:
-        ValueError: the pool is unknown, or an id is not in it.
+        SpaceError: the pool is unknown, or an id is not in it.
     """
     ops = _decorated(_pool(pool), squeeze_excite, activation)
     if outside := sorted({i for cell in cells for i in cell if not 0 <= i < len(ops)}):
-        raise ValueError(f"the pool has the ids 0 to {len(ops) - 1}, found {outside}")
+        raise SpaceError(f"the pool has the ids 0 to {len(ops) - 1}, found {outside}")
     return Architecture(tuple(join(ops[i] for i in cell) for cell in cells))
-
-
-def multiple_of_8(width: float) -> int:
-    """The nearest multiple of 8, at least 8 and not less than nine tenths of ``width`` (MobileNetV2's rule)."""
-    rounded = max(8, int(width + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * width else rounded + 8
 
 
 def _pool(pool: str | Sequence[Op]) -> tuple[Op, ...]:
     if not isinstance(pool, str):
         return tuple(pool)
     if pool not in NSE_POOLS:
-        raise ValueError(f"unknown pool {pool!r}; known: {', '.join(NSE_POOLS)}")
+        raise SpaceError(f"unknown pool {pool!r}; known: {', '.join(NSE_POOLS)}")
     return NSE_POOLS[pool]
 
 

@@ -1,4 +1,4 @@
-"""The grammar of operations, and what each of them builds and costs.
+"""The grammar of operations, and what each of them consists of and costs.
 
     mb_k<kernel>_e<expansion>     inverted bottleneck of MobileNetV2: 1x1, depthwise kxk, 1x1
     conv_k<kernel>_e<expansion>   1x1, full kxk, 1x1
@@ -22,9 +22,9 @@ an activation all but the last. The first four take options, in this order:
 One network has one spelling: an option at its default is left out. ``mb_k3_e1`` has no first 1x1 (MobileNetV2,
 https://arxiv.org/abs/1801.04381); ``mb_k3_e1_g1x1`` names the groups of both and so has it (NSE,
 https://arxiv.org/abs/2011.10904).
-
-This module imports no torch: costs and names are free of it, and ``build`` imports it when it is called.
 """
+
+# This module imports no torch: names and costs are free of it. spaces.build makes the modules.
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
 from spaces.cells import parse_cell
+from spaces.errors import SpaceError
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
@@ -88,17 +89,17 @@ def parse_op(op: Op) -> Bottleneck:
     """What ``mb_...``, ``conv_...``, ``dual_...`` or ``rec_...`` says.
 
     Raises:
-        ValueError: an option is unknown, missing, repeated or impossible, or the spelling is not the canonical one;
+        SpaceError: an option is unknown, missing, repeated or impossible, or the spelling is not the canonical one;
             the message says which, and what is allowed.
     """
     kind, *options = op.split("_")
     names = [re.sub("[^a-z].*", "", option) for option in options]
     if unknown := [option for option, name in zip(options, names, strict=True) if name not in _OPTIONS]:
-        raise ValueError(f"operation {op!r} has the unknown option {unknown[0]!r}; {_ALLOWED}")
+        raise SpaceError(f"operation {op!r} has the unknown option {unknown[0]!r}; {_ALLOWED}")
     in_order = sorted(zip(names, options, strict=True), key=lambda pair: _OPTIONS.index(pair[0]))
     match = _GRAMMAR.fullmatch("_".join([kind, *(option for _, option in in_order)]))
     if match is None:
-        raise ValueError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
+        raise SpaceError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
     parsed = Bottleneck(
         kind,
         kernel=int(match["k"]),
@@ -110,13 +111,13 @@ def parse_op(op: Op) -> Bottleneck:
         activation=match["activation"] or "relu",
     )
     if parsed.kernel % 2 == 0 or 0 in (parsed.expansion, parsed.dilation, *(parsed.groups or ())):
-        raise ValueError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
+        raise SpaceError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
     if parsed.se and parsed.se_hidden:
-        raise ValueError(
+        raise SpaceError(
             f"operation {op!r} has two squeeze-excitations: expected se (of the input) or seh (of the hidden)"
         )
     if str(parsed) != op:
-        raise ValueError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
+        raise SpaceError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
     return parsed
 
 
@@ -181,37 +182,30 @@ def identity(op: Op, shape: Shape) -> tuple[Step, ...]:
     """No step at all.
 
     Raises:
-        ValueError: input and output differ in shape.
+        SpaceError: input and output differ in shape.
     """
     if not shape.residual:
-        raise ValueError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
+        raise SpaceError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
     return ()
 
 
 class Operation(NamedTuple):
-    """How to build an operation for a shape, and what it costs without building it."""
+    """What an operation costs in a layer, and the steps it consists of; nothing is built here.
 
-    build: Callable[[Op, Shape], nn.Module]
+    Attributes:
+        tally: counts for one image.
+        steps: one after another; None: it is no chain of steps.
+        module: what builds an operation of a user's own that is no chain; the project's own are in ``spaces.build.BUILDERS``.
+    """
+
     tally: Callable[[Op, Shape], Tally]
+    steps: Callable[[Op, Shape], tuple[Step, ...]] | None = None
+    module: Callable[[Op, Shape], nn.Module] | None = None
 
 
 def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
     """The operation whose module and cost are those of its steps, one after another."""
-
-    def build_steps(op: Op, shape: Shape) -> nn.Module:
-        from spaces.modules import sequence  # here, so that counting needs no torch
-
-        return sequence(steps(op, shape))
-
-    return Operation(build=build_steps, tally=lambda op, shape: total(steps(op, shape), shape.size))
-
-
-def build_cell(op: Op, shape: Shape) -> nn.Module:
-    """The module of a ``cell:...``."""
-    from spaces.cell_modules import CellModule  # here, so that counting needs no torch
-
-    cell = parse_cell(op)
-    return CellModule(wiring(cell, shape), cell)
+    return Operation(lambda op, shape: total(steps(op, shape), shape.size), steps)
 
 
 def tally_cell(op: Op, shape: Shape) -> Tally:
@@ -219,29 +213,24 @@ def tally_cell(op: Op, shape: Shape) -> Tally:
     return wiring(parse_cell(op), shape).tally(shape)
 
 
-def find(op: Op) -> Operation:
-    """The entry of ``OPERATIONS`` that ``op`` belongs to.
+def entry_of(op: Op) -> str:
+    """The key of ``OPERATIONS`` that ``op`` belongs to.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        SpaceError: there is none; the message lists those there are.
     """
     prefix = re.match(r"[a-z0-9]+[_:]", op)
-    entry = OPERATIONS.get(prefix[0] if prefix else op)
-    if entry is None:
-        raise ValueError(
+    entry = prefix[0] if prefix else op
+    if entry not in OPERATIONS:
+        raise SpaceError(
             f"unknown operation {op!r}; known: {', '.join(OPERATIONS)} (those that end in _ or : take options)"
         )
     return entry
 
 
-def build(op: Op, shape: Shape) -> nn.Module:
-    """A fresh module for ``op`` in a layer of ``shape``: (n, c_in, size, size) -> (n, c_out, size_out, size_out)."""
-    return find(op).build(op, shape)
-
-
 def tally(op: Op, shape: Shape) -> Tally:
     """What ``op`` costs in a layer of ``shape``, for one image."""
-    return find(op).tally(op, shape)
+    return OPERATIONS[entry_of(op)].tally(op, shape)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -252,6 +241,29 @@ OPERATIONS: dict[str, Operation] = {
     "conv_": chain(partial(bottleneck, full)),
     "dual_": chain(partial(bottleneck, double)),
     "rec_": chain(partial(bottleneck, rectangular)),
-    "cell:": Operation(build_cell, tally_cell),
+    "cell:": Operation(tally_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
+
+_OWNERS: dict[str, str] = {}
+"""Key of ``OPERATIONS`` -> the file in which a user has defined it; the project's own are not in it."""
+
+
+def register(key: str, operation: Operation, function: Callable[..., object]) -> None:
+    """Add an operation of a user's own. The same file may define it again, as a notebook does.
+
+    Raises:
+        ValueError: another operation has the name.
+    """
+    file = function.__code__.co_filename if hasattr(function, "__code__") else function.__module__
+    if key in OPERATIONS and _OWNERS.get(key) != file:
+        raise ValueError(
+            f"operation {key!r} is defined already, by {_OWNERS.get(key, 'this program')}: choose another name"
+        )
+    OPERATIONS[key], _OWNERS[key] = operation, file
+
+
+def owner_file(op: Op) -> str | None:
+    """The file in which a user has defined the operation; None: it is one of the project's own."""
+    prefix = re.match(r"[a-z0-9]+[_:]", op)
+    return _OWNERS.get(prefix[0] if prefix else op)

@@ -74,7 +74,7 @@ def overview(
     """The overview of ``arch``, or of all of ``space``.
 
     Raises:
-        ValueError: the space does not hold the architecture, or an operation has no cost or latency.
+        SpaceError: the space does not hold the architecture, or an operation has no cost or latency.
     """
     if arch is not None:
         arch, space = plain(space.check(arch), space)

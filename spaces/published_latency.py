@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import fmean
 
 from spaces.architecture import IDENTITIES, Op
+from spaces.errors import SpaceError
 from spaces.library import stages
 from spaces.operations import bottleneck, depthwise, double, full, rectangular
 from spaces.space import SearchSpace, Shape, Stem
@@ -28,19 +29,19 @@ def rows(path: Path) -> list[dict[str, str]]:
     """The lines of a csv file, or of a gzipped one, by column.
 
     Raises:
-        ValueError: a line has more or fewer columns than the first.
+        SpaceError: a line has more or fewer columns than the first.
     """
     with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
         found = list(csv.DictReader(file))
     for i, row in enumerate(found):
         if None in row or None in row.values():
-            raise ValueError(f"row {i + 1} has not the columns that its first line names")
+            raise SpaceError(f"row {i + 1} has not the columns that its first line names")
     return found
 
 
-def missing(table: str, what: str, shape: Shape) -> ValueError:
+def missing(table: str, what: str, shape: Shape) -> SpaceError:
     """The error of a table that has no entry for ``what``, in a layer of ``shape``."""
-    return ValueError(
+    return SpaceError(
         f"the latency table {table} has no entry for {what} from {shape.c_in} to {shape.c_out} channels at stride "
         f"{shape.stride} and {shape.size} pixels"
     )
@@ -248,12 +249,12 @@ class FbnetTable:
         """Reads the table of ``device``.
 
         Raises:
-            ValueError: there is no such device; the message lists those there are.
+            SpaceError: there is no such device; the message lists those there are.
         """
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             data = json.load(file)
         if device not in data["devices"]:
-            raise ValueError(f"it has no device {device!r}; choose one of {', '.join(data['devices'])}")
+            raise SpaceError(f"it has no device {device!r}; choose one of {', '.join(data['devices'])}")
         fitted = data["devices"][device]
         found: defaultdict[tuple[Op, Shape], list[float]] = defaultdict(list)
         for shape, deltas in zip(_fbnet_shapes(), fitted["delta_vs_skip"], strict=True):
@@ -274,10 +275,10 @@ class FbnetTable:
         """Milliseconds of FBNet's network of skips.
 
         Raises:
-            ValueError: the space has other layers than FBNet's, so that the base is not its own.
+            SpaceError: the space has other layers than FBNet's, so that the base is not its own.
         """
         if [layer.shape for layer in space.layers] != _fbnet_shapes():
-            raise ValueError(
+            raise SpaceError(
                 f"the latency table {self.name} holds for FBNet's 22 layers, and {space.name!r} has others"
             )
         return self.base

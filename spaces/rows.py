@@ -23,6 +23,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from spaces.architecture import IDENTITIES, Op
+from spaces.errors import SpaceError
 
 if TYPE_CHECKING:
     from spaces.space import Layer, Shape
@@ -58,11 +59,11 @@ def parse_row(op: Op) -> Row:
     """What ``row_...`` says.
 
     Raises:
-        ValueError: it is none.
+        SpaceError: it is none.
     """
     match = _GRAMMAR.fullmatch(op)
     if match is None or (match["depth"] == "1") != (match["width"] is None):
-        raise ValueError(
+        raise SpaceError(
             f"row {op!r}: expected row_d<layers>_w<channels between them>, or row_d1, which has nothing between"
         )
     return Row(int(match["depth"]), int(match["width"] or 0))
@@ -78,7 +79,7 @@ class Rowed:
         start: the place of the first of ``layers`` in the space.
 
     Raises:
-        ValueError: the layers cannot be such a block; the message says why.
+        SpaceError: the layers cannot be such a block; the message says why.
     """
 
     start: int
@@ -90,15 +91,15 @@ class Rowed:
         known = [parse_row(op) for op in chooser.candidates + chooser.pending]
         deepest, least = max(row.depth for row in known), min(row.depth for row in known)
         if deepest > len(others):
-            raise ValueError(f"{name} has {len(others)} layers and a row of {deepest}: expected as many layers as that")
+            raise SpaceError(f"{name} has {len(others)} layers and a row of {deepest}: expected as many layers as that")
         if not chooser.shape.residual or any(layer.branches > 1 or layer.skippable for layer in self.layers):
-            raise ValueError(f"{name} has rows: its first layer passes on what it is given, and no layer has branches")
+            raise SpaceError(f"{name} has rows: its first layer passes on what it is given, and no layer has branches")
         for layer in others:
             if here := [op for op in layer.candidates + layer.pending if op in IDENTITIES or is_row(op)]:
-                raise ValueError(f"{name} has rows, which say how many layers there are: leave out {', '.join(here)}")
+                raise SpaceError(f"{name} has rows, which say how many layers there are: leave out {', '.join(here)}")
         for place, layer in enumerate(others):
             if (place and layer.shape.c_in != layer.shape.c_out) or (place >= least and not layer.shape.residual):
-                raise ValueError(
+                raise SpaceError(
                     f"{name} has rows, and a layer that turns {layer.shape}: expected the block's channels from its first "
                     f"layer on, and stride 1 behind the least depth, {least}"
                 )

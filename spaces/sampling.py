@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spaces.architecture import Architecture
 from spaces.buckets import Buckets, Places
 from spaces.cost import COLUMNS, CostTable, Floats
+from spaces.errors import SpaceError
 from spaces.space import canonical
 
 Limit = tuple[float, float]
@@ -43,7 +44,7 @@ def uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | None = No
     Fewer than ``n`` where no more are found.
 
     Raises:
-        ValueError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
+        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
     draws = _Draws(table, _checked(table, limits or {}), rng)
     covers = [(Buckets.of(table, cost), limit) for cost, limit in (draws.limits or {"macs": EVERYTHING}).items()]
@@ -61,7 +62,7 @@ def stratified(
     ``n`` where no more are found.
 
     Raises:
-        ValueError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
+        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
     limits = _checked(table, {cost: EVERYTHING, **(limits or {})})
     uniform(table, min(n, 1), Random(0), limits=limits)  # raises now, not stratum by stratum, where there is nothing
@@ -85,9 +86,9 @@ def stratified(
 def _checked(table: CostTable, limits: Limits) -> dict[str, Limit]:
     for cost, (low, high) in limits.items():
         if cost not in COLUMNS:
-            raise ValueError(f"unknown cost {cost!r}; known: {', '.join(COLUMNS)}")
+            raise SpaceError(f"unknown cost {cost!r}; known: {', '.join(COLUMNS)}")
         if not low <= high:
-            raise ValueError(f"the limit of {cost} is [{low:g}, {high:g}]: expected the least first, then the most")
+            raise SpaceError(f"the limit of {cost} is [{low:g}, {high:g}]: expected the least first, then the most")
     return dict(limits)
 
 
@@ -184,7 +185,7 @@ class _Draws:
             f"{cost} from {low:g} to {high:g}" for cost, low, high in zip(COLUMNS, *self.table.bounds(), strict=True)
         )
         name = self.table.space.name
-        raise ValueError(f"no architecture of {name!r} with {limits} was found; the space has {bounds}")
+        raise SpaceError(f"no architecture of {name!r} with {limits} was found; the space has {bounds}")
 
 
 def _inside(costs: Floats, box: Floats) -> NDArray[np.bool_]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from spaces.architecture import Architecture
 from spaces.cost import count
-from spaces.space import SearchSpace, plain
+from spaces.errors import SpaceError
+from spaces.space import SearchSpace, make_divisible, plain
 
 WIDEST = 16
 """The largest factor that ``scaled_to`` tries."""
@@ -41,13 +42,13 @@ def scaled(space: SearchSpace, width: float, divisor: int = 8) -> SearchSpace:
     Candidates, strides and sizes stay; so an architecture of one is an architecture of the other.
 
     Raises:
-        ValueError: ``width`` is not positive, or the space has rows, in whose names widths stand.
+        SpaceError: ``width`` is not positive, or the space has rows, in whose names widths stand.
     """
     if space.rowed:
-        raise ValueError(f"{space.name!r} has rows, in whose names widths stand: scale one of its networks (plain)")
+        raise SpaceError(f"{space.name!r} has rows, in whose names widths stand: scale one of its networks (plain)")
     if width <= 0:
-        raise ValueError(f"width is {width}, expected a positive factor, e.g. 0.5")
-    return _rewidened(space, lambda channels: divisible(channels * width, divisor))
+        raise SpaceError(f"width is {width}, expected a positive factor, e.g. 0.5")
+    return _rewidened(space, lambda channels: make_divisible(channels * width, divisor))
 
 
 def scaled_to(
@@ -59,7 +60,7 @@ def scaled_to(
     are then widened one by one, in that order, if they fit and do not get ahead of the others by more than a quarter.
 
     Raises:
-        ValueError: no width is narrow enough, or the widest is not wide enough; the message says what can be had.
+        SpaceError: no width is narrow enough, or the widest is not wide enough; the message says what can be had.
     """
 
     arch, space = plain(arch, space)
@@ -74,10 +75,10 @@ def scaled_to(
     steps = _growth(channels, divisor)
     fitting = bisect_right(range(len(steps) + 1), macs, key=lambda n: cost(grown(steps[:n]))) - 1
     if fitting < 0:
-        raise ValueError(f"{macs:,.0f} MACs are too few: {str(arch)!r} needs {cost(grown([])):,} at its narrowest")
+        raise SpaceError(f"{macs:,.0f} MACs are too few: {str(arch)!r} needs {cost(grown([])):,} at its narrowest")
     if fitting == len(steps):
         most = cost(grown(steps))
-        raise ValueError(f"{macs:,.0f} MACs are too many: {str(arch)!r} has {most:,} at {WIDEST} times its widths")
+        raise SpaceError(f"{macs:,.0f} MACs are too many: {str(arch)!r} has {most:,} at {WIDEST} times its widths")
     widths, too_wide = grown(steps[:fitting]), steps[fitting][0]
     for factor, old, new in steps[fitting:]:
         if factor < too_wide * EVENNESS and cost(widths | {old: new}) <= macs:
@@ -117,12 +118,3 @@ def _rewidened(space: SearchSpace, channels: Callable[[int], int]) -> SearchSpac
         stem=replace(space.stem, c_out=channels(space.stem.c_out)),
         head=replace(space.head, features=channels(space.head.features) if space.head.features else 0),
     )
-
-
-def divisible(number: float, divisor: int) -> int:
-    """The multiple of ``divisor`` nearest to ``number``, at least one of it, and at least nine tenths of ``number``.
-
-    MobileNetV2's rule for the channels of a network made wider or slimmer, https://arxiv.org/abs/1801.04381.
-    """
-    nearest = max(divisor, int(number + divisor / 2) // divisor * divisor)
-    return nearest if nearest >= 0.9 * number else nearest + divisor

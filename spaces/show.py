@@ -1,8 +1,4 @@
-"""A space or an architecture as a table to read, as JSON, or as a drawing.
-
-python -m spaces.show pad_nas_large
-python -m spaces.show nas_bench_macro --arch "proj|id|..." --svg network.svg
-"""
+"""``python -m spaces.show NAME``: a space or an architecture as a table to read, as JSON, or as a drawing."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spaces import columns, shell
 from spaces.architecture import Architecture
 from spaces.command import SPACE_HELP, add_image_arguments, space_named
 from spaces.cost import CONVENTIONS, Floats
@@ -34,16 +31,7 @@ def table(shown: Overview) -> str:
         text = " + ".join(row.ops) if shown.arch else in_short(row.ops)
         lines.append([row.name, *_ends(row), *_costs(shown, row.costs), f"{share:.1%}", text + waiting])
     lines.append(["total", "", "", *_costs(shown, shown.totals), "", ""])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    first_number = 3
-    aligned = [
-        "  ".join(
-            cell.rjust(width) if first_number <= column < len(widths) - 1 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([headline(shown), "", *aligned, *footnotes(shown)])
+    return "\n".join([headline(shown), "", columns.table(lines, left=(0, 1, 2, len(headings) - 1)), *footnotes(shown)])
 
 
 def headline(shown: Overview) -> str:
@@ -118,34 +106,45 @@ def as_json(shown: Overview) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; see ``--help``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m spaces.show",
-        description="Show a space, or one of its architectures: layers, shapes, operations and what they cost.",
-        epilog="example: python -m spaces.show pad_nas_large --svg space.svg",
+EXAMPLES = """examples:
+  python -m spaces.show pad_nas_large
+  python -m spaces.show pad_nas_large --out space.svg
+  python -m spaces.show nas_bench_macro --arch "proj|id|..." --out network.svg
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = shell.parser(
+        "spaces.show",
+        "Show a space, or one of its architectures: layers, shapes, operations and what they cost.",
+        EXAMPLES,
     )
-    parser.add_argument("space", metavar="NAME", help=SPACE_HELP)
-    parser.add_argument("--arch", metavar="STRING", help="an architecture: its genes joined by |, as studies print it")
-    parser.add_argument("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
-    parser.add_argument(
-        "--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published"
-    )
-    parser.add_argument("--latency-device", metavar="NAME", help="which device of a table that has several")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it, too")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    add_image_arguments(parser)
-    given = parser.parse_args(arguments)
-    try:
-        arch = Architecture.parse(given.arch) if given.arch is not None else None
-        latency = load(given.latency, given.latency_device) if given.latency else None
-        shown = overview(space_named(given.space, given), arch, given.convention, latency)
-        if given.svg:
-            write_text(given.svg, drawing(shown, headline(shown)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(as_json(shown), indent=2) if given.json else table(shown))
+    add = command.add_argument
+    add("space", metavar="NAME", help=SPACE_HELP)
+    add("--arch", metavar="STRING", help="an architecture: its genes joined by |, as studies print it")
+    add("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
+    add("--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published")
+    add("--latency-device", metavar="NAME", help="which device of a table that has several")
+    add("--out", type=Path, metavar="FILE", help="draw it there, too, as SVG")
+    add("--svg", dest="out", type=Path, action=shell.Renamed)
+    add("--json", action="store_true", help="print JSON instead of the table")
+    add_image_arguments(command)
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: shown; 1: something the user must do first."""
+    return shell.run(_show, parser().parse_args(argv))
+
+
+def _show(args: argparse.Namespace) -> int:
+    arch = Architecture.parse(args.arch) if args.arch is not None else None
+    latency = load(args.latency, args.latency_device) if args.latency else None
+    shown = overview(space_named(args.space, args), arch, args.convention, latency)
+    if args.out:
+        write_text(args.out, drawing(shown, headline(shown)))
+    print(json.dumps(as_json(shown), indent=2) if args.json else table(shown))
     return 0
 
 

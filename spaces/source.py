@@ -7,25 +7,28 @@ The modules are read off a built network, so whatever an operation is made of ca
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import indent
 from typing import Any
 
 from torch import nn
 
 from spaces.architecture import Architecture
-from spaces.cell_modules import CellModule, edge_name
+from spaces.cell_module import CellModule, edge_name
+from spaces.errors import SpaceError
 from spaces.modules import Gate
 from spaces.networks import Cell, Network
 from spaces.space import SearchSpace, plain
 
 HEADER = '''"""{title}
 
-Needs torch and nothing else. Images are floats from 0 to 1, (n, {channels}, {size}, {size}); scores are (n, {classes}).
+Needs torch and nothing else. Images are floats from 0 to 1, (n, {channels}, {size}, {size}); scores are (n, {classes}),
+one for each of CLASSES.
 
     from model import load
     network = load(".")  # the folder that holds model.safetensors
     scores = network(images)
+    names = [network.classes[i] for i in scores.argmax(1)]
 """
 
 import json
@@ -36,6 +39,9 @@ from torch import nn
 
 ARCHITECTURE = (
 {arch})
+
+CLASSES = (
+{names})
 
 '''
 
@@ -113,6 +119,8 @@ class Normalise(nn.Module):
 
 
 class Network(nn.Module):
+    classes = CLASSES
+
     def __init__(self):
         super().__init__()
         self.preprocessing = Normalise({channels})
@@ -163,19 +171,20 @@ if __name__ == "__main__":
 '''
 
 
-def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
-    """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``.
+def source(network: Network, space: SearchSpace, arch: str, title: str, classes: Sequence[str]) -> str:
+    """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``; ``classes`` are called so.
 
     Raises:
-        ValueError: nobody has said how a module of an operation is written.
+        SpaceError: nobody has said how a module of an operation is written.
     """
     _, there = plain(Architecture.parse(arch), space)
-    classes = {type(module) for module in network.modules()}
+    kinds = {type(module) for module in network.modules()}
     facts: dict[str, Any] = {
         "title": title,
         "channels": space.stem.c_in,
         "size": space.stem.size,
         "classes": space.head.classes,
+        "names": "".join(f"    {name!r},\n" for name in classes),
         "arch": "".join(f"    {json.dumps(part)}\n" for part in _pieces(arch)),
         "merged": "averaged" if space.merge == "mean" else "added",
         "divided": " / len(terms)" if space.merge == "mean" else "",
@@ -183,8 +192,22 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
         "layers": indent("".join(_layers(network, there)), " " * 16),
         "head": _indented(written(network.head), 8),
     }
-    parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in classes))
+    parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in kinds))
     return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
+
+
+def exportable(network: Network) -> None:
+    """Nothing, where ``source`` can write ``network``: to be asked before it is trained.
+
+    Raises:
+        SpaceError: nobody has said how a module of an operation is written.
+    """
+    for layer in network.layers:
+        assert isinstance(layer, Cell)
+        for op in layer.ops.values():
+            written(op)
+    written(network.stem)
+    written(network.head)
 
 
 def _pieces(arch: str) -> Iterator[str]:
@@ -209,13 +232,13 @@ def written(module: nn.Module) -> str:
     """The expression that builds ``module``.
 
     Raises:
-        ValueError: nobody has said how a module of this class is written.
+        SpaceError: nobody has said how a module of this class is written.
     """
     if (writer := WRITERS.get(type(module))) is not None:
         return writer(module)
     if type(module) in PLAIN:
         return f"nn.{module!r}"
-    raise ValueError(
+    raise SpaceError(
         f"{type(module).__name__} cannot be written into model.py: enter it in spaces.source.WRITERS and DEFINITIONS"
     )
 

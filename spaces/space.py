@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from spaces.architecture import IDENTITIES, Architecture, Op, join, operations
+from spaces.errors import SpaceError
 from spaces.rows import Rowed, is_row
 
 
@@ -62,11 +63,11 @@ class Layer:
     def __post_init__(self) -> None:
         ops = self.candidates + self.pending
         if not self.candidates and not self.skippable:
-            raise ValueError(f"a layer of {self.block} has no candidates: expected at least one operation")
+            raise SpaceError(f"a layer of {self.block} has no candidates: expected at least one operation")
         if repeated := [op for op, n in Counter(ops).items() if n > 1]:
-            raise ValueError(f"operations stand twice in a layer of {self.block}: {', '.join(repeated)}")
+            raise SpaceError(f"operations stand twice in a layer of {self.block}: {', '.join(repeated)}")
         if (self.skippable or IDENTITIES & set(ops)) and not self.shape.residual:
-            raise ValueError(f"a layer of {self.block} turns {self.shape} and cannot be an identity")
+            raise SpaceError(f"a layer of {self.block} turns {self.shape} and cannot be an identity")
 
     @cached_property
     def genes(self) -> tuple[str, ...]:
@@ -126,13 +127,13 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         if not self.layers:
-            raise ValueError(f"space {self.name!r} has no layers")
+            raise SpaceError(f"space {self.name!r} has no layers")
         if self.merge not in ("residual", "mean"):
-            raise ValueError(f"space {self.name!r}: merge is {self.merge!r}, expected 'residual' or 'mean'")
+            raise SpaceError(f"space {self.name!r}: merge is {self.merge!r}, expected 'residual' or 'mean'")
         channels, size = self.stem.c_out, -(-self.stem.size // self.stem.stride)
         for name, layer in zip(self.names, self.layers, strict=True):
             if (layer.shape.c_in, layer.shape.size) != (channels, size):
-                raise ValueError(
+                raise SpaceError(
                     f"space {self.name!r}: {name} expects {layer.shape.c_in} channels at {layer.shape.size} pixels, "
                     f"and is given {channels} channels at {size} pixels"
                 )
@@ -291,10 +292,10 @@ class SearchSpace:
         """``arch`` itself, when the space holds it.
 
         Raises:
-            ValueError: it does not; the message names the layer, what stands there and what may stand there.
+            SpaceError: it does not; the message names the layer, what stands there and what may stand there.
         """
         if len(arch.genes) != len(self.layers):
-            raise ValueError(
+            raise SpaceError(
                 f"{self.name!r} has {len(self.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
         for i, (name, layer, gene) in enumerate(zip(self.names, self.layers, arch.genes, strict=True)):
@@ -302,8 +303,8 @@ class SearchSpace:
                 continue
             block = self.row_of(i)
             if block and block[1] and not block[0].runs(row := arch.genes[block[0].start], block[1]):
-                raise ValueError(f"{name} of {self.name!r} is {gene!r}, and {row} has no such layer: expected 'skip'")
-            raise ValueError(
+                raise SpaceError(f"{name} of {self.name!r} is {gene!r}, and {row} has no such layer: expected 'skip'")
+            raise SpaceError(
                 f"{name} of {self.name!r} cannot be {gene!r}; its candidates: {', '.join(layer.candidates)}"
             )
         return arch
@@ -400,3 +401,12 @@ def canonical(arch: Architecture, space: SearchSpace) -> Architecture:
         run = genes[start:stop]
         genes[start:stop] = [gene for gene in run if gene != "id"] + ["id"] * run.count("id")
     return Architecture(tuple(genes))
+
+
+def make_divisible(width: float, divisor: int = 8) -> int:
+    """The multiple of ``divisor`` nearest to ``width``, at least one of it, and at least nine tenths of ``width``.
+
+    MobileNetV2's rule for the channels of a network made wider or slimmer, https://arxiv.org/abs/1801.04381.
+    """
+    nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * width else nearest + divisor

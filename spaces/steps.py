@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
+from spaces.errors import SpaceError
 from spaces.space import Head, Stem
 
 Pixels = tuple[int, int]
@@ -61,7 +62,7 @@ class Conv:
 
     def __post_init__(self) -> None:
         if self.c_in % self.groups or self.c_out % self.groups:
-            raise ValueError(f"{self.groups} groups do not divide {self.c_in} -> {self.c_out} channels")
+            raise SpaceError(f"{self.groups} groups do not divide {self.c_in} -> {self.c_out} channels")
 
     def out(self, pixels: Pixels) -> Pixels:
         """Height and width of the output."""

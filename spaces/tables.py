@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.cost import COLUMNS, CostTable, Floats, LayerCosts
+from spaces.errors import SpaceError
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 EXACT = 1e-9
@@ -39,30 +40,30 @@ def read(path: str | Path, columns: Columns) -> pd.DataFrame:
     """The named columns of a csv file, or a gzipped one: architectures as strings, all others as floats.
 
     Raises:
-        ValueError: the file or a column is missing, a value is not a number, or an architecture stands twice; the
+        SpaceError: the file or a column is missing, a value is not a number, or an architecture stands twice; the
             message names the file and the column.
     """
     if not Path(path).is_file():
-        raise ValueError(f"no table {path}: expected a csv or csv.gz file with one row per architecture")
+        raise SpaceError(f"no table {path}: expected a csv or csv.gz file with one row per architecture")
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a csv file: {error}") from None
+        raise SpaceError(f"{path} cannot be read as a csv file: {error}") from None
     wanted = [column for column in columns if column is not None]
     for column in wanted:
         if column not in frame:
-            raise ValueError(f"{path} has no column {column!r}; its columns: {', '.join(frame.columns)}")
+            raise SpaceError(f"{path} has no column {column!r}; its columns: {', '.join(frame.columns)}")
     frame = frame[wanted].copy()
     for column in wanted[1:]:
         numbers = pd.to_numeric(frame[column], errors="coerce")
         if numbers.isna().any():
             row = int(numbers.isna().argmax())
             text = frame[column].iloc[row]
-            raise ValueError(f"{path}, line {row + 2}: {column} is {text!r}, expected a number")
+            raise SpaceError(f"{path}, line {row + 2}: {column} is {text!r}, expected a number")
         frame[column] = numbers.astype(float)
     if (twice := frame[columns.arch].duplicated()).any():
         arch = frame[columns.arch][twice].iloc[0]
-        raise ValueError(f"{path}: {arch!r} stands twice in {columns.arch}, expected one row per architecture")
+        raise SpaceError(f"{path}: {arch!r} stands twice in {columns.arch}, expected one row per architecture")
     return frame
 
 
@@ -75,7 +76,7 @@ def key(arch: Architecture, space: SearchSpace, tokens: Literal["operations", "i
         separator: what stands between the tokens.
 
     Raises:
-        ValueError: a gene is not among the candidates whose places are asked for.
+        SpaceError: a gene is not among the candidates whose places are asked for.
     """
     if tokens == "operations":
         return separator.join(gene.strip(_QUOTE) for gene in arch.genes)
@@ -95,14 +96,14 @@ def opaque_space(name: str, keys: Iterable[str], separator: str) -> SearchSpace:
         separator: what stands between tokens; "" where each is one character.
 
     Raises:
-        ValueError: the keys have different numbers of tokens, or a token cannot be a gene.
+        SpaceError: the keys have different numbers of tokens, or a token cannot be a gene.
     """
     rows = [(key, tuple(split(key, separator))) for key in keys]
     if not rows:
-        raise ValueError(f"the table of {name!r} has no rows")
+        raise SpaceError(f"the table of {name!r} has no rows")
     for text, tokens in rows:
         if len(tokens) != len(rows[0][1]):
-            raise ValueError(
+            raise SpaceError(
                 f"the table of {name!r}: {text!r} has {len(tokens)} tokens, and {rows[0][0]!r} has {len(rows[0][1])}; "
                 f"expected one per layer, separated by {separator!r}"
             )
@@ -118,12 +119,12 @@ def split(key: str, separator: str) -> tuple[str, ...]:
     """The genes of an opaque space that a table's key spells.
 
     Raises:
-        ValueError: a token is empty, or would not survive as a gene.
+        SpaceError: a token is empty, or would not survive as a gene.
     """
     tokens = tuple(key.split(separator)) if separator else tuple(key)
     for token in tokens:
         if not token or token != token.strip() or any(mark in token for mark in "+|" + _QUOTE):
-            raise ValueError(
+            raise SpaceError(
                 f"{key!r} has the token {token!r}: expected tokens between {separator!r} that are not empty and have "
                 "no '+', '|', quote or outer space"
             )
@@ -169,10 +170,10 @@ def additive_costs(
         archs: the architectures that the costs are of; every gene of the space occurs.
 
     Raises:
-        ValueError: a gene of the space occurs in no architecture, or the space has rows.
+        SpaceError: a gene of the space occurs in no architecture, or the space has rows.
     """
     if space.rowed:
-        raise ValueError(f"{space.name!r} has rows: what a gene costs depends on them, and cannot be read off a table")
+        raise SpaceError(f"{space.name!r} has rows: what a gene costs depends on them, and cannot be read off a table")
     genes = [(i, gene) for i, layer in enumerate(space.layers) for gene in layer.candidates]
     one_hot = _one_hot(space, archs, genes)
     fixed, rows, error = np.zeros(len(COLUMNS)), np.zeros((len(genes), len(COLUMNS))), 0.0
@@ -225,10 +226,10 @@ class _OfTheTable:
     """The latency of opaque genes: known from the table they stand in, and only of them."""
 
     def operation(self, op: Op, shape: Shape) -> float:
-        raise ValueError(f"the table has no latency for {op!r}")
+        raise SpaceError(f"the table has no latency for {op!r}")
 
     def fixed(self, space: SearchSpace) -> float:
-        raise ValueError(f"the latency of {space.name!r} is known from its table only")
+        raise SpaceError(f"the latency of {space.name!r} is known from its table only")
 
 
 def _one_hot(space: SearchSpace, archs: Sequence[Architecture], genes: Sequence[tuple[int, str]]) -> Floats:
@@ -242,7 +243,7 @@ def _one_hot(space: SearchSpace, archs: Sequence[Architecture], genes: Sequence[
         one_hot[row, found] = 1.0
     if missing := [genes[column] for column in np.flatnonzero(~one_hot.any(axis=0)).tolist()]:
         layer, name = missing[0]
-        raise ValueError(f"{space.names[layer]}: no architecture of the table has {name!r}, so its cost is not known")
+        raise SpaceError(f"{space.names[layer]}: no architecture of the table has {name!r}, so its cost is not known")
     return one_hot
 
 

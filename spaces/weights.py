@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from spaces.errors import SpaceError
+
 Facts = dict[str, Any]
 
 KEY, DIGEST = "evo", "sha256"
@@ -31,7 +33,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], Facts]:
     """A file's tensors and facts. One without a digest (another program's, or an older one's) is taken as it is.
 
     Raises:
-        ValueError: it is no safetensors file, is cut short, or its content is not what its digest says.
+        SpaceError: it is no safetensors file, is cut short, or its content is not what its digest says.
     """
     try:
         tensors = load_file(path)
@@ -39,9 +41,9 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], Facts]:
             facts: Facts = json.loads((file.metadata() or {}).get(KEY, "{}"))
         expected = facts.pop(DIGEST, None)
     except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError) as error:
-        raise ValueError(f"it cannot be read ({str(error).splitlines()[0]})") from None
+        raise SpaceError(f"it cannot be read ({str(error).splitlines()[0]})") from None
     if expected is not None and (found := _digest(tensors, facts)) != expected:
-        raise ValueError(f"its sha256 should be {expected[:12]} and is {found[:12]}")
+        raise SpaceError(f"its sha256 should be {expected[:12]} and is {found[:12]}")
     return tensors, facts
 
 

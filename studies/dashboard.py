@@ -1,4 +1,4 @@
-"""``python -m studies.dashboard [URL]`` serves optuna-dashboard on a database of runs.
+"""``python -m studies.dashboard`` serves optuna-dashboard on a database of runs.
 
 The same pages as the command ``optuna-dashboard URL``, behind Optuna's cache of finished trials: a refresh of a study
 with 5,000 trials costs one second instead of eight.
@@ -12,31 +12,23 @@ from collections.abc import Sequence
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from spaces import shell
+
 EXAMPLES = """examples:
   python -m studies.dashboard
-  python -m studies.dashboard sqlite:///other.db --port 8081
+  python -m studies.dashboard --storage sqlite:///other.db --port 8081
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
-    command = argparse.ArgumentParser(
-        prog="python -m studies.dashboard",
-        description="Serve optuna-dashboard on a database of runs, until Ctrl-C.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = shell.parser("studies.dashboard", "Serve optuna-dashboard on a database of runs, until Ctrl-C.", EXAMPLES)
     add = command.add_argument
-    add("url", nargs="?", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
+    add("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
+    add("storage", nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # as it was given before --storage
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
-    add("--port", type=_port, default=8080, help="port (default: %(default)s; 0 takes a free one)")
+    add("--port", type=shell.integer(0, 65535), default=8080, help="port (default: %(default)s; 0 takes a free one)")
     return command
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 65535, found {text!r}")
-    return int(text)
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -78,19 +70,14 @@ def server(url: str, host: str, port: int) -> WSGIServer:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: served until Ctrl-C; 1: something the user must do first."""
-    args = parser().parse_args(argv)
-    from studies.records import EvoError
+    """130: served until Ctrl-C; 1: something the user must do first."""
+    return shell.run(_serve, parser().parse_args(argv))
 
-    try:
-        with server(args.url, args.host, args.port) as serving:
-            print(f"optuna-dashboard: http://{args.host}:{serving.server_port}/  (Ctrl-C ends it)", flush=True)
-            serving.serve_forever()
-    except EvoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print()
+
+def _serve(args: argparse.Namespace) -> int:
+    with server(args.storage, args.host, args.port) as serving:
+        print(f"optuna-dashboard: http://{args.host}:{serving.server_port}/  (Ctrl-C ends it)", flush=True)
+        serving.serve_forever()
     return 0
 
 

@@ -53,7 +53,7 @@ def engine_of(text: str) -> Engine:
     backend = url.get_backend_name()
     try:
         engine = sa.create_engine(url, connect_args=connect_args(url), pool_pre_ping=backend != "sqlite")
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise EvoError(f"--storage {shown(text)}: no such kind of database; e.g. sqlite:///evo.db") from None
     except ImportError as error:
         what = "'.[postgresql]'" if url.drivername == "postgresql+psycopg" else error.name
@@ -146,7 +146,7 @@ def reason(error: BaseException) -> str:
 
 
 def tell(words: str) -> None:
-    """A line for the reader, whichever command he gave."""
+    """A line for the user, in every command."""
     print(words, file=sys.stderr, flush=True)
 
 

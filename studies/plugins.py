@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import linecache
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -58,18 +58,17 @@ _LOADED: dict[str, Plugin] = {}
 """By the module's name."""
 
 
-def load(specs: Iterable[str], folders: Sequence[Path] = (), known: Mapping[str, str] | None = None) -> list[Plugin]:
+def load(specs: Iterable[str], folders: Sequence[Path] = ()) -> list[Plugin]:
     """Load plugins, those that are loaded already once only.
 
     Args:
         specs: paths and module names, as a configuration has them.
         folders: where a relative path is looked for after the working directory.
-        known: spec -> the path where it lay when it was recorded, the last place to look.
 
     Raises:
         PluginError: a file or module is missing, or fails when it is run.
     """
-    return [_load(spec, folders, (known or {}).get(spec)) for spec in specs]
+    return [_load(spec, folders) for spec in specs]
 
 
 def load_installed() -> list[Plugin]:
@@ -102,15 +101,21 @@ def install(plugins: Iterable[Plugin]) -> None:
 
 def owner(thing: object) -> Plugin | None:
     """The plugin in which a class or function is defined; None: it is defined elsewhere."""
-    return _LOADED.get(getattr(thing, "__module__", ""))
+    module = getattr(thing, "__module__", "")
+    package = module.split(".")[0]
+    packages = (plugin for plugin in loaded() if plugin.text is None and plugin.module.split(".")[0] == package)
+    return _LOADED.get(module) or next(packages, None)
 
 
-def _load(spec: str, folders: Sequence[Path], recorded: str | None) -> Plugin:
+def _load(spec: str, folders: Sequence[Path]) -> Plugin:
     if not spec.endswith(".py"):
         return _load_module(spec)
-    places = [Path(spec), *(folder / spec for folder in folders), *([Path(recorded)] if recorded else [])]
+    places = [Path(spec), *(folder / spec for folder in folders)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
+        elsewhere = [plugin for plugin in loaded() if plugin.text is not None and plugin.name == Path(spec).name]
+        if elsewhere:
+            return elsewhere[-1]
         looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
         raise PluginError(f"plugin {spec!r}: no such file (looked for {looked}); give its path with --plugin PATH")
     try:

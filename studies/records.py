@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from spaces.architecture import Architecture, Op
+from spaces.errors import UserError
 from spaces.space import SearchSpace
 from studies import pareto
 
@@ -20,7 +21,7 @@ COSTS = ("macs", "params", "latency_ms")
 """The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
 
 
-class EvoError(Exception):
+class EvoError(UserError):
     """A situation that the user can do something about; the message says what was expected, found, and what to do."""
 
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from spaces import shell
+from spaces.columns import table
+
 if TYPE_CHECKING:
     from studies.store import Run, Store
 
@@ -26,12 +29,9 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--storage", metavar="URL", help="database (default: sqlite:///evo.db)")
     common.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    command = argparse.ArgumentParser(
-        prog="python -m studies.runs",
-        description="The runs of a database: list them, show one, rename it, delete it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
+    shell.add_arguments(common)
+    command = shell.parser(
+        "studies.runs", "The runs of a database: list them, show one, rename it, delete it.", EXAMPLES, common
     )
     commands = command.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="all runs, oldest first (the default)", parents=[common])
@@ -43,29 +43,27 @@ def parser() -> argparse.ArgumentParser:
     delete = commands.add_parser("delete", help="delete runs, with their Optuna studies", parents=[common])
     delete.add_argument("run", metavar="RUN", nargs="+")
     delete.add_argument("--yes", action="store_true", help="do not ask")
-    command.set_defaults(command="list", storage="sqlite:///evo.db", json=False)
+    command.set_defaults(command="list", storage="sqlite:///evo.db", json=False, traceback=False)
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: done; 1: something the user must do first, or a deletion that was not confirmed."""
-    args = parser().parse_args(argv)
-    from studies.records import EvoError
+    return shell.run(_run, parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     from studies.store import opened
     from studies.urls import existing
 
-    try:
-        with opened(existing(args.storage)) as store:
-            return COMMANDS[args.command](store, args)
-    except EvoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with opened(existing(args.storage)) as store:
+        return COMMANDS[args.command](store, args)
 
 
 def listed(store: Store, args: argparse.Namespace) -> int:
     """Print a line per run."""
+    from spaces.units import short
     from studies.keeping import entries
-    from studies.units import short
 
     found = entries(store)
     if args.json:
@@ -84,13 +82,13 @@ def listed(store: Store, args: argparse.Namespace) -> int:
         ]
         for entry in found
     ]  # fmt: skip
-    print(aligned(lines, text=4))
+    print(table(lines, left=range(4)))
     return 0
 
 
 def shown(store: Store, args: argparse.Namespace) -> int:
     """Print one run's rounds and settings."""
-    from studies.units import short
+    from spaces.units import short
 
     run = store.run(args.run)
     rounds = [
@@ -116,7 +114,7 @@ def shown(store: Store, args: argparse.Namespace) -> int:
     lines = [[cell(row[name]) for name in headings] for row in rounds]
     for line, row in zip(lines, rounds, strict=True):
         line.append("" if row["finished"] else "unfinished")
-    print(aligned([[*headings, ""], *lines], text=0))
+    print(table([[*headings, ""], *lines]))
     print("\nsettings that were given or have a default:")
     for section, values in ((section, values) for section, values in settings.items() if values != {}):
         told = values if isinstance(values, dict) else {"": values}
@@ -169,18 +167,6 @@ def consequences(store: Store, run: Run) -> str:
     return (
         f"run {run.name}: {entry.rounds} rounds, {entry.evaluations} evaluations, "
         f"{entry.proposals} trials in Optuna's studies {run.name}/round-*{stays}{unfinished}"
-    )
-
-
-def aligned(lines: Sequence[Sequence[str]], text: int) -> str:
-    """Cells under their headings; the first ``text`` columns to the left, all others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < text else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
     )
 
 

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ class Run:
 
     Attributes:
         data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
+        classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
     """
 
     id: int
@@ -50,6 +51,8 @@ class Run:
     max_cost: float
     min_accuracy: float
     data: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ class Store:
         max_cost: float,
         versions: Mapping[str, str],
         data: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -174,6 +178,7 @@ class Store:
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
             "data": data,
+            "classes_json": json.dumps(list(classes)) if classes is not None else None,
         }
 
         @patient
@@ -532,7 +537,11 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
 def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
-    return Run(row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"])
+    classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
+    return Run(
+        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
+        json.loads(row["versions_json"]), classes,
+    )  # fmt: skip
 
 
 def _round(row: RowMapping) -> RoundRow:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -33,15 +34,16 @@ from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
-from spaces import cells, latency
+from spaces import cells, latency, shell
 from spaces.architecture import Architecture
+from spaces.build import build
 from spaces.cost import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
+from spaces.errors import SpaceError, UserError
 from spaces.library import load as load_space
-from spaces.operations import build, tally
+from spaces.operations import tally
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical
-from studies import config, units
-from studies.records import EvoError
+from studies import config
 from studies.store import opened
 from studies.trials import distributions
 from studies.urls import existing, files_of
@@ -221,8 +223,8 @@ def read_delivered(path: str) -> object:
     (folder / DESCRIPTION).write_bytes(Path(path).read_bytes())
     try:
         return load_network(folder)
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(folder), path)) from error
+    except SpaceError as error:
+        raise SpaceError(str(error).replace(str(folder), path)) from error
 
 
 def deliveries() -> list[str]:
@@ -233,7 +235,7 @@ TARGETS: dict[str, Target] = {
     "architecture": Target(read_architecture, architectures, weight=4),
     "operation": Target(read_operation, operations, weight=4),
     "cell genome": Target(read_cell, genomes, weight=4),
-    "number": Target(units.parse, lambda: ["50M", "1.2G", "300k", "5e7", "950"], weight=4),
+    "number": Target(shell.number, lambda: ["50M", "1.2G", "300k", "5e7", "950"], weight=4),
     "AutoSpace space": Target(autospace_files.read_space, autospaces),
     "AutoSpace network": Target(autospace_files.read_net, lambda: [released_net()]),
     "configuration": Target(read_configuration, configurations, file=True, weight=2),
@@ -297,7 +299,7 @@ def accepted(target: Target, text: str) -> bool:
     with handed_in(target, text) as given_:
         try:
             target.read(given_)
-        except (EvoError, ValueError) as error:
+        except (UserError, ArgumentTypeError) as error:
             answer = str(error)
             assert answer.strip(), "an empty answer"
             assert not SECRET.match(text) or PASSWORD not in answer, f"a password in the answer: {answer}"

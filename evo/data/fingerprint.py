@@ -56,7 +56,7 @@ def fingerprint(config: StudyConfig) -> str:
 def _images(section: DataSection) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
     told = sha256()
-    for array in DATASETS[section.name](section):
+    for array in DATASETS[section.name](section).arrays:
         told.update(repr((str(array.dtype.kind), array.shape)).encode())
         for piece in _files(array) if array.dtype.kind == "U" else [np.ascontiguousarray(array).data]:
             told.update(piece)

@@ -143,19 +143,19 @@ class Images:
 
     Attributes:
         mean, std: per channel, of values from 0 to 1: what all images were normalised by.
-        names: of the classes, in the order of their labels.
+        class_names: in the order of the labels.
     """
 
     train: Source
     validation: Source
     test: Source
-    names: tuple[str, ...]
+    class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @property
     def classes(self) -> int:
-        return len(self.names)
+        return len(self.class_names)
 
     @property
     def channels(self) -> int:

@@ -7,19 +7,22 @@ answers (weights, suggestions, a history) has a default in ``Judge``, so a round
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from evo.console import Track, untracked
 from evo.executors import Evaluate, here
 from evo.ranks import ALONE, Team
 from spaces.architecture import Architecture, Op
-from spaces.cost import CostTable
-from spaces.space import SearchSpace
+from spaces.cost import COLUMNS, CostTable
+from spaces.space import SearchSpace, canonical
+from studies.pareto import thinned
 from studies.records import Evaluation, Life, Ratings
 
 Ask = Callable[["Judge", Sequence[Architecture]], list[Evaluation]]
@@ -44,6 +47,20 @@ class Request:
     evaluations: int
     rng: Random
     parents: Sequence[Architecture] = ()
+
+    def choose(self, front: Iterable[Architecture], origin: str) -> list[tuple[Architecture, str]]:
+        """Of a front, cheapest first, what lies inside the limits, each network once: its two ends, and as many between them,
+        evenly, as half of the evaluations can measure. The other half is left to the search."""
+        distinct: dict[Architecture, Architecture] = {}
+        for arch in front:
+            distinct.setdefault(canonical(arch, self.costs.space), arch)
+        costs = self.costs.count(distinct.values())
+        inside = np.ones(len(costs), bool)
+        for name, (least, most) in self.limits.items():
+            column = costs[:, COLUMNS.index(name)]
+            inside &= (least <= column) & (column <= most)
+        feasible = [arch for arch, good in zip(distinct.values(), inside.tolist(), strict=True) if good]
+        return [(arch, origin) for arch in thinned(feasible, max(1, self.evaluations // 2))]
 
 
 class Judge:
@@ -151,3 +168,11 @@ def with_costs(evaluations: Sequence[Evaluation], table: CostTable) -> list[Eval
         replace(evaluation, macs=float(macs), params=float(params), latency_ms=float(latency) if timed else None)
         for evaluation, (macs, params, latency) in zip(evaluations, costs.tolist(), strict=True)
     ]
+
+
+def scored(
+    judge: Judge, archs: Sequence[Architecture], accuracies: Sequence[float], table: CostTable
+) -> list[Evaluation]:
+    """One evaluation by ``judge`` per architecture: its accuracy, from 0 to 1, and its exact costs."""
+    found = [Evaluation(arch, judge.name, float(a), 0, 0) for arch, a in zip(archs, accuracies, strict=True)]
+    return with_costs(found, table)

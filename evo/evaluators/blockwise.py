@@ -22,14 +22,12 @@ from evo.data.paths import file_hash
 from evo.distillation import Distillation, scores_in
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.executors import here
-from evo.proposals import Frontier
 from evo.scoring import BlockScorer
 from evo.teacher import prepared, split
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
-from studies.pareto import thinned
 from studies.records import Evaluation, EvoError, Ratings
 
 
@@ -87,12 +85,8 @@ class BlockwiseJudge(Judge):
         return {f"block {block}": file for block, file in enumerate(self.block_files, start=1)}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
-        """DNA's combination: the exact Pareto front of summed block losses and cost inside the limits, cheapest first.
-
-        Thinned evenly, its ends kept, to what half of the round's evaluations can measure.
-        """
-        feasible = Frontier(self.space, request.costs, request.limits).fresh(self.front(request.cost), set())
-        return [(arch, "combined") for arch in thinned(feasible, max(1, request.evaluations // 2))]
+        """DNA's combination: the exact Pareto front of summed block losses and cost."""
+        return request.choose(self.front(request.cost), "combined")
 
     def losses(self, archs: Sequence[Architecture]) -> list[float]:
         """The sum of the blocks' losses of each architecture, lower is better."""

@@ -72,12 +72,11 @@ class OneShot:
             space=space, settings=self.section, data=data, device=device, cost=cost, seed=context.seed, parent=parent,
             inherited=inherited, parts=parts, sources=context.sources,
         )  # fmt: skip
-        before = None
-        if context.parent is None or "-v1-" not in context.parent.name:
-            told = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
-            before = legacy(*told, *([parts] if parts else ()))
+        told = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
+        before = legacy(*told, *([parts] if parts else ()))
+        begun = context.parent is not None and "-v1-" not in context.parent.name
         name = f"round-{context.n:02d}.supernet-{{}}.safetensors"
-        return place(context.folder, name, digest, before, name.replace("supernet", "cells"))
+        return place(context.folder, name, digest, before, name.replace("supernet", "cells"), begun=begun)
 
     def _train(self, space: SearchSpace, context: FitContext, weights: Path) -> None:
         torch.manual_seed(derive(context.seed, "init"))

@@ -62,7 +62,7 @@ def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
     """The evaluator of a configuration whose ``evaluator.kind`` is ``tabular``.
 
     Raises:
-        EvoError: the table is missing; a missing column is a ValueError.
+        EvoError: the table is missing; a missing column is a SpaceError.
     """
     assert isinstance(config.evaluator, TabularSection)
     _rows(config.evaluator)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 
+from spaces import shell
 from studies.controls import Control
 
 EXAMPLES = """examples:
@@ -32,19 +33,18 @@ EXAMPLES = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
-    command = argparse.ArgumentParser(
-        prog="python -m evo.round",
-        description="Bring a run to the end of round N: search the space, evolve it, and remember everything in SQL.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = shell.parser(
+        "evo.round",
+        "Bring a run to the end of round N: search the space, evolve it, and remember everything in SQL.",
+        EXAMPLES,
     )
-    command.add_argument("n", metavar="N", type=_positive, help="the round to finish")
+    command.add_argument("n", metavar="N", type=shell.integer(1), help="the round to finish")
     command.add_argument("--config", metavar="PRESET|FILE", help="settings (default: those of --run, else digits)")
     command.add_argument("--run", metavar="NAME", help="the run's name (default: the config's)")
     command.add_argument("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
-    command.add_argument("--seed", type=_natural, help="the run's seed (default: the config's)")
+    command.add_argument("--seed", type=shell.integer(0), help="the run's seed (default: the config's)")
     command.add_argument(
-        "--seeds", type=_positive, default=1, metavar="K", help="run K seeds, from the run's own on (default: 1)"
+        "--seeds", type=shell.integer(1), default=1, metavar="K", help="run K seeds, from the run's own on (default: 1)"
     )
     command.add_argument(
         "--control",
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         help="run a control arm beside, in a space that never changes, and compare; random: random search; repeatable",
     )
     hands = command.add_mutually_exclusive_group()
-    hands.add_argument("--workers", type=_positive, default=1, help="processes that evaluate (default: 1)")
+    hands.add_argument("--workers", type=shell.integer(1), default=1, help="processes that evaluate (default: 1)")
     hands.add_argument(
         "--cluster",
         type=_where,
@@ -68,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
     )
     command.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE|MODULE",
+        help="load operations, evaluators, methods or data sets of your own; repeatable",
+    )
+    command.add_argument(
         "--accept-data-change", action="store_true", help="go on although the data are not those the run began with"
     )
     command.add_argument("--plan", action="store_true", help="print the space and the work to come; run nothing")
@@ -75,24 +82,11 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, found {text!r}")
-    return int(text)
-
-
 def _where(text: str) -> str:
-    if not re.fullmatch(r"\w+://\S+:\d+|local:[1-9]\d*|.+\.toml", text):
-        raise argparse.ArgumentTypeError(
-            f"expected the address of a Dask scheduler (tcp://HOST:8786), processes here (local:4), or a TOML file that "
-            f"names a queue (slurm.toml), found {text!r}"
-        )
+    from evo.round.options import CLUSTER, CLUSTER_FORMS
+
+    if not CLUSTER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected {CLUSTER_FORMS}, found {text!r}")
     return text
 
 
@@ -104,36 +98,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
-    """Do what the command line asks for, and say why where it cannot be done."""
-    from evo.console import complain
-    from evo.round.command import bring, plan
-    from studies.records import EvoError
+    """The exit status, and where something stands in the way, what it is."""
     from studies.urls import shown
 
-    try:
-        if args.plan:
-            return plan(args)
-        if processes == 1:
-            return bring(args)
-        from evo.ranks import leading
+    said = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
+    again = f": python -m evo.round {said}" if processes == 1 else " the same command"
+    kept = f"everything measured so far is kept. Continue with{again}"
+    return shell.run(partial(_bring, processes=processes), args, kept)
 
-        if args.workers > 1 or args.cluster:
-            given = f"--cluster is {args.cluster}" if args.cluster else f"--workers is {args.workers}"
-            raise EvoError(
-                f"{given}, and torchrun has started {processes} processes, which are the workers: leave it out"
-            )
-        args.workers = processes
-        with leading():
-            return bring(args)
-    except (EvoError, ValueError, OSError) as error:
-        complain(f"error: {error}")
-        return 1
-    except KeyboardInterrupt as stop:
-        said = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
-        again = f": python -m evo.round {said}" if processes == 1 else " the same command"
-        why = f"error: {stop}" if str(stop) else "interrupted"
-        complain(f"\n{why}; everything measured so far is kept. Continue with{again}")
-        return 1 if str(stop) else 130
+
+def _bring(args: argparse.Namespace, processes: int) -> int:
+    """Do what the command line asks for."""
+    from evo.round.command import bring, plan
+    from studies.records import EvoError
+
+    if args.plan:
+        return plan(args)
+    if processes == 1:
+        return bring(args)
+    from evo.ranks import leading
+
+    if args.workers > 1 or args.cluster:
+        given = f"--cluster is {args.cluster}" if args.cluster else f"--workers is {args.workers}"
+        raise EvoError(f"{given}, and torchrun has started {processes} processes, which are the workers: leave it out")
+    args.workers = processes
+    with leading():
+        return bring(args)
 
 
 def _ranked(argv: Sequence[str] | None, processes: int) -> int:
@@ -142,12 +132,7 @@ def _ranked(argv: Sequence[str] | None, processes: int) -> int:
     if os.environ["RANK"] == "0":
         from evo.ranks import leave
 
-        args = parser().parse_args(argv)
-        try:
-            code = _answered(args, argv, processes)
-        except Exception:
-            sys.excepthook(*sys.exc_info())
-            code = 1
+        code = _answered(parser().parse_args(argv), argv, processes)
         return leave(code)  # at once: torch's threads would be ended in the middle of what they do
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         args = parser().parse_args(argv)

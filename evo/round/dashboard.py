@@ -20,9 +20,9 @@ from analysis import plots, words
 from analysis.frames import Frames, load
 from analysis.portraits import drawn
 from spaces.files import write_text
+from spaces.units import short
 from studies.engines import patient
 from studies.store import Run, Store
-from studies.units import short
 
 BACKGROUND = 100
 """How many trials beside the fronts are worth their bytes."""

@@ -17,7 +17,7 @@ from studies.config.evaluators import (
     TabularSection,
     TeacherSection,
 )
-from studies.config.loading import PRESETS, ConfigError, changed, check, load, presets
+from studies.config.loading import PRESETS, ConfigError, changed, check, from_mapping, load, presets
 from studies.config.methods import (
     METHODS,
     AutoSpaceEvolution,
@@ -43,7 +43,7 @@ from studies.config.sections import (
     invalid,
     of_round,
 )
-from studies.config.study import CHOICES, StudyConfig
+from studies.config.study import CHOICES, StudyConfig, register
 
 __all__ = [
     "CHOICES",
@@ -80,9 +80,11 @@ __all__ = [
     "Training",
     "changed",
     "check",
+    "from_mapping",
     "in_rounds",
     "invalid",
     "load",
     "of_round",
     "presets",
+    "register",
 ]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from spaces.units import short
 from studies.config.sections import PerRound, Section, Share, Training, in_rounds, invalid, of_round
-from studies.units import short
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace

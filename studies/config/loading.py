@@ -5,13 +5,15 @@ from __future__ import annotations
 import os.path
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from studies import plugins
 from studies.config.renames import BothGivenError, present_name, renewed
 from studies.config.sections import Section
 from studies.config.study import CHOICES, StudyConfig
@@ -29,45 +31,73 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def load(name_or_file: str, overrides: Sequence[str] = ()) -> StudyConfig:
-    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied.
+def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+    """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
         ConfigError: no such preset or file, no TOML, an unknown key, or a value that cannot be.
     """
     path = _locate(name_or_file)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
-    data, renamed = _renewed(given, str(path))
-    _remark(renamed)
-    _override(data, overrides)
-    return check(data, str(path))
+    _add_plugins(data, further_plugins)
+    return _overridden(data, overrides, str(path), [path.parent])
 
 
-def check(data: Mapping[str, Any], source: str) -> StudyConfig:
-    """``data`` as settings, keys of the release before among them; ``source`` is what errors call it.
+def from_mapping(
+    data: Mapping[str, Any], overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()
+) -> StudyConfig:
+    """Settings from tables in memory, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
         ConfigError: as ``load``.
     """
-    data, _ = _renewed(data, source)
-    try:
-        return StudyConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {_explain(problem, data)}" for problem in error.errors())) from None
+    tables = deepcopy(dict(data))
+    _add_plugins(tables, further_plugins)
+    return _overridden(tables, overrides, "config")
 
 
-def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
-    """``config`` with ``section.key=value`` overrides applied; ``source`` is what errors call it.
+def _add_plugins(data: dict[str, Any], further: Sequence[str]) -> None:
+    """Let settings name further plugins, behind those that they name."""
+    if further and isinstance(named := data.get("plugins", []), (list, tuple)):
+        data["plugins"] = list(dict.fromkeys([*named, *further]))
+
+
+def check(data: Mapping[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data`` as settings, once its plugins are loaded; keys may have the names of the release before.
+
+    Args:
+        source: what errors call the settings.
+        folders: where the file of a plugin is looked for, beside the working directory.
+
+    Raises:
+        ConfigError: a key or a value cannot be.
+        PluginError: a plugin is missing or fails.
+    """
+    _load_plugins(data, folders)
+    present, _ = _renewed(data, source)
+    return _checked(present, lambda key, text: source)
+
+
+def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
+    """Load the plugins that ``data`` name; what is no list of names is left to the check of settings."""
+    named = data.get("plugins", ())
+    plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
+
+
+def changed(
+    config: StudyConfig, overrides: Sequence[str], source: str, further_plugins: Sequence[str] = ()
+) -> StudyConfig:
+    """``config`` with ``section.key=value`` overrides applied and plugins added; ``source`` is what errors call it.
 
     Raises:
         ConfigError: as ``load``.
     """
     data = config.model_dump(mode="json")
-    _override(data, overrides)
-    return check(data, source)
+    _add_plugins(data, further_plugins)
+    return _overridden(data, overrides, source)
 
 
 def _locate(name_or_file: str) -> Path:
@@ -79,31 +109,66 @@ def _locate(name_or_file: str) -> Path:
     raise ConfigError(f"--config {name_or_file!r}: no such preset or file; presets: {', '.join(presets())}")
 
 
-def _renewed(data: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """``renewed``; a plugin's own keys keep their names."""
+def _checked(data: dict[str, Any], source: Callable[[str, str], str]) -> StudyConfig:
+    """``data`` as settings; ``source`` says of a key and what is wrong with it where it was written."""
     try:
-        return renewed(data, lambda key: _is_key(key, data))
-    except BothGivenError as error:
-        raise ConfigError(f"{source}: {error}") from None
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source(key, text)}: {text}" for key, text in _problems(error, data))) from None
 
 
-def _override(data: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set what ``section.key=value`` says, one after the other."""
+def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong: keys, as a user writes them, and words."""
+    return [(".".join(map(str, problem["loc"])), _explain(problem, data)) for problem in error.errors()]
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data``, which stand in ``file``, with overrides applied; an error names the one that it comes from."""
+    _load_plugins(data, folders)
+    data, renamed = _renewed(data, file)
+    try:
+        StudyConfig.model_validate(data)
+        of_file = set()
+    except ValidationError as error:
+        of_file = {text for _, text in _problems(error, data)}
+    options, by_option = _override(data, overrides)
+    _load_plugins(data, folders)
+    data, inside = _renewed(data, "--set")
+    _remark(renamed | by_option | inside)
+
+    def source(key: str, text: str) -> str:
+        """An override of the key, or of what it is part of; the file; an override of a part of it; or all together."""
+        whole = [option for path, option in options.items() if f"{key}.".startswith(f"{path}.")]
+        parts = [option for path, option in options.items() if path.startswith(f"{key}.")]
+        if whole or (parts and text not in of_file):
+            return (whole or parts)[-1]
+        return file if text in of_file or not options else f"{file} with {' '.join(options.values())}"
+
+    return _checked(data, source)
+
+
+def _override(data: dict[str, Any], overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Change what every ``section.key=value`` names.
+
+    Returns:
+        Key -> the option that has set it, and old key -> present key of those that were given under an old name.
+    """
+    options: dict[str, str] = {}
     given: dict[str, str] = {}
     for override in overrides:
         key, value = _parsed(override)
         name = present_name(key, lambda key: _is_key(key, data))
         if (other := given.setdefault(name, key)) != key:
             raise ConfigError(f"--set: {BothGivenError(other if key == name else key, name)}")
-        if name != key:
-            _remark({key: name})
         _set(data, name.split("."), value, override)
+        options[name] = f"--set {override}"
+    return options, {key: name for name, key in given.items() if name != key}
 
 
 def _parsed(override: str) -> tuple[str, Any]:
     """Key and value of ``section.key=value``; what is no TOML is a string."""
     key, equals, text = override.partition("=")
-    key = ".".join(part.strip() for part in key.split("."))
+    key = key.strip()
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set search.evaluations=200")
     try:
@@ -118,6 +183,14 @@ def _set(data: dict[str, Any], path: Sequence[str], value: Any, override: str) -
         if not isinstance(data, dict):
             raise ConfigError(f"--set {override!r}: {part!r} is a value, not a section")
     data[path[-1]] = value
+
+
+def _renewed(data: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """``renewed``; a plugin's own keys keep their names."""
+    try:
+        return renewed(data, lambda key: _is_key(key, data))
+    except BothGivenError as error:
+        raise ConfigError(f"{source}: {error}") from None
 
 
 def _remark(renamed: Mapping[str, str]) -> None:

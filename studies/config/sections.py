@@ -47,6 +47,9 @@ class SpaceSection(Section):
     classes: PositiveInt | None = None
     """Number of classes. Not given: those of the data, or of the space's own data set."""
 
+    add_operations: tuple[str, ...] = ()
+    """Further candidates of every layer whose shape allows them, e.g. `["mb_k7_e6"]` or operations of your own."""
+
 
 class DataSection(Section):
     """Images. A part of the training images scores candidates (the validation images); test images only judge a

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
 
+from studies import plugins
 from studies.config.evaluators import EVALUATORS, EvaluatorSection, GroundTruthSection
 from studies.config.methods import METHODS, MethodSection
 from studies.config.sections import (
@@ -20,13 +21,37 @@ from studies.config.sections import (
     SpaceSection,
     invalid,
 )
+from studies.records import EvoError
 
-CHOICES: dict[str, tuple[str, Mapping[str, type[Section]]]] = {
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
     "evaluator": ("kind", EVALUATORS),
     "evolution": ("method", METHODS),
     "data": ("name", DATA),
 }
 """Sections whose settings depend on one of their keys: section -> (key, its value -> settings)."""
+
+
+_OWNERS: dict[tuple[str, str], str] = {}
+"""(section, value of its choosing key) -> the file of the plugin that has registered it."""
+
+
+def register(section: str, name: str, settings: type[Section], file: str) -> None:
+    """Let a section be chosen by a plugin's name. The same file may do it again, as a notebook does.
+
+    Raises:
+        EvoError: the name is taken, or ``settings`` has another base than the section's settings have.
+    """
+    key, known = CHOICES[section]
+    base = {"evaluator": EvaluatorSection, "evolution": MethodSection, "data": DataSection}[section]
+    if name in known and _OWNERS.get((section, name)) != file:
+        raise EvoError(
+            f"{section}.{key} = {name!r} is taken by {_OWNERS.get((section, name), 'this program')}: choose another name"
+        )
+    if not issubclass(settings, base):
+        raise EvoError(
+            f"the settings of {section}.{key} = {name!r} must inherit from {base.__name__}, found {settings!r}"
+        )
+    known[name], _OWNERS[section, name] = settings, file
 
 
 def _by_choice(section: str) -> Callable[[Any], Any]:
@@ -37,8 +62,15 @@ def _by_choice(section: str) -> Callable[[Any], Any]:
         if not isinstance(given, Mapping):
             return given
         value = given.get(key, "digits" if section == "data" else "missing")
-        if not isinstance(value, str) or value not in known:
+        if not isinstance(value, str):
             raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
+        if value not in known:
+            plugins.installed_once()
+        if value not in known:
+            raise invalid(
+                f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}; one of your own needs "
+                'plugins = ["FILE.py"]'
+            )
         return known[value].model_validate(given)
 
     return chosen
@@ -62,6 +94,10 @@ class StudyConfig(Section):
     sync_batchnorm: bool = True
     """Under torchrun: whether batch normalisation takes the statistics of the whole batch, as in one process, or
     (`false`) of each process's part; quicker, but weights then depend on the number of processes."""
+
+    plugins: tuple[str, ...] = ()
+    """Operations, evaluators, methods and data sets of your own: files (`my_ops.py`, beside this file or in the working
+    directory) and installed modules (`my_package.module`)."""
 
     space: SpaceSection
     """Where the search starts."""

@@ -127,7 +127,7 @@ def test_what_cannot_be_compared_is_an_error_of_words(url: str, other: str, caps
 @pytest.mark.usefixtures("store")
 def test_both_pages_open_from_disk_without_a_network(url: str, other: str, tmp_path: Path) -> None:
     names = ["tiny", f"tiny@{other}", f"known@{other}", "--storage", url]
-    assert main([*names, "--html", str(tmp_path / "compared.html"), "--csv", str(tmp_path)]) == 0
+    assert main([*names, "--out", str(tmp_path / "compared.html"), "--csv", str(tmp_path)]) == 0
     assert report([*names, "--out", str(tmp_path / "report.html")]) == 0
     assert (tmp_path / "runs-settings.csv").read_text().splitlines() == ["setting,tiny,tiny (2)", "seed,0,7"]
     with browser(tmp_path / "profile", 400) as tab:

@@ -120,6 +120,6 @@ def test_a_taken_port_is_answered_with_what_to_do(store: Store, capsys: pytest.C
 
 
 def test_a_missing_database_is_an_error_of_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dashboard.main([f"sqlite:///{tmp_path / 'none.db'}"]) == 1
+    assert dashboard.main(["--storage", f"sqlite:///{tmp_path / 'none.db'}"]) == 1
     assert "no database" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

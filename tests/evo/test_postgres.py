@@ -83,7 +83,7 @@ def test_every_command_takes_the_url_and_none_tells_its_password(
     told = ["--storage", url]
     assert main([*words[:-1], *told]) == 0
     assert report.main(["made", *told, "--out", "report.html"]) == 0
-    assert compare.main(["made", f"made@{url}", *told, "--html", "compared.html"]) == 0
+    assert compare.main(["made", f"made@{url}", *told, "--out", "compared.html"]) == 0
     assert runs.main(["show", "made", *told]) == 0
     assert runs.main([*told, "--json"]) == 0
     assert deliver.main(["made", *told, "--max-macs", "1"]) == 1  # no network is as cheap as that

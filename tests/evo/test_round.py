@@ -92,6 +92,7 @@ def dominates(one: Evaluation, other: Evaluation) -> bool:
 def test_every_round_is_in_sql(finished: str) -> None:
     with opened(finished) as store:
         run = store.run("digits")
+        assert run.classes == tuple("0123456789")
         for n, row in enumerate(store.rounds(run), start=1):
             assert (row.number, row.finished) == (n, True)
             assert row.hypervolume is not None

@@ -16,6 +16,7 @@ from typing import Any
 
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.cells import Genome, canonical, parse_cell, unrolled
+from spaces.errors import SpaceError
 from spaces.operations import Bottleneck, parse_op
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
@@ -47,15 +48,15 @@ class Motif:
         """The cell of a released list.
 
         Raises:
-            ValueError: it is no strict lower triangle of known codes with the two packed entries.
+            SpaceError: it is no strict lower triangle of known codes with the two packed entries.
         """
         try:
             motif = cls(tuple(tuple(grid[i][:i]) for i in range(1, NODES)), grid[0][3], tuple(grid[1][3]))
             known = {code for row in motif.rows for code in row} <= CODES.keys()
             if not (known and motif.dim in range(3) and {*motif.mix} <= {0, 1} and motif.to_grid() == grid):
-                raise ValueError
+                raise SpaceError
         except (IndexError, TypeError, ValueError):
-            raise ValueError(
+            raise SpaceError(
                 f"{grid!r} is no cell of AutoSpace: expected 4 x 4, codes {', '.join(map(str, CODES))} below the diagonal, "
                 "the expansion's index (0 to 2) in [0][3], two of 0 and 1 in [1][3], 0 elsewhere"
             ) from None
@@ -71,7 +72,7 @@ class Motif:
         """The cell in the notation of ``spaces.cells``, as far as its codes are understood.
 
         Raises:
-            ValueError: nothing reaches its last node.
+            SpaceError: nothing reaches its last node.
         """
         rows = tuple("".join(CODES[code] for code in row) for row in self.rows)
         gates = (False, *map(bool, self.mix))
@@ -82,10 +83,10 @@ class Motif:
         """The released form of a cell.
 
         Raises:
-            ValueError: the cell has more than four nodes, or another expansion than 1, 3 and 6.
+            SpaceError: the cell has more than four nodes, or another expansion than 1, 3 and 6.
         """
         if cell.expansion not in EXPANSIONS:
-            raise ValueError(f"cell {str(cell)!r} has expansion {cell.expansion}; AutoSpace's files know 1, 3 and 6")
+            raise SpaceError(f"cell {str(cell)!r} has expansion {cell.expansion}; AutoSpace's files know 1, 3 and 6")
         whole = unrolled(cell, NODES)
         rows = tuple(tuple(NUMBERS[code] for code in row) for row in whole.rows)
         return cls(rows, EXPANSIONS.index(cell.expansion), (int(whole.gates[1]), int(whole.gates[2])))
@@ -98,11 +99,11 @@ def read_space(text: str) -> tuple[tuple[Motif, ...], ...]:
     """Per layer the cells of a learned space, as released; a layer's last three are its reference cells.
 
     Raises:
-        ValueError: the text is no such file.
+        SpaceError: the text is no such file.
     """
-    data = json.loads(text)
+    data = _loaded(text)
     if not isinstance(data, dict) or data.keys() != {"name", "blocks"} or data["name"] != _SPACE:
-        raise ValueError(f"not a space of AutoSpace: expected an object of name {_SPACE!r} and blocks")
+        raise SpaceError(f"not a space of AutoSpace: expected an object of name {_SPACE!r} and blocks")
     return tuple(tuple(Motif.from_grid(grid) for grid in layer) for layer in data["blocks"])
 
 
@@ -114,6 +115,14 @@ def write_space(layers: Sequence[Sequence[Motif]]) -> str:
 
 _SPACE = "SuperProxylessNASNets"
 
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SpaceError(f"not a file of AutoSpace: no JSON: {error}") from None
+
+
 # -- net.config -------------------------------------------------------------------------------------------------------
 
 
@@ -123,15 +132,15 @@ def read_net(text: str, size: int = 224) -> tuple[SearchSpace, Architecture]:
     The batch normalisation's momentum (0.1) and epsilon (0.006) are the file's, and not those of the modules built here.
 
     Raises:
-        ValueError: the file says something that a space cannot; the message shows where it first does.
+        SpaceError: the file says something that a space cannot; the message shows where it first does.
     """
-    data = json.loads(text)
+    data = _loaded(text)
     try:
         space, arch = _network(data, size)
     except (KeyError, TypeError) as error:
-        raise ValueError(f"not a network of AutoSpace: {error!r}") from None
+        raise SpaceError(f"not a network of AutoSpace: {error!r}") from None
     if (difference := _difference(data, json.loads(write_net(space, arch)))) is not None:
-        raise ValueError(f"this network says what a space cannot: {difference}")
+        raise SpaceError(f"this network says what a space cannot: {difference}")
     return space, arch
 
 
@@ -139,7 +148,7 @@ def write_net(space: SearchSpace, arch: Architecture) -> str:
     """The network in the form of the released file.
 
     Raises:
-        ValueError: an operation is none that the form knows.
+        SpaceError: an operation is none that the form knows.
     """
     space.check(arch)
     last = space.layers[-1].shape.c_out
@@ -226,7 +235,7 @@ def _inner(shape: Shape, op: Op) -> dict[str, Any]:
         }
     block = parse_op(op)
     if block != Bottleneck("mb", block.kernel, block.expansion, groups=block.groups, activation=block.activation):
-        raise ValueError(f"AutoSpace's file has no form for {op!r}: expected cell:..., mb_k<kernel>_e<expansion> or id")
+        raise SpaceError(f"AutoSpace's file has no form for {op!r}: expected cell:..., mb_k<kernel>_e<expansion> or id")
     return {
         "name": "MBInvertedConvLayer",
         **ends,
@@ -262,12 +271,12 @@ def _op(inner: Mapping[str, Any], activation: str) -> Op:
         case "ZeroLayer":
             return "id"
         case "Motif":
-            return str(Motif.from_grid(json.loads(inner["build_graph"])).genome(activation))
+            return str(Motif.from_grid(_loaded(inner["build_graph"])).genome(activation))
         case "MBInvertedConvLayer":
             expansion = inner["expand_ratio"]
             groups = None if expansion == 1 else (1, 1)
             return str(Bottleneck("mb", inner["kernel_size"], expansion, groups=groups, activation=activation))
-    raise ValueError(f"unknown block {inner['name']!r}; known: MBInvertedConvLayer, Motif, ZeroLayer")
+    raise SpaceError(f"unknown block {inner['name']!r}; known: MBInvertedConvLayer, Motif, ZeroLayer")
 
 
 def _difference(a: Any, b: Any, place: str = "") -> str | None:

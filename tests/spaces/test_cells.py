@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from spaces.build import build
 from spaces.cell_modules import CellSupernet, hand_down
 from spaces.cells import (
     Alphabet,
@@ -28,7 +29,7 @@ from spaces.cells import (
     unrolled,
 )
 from spaces.library import load
-from spaces.operations import build, tally
+from spaces.operations import tally
 from spaces.space import SearchSpace, Shape
 from spaces.supernet import Supernet
 

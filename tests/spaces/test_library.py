@@ -9,8 +9,7 @@ import pytest
 
 from spaces.architecture import Architecture
 from spaces.library import LIBRARY, NSE_POOLS, from_block_strings, load, nse, nse_architecture
-from spaces.nse import multiple_of_8
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical, make_divisible
 
 WIDTHS = [16, 24, 40, 80, 96, 192, 320]
 
@@ -155,10 +154,10 @@ def test_nse_for_a_gpu_has_21_cells() -> None:
 
 
 def test_nse_widths_are_rounded_to_multiples_of_8() -> None:
-    assert [multiple_of_8(width * 1.04) for width in WIDTHS[1:]] == [24, 40, 80, 96, 200, 336]
-    assert [multiple_of_8(width * 1.045) for width in WIDTHS[1:]] == [24, 40, 80, 104, 200, 336]
-    assert multiple_of_8(10.9) == 16  # 8 would be less than nine tenths
-    assert multiple_of_8(3) == 8
+    assert [make_divisible(width * 1.04) for width in WIDTHS[1:]] == [24, 40, 80, 96, 200, 336]
+    assert [make_divisible(width * 1.045) for width in WIDTHS[1:]] == [24, 40, 80, 104, 200, 336]
+    assert make_divisible(10.9) == 16  # 8 would be less than nine tenths
+    assert make_divisible(3) == 8
 
 
 def test_nse_architectures_from_ids() -> None:

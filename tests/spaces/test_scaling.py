@@ -10,7 +10,8 @@ import torch
 from spaces.cost import cost_table, count
 from spaces.library import LIBRARY, load
 from spaces.networks import Network
-from spaces.scaling import divisible, scaled, scaled_to
+from spaces.scaling import scaled, scaled_to
+from spaces.space import make_divisible
 
 
 def test_half_of_nas_bench_macro() -> None:
@@ -41,7 +42,7 @@ def test_a_slim_network_is_built_and_cheaper() -> None:
     ("number", "expected"), [(1, 8), (8, 8), (11.9, 16), (12, 16), (19.2, 24), (20, 24), (33.6, 32), (36, 40), (57, 56)]
 )
 def test_channels_are_divisible_and_lose_at_most_a_tenth(number: float, expected: int) -> None:
-    assert divisible(number, 8) == expected
+    assert make_divisible(number, 8) == expected
 
 
 def test_no_width_is_an_error() -> None:

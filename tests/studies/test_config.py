@@ -42,8 +42,9 @@ def write(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", presets())
-def test_every_preset_is_valid_and_short(name: str) -> None:
+def test_every_preset_is_valid_and_short(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     load(name)
+    assert capsys.readouterr().err == ""
     assert len((PRESETS / f"{name}.toml").read_text().splitlines()) < 25
 
 
@@ -92,6 +93,35 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
     with pytest.raises(ConfigError) as told:
         load(path)
     assert str(told.value).startswith(f"{path}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("change", "overrides", "expected"),
+    [
+        ("", ["search.trails=3"], ["--set search.trails=3: unknown key 'search.trails' (found 3)"]),
+        ("", ["search={ trails = 3 }"], ["--set search={ trails = 3 }: unknown key 'search.trails' (found 3)"]),
+        ("", ["colour.red=1"], ["--set colour.red=1: unknown key 'colour'"]),
+        ("", ["seed=1", "evaluator.kind=guess"], ["--set evaluator.kind=guess: evaluator.kind is 'guess'; allowed: "]),
+        ("[search]\ntrials = -3", ["search.population=-4", "seed=1"], [
+            "--set search.population=-4: search.population is -4: input should be greater than or equal to 2",
+            "FILE: search.trials is -3: input should be greater than 0",
+        ]),
+        ("[search]\ntrials = -3", ["search.trials=-4"], ["--set search.trials=-4: search.trials is -4"]),
+        ("", ["evolution.method=dna", "seed=1"], [
+            "FILE with --set evolution.method=dna --set seed=1: evolution.method = 'dna' rates operations by block loss",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_after_where_it_was_written(
+    tmp_path: Path, change: str, overrides: list[str], expected: list[str]
+) -> None:
+    path = write(tmp_path, VALID + change)
+    with pytest.raises(ConfigError) as told:
+        load(path, overrides)
+    lines = str(told.value).splitlines()
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start.replace("FILE", path))
 
 
 def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ def test_a_damaged_file_is_named(section: DataSection) -> None:
         load(section)
 
 
+def test_fashion_mnist_s_classes_have_their_names(section: DataSection) -> None:
+    load.cache_clear()
+    assert load(section).class_names[7:] == ("Sneaker", "Bag", "Ankle boot")
+
+
+def arrays(path: Path, **more: object) -> DataSection:
+    x, y = np.zeros((20, 4, 4), np.uint8), np.arange(20) % 3
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y, **more)  # type: ignore[arg-type]
+    return DataSection(name="arrays", path=str(path))
+
+
+def test_arrays_name_their_classes_or_number_them(tmp_path: Path) -> None:
+    assert load(arrays(tmp_path / "a.npz")).class_names == ("0", "1", "2")
+    assert load(arrays(tmp_path / "b.npz", classes=["ant", "bee", "cat"])).class_names == ("ant", "bee", "cat")
+    with pytest.raises(EvoError, match=r"classes holds 2 names, and the labels count to 2; expected 3 names"):
+        load(arrays(tmp_path / "c.npz", classes=["ant", "bee"]))
+
+
 def test_the_real_files_hold_seventy_thousand_images(data_dir: Path) -> None:
     images = load(DataSection(name="fashion_mnist", path=str(data_dir), size=14, limit=1000))
     assert len(images.test) == 10_000

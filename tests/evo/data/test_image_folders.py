@@ -59,8 +59,21 @@ def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
 
 
 def test_classes_are_called_as_their_folders_are(folder: Path) -> None:
-    assert images(folder).names == ("ant", "bee", "cat")
-    assert load(DataSection(name="digits")).names == tuple("0123456789")
+    assert images(folder).class_names == ("ant", "bee", "cat")
+    assert load(DataSection(name="digits")).class_names == tuple("0123456789")
+
+
+def test_test_images_have_the_labels_of_the_training_images_class_folders(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "train").symlink_to(folder)
+    (tmp_path / "test").mkdir()
+    for name in ("bee", "cat"):
+        (tmp_path / "test" / name).symlink_to(folder / name)
+    assert images(tmp_path).class_names == ("ant", "bee", "cat")
+    assert images(tmp_path).test.y.tolist() == [1] * 12 + [2] * 12
+    (tmp_path / "test" / "dog").symlink_to(folder / "ant")
+    load.cache_clear()
+    with pytest.raises(EvoError, match=r"test has the class 'dog', and the training images have only ant, bee, cat"):
+        images(tmp_path)
 
 
 def test_parts_are_joined_one_behind_the_other(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studies.units import parse, short
+from spaces.units import parse, short
 
 
 @pytest.mark.parametrize(

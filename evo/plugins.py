@@ -1,0 +1,112 @@
+"""What a user's own file imports: ``from evo import dataset, evaluator, method, operation``.
+
+Each decorator registers a name, the settings that go with it, and what makes it; from then on a configuration may choose it as
+if it were built in. ``examples/`` has one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from spaces.operations import owner_file
+from spaces.space import SearchSpace
+from studies import config as settings_of
+from studies import plugins
+from studies.config import DataSection, EvaluatorSection, MethodSection, StudyConfig
+from studies.plugins import Plugin
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def evaluator(kind: str, settings: type[EvaluatorSection] = EvaluatorSection) -> Callable[[F], F]:
+    """Register a maker of evaluators: ``evaluator.kind = KIND``.
+
+    The decorated function or class is called with the configuration and the run's first space, and gives an ``Evaluator``: an
+    object with ``fit(space, context) -> Judge``. Its settings are ``config.evaluator``.
+
+    Args:
+        settings: the keys that ``[evaluator]`` may have.
+
+    Raises:
+        EvoError: the kind is taken, or the settings do not inherit from ``EvaluatorSettings``.
+    """
+
+    def registered(maker: F) -> F:
+        from evo.evaluators.registry import EVALUATORS
+
+        settings_of.register("evaluator", kind, settings, _file(maker))
+        EVALUATORS[kind] = maker
+        return maker
+
+    return registered
+
+
+def method(name: str, settings: type[MethodSection] = MethodSection) -> Callable[[F], F]:
+    """Register a method: ``evolution.method = NAME``.
+
+    The decorated function is called with its settings and the configuration, and gives an ``Evolution``: how to rate, keep
+    and refill the operations of a space.
+
+    Args:
+        settings: the keys that ``[evolution]`` may have.
+
+    Raises:
+        EvoError: the name is taken, or the settings do not inherit from ``MethodSettings``.
+    """
+
+    def registered(maker: F) -> F:
+        from evo.methods import METHODS
+
+        settings_of.register("evolution", name, settings, _file(maker))
+        METHODS[name] = maker
+        return maker
+
+    return registered
+
+
+def dataset(name: str, settings: type[DataSection] = DataSection) -> Callable[[F], F]:
+    """Register a data set: ``data.name = NAME``.
+
+    The decorated function is called with the section ``[data]`` and gives arrays or data sets of torch.
+
+    Args:
+        settings: the keys that ``[data]`` may have.
+
+    Raises:
+        EvoError: the name is taken, or the settings do not inherit from ``DataSettings``.
+    """
+
+    def registered(maker: F) -> F:
+        from evo.data.datasets import DATASETS
+
+        settings_of.register("data", name, settings, _file(maker))
+        DATASETS[name] = maker
+        return maker
+
+    return registered
+
+
+def used(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
+    """The plugins that a run rests on: those that it names, and those of installed packages that define what it chooses."""
+    ops = {op for layer in space.layers for op in layer.candidates + layer.pending}
+    chosen = (type(config.evaluator), type(config.evolution), type(config.data))
+    files = {owner_file(op) for op in ops}
+    found = [plugin for spec in config.plugins for plugin in plugins.load([spec])]
+    found += [
+        plugin
+        for plugin in plugins.loaded()
+        if plugin.path in files or any(plugins.owner(thing) == plugin for thing in chosen)
+    ]
+    return {plugin.spec: plugin for plugin in found}
+
+
+def sources(config: StudyConfig, space: SearchSpace) -> dict[str, str]:
+    """sha256 of each plugin that a run rests on, by its name."""
+    return {f"plugin {plugin.name}": plugin.sha256 for plugin in used(config, space).values()}
+
+
+def _file(maker: Callable[..., Any]) -> str:
+    """The file that defines a function or class."""
+    code = getattr(maker, "__code__", None) or getattr(getattr(maker, "__init__", None), "__code__", None)
+    return code.co_filename if code is not None else maker.__module__
