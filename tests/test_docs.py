@@ -87,7 +87,7 @@ def test_every_setting_is_in_the_reference() -> None:
     }
     missing = {key for key in sections | chosen if f"| `{key}` |" not in page}
     assert not missing
-    assert {"evaluator.gates.every", "ground_truth.table.path", "search.population"} <= sections | chosen
+    assert {"evaluator.gates.update_every", "ground_truth.table.path", "search.population"} <= sections | chosen
 
 
 @pytest.mark.parametrize(
