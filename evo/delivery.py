@@ -7,6 +7,7 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,11 +19,12 @@ from scipy.stats import binomtest
 from torch import nn
 
 from evo.card import card
-from evo.console import Track, untracked
+from evo.console import SILENT, Reporter, Track, untracked
 from evo.data.loading import load
 from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.description import Description, claim, note, read
+from evo.executors import threads_of_torch
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.round.new_run import versions
@@ -42,9 +44,37 @@ from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
 from studies.records import EvoError
-from studies.store import Run, Store
+from studies.store import Run, Store, opened
+from studies.urls import existing
 
 PROGRESS = "training.progress"
+
+
+def deliver_run(
+    name: str, storage: str, wish: Wish, folder: Path, overrides: Sequence[str] = (), reporter: Reporter = SILENT
+) -> Description:
+    """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
+
+    Raises:
+        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, or torchrun has
+            started several processes.
+        SpaceError: as ``deliver``.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise EvoError(
+            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+        )
+    there = is_done(folder)
+    with opened(existing(storage)) as store:
+        run = store.run(name)
+        config = settings(run, overrides)
+        if not there:
+            reporter.say(f"run {run.name}: making a network in {folder}")
+        with threads_of_torch(config.threads):
+            said = deliver(store, run, config, wish, folder, reporter.track)
+    if there:
+        reporter.say(f"run {run.name}: nothing to do, {folder} has the network")
+    return said
 
 
 def deliver(
@@ -59,9 +89,10 @@ def deliver(
         EvoError: nothing fits the wish, or the folder holds something else.
         SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
-    torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)
-    scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
+    scaled = (
+        scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.macs_convention) if wish.scale_to else None
+    )
     images = fitting(load(config.data, config.device), chosen.space)
     planned = plan(run, config, chosen, scaled, images)
     with torch.device("meta"):  # weights that nobody needs yet
@@ -132,8 +163,8 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
         **described(arch, space, images.mean, images.std),
         "classes": list(images.class_names),
         "costs": {
-            "macs": count(space, arch, config.search.convention).macs,
-            "convention": config.search.convention,
+            "macs": count(space, arch, config.search.macs_convention).macs,
+            "convention": config.search.macs_convention,
             "params": count(space, arch).params,
             "by_convention": {name: count(space, arch, name).macs for name in CONVENTIONS},
         },
@@ -148,7 +179,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
         "training": {
             "settings": config.deliver.model_dump(mode="json"),
             "data": config.data.model_dump(mode="json"),
-            "images": len(images.train) + len(images.held_out),
+            "images": len(images.train) + len(images.validation),
             "threads": config.threads,
             "device": images.train.device.type,
         },
@@ -159,7 +190,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
 
 
 def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) -> None:
-    """Train the folder's network from fresh weights, on train and held-out images together, and leave its weights there."""
+    """Train the folder's network from fresh weights, on train and validation images together, and leave its weights there."""
     said, section = read(folder), config.deliver
     seed = derive(config.seed, "deliver", said["arch"])
     torch.manual_seed(seed)
@@ -169,7 +200,7 @@ def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) ->
     average = Average(network, section.ema) if section.ema else None
     train(
         network,
-        images.train.joined(images.held_out),
+        images.train.joined(images.validation),
         replace(schedule(section, config.data, 1), augment=section.augment or ()),
         seed=seed,
         mix=mixing(section, images.classes),
