@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Images:
     return load(
-        DataSection(name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, validation=0.3)
+        DataSection(
+            name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, validation_fraction=0.3
+        )
     )
 
 
@@ -116,7 +118,7 @@ def test_a_rectangle_is_cut_from_the_middle_of_an_image_that_just_covers_it(tmp_
     assert spread[-1] == pytest.approx(30.5, abs=1)
     for in_memory in (True, False):
         section = DataSection(
-            name="images", path=str(tmp_path), size=(10, 12), in_memory=in_memory, workers=0, held_out=0.5
+            name="images", path=str(tmp_path), size=(10, 12), in_memory=in_memory, workers=0, validation_fraction=0.5
         )
         found = load(section)
         assert found.size == (10, 12)
