@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from docs.hooks import commands, database, markdown, reading, settings
+import evo
+from docs.hooks import commands, database, interface, markdown, reading, settings
 from studies.config import CHOICES, StudyConfig, presets
 from studies.schema import metadata
 
@@ -88,6 +89,12 @@ def test_every_setting_is_in_the_reference_and_explained() -> None:
     }
     assert explained == sections | chosen
     assert {"evaluator.gates.every", "truth.table.path", "search.population"} <= explained
+
+
+def test_every_public_name_is_in_the_reference_and_has_a_place(site: Path) -> None:
+    page = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    assert [name for name in evo.__all__ if f'id="evo.{name}"' not in page] == []
+    assert "More" not in dict(interface.groups())
 
 
 @pytest.mark.parametrize(
