@@ -36,28 +36,16 @@ def frames_of(args: Namespace) -> list[Frames]:
     Raises:
         EvoError: a database or a run is missing, or nothing has been measured in it.
     """
-    from analysis.frames import load
-    from studies.store import opened
-    from studies.urls import existing
+    from analysis.findings import frames_at
 
-    found = []
-    for name, url in named(args.run, args.storage or [STORAGE]):
-        with opened(existing(url)) as store:
-            found.append(load(store, store.run(name)))
-    return found
+    return frames_at(named(args.run, args.storage or [STORAGE]))
 
 
 def verdicts_of(args: Namespace, runs: Sequence[str]) -> list[Verdict]:
     """What the control arms of the runs say, wherever a database holds some; each verdict once."""
-    from analysis.verdict import verdicts
-    from studies.store import opened
-    from studies.urls import existing
+    from analysis.findings import verdicts_at
 
-    found: list[Verdict] = []
-    for name, url in named(runs, args.storage or [STORAGE]):
-        with opened(existing(url)) as store:
-            found += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in found]
-    return found
+    return verdicts_at(named(runs, args.storage or [STORAGE]))
 
 
 def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]:

@@ -46,15 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from analysis import comparison, export, page
     from analysis.command import frames_of, verdicts_of, write
-    from studies.records import EvoError
+    from analysis.findings import comparison_page, side_by_side
 
-    compared = comparison.compare(frames_of(args))
-    if len(compared.runs) < 2 and compared.references.empty:
-        raise EvoError("expected two runs or more, found one: name another, or a second database by --storage")
+    compared = side_by_side(frames_of(args))
     verdicts = verdicts_of(args, args.run)
     if args.out:
-        told = [" ".join(verdict.sentences()) for verdict in verdicts]
-        write(args.out, page.render_comparison(compared, told))
+        write(args.out, comparison_page(compared, verdicts))
     if args.csv:
         export.write_csv(args.csv, export.compared_frames(compared))
     if args.png:

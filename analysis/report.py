@@ -51,33 +51,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from analysis import export, page
+    from analysis import export
     from analysis.command import frames_of, verdicts_of, write
-    from analysis.comparison import compare, trusted
+    from analysis.findings import Findings
 
-    runs = frames_of(args)
-    frames = runs[0]
-    compared = compare([run for run in runs if alike(run, frames)])
-    verdicts = verdicts_of(args, args.run[:1])
+    found = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
+    frames, compared = found.frames, found.compared
     out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
-    told = [" ".join(verdict.sentences()) for verdict in verdicts]
-    write(out, page.render(frames, compared, told, trusted(runs)))
-    several = len(compared.runs) > 1
+    write(out, found.html())
     if args.csv:
-        export.write_csv(args.csv, export.frames_of(frames) | (export.compared_frames(compared) if several else {}))
+        beside = export.compared_frames(compared) if found.several else {}
+        export.write_csv(args.csv, export.frames_of(frames) | beside)
     if args.png:
-        beside = page.comparison_figures(compared) if several else {}
-        export.write_png(args.png, page.figures(frames, compared) | page.operation_figures(frames) | beside)
+        export.write_png(args.png, found.figures())
     if args.json:
-        print(json.dumps(as_json(frames, compared, verdicts, out), indent=2))
+        print(json.dumps(as_json(frames, compared, found.verdicts, out), indent=2))
     else:
-        show(frames, compared, verdicts, out)
+        show(frames, compared, found.verdicts, out)
     return 0
-
-
-def alike(one: Frames, other: Frames) -> bool:
-    """Whether two runs weigh the same two objectives, so that their fronts may stand in one picture."""
-    return (one.objective, one.cost) == (other.objective, other.cost)
 
 
 def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import optuna
 
-from evo.search import Task, search
+from evo.generations import Task, search
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, cost_table
 from spaces.library import load

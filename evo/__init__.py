@@ -1,7 +1,8 @@
 """Evolutionary neural architecture search whose search space evolves.
 
-``python -m evo.round`` searches, ``python -m evo.deliver`` trains and exports a network; a file of your own adds operations,
-evaluators, methods and data sets with the decorators below. Nothing heavy is imported before a name is asked for.
+``python -m evo.round`` searches, ``python -m evo.deliver`` trains and exports a network; ``evo.search`` and ``evo.load`` do so
+from Python. A file of your own adds operations, evaluators, methods and data sets with the decorators below. Nothing heavy is
+imported before a name is asked for.
 """
 
 from __future__ import annotations
@@ -10,9 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evo.api.calls import compare, load, plan, runs, search
+    from evo.api.comparison import Comparison
+    from evo.api.delivered import Delivered
+    from evo.api.pages import Page
+    from evo.api.run import Run
+    from evo.api.verdicts import Verdicts
     from evo.evaluators import Evaluator, FitContext, Judge, Request, scored
     from evo.evolution import Evolution
     from evo.plugins import dataset, evaluator, method
+    from evo.round.plan import Plan
+    from spaces.errors import UserError
     from spaces.own_operations import operation
     from spaces.steps import Conv, SqueezeExcite, Tally
     from studies.config import DataSection as DataSettings
@@ -23,30 +32,44 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Comparison": "evo.api.comparison",
     "Conv": "spaces.steps",
     "DataSettings": "studies.config:DataSection",
+    "Delivered": "evo.api.delivered",
     "Evaluation": "studies.records",
     "Evaluator": "evo.evaluators",
     "EvaluatorSettings": "studies.config:EvaluatorSection",
-    "Evolution": "evo.evolution",
     "EvoError": "studies.records",
+    "Evolution": "evo.evolution",
     "FitContext": "evo.evaluators",
     "Judge": "evo.evaluators",
     "MethodSettings": "studies.config:MethodSection",
+    "Page": "evo.api.pages",
+    "Plan": "evo.round.plan",
     "Request": "evo.evaluators",
+    "Run": "evo.api.run",
     "SqueezeExcite": "spaces.steps",
     "Tally": "spaces.steps",
+    "UserError": "spaces.errors",
+    "Verdicts": "evo.api.verdicts",
+    "compare": "evo.api.calls",
     "dataset": "evo.plugins",
     "evaluator": "evo.plugins",
+    "load": "evo.api.calls",
     "method": "evo.plugins",
     "operation": "spaces.own_operations",
+    "plan": "evo.api.calls",
+    "runs": "evo.api.calls",
     "scored": "evo.evaluators",
+    "search": "evo.api.calls",
 }
 """Public name -> the module that has it, and its name there where it is another one."""
 
 __all__ = [
+    "Comparison",
     "Conv",
     "DataSettings",
+    "Delivered",
     "Evaluation",
     "Evaluator",
     "EvaluatorSettings",
@@ -55,14 +78,24 @@ __all__ = [
     "FitContext",
     "Judge",
     "MethodSettings",
+    "Page",
+    "Plan",
     "Request",
+    "Run",
     "SqueezeExcite",
     "Tally",
+    "UserError",
+    "Verdicts",
+    "compare",
     "dataset",
     "evaluator",
+    "load",
     "method",
     "operation",
+    "plan",
+    "runs",
     "scored",
+    "search",
 ]  # fmt: skip
 
 

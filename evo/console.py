@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from html import escape
 
 Advance = Callable[[int], None]
 Track = Callable[[str, int], AbstractContextManager[Advance]]
@@ -20,7 +23,7 @@ def untracked(label: str, total: int) -> Iterator[Advance]:
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Advance]:
-    """A progress bar with the time left, on a terminal; gone when it is done."""
+    """A progress bar with the time left, on a terminal or in a notebook; gone when it is done."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -31,6 +34,11 @@ def bar(label: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn,
     )
 
+    screen = Console(stderr=True)
+    if screen.is_jupyter:  # where rich needs ipywidgets, and warns without them
+        with _notebook_bar(label, total) as advance:
+            yield advance
+        return
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
@@ -39,10 +47,42 @@ def bar(label: str, total: int) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    screen = Console(stderr=True)
     with Progress(*columns, transient=True, disable=not screen.is_terminal, console=screen) as progress:
         task = progress.add_task(label, total=total)
         yield lambda n: progress.update(task, advance=n)
+
+
+REFRESH = 0.2
+"""Seconds between two updates of a notebook's progress bar."""
+
+
+@contextmanager
+def _notebook_bar(label: str, total: int) -> Iterator[Advance]:
+    """HTML's own progress bar in the output of a notebook's cell."""
+    from IPython.display import display
+
+    began, done, shown = time.monotonic(), 0, 0.0
+    handle = display(_progress(label, 0, total, 0.0), raw=True, display_id=True)
+
+    def advance(n: int) -> None:
+        nonlocal done, shown
+        done += n
+        if (now := time.monotonic()) - shown >= REFRESH:
+            shown = now
+            handle.update(_progress(label, done, total, now - began), raw=True)
+
+    try:
+        yield advance
+    finally:
+        handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+
+def _progress(label: str, done: int, total: int, seconds: float) -> dict[str, str]:
+    """A progress bar for a notebook; as plain text where HTML is not shown."""
+    left = f", {seconds / done * (total - done):.0f} s left" if done else ""
+    text = f"{label}: {done}/{total}, {seconds:.0f} s{left}"
+    bar = f'<progress value="{done}" max="{max(total, 1)}" style="vertical-align: middle"></progress>'
+    return {"text/html": f"<div>{bar} <small>{escape(text)}</small></div>", "text/plain": text}
 
 
 def say(text: str = "") -> None:
@@ -60,3 +100,16 @@ def complain(text: str) -> None:
 
 def nothing(text: str = "") -> None:
     """A line that nobody wants."""
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """What becomes of the lines and the progress of some work."""
+
+    say: Callable[[str], None] = nothing
+    track: Track = untracked
+
+
+SILENT = Reporter()
+TERMINAL = Reporter(say, bar)
+"""Lines on standard output, and progress bars beside them: on a terminal, or in a notebook."""

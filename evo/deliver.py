@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,32 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _deliver(args: argparse.Namespace) -> int:
     from evo.card import told
-    from evo.console import bar, nothing, say
-    from evo.delivery import deliver, is_done, settings
+    from evo.console import TERMINAL, Reporter, bar, say
+    from evo.delivery import deliver_run
     from evo.picking import Wish
     from spaces.architecture import Architecture
-    from studies.records import COSTS, EvoError
-    from studies.store import opened
-    from studies.urls import existing
+    from studies.records import COSTS
 
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise EvoError(
-            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
-        )
     folder = args.out or Path("delivered") / args.run
     most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
     wish = Wish(most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to)
-    aside = nothing if args.json else say
-    there = is_done(folder)
-    with opened(existing(args.storage)) as store:
-        run = store.run(args.run)
-        config = settings(run, args.set)
-        if not there:
-            aside(f"run {run.name}: making a network in {folder}")
-        said = deliver(store, run, config, wish, folder, bar)
-    if there:
-        aside(f"run {run.name}: nothing to do, {folder} has the network")
-    aside(told(said, str(folder)))
+    reporter = Reporter(track=bar) if args.json else TERMINAL
+    said = deliver_run(args.run, args.storage, wish, folder, args.set, reporter)
+    reporter.say(told(said, str(folder)))
     if args.json:
         say(json.dumps({"folder": str(folder), **said}, indent=1))
     return 0

@@ -7,6 +7,7 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,11 +19,12 @@ from scipy.stats import binomtest
 from torch import nn
 
 from evo.card import card
-from evo.console import Track, untracked
+from evo.console import SILENT, Reporter, Track, untracked
 from evo.data.loading import load
 from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.description import Description, claim, note, read
+from evo.executors import threads_of_torch
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.round.new_run import versions
@@ -41,9 +43,37 @@ from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
 from studies.records import EvoError
-from studies.store import Run, Store
+from studies.store import Run, Store, opened
+from studies.urls import existing
 
 PROGRESS = "training.progress"
+
+
+def deliver_run(
+    name: str, storage: str, wish: Wish, folder: Path, overrides: Sequence[str] = (), reporter: Reporter = SILENT
+) -> Description:
+    """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
+
+    Raises:
+        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, or torchrun has
+            started several processes.
+        SpaceError: as ``deliver``.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise EvoError(
+            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+        )
+    there = is_done(folder)
+    with opened(existing(storage)) as store:
+        run = store.run(name)
+        config = settings(run, overrides)
+        if not there:
+            reporter.say(f"run {run.name}: making a network in {folder}")
+        with threads_of_torch(config.threads):
+            said = deliver(store, run, config, wish, folder, reporter.track)
+    if there:
+        reporter.say(f"run {run.name}: nothing to do, {folder} has the network")
+    return said
 
 
 def deliver(
@@ -58,7 +88,6 @@ def deliver(
         EvoError: nothing fits the wish, or the folder holds something else.
         SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
-    torch.set_num_threads(config.threads)
     chosen = pick(store, run, wish)
     scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
     images = fitting(load(config.data, config.device), chosen.space)

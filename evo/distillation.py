@@ -23,10 +23,10 @@ from evo.console import Track, untracked
 from evo.data.loading import load
 from evo.data.source import WHOLE, Batch, Images, Source
 from evo.evaluators.oneshot import uniform
+from evo.generations import Task, search
 from evo.identity import identity, place
 from evo.legacy_names import legacy
 from evo.scoring import BlockScorer
-from evo.search import Task, search
 from evo.seeds import derive
 from evo.teacher import Teacher
 from evo.train import Schedule, train

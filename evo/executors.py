@@ -73,18 +73,25 @@ def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluat
     Raises:
         EvoError: time is limited under torchrun, whose processes end together.
     """
-    settle(threads)
-    if (ranks := team()).size > 1:
-        if limited:
-            raise EvoError(
-                "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
-            )
-        ranks.together(partial(_settle_all, threads, plugins.loaded()))
-        yield partial(among, ranks)
-        return
-    if count == 1 and not limited:
-        yield here
-        return
+    with threads_of_torch(threads):
+        settle(threads)
+        if (ranks := team()).size > 1:
+            if limited:
+                raise EvoError(
+                    "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
+                )
+            ranks.together(partial(_settle_all, threads, plugins.loaded()))
+            yield partial(among, ranks)
+        elif count == 1 and not limited:
+            yield here
+        else:
+            with _crew(count, threads) as evaluate:
+                yield evaluate
+
+
+@contextmanager
+def _crew(count: int, threads: int) -> Iterator[Evaluate]:
+    """An ``Evaluate`` on processes that are started here."""
     from evo.crew import Crew
 
     crew = Crew(count, threads)
@@ -92,6 +99,17 @@ def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluat
         yield lambda work, items, seconds=None: on(crew.submit, count, work, items, seconds)
     finally:
         crew.dismiss()
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """torch computes with ``count`` threads in the body, and with as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def settle(threads: int) -> None:

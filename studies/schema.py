@@ -66,7 +66,7 @@ runs = Table(
     Column(
         "classes_json",
         Text,
-        doc="names of the classes, in the order of the labels; null: no images, or begun before they were kept",
+        doc="class names in the order of the labels; null: no images, or a run of an earlier version",
     ),
     info={"doc": "One row for every run."},
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -83,11 +82,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _where(text: str) -> str:
-    if not re.fullmatch(r"\w+://\S+:\d+|local:[1-9]\d*|.+\.toml", text):
-        raise argparse.ArgumentTypeError(
-            f"expected the address of a Dask scheduler (tcp://HOST:8786), processes here (local:4), or a TOML file that "
-            f"names a queue (slurm.toml), found {text!r}"
-        )
+    from evo.round.options import CLUSTER, CLUSTER_FORMS
+
+    if not CLUSTER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected {CLUSTER_FORMS}, found {text!r}")
     return text
 
 

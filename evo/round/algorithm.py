@@ -11,13 +11,13 @@ from analysis.words import unmeasured
 from evo.careful import careful
 from evo.evaluators import Judge, Request
 from evo.evolution import Step, shares
+from evo.generations import Measure, Task, search
 from evo.round import dashboard
 from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen
 from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.survivors import last_evaluations, survivors
-from evo.search import Measure, Task, search
 from evo.seeds import derive
 from evo.weights import DamagedError, set_aside
 from spaces.space import canonical

@@ -1,34 +1,30 @@
-"""The runs that a command line means. Nothing heavy is imported: a run that is finished is told at once."""
+"""The runs that a call or a command line means. Nothing heavy is imported: a run that is finished is told at once."""
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evo.plugins import sources
+from evo.round.options import CONTROLS, RunOptions
 from studies import config as configs
 from studies import plugins
 from studies.config import StudyConfig
 from studies.records import EvoError
 from studies.store import Run, Store
 
-CONTROLS = {"fixed": "nsga2", "random": "random"}
-"""What ``--control`` knows: both arms begin in the run's first space, which never changes, and search it so."""
 
-
-def arms(store: Store, args: Namespace) -> Iterator[tuple[str, StudyConfig]]:
-    """Name and settings of every run that the command line asks for: per seed the run itself, then its control arms."""
-    plugins.load(args.plugin)
-    known = store.find_run(args.run) if args.run else None
-    alone = known is not None and args.config is None and not args.set and args.seed is None
-    config = known.config if known is not None and alone else configuration(args)
-    for seed in range(config.seed, config.seed + args.seeds):
+def arms(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:
+    """Name and settings of every run that is asked for: per seed the run itself, then its control arms."""
+    plugins.load(options.plugins)
+    known = store.find_run(options.run) if options.run else None
+    alone = known is not None and options.config is None and not options.overrides and options.seed is None
+    config = known.config if known is not None and alone else configuration(options)
+    for seed in range(config.seed, config.seed + options.repeat):
         mine = config.model_copy(update={"seed": seed})
-        name = run_name(args, seed, first=seed == config.seed)
+        name = run_name(options, seed, first=seed == config.seed)
         yield name, mine
-        for control in dict.fromkeys(args.control):
+        for control in dict.fromkeys(options.control):
             yield f"{name}-{control}", controlled(mine, control)
 
 
@@ -70,17 +66,31 @@ def check_plugins(run: Run) -> None:
             )
 
 
-def configuration(args: Namespace) -> StudyConfig:
-    """The settings that the command line asks for."""
-    overrides = args.set + ([f"seed={args.seed}"] if args.seed is not None else [])
-    return configs.load(args.config or "digits", overrides, args.plugin)
+def configuration(options: RunOptions) -> StudyConfig:
+    """The settings that are asked for.
+
+    Raises:
+        ConfigError: no such preset or file, an unknown key, or a value that cannot be.
+    """
+    overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
+    if isinstance(options.config, StudyConfig):
+        return configs.changed(options.config, overrides, "config", options.plugins)
+    if isinstance(options.config, Mapping):
+        return configs.from_mapping(options.config, overrides, options.plugins)
+    return configs.load(options.config or "digits", overrides, options.plugins)
 
 
-def run_name(args: Namespace, seed: int, first: bool = True) -> str:
-    """``--run``, or the configuration's name; with the seed where one was given, and for all seeds after the first."""
-    stem = args.run or Path(args.config or "digits").stem
-    told = not first or (args.seed is not None and not args.run)
-    return f"{stem}-seed{seed}" if told else str(stem)
+def run_name(options: RunOptions, seed: int, first: bool = True) -> str:
+    """The name that is asked for, or the settings'; with the seed where one was given, and for all seeds after the first.
+
+    Raises:
+        EvoError: neither is there.
+    """
+    stem = options.run or options.settings_name
+    if stem is None:
+        raise EvoError("settings that are neither a preset nor a file have no name: give the run one, run='NAME'")
+    numbered = not first or (options.seed is not None and not options.run)
+    return f"{stem}-seed{seed}" if numbered else stem
 
 
 def differences(was: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:

@@ -13,11 +13,11 @@ from evo.evaluators import Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evolution import Evolution
 from evo.executors import Evaluate
+from evo.generations import check_limits
 from evo.methods import evolution_of
 from evo.plugins import sources
 from evo.ranks import team
 from evo.round.costs import costs_of
-from evo.search import check_limits
 from evo.seeds import derive
 from evo.weights import DamagedError
 from spaces.cost import CostTable

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 
 from analysis.frames import truth_of
 from analysis.words import unmeasured
+from evo.round.options import STORAGE, RunOptions
 from spaces import columns
 from spaces.overview import widths
 from spaces.space import SearchSpace
@@ -80,45 +80,47 @@ def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
     ).front
 
 
-def nothing_to_do(run: Run, args: Namespace) -> str:
+def nothing_to_do(run: Run, options: RunOptions) -> str:
     """Why nothing ran."""
-    return f"\nnothing to do: run {run.name} has finished round {args.n}; next: python -m evo.round {args.n + 1}"
+    done = options.rounds
+    return f"\nnothing to do: run {run.name} has finished round {done}; next: python -m evo.round {done + 1}"
 
 
-def closing(store: Store, run: Run, args: Namespace) -> str:
+def closing(store: Store, run: Run, options: RunOptions) -> str:
     """Where the results are, and the next commands."""
-    rows = store.rounds(run)[: args.n]
+    rows = store.rounds(run)[: options.rounds]
     last = rows[-1]
     members = front(store, run, last)
     cost = run.config.search.cost
-    storage = _storage(args)
-    remarks = []
-    if last.stats["exhausted"]:
-        remarks.append("the space was exhausted before the budget was")
-    if unscreened := last.stats.get("unscreened"):
-        remarks.append(
-            f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there"
-        )
-    remarks += [f"round {row.number}: {said}" for row in rows for said in unmeasured(row.stats.get("failed", {}))]
-    truth = truth_of(last)
-    if truth and truth.found.warning:
-        remarks.append(truth.found.warning)
-    said = "".join(f"{remark}\n" for remark in remarks)
+    storage = _storage(options.storage)
+    flag = "" if options.storage == STORAGE else f" --storage {storage}"
+    said = "".join(f"{remark}\n" for remark in remarks(rows))
     hidden = "\n(*** is the password; it need not be in the URL: see README, PostgreSQL)" if "***" in storage else ""
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
-        f"results: {storage} (view results, run {run.name!r}); weights: {files_of(args.storage) / run.name}\n"
-        f"next: python -m analysis.report {run.name}{_storage_flag(args)}\n"
+        f"results: {storage} (view results, run {run.name!r}); weights: {files_of(options.storage) / run.name}\n"
+        f"next: python -m analysis.report {run.name}{flag}\n"
         f"      optuna-dashboard {storage}\n"
-        f"      python -m evo.deliver {run.name}{_storage_flag(args)}{hidden}"
+        f"      python -m evo.deliver {run.name}{flag}{hidden}"
     )
 
 
-def _storage_flag(args: Namespace) -> str:
-    return "" if args.storage == "sqlite:///evo.db" else f" --storage {_storage(args)}"
+def remarks(rows: Sequence[RoundRow]) -> list[str]:
+    """What a reader of finished rounds should know, a sentence each."""
+    last = rows[-1]
+    found = []
+    if last.stats["exhausted"]:
+        found.append("the space was exhausted before the budget was")
+    if unscreened := last.stats.get("unscreened"):
+        found.append(f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there")
+    found += [f"round {row.number}: {reason}" for row in rows for reason in unmeasured(row.stats.get("failed", {}))]
+    truth = truth_of(last)
+    if truth and truth.found.warning:
+        found.append(truth.found.warning)
+    return found
 
 
-def _storage(args: Namespace) -> str:
+def _storage(storage: str) -> str:
     """The database, as it may be shown and typed again."""
-    return shown(database(args.storage).render_as_string(hide_password=True))
+    return shown(database(storage).render_as_string(hide_password=True))

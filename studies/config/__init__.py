@@ -17,7 +17,7 @@ from studies.config.evaluators import (
     TeacherSection,
     TruthSection,
 )
-from studies.config.loading import PRESETS, ConfigError, changed, check, load, presets
+from studies.config.loading import PRESETS, ConfigError, changed, check, from_mapping, load, presets
 from studies.config.methods import (
     METHODS,
     AutoSpaceEvolution,
@@ -81,6 +81,7 @@ __all__ = [
     "Window",
     "changed",
     "check",
+    "from_mapping",
     "in_rounds",
     "invalid",
     "load",

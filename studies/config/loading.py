@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,9 +39,27 @@ def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequ
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
-    if further_plugins and isinstance(named := data.get("plugins", []), list):
-        data["plugins"] = list(dict.fromkeys([*named, *further_plugins]))
+    _add_plugins(data, further_plugins)
     return _overridden(data, overrides, str(path), [path.parent])
+
+
+def from_mapping(
+    data: Mapping[str, Any], overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()
+) -> StudyConfig:
+    """Settings from tables in memory, with ``section.key=value`` overrides applied and plugins added.
+
+    Raises:
+        ConfigError: as ``load``.
+    """
+    tables = deepcopy(dict(data))
+    _add_plugins(tables, further_plugins)
+    return _overridden(tables, overrides, "config")
+
+
+def _add_plugins(data: dict[str, Any], further: Sequence[str]) -> None:
+    """Let settings name further plugins, behind those that they name."""
+    if further and isinstance(named := data.get("plugins", []), (list, tuple)):
+        data["plugins"] = list(dict.fromkeys([*named, *further]))
 
 
 def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
@@ -64,13 +83,17 @@ def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None
     plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
 
 
-def changed(config: StudyConfig, overrides: Sequence[str], source: str) -> StudyConfig:
-    """``config`` with ``section.key=value`` overrides applied; ``source`` is what errors call it.
+def changed(
+    config: StudyConfig, overrides: Sequence[str], source: str, further_plugins: Sequence[str] = ()
+) -> StudyConfig:
+    """``config`` with ``section.key=value`` overrides applied and plugins added; ``source`` is what errors call it.
 
     Raises:
         ConfigError: as ``load``.
     """
-    return _overridden(config.model_dump(mode="json"), overrides, source)
+    data = config.model_dump(mode="json")
+    _add_plugins(data, further_plugins)
+    return _overridden(data, overrides, source)
 
 
 def _locate(name_or_file: str) -> Path:

@@ -10,7 +10,7 @@ from random import Random
 import optuna
 import pytest
 
-from evo.search import Task, check_limits, search
+from evo.generations import Task, check_limits, search
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.cost import CostTable, cost_table

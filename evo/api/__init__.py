@@ -1,0 +1,5 @@
+"""The Python interface for notebooks and scripts; ``evo.search`` and its like are these names.
+
+``calls`` are its functions; each gives an object of ``run`` (``Run``), ``delivered``, ``comparison``, ``verdicts`` or
+``pages``, all of which show themselves in a notebook (``evo.html``) and hold no connection. The commands call the same code.
+"""

@@ -1,0 +1,195 @@
+"""The functions of the Python interface: ``evo.search``, ``plan``, ``load``, ``runs``, ``compare``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.command import named
+from analysis.findings import frames_at, side_by_side, verdicts_at
+from evo.api.comparison import Comparison
+from evo.api.run import Run
+from evo.console import SILENT, TERMINAL
+from evo.main_guard import check_script, end_if_starting
+from evo.round.options import STORAGE, RunOptions, overrides_of
+from evo.round.plan import Plan, planned
+from evo.round.session import finish_rounds
+from studies.config import StudyConfig
+from studies.keeping import Entry, entries
+from studies.records import EvoError
+from studies.store import opened
+from studies.urls import existing
+
+Config = str | Path | Mapping[str, Any] | StudyConfig
+"""A preset's name, a TOML file, or settings: as tables, or checked already."""
+
+
+def search(
+    config: Config | None = None,
+    *,
+    rounds: int,
+    storage: str = STORAGE,
+    run: str | None = None,
+    seed: int | None = None,
+    seeds: int = 1,
+    control: str | Sequence[str] = (),
+    set: Mapping[str, object] | Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
+    workers: int = 1,
+    cluster: str | Path | None = None,
+    accept_data_change: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Bring a run to the end of a round: search its space, evolve it, and remember everything in SQL.
+
+    As ``python -m evo.round`` does, with the same results. Finished rounds are skipped and an interrupted one goes on, so a
+    second call changes nothing, and after Ctrl-C everything that was measured is kept.
+
+    Args:
+        config: a preset's name, a TOML file, or settings: as a mapping of sections, or a ``StudyConfig``. None: those of
+            ``run``, where it exists, else the preset ``digits``.
+        rounds: the last round to finish; earlier ones that are unfinished come first.
+        storage: the URL of the database; an SQLite file is made where there is none.
+        run: the run's name; None: the preset's, or the file's.
+        seed: the run's seed; None: the configuration's. Another seed is another run: ``digits-seed1``.
+        seeds: so many seeds, from the run's own on, each a run of its own.
+        control: control arms beside the run, in a space that never changes: ``"fixed"``, ``"random"``, or both.
+            ``Run.verdict`` compares.
+        set: settings that differ from ``config``: ``{"search.trials": 32}`` or ``["search.trials=32"]``.
+        plugins: files and modules of your own to load.
+        workers: processes that evaluate; results do not depend on it.
+        cluster: evaluates instead: a Dask scheduler's address, ``"local:4"``, or a TOML file that names a queue.
+        accept_data_change: go on although the data are not those that the run began with.
+        progress: whether lines and progress bars are shown.
+
+    Returns:
+        The run; of several seeds the first. Its other seeds and its control arms are in ``evo.runs(storage)``.
+
+    Raises:
+        UserError: something that the user can put right: a setting that cannot be, a file that is missing, a run that
+            another process works on. What was measured is kept.
+
+    Examples:
+        >>> import evo
+        >>> run = evo.search("digits", rounds=3)                                                # doctest: +SKIP
+        >>> evo.search("digits", rounds=3, run="small", set={"limits.macs": [0, 2e5]})          # doctest: +SKIP
+        >>> evo.search("digits", rounds=3, seeds=5, control="fixed", workers=2).verdict()       # doctest: +SKIP
+    """
+    end_if_starting()
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise EvoError(
+            f"torchrun has started {processes} processes, and evo.search runs in one: "
+            "torchrun ... -m evo.round searches on all of them"
+        )
+    options = _options(
+        config,
+        rounds=rounds,
+        storage=storage,
+        run=run,
+        seed=seed,
+        repeat=seeds,
+        control=_several(control),
+        overrides=overrides_of(set),
+        plugins=_several(plugins),
+        workers=workers,
+        cluster=None if cluster is None else str(cluster),
+        accept_data_change=accept_data_change,
+    )
+    if options.workers > 1 or (options.cluster or "").startswith("local:"):
+        check_script()
+    finished = finish_rounds(options, TERMINAL if progress else SILENT)
+    return Run(finished.runs[0].name, storage)
+
+
+def plan(
+    config: Config | None = None,
+    *,
+    rounds: int,
+    run: str | None = None,
+    seed: int | None = None,
+    set: Mapping[str, object] | Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
+) -> Plan:
+    """What ``search`` would do with the same arguments: the first space, what its architectures cost, the work to come.
+
+    Nothing is run or written.
+
+    Raises:
+        UserError: a setting cannot be, or a file is missing.
+
+    Examples:
+        >>> import evo
+        >>> print(evo.plan("digits", rounds=3))   # doctest: +SKIP
+    """
+    return planned(
+        _options(config, rounds=rounds, run=run, seed=seed, overrides=overrides_of(set), plugins=_several(plugins))
+    )
+
+
+def load(run: str, storage: str = STORAGE) -> Run:
+    """A run that a database holds, finished or not.
+
+    Raises:
+        EvoError: there is no such database or run; the message names the runs that there are.
+
+    Examples:
+        >>> import evo
+        >>> run = evo.load("digits", "sqlite:///evo.db")   # doctest: +SKIP
+    """
+    with opened(existing(storage)) as store:
+        return Run(store.run(run).name, storage)
+
+
+def runs(storage: str = STORAGE) -> pd.DataFrame:
+    """All runs of a database, oldest first.
+
+    Returns:
+        A row per run: ``name``, ``method``, ``space``, ``evaluator``, ``seed``, ``rounds``, how many of them are
+        ``finished``, ``trials``, ``evaluations``, ``hypervolume`` of the last finished round, ``begun`` (UTC).
+
+    Raises:
+        EvoError: there is no such database.
+    """
+    with opened(existing(storage)) as store:
+        found = entries(store)
+    return pd.DataFrame([asdict(entry) for entry in found], columns=[field.name for field in fields(Entry)])
+
+
+def compare(runs: Sequence[Run | str], storage: str = STORAGE) -> Comparison:
+    """Runs side by side, after equally many evaluations, in one common box.
+
+    Args:
+        runs: two or more: objects, names, or ``NAME@URL`` for one in another database.
+        storage: the database of those that are given by name.
+
+    Raises:
+        EvoError: there are fewer than two, their objectives differ, one is missing or has measured nothing.
+
+    Examples:
+        >>> import evo
+        >>> evo.compare(["digits", "digits-fixed"]).table()   # doctest: +SKIP
+    """
+    given = [runs] if isinstance(runs, (str, Run)) else runs
+    places = [
+        place
+        for run in given
+        for place in ([(run.name, run.storage)] if isinstance(run, Run) else named([run], [storage]))
+    ]
+    if not places:
+        raise EvoError("expected two runs or more, found none")
+    return Comparison(side_by_side(frames_at(places)), tuple(verdicts_at(places)))
+
+
+def _options(config: Config | None, **others: Any) -> RunOptions:
+    """Options whose configuration may be a path."""
+    return RunOptions(config=str(config) if isinstance(config, Path) else config, **others)
+
+
+def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or some."""
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -1,0 +1,90 @@
+"""A trained network in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evo.card import accuracy, latency, told
+from evo.html import block, calls, heading, table
+
+if TYPE_CHECKING:
+    from spaces.networks import Network
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A network that was picked from a run's front and trained from scratch.
+
+    Attributes:
+        folder: holds ``model.safetensors``, ``architecture.json``, ``model.py``, ``model.onnx``, ``model.pt2``, ``README.md``.
+        description: everything that is known of the network: what ``architecture.json`` says.
+    """
+
+    folder: Path
+    description: dict[str, Any] = field(repr=False)
+
+    @property
+    def arch(self) -> str:
+        """The architecture, an operation per layer."""
+        return str(self.description["arch"])
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of the test images whose class the network gives; no choice was made by these images."""
+        return float(self.description["test"]["accuracy"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy, for as many test images as there were."""
+        test = self.description["test"]
+        return float(test["low"]), float(test["high"])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image, by the run's convention."""
+        return int(self.description["costs"]["macs"])
+
+    @property
+    def params(self) -> int:
+        """How many parameters the network has."""
+        return int(self.description["costs"]["params"])
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds for one image, measured where the network was made."""
+        return float(self.description["latency"]["ms"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the network's scores."""
+        return tuple(self.description["classes"])
+
+    def network(self) -> Network:
+        """The trained network, in evaluation mode, on the CPU.
+
+        Returns:
+            A ``torch.nn.Module`` from images, floats from 0 to 1 of shape ``(n, channels, height, width)``, to scores
+            ``(n, classes)``.
+
+        Raises:
+            ValueError: files of the folder are missing or damaged.
+        """
+        from spaces.delivered import load_network
+
+        return load_network(self.folder)
+
+    def __str__(self) -> str:
+        return told(self.description, str(self.folder))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("accuracy on test images", accuracy(self.description)),
+            ("MACs", f"{self.macs:,}"),
+            ("parameters", f"{self.params:,}"),
+            ("latency", latency(self.description)),
+            ("architecture", self.arch),
+        ]
+        title = heading("Delivered network", f"in {self.folder}")
+        return block(title, table(("", ""), rows), calls("delivered.network()", "delivered.description"))

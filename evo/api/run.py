@@ -1,0 +1,341 @@
+"""A run in a database, for notebooks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis import frames
+from analysis.findings import Findings, Place, frames_at, verdicts_at
+from analysis.frames import RoundSummary
+from evo.api.delivered import Delivered
+from evo.api.figures import chosen
+from evo.api.pages import Page
+from evo.api.verdicts import Verdicts
+from evo.console import SILENT, TERMINAL
+from evo.html import block, calls, heading, paragraph, table
+from evo.main_guard import end_if_starting
+from evo.round.options import STORAGE, overrides_of
+from evo.round.printing import headings, row_values
+from evo.round.session import introduction
+from spaces.architecture import Architecture
+from spaces.space import SearchSpace
+from spaces.units import parse, short
+from studies import store as studies
+from studies.config import StudyConfig
+from studies.records import EvoError
+from studies.store import RoundRow, Store, opened
+from studies.urls import existing, shown
+
+SHOWN = 5
+"""Rows of a front that a notebook shows."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in a database: what was searched, and what was found.
+
+    It holds a name and an address, and no connection: it may be pickled and copied, and each method opens the database
+    anew. All of them work while the run is unfinished or goes on in another process.
+
+    Attributes:
+        name: the run's name.
+        storage: the URL of its database.
+
+    Examples:
+        >>> import evo
+        >>> run = evo.load("digits")                        # doctest: +SKIP
+        >>> run.front()[["accuracy", "macs", "arch"]]       # doctest: +SKIP
+        >>> run.plot("fronts")                              # doctest: +SKIP
+        >>> small = run.deliver("small", max_macs="200k")   # doctest: +SKIP
+    """
+
+    name: str
+    storage: str = STORAGE
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def results(self) -> pd.DataFrame:
+        """Everything that was proposed and measured, in order.
+
+        Returns:
+            A row per proposal. The columns of the SQL view ``results``: ``run``, ``round``, ``number``, ``arch``, ``judge``,
+            ``accuracy`` (a fraction, higher is better), ``macs``, ``params``, ``latency_ms``, ``seconds``; and beside them
+            ``generation``, ``origin``, ``fresh`` (measured for this proposal, not known before), ``pruned``, ``failed`` and
+            ``reason`` (such rows have no accuracy), ``nll`` (lower is better), ``score`` (what the search maximised).
+
+        Raises:
+            EvoError: the database or the run is missing.
+        """
+        with self._stored() as (store, run):
+            return self._named(frames.results(store, run).drop(columns="evaluation"))
+
+    def front(self, round: int | None = None) -> pd.DataFrame:
+        """A Pareto front, cheapest first.
+
+        Args:
+            round: a round, whose own front is given; None: the run's, of all that its last judge has scored.
+
+        Returns:
+            Rows of ``results``, a network once; none where nothing was measured.
+
+        Raises:
+            EvoError: the database or the run is missing.
+        """
+        with self._stored() as (store, run):
+            found, cost = frames.results(store, run), run.config.search.cost
+        if round is not None:
+            found = found[found["round"] == round]
+        if frames.complete(found).empty:
+            best = found.iloc[:0]
+        elif round is None:
+            best = frames.final(found, cost)
+        else:
+            best = frames.fronts(found, cost)
+        return self._named(best.drop(columns="evaluation"))
+
+    def rounds(self) -> pd.DataFrame:
+        """The rounds in numbers.
+
+        Returns:
+            A row per round that has measured something: ``run``, ``round``, ``finished``, sizes of the space before and
+            after it, counts of proposals, ``best_accuracy`` and ``best_cost`` of its front, ``hypervolume`` (a share of the
+            run's box, higher is better), operations ``kept``, ``dropped`` and ``refilled``, seconds, and ``tau``: Kendall's,
+            of its scores against networks that were trained alone, where that was asked.
+
+        Raises:
+            EvoError: the database or the run is missing.
+        """
+        columns = [field.name for field in fields(RoundSummary) if field.name not in ("truth", "data_changed")]
+        with self._stored() as (store, run):
+            measured = not frames.complete(frames.results(store, run)).empty
+            found = frames.load(store, run).rounds if measured else ()
+        taus = [row.truth.found.tau if row.truth else None for row in found]
+        rows = [{name: asdict(row)[name] for name in columns} for row in found]
+        return self._named(pd.DataFrame(rows, columns=columns).assign(tau=pd.Series(taus, dtype=float)))
+
+    def choices(self) -> pd.DataFrame:
+        """What became of every operation after each finished round.
+
+        Returns:
+            A row per round, layer and operation: ``run``, ``round``, ``layer_index``, ``layer``, ``op``, ``rating`` (by the
+            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, refilled), ``rule``.
+
+        Raises:
+            EvoError: the database or the run is missing.
+        """
+        with self._stored() as (store, run):
+            return self._named(frames.choices(store, run))
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> StudyConfig:
+        """The run's settings, whole.
+
+        Raises:
+            EvoError: the database or the run is missing.
+        """
+        with self._stored() as (_, run):
+            return run.config
+
+    def space(self, round: int | None = None) -> SearchSpace:
+        """The space that a round searches.
+
+        Args:
+            round: from 1 to the one after the last finished; None: the newest.
+
+        Raises:
+            EvoError: the run has not come so far, or it or its database is missing.
+        """
+        with self._stored() as (store, run):
+            rows = store.rounds(run)
+        spaces = [run.space, *(row.next_space for row in rows if row.next_space)]
+        if round is None:
+            return spaces[-1]
+        if not 1 <= round <= len(spaces):
+            raise EvoError(f"run {self.name!r} has no space of round {round}: expected a round from 1 to {len(spaces)}")
+        return spaces[round - 1]
+
+    def sentences(self) -> list[str]:
+        """What was searched and found, and how far the numbers can be trusted, in words.
+
+        Raises:
+            EvoError: nothing has been measured yet, or the run or its database is missing.
+        """
+        from analysis.words import summary
+
+        return summary(frames_at([self._place])[0])
+
+    # -- what was found -----------------------------------------------------------------------------------------------
+
+    def report(self, path: str | Path | None = None, beside: Sequence[Run] = ()) -> Page:
+        """The run's page, as ``python -m analysis.report`` writes it: one HTML file that needs no network.
+
+        Args:
+            path: the file to write it to; None: it is not written.
+            beside: other runs that stand in its figures.
+
+        Raises:
+            EvoError: nothing has been measured yet, the run or its database is missing, or the file cannot be written.
+        """
+        page = Page(self._findings(beside).html())
+        return page if path is None else page.save(path)
+
+    def plot(self, name: str = "fronts", beside: Sequence[Run] = ()) -> go.Figure:
+        """One of the figures of the run's page.
+
+        Args:
+            name: ``fronts``, ``hypervolume-evaluations``, ``operations-1`` (of round 1), and where there is something to
+                show ``hypervolume-seconds``, ``truth``, ``time``.
+            beside: other runs that stand in it.
+
+        Raises:
+            EvoError: there is no such figure, nothing has been measured yet, or the run or its database is missing.
+        """
+        return chosen(self._findings(beside).figures(), name)
+
+    def verdict(self) -> Verdicts:
+        """Did evolving the space help? The run, with its other seeds, against its control arms.
+
+        Raises:
+            EvoError: the database or the run is missing.
+        """
+        return Verdicts(self.name, tuple(verdicts_at([self._place])))
+
+    def deliver(
+        self,
+        out: str | Path | None = None,
+        *,
+        max_macs: float | str | None = None,
+        max_params: float | str | None = None,
+        max_latency_ms: float | str | None = None,
+        knee: bool = False,
+        arch: str | Architecture | None = None,
+        scale_to: float | str | None = None,
+        set: Mapping[str, object] | Sequence[str] = (),
+        progress: bool = True,
+    ) -> Delivered:
+        """Pick a network from the last finished front, train it from scratch, measure it once on the test images, export it.
+
+        As ``python -m evo.deliver`` does. What the folder holds already is not made again; an interrupted training goes on.
+
+        Args:
+            out: the folder; None: ``delivered/NAME``.
+            max_macs: the network may have so many MACs, a number or a text such as ``"200k"``; the most accurate one is picked.
+            max_params: it may have so many parameters.
+            max_latency_ms: it may be so slow, by the run's latency table.
+            knee: pick the one where the front bends most, not the most accurate.
+            arch: pick this one.
+            scale_to: widen or slim it to so many MACs.
+            set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
+                ``{"deliver.epochs": 200}``.
+            progress: whether lines and progress bars are shown.
+
+        Raises:
+            UserError: no round is finished, nothing fits, the folder holds something else, or the run is missing.
+
+        Examples:
+            >>> small = run.deliver("small", max_macs=2e5)   # doctest: +SKIP
+            >>> small.accuracy, small.interval               # doctest: +SKIP
+            >>> network = small.network()                    # doctest: +SKIP
+        """
+        end_if_starting()
+        from evo.delivery import deliver_run
+        from evo.picking import Wish
+
+        limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
+        most = {name: number(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
+        if arch is not None and (most or knee):
+            raise EvoError("arch says which network it is: leave out knee, max_macs, max_params and max_latency_ms")
+        wanted = Architecture.parse(str(arch)) if arch is not None else None
+        wish = Wish(most, wanted, knee, None if scale_to is None else number("scale_to", scale_to))
+        folder = Path(out) if out is not None else Path("delivered") / self.name
+        reporter = TERMINAL if progress else SILENT
+        return Delivered(folder, deliver_run(self.name, self.storage, wish, folder, overrides_of(set), reporter))
+
+    # -- how it shows itself ------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, storage={shown(self.storage)!r})"
+
+    def _repr_html_(self) -> str:
+        with self._stored() as (store, run):
+            rows = store.rounds(run)
+            done = [row_values(store, run, row) for row in rows if row.finished]
+            columns = headings(run)
+        front, config = self.front(), run.config
+        said = f"{introduction(run).partition(': ')[2]}; seed {config.seed}; {shown(self.storage)}"
+        return block(
+            heading(f"run {self.name}:", said),
+            paragraph(_progress(run, rows)),
+            *([table(columns, done)] if done else []),
+            *([paragraph(_shown(front)), _front(front, config)] if len(front) else []),
+            calls("run.front()", "run.results()", 'run.plot("fronts")', "run.report()", "run.deliver()"),
+        )
+
+    # -- the database -------------------------------------------------------------------------------------------------
+
+    @property
+    def _place(self) -> Place:
+        return self.name, self.storage
+
+    @contextmanager
+    def _stored(self) -> Iterator[tuple[Store, studies.Run]]:
+        """The database and the run in it.
+
+        Raises:
+            EvoError: one of them is missing.
+        """
+        with opened(existing(self.storage)) as store:
+            yield store, store.run(self.name)
+
+    def _findings(self, beside: Sequence[Run]) -> Findings:
+        return Findings(frames_at([run._place for run in (self, *beside)]), verdicts_at([self._place]))
+
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """``frame`` with the run's name as its first column."""
+        named = frame.reset_index(drop=True)
+        named.insert(0, "run", self.name)
+        return named
+
+
+def number(name: str, value: float | str) -> float:
+    """A positive number, or a text such as ``50M``.
+
+    Raises:
+        EvoError: it is neither.
+    """
+    try:
+        return parse(value if isinstance(value, str) else repr(float(value)))
+    except (TypeError, ValueError):
+        raise EvoError(f"{name} is {value!r}: expected a positive number, or a text such as '50M' or '300k'") from None
+
+
+def _progress(run: studies.Run, rows: Sequence[RoundRow]) -> str:
+    """How far a run has come, and what its space is by now."""
+    finished = [row for row in rows if row.next_space]
+    left = f", round {rows[-1].number} is unfinished" if len(rows) > len(finished) else ""
+    newest = finished[-1].next_space if finished else None
+    now = f", {short(newest.size)} now" if newest is not None and newest != run.space else ""
+    rounds = f"{len(finished)} round{'' if len(finished) == 1 else 's'} finished{left}"
+    return f"{rounds}; {short(run.space.size)} architectures of {len(run.space.layers)} layers{now}."
+
+
+def _shown(front: pd.DataFrame) -> str:
+    """How many networks a front has, and how many of them are shown."""
+    some = f"; the {SHOWN} most accurate" if len(front) > SHOWN else ""
+    return f"Front: {len(front)} network{'' if len(front) == 1 else 's'}{some}"
+
+
+def _front(front: pd.DataFrame, config: StudyConfig) -> str:
+    """The most accurate networks of a front, as a table."""
+    cost = config.search.cost
+    best = front.sort_values("accuracy", ascending=False, kind="stable").head(SHOWN)
+    rows = zip(best["accuracy"].tolist(), best[cost].tolist(), best["arch"].tolist(), strict=True)
+    return table((config.measured, cost, "arch"), [(f"{value:.2%}", short(price), arch) for value, price, arch in rows])

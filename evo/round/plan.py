@@ -1,0 +1,86 @@
+"""What a run would do: its first space, what its architectures cost, the work to come. Nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evo.html import block, calls, heading, paragraph, table
+from evo.round.arms import configuration, run_name
+from evo.round.options import RunOptions
+from evo.round.printing import space_lines
+from spaces.space import SearchSpace
+from spaces.units import short
+from studies.config import StudyConfig
+from studies.records import COSTS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        name: of the run; ``rounds``: how many it would have.
+        space: the first one, as the method wants it.
+        costs: least and most of each cost among the space's architectures, of those that are known.
+    """
+
+    name: str
+    rounds: int
+    config: StudyConfig
+    space: SearchSpace
+    costs: dict[str, tuple[float, float]]
+
+    @property
+    def title(self) -> str:
+        return f"run {self.name}: {self.config.evolution.method} on {self.space.name}, seed {self.config.seed}"
+
+    @property
+    def work(self) -> list[str]:
+        """The work to come and what the space holds, a line each."""
+        config, search = self.config, self.config.search
+        return [
+            f"{short(self.space.size)} architectures of {len(self.space.layers)} layers",
+            *(f"{name}: {short(least)} to {short(most)}" for name, (least, most) in self.costs.items()),
+            f"{self.rounds} rounds of {search.trials} evaluations, in generations of {search.population}",
+            *config.evolution.plan(self.space),
+            *config.evaluator.plan(self.space, self.rounds),
+            *self._truth(),
+        ]
+
+    def _truth(self) -> list[str]:
+        truth = self.config.truth
+        if not truth.sample:
+            return []
+        how = f"from {truth.table.path}" if truth.table else "by training each of them alone"
+        return [f"the truth about {truth.sample} architectures of each round {how}"]
+
+    def __str__(self) -> str:
+        return "\n".join([self.title, "", space_lines(self.space), "", *self.work])
+
+    def __repr__(self) -> str:
+        return f"Plan({self.title})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, str(layer.shape.stride), f"{layer.shape.size} px", " ".join(layer.candidates))
+            for name, layer in zip(self.space.names, self.space.layers, strict=True)
+        ]
+        layers = table(("layer", "stride", "at", "candidates"), rows)
+        name, _, about = self.title.partition(": ")
+        return block(heading(f"{name}:", about), layers, *map(paragraph, self.work), calls("evo.search(...)"))
+
+
+def planned(options: RunOptions) -> Plan:
+    """What ``options`` would begin.
+
+    Raises:
+        EvoError: a setting cannot be, or a file is missing.
+    """
+    from evo.round.costs import costs_of
+    from evo.round.new_run import prepared
+
+    config = configuration(options)
+    space = prepared(config)
+    least, most = costs_of(config, space).bounds().tolist()
+    known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
+    return Plan(run_name(options, config.seed), options.rounds, config, space, known)

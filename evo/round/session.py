@@ -1,0 +1,167 @@
+"""Runs are brought to the end of a round: the work behind ``evo.search`` and ``python -m evo.round``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import optuna
+
+from evo.console import Reporter
+from evo.round.arms import arms, find
+from evo.round.options import RunOptions
+from evo.round.printing import headings, line, row_values
+from studies.config import StudyConfig
+from studies.leases import held
+from studies.records import EvoError
+from studies.store import RoundRow, Run, Store, opened
+from studies.urls import files_of
+
+if TYPE_CHECKING:
+    from evo.executors import Evaluate
+    from evo.round.context import RunContext
+
+    Hands = tuple[Evaluate, int]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Runs that have reached the end of their last round: the run itself first, then its other seeds and control arms.
+
+    Attributes:
+        worked: whether anything was left to do.
+    """
+
+    runs: tuple[Run, ...]
+    worked: bool
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the runs of one call share.
+
+    Attributes:
+        hands: what evaluates, and how many architectures at once; it starts when it is first asked for.
+    """
+
+    store: Store
+    options: RunOptions
+    reporter: Reporter
+    hands: Callable[[], Hands]
+
+    def context(self, run: Run) -> RunContext:
+        """What the rounds of a run share. torch is imported here, when there is work."""
+        from evo.round.context import run_context
+
+        options, (evaluate, count) = self.options, self.hands()
+        files, track = files_of(options.storage), self.reporter.track
+        return run_context(run, self.store, files, evaluate, track, count, options.accept_data_change)
+
+
+def finish_rounds(options: RunOptions, reporter: Reporter) -> Finished:
+    """Bring all runs that ``options`` mean to the end of their last round.
+
+    Finished rounds are skipped and an interrupted one goes on, so a second call changes nothing.
+
+    Raises:
+        EvoError: something the user must do first; all that was measured before is kept.
+        KeyboardInterrupt: the same.
+    """
+    with quiet_optuna(), opened(options.storage) as store, ExitStack() as stack:
+        wanted = list(arms(store, options))
+        runs = [find(store, name, config) or _begun(store, name, config) for name, config in wanted]
+        settings = runs[0].config
+        limited = settings.evaluator.timeout is not None
+        hands = cache(lambda: stack.enter_context(_hands(options, settings.threads, limited)))
+        session = Session(store, options, reporter, hands)
+        worked = [_finish(session, run) for run in runs]
+        if options.control:
+            _train_fronts_alone(session, runs)
+    return Finished(tuple(runs), any(worked))
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna logs warnings only, in the body."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+@contextmanager
+def _hands(options: RunOptions, threads: int, limited: bool) -> Iterator[Hands]:
+    """What evaluates, and how many architectures at once. torch is imported here, when there is work."""
+    from evo.executors import workers
+
+    if options.cluster is None:
+        with workers(options.workers, threads, limited) as evaluate:
+            yield evaluate, options.workers
+        return
+    try:
+        from evo.cluster import cluster
+    except ImportError as error:
+        raise EvoError(f"--cluster needs Dask ({error}): pip install '.[cluster]'") from None
+    with cluster(options.cluster, threads) as found:
+        yield found, len(found)
+
+
+def _begun(store: Store, name: str, config: StudyConfig) -> Run:
+    """A run that begins now."""
+    from evo.round.new_run import begin
+
+    return begin(store, name, config)
+
+
+def _finish(session: Session, run: Run) -> bool:
+    """Bring one run to the end of its last round, a line for each; whether there was anything to do."""
+    store, say, last = session.store, session.reporter.say, session.options.rounds
+    say(introduction(run))
+    if unfinished(store, run, last):
+        store.examine()
+    with held(store, run, say) if unfinished(store, run, last) else nullcontext():
+        todo = unfinished(store, run, last)  # whatever held the run until now may have finished some
+        say(line(run, headings(run)))
+        for row in store.rounds(run)[: last - len(todo)]:
+            say(line(run, row_values(store, run, row)))
+        for row in _rounds(session, run, todo) if todo else ():
+            say(line(run, row_values(store, run, row)))
+    return bool(todo)
+
+
+def introduction(run: Run) -> str:
+    """A run in a line: its method, its space, its evaluator."""
+    control = ", a control arm: its space never changes" if run.config.control else ""
+    method, kind = run.config.evolution.method, run.config.evaluator.kind
+    scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
+    return f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}"
+
+
+def unfinished(store: Store, run: Run, last: int) -> list[int]:
+    """The rounds up to ``last`` that are not finished."""
+    rows = store.rounds(run)
+    return [n for n in range(1, last + 1) if n > len(rows) or not rows[n - 1].finished]
+
+
+def _rounds(session: Session, run: Run, todo: Sequence[int]) -> Iterator[RoundRow]:
+    """The rounds ``todo``, each as it ends."""
+    from evo.round.algorithm import run_round
+
+    shared = session.context(run)
+    for n in todo:
+        yield run_round(shared, n)
+
+
+def _train_fronts_alone(session: Session, runs: Sequence[Run]) -> None:
+    """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
+    for run in runs:
+        if run.config.truth.sample:
+            from evo.round.algorithm import front_alone
+
+            with held(session.store, run, session.reporter.say):
+                front_alone(session.context(run), session.options.rounds)
