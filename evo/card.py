@@ -90,7 +90,7 @@ def trained(training: dict[str, Any]) -> str:
     """How it was trained, in short."""
     settings = training["settings"]
     return (
-        f"from scratch on {training['images']:,} images (training and held-out ones together), "
+        f"from scratch on {training['images']:,} images (training and validation ones together), "
         f"{settings['epochs']:g} epochs; all settings in `architecture.json`"
     )
 

@@ -554,8 +554,14 @@ def _round(row: RowMapping) -> RoundRow:
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
         judge=row["judge"],
         hypervolume=row["hypervolume"],
-        stats=json.loads(row["stats_json"]),
+        stats=_stats(row["stats_json"]),
     )
+
+
+def _stats(text: str) -> dict[str, Any]:
+    """A round's counts and times; what are proposals now, release 0.1 called trials."""
+    stats: dict[str, Any] = json.loads(text)
+    return {"proposals" if name == "trials" else name: value for name, value in stats.items()}
 
 
 def _now() -> datetime:

@@ -91,7 +91,7 @@ def test_every_setting_is_in_the_reference_and_explained() -> None:
         key for name, (_, known) in CHOICES.items() for model in known.values() for key in keys(model, f"{name}.")
     }
     assert explained == sections | chosen
-    assert {"evaluator.gates.every", "truth.table.path", "search.population"} <= explained
+    assert {"evaluator.gates.update_every", "ground_truth.table.path", "search.population"} <= explained
 
 
 def test_every_public_name_is_in_the_reference_and_has_a_place(site: Path) -> None:

@@ -30,9 +30,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [path for folder in ("start", "concepts", "howto") for path in sorted((ROOT / "docs" / folder).glob("*.md"))]
 TEXTS = [README, *(path.read_text(encoding="utf-8") for path in PAGES)]
 SMALL = {
-    "digits": ["evaluator.epochs=1", "search.trials=16", "search.population=8", "data.limit=240", "truth.sample=3"],
-    "images": ["evaluator.epochs=1", "search.trials=4", "search.population=2", "evaluator.batch_size=8"],
-    "macro": ["search.trials=16", "search.screen=false"],
+    "digits": [
+        "evaluator.epochs=1",
+        "search.evaluations=16",
+        "search.population=8",
+        "data.max_images=240",
+        "ground_truth.sample=3",
+    ],
+    "images": ["evaluator.epochs=1", "search.evaluations=4", "search.population=2", "evaluator.batch_size=8"],
+    "macro": ["search.evaluations=16", "search.surrogate=false"],
 }
 
 

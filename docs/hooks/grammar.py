@@ -73,8 +73,8 @@ def macs_page() -> str:
     return f"""# How MACs are counted
 
 A MAC is one multiply-accumulate. Papers and tools count different things, so every convention has a name here. `macs` is the
-default; `search.convention` chooses another one for a run, `--convention` for `python -m spaces.show`. All figures are of one
-image.
+default; `search.macs_convention` chooses another one for a run, `--convention` for `python -m spaces.show`. All figures are of
+one image.
 
 {table(["convention", "what is counted", "who counts so", *map(code, networks)], rows)}
 """

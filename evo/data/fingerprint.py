@@ -42,8 +42,11 @@ def checked(run: Run, accept: bool) -> str:
 
 def fingerprint(config: StudyConfig) -> str:
     """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them."""
-    judges: list[EvaluatorSection] = [config.evaluator, *([config.truth.table] if config.truth.table else [])]
-    trains = config.evaluator.uses_images or (config.truth.sample > 0 and config.truth.table is None)
+    judges: list[EvaluatorSection] = [
+        config.evaluator,
+        *([config.ground_truth.table] if config.ground_truth.table else []),
+    ]
+    trains = config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
     parts = [_images(config.data)] if trains else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _found(name)]
     return sha256("".join(parts).encode()).hexdigest()

@@ -35,12 +35,13 @@ def load(section: DataSection, device: str = "cpu") -> Images:
     raw = DATASETS[section.name](section)
     x, y, x_test, y_test = raw.arrays
     order = np.random.default_rng(0).permutation(len(y))  # one split for all runs, so that they can be compared
-    order = _interleave(order, y)[: section.limit]
+    order = _interleave(order, y)[: section.max_images]
     x, y = x[order], y[order]
-    held = round(len(y) * section.held_out)
+    held = round(len(y) * section.validation_fraction)
     if held < 1 or held >= len(y):
         raise EvoError(
-            f"data.held_out={section.held_out} of {len(y)} images leaves none to train on or none to score by"
+            f"data.validation_fraction={section.validation_fraction} of {len(y)} images leaves none to train on or none "
+            "to score by"
         )
     place = _device(device)
     part: Callable[[np.ndarray, np.ndarray], Source]
@@ -59,7 +60,7 @@ def load(section: DataSection, device: str = "cpu") -> Images:
     mean, std = (tuple(values.tolist()) for values in moments)
     given: dict[Part, tuple[np.ndarray, np.ndarray]] = {
         "train": (x[held:], y[held:]),
-        "held_out": (x[:held], y[:held]),
+        "validation": (x[:held], y[:held]),
         "test": (x_test, y_test),
     }
     sources = {

@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 WHOLE = slice(None)
 """All places of a batch."""
 
-Part = Literal["train", "held_out", "test"]
+Part = Literal["train", "validation", "test"]
 """What a data set is divided into."""
 
 
@@ -137,8 +137,8 @@ class Split:
 class Images:
     """A data set on its way through a search.
 
-    ``train`` trains, ``held_out`` (a part of the training images that never trains) scores candidates, ``test`` is touched
-    once, when a delivered network is measured. A delivered network itself is trained on ``train`` and ``held_out``
+    ``train`` trains, ``validation`` (a part of the training images that never trains) scores candidates, ``test`` is touched
+    once, when a delivered network is measured. A delivered network itself is trained on ``train`` and ``validation``
     together: nothing is chosen by the latter any more.
 
     Attributes:
@@ -147,7 +147,7 @@ class Images:
     """
 
     train: Source
-    held_out: Source
+    validation: Source
     test: Source
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -167,5 +167,5 @@ class Images:
 
     def part(self, name: Part) -> Source:
         """One of the three, by its name."""
-        parts: dict[Part, Source] = {"train": self.train, "held_out": self.held_out, "test": self.test}
+        parts: dict[Part, Source] = {"train": self.train, "validation": self.validation, "test": self.test}
         return parts[name]

@@ -46,8 +46,8 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
     most = costs.bounds()[1][COSTS.index(config.search.cost)]
-    window = getattr(config.limits, config.search.cost)
-    most = min(most, window[1]) if window else most
+    limit = getattr(config.limits, config.search.cost)
+    most = min(most, limit[1]) if limit else most
     names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
     return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config), names)
 

@@ -16,7 +16,7 @@ from studies.store import RoundRow, Run, Store
 from studies.urls import database, files_of, shown
 
 HEADINGS = (
-    "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
+    "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
     "kept", "dropped", "refilled", "seconds",
 )  # fmt: skip
 WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
@@ -44,7 +44,7 @@ def line(run: Run, values: Sequence[str]) -> str:
     shown = [
         (value, width)
         for heading, value, width in zip(HEADINGS, values, WIDTHS, strict=True)
-        if heading != "tau" or run.config.truth.sample
+        if heading != "tau" or run.config.ground_truth.sample
     ]
     return columns.row([value for value, _ in shown], [width for _, width in shown])
 
@@ -58,7 +58,7 @@ def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
     return (
         str(row.number),
         short(row.space.size),
-        str(row.stats["trials"]),
+        str(row.stats["proposals"]),
         str(row.stats["distinct"]),
         str(row.stats["front"]),
         f"{best.accuracy:.2%}",

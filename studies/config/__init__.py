@@ -11,11 +11,11 @@ from studies.config.evaluators import (
     CellsSection,
     EvaluatorSection,
     GatesSection,
+    GroundTruthSection,
     OneShotSection,
     ScratchSection,
     TabularSection,
     TeacherSection,
-    TruthSection,
 )
 from studies.config.loading import PRESETS, ConfigError, changed, check, from_mapping, load, presets
 from studies.config.methods import (
@@ -32,17 +32,16 @@ from studies.config.sections import (
     DataSection,
     DeliverSection,
     LatencySection,
+    Limit,
     LimitsSection,
     PerRound,
     SearchSection,
     Section,
     SpaceSection,
     Training,
-    Window,
     in_rounds,
     invalid,
     of_round,
-    windows,
 )
 from studies.config.study import CHOICES, StudyConfig, register
 
@@ -62,7 +61,9 @@ __all__ = [
     "EvaluatorSection",
     "FixedEvolution",
     "GatesSection",
+    "GroundTruthSection",
     "LatencySection",
+    "Limit",
     "LimitsSection",
     "MethodSection",
     "NseEvolution",
@@ -77,8 +78,6 @@ __all__ = [
     "TabularSection",
     "TeacherSection",
     "Training",
-    "TruthSection",
-    "Window",
     "changed",
     "check",
     "from_mapping",
@@ -88,5 +87,4 @@ __all__ = [
     "of_round",
     "presets",
     "register",
-    "windows",
 ]

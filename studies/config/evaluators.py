@@ -121,15 +121,17 @@ class ScratchSection(Training, EvaluatorSection):
         return [f"training every architecture: {in_rounds(self.epochs, rounds)}"]
 
     def check(self, config: StudyConfig) -> None:
-        if config.truth.sample and config.truth.table is None:
-            raise invalid("truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out")
+        if config.ground_truth.sample and config.ground_truth.table is None:
+            raise invalid(
+                "ground_truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out"
+            )
 
 
 class GatesSection(Section):
     """Scores of a supernet's branches, learned on validation images between the weight steps (NSE,
     https://arxiv.org/abs/2011.10904). The defaults are the paper's values."""
 
-    every: PositiveInt = 2
+    update_every: PositiveInt = 2
     """Weight steps between two steps of the scores."""
 
     learning_rate: PositiveFloat = 0.005
@@ -152,7 +154,7 @@ class CellsSection(Training):
     steps: PositiveInt = 16
     """Training steps per iteration; after each iteration, cells are replaced."""
 
-    active: Annotated[int, Field(ge=2)] = 4
+    parallel_cells: Annotated[int, Field(ge=2)] = 4
     """Cells per layer that train side by side (K in the paper, whose figure 2 shows 4)."""
 
     children: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -168,13 +170,13 @@ class CellsSection(Training):
     window: PositiveInt = 2
     """Neighbouring attributes of a cell that a mutation draws anew."""
 
-    every: PositiveInt = 2
+    update_every: PositiveInt = 2
     """Weight steps between two steps of the weights of the sum, which learn on validation images."""
 
     alpha_learning_rate: PositiveFloat = 0.05
     """Learning rate of the weights of the sum (Adam)."""
 
-    rate: Share = 0.5
+    fitness_momentum: Share = 0.5
     """How far a cell's fitness moves, in each iteration, towards what its weight in the sum has become; from 0 (not at
     all) to 1."""
 
@@ -193,7 +195,7 @@ class CellsSection(Training):
     nodes: Annotated[int, Field(ge=2, le=6)] = 4
     """Most nodes in a cell's graph, input and output counted, from 2 to 6."""
 
-    codes: Annotated[str, Field(pattern=r"^[ip357]+$")] = "ip35"
+    edge_ops: Annotated[str, Field(pattern=r"^[ip357]+$")] = "ip35"
     """Operations that an edge may have, a letter each: `i` identity, `p` pooling, `3`, `5`, `7` depthwise convolutions
     of that kernel (see `spaces/cells.py`)."""
 
@@ -233,7 +235,7 @@ class OneShotSection(Training, EvaluatorSection):
     """Batches of training images from which the batch normalisation of each scored architecture takes its
     statistics."""
 
-    batch_eval: PositiveInt = 512
+    eval_batch_size: PositiveInt = 512
     """Images per batch when scoring; larger is faster and needs more memory."""
 
     prefix_memory_mb: PositiveInt = 512
@@ -251,7 +253,7 @@ class OneShotSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         bred = (
-            [f"breeding cells, {self.cells.active} side by side: {in_rounds(self.cells.epochs, rounds)}"]
+            [f"breeding cells, {self.cells.parallel_cells} side by side: {in_rounds(self.cells.epochs, rounds)}"]
             if self.cells
             else []
         )
@@ -342,10 +344,10 @@ class BlockwiseSection(EvaluatorSection):
     """Batches of training images from which the batch normalisation of each scored architecture takes its
     statistics."""
 
-    held_out_batches: PositiveInt | None = None
+    validation_batches: PositiveInt | None = None
     """Batches of validation images on which candidates are scored. Not given: all images."""
 
-    batch_eval: PositiveInt = 512
+    eval_batch_size: PositiveInt = 512
     """Images per batch when scoring; larger is faster and needs more memory."""
 
     prefix_memory_mb: PositiveInt = 512
@@ -378,7 +380,7 @@ class BlockwiseSection(EvaluatorSection):
         ]
 
 
-class TruthSection(Training):
+class GroundTruthSection(Training):
     """How far a round's scores can be trusted: some of its architectures are trained alone with these settings, or
     looked up, and both rankings are compared."""
 

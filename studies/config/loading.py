@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os.path
+import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from studies import plugins
+from studies.config.renames import BothGivenError, present_name, renewed
 from studies.config.sections import Section
 from studies.config.study import CHOICES, StudyConfig
 from studies.records import EvoError
@@ -62,8 +65,8 @@ def _add_plugins(data: dict[str, Any], further: Sequence[str]) -> None:
         data["plugins"] = list(dict.fromkeys([*named, *further]))
 
 
-def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
-    """``data`` as settings, once its plugins are loaded.
+def check(data: Mapping[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
+    """``data`` as settings, once its plugins are loaded; keys may have the names of the release before.
 
     Args:
         source: what errors call the settings.
@@ -74,7 +77,8 @@ def check(data: dict[str, Any], source: str, folders: Sequence[Path] = ()) -> St
         PluginError: a plugin is missing or fails.
     """
     _load_plugins(data, folders)
-    return _checked(data, lambda key, text: source)
+    present, _ = _renewed(data, source)
+    return _checked(present, lambda key, text: source)
 
 
 def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
@@ -121,13 +125,16 @@ def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[tuple[str
 def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str, folders: Sequence[Path] = ()) -> StudyConfig:
     """``data``, which stand in ``file``, with overrides applied; an error names the one that it comes from."""
     _load_plugins(data, folders)
+    data, renamed = _renewed(data, file)
     try:
         StudyConfig.model_validate(data)
         of_file = set()
     except ValidationError as error:
         of_file = {text for _, text in _problems(error, data)}
-    options = {_override(data, override): f"--set {override}" for override in overrides}
+    options, by_option = _override(data, overrides)
     _load_plugins(data, folders)
+    data, inside = _renewed(data, "--set")
+    _remark(renamed | by_option | inside)
 
     def source(key: str, text: str) -> str:
         """An override of the key, or of what it is part of; the file; an override of a part of it; or all together."""
@@ -140,21 +147,61 @@ def _overridden(data: dict[str, Any], overrides: Sequence[str], file: str, folde
     return _checked(data, source)
 
 
-def _override(data: dict[str, Any], override: str) -> str:
-    """Change what ``section.key=value`` names; gives its key."""
+def _override(data: dict[str, Any], overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Change what every ``section.key=value`` names.
+
+    Returns:
+        Key -> the option that has set it, and old key -> present key of those that were given under an old name.
+    """
+    options: dict[str, str] = {}
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, value = _parsed(override)
+        name = present_name(key, lambda key: _is_key(key, data))
+        if (other := given.setdefault(name, key)) != key:
+            raise ConfigError(f"--set: {BothGivenError(other if key == name else key, name)}")
+        _set(data, name.split("."), value, override)
+        options[name] = f"--set {override}"
+    return options, {key: name for name, key in given.items() if name != key}
+
+
+def _parsed(override: str) -> tuple[str, Any]:
+    """Key and value of ``section.key=value``; what is no TOML is a string."""
     key, equals, text = override.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set search.trials=200")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {override!r}: expected section.key=value, e.g. --set search.evaluations=200")
+    try:
+        return key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text.strip()
+
+
+def _set(data: dict[str, Any], path: Sequence[str], value: Any, override: str) -> None:
     for part in path[:-1]:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
             raise ConfigError(f"--set {override!r}: {part!r} is a value, not a section")
+    data[path[-1]] = value
+
+
+def _renewed(data: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """``renewed``; a plugin's own keys keep their names."""
     try:
-        data[path[-1]] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[path[-1]] = text.strip()
-    return ".".join(path)
+        return renewed(data, lambda key: _is_key(key, data))
+    except BothGivenError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _remark(renamed: Mapping[str, str]) -> None:
+    """Say how keys are called today, each once."""
+    for old, new in renamed.items():
+        _note(f"note: {old} is now called {new}")
+
+
+@cache
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _explain(problem: Any, data: Mapping[str, Any]) -> str:
@@ -179,11 +226,19 @@ def _sections_at(loc: Sequence[int | str], data: Mapping[str, Any]) -> list[type
     for depth, part in enumerate(map(str, loc)):
         if depth == 0 and part in CHOICES:
             key, known = CHOICES[part]
-            here = [known[data[part].get(key, "digits")]]
+            section = data.get(part)
+            value = section.get(key, "digits") if isinstance(section, Mapping) else None
+            here = [known[value]] if isinstance(value, str) and value in known else []
         else:
             fields = [section.model_fields[part] for section in here if part in section.model_fields]
             here = [section for field in fields for section in sections_of(field.annotation)] or here
     return here
+
+
+def _is_key(key: str, data: Mapping[str, Any]) -> bool:
+    """Whether a dotted key is one of those that the settings in ``data`` may have."""
+    *section, name = key.split(".")
+    return any(name in here.model_fields for here in _sections_at(section, data))
 
 
 def sections_of(annotation: Any) -> list[type[Section]]:

@@ -13,7 +13,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 PerRound = tuple[float, ...] | float
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
-Window = tuple[float, float]
+Limit = tuple[float, float]
 
 
 class Section(BaseModel):
@@ -68,10 +68,10 @@ class DataSection(Section):
     size: PositiveInt | None = None
     """Height and width in pixels to which images are resized. Not given: as they are; for `images`: 64."""
 
-    limit: PositiveInt | None = None
+    max_images: PositiveInt | None = None
     """Use so many training images only, with all classes represented alike. Not given: all."""
 
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of the training images that never trains a candidate and scores it instead, between 0 and 1."""
 
     download: bool = True
@@ -98,7 +98,7 @@ class Training(Section):
     """Images per step."""
 
     learning_rate: PerRound = 0.1
-    """Highest learning rate: it rises linearly while `warmup` lasts, then falls to 0 along a cosine. A number for every
+    """Highest learning rate: it is reached linearly during warm-up, then falls to 0 along a cosine. A number for every
     round, or a list whose last entry repeats."""
 
     momentum: Share = 0.9
@@ -110,7 +110,7 @@ class Training(Section):
     label_smoothing: Share = 0.0
     """Part of each label that is spread over all classes, from 0 (off) to 1 (arXiv 1512.00567)."""
 
-    warmup: Share = 0.05
+    warmup_fraction: Share = 0.05
     """Fraction of all steps in which the learning rate rises to its highest value."""
 
 
@@ -150,15 +150,15 @@ class SearchSection(Section):
     sampler: Literal["nsga2", "random"] = "nsga2"
     """`nsga2`, or `random`: measure networks drawn uniformly, the yardstick that every search must beat."""
 
-    screen: bool = True
+    surrogate: bool = True
     """Let a surrogate model choose among many children of NSGA-II. Where it predicts no better than chance, NSGA-II
     chooses alone."""
 
-    trials: PositiveInt = 64
+    evaluations: PositiveInt = 64
     """New measurements per round. A proposal whose score is known already costs nothing."""
 
-    seconds: PositiveFloat | None = None
-    """End the search of a round after so many seconds, even if `trials` is not reached; the results then depend on the
+    time_limit_seconds: PositiveFloat | None = None
+    """End the search of a round after so many seconds, even if `evaluations` is not reached; the results then depend on the
     machine's speed. Not given: no limit."""
 
     objective: Literal["accuracy", "likelihood"] = "accuracy"
@@ -169,7 +169,7 @@ class SearchSection(Section):
     """What is minimised: `macs` (multiply-accumulates), `params` (parameters), or `latency_ms` (milliseconds, by the
     table in `[latency]`)."""
 
-    convention: str = "macs"
+    macs_convention: str = "macs"
     """How multiply-accumulates are counted: `macs`, `macs+se`, `torch`, `nse`, `nse+se` or `dna` (definitions:
     `spaces/cost.py`)."""
 
@@ -178,16 +178,20 @@ class SearchSection(Section):
 
 
 class LimitsSection(Section):
-    """Windows [least, most] in which the costs of every architecture must lie, as deployed."""
+    """Limits [least, most] between which the costs of every architecture must lie, as deployed."""
 
-    macs: Window | None = None
-    """Multiply-accumulates of one image, counted by `search.convention`. Not given: no limit."""
+    macs: Limit | None = None
+    """Multiply-accumulates of one image, counted by `search.macs_convention`. Not given: no limit."""
 
-    params: Window | None = None
+    params: Limit | None = None
     """Parameters. Not given: no limit."""
 
-    latency_ms: Window | None = None
+    latency_ms: Limit | None = None
     """Milliseconds for one image, by the table in `[latency]`. Not given: no limit."""
+
+    def given(self) -> dict[str, Limit]:
+        """The limits that are set: cost name -> (least, most)."""
+        return {name: limit for name in COSTS if (limit := getattr(self, name)) is not None}
 
 
 class LatencySection(Section):
@@ -209,11 +213,6 @@ DATA: dict[str, type[DataSection]] = dict.fromkeys(
 def invalid(message: str) -> PydanticCustomError:
     """An error of settings that do not fit together; the message names keys as the user writes them."""
     return PydanticCustomError("together", "{message}", {"message": message})
-
-
-def windows(limits: LimitsSection) -> dict[str, Window]:
-    """The limits that are set: cost name -> (least, most)."""
-    return {name: window for name in COSTS if (window := getattr(limits, name)) is not None}
 
 
 def of_round(setting: PerRound, n: int) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
 
 from studies import plugins
-from studies.config.evaluators import EVALUATORS, EvaluatorSection, TruthSection
+from studies.config.evaluators import EVALUATORS, EvaluatorSection, GroundTruthSection
 from studies.config.methods import METHODS, MethodSection
 from studies.config.sections import (
     DATA,
@@ -62,6 +62,8 @@ def _by_choice(section: str) -> Callable[[Any], Any]:
         if not isinstance(given, Mapping):
             return given
         value = given.get(key, "digits" if section == "data" else "missing")
+        if not isinstance(value, str):
+            raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
         if value not in known:
             plugins.installed_once()
         if value not in known:
@@ -112,7 +114,7 @@ class StudyConfig(Section):
     limits: LimitsSection = LimitsSection()
     """What an architecture may cost."""
 
-    truth: TruthSection = TruthSection()
+    ground_truth: GroundTruthSection = GroundTruthSection()
     """How far the scores can be trusted."""
 
     deliver: DeliverSection = DeliverSection()

@@ -98,7 +98,7 @@ def run(folder: Path, *args: str) -> int:
 
 
 PROXY = (
-    "--set", "evaluator={ kind = 'proxy', slope = 2e-6 }", "--set", "truth.sample=0", "--set", "search.trials=12",
+    "--set", "evaluator={ kind = 'proxy', slope = 2e-6 }", "--set", "ground_truth.sample=0", "--set", "search.evaluations=12",
     "--set", "space.add_operations=['sep_k3']", "--set", "evolution={ method = 'fixed' }",
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ def section(tmp_path: Path) -> DataSection:
 
 def test_fashion_mnist_is_read_from_its_packed_files(section: DataSection) -> None:
     images = load(section)
-    assert (len(images.train), len(images.held_out), len(images.test)) == (16, 4, 10)
+    assert (len(images.train), len(images.validation), len(images.test)) == (16, 4, 10)
     assert (images.channels, images.size, images.classes) == (1, 28, 10)
     assert images.test.y.tolist() == list(range(10))
 
