@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "An operation of your own": ("operation", "Conv", "SqueezeExcite", "Tally"),
     "An evaluator of your own": (
-        "evaluator", "EvaluatorSettings", "Evaluator", "FitContext", "Judge", "Request", "Evaluation", "scored",
+        "evaluator", "EvaluatorSettings", "Evaluator", "FitContext", "Judge", "Request", "Evaluation", "scored", "WrappedJudge",
     ),
     "A method of your own": ("method", "MethodSettings", "Evolution"),
     "A data set of your own": ("dataset", "DataSettings"),

@@ -47,10 +47,7 @@ def example(word: str) -> str:
     Raises:
         PluginError: there is not exactly one; the build ends.
     """
-    folder = ROOT / "examples"
-    if not folder.is_dir():
-        return ""
-    found = sorted(folder.glob(f"*{word}*.py"))
+    found = sorted((ROOT / "examples").glob(f"*{word}*.py"))
     if len(found) != 1:
         raise PluginError(f"examples/*{word}*.py: expected one file, found {len(found)}")
     return f"`{found[0].relative_to(ROOT)}`:\n\n{block(found[0].read_text(encoding='utf-8'), 'python')}"
