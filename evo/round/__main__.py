@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   python -m evo.round 3 --config digits --run wide --set search.evaluations=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
   python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
-  python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: README, "From one machine to a cluster"
+  python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: docs/howto/cluster.md
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
   torchrun --nproc-per-node 4 -m evo.round 3 --config mine.toml   on four processes, or GPUs, that train together
 """
