@@ -39,6 +39,7 @@ from spaces.library import load
 from spaces.operations import tally
 from spaces.sampling import stratified
 from spaces.scaling import scaled
+from spaces.size import area
 from spaces.space import SearchSpace
 from spaces.steps import stem_steps, total
 from spaces.units import short
@@ -103,8 +104,8 @@ def of_blocks(space: SearchSpace, table: CostTable) -> float:
         first, last = space.layers[start].shape, space.layers[stop - 1].shape
         enters = total(stem_steps(space.stem), space.stem.size).macs
         if start:
-            enters = wide.layers[start].shape.c_in * first.c_in * first.size**2
-        leaves = last.c_out * wide.layers[stop - 1].shape.c_out * last.size_out**2
+            enters = wide.layers[start].shape.c_in * first.c_in * area(first.size)
+        leaves = last.c_out * wide.layers[stop - 1].shape.c_out * area(last.size_out)
         layers = sum(float(layer.costs[:, 0].mean()) for layer in table.layers[start:stop])
         costs += 3 * (enters + layers + leaves)
         costs += total(stem_steps(wide.stem), wide.stem.size).macs + sum(teacher[:stop])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spaces.cost import CONVENTIONS
+from spaces.size import as_size, sides
 from spaces.units import short
 
 CARD = """# {title}
@@ -31,8 +32,8 @@ scores = network(images)
 names = [network.classes[i] for i in scores.argmax(1)]
 ```
 
-Images are floats from 0 to 1, `(n, {channels}, {size}, {size})`; subtracting the mean ({mean}) and dividing by the standard
-deviation ({std}) is part of the network. Other sizes: resize to {size} x {size} first. The classes, which `classes` in the
+Images are floats from 0 to 1, `(n, {channels}, {height}, {width})`; subtracting the mean ({mean}) and dividing by the standard
+deviation ({std}) is part of the network. Other sizes: resize to {height} x {width} first. The classes, which `classes` in the
 metadata of `model.onnx` names, too: {classes}.
 
 | file | for |
@@ -47,6 +48,7 @@ metadata of `model.onnx` names, too: {classes}.
 def card(said: dict[str, Any]) -> str:
     """``README.md`` from what ``architecture.json`` says."""
     preprocessing, provenance, scale = said["preprocessing"], said["provenance"], said["scale"]
+    height, width = sides(as_size(preprocessing["size"]))
     return CARD.format(
         title=f"A network of run {provenance['run']}: {said['test']['accuracy']:.2%} with {short(said['costs']['macs'])} MACs",
         accuracy=accuracy(said),
@@ -58,7 +60,8 @@ def card(said: dict[str, Any]) -> str:
         arch=said["arch"],
         scale=f"\n{widths(scale)}\n" if scale else "",
         channels=preprocessing["channels"],
-        size=preprocessing["size"],
+        height=height,
+        width=width,
         mean=", ".join(f"{value:.4f}" for value in preprocessing["mean"]),
         std=", ".join(f"{value:.4f}" for value in preprocessing["std"]),
         classes=", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(said["classes"])),

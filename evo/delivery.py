@@ -38,6 +38,7 @@ from spaces.files import write_text
 from spaces.latency import Setting, measure
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
+from spaces.size import sides, spelled
 from spaces.source import exportable, source
 from spaces.space import SearchSpace, Shape
 from studies.config import StudyConfig, changed
@@ -146,8 +147,8 @@ def fitting(images: Images, space: SearchSpace) -> Images:
     wanted = (space.stem.c_in, space.stem.size, space.head.classes)
     if have != wanted:
         raise EvoError(
-            f"the images are {have[0]} x {have[1]} x {have[1]} in {have[2]} classes, and {space.name!r} is made for "
-            f"{wanted[0]} x {wanted[1]} x {wanted[1]} in {wanted[2]}: name the data with --set data.name=... "
+            f"the images are {have[0]} x {spelled(have[1])} in {have[2]} classes, and {space.name!r} is made for "
+            f"{wanted[0]} x {spelled(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
             "--set data.path=..., and their size with --set data.size=..."
         )
     return images
@@ -246,7 +247,7 @@ def export(folder: Path, network: Network, track: Track) -> None:
     space = SearchSpace.from_json(json.dumps(said["space"]))
     title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
     classes, generator = said["classes"], torch.Generator().manual_seed(0)
-    example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
+    example = torch.rand(3, space.stem.c_in, *sides(space.stem.size), generator=generator)
     program = cache(lambda: exported(network, example))
     writers: dict[str, Callable[[Path], object]] = {
         "model.py": lambda path: write_source(

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from spaces import vision
+from spaces.size import Size, as_size, sides, spelled, strided
 from spaces.space import SearchSpace
 from studies.records import EvoError
 
-Shape = tuple[int, int]
-"""Channels, and height (= width) in pixels."""
+Shape = tuple[int, Size]
+"""Channels and pixels."""
 
 
 def fitting(network: nn.Module, space: SearchSpace, splits: Sequence[str], name: str) -> dict[str, Shape]:
@@ -50,7 +51,7 @@ def stages(network: nn.Module, space: SearchSpace) -> dict[str, Shape]:
     return _shapes(network, space, [f"{body}.{name}" if body else name for name, part in parts if _spatial(part)])
 
 
-def by_size(known: dict[str, Shape], ends: list[int]) -> tuple[str, ...]:
+def by_size(known: dict[str, Shape], ends: list[Size]) -> tuple[str, ...]:
     """A stage for each block, by the pixels that blocks must end with: the last stage of each size; where several blocks
     end with one size, its stages are shared out evenly among them. Shorter than ``ends`` where stages are missing."""
     splits = []
@@ -80,15 +81,27 @@ class _Listed(nn.Module):
 
 
 def _shapes(network: nn.Module, space: SearchSpace, names: list[str]) -> dict[str, Shape]:
-    """What stages give for an image of ``space``: those that exist and give square maps."""
-    image = torch.empty(1, space.stem.c_in, space.stem.size, space.stem.size, device="meta")
-    found = {}
+    """What stages give for an image of ``space``: those that exist and give maps of its proportions."""
+    image = torch.empty(1, space.stem.c_in, *sides(space.stem.size), device="meta")
+    found, proportions = {}, _proportions(space.stem.size)
     nodes = vision.feature_extraction.get_graph_node_names(network, suppress_diff_warning=True)[1]
     real = [name for name in names if any(node == name or node.startswith(f"{name}.") for node in nodes)]
     for name, output in zip(real, extracted(network, real)(image) if real else (), strict=True):
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]:
-            found[name] = (int(output.shape[1]), int(output.shape[2]))
+        if isinstance(output, Tensor) and output.ndim == 4:
+            size = as_size([int(side) for side in output.shape[2:]])
+            if size in proportions:
+                found[name] = (int(output.shape[1]), size)
     return found
+
+
+def _proportions(size: Size) -> set[Size]:
+    """The sizes that maps of an image may have: any square of a square one, else what a stride makes of it.
+
+    (Some networks keep channels last; their maps are told from such maps by this.)
+    """
+    if isinstance(size, int):
+        return set(range(1, size + 1))
+    return {strided(size, stride) for stride in range(1, max(size) + 1)}
 
 
 def _spatial(part: nn.Module) -> bool:
@@ -115,12 +128,10 @@ def _misfit(
     """What was expected of the splits, what was found, and what there is to choose from."""
 
     def told(shape: Shape | None) -> str:
-        return f"{shape[0]} x {shape[1]} x {shape[1]}" if shape else "no such stage with a square output"
+        return f"{shape[0]} x {spelled(shape[1])}" if shape else "no such stage that gives a feature map"
 
     expected = ", ".join(
-        f"{space.layers[stop - 1].block} {space.layers[stop - 1].shape.size_out} x "
-        f"{space.layers[stop - 1].shape.size_out}"
-        for _, stop in space.blocks
+        f"{space.layers[stop - 1].block} {spelled(space.layers[stop - 1].shape.size_out)}" for _, stop in space.blocks
     )
     found = ", ".join(f"{name}: {told(shape)}" for name, shape in zip(splits, given, strict=True)) or "none that fit"
     there = ", ".join(f"{name}: {told(shape)}" for name, shape in known.items() if name not in splits) or "none"

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from spaces.architecture import Architecture, Op
 from spaces.errors import SpaceError
 from spaces.operations import Bottleneck
+from spaces.size import Size, strided
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 _BLOCK = re.compile(
@@ -27,7 +28,7 @@ def from_block_strings(
     blocks: Sequence[str],
     stem: int = 32,
     head: int = 1280,
-    size: int = 224,
+    size: Size = 224,
     classes: int = 1000,
     *,
     channels: int = 3,
@@ -44,7 +45,7 @@ def from_block_strings(
     """
     front = Stem(stem, c_in=channels, size=size, activation=activation)
     layers: list[Layer] = []
-    c_in, pixels = stem, -(-size // front.stride)
+    c_in, pixels = stem, strided(size, front.stride)
     stage = 1
     for block in blocks:
         op, c_out, repeats, first_stride = _read(block, activation)

@@ -14,12 +14,13 @@ from spaces.errors import SpaceError
 from spaces.modules import sequence
 from spaces.operations import OPERATIONS, entry_of, tally
 from spaces.own_operations import check_output
+from spaces.size import sides
 from spaces.space import Shape
 from spaces.wiring import wiring
 
 
 def build(op: Op, shape: Shape) -> nn.Module:
-    """A fresh module for ``op`` in a layer of ``shape``: (n, c_in, size, size) -> (n, c_out, size_out, size_out).
+    """A fresh module for ``op`` in a layer of ``shape``: (n, c_in, height, width) -> (n, c_out, height_out, width_out).
 
     Raises:
         SpaceError: there is no such operation, or nothing that builds it.
@@ -49,7 +50,7 @@ def check_module(op: Op, shape: Shape) -> None:
     """
     with torch.device("meta"):
         module = build(op, shape).eval()
-        output = module(torch.empty(1, shape.c_in, shape.size, shape.size))
+        output = module(torch.empty(1, shape.c_in, *sides(shape.size)))
     check_output(op, shape, int(output.shape[1]), (int(output.shape[2]), int(output.shape[3])))
     counted, there = tally(op, shape).params, sum(parameter.numel() for parameter in module.parameters())
     if counted != there:

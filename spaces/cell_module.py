@@ -10,7 +10,7 @@ from spaces.wiring import Place, Wiring
 
 
 class CellModule(nn.Module):
-    """The parts of a cell, and how they are put together: (n, c_in, size, size) -> (n, c_out, size_out, size_out).
+    """The parts of a cell, and how they are put together: (n, c_in, height, width) -> (n, c_out, height_out, width_out).
 
     Args:
         wiring: what is built. It may hold more edges than ``cell`` has.

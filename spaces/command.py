@@ -8,6 +8,7 @@ from pathlib import Path
 from spaces.errors import SpaceError
 from spaces.library import LIBRARY, load
 from spaces.shell import integer
+from spaces.size import Size, parse, sides
 from spaces.space import SearchSpace
 
 
@@ -15,8 +16,19 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that fit a named space to other images."""
     images = parser.add_argument_group("images, where not as the space's own data set has them")
     images.add_argument("--channels", type=integer(1), metavar="C", help="3 for colour, 1 for grey")
-    images.add_argument("--size", type=integer(1), metavar="PIXELS", help="height and width")
+    images.add_argument("--size", type=_size, metavar="PIXELS", help="height and width, e.g. 32 or 24x32")
     images.add_argument("--classes", type=integer(1), metavar="N")
+
+
+def _size(text: str) -> Size:
+    """``32``, or ``24x32``: height, then width."""
+    try:
+        size = parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not all(sides(size)):
+        raise argparse.ArgumentTypeError(f"expected pixels from 1 on, found {text!r}")
+    return size
 
 
 SPACE_HELP = f"a space of the library ({', '.join(LIBRARY)}), or a file that holds one as JSON"

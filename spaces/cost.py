@@ -18,6 +18,7 @@ from spaces.architecture import Architecture, Op, operations
 from spaces.errors import SpaceError
 from spaces.operations import tally
 from spaces.rows import Rowed, is_row
+from spaces.size import area
 from spaces.space import Layer, SearchSpace, Shape, plain
 from spaces.steps import Tally, head_steps, stem_steps, total
 
@@ -146,7 +147,7 @@ def fixed_tally(space: SearchSpace) -> Tally:
     features = head.features or last.c_out
     classifier = Tally(
         macs=features * head.classes,
-        pool_inputs=features * last.size_out**2,
+        pool_inputs=features * area(last.size_out),
         pool_outputs=features,
         params=(features + 1) * head.classes,
     )

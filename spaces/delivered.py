@@ -47,7 +47,7 @@ def built(description: dict[str, Any]) -> Network:
 def load_network(folder: str | Path) -> Network:
     """The trained network in a delivered folder, in evaluation mode, on the CPU.
 
-    Images are floats from 0 to 1, ``(n, channels, size, size)``; its layers are ``network.layers[i]``, and what score ``i``
+    Images are floats from 0 to 1, ``(n, channels, height, width)``; its layers are ``network.layers[i]``, and what score ``i``
     is about is called ``network.classes[i]``.
 
     Raises:

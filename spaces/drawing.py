@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from spaces.architecture import IDENTITIES
 from spaces.overview import Overview, Row, widths
+from spaces.size import in_short
 from spaces.units import short
 
 WIDTH = 1120
@@ -79,7 +80,7 @@ def portrait(shown: Overview, title: str) -> str:
             text, top = op if len(op) <= 21 else f"{op[:20]}…", y + i * 22
             parts.append(f'<rect x="94" y="{top:g}" width="148" height="19" rx="4" {style}/>')
             parts.append(_text(168, top + 13.5, text, fill=colour if hollow else "white", size=11, anchor="middle"))
-        output = str(row.shape.c_out) if row.block == "head" else f"{row.shape.c_out} × {row.shape.size_out}²"
+        output = str(row.shape.c_out) if row.block == "head" else f"{row.shape.c_out} × {in_short(row.shape.size_out)}"
         cost, middle = float(row.costs[0, 0]), y + 13.5
         parts.append(f'<rect x="310" y="{y + 4:g}" width="{42 * cost / most:.1f}" height="11" fill="#5b6b85"/>')
         parts += [_text(8, middle, row.name, size=11), _text(248, middle, output, fill=QUIET, size=10.5)]
@@ -109,7 +110,7 @@ def _boxes(row: Row) -> list[Box]:
 def _row(row: Row, boxes: list[Box], y: float, most: float) -> list[str]:
     """Name, shape, boxes and the bar of the multiply-accumulates: dark up to the least, light up to the most."""
     c_out, middle = widths(row.shapes, "c_out"), y + LINE / 2 + 1
-    output = c_out if row.block == "head" else f"{c_out} × {row.shape.size_out}²"
+    output = c_out if row.block == "head" else f"{c_out} × {in_short(row.shape.size_out)}"
     parts = [_text(LEFT, middle + 3, row.name), _text(OPS - 110, middle + 3, output, fill=QUIET)]
     for box in boxes:
         colour = _colour(box.text) if row.block not in ("stem", "head") else QUIET

@@ -30,7 +30,7 @@ def exported(network: nn.Module, example: Tensor) -> ExportedProgram:
 
     Args:
         network: on the CPU, in evaluation mode.
-        example: images of the shape that it takes, ``(n, c, size, size)``, at least two.
+        example: images of the shape that it takes, ``(n, c, height, width)``, at least two.
     """
     with _quiet():
         return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},))

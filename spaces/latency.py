@@ -27,6 +27,7 @@ from spaces.errors import SpaceError
 from spaces.files import whole
 from spaces.published_latency import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
 from spaces.rows import is_row
+from spaces.size import as_text, parse, sides
 from spaces.space import SearchSpace, Shape
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def measure(module: nn.Module, shape: Shape, setting: Setting) -> tuple[float, f
 
     kind = torch.device(setting.device).type
     wait: Callable[[], None] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(kind, _no_wait)
-    x = torch.randn(setting.batch, shape.c_in, shape.size, shape.size, device=setting.device)
+    x = torch.randn(setting.batch, shape.c_in, *sides(shape.size), device=setting.device)
     times = []
     with torch.inference_mode():
         for _ in range(WARM_UP + setting.repeats):
@@ -193,7 +194,8 @@ def measured(space: SearchSpace, path: Path, setting: Setting) -> Iterator[int]:
     yield len(left)
     for done, ((name, shape), make) in enumerate(left.items(), start=1):
         median, iqr = measure(_on_device(make(), setting), shape, setting)
-        values = (name, *astuple(shape), f"{median:.6f}", f"{iqr:.6f}", *astuple(setting))
+        layer = (shape.c_in, shape.c_out, shape.stride, as_text(shape.size))
+        values = (name, *layer, f"{median:.6f}", f"{iqr:.6f}", *astuple(setting))
         lines.append(dict(zip(COLUMNS, map(str, values), strict=True)))
         _write(path, lines)
         yield len(left) - done
@@ -210,8 +212,8 @@ def _on_device(module: nn.Module, setting: Setting) -> nn.Module:
 
 
 def _part(line: Mapping[str, str]) -> Part:
-    c_in, c_out, stride, size = (int(line[name]) for name in ("c_in", "c_out", "stride", "size"))
-    return line["op"], Shape(c_in, c_out, stride, size)
+    c_in, c_out, stride = (int(line[name]) for name in ("c_in", "c_out", "stride"))
+    return line["op"], Shape(c_in, c_out, stride, parse(line["size"]))
 
 
 def _lines_there(path: Path, setting: Setting) -> list[dict[str, str]]:

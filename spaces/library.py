@@ -16,13 +16,16 @@ from spaces.blocks import from_block_strings
 from spaces.errors import SpaceError
 from spaces.nse import NSE_POOLS, nse, nse_architecture
 from spaces.rows import Row
+from spaces.size import Size, strided
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 __all__ = ["LIBRARY", "NSE_POOLS", "from_block_strings", "load", "nse", "nse_architecture"]
 
 
-def load(name: str, *, channels: int | None = None, size: int | None = None, classes: int | None = None) -> SearchSpace:
-    """The space of this name, for images of ``channels`` x ``size`` x ``size`` and ``classes`` classes.
+def load(
+    name: str, *, channels: int | None = None, size: Size | None = None, classes: int | None = None
+) -> SearchSpace:
+    """The space of this name, for images of ``channels``, ``size`` (pixels, or height and width) and ``classes`` classes.
 
     What is not given is as the space's own data set has it.
 
@@ -42,7 +45,7 @@ Stage = tuple[int, int, int]
 def stages(stem: Stem, plan: Sequence[Stage], first: Sequence[Op], rest: Sequence[Op]) -> tuple[Layer, ...]:
     """The layers behind a stem: ``first`` are the candidates of a stage's first layer, ``rest`` those of the others."""
     layers = []
-    c_in, size = stem.c_out, -(-stem.size // stem.stride)
+    c_in, size = stem.c_out, strided(stem.size, stem.stride)
     for number, (c_out, repeats, stride) in enumerate(plan, start=1):
         for i in range(repeats):
             shape = Shape(c_in, c_out, 1 if i else stride, size)
@@ -72,7 +75,7 @@ def inverted_bottlenecks(kernels: Sequence[int], expansions: Sequence[int], opti
 def mobile(
     name: str,
     channels: int = 3,
-    size: int = 32,
+    size: Size = 32,
     classes: int = 10,
     *,
     plan: Sequence[Stage],
@@ -91,7 +94,7 @@ def mobile(
     return SearchSpace(name, layers, front, Head(features, classes, activation="relu"))
 
 
-def digits_rows(name: str, channels: int = 1, size: int = 8, classes: int = 10) -> SearchSpace:
+def digits_rows(name: str, channels: int = 1, size: Size = 8, classes: int = 10) -> SearchSpace:
     """Three blocks of three rows each, for small images: a depth, and the channels inside."""
     front = Stem(8, 1, activation="relu", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5), (1, 3))
@@ -104,7 +107,7 @@ def digits_rows(name: str, channels: int = 1, size: int = 8, classes: int = 10) 
     return SearchSpace(name, in_rows(layers, rows), front, Head(0, classes, activation="relu"))
 
 
-def nas_bench_macro(name: str, channels: int = 3, size: int = 32, classes: int = 10) -> SearchSpace:
+def nas_bench_macro(name: str, channels: int = 3, size: Size = 32, classes: int = 10) -> SearchSpace:
     """NAS-Bench-Macro: 3 operations in 8 layers, 6561 architectures, 3969 networks.
 
     Su et al., CVPR 2021, https://arxiv.org/abs/2103.11922. A candidate's position is the benchmark's digit; what the
@@ -120,7 +123,7 @@ def nas_bench_macro(name: str, channels: int = 3, size: int = 32, classes: int =
 def pad_nas(
     name: str,
     channels: int = 3,
-    size: int = 224,
+    size: Size = 224,
     classes: int = 1000,
     *,
     expansions: Sequence[int],
@@ -164,7 +167,7 @@ DNA_ROWS_DEEPEST: Sequence[Stage] = ((24, 3, 2), (40, 4, 2), (80, 4, 2), (112, 4
 def dna(
     name: str,
     channels: int = 3,
-    size: int = 224,
+    size: Size = 224,
     classes: int = 1000,
     *,
     plan: Sequence[Stage] = DNA_BLOCKS,
@@ -182,7 +185,7 @@ def dna(
     """
     stem = Stem(32, activation="swish", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5, 7), (6, 3), "_se25_swish")
-    fixed = Layer(Shape(32, 16, 1, -(-size // 2)), ("mb_k3_e1_se25_swish",), block="stem")
+    fixed = Layer(Shape(32, 16, 1, strided(size, 2)), ("mb_k3_e1_se25_swish",), block="stem")
     layers = stages(replace(stem, c_out=fixed.shape.c_out), plan, first=ops, rest=ops)
     needed = (
         [i < least for (_, most, _), least in zip(plan, depths, strict=True) for i in range(most)] if depths else ()
@@ -197,7 +200,7 @@ def dna(
 def nse_cells(
     name: str,
     channels: int = 3,
-    size: int = 224,
+    size: Size = 224,
     classes: int = 1000,
     *,
     pool: str,
@@ -214,7 +217,7 @@ def nse_cells(
     return replace(space, name=name)
 
 
-def published(name: str, *, blocks: str, activation: str, **images: int) -> SearchSpace:
+def published(name: str, *, blocks: str, activation: str, **images: Any) -> SearchSpace:
     """The space that holds one published network and nothing else."""
     return from_block_strings(blocks.split(), activation=activation, name=name, **images)[0]
 

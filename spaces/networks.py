@@ -16,7 +16,7 @@ from spaces.steps import head_steps, stem_steps
 
 
 def build_stem(space: SearchSpace) -> nn.Module:
-    """The convolution in front: (n, stem.c_in, stem.size, stem.size) -> the first layer's input."""
+    """The convolution in front: (n, stem.c_in, height, width) -> the first layer's input."""
     return sequence(stem_steps(space.stem))
 
 
@@ -119,7 +119,7 @@ def build_cells(space: SearchSpace) -> nn.ModuleList:
 
 
 class Network(nn.Module):
-    """The network of one architecture: images (n, c, size, size) -> class scores (n, classes).
+    """The network of one architecture: images (n, c, height, width) -> class scores (n, classes).
 
     Its parameters carry the names they have in a supernet of the same space, ``layers.<i>.ops.<operation>...``. In a space
     with rows it has the layers that are there, and no others.

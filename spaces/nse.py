@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from spaces.architecture import Architecture, Op, join
 from spaces.errors import SpaceError
 from spaces.operations import Bottleneck
+from spaces.size import Size, strided
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem, make_divisible
 
 
@@ -50,7 +51,7 @@ def nse(
     scale: float = 1.0,
     *,
     k: int | None = None,
-    size: int = 224,
+    size: Size = 224,
     classes: int = 1000,
     image_channels: int = 3,
     squeeze_excite: bool = False,
@@ -82,7 +83,7 @@ def nse(
     widths = (channels[0], *(make_divisible(c * scale) for c in channels[1:]))
     stem = Stem(channels[0], c_in=image_channels, size=size, activation=activation)
     layers: list[Layer] = []
-    c_in, pixels = stem.c_out, -(-size // stem.stride)
+    c_in, pixels = stem.c_out, strided(size, stem.stride)
     normal_cells = (*alloc_space, *(0 for _ in range(len(begins) - len(alloc_space))))
     for number, (begin, c_out, normal) in enumerate(zip(begins, widths, normal_cells, strict=True), start=1):
         for stride in {"N": [], "E": [1], "R": [2]}[begin] + [1] * normal:

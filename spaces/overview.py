@@ -13,6 +13,7 @@ import numpy as np
 
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, Floats, LatencyModel, convention_named, cost_table
+from spaces.size import sides
 from spaces.space import SearchSpace, Shape, plain
 from spaces.steps import stem_steps, total
 
@@ -101,7 +102,7 @@ def _stem(space: SearchSpace, costs: Floats) -> Row:
 def _head(space: SearchSpace, costs: Floats) -> Row:
     last, head = space.layers[-1].shape, space.head
     convolution = (f"1x1 convolution to {head.features}",) if head.features else ()
-    shape = Shape(last.c_out, head.classes, last.size_out, last.size_out)
+    shape = Shape(last.c_out, head.classes, max(sides(last.size_out)), last.size_out)
     return Row("head", "head", (shape,), (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
 
 

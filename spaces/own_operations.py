@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.operations import Operation, chain, register
+from spaces.size import sides
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally
 
@@ -127,7 +128,7 @@ def _check_steps(op: Op, shape: Shape, steps: Any) -> None:
     """Raises SpaceError where the steps do not turn the layer's input into its output."""
     if not isinstance(steps, (tuple, list)) or not all(isinstance(step, (Conv, SqueezeExcite)) for step in steps):
         raise SpaceError(f"operation {op!r}: its function gives {steps!r}; expected a tuple of Conv and SqueezeExcite")
-    channels, pixels = shape.c_in, (shape.size, shape.size)
+    channels, pixels = shape.c_in, sides(shape.size)
     for step in steps:
         needs = step.c_in if isinstance(step, Conv) else step.channels
         if needs != channels:
@@ -138,7 +139,7 @@ def _check_steps(op: Op, shape: Shape, steps: Any) -> None:
 
 def check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -> None:
     """Raises SpaceError where an operation gives something else than its layer needs."""
-    expected = (shape.size_out, shape.size_out)
+    expected = sides(shape.size_out)
     if channels != shape.c_out or pixels != expected:
         raise SpaceError(
             f"operation {op!r} gives {channels} channels at {pixels[0]} x {pixels[1]} pixels; "

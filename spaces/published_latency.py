@@ -21,6 +21,7 @@ from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.library import stages
 from spaces.operations import bottleneck, depthwise, double, full, rectangular
+from spaces.size import Size, as_text, sides
 from spaces.space import SearchSpace, Shape, Stem
 from spaces.steps import Conv, Step, head_steps, stem_steps
 
@@ -43,7 +44,7 @@ def missing(table: str, what: str, shape: Shape) -> SpaceError:
     """The error of a table that has no entry for ``what``, in a layer of ``shape``."""
     return SpaceError(
         f"the latency table {table} has no entry for {what} from {shape.c_in} to {shape.c_out} channels at stride "
-        f"{shape.stride} and {shape.size} pixels"
+        f"{shape.stride} and {as_text(shape.size)} pixels"
     )
 
 
@@ -171,7 +172,7 @@ class ConvolutionTable:
         middle = {"mb": depthwise, "conv": full, "dual": double, "rec": rectangular}.get(op.split("_")[0])
         if middle is None:
             raise missing(self.name, repr(op), shape)
-        add = ("add", shape.size, shape.size, shape.c_in, shape.c_in, 0, 0, 0, 0, 0, 0)
+        add = ("add", *sides(shape.size), shape.c_in, shape.c_in, 0, 0, 0, 0, 0, 0)
         keys = [*_convolutions(bottleneck(middle, op, shape), shape.size), *([add] if shape.residual else [])]
         return self._sum(keys, repr(op), shape)
 
@@ -181,7 +182,7 @@ class ConvolutionTable:
         size, features = last.size_out, head.features or last.c_out
         keys = [
             *_convolutions(head_steps(head, last.c_out), size),
-            ("avgpool", size, size, features, features, size, size, 1, 1, 1, 1),
+            ("avgpool", *sides(size), features, features, *sides(size), 1, 1, 1, 1),
             ("linear", 1, 1, features, head.classes, 0, 0, 0, 0, 0, 0),
         ]
         stem = self._sum(_convolutions(stem_steps(space.stem), space.stem.size), "the stem", stem_shape(space))
@@ -194,10 +195,10 @@ class ConvolutionTable:
         return sum(self.entries[key] for key in keys)
 
 
-def _convolutions(steps: Iterable[Step], size: int) -> list[tuple[str | int, ...]]:
+def _convolutions(steps: Iterable[Step], size: Size) -> list[tuple[str | int, ...]]:
     """The table's keys of a chain of steps; squeeze-excitation has one that no table knows."""
     keys: list[tuple[str | int, ...]] = []
-    pixels = (size, size)
+    pixels = sides(size)
     for step in steps:
         if isinstance(step, Conv):
             keys.append(

@@ -17,6 +17,8 @@ from spaces.drawing import drawing
 from spaces.files import write_text
 from spaces.latency import load
 from spaces.overview import Overview, Row, in_short, overview, widths
+from spaces.size import in_short as short_size
+from spaces.size import spelled
 
 HEADINGS = {"macs": "MACs", "params": "params", "latency_ms": "ms"}
 """What the columns of costs are called on paper."""
@@ -37,7 +39,7 @@ def table(shown: Overview) -> str:
 def headline(shown: Overview) -> str:
     """What is shown, in one line."""
     space, stem = shown.space, shown.space.stem
-    images = f"images {stem.c_in} x {stem.size} x {stem.size}, {space.head.classes} classes"
+    images = f"images {stem.c_in} x {spelled(stem.size)}, {space.head.classes} classes"
     if shown.arch:
         return f"an architecture of {space.name}; {images}"
     size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4e}".replace("e+", "e")
@@ -59,7 +61,8 @@ def footnotes(shown: Overview) -> list[str]:
 def _ends(row: Row) -> tuple[str, str]:
     shape = row.shape
     c_in, c_out = widths(row.shapes, "c_in"), widths(row.shapes, "c_out")
-    return f"{c_in} x {shape.size}²", c_out if row.block == "head" else f"{c_out} x {shape.size_out}²"
+    output = c_out if row.block == "head" else f"{c_out} x {short_size(shape.size_out)}"
+    return f"{c_in} x {short_size(shape.size)}", output
 
 
 def _costs(shown: Overview, costs: Floats) -> list[str]:

@@ -18,11 +18,12 @@ from spaces.cell_module import CellModule, edge_name
 from spaces.errors import SpaceError
 from spaces.modules import Gate
 from spaces.networks import Cell, Network
+from spaces.size import in_short, sides
 from spaces.space import SearchSpace, plain
 
 HEADER = '''"""{title}
 
-Needs torch and nothing else. Images are floats from 0 to 1, (n, {channels}, {size}, {size}); scores are (n, {classes}),
+Needs torch and nothing else. Images are floats from 0 to 1, (n, {channels}, {height}, {width}); scores are (n, {classes}),
 one for each of CLASSES.
 
     from model import load
@@ -162,7 +163,7 @@ def load(folder="."):
 
 if __name__ == "__main__":
     network = load(Path(__file__).parent)
-    images = torch.rand(1, {channels}, {size}, {size})
+    images = torch.rand(1, {channels}, {height}, {width})
     with torch.no_grad():
         scores = network(images)
     print(ARCHITECTURE)
@@ -179,10 +180,12 @@ def source(network: Network, space: SearchSpace, arch: str, title: str, classes:
     """
     _, there = plain(Architecture.parse(arch), space)
     kinds = {type(module) for module in network.modules()}
+    height, width = sides(space.stem.size)
     facts: dict[str, Any] = {
         "title": title,
         "channels": space.stem.c_in,
-        "size": space.stem.size,
+        "height": height,
+        "width": width,
         "classes": space.head.classes,
         "names": "".join(f"    {name!r},\n" for name in classes),
         "arch": "".join(f"    {json.dumps(part)}\n" for part in _pieces(arch)),
@@ -224,7 +227,7 @@ def _layers(network: Network, space: SearchSpace) -> Iterator[str]:
         shape = cell.shape
         ops = "".join(f"        {json.dumps(op)}: {_indented(written(part), 8)},\n" for op, part in cell.ops.items())
         said = f"{{\n{ops}    }}" if ops else "{}"
-        yield f"# {name}: {shape.c_in} x {shape.size}² -> {shape.c_out} x {shape.size_out}²\n"
+        yield f"# {name}: {shape.c_in} x {in_short(shape.size)} -> {shape.c_out} x {in_short(shape.size_out)}\n"
         yield f"Layer(\n    residual={shape.residual},\n    ops={said},\n),\n"
 
 

@@ -19,21 +19,25 @@ from typing import Any
 from spaces.architecture import IDENTITIES, Architecture, Op, join, operations
 from spaces.errors import SpaceError
 from spaces.rows import Rowed, is_row
+from spaces.size import Size, as_size, as_text, strided
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a layer must turn into what: channels in and out, stride, and the input's height (= width) in pixels."""
+    """What a layer must turn into what: channels in and out, stride, and the input's pixels: height and width."""
 
     c_in: int
     c_out: int
     stride: int
-    size: int
+    size: Size
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", as_size(self.size))
 
     @property
-    def size_out(self) -> int:
-        """Height (= width) of the output in pixels; every operation pads to keep ``ceil(size / stride)``."""
-        return -(-self.size // self.stride)
+    def size_out(self) -> Size:
+        """The output's pixels; every operation pads to keep ``ceil(side / stride)``."""
+        return strided(self.size, self.stride)
 
     @property
     def residual(self) -> bool:
@@ -97,7 +101,10 @@ class Stem:
     kernel: int = 3
     activation: str = "relu6"
     c_in: int = 3
-    size: int = 224
+    size: Size = 224
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", as_size(self.size))
 
 
 @dataclass(frozen=True)
@@ -130,12 +137,12 @@ class SearchSpace:
             raise SpaceError(f"space {self.name!r} has no layers")
         if self.merge not in ("residual", "mean"):
             raise SpaceError(f"space {self.name!r}: merge is {self.merge!r}, expected 'residual' or 'mean'")
-        channels, size = self.stem.c_out, -(-self.stem.size // self.stem.stride)
+        channels, size = self.stem.c_out, strided(self.stem.size, self.stem.stride)
         for name, layer in zip(self.names, self.layers, strict=True):
             if (layer.shape.c_in, layer.shape.size) != (channels, size):
                 raise SpaceError(
-                    f"space {self.name!r}: {name} expects {layer.shape.c_in} channels at {layer.shape.size} pixels, "
-                    f"and is given {channels} channels at {size} pixels"
+                    f"space {self.name!r}: {name} expects {layer.shape.c_in} channels at {as_text(layer.shape.size)} pixels, "
+                    f"and is given {channels} channels at {as_text(size)} pixels"
                 )
             channels, size = layer.shape.c_out, layer.shape.size_out
         _ = self.rowed  # raises where a block's rows do not fit its layers

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from spaces.errors import SpaceError
+from spaces.size import Size, sides
 from spaces.space import Head, Stem
 
 Pixels = tuple[int, int]
@@ -123,9 +124,9 @@ Step = Conv | SqueezeExcite
 """What chains are made of. Cells have ``Average`` on their edges, too."""
 
 
-def total(steps: Iterable[Step | Average], size: int) -> Tally:
-    """Counts of a chain of steps for an input of ``size`` x ``size`` pixels."""
-    pixels, counts = (size, size), Tally()
+def total(steps: Iterable[Step | Average], size: Size) -> Tally:
+    """Counts of a chain of steps for an input of this size."""
+    pixels, counts = sides(size), Tally()
     for step in steps:
         counts += step.tally(pixels)
         pixels = step.out(pixels)

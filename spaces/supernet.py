@@ -40,7 +40,7 @@ class Paths(nn.Module):
 
 
 class Supernet(Paths):
-    """All networks of ``space`` in one: images ``(n, c, size, size)`` and an architecture -> scores ``(n, classes)``.
+    """All networks of ``space`` in one: images ``(n, c, height, width)`` and an architecture -> scores ``(n, classes)``.
 
     Rows of a block share no weights: their layers have other shapes, and in DNA each row is a supernet of its own.
 
@@ -61,7 +61,7 @@ class Supernet(Paths):
 class BlockSupernet(Paths):
     """A supernet of some neighbouring layers, which imitates a block of another network (DNA, arXiv 1911.13053).
 
-    It turns what the block is given, ``(n, c_in, size, size)``, into what it should give, ``(n, c_out, size, size)``, by
+    It turns what the block is given, ``(n, c_in, height, width)``, into what it should give, ``(n, c_out, height, width)``, by
     the path that an architecture of these layers alone names. The first block is given images and has the space's stem.
     Where the other network is wider or slimmer than the space, a 1x1 convolution in front and one behind, shared by all
     paths, turn its channels into the space's and back: candidates are built, and cost, as in the final network.

@@ -9,6 +9,7 @@ from analysis.words import unmeasured
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
 from spaces.overview import widths
+from spaces.size import as_text
 from spaces.space import SearchSpace
 from spaces.units import short
 from studies.records import Evaluation, Round, complete
@@ -29,7 +30,7 @@ def space_lines(space: SearchSpace) -> str:
     wide = [max(4, *map(len, column)) for column in zip(*channels, strict=True)]
     return "\n".join(
         f"{name:{width}}  {c_in:>{wide[0]}} -> {c_out:<{wide[1]}} stride {layer.shape.stride} at "
-        f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
+        f"{as_text(layer.shape.size):>3} px  {' '.join(layer.candidates)}"
         for name, layer, (c_in, c_out) in zip(space.names, space.layers, channels, strict=True)
     )
 

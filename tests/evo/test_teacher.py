@@ -54,6 +54,13 @@ def test_stages_are_chosen_by_their_sizes() -> None:
     assert by_size(known, [56, 28, 28]) == ("features.2",)
 
 
+def test_a_model_of_torchvision_is_split_for_rectangles() -> None:
+    found = split(study(model="mobilenet_v2", weights="DEFAULT"), load("dna", size=(64, 96)))
+    assert tuple(found.values()) == (
+        (24, (16, 24)), (32, (8, 12)), (64, (4, 6)), (96, (4, 6)), (160, (2, 3)), (320, (2, 3)),
+    )  # fmt: skip
+
+
 def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> None:
     """MobileNetV2's stages at a quarter of 256 pixels: widths of the paper's table 2, the last 1x1 to 1280 left out."""
     found = split(study(model="mobilenet_v2", weights="DEFAULT"), dna)

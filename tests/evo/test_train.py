@@ -174,6 +174,21 @@ def test_crop_moves_images_by_at_most_an_eighth() -> None:
     assert len(corners) == 9
 
 
+def test_crop_and_cutout_know_height_from_width() -> None:
+    pixels = torch.arange(16 * 32.0).view(1, 1, 16, 32).expand(400, 1, 16, 32)
+    moved = AUGMENTATIONS["crop"](pixels, torch.Generator().manual_seed(0))[:, 0, 8, 16] - (8 * 32 + 16)
+    assert set(moved.tolist()) == {32.0 * row + column for row in range(-2, 3) for column in range(-4, 5)}
+    blank = AUGMENTATIONS["cutout"](torch.ones(400, 1, 16, 32), torch.Generator().manual_seed(0))[:, 0] == 0
+    assert set(blank.sum(dim=(1, 2)).tolist()) == {16}  # a square of 4 x 4, a quarter of the shorter side
+    assert blank.any(dim=0).all()
+
+
+def test_augmentation_keeps_the_shape_of_rectangles() -> None:
+    x = torch.randn(8, 3, 12, 20)
+    for augment in AUGMENTATIONS.values():
+        assert augment(x, torch.Generator().manual_seed(0)).shape == x.shape
+
+
 def test_a_resized_crop_stretches_a_part_of_the_image() -> None:
     """On an image whose values are its columns, a part is a straight line less steep, inside the image."""
     columns = torch.arange(16.0).expand(100, 1, 16, 16)

@@ -30,6 +30,7 @@ from spaces.cells import (
 )
 from spaces.library import load
 from spaces.operations import tally
+from spaces.size import Size, sides
 from spaces.space import SearchSpace, Shape
 from spaces.supernet import Supernet
 
@@ -62,13 +63,13 @@ def expression(genome: Genome, node: int | None = None) -> Any:
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([1, 2]), st.sampled_from([4, 6]))
-def test_the_cost_of_a_cell_is_what_torch_counts(seed: int, stride: int, c_out: int) -> None:
-    op, shape = str(random_cell(ALPHABET, Random(seed))), Shape(4, c_out, stride, 5)
+@given(st.integers(0, 2**32), st.sampled_from([1, 2]), st.sampled_from([4, 6]), st.sampled_from([5, (5, 8)]))
+def test_the_cost_of_a_cell_is_what_torch_counts(seed: int, stride: int, c_out: int, size: Size) -> None:
+    op, shape = str(random_cell(ALPHABET, Random(seed))), Shape(4, c_out, stride, size)
     module = build(op, shape).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        output = module(torch.zeros(1, 4, 5, 5))
-    assert output.shape == (1, c_out, shape.size_out, shape.size_out)
+        output = module(torch.zeros(1, 4, *sides(size)))
+    assert output.shape == (1, c_out, *sides(shape.size_out))
     counts = tally(op, shape)
     assert counter.get_total_flops() == 2 * counts.macs
     assert sum(p.numel() for p in module.parameters()) == counts.params

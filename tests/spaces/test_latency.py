@@ -64,6 +64,17 @@ def test_a_measured_table_prices_the_space(tmp_path: Path, capsys: pytest.Captur
     assert cost.latency_ms == pytest.approx(expected)
 
 
+def test_rectangular_layers_are_measured_and_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "lut.csv"
+    command = ["--space", "digits", "--size", "4x6", "--out", str(out), "--repeats", "2"]
+    assert main(command) == 0
+    assert {line["size"] for line in csv.DictReader(out.read_text().splitlines())} == {"4x6", "2x3", "1x2"}
+    space = load_space("digits", size=(4, 6))
+    assert cost_table(space, latency=load(out)).bounds()[0][COLUMNS.index("latency_ms")] > 0
+    with pytest.raises(ValueError, match="no entry for 'stem_k3_relu' from 1 to 8 channels at stride 1 and 6x4 pixels"):
+        cost_table(load_space("digits", size=(6, 4)), latency=load(out))
+
+
 def test_a_stopped_measurement_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out = measure(tmp_path)
     lines = out.read_text().splitlines(keepends=True)

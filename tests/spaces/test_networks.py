@@ -14,6 +14,7 @@ from spaces.architecture import Architecture
 from spaces.cost import count
 from spaces.library import LIBRARY, load, nse
 from spaces.networks import Cell, Network, merge
+from spaces.size import as_text, sides
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 
 NSE = nse("multi_branch", "NR", [1, 1, 1, 1, 1], [8, 8, 16, 16, 24], k=3, size=32, classes=10)
@@ -21,11 +22,17 @@ SAME = Shape(8, 8, 1, 6)
 WIDER = Shape(8, 12, 2, 6)
 
 
-@pytest.mark.parametrize("space", [*(load(name, size=32) for name in LIBRARY), NSE], ids=lambda space: str(space.name))
+def by_name(space: SearchSpace) -> str:
+    return f"{space.name}-{as_text(space.stem.size)}"
+
+
+@pytest.mark.parametrize(
+    "space", [*(load(name, size=size) for name in LIBRARY for size in (32, (24, 40))), NSE], ids=by_name
+)
 def test_a_network_has_the_costs_of_the_formula(space: SearchSpace) -> None:
     arch = space.sample(Random(1))
     network = Network(arch, space).eval()
-    images = torch.randn(1, space.stem.c_in, 32, 32)
+    images = torch.randn(1, space.stem.c_in, *sides(space.stem.size))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         scores = network(images)
     assert scores.shape == (1, space.head.classes)

@@ -18,6 +18,7 @@ from spaces.errors import SpaceError
 from spaces.library import LIBRARY, load, nse
 from spaces.operations import Bottleneck, Operation, chain, parse_op, tally
 from spaces.rows import is_row
+from spaces.size import Size, as_size, sides
 from spaces.space import SearchSpace, Shape
 from spaces.steps import Conv, Tally
 
@@ -160,10 +161,13 @@ def test_a_name_reads_back_as_what_wrote_it(op: Bottleneck) -> None:
     assert parse_op(str(op)) == op
 
 
+sizes = st.integers(1, 15) | st.tuples(st.integers(1, 15), st.integers(1, 15)).map(as_size)
+
+
 @settings(max_examples=60, deadline=None)
-@given(bottlenecks(), st.sampled_from([4, 6]), st.sampled_from([4, 10]), st.integers(1, 3), st.integers(1, 15))
+@given(bottlenecks(), st.sampled_from([4, 6]), st.sampled_from([4, 10]), st.integers(1, 3), sizes)
 def test_any_operation_fits_its_layer_and_costs_what_it_says(
-    op: Bottleneck, c_in: int, c_out: int, stride: int, size: int
+    op: Bottleneck, c_in: int, c_out: int, stride: int, size: Size
 ) -> None:
     assert_cost_is_that_of_the_module(str(op), Shape(c_in, c_out, stride, size))
 
@@ -187,7 +191,7 @@ def assert_cost_is_that_of_the_module(op: str, shape: Shape) -> None:
     counts = tally(op, shape)
     with torch.device("meta"):
         module = build(op, shape)
-        x = torch.empty(1, shape.c_in, shape.size, shape.size)
+        x = torch.empty(1, shape.c_in, *sides(shape.size))
     assert counts.params == sum(weight.numel() for weight in module.parameters()), (op, shape)
     for part in [part for part in module.modules() if isinstance(part, nn.Sequential)]:
         for name, child in part.named_children():
@@ -195,7 +199,7 @@ def assert_cost_is_that_of_the_module(op: str, shape: Shape) -> None:
                 part.register_module(name, nn.Identity())  # torch's counter ignores them and is slow in doing so
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         out = module(x)
-    assert out.shape == (1, shape.c_out, shape.size_out, shape.size_out), (op, shape)
+    assert out.shape == (1, shape.c_out, *sides(shape.size_out)), (op, shape)
     assert counts.macs + counts.se_macs == counter.get_total_flops() / 2, (op, shape)
 
 

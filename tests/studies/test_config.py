@@ -124,6 +124,18 @@ def test_a_mistake_is_named_after_where_it_was_written(
         assert line.startswith(start.replace("FILE", path))
 
 
+def test_pixels_are_one_number_or_height_and_width() -> None:
+    def size(text: str) -> object:
+        return load("digits", [f"data.size={text}"]).data.size
+
+    assert (size("28"), size("[24, 32]"), size("[28, 28]")) == (28, (24, 32), 28)
+    for wrong in ("0", "[24]", "[24, 0]", "wide"):
+        with pytest.raises(
+            ConfigError, match=r"data.size is .*: expected pixels from 1 on: one number, or \[height, w"
+        ):
+            size(wrong)
+
+
 def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: blockwise, oneshot, scratch, tabular"):
         load(write(tmp_path, VALID.replace("oneshot", "onshot")))
