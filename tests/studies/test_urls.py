@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evo import command, round
+from evo.round import __main__ as command_line
+from evo.round import command
 from studies.engines import engine_of
 from studies.records import EvoError
 from studies.store import Store
@@ -74,7 +75,9 @@ def test_an_interrupted_command_is_told_again_without_its_password(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "bring", interrupted)
-    assert round.main(["2", "--storage", "postgresql://ann:hush@host/runs", "--set", "limits.macs=[0, 2e5]"]) == 130
+    assert (
+        command_line.main(["2", "--storage", "postgresql://ann:hush@host/runs", "--set", "limits.macs=[0, 2e5]"]) == 130
+    )
     told = "python -m evo.round 2 --storage 'postgresql://ann:***@host/runs' --set 'limits.macs=[0, 2e5]'"
     assert told in capsys.readouterr().err
 
