@@ -83,7 +83,7 @@ def write(page: Path, html: str) -> None:
     Raises:
         EvoError: the file cannot be written there.
     """
-    from spaces.files import write_text
+    from spaces.atomic_files import write_text
     from studies.records import EvoError
 
     try:

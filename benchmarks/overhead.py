@@ -159,8 +159,9 @@ def server(url: str) -> Iterator[str | None]:
 
 def a_space() -> SearchSpace:
     """24 layers of 7 operations."""
+    from spaces.layer import Head, Layer, Shape, Stem
     from spaces.library import inverted_bottlenecks
-    from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+    from spaces.space import SearchSpace
 
     ops = (*inverted_bottlenecks((3, 5, 7), (3, 6)), "id")
     layers = tuple(Layer(Shape(16, 16, 1, 8), ops, block=f"stage{i // 4 + 1}") for i in range(24))

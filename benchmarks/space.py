@@ -29,8 +29,9 @@ from evo.round.algorithm import run_round
 from evo.round.context import fit_context, open_round, run_context
 from evo.round.ground_truth import evaluate_missing
 from evo.round.new_run import begin
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.nse import NSE_POOLS
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 from studies.config import GroundTruthSection, StudyConfig, check
 from studies.pareto import hypervolume
 from studies.store import Run, opened

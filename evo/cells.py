@@ -8,7 +8,8 @@ from random import Random
 from evo.evolution import ranking
 from spaces.architecture import IDENTITIES, Op
 from spaces.cells import Alphabet, random_cell, reference_cells
-from spaces.space import Layer, SearchSpace
+from spaces.layer import Layer
+from spaces.space import SearchSpace
 from studies.records import EvoError, Ratings
 
 

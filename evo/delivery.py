@@ -31,16 +31,17 @@ from evo.round.new_run import versions
 from evo.seeds import derive
 from evo.train import schedule, train
 from evo.weights import discard, sound, write
+from spaces.atomic_files import write_text
 from spaces.cost import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.export import exported, write_onnx, write_program, write_source
-from spaces.files import write_text
 from spaces.latency import Setting, measure
+from spaces.layer import Shape
 from spaces.networks import Network
 from spaces.scaling import Scaled, scaled_to
 from spaces.size import sides, spelled
 from spaces.source import exportable, source
-from spaces.space import SearchSpace, Shape
+from spaces.space import SearchSpace
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember
 from studies.records import EvoError

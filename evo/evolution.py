@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from spaces.architecture import IDENTITIES, Op, operations
-from spaces.space import Layer, SearchSpace
+from spaces.layer import Layer
+from spaces.space import SearchSpace
 from studies.records import Evaluation, EvoError, Ratings, Round
 
 Rate = Callable[[Round], Ratings]

@@ -26,8 +26,9 @@ from evo.seeds import derive
 from evo.train import Paths
 from spaces.architecture import Architecture, Op, join
 from spaces.cost import COLUMNS, CostTable
+from spaces.layer import Layer
 from spaces.networks import Cell
-from spaces.space import Layer, SearchSpace, canonical
+from spaces.space import SearchSpace, canonical
 from spaces.supernet import Supernet
 from studies.config import GatesSection, MethodSection, NseEvolution
 from studies.records import Ratings

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from evo.train import Mix
-from spaces import vision
+from spaces import torchvision_shim
 from spaces.networks import Cell, Network
 from studies.config import DeliverSection
 
 
 def mixing(section: DeliverSection, classes: int) -> Mix | None:
     """MixUp (https://arxiv.org/abs/1710.09412), CutMix (https://arxiv.org/abs/1905.04899), or one of them per batch."""
-    asked = ((vision.transforms.MixUp, section.mixup), (vision.transforms.CutMix, section.cutmix))
+    asked = ((torchvision_shim.transforms.MixUp, section.mixup), (torchvision_shim.transforms.CutMix, section.cutmix))
     kinds = [kind(alpha=alpha, num_classes=classes) for kind, alpha in asked if alpha]
     if not kinds:
         return None
-    blend = vision.transforms.RandomChoice(kinds)
+    blend = torchvision_shim.transforms.RandomChoice(kinds)
 
     def mix(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         x, y = blend(x, y)

@@ -9,7 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from spaces import vision
+from spaces import torchvision_shim
 from spaces.size import Size, as_size, sides, spelled, strided
 from spaces.space import SearchSpace
 from studies.records import EvoError
@@ -66,7 +66,7 @@ def by_size(known: dict[str, Shape], ends: list[Size]) -> tuple[str, ...]:
 def extracted(network: nn.Module, names: list[str]) -> nn.Module:
     """``network`` up to its stages ``names``, whose outputs it gives as a list."""
     nodes = {name: str(i) for i, name in enumerate(names)}
-    graph = vision.feature_extraction.create_feature_extractor(network, nodes, suppress_diff_warning=True)
+    graph = torchvision_shim.feature_extraction.create_feature_extractor(network, nodes, suppress_diff_warning=True)
     return _Listed(graph, len(names)).eval()
 
 
@@ -84,7 +84,7 @@ def _shapes(network: nn.Module, space: SearchSpace, names: list[str]) -> dict[st
     """What stages give for an image of ``space``: those that exist and give maps of its proportions."""
     image = torch.empty(1, space.stem.c_in, *sides(space.stem.size), device="meta")
     found, proportions = {}, _proportions(space.stem.size)
-    nodes = vision.feature_extraction.get_graph_node_names(network, suppress_diff_warning=True)[1]
+    nodes = torchvision_shim.feature_extraction.get_graph_node_names(network, suppress_diff_warning=True)[1]
     real = [name for name in names if any(node == name or node.startswith(f"{name}.") for node in nodes)]
     for name, output in zip(real, extracted(network, real)(image) if real else (), strict=True):
         if isinstance(output, Tensor) and output.ndim == 4:

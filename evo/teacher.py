@@ -24,7 +24,8 @@ from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import schedule, train
 from evo.weights import discard, sound, write
-from spaces import delivered, vision, weights
+from spaces import delivered, torchvision_shim
+from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table
 from spaces.modules import Normalise
@@ -213,9 +214,13 @@ def _blank(config: StudyConfig, space: SearchSpace) -> nn.Module:
 
 def _untrained(model: str) -> nn.Module:
     try:
-        network: nn.Module = vision.torchvision.models.get_model(model, weights=None)
+        network: nn.Module = torchvision_shim.torchvision.models.get_model(model, weights=None)
     except ValueError:
-        near = [name for name in vision.torchvision.models.list_models() if name.split("_")[0] == model.split("_")[0]]
+        near = [
+            name
+            for name in torchvision_shim.torchvision.models.list_models()
+            if name.split("_")[0] == model.split("_")[0]
+        ]
         raise EvoError(
             f"evaluator.teacher.model is {model!r}, which torchvision does not have; "
             f"{'near it' if near else 'e.g.'}: {', '.join(near or ('efficientnet_b7', 'resnet50'))}"
@@ -230,7 +235,7 @@ def _torchvision(model: str, weights: Path | str) -> nn.Module:
         _fill(network, Path(weights))
         return network
     try:
-        found: nn.Module = vision.torchvision.models.get_model(model, weights=weights)
+        found: nn.Module = torchvision_shim.torchvision.models.get_model(model, weights=weights)
     except (OSError, RuntimeError) as error:
         raise EvoError(
             f"evaluator.teacher.weights {weights!r} of {model!r} could not be downloaded ({error}): save its state_dict as "
@@ -248,7 +253,7 @@ def _normalised(section: TeacherSection, channels: int) -> Moments | None:
     if section.model is None:
         return None
     mean, std = section.mean, section.std
-    known = vision.torchvision.models.get_model_weights(section.model)
+    known = torchvision_shim.torchvision.models.get_model_weights(section.model)
     name = section.weights if section.weights in known.__members__ else "DEFAULT"
     if not mean and name in known.__members__:
         told = known[name].transforms()
@@ -271,7 +276,7 @@ def _file(section: TeacherSection) -> Path | None:
     ours = section.model is None
     path = next((path for path in named(section.weights) if path.is_file() or (ours and path.is_dir())), None)
     if path is None and section.model is not None:
-        known = [weight.name for weight in vision.torchvision.models.get_model_weights(section.model)]
+        known = [weight.name for weight in torchvision_shim.torchvision.models.get_model_weights(section.model)]
         if section.weights not in ("DEFAULT", *known):
             raise EvoError(
                 f"evaluator.teacher.weights is {section.weights!r}: no such file, and torchvision's for {section.model!r} "

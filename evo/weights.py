@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from evo.console import complain
-from spaces import weights
-from spaces.weights import Facts
+from spaces import weight_files
+from spaces.weight_files import Facts
 from studies.records import EvoError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -46,7 +46,7 @@ def write(tensors: Mapping[str, Tensor], path: Path, facts: Facts, keep: bool = 
     draft = path.with_suffix(".draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(kept, str(draft), weights.header(kept, facts))
+        save_file(kept, str(draft), weight_files.header(kept, facts))
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         if keep and path.exists():
@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], Facts]:
         DamagedError: it is not there, or no longer that.
     """
     try:
-        tensors, facts = weights.read(path)
+        tensors, facts = weight_files.read(path)
     except FileNotFoundError:
         raise DamagedError(path, "is missing") from None
     except (ValueError, OSError) as error:

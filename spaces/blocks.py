@@ -15,9 +15,10 @@ from collections.abc import Sequence
 
 from spaces.architecture import Architecture, Op
 from spaces.errors import SpaceError
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.operations import Bottleneck
 from spaces.size import Size, strided
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 
 _BLOCK = re.compile(
     r"(?P<kind>ds|ir)_r(?P<r>[1-9]\d*)_k(?P<k>\d+)_s(?P<s>[1-9])(_e(?P<e>[1-9]\d*))?_c(?P<c>[1-9]\d*)(_se(?P<se>0\.\d+))?"

@@ -31,7 +31,7 @@ class Buckets:
         steps: per layer, the buckets that each gene adds.
         weights: per layer, how often each gene counts; an architecture counts as often as its genes' product.
         states: per layer, the state that each gene is for and the state that it leaves: the row chosen in a block with
-            rows (``spaces.rows``), and 0 everywhere else.
+            rows (``spaces.variants``), and 0 everywhere else.
         completions: per layer, and once more behind the last, how many ways to go on from there, in each state, add so
             many buckets.
     """

@@ -11,11 +11,11 @@ from spaces.architecture import Op
 from spaces.cell_module import CellModule
 from spaces.cells import parse_cell
 from spaces.errors import SpaceError
+from spaces.layer import Shape
 from spaces.modules import sequence
 from spaces.operations import OPERATIONS, entry_of, tally
 from spaces.own_operations import check_output
 from spaces.size import sides
-from spaces.space import Shape
 from spaces.wiring import wiring
 
 

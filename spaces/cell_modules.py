@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from spaces.architecture import Op
 from spaces.cell_module import CellModule
 from spaces.cells import Genome, parse_cell
+from spaces.layer import Shape
 from spaces.modules import initialise, silence
 from spaces.networks import build_head, build_stem, merge
-from spaces.space import SearchSpace, Shape
+from spaces.space import SearchSpace
 from spaces.supernet import Supernet, inherit
 from spaces.wiring import wired
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from spaces.architecture import Architecture, Op, operations
 from spaces.errors import SpaceError
+from spaces.layer import Layer, Shape
 from spaces.operations import tally
-from spaces.rows import Rowed, is_row
 from spaces.size import area
-from spaces.space import Layer, SearchSpace, Shape, plain
+from spaces.space import SearchSpace, plain
 from spaces.steps import Tally, head_steps, stem_steps, total
+from spaces.variants import Rowed, is_row
 
 Floats = NDArray[np.float64]
 

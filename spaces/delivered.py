@@ -12,7 +12,7 @@ from spaces.errors import SpaceError
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.space import SearchSpace
-from spaces.weights import read
+from spaces.weight_files import read
 
 DESCRIPTION, WEIGHTS = "architecture.json", "model.safetensors"
 

@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING
 
 from spaces import shell
 from spaces.architecture import IDENTITIES, Op
-from spaces.command import SPACE_HELP, add_image_arguments, space_named
+from spaces.atomic_files import whole
+from spaces.cli import SPACE_HELP, add_image_arguments, space_named
 from spaces.cost import LatencyModel
 from spaces.errors import SpaceError
-from spaces.files import whole
+from spaces.layer import Shape
 from spaces.published_latency import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
-from spaces.rows import is_row
 from spaces.size import as_text, parse, sides
-from spaces.space import SearchSpace, Shape
+from spaces.space import SearchSpace
+from spaces.variants import is_row
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,10 +14,11 @@ from typing import Any
 from spaces.architecture import Op
 from spaces.blocks import from_block_strings
 from spaces.errors import SpaceError
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.nse import NSE_POOLS, nse, nse_architecture
-from spaces.rows import Row
 from spaces.size import Size, strided
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
+from spaces.variants import Row
 
 __all__ = ["LIBRARY", "NSE_POOLS", "from_block_strings", "load", "nse", "nse_architecture"]
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
 from spaces.build import build
 from spaces.errors import SpaceError
+from spaces.layer import Shape
 from spaces.modules import initialise, sequence, silence
-from spaces.rows import Rowed
-from spaces.space import SearchSpace, Shape, plain
+from spaces.space import SearchSpace, plain
 from spaces.steps import head_steps, stem_steps
+from spaces.variants import Rowed
 
 
 def build_stem(space: SearchSpace) -> nn.Module:

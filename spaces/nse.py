@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from spaces.architecture import Architecture, Op, join
 from spaces.errors import SpaceError
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.operations import Bottleneck
 from spaces.size import Size, strided
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem, make_divisible
+from spaces.space import SearchSpace, make_divisible
 
 
 def _linear(kernel: int, expansion: int, dilation: int = 1, groups: tuple[int, int] = (1, 1)) -> Op:

@@ -8,7 +8,7 @@
     id, skip                      the input itself
     cell:...                      a small graph between two 1x1 (``spaces.cells``)
 
-``row_...`` is no operation: it chooses the depth and the width of the block that it begins (``spaces.rows``).
+``row_...`` is no operation: it chooses the depth and the width of the block that it begins (``spaces.variants``).
 
 The middle convolutions have ``expansion`` times the input's channels. Batch normalisation follows every convolution,
 an activation all but the last. The first four take options, in this order:
@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spaces.architecture import Op
 from spaces.cells import parse_cell
 from spaces.errors import SpaceError
-from spaces.space import Shape
+from spaces.layer import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
 

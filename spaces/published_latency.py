@@ -19,10 +19,11 @@ from statistics import fmean
 
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
+from spaces.layer import Shape, Stem
 from spaces.library import stages
 from spaces.operations import bottleneck, depthwise, double, full, rectangular
 from spaces.size import Size, as_text, sides
-from spaces.space import SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 from spaces.steps import Conv, Step, head_steps, stem_steps
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from spaces import columns, shell
 from spaces.architecture import Architecture
-from spaces.command import SPACE_HELP, add_image_arguments, space_named
+from spaces.atomic_files import write_text
+from spaces.cli import SPACE_HELP, add_image_arguments, space_named
 from spaces.cost import CONVENTIONS, Floats
 from spaces.drawing import drawing
-from spaces.files import write_text
 from spaces.latency import load
 from spaces.overview import Overview, Row, in_short, overview, widths
 from spaces.size import in_short as short_size

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from spaces.errors import SpaceError
+from spaces.layer import Head, Stem
 from spaces.size import Size, sides
-from spaces.space import Head, Stem
 
 Pixels = tuple[int, int]
 """Height and width."""

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.cost import COLUMNS, CostTable, Floats, LayerCosts
 from spaces.errors import SpaceError
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 
 EXACT = 1e-9
 """Sums that are off by less, as a share of the mean cost, differ in rounding only."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from spaces.cells import IDENTITY, Edge, Genome
-from spaces.space import Shape
+from spaces.layer import Shape
 from spaces.steps import Average, Conv, Tally, total
 
 Place = tuple[int, int, str]

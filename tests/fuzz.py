@@ -40,9 +40,10 @@ from spaces.build import build
 from spaces.cost import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.errors import SpaceError, UserError
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space
 from spaces.operations import tally
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical
+from spaces.space import SearchSpace, canonical
 from studies import config
 from studies.store import opened
 from studies.trials import distributions

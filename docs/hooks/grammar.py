@@ -9,7 +9,8 @@ from spaces import library, operations
 from spaces.architecture import Op
 from spaces.cells import Alphabet, reference_cells
 from spaces.cost import CONVENTIONS, cost_table, count
-from spaces.space import SearchSpace, Shape
+from spaces.layer import Shape
+from spaces.space import SearchSpace
 from spaces.units import short
 
 SHOWN = Shape(24, 24, 1, 14)

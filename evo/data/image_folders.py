@@ -20,14 +20,14 @@ from torch.utils.data import DataLoader, Dataset
 from evo.data.augmentation import AUGMENTATIONS
 from evo.data.source import WHOLE, Origin
 from evo.seeds import derive
-from spaces import vision
+from spaces import torchvision_shim
 from spaces.size import Size, sides
 from studies.records import EvoError
 
 READING: dict[str, Callable[[Size], Any]] = {
     "resized_crop": lambda size: _part(size),
-    "flip": lambda size: vision.transforms.RandomHorizontalFlip(),
-    "colour_jitter": lambda size: vision.transforms.ColorJitter(0.4, 0.4, 0.4),
+    "flip": lambda size: torchvision_shim.transforms.RandomHorizontalFlip(),
+    "colour_jitter": lambda size: torchvision_shim.transforms.ColorJitter(0.4, 0.4, 0.4),
 }
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
@@ -44,7 +44,7 @@ def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[np.nda
     if not folder.is_dir():
         raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
     try:
-        found = vision.torchvision.datasets.ImageFolder(str(folder))
+        found = torchvision_shim.torchvision.datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
     names = tuple(found.classes) if classes is None else classes
@@ -65,9 +65,9 @@ def read(paths: Sequence[str] | np.ndarray, size: Size) -> np.ndarray:
 
 def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
     """From an image in memory to uint8 ``(3, height, width)``."""
-    whole = [] if "resized_crop" in names else [_covering(size), vision.transforms.CenterCrop(sides(size))]
-    composed: Callable[[Any], Tensor] = vision.transforms.Compose(
-        [*whole, *(READING[name](size) for name in names), vision.transforms.PILToTensor()]
+    whole = [] if "resized_crop" in names else [_covering(size), torchvision_shim.transforms.CenterCrop(sides(size))]
+    composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
+        [*whole, *(READING[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
 
@@ -75,14 +75,14 @@ def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]
 def _covering(size: Size) -> Callable[[Any], Any]:
     """Scales an image so that it just covers ``size``, its proportions kept."""
     if isinstance(size, int):
-        resize: Callable[[Any], Any] = vision.transforms.Resize(size)
+        resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
         return resize
     height, width = size
 
     def scaled(picture: Image) -> Any:
         scale = max(height / picture.height, width / picture.width)
         covering = max(height, round(scale * picture.height)), max(width, round(scale * picture.width))
-        return vision.transforms.functional.resize(picture, list(covering))
+        return torchvision_shim.transforms.functional.resize(picture, list(covering))
 
     return scaled
 
@@ -91,7 +91,7 @@ def _part(size: Size) -> Callable[[Any], Any]:
     """A random part of an image, nearly of the proportions of ``size``, stretched to it (Inception's crop)."""
     height, width = sides(size)
     ratio = (3 / 4 * (width / height), 4 / 3 * (width / height))
-    part: Callable[[Any], Any] = vision.transforms.RandomResizedCrop((height, width), ratio=ratio)
+    part: Callable[[Any], Any] = torchvision_shim.transforms.RandomResizedCrop((height, width), ratio=ratio)
     return part
 
 
@@ -107,7 +107,7 @@ class _Pictures(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Tensor:
-        picture = vision.torchvision.datasets.folder.default_loader(str(self.paths[i]))
+        picture = torchvision_shim.torchvision.datasets.folder.default_loader(str(self.paths[i]))
         if self.seed is None:
             return self.transform(picture)
         with torch.random.fork_rng(devices=[]):

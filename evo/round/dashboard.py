@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from analysis import plots, words
 from analysis.frames import Frames, load
 from analysis.portraits import drawn
-from spaces.files import write_text
+from spaces.atomic_files import write_text
 from spaces.units import short
 from studies.engines import patient
 from studies.store import Run, Store

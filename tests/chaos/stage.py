@@ -19,7 +19,8 @@ from typing import Any
 import optuna
 
 from evo.round.__main__ import main
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.store import opened
 
 SUPERNET = [

@@ -29,9 +29,10 @@ from evo.round.new_run import begin
 from evo.scoring import BlockScorer, relative_l1
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import from_block_strings
 from spaces.library import load as load_space
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 from spaces.supernet import BlockSupernet
 from studies.config import StudyConfig, check
 from studies.records import EvoError, Round

@@ -9,7 +9,8 @@ import pytest
 
 from analysis.verdict import Verdict, verdicts
 from evo.round.__main__ import main
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.store import opened
 
 POOL = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e1", "mb_k5_e3")

@@ -24,7 +24,8 @@ from evo.evolution import (
 from evo.methods import METHODS
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.config import (
     AutoSpaceEvolution,
     DnaEvolution,

@@ -19,9 +19,9 @@ from evo.round.new_run import prepared, with_operations
 from spaces import library, operations
 from spaces.build import build, check_module
 from spaces.cost import cost_table
+from spaces.layer import Shape
 from spaces.operations import tally
 from spaces.own_operations import Form, operation
-from spaces.space import Shape
 from spaces.steps import Conv, Tally
 from studies import config as configs
 from studies import plugins

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from evo.data.loading import load as load_images
 from evo.splits import by_size, extracted
 from evo.teacher import dearest, prepared, split
-from spaces import vision
+from spaces import torchvision_shim
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
 from spaces.library import load
 from spaces.modules import Normalise
@@ -71,7 +71,7 @@ def test_a_model_of_torchvision_is_split_without_its_head(dna: SearchSpace) -> N
 
 def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = vision.torchvision.models.mobilenet_v2(weights=None).eval()
+    model = torchvision_shim.torchvision.models.mobilenet_v2(weights=None).eval()
     save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
     config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
     teacher = replace(prepared(config, dna, tmp_path), mean=OURS[0], std=OURS[1])
@@ -91,14 +91,14 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def by_moments(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    normalised: Tensor = vision.transforms.Normalize(mean, std)(image)
+    normalised: Tensor = torchvision_shim.transforms.Normalize(mean, std)(image)
     return normalised
 
 
 def test_a_model_of_torchvision_is_given_images_by_its_own_moments(dna: SearchSpace, tmp_path: Path) -> None:
     """Those of the weights by name; the default ones' for a file; or those that are given. Ours has them in itself."""
     path = tmp_path / "mine.safetensors"
-    save_file(vision.torchvision.models.mobilenet_v2(weights=None).state_dict(), str(path))
+    save_file(torchvision_shim.torchvision.models.mobilenet_v2(weights=None).state_dict(), str(path))
     of_file = prepared(study(model="mobilenet_v2", weights=str(path)), dna, tmp_path)
     assert of_file.normalised == IMAGENET
     given = prepared(study(model="mobilenet_v2", weights=str(path), mean=OURS[0], std=OURS[1]), dna, tmp_path)

@@ -17,8 +17,9 @@ from typing import Any
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.cells import Genome, canonical, parse_cell, unrolled
 from spaces.errors import SpaceError
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.operations import Bottleneck, parse_op
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 
 NODES = 4
 EXPANSIONS = (1, 3, 6)

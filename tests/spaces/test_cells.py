@@ -28,10 +28,11 @@ from spaces.cells import (
     reference_cells,
     unrolled,
 )
+from spaces.layer import Shape
 from spaces.library import load
 from spaces.operations import tally
 from spaces.size import Size, sides
-from spaces.space import SearchSpace, Shape
+from spaces.space import SearchSpace
 from spaces.supernet import Supernet
 
 ALPHABET = Alphabet(codes="ip357")

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join
 from spaces.cost import COLUMNS, CONVENTIONS, cost_table, count
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import from_block_strings, load, nse, nse_architecture
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 
 WIDTHS = [16, 24, 40, 80, 96, 192, 320]
 

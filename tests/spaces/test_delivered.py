@@ -19,12 +19,13 @@ from spaces.architecture import Architecture
 from spaces.delivered import built, described
 from spaces.errors import SpaceError
 from spaces.export import exported, write_onnx, write_program, write_source
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load
 from spaces.modules import Normalise
 from spaces.networks import Network
 from spaces.scaling import scaled
 from spaces.source import exportable, source, written
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 
 WIDE, NARROW = Shape(8, 8, 1, 6), Shape(8, 16, 2, 6)
 OPS = (

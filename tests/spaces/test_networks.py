@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces import vision
+from spaces import torchvision_shim
 from spaces.architecture import Architecture
 from spaces.cost import count
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import LIBRARY, load, nse
 from spaces.networks import Cell, Network, merge
 from spaces.size import as_text, sides
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.space import SearchSpace
 
 NSE = nse("multi_branch", "NR", [1, 1, 1, 1, 1], [8, 8, 16, 16, 24], k=3, size=32, classes=10)
 SAME = Shape(8, 8, 1, 6)
@@ -46,7 +47,7 @@ def test_a_network_has_the_costs_of_the_formula(space: SearchSpace) -> None:
 def test_torchvisions_weights_give_torchvisions_output(name: str, params: int) -> None:
     space = load(name)
     ours = Network(Architecture(tuple(layer.candidates[0] for layer in space.layers)), space).eval()
-    theirs = getattr(vision.torchvision.models, name)().eval()
+    theirs = getattr(torchvision_shim.torchvision.models, name)().eval()
     generator = torch.Generator().manual_seed(0)
     for part in theirs.modules():
         if isinstance(part, nn.BatchNorm2d):

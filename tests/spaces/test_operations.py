@@ -15,12 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from spaces import operations
 from spaces.build import build
 from spaces.errors import SpaceError
+from spaces.layer import Shape
 from spaces.library import LIBRARY, load, nse
 from spaces.operations import Bottleneck, Operation, chain, parse_op, tally
-from spaces.rows import is_row
 from spaces.size import Size, as_size, sides
-from spaces.space import SearchSpace, Shape
+from spaces.space import SearchSpace
 from spaces.steps import Conv, Tally
+from spaces.variants import is_row
 
 MAC_WIDTHS = [16, 24, 40, 80, 96, 192, 320]
 GPU_WIDTHS = [16, 32, 64, 128, 256]

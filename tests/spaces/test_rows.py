@@ -23,14 +23,15 @@ from spaces.architecture import Architecture
 from spaces.buckets import Buckets
 from spaces.cost import COLUMNS, cost_table, count
 from spaces.latency import parts
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import DNA_ROWS, load
 from spaces.networks import Network
 from spaces.overview import overview
-from spaces.rows import Row, parse_row
 from spaces.sampling import stratified, uniform
 from spaces.scaling import scaled, scaled_to
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical, plain
+from spaces.space import SearchSpace, canonical, plain
 from spaces.supernet import Supernet
+from spaces.variants import Row, parse_row
 from tests.spaces.test_delivered import delivered
 from tests.spaces.test_sampling import Milliseconds
 

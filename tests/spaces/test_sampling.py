@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from spaces.architecture import IDENTITIES, Architecture
 from spaces.cost import COLUMNS, CostTable, cost_table
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load
 from spaces.nse import nse
 from spaces.sampling import stratified, uniform
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical
+from spaces.space import SearchSpace, canonical
 
 OPS = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e3", "mb_k5_e6", "proj", "id")
 

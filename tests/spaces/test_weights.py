@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spaces.weights import header, read
+from spaces.weight_files import header, read
 
 TENSORS = {
     "a": torch.arange(6.0).view(2, 3),

@@ -16,7 +16,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from spaces.architecture import Architecture
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies import schema
 from studies.config import StudyConfig, check
 from studies.records import Evaluation, EvoError, Life, Proposal, complete

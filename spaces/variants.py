@@ -26,7 +26,7 @@ from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 
 if TYPE_CHECKING:
-    from spaces.space import Layer, Shape
+    from spaces.layer import Layer, Shape
 
 PREFIX, SKIP = "row_", "skip"
 

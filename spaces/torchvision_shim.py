@@ -1,4 +1,5 @@
-"""torchvision, importable beside a CPU-only torch: ``from spaces import vision``, then ``vision.torchvision``.
+"""torchvision, importable beside a CPU-only torch: ``from spaces import torchvision_shim as vision``, then
+``vision.torchvision``.
 
 It is imported when it is first asked for: that takes a second, and few commands need it.
 
