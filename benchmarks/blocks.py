@@ -36,12 +36,12 @@ from evo.seeds import derive
 from evo.teacher import dearest
 from spaces.cost import CostTable, cost_table, fixed_tally
 from spaces.library import load
-from spaces.operations import tally
+from spaces.operations.grammar import tally
+from spaces.operations.primitives import stem_steps, total
 from spaces.sampling import stratified
 from spaces.scaling import scaled
 from spaces.size import area
 from spaces.space import SearchSpace
-from spaces.steps import stem_steps, total
 from spaces.units import short
 from studies.config import StudyConfig, check
 from studies.records import Evaluation

@@ -22,7 +22,7 @@ from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.library import load
-from spaces.operations import parse_op
+from spaces.operations.grammar import parse_op
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
 from spaces.supernet import Supernet

@@ -7,8 +7,8 @@ from random import Random
 
 from evo.evolution import ranking
 from spaces.architecture import IDENTITIES, Op
-from spaces.cells import Alphabet, random_cell, reference_cells
 from spaces.layer import Layer
+from spaces.operations.cells import Alphabet, random_cell, reference_cells
 from spaces.space import SearchSpace
 from studies.records import EvoError, Ratings
 
@@ -19,7 +19,7 @@ class Populate:
     others wait. Where a layer may be left out, it still may (AutoSpace).
 
     Attributes:
-        references: how many of ``spaces.cells.reference_cells``, the plainest first.
+        references: how many of ``spaces.operations.cells.reference_cells``, the plainest first.
     """
 
     alphabet: Alphabet

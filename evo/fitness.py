@@ -24,8 +24,8 @@ from evo.seeds import derive
 from evo.train import Paths
 from spaces.architecture import Op
 from spaces.cell_modules import Mixture
-from spaces.cells import reference_cells
 from spaces.cost import COLUMNS, CostTable
+from spaces.operations.cells import reference_cells
 from spaces.space import SearchSpace
 from studies.config import CellsSection
 from studies.records import EvoError, Life

@@ -24,7 +24,7 @@ from evo.evolution import (
 )
 from evo.population import alphabet_of
 from spaces.architecture import IDENTITIES
-from spaces.cells import reference_cells
+from spaces.operations.cells import reference_cells
 from studies.config import (
     AutoSpaceEvolution,
     DnaEvolution,

@@ -12,7 +12,7 @@ from random import Random
 from statistics import fmean
 
 from spaces.architecture import Op
-from spaces.cells import Alphabet, crossover, mutate, parse_cell
+from spaces.operations.cells import Alphabet, crossover, mutate, parse_cell
 from studies.config import CellsSection
 from studies.records import Life
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from spaces.architecture import Architecture, Op
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.operations import Bottleneck
+from spaces.operations.grammar import Bottleneck
 from spaces.size import Size, strided
 from spaces.space import SearchSpace
 

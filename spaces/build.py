@@ -9,14 +9,14 @@ from torch import nn
 
 from spaces.architecture import Op
 from spaces.cell_module import CellModule
-from spaces.cells import parse_cell
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.modules import sequence
-from spaces.operations import OPERATIONS, entry_of, tally
-from spaces.own_operations import check_output
+from spaces.operations.cell_graph import wiring
+from spaces.operations.cells import parse_cell
+from spaces.operations.grammar import OPERATIONS, entry_of, tally
+from spaces.operations.own_operations import check_output
 from spaces.size import sides
-from spaces.wiring import wiring
 
 
 def build(op: Op, shape: Shape) -> nn.Module:
@@ -58,4 +58,5 @@ def check_module(op: Op, shape: Shape) -> None:
 
 
 BUILDERS: dict[str, Callable[[Op, Shape], nn.Module]] = {"cell:": build_cell}
-"""What builds the project's operations that are no chains of steps, by their entry in ``spaces.operations.OPERATIONS``."""
+"""What builds the project's operations that are no chains of steps, by their entry in
+``spaces.operations.grammar.OPERATIONS``."""

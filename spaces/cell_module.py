@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from spaces.cells import NOTHING, Genome
 from spaces.modules import convolution, sequence
-from spaces.wiring import Place, Wiring
+from spaces.operations.cell_graph import Place, Wiring
+from spaces.operations.cells import NOTHING, Genome
 
 
 class CellModule(nn.Module):

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from spaces.architecture import Architecture, Op, operations
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
-from spaces.operations import tally
+from spaces.operations.grammar import tally
+from spaces.operations.primitives import Tally, head_steps, stem_steps, total
 from spaces.size import area
 from spaces.space import SearchSpace, plain
-from spaces.steps import Tally, head_steps, stem_steps, total
 from spaces.variants import Rowed, is_row
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The torch modules of ``spaces.steps``, and how their weights begin."""
+"""The torch modules of ``spaces.operations.primitives``, and how their weights begin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import SpaceError
-from spaces.steps import Average, Conv, SqueezeExcite, Step
+from spaces.operations.primitives import Average, Conv, SqueezeExcite, Step
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),

@@ -11,8 +11,8 @@ from spaces.build import build
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.modules import initialise, sequence, silence
+from spaces.operations.primitives import head_steps, stem_steps
 from spaces.space import SearchSpace, plain
-from spaces.steps import head_steps, stem_steps
 from spaces.variants import Rowed
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from spaces.architecture import Architecture, Op, operations
 from spaces.cost import COLUMNS, Floats, LatencyModel, convention_named, cost_table
 from spaces.layer import Shape
+from spaces.operations.primitives import stem_steps, total
 from spaces.size import sides
 from spaces.space import SearchSpace, plain
-from spaces.steps import stem_steps, total
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape, Stem
 from spaces.library import stages
-from spaces.operations import bottleneck, depthwise, double, full, rectangular
+from spaces.operations.grammar import bottleneck, depthwise, double, full, rectangular
+from spaces.operations.primitives import Conv, Step, head_steps, stem_steps
 from spaces.size import Size, as_text, sides
 from spaces.space import SearchSpace
-from spaces.steps import Conv, Step, head_steps, stem_steps
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from spaces.architecture import Architecture
 from spaces.modules import initialise, sequence
 from spaces.networks import Cell, RowedCell, build_cells, build_head, build_stem
+from spaces.operations.primitives import Conv
 from spaces.space import SearchSpace
-from spaces.steps import Conv
 
 
 class Paths(nn.Module):

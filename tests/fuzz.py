@@ -34,7 +34,7 @@ from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
-from spaces import cells, latency, shell
+from spaces import latency, shell
 from spaces.architecture import Architecture
 from spaces.build import build
 from spaces.cost import cost_table
@@ -42,7 +42,8 @@ from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_networ
 from spaces.errors import SpaceError, UserError
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space
-from spaces.operations import tally
+from spaces.operations import cells
+from spaces.operations.grammar import tally
 from spaces.space import SearchSpace, canonical
 from studies import config
 from studies.store import opened

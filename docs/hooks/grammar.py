@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docs.hooks.markdown import code, first_sentence, prose, table
-from spaces import library, operations
+from spaces import library
 from spaces.architecture import Op
-from spaces.cells import Alphabet, reference_cells
 from spaces.cost import CONVENTIONS, cost_table, count
 from spaces.layer import Shape
+from spaces.operations import grammar
+from spaces.operations.cells import Alphabet, reference_cells
 from spaces.space import SearchSpace
 from spaces.units import short
 
@@ -24,13 +25,13 @@ def operations_page() -> str:
     """The page of operations, as Markdown."""
     costs = [
         [code(example), code(name), f"{counts.macs:,}", f"{counts.params:,}"]
-        for name in operations.OPERATIONS
-        if (example := _example(name)) and (counts := operations.tally(example, SHOWN))
+        for name in grammar.OPERATIONS
+        if (example := _example(name)) and (counts := grammar.tally(example, SHOWN))
     ]
     return "\n\n".join(
         [
             "# Operations",
-            prose(operations.__doc__),
+            prose(grammar.__doc__),
             "## What they cost",
             f"One example of each, in a layer of {SHOWN.c_in} channels and {SHOWN.size} x {SHOWN.size} pixels.",
             table(["operation", "entry of `OPERATIONS`", "MACs", "parameters"], costs) + "\n",
@@ -40,7 +41,7 @@ def operations_page() -> str:
 
 def _example(name: str) -> Op | None:
     """An operation of this entry that some space of the library uses, and that fits the layer; None: there is none."""
-    return next((op for op in _used() if operations.entry_of(op) == name and _fits(op)), None)
+    return next((op for op in _used() if grammar.entry_of(op) == name and _fits(op)), None)
 
 
 def _used() -> Iterator[Op]:
@@ -53,7 +54,7 @@ def _used() -> Iterator[Op]:
 
 def _fits(op: Op) -> bool:
     try:
-        operations.tally(op, SHOWN)
+        grammar.tally(op, SHOWN)
     except ValueError:
         return False
     return True

@@ -17,7 +17,7 @@ from evo.seeds import derive
 from evo.train import schedule, train
 from spaces.architecture import Op
 from spaces.cell_modules import CellSupernet
-from spaces.cells import Alphabet, Genome, covering, parse_cell, reference_cells
+from spaces.operations.cells import Alphabet, Genome, covering, parse_cell, reference_cells
 from spaces.space import SearchSpace
 from spaces.supernet import inherit
 from studies.config import CellsSection, StudyConfig

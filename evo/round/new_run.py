@@ -23,7 +23,7 @@ from spaces import library
 from spaces.architecture import Op
 from spaces.build import check_module
 from spaces.cost import cost_table
-from spaces.operations import owner_file, tally
+from spaces.operations.grammar import owner_file, tally
 from spaces.size import Size, sides, spelled
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection

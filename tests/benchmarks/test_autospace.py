@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.autospace import at_equal_cost
 from evo.cells import Populate
-from spaces.cells import Alphabet
 from spaces.cost import cost_table
 from spaces.library import load
+from spaces.operations.cells import Alphabet
 
 
 def test_pairs_are_of_both_spaces_at_equal_cost_and_spread_over_it() -> None:

@@ -16,13 +16,14 @@ from evo.methods import METHODS
 from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
-from spaces import library, operations
+from spaces import library
 from spaces.build import build, check_module
 from spaces.cost import cost_table
 from spaces.layer import Shape
-from spaces.operations import tally
-from spaces.own_operations import Form, operation
-from spaces.steps import Conv, Tally
+from spaces.operations import grammar
+from spaces.operations.grammar import tally
+from spaces.operations.own_operations import Form, operation
+from spaces.operations.primitives import Conv, Tally
 from studies import config as configs
 from studies import plugins
 from studies.config import ConfigError, study
@@ -76,7 +77,7 @@ OWN = """
 def as_before() -> Iterator[None]:
     """What a test registers is forgotten after it: in one process, a name belongs to one file."""
     registries: list[dict[Any, Any]] = [
-        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
+        plugins._LOADED, grammar.OPERATIONS, grammar._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
         *(known for _, known in configs.CHOICES.values()),
     ]  # fmt: skip
     before = [dict(registry) for registry in registries]
@@ -129,8 +130,8 @@ def test_a_file_that_is_gone_is_named(own: Path, tmp_path: Path, capsys: pytest.
     assert main(again) == 1
     assert re.search(r"own\.py'?: no such file \(looked for .*\); give its path with --plugin", capsys.readouterr().err)
     plugins._LOADED.clear()
-    operations._OWNERS.clear()
-    del operations.OPERATIONS["sep_"], EVALUATORS["proxy"], configs.EVALUATORS["proxy"]
+    grammar._OWNERS.clear()
+    del grammar.OPERATIONS["sep_"], EVALUATORS["proxy"], configs.EVALUATORS["proxy"]
     assert main([*again, "--plugin", str(moved)]) == 0
 
 
@@ -188,7 +189,7 @@ def test_a_package_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     (plugin,) = plugins.load(["packaged.ops"])
     assert plugin.text is None
-    assert "psep_" in operations.OPERATIONS
+    assert "psep_" in grammar.OPERATIONS
     with pytest.raises(PluginError, match="no module 'packaged.nothing' is installed"):
         plugins.load(["packaged.nothing"])
 

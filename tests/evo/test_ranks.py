@@ -38,10 +38,10 @@ from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
 from spaces.architecture import Architecture
 from spaces.cell_modules import CellSupernet
-from spaces.cells import covering, reference_cells
 from spaces.cost import cost_table
 from spaces.library import load as load_space
 from spaces.networks import Network
+from spaces.operations.cells import covering, reference_cells
 from spaces.supernet import Supernet
 from studies.config import CellsSection, DataSection, GatesSection
 from studies.records import EvoError

@@ -3,7 +3,7 @@
 ICCV 2021, https://arxiv.org/abs/2103.11833. A cell is a triangle of codes over four nodes, with its expansion and two gates
 packed into the entries above the diagonal. No source says what the codes mean. Our reading: 1 nothing, 2 the node as it is,
 5, 7 and 9 depthwise 3x3, 5x5 and 7x7 (code = kernel + 2), 3 something without weights, here a 3x3 average; expansion
-index 0, 1, 2 is 1, 3, 6 (1 and 2 are certain); a gate is ``spaces.cells``'. Under it the network has 336.3 M
+index 0, 1, 2 is 1, 3, 6 (1 and 2 are certain); a gate is ``spaces.operations.cells``'. Under it the network has 336.3 M
 multiply-accumulates and 4.51 M parameters where 340 M and 4.3 M were published: near, and not proven.
 """
 
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from spaces.architecture import IDENTITIES, Architecture, Op
-from spaces.cells import Genome, canonical, parse_cell, unrolled
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.operations import Bottleneck, parse_op
+from spaces.operations.cells import Genome, canonical, parse_cell, unrolled
+from spaces.operations.grammar import Bottleneck, parse_op
 from spaces.space import SearchSpace
 
 NODES = 4
@@ -70,7 +70,7 @@ class Motif:
         return grid
 
     def genome(self, activation: str = "relu6") -> Genome:
-        """The cell in the notation of ``spaces.cells``, as far as its codes are understood.
+        """The cell in the notation of ``spaces.operations.cells``, as far as its codes are understood.
 
         Raises:
             SpaceError: nothing reaches its last node.

@@ -16,7 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.build import build
 from spaces.cell_modules import CellSupernet, hand_down
-from spaces.cells import (
+from spaces.layer import Shape
+from spaces.library import load
+from spaces.operations.cells import (
     Alphabet,
     Genome,
     canonical,
@@ -28,9 +30,7 @@ from spaces.cells import (
     reference_cells,
     unrolled,
 )
-from spaces.layer import Shape
-from spaces.library import load
-from spaces.operations import tally
+from spaces.operations.grammar import tally
 from spaces.size import Size, sides
 from spaces.space import SearchSpace
 from spaces.supernet import Supernet

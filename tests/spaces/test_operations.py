@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces import operations
 from spaces.build import build
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.library import LIBRARY, load, nse
-from spaces.operations import Bottleneck, Operation, chain, parse_op, tally
+from spaces.operations import grammar
+from spaces.operations.grammar import Bottleneck, Operation, chain, parse_op, tally
+from spaces.operations.primitives import Conv, Tally
 from spaces.size import Size, as_size, sides
 from spaces.space import SearchSpace
-from spaces.steps import Conv, Tally
 from spaces.variants import is_row
 
 MAC_WIDTHS = [16, 24, 40, 80, 96, 192, 320]
@@ -210,17 +210,17 @@ def test_adding_an_operation_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
         depthwise = Conv(shape.c_in, shape.c_in, (k, k), (shape.stride, shape.stride), groups=shape.c_in)
         return depthwise, Conv(shape.c_in, shape.c_out, activation="relu")
 
-    monkeypatch.setitem(operations.OPERATIONS, "sep_", chain(separable))
+    monkeypatch.setitem(grammar.OPERATIONS, "sep_", chain(separable))
     assert_cost_is_that_of_the_module("sep_k5", Shape(8, 16, 2, 9))
 
 
 def test_an_operation_may_also_bring_its_own_module_and_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Operation(tally=lambda op, shape: Tally())
-    monkeypatch.setitem(operations.OPERATIONS, "pool", pool)
+    monkeypatch.setitem(grammar.OPERATIONS, "pool", pool)
     with pytest.raises(SpaceError, match="'pool' is no chain of steps: enter what builds it in .*BUILDERS"):
         build("pool", Shape(8, 8, 1, 9))
     pool = pool._replace(module=lambda op, shape: nn.AvgPool2d(3, 1, 1))
-    monkeypatch.setitem(operations.OPERATIONS, "pool", pool)
+    monkeypatch.setitem(grammar.OPERATIONS, "pool", pool)
     assert_cost_is_that_of_the_module("pool", Shape(8, 8, 1, 9))
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spaces.cells import IDENTITY, Edge, Genome
 from spaces.layer import Shape
-from spaces.steps import Average, Conv, Tally, total
+from spaces.operations.cells import IDENTITY, Edge, Genome
+from spaces.operations.primitives import Average, Conv, Tally, total
 
 Place = tuple[int, int, str]
 """Source node, target node, code: what identifies the weights of an edge in a layer, at one expansion."""
@@ -55,7 +55,7 @@ def wired(shape: Shape, expansion: int, edges: Iterable[tuple[Edge, str]], activ
 
 
 def _steps(code: str, hidden: int, stride: int, activation: str) -> tuple[Conv | Average, ...]:
-    """What one of ``spaces.cells.CODES`` does on an edge."""
+    """What one of ``spaces.operations.cells.CODES`` does on an edge."""
     if code == IDENTITY:
         return () if stride == 1 else (Average(1, stride),)
     if code == "p":

@@ -6,7 +6,7 @@
     rec_k<kernel>_e<expansion>    1x1, full 1xk, full kx1, 1x1
     proj                          1x1 and nothing else
     id, skip                      the input itself
-    cell:...                      a small graph between two 1x1 (``spaces.cells``)
+    cell:...                      a small graph between two 1x1 (``spaces.operations.cells``)
 
 ``row_...`` is no operation: it chooses the depth and the width of the block that it begins (``spaces.variants``).
 
@@ -37,11 +37,11 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
-from spaces.cells import parse_cell
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
-from spaces.wiring import wiring
+from spaces.operations.cell_graph import wiring
+from spaces.operations.cells import parse_cell
+from spaces.operations.primitives import Conv, SqueezeExcite, Step, Tally, total
 
 if TYPE_CHECKING:
     from torch import nn

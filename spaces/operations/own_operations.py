@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.operations import Operation, chain, register
+from spaces.operations.grammar import Operation, chain, register
+from spaces.operations.primitives import Conv, SqueezeExcite, Step, Tally
 from spaces.size import sides
-from spaces.steps import Conv, SqueezeExcite, Step, Tally
 
 if TYPE_CHECKING:
     from torch import nn
