@@ -22,10 +22,10 @@ from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.library import load
+from spaces.networks.supernet import Supernet
 from spaces.operations.grammar import parse_op
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 
 BATCHES = 8
 """Steps in one go, timed together."""

@@ -30,9 +30,9 @@ from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.cost import cost_table
 from spaces.library import load as load_space
+from spaces.networks.supernet import Supernet
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 from studies.config import DataSection, LimitsSection, SearchSection
 from studies.records import Evaluation, Proposal, Round
 

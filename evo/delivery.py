@@ -37,7 +37,7 @@ from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_networ
 from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.latency import Setting, measure
 from spaces.layer import Shape
-from spaces.networks import Network
+from spaces.networks.network import Network
 from spaces.scaling import Scaled, scaled_to
 from spaces.size import sides, spelled
 from spaces.source import exportable, source

@@ -33,8 +33,8 @@ from evo.train import Schedule, train
 from evo.weights import discard, read, sound, write
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
+from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
-from spaces.supernet import BlockSupernet
 from studies.config import BlockwiseSection, LimitsSection, SearchSection, StudyConfig, of_round
 from studies.records import Evaluation
 

@@ -23,8 +23,8 @@ from evo.population import Population, alphabet_of, measured, turn
 from evo.seeds import derive
 from evo.train import Paths
 from spaces.architecture import Op
-from spaces.cell_modules import Mixture
 from spaces.cost import COLUMNS, CostTable
+from spaces.networks.cell_supernet import Mixture
 from spaces.operations.cells import reference_cells
 from spaces.space import SearchSpace
 from studies.config import CellsSection

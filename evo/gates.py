@@ -27,9 +27,9 @@ from evo.train import Paths
 from spaces.architecture import Architecture, Op, join
 from spaces.cost import COLUMNS, CostTable
 from spaces.layer import Layer
-from spaces.networks import Cell
+from spaces.networks.network import Cell
+from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace, canonical
-from spaces.supernet import Supernet
 from studies.config import GatesSection, MethodSection, NseEvolution
 from studies.records import Ratings
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from evo.train import Mix
 from spaces import torchvision_shim
-from spaces.networks import Cell, Network
+from spaces.networks.network import Cell, Network
 from studies.config import DeliverSection
 
 

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from evo.data.source import Batches
 from spaces.architecture import Architecture
-from spaces.networks import Cell, RowedCell
-from spaces.supernet import BlockSupernet, Supernet
+from spaces.networks.network import Cell, RowedCell
+from spaces.networks.supernet import BlockSupernet, Supernet
 
 Statistics = tuple[Tensor, Tensor]
 """Mean and variance per channel of one normalisation's input."""

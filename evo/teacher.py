@@ -28,8 +28,8 @@ from spaces import delivered, torchvision_shim
 from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op
 from spaces.cost import cost_table
-from spaces.modules import Normalise
-from spaces.networks import Network
+from spaces.networks.modules import Normalise
+from spaces.networks.network import Network
 from spaces.scaling import scaled
 from spaces.space import SearchSpace, plain
 from studies.config import BlockwiseSection, StudyConfig, TeacherSection

@@ -16,7 +16,7 @@ from evo import EvaluatorSettings, Judge, evaluator, scored
 from evo.data.loading import load
 from evo.seeds import derive
 from spaces.cost import CostTable
-from spaces.networks import Network
+from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spaces.networks import Network
+    from spaces.networks.network import Network
 
 
 def load_network(folder: str | Path) -> Network:

@@ -9,8 +9,8 @@ from typing import Any
 
 from spaces.architecture import Architecture
 from spaces.errors import SpaceError
-from spaces.modules import Normalise
-from spaces.networks import Network
+from spaces.networks.modules import Normalise
+from spaces.networks.network import Network
 from spaces.space import SearchSpace
 from spaces.weight_files import read
 

@@ -132,7 +132,7 @@ def parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
 
     Operations that wait (``pending``) are among them: they may be searched later.
     """
-    from spaces.networks import Cell, build_head, build_stem  # here, so that --help needs no torch
+    from spaces.networks.network import Cell, build_head, build_stem  # here, so that --help needs no torch
 
     found: dict[Part, Callable[[], nn.Module]] = {
         stem_part(space): lambda: build_stem(space),

@@ -14,10 +14,10 @@ from typing import Any
 from torch import nn
 
 from spaces.architecture import Architecture
-from spaces.cell_module import CellModule, edge_name
 from spaces.errors import SpaceError
-from spaces.modules import Gate
-from spaces.networks import Cell, Network
+from spaces.networks.cell_module import CellModule, edge_name
+from spaces.networks.modules import Gate
+from spaces.networks.network import Cell, Network
 from spaces.size import in_short, sides
 from spaces.space import SearchSpace, plain
 

@@ -36,12 +36,12 @@ from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
 from spaces import latency, shell
 from spaces.architecture import Architecture
-from spaces.build import build
 from spaces.cost import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.errors import SpaceError, UserError
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space
+from spaces.networks.build import build
 from spaces.operations import cells
 from spaces.operations.grammar import tally
 from spaces.space import SearchSpace, canonical

@@ -10,7 +10,7 @@ from evo.card import accuracy, latency, told
 from evo.html import block, calls, heading, table
 
 if TYPE_CHECKING:
-    from spaces.networks import Network
+    from spaces.networks.network import Network
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from evo.population import alphabet_of
 from evo.seeds import derive
 from evo.train import schedule, train
 from spaces.architecture import Op
-from spaces.cell_modules import CellSupernet
+from spaces.networks.cell_supernet import CellSupernet
+from spaces.networks.supernet import inherit
 from spaces.operations.cells import Alphabet, Genome, covering, parse_cell, reference_cells
 from spaces.space import SearchSpace
-from spaces.supernet import inherit
 from studies.config import CellsSection, StudyConfig
 from studies.records import Life
 

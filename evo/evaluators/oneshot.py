@@ -32,10 +32,10 @@ from evo.seeds import derive
 from evo.train import Paths, schedule, train
 from evo.weights import discard, read, sound, write
 from spaces.architecture import Architecture
-from spaces.cell_modules import hand_down
 from spaces.cost import CostTable
+from spaces.networks.cell_supernet import hand_down
+from spaces.networks.supernet import Supernet, inherit
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet, inherit
 from studies.config import OneShotSection, StudyConfig
 from studies.records import Evaluation, EvoError, Life, Ratings
 

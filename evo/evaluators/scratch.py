@@ -20,7 +20,7 @@ from evo.seeds import derive
 from evo.train import schedule, train
 from spaces.architecture import Architecture
 from spaces.cost import CostTable
-from spaces.networks import Network
+from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection, ScratchSection, StudyConfig, Training
 from studies.records import Evaluation

@@ -1,6 +1,6 @@
 """What a cell is in a layer of some shape: two 1x1 convolutions, and steps on each edge between them.
 
-One description for both: a cell's module is built from it (``spaces.cell_modules``) and its cost is read off it.
+One description for both: a cell's module is built from it (``spaces.networks.cell_supernet``) and its cost is read off it.
 """
 
 from __future__ import annotations

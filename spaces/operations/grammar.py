@@ -24,7 +24,7 @@ https://arxiv.org/abs/1801.04381); ``mb_k3_e1_g1x1`` names the groups of both an
 https://arxiv.org/abs/2011.10904).
 """
 
-# This module imports no torch: names and costs are free of it. ``spaces.build`` makes the modules.
+# This module imports no torch: names and costs are free of it. ``spaces.networks.build`` makes the modules.
 
 from __future__ import annotations
 
@@ -197,7 +197,8 @@ class Operation(NamedTuple):
     Attributes:
         tally: counts for one image.
         steps: one after another; None: it is no chain of steps.
-        module: what builds an operation of a user's own that is no chain; the project's own are in ``spaces.build.BUILDERS``.
+        module: what builds an operation of a user's own that is no chain; the project's own are in
+        ``spaces.networks.build.BUILDERS``.
     """
 
     tally: Callable[[Op, Shape], Tally]

@@ -1,7 +1,7 @@
 """What operations are made of: convolutions, squeeze-excitation and averages, as data that counts itself.
 
 An operation is a chain of steps. Its cost is read off the steps, and its module is built from them by
-``spaces.modules``; so a cost needs no module, and no torch.
+``spaces.networks.modules``; so a cost needs no module, and no torch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Conv:
 
     Attributes:
         kernel: height and width, both odd.
-        activation: a name of ``spaces.modules.ACTIVATIONS``; None: linear.
+        activation: a name of ``spaces.networks.modules.ACTIVATIONS``; None: linear.
         norm: whether a batch normalisation follows.
     """
 

@@ -11,9 +11,9 @@ from benchmarks.supernet import main
 from evo.data.source import Split
 from evo.train import Schedule
 from spaces.library import load
+from spaces.networks.supernet import Supernet
 from spaces.scaling import scaled
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 
 
 @pytest.fixture(scope="module")

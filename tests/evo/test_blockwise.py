@@ -32,8 +32,8 @@ from spaces.cost import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import from_block_strings
 from spaces.library import load as load_space
+from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
-from spaces.supernet import BlockSupernet
 from studies.config import StudyConfig, check
 from studies.records import EvoError, Round
 from studies.store import opened

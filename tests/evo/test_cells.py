@@ -22,10 +22,10 @@ from evo.methods import evolution_of
 from evo.population import Population, measured, tournament, turn
 from evo.round.__main__ import main
 from evo.train import Schedule, train
-from spaces.cell_modules import CellSupernet
 from spaces.cost import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space
+from spaces.networks.cell_supernet import CellSupernet
 from spaces.operations.cells import Alphabet, covering, parse_cell
 from spaces.space import SearchSpace
 from studies.config import CellsSection, DataSection, StudyConfig, check

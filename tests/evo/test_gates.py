@@ -16,9 +16,9 @@ from evo.gates import Gates, Indicators, balanced, drawn, sample, straight_throu
 from evo.train import Schedule, train
 from spaces.architecture import operations
 from spaces.cost import cost_table
-from spaces.networks import Cell
+from spaces.networks.network import Cell
+from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace, canonical
-from spaces.supernet import Supernet
 from studies.config import DataSection, GatesSection
 from tests.evo.conftest import interrupted_at
 

@@ -17,9 +17,9 @@ from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
 from spaces import library
-from spaces.build import build, check_module
 from spaces.cost import cost_table
 from spaces.layer import Shape
+from spaces.networks.build import build, check_module
 from spaces.operations import grammar
 from spaces.operations.grammar import tally
 from spaces.operations.own_operations import Form, operation

@@ -37,12 +37,12 @@ from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
 from spaces.architecture import Architecture
-from spaces.cell_modules import CellSupernet
 from spaces.cost import cost_table
 from spaces.library import load as load_space
-from spaces.networks import Network
+from spaces.networks.cell_supernet import CellSupernet
+from spaces.networks.network import Network
+from spaces.networks.supernet import Supernet
 from spaces.operations.cells import covering, reference_cells
-from spaces.supernet import Supernet
 from studies.config import CellsSection, DataSection, GatesSection
 from studies.records import EvoError
 from studies.store import opened

@@ -12,7 +12,7 @@ from evo.data.loading import load
 from evo.recipe import Average, drop_paths, mixing
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
-from spaces.networks import Network
+from spaces.networks.network import Network
 from spaces.space import SearchSpace
 from studies.config import DataSection, DeliverSection
 from tests.evo.conftest import interrupted_at

@@ -28,8 +28,8 @@ from spaces.architecture import Architecture
 from spaces.cost import cost_table, count
 from spaces.delivered import built
 from spaces.library import load
+from spaces.networks.supernet import BlockSupernet
 from spaces.scaling import scaled_to
-from spaces.supernet import BlockSupernet
 from studies.config import StudyConfig, check
 from studies.records import EvoError
 from studies.store import opened

@@ -15,8 +15,8 @@ from evo.evaluators.oneshot import uniform
 from evo.scoring import Score, Scorer
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
+from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 from studies.config import DataSection
 
 IMAGES = load(DataSection(name="digits"))

@@ -19,8 +19,8 @@ from evo.teacher import dearest, prepared, split
 from spaces import torchvision_shim
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
 from spaces.library import load
-from spaces.modules import Normalise
-from spaces.networks import Network
+from spaces.networks.modules import Normalise
+from spaces.networks.network import Network
 from spaces.space import SearchSpace
 from studies.config import ConfigError, StudyConfig, check
 from studies.records import EvoError

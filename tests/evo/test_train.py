@@ -17,9 +17,9 @@ from evo.evaluators.oneshot import fair, uniform
 from evo.train import Schedule, train
 from evo.weights import previous
 from spaces.architecture import Architecture
-from spaces.networks import Network
+from spaces.networks.network import Network
+from spaces.networks.supernet import Supernet, inherit
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet, inherit
 from studies.config import DataSection
 from studies.records import EvoError
 from tests.evo.conftest import interrupted_at

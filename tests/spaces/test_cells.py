@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces.build import build
-from spaces.cell_modules import CellSupernet, hand_down
 from spaces.layer import Shape
 from spaces.library import load
+from spaces.networks.build import build
+from spaces.networks.cell_supernet import CellSupernet, hand_down
+from spaces.networks.supernet import Supernet
 from spaces.operations.cells import (
     Alphabet,
     Genome,
@@ -33,7 +34,6 @@ from spaces.operations.cells import (
 from spaces.operations.grammar import tally
 from spaces.size import Size, sides
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 
 ALPHABET = Alphabet(codes="ip357")
 SHAPE = Shape(4, 6, 2, 7)

@@ -21,8 +21,8 @@ from spaces.errors import SpaceError
 from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load
-from spaces.modules import Normalise
-from spaces.networks import Network
+from spaces.networks.modules import Normalise
+from spaces.networks.network import Network
 from spaces.scaling import scaled
 from spaces.source import exportable, source, written
 from spaces.space import SearchSpace

@@ -14,7 +14,7 @@ from spaces.architecture import Architecture
 from spaces.cost import count
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import LIBRARY, load, nse
-from spaces.networks import Cell, Network, merge
+from spaces.networks.network import Cell, Network, merge
 from spaces.size import as_text, sides
 from spaces.space import SearchSpace
 

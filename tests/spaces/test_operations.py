@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces.build import build
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.library import LIBRARY, load, nse
+from spaces.networks.build import build
 from spaces.operations import grammar
 from spaces.operations.grammar import Bottleneck, Operation, chain, parse_op, tally
 from spaces.operations.primitives import Conv, Tally

@@ -25,12 +25,12 @@ from spaces.cost import COLUMNS, cost_table, count
 from spaces.latency import parts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import DNA_ROWS, load
-from spaces.networks import Network
+from spaces.networks.network import Network
+from spaces.networks.supernet import Supernet
 from spaces.overview import overview
 from spaces.sampling import stratified, uniform
 from spaces.scaling import scaled, scaled_to
 from spaces.space import SearchSpace, canonical, plain
-from spaces.supernet import Supernet
 from spaces.variants import Row, parse_row
 from tests.spaces.test_delivered import delivered
 from tests.spaces.test_sampling import Milliseconds

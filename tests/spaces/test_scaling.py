@@ -9,7 +9,7 @@ import torch
 
 from spaces.cost import cost_table, count
 from spaces.library import LIBRARY, load
-from spaces.networks import Network
+from spaces.networks.network import Network
 from spaces.scaling import scaled, scaled_to
 from spaces.space import make_divisible
 

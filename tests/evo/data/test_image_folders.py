@@ -17,7 +17,7 @@ from evo.evaluators.oneshot import uniform
 from evo.scoring import Scorer
 from evo.train import Schedule, train
 from spaces.library import load as load_space
-from spaces.supernet import Supernet
+from spaces.networks.supernet import Supernet
 from studies.config import DataSection
 from studies.records import EvoError
 

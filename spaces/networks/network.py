@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
-from spaces.build import build
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.modules import initialise, sequence, silence
+from spaces.networks.build import build
+from spaces.networks.modules import initialise, sequence, silence
 from spaces.operations.primitives import head_steps, stem_steps
 from spaces.space import SearchSpace, plain
 from spaces.variants import Rowed

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch import Tensor, nn
 
 from spaces.architecture import Op
-from spaces.cell_module import CellModule
 from spaces.layer import Shape
-from spaces.modules import initialise, silence
-from spaces.networks import build_head, build_stem, merge
+from spaces.networks.cell_module import CellModule
+from spaces.networks.modules import initialise, silence
+from spaces.networks.network import build_head, build_stem, merge
+from spaces.networks.supernet import Supernet, inherit
 from spaces.operations.cell_graph import wired
 from spaces.operations.cells import Genome, parse_cell
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet, inherit
 
 Mixture = Sequence[Mapping[Op, Tensor | float]]
 """Per layer: the cells that run side by side, and the weight of each in their sum."""

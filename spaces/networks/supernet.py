@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from spaces.architecture import Architecture
-from spaces.modules import initialise, sequence
-from spaces.networks import Cell, RowedCell, build_cells, build_head, build_stem
+from spaces.networks.modules import initialise, sequence
+from spaces.networks.network import Cell, RowedCell, build_cells, build_head, build_stem
 from spaces.operations.primitives import Conv
 from spaces.space import SearchSpace
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from spaces.architecture import Op
-from spaces.cell_module import CellModule
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.modules import sequence
+from spaces.networks.cell_module import CellModule
+from spaces.networks.modules import sequence
 from spaces.operations.cell_graph import wiring
 from spaces.operations.cells import parse_cell
 from spaces.operations.grammar import OPERATIONS, entry_of, tally
@@ -32,7 +32,9 @@ def build(op: Op, shape: Shape) -> nn.Module:
     if module is not None:
         return module(op, shape)
     if entry not in BUILDERS:
-        raise SpaceError(f"operation {op!r} is no chain of steps: enter what builds it in spaces.build.BUILDERS")
+        raise SpaceError(
+            f"operation {op!r} is no chain of steps: enter what builds it in spaces.networks.build.BUILDERS"
+        )
     return BUILDERS[entry](op, shape)
 
 

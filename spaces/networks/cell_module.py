@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from spaces.modules import convolution, sequence
+from spaces.networks.modules import convolution, sequence
 from spaces.operations.cell_graph import Place, Wiring
 from spaces.operations.cells import NOTHING, Genome
 
