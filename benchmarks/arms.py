@@ -21,10 +21,10 @@ import optuna
 
 from evo.generations import Task, search
 from spaces.architecture import Architecture
-from spaces.cost import CostTable, cost_table
+from spaces.costs.benchmark_tables import Columns, additive_costs, opaque_space, read, split
+from spaces.costs.table import CostTable, cost_table
 from spaces.library import load
 from spaces.space import SearchSpace, canonical
-from spaces.tables import Columns, additive_costs, opaque_space, read, split
 from studies.config import LimitsSection, SearchSection
 from studies.pareto import hypervolume
 from studies.records import Evaluation

@@ -70,7 +70,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
     from evo.evaluators.scratch import Scratch
     from evo.round.new_run import prepared
     from evo.seeds import derive
-    from spaces.cost import cost_table
+    from spaces.costs.table import cost_table
     from studies.config import GroundTruthSection, load
 
     settings = (*args.set, f"seed={seed}")
@@ -119,7 +119,7 @@ def at_equal_cost(a: SearchSpace, b: SearchSpace, count: int, seed: int) -> list
     import numpy as np
 
     from evo.seeds import derive
-    from spaces.cost import cost_table
+    from spaces.costs.table import cost_table
 
     drawn, costs = [], []
     for name, space in (("a", a), ("b", b)):

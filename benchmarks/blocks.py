@@ -34,11 +34,11 @@ from evo.evaluators.oneshot import oneshot
 from evo.evaluators.scratch import scratch
 from evo.seeds import derive
 from evo.teacher import dearest
-from spaces.cost import CostTable, cost_table, fixed_tally
+from spaces.costs.sampling import stratified
+from spaces.costs.table import CostTable, cost_table, fixed_tally
 from spaces.library import load
 from spaces.operations.grammar import tally
 from spaces.operations.primitives import stem_steps, total
-from spaces.sampling import stratified
 from spaces.scaling import scaled
 from spaces.size import area
 from spaces.space import SearchSpace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from random import Random
 
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.library import NSE_POOLS, load, nse
 from spaces.space import SearchSpace
 

@@ -8,7 +8,7 @@ import optuna
 
 from benchmarks.overhead import a_space
 from evo.evolution import shares
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from studies.config import check
 from studies.pareto import hypervolume
 from studies.records import Evaluation, Proposal, Round

@@ -34,7 +34,7 @@ from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.seeds import derive
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.library import load
 from spaces.scaling import scaled
 from spaces.space import SearchSpace, canonical

@@ -20,7 +20,7 @@ from evo.console import Advance
 from evo.data.source import Split
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.library import load
 from spaces.networks.supernet import Supernet
 from spaces.operations.grammar import parse_op

@@ -28,7 +28,7 @@ from evo.generations import Task, search
 from evo.scoring import Scorer
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.library import load as load_space
 from spaces.networks.supernet import Supernet
 from spaces.scaling import scaled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spaces.cost import CONVENTIONS
+from spaces.costs.table import CONVENTIONS
 from spaces.size import as_size, sides
 from spaces.units import short
 

@@ -18,7 +18,7 @@ from evo.evaluators import Ask, Judge, with_costs
 from evo.executors import Evaluate, LostError
 from evo.train import DivergedError
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from studies.records import Evaluation, EvoError
 
 FEW = 3

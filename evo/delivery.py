@@ -32,7 +32,7 @@ from evo.seeds import derive
 from evo.train import schedule, train
 from evo.weights import discard, sound, write
 from spaces.atomic_files import write_text
-from spaces.cost import CONVENTIONS, count
+from spaces.costs.table import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.latency import Setting, measure

@@ -32,7 +32,7 @@ from evo.teacher import Teacher
 from evo.train import Schedule, train
 from evo.weights import discard, read, sound, write
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
 from studies.config import BlockwiseSection, LimitsSection, SearchSection, StudyConfig, of_round

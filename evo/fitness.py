@@ -23,7 +23,7 @@ from evo.population import Population, alphabet_of, measured, turn
 from evo.seeds import derive
 from evo.train import Paths
 from spaces.architecture import Op
-from spaces.cost import COLUMNS, CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.networks.cell_supernet import Mixture
 from spaces.operations.cells import reference_cells
 from spaces.space import SearchSpace

@@ -25,7 +25,7 @@ from evo.proposals import Frontier
 from evo.seeds import derive
 from evo.train import Paths
 from spaces.architecture import Architecture, Op, join
-from spaces.cost import COLUMNS, CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.layer import Layer
 from spaces.networks.network import Cell
 from spaces.networks.supernet import Supernet

@@ -19,8 +19,8 @@ from evo.proposals import Children, Frontier, breed, select
 from evo.screening import Screen
 from evo.seeds import derive
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
-from spaces.sampling import stratified
+from spaces.costs.sampling import stratified
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection
 from studies.records import COSTS, Evaluation, EvoError, Proposal, complete

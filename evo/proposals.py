@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from evo.seeds import derive
 from spaces.architecture import Architecture
-from spaces.cost import COLUMNS, CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace, canonical
 from studies.trials import GENERATION_KEY
 

@@ -18,8 +18,8 @@ from evo.proposals import Frontier
 from evo.seeds import derive
 from evo.surrogate import Encoding, choose, fit
 from spaces.architecture import Architecture
-from spaces.cost import COLUMNS
-from spaces.sampling import stratified
+from spaces.costs.sampling import stratified
+from spaces.costs.table import COLUMNS
 from spaces.space import canonical
 from studies.config import SearchSection
 from studies.pareto import on_front

@@ -34,7 +34,7 @@ from sklearn.preprocessing import PowerTransformer
 from threadpoolctl import threadpool_limits
 
 from spaces.architecture import Architecture, operations
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 
 Floats = NDArray[np.float64]
 

@@ -27,7 +27,7 @@ from evo.weights import discard, sound, write
 from spaces import delivered, torchvision_shim
 from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.scaling import scaled

@@ -3,7 +3,7 @@
     python -m spaces.latency --space mobile_cifar --out lut.csv
 
 times every operation of a space in every shape that it has there, its stem and its head. ``load("lut.csv")`` gives the
-``spaces.cost.LatencyModel`` that adds them up.
+``spaces.costs.table.LatencyModel`` that adds them up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spaces import shell
 from spaces.architecture import IDENTITIES, Op
 from spaces.atomic_files import whole
 from spaces.cli import SPACE_HELP, add_image_arguments, space_named
-from spaces.cost import LatencyModel
+from spaces.costs.table import LatencyModel
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.published_latency import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape

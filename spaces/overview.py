@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from spaces.architecture import Architecture, Op, operations
-from spaces.cost import COLUMNS, Floats, LatencyModel, convention_named, cost_table
+from spaces.costs.table import COLUMNS, Floats, LatencyModel, convention_named, cost_table
 from spaces.layer import Shape
 from spaces.operations.primitives import stem_steps, total
 from spaces.size import sides
@@ -28,7 +28,7 @@ class Row:
         shapes: what it turns into what: one, but in a block with rows.
         ops: what one may choose; of an architecture, what was chosen.
         waiting: how many operations later rounds may still try.
-        costs: (2, 3) the least and the most it costs, by ``spaces.cost.COLUMNS``; equal for an architecture.
+        costs: (2, 3) the least and the most it costs, by ``spaces.costs.table.COLUMNS``; equal for an architecture.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Latency tables that others have published, each as a ``spaces.cost.LatencyModel``.
+"""Latency tables that others have published, each as a ``spaces.costs.table.LatencyModel``.
 
 A figure is the time of one forward pass, of as many images as the table was measured with. Activations are not told
 apart, because the tables do not: ReLU, ReLU6 and swish find the same entry. Identities take no time. Whatever else a

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spaces.architecture import Architecture
-from spaces.cost import count
+from spaces.costs.table import count
 from spaces.errors import SpaceError
 from spaces.space import SearchSpace, make_divisible, plain
 

@@ -13,7 +13,7 @@ from spaces import columns, shell
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.cli import SPACE_HELP, add_image_arguments, space_named
-from spaces.cost import CONVENTIONS, Floats
+from spaces.costs.table import CONVENTIONS, Floats
 from spaces.drawing import drawing
 from spaces.latency import load
 from spaces.overview import Overview, Row, in_short, overview, widths

@@ -36,7 +36,7 @@ from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
 from spaces import latency, shell
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.errors import SpaceError, UserError
 from spaces.layer import Head, Layer, Shape, Stem

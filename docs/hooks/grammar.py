@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from docs.hooks.markdown import code, first_sentence, prose, table
 from spaces import library
 from spaces.architecture import Op
-from spaces.cost import CONVENTIONS, cost_table, count
+from spaces.costs.table import CONVENTIONS, cost_table, count
 from spaces.layer import Shape
 from spaces.operations import grammar
 from spaces.operations.cells import Alphabet, reference_cells

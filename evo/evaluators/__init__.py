@@ -20,7 +20,7 @@ from evo.console import Track, untracked
 from evo.executors import Evaluate, here
 from evo.ranks import ALONE, Team
 from spaces.architecture import Architecture, Op
-from spaces.cost import COLUMNS, CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace, canonical
 from studies.pareto import thinned
 from studies.records import Evaluation, Life, Ratings

@@ -25,7 +25,7 @@ from evo.executors import here
 from evo.scoring import BlockScorer
 from evo.teacher import prepared, split
 from spaces.architecture import Architecture, Op, operations
-from spaces.cost import COLUMNS, CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import Evaluation, EvoError, Ratings

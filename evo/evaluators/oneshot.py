@@ -32,7 +32,7 @@ from evo.seeds import derive
 from evo.train import Paths, schedule, train
 from evo.weights import discard, read, sound, write
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import hand_down
 from spaces.networks.supernet import Supernet, inherit
 from spaces.space import SearchSpace

@@ -19,7 +19,7 @@ from evo.legacy_names import legacy
 from evo.seeds import derive
 from evo.train import schedule, train
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection, ScratchSection, StudyConfig, Training

@@ -20,7 +20,7 @@ from evo.ranks import team
 from evo.round.costs import costs_of
 from evo.seeds import derive
 from evo.weights import DamagedError
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import Proposal

@@ -21,7 +21,7 @@ from evo.round.costs import costs_of
 from evo.seeds import derive
 from spaces import library
 from spaces.architecture import Op
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.networks.build import check_module
 from spaces.operations.grammar import owner_file, tally
 from spaces.size import Size, sides, spelled

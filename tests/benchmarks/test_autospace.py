@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.autospace import at_equal_cost
 from evo.cells import Populate
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.library import load
 from spaces.operations.cells import Alphabet
 

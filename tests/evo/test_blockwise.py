@@ -28,7 +28,7 @@ from evo.round.context import run_context
 from evo.round.new_run import begin
 from evo.scoring import BlockScorer, relative_l1
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import from_block_strings
 from spaces.library import load as load_space

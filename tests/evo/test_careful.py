@@ -18,7 +18,7 @@ from evo.evaluators import Judge
 from evo.executors import Evaluate, LostError, here, on, workers
 from evo.train import DivergedError
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.records import Evaluation, EvoError
 from tests.evo.conftest import made_up

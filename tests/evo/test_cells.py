@@ -22,7 +22,7 @@ from evo.methods import evolution_of
 from evo.population import Population, measured, tournament, turn
 from evo.round.__main__ import main
 from evo.train import Schedule, train
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space
 from spaces.networks.cell_supernet import CellSupernet

@@ -11,7 +11,7 @@ import pytest
 
 from evo.combination import Candidates, Combination, best, front
 from spaces.architecture import Architecture
-from spaces.cost import COLUMNS, cost_table
+from spaces.costs.table import COLUMNS, cost_table
 from spaces.library import load
 
 

@@ -14,7 +14,7 @@ from evo.evaluators import FitContext, Judge
 from evo.evaluators.registry import EVALUATORS
 from evo.executors import Evaluate, workers
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check
 from studies.records import Evaluation, EvoError

@@ -23,7 +23,7 @@ from evo.evolution import (
 )
 from evo.methods import METHODS
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
 from studies.config import (

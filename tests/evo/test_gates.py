@@ -15,7 +15,7 @@ from evo.evolution import Deal
 from evo.gates import Gates, Indicators, balanced, drawn, sample, straight_through, two_patterns, weights_of
 from evo.train import Schedule, train
 from spaces.architecture import operations
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.networks.network import Cell
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace, canonical

@@ -17,7 +17,7 @@ from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
 from spaces import library
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.layer import Shape
 from spaces.networks.build import build, check_module
 from spaces.operations import grammar
@@ -36,7 +36,7 @@ OWN = """
     import evo
     from evo import Conv, Evolution, Judge, evaluator, method, operation, scored
     from evo.evolution import Above, Learned, Nothing
-    from spaces.cost import CostTable
+    from spaces.costs.table import CostTable
     from spaces.space import SearchSpace
 
     @operation("sep_k<kernel>")

@@ -37,7 +37,7 @@ from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.library import load as load_space
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.networks.network import Network

@@ -25,7 +25,7 @@ from evo.round.new_run import begin
 from evo.scoring import BlockScorer
 from evo.teacher import dearest
 from spaces.architecture import Architecture
-from spaces.cost import cost_table, count
+from spaces.costs.table import cost_table, count
 from spaces.delivered import built
 from spaces.library import load
 from spaces.networks.supernet import BlockSupernet

@@ -20,7 +20,7 @@ from evo.evaluators.scratch import Scratch, ScratchJudge
 from evo.executors import here
 from evo.round.__main__ import main
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection, ScratchSection
 from studies.records import Evaluation, Proposal

@@ -13,7 +13,7 @@ from evo.proposals import Frontier
 from evo.screening import Screen
 from evo.surrogate import Encoding, choose, fit, improvement, leave_one_out
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import SearchSection
 from studies.pareto import hypervolume

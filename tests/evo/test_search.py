@@ -13,7 +13,7 @@ import pytest
 from evo.generations import Task, check_limits, search
 from evo.seeds import derive
 from spaces.architecture import Architecture
-from spaces.cost import CostTable, cost_table
+from spaces.costs.table import CostTable, cost_table
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection
 from studies.records import Evaluation, EvoError, Proposal

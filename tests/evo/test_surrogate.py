@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from evo.surrogate import Encoding, GroupedMatern, Surrogate, choose, fit, improvement
 from spaces.architecture import Architecture
-from spaces.cost import CostTable, cost_table
+from spaces.costs.benchmark_tables import additive_costs, opaque_space
+from spaces.costs.table import CostTable, cost_table
 from spaces.library import load
 from spaces.space import SearchSpace, canonical
-from spaces.tables import additive_costs, opaque_space
 from tests.evo.conftest import made_up
 
 

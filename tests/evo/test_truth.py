@@ -19,7 +19,7 @@ from evo.round.__main__ import main
 from evo.round.context import RoundContext, open_round, run_context
 from evo.round.ground_truth import check_ranking, sample
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import ConfigError, StudyConfig, check
 from studies.records import Evaluation, EvoError, Round

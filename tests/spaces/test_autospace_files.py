@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spaces.cost import count
+from spaces.costs.table import count
 from spaces.networks.network import Network
 from spaces.operations.cells import Alphabet, parse_cell, reference_cells
 from tests.spaces.autospace_files import Motif, read_net, read_space, write_net, write_space

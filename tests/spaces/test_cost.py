@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join
-from spaces.cost import COLUMNS, CONVENTIONS, cost_table, count
+from spaces.costs.table import COLUMNS, CONVENTIONS, cost_table, count
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import from_block_strings, load, nse, nse_architecture
 from spaces.space import SearchSpace

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spaces.architecture import Architecture
-from spaces.cost import COLUMNS, cost_table, count
+from spaces.costs.table import COLUMNS, cost_table, count
 from spaces.latency import load, main, parts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space

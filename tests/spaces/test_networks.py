@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spaces import torchvision_shim
 from spaces.architecture import Architecture
-from spaces.cost import count
+from spaces.costs.table import count
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import LIBRARY, load, nse
 from spaces.networks.network import Cell, Network, merge

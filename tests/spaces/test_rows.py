@@ -20,15 +20,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.architecture import Architecture
-from spaces.buckets import Buckets
-from spaces.cost import COLUMNS, cost_table, count
+from spaces.costs.cost_histogram import Buckets
+from spaces.costs.sampling import stratified, uniform
+from spaces.costs.table import COLUMNS, cost_table, count
 from spaces.latency import parts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import DNA_ROWS, load
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from spaces.overview import overview
-from spaces.sampling import stratified, uniform
 from spaces.scaling import scaled, scaled_to
 from spaces.space import SearchSpace, canonical, plain
 from spaces.variants import Row, parse_row

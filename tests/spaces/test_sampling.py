@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.architecture import IDENTITIES, Architecture
-from spaces.cost import COLUMNS, CostTable, cost_table
+from spaces.costs.sampling import stratified, uniform
+from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load
 from spaces.nse import nse
-from spaces.sampling import stratified, uniform
 from spaces.space import SearchSpace, canonical
 
 OPS = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e3", "mb_k5_e6", "proj", "id")
@@ -88,14 +88,16 @@ def assert_equally_often(table: CostTable, quantiles: dict[str, tuple[float, flo
 def test_every_feasible_architecture_is_drawn_equally_often(
     cost: str, listable: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spaces.sampling.LISTABLE", listable)
-    monkeypatch.setattr("spaces.buckets.BUCKETS", 50)  # coarse, so that the edges of the limit cut through buckets
+    monkeypatch.setattr("spaces.costs.sampling.LISTABLE", listable)
+    monkeypatch.setattr(
+        "spaces.costs.cost_histogram.BUCKETS", 50
+    )  # coarse, so that the edges of the limit cut through buckets
     assert_equally_often(table_of(small_space((OPS[:3], OPS[1:4], OPS[2:]))), {cost: (0.3, 0.8)})
 
 
 def test_tilting_towards_a_second_window_favours_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spaces.sampling.LISTABLE", 0)
-    monkeypatch.setattr("spaces.sampling.RARE", 1.0)  # tilt always
+    monkeypatch.setattr("spaces.costs.sampling.LISTABLE", 0)
+    monkeypatch.setattr("spaces.costs.sampling.RARE", 1.0)  # tilt always
     table = table_of(small_space((OPS[:3], OPS[1:4], OPS[2:])))
     assert_equally_often(table, {"macs": (0.0, 0.6), "latency_ms": (0.55, 1.0)})
 

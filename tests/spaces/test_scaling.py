@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import torch
 
-from spaces.cost import cost_table, count
+from spaces.costs.table import cost_table, count
 from spaces.library import LIBRARY, load
 from spaces.networks.network import Network
 from spaces.scaling import scaled, scaled_to

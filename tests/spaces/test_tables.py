@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
+from spaces.costs.benchmark_tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
+from spaces.costs.table import cost_table
 from spaces.library import load
 from spaces.space import canonical
-from spaces.tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
 
 MACRO = Columns("arch", "mean_acc", "flops", "params")
 

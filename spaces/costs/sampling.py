@@ -1,8 +1,8 @@
 """Architectures drawn at random within limits of cost: uniformly, or evenly over one cost.
 
-One limit is met by dynamic programming (``spaces.buckets``). What is drawn is thrown away again only where a bucket is
-too coarse to tell or a limit of a second cost is left; where that happens too often, the draws are tilted towards that
-limit, and what the tilt favours is thrown away as much more often.
+One limit is met by dynamic programming (``spaces.costs.cost_histogram``). What is drawn is thrown away again only
+where a bucket is too coarse to tell or a limit of a second cost is left; where that happens too often, the draws are
+tilted towards that limit, and what the tilt favours is thrown away as much more often.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.architecture import Architecture
-from spaces.buckets import Buckets, Places
-from spaces.cost import COLUMNS, CostTable, Floats
+from spaces.costs.cost_histogram import Buckets, Places
+from spaces.costs.table import COLUMNS, CostTable, Floats
 from spaces.errors import SpaceError
 from spaces.space import canonical
 
@@ -24,7 +24,7 @@ Limit = tuple[float, float]
 """The least and the most an architecture may cost, both allowed."""
 
 Limits = Mapping[str, Limit]
-"""Limits by the name of their cost, one of ``spaces.cost.COLUMNS``."""
+"""Limits by the name of their cost, one of ``spaces.costs.table.COLUMNS``."""
 
 EVERYTHING: Limit = (-np.inf, np.inf)
 

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from spaces.architecture import IDENTITIES, Architecture, Op
-from spaces.cost import COLUMNS, CostTable, Floats, LayerCosts
+from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace

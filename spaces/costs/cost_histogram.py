@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.cost import COLUMNS, CostTable, Floats, LayerCosts
+from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
 
 Places = NDArray[np.intp]
 """(n, layers) architectures, each gene by its place in ``Layer.genes``."""
@@ -25,7 +25,7 @@ class Buckets:
     """The architectures of a space by one cost.
 
     Attributes:
-        cost: a name of ``spaces.cost.COLUMNS``.
+        cost: a name of ``spaces.costs.table.COLUMNS``.
         origin, width: bucket ``b`` begins at cost ``origin + b * width``.
         slack: by how many buckets a cost may lie above the bucket it is counted in: each layer's is rounded down.
         steps: per layer, the buckets that each gene adds.
