@@ -35,7 +35,7 @@ from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.export import exported, write_onnx, write_program, write_source
-from spaces.latency import Setting, measure
+from spaces.latency.measure import Setting, measure
 from spaces.layer import Shape
 from spaces.networks.network import Network
 from spaces.scaling import Scaled, scaled_to

@@ -34,11 +34,12 @@ from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
-from spaces import latency, shell
+from spaces import shell
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.errors import SpaceError, UserError
+from spaces.latency import measure
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import load as load_space
 from spaces.networks.build import build
@@ -148,7 +149,7 @@ def tables() -> list[str]:
 
 
 def read_latency(path: str) -> object:
-    model = latency.load(path)
+    model = measure.load(path)
     return [model.operation(op, Shape(4, 4, 1, 4)) for op in ("mb_k3_e1", "id")]
 
 

@@ -23,7 +23,7 @@ from spaces.architecture import Architecture
 from spaces.costs.cost_histogram import Buckets
 from spaces.costs.sampling import stratified, uniform
 from spaces.costs.table import COLUMNS, cost_table, count
-from spaces.latency import parts
+from spaces.latency.measure import parts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library import DNA_ROWS, load
 from spaces.networks.network import Network

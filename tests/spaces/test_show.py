@@ -10,7 +10,7 @@ import pytest
 
 from spaces.architecture import Architecture
 from spaces.drawing import NARROW, drawing, portrait
-from spaces.latency import main as measure
+from spaces.latency.__main__ import main as measure
 from spaces.library import LIBRARY, load
 from spaces.nse import nse, nse_architecture
 from spaces.overview import in_short, overview
