@@ -23,7 +23,7 @@ from evo.generations import Task, search
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import Columns, additive_costs, opaque_space, read, split
 from spaces.costs.table import CostTable, cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection
 from studies.pareto import hypervolume

@@ -36,7 +36,7 @@ from evo.seeds import derive
 from evo.teacher import dearest
 from spaces.costs.sampling import stratified
 from spaces.costs.table import CostTable, cost_table, fixed_tally
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.operations.grammar import tally
 from spaces.operations.primitives import stem_steps, total
 from spaces.scaling import scaled

@@ -6,7 +6,8 @@ import time
 from random import Random
 
 from spaces.costs.table import cost_table
-from spaces.library import NSE_POOLS, load, nse
+from spaces.library.named_spaces import load
+from spaces.library.nse import NSE_POOLS, nse
 from spaces.space import SearchSpace
 
 ARCHITECTURES = 20_000

@@ -160,7 +160,7 @@ def server(url: str) -> Iterator[str | None]:
 def a_space() -> SearchSpace:
     """24 layers of 7 operations."""
     from spaces.layer import Head, Layer, Shape, Stem
-    from spaces.library import inverted_bottlenecks
+    from spaces.library.named_spaces import inverted_bottlenecks
     from spaces.space import SearchSpace
 
     ops = (*inverted_bottlenecks((3, 5, 7), (3, 6)), "id")

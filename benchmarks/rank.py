@@ -35,7 +35,7 @@ from evo.round.context import run_context
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.scaling import scaled
 from spaces.space import SearchSpace, canonical
 from studies.config import StudyConfig, TabularSection, check

@@ -30,7 +30,7 @@ from evo.round.context import fit_context, open_round, run_context
 from evo.round.ground_truth import evaluate_missing
 from evo.round.new_run import begin
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.nse import NSE_POOLS
+from spaces.library.nse import NSE_POOLS
 from spaces.space import SearchSpace
 from studies.config import GroundTruthSection, StudyConfig, check
 from studies.pareto import hypervolume

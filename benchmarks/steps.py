@@ -21,7 +21,7 @@ from evo.data.source import Split
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.networks.supernet import Supernet
 from spaces.operations.grammar import parse_op
 from spaces.scaling import scaled

@@ -29,7 +29,7 @@ from evo.scoring import Scorer
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.library import load as load_space
+from spaces.library.named_spaces import load as load_space
 from spaces.networks.supernet import Supernet
 from spaces.scaling import scaled
 from spaces.space import SearchSpace

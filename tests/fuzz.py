@@ -41,7 +41,7 @@ from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_networ
 from spaces.errors import SpaceError, UserError
 from spaces.latency import measure
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import load as load_space
+from spaces.library.named_spaces import load as load_space
 from spaces.networks.build import build
 from spaces.operations import cells
 from spaces.operations.grammar import tally

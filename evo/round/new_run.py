@@ -19,9 +19,9 @@ from evo.methods import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive
-from spaces import library
 from spaces.architecture import Op
 from spaces.costs.table import cost_table
+from spaces.library import named_spaces
 from spaces.networks.build import check_module
 from spaces.operations.grammar import owner_file, tally
 from spaces.size import Size, sides, spelled
@@ -72,7 +72,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
         wanted = {
             name: getattr(section, name) or getattr(images, name, None) for name in ("channels", "size", "classes")
         }
-        space = library.load(section.name, **wanted)
+        space = named_spaces.load(section.name, **wanted)
     if images is not None:
         _check_proportions(space, images.size)
     return space

@@ -20,7 +20,7 @@ from statistics import fmean
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape, Stem
-from spaces.library import stages
+from spaces.library.named_spaces import stages
 from spaces.operations.grammar import bottleneck, depthwise, double, full, rectangular
 from spaces.operations.primitives import Conv, Step, head_steps, stem_steps
 from spaces.size import Size, as_text, sides

@@ -10,7 +10,7 @@ import pytest
 from analysis.frames import Frames
 from analysis.whatif import dropping
 from spaces.architecture import operations
-from spaces.library import load
+from spaces.library.named_spaces import load
 from studies.pareto import hypervolume
 
 

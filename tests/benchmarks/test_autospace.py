@@ -10,7 +10,7 @@ import pytest
 from benchmarks.autospace import at_equal_cost
 from evo.cells import Populate
 from spaces.costs.table import cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.operations.cells import Alphabet
 
 

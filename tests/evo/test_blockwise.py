@@ -30,8 +30,8 @@ from evo.scoring import BlockScorer, relative_l1
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import from_block_strings
-from spaces.library import load as load_space
+from spaces.library.block_strings import from_block_strings
+from spaces.library.named_spaces import load as load_space
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check

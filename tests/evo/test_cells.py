@@ -24,7 +24,7 @@ from evo.round.__main__ import main
 from evo.train import Schedule, train
 from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import load as load_space
+from spaces.library.named_spaces import load as load_space
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.operations.cells import Alphabet, covering, parse_cell
 from spaces.space import SearchSpace

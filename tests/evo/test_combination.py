@@ -12,7 +12,7 @@ import pytest
 from evo.combination import Candidates, Combination, best, front
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 
 
 def listed(blocks: list[Candidates]) -> list[Combination]:

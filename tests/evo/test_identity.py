@@ -8,7 +8,7 @@ import pytest
 
 from evo.identity import identity, place
 from evo.legacy_names import legacy
-from spaces import library
+from spaces.library import named_spaces
 from studies import config
 from studies.config import (
     CHOICES,
@@ -25,7 +25,7 @@ from studies.config import (
 def test_golden_values_of_identities() -> None:
     """Who changes one of these, orphans the weights of every run that is under way: raise a version on purpose instead."""
     study = config.load("digits")
-    space = library.load("digits", channels=1, size=8, classes=10)
+    space = named_spaces.load("digits", channels=1, size=8, classes=10)
     assert identity("supernet", 1, seed=3, parent=None)[:12] == "d8372b008e87"
     assert identity("supernet", 1, space=space)[:12] == "1593a07d3f46"
     assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "3208acb74fef"

@@ -38,7 +38,7 @@ from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.library import load as load_space
+from spaces.library.named_spaces import load as load_space
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet

@@ -14,7 +14,7 @@ import torch
 from evo.deliver import main as deliver
 from evo.round.__main__ import main
 from spaces import load_network
-from spaces.library import load
+from spaces.library.named_spaces import load
 from studies.store import opened
 
 NAMES = ("bars", "stripes", "noise")

@@ -27,7 +27,7 @@ from evo.teacher import dearest
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count
 from spaces.delivered import built
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.networks.supernet import BlockSupernet
 from spaces.scaling import scaled_to
 from studies.config import StudyConfig, check

@@ -15,7 +15,7 @@ from evo.surrogate import Encoding, GroupedMatern, Surrogate, choose, fit, impro
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import additive_costs, opaque_space
 from spaces.costs.table import CostTable, cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
 from tests.evo.conftest import made_up
 

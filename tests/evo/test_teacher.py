@@ -18,7 +18,7 @@ from evo.splits import by_size, extracted
 from evo.teacher import dearest, prepared, split
 from spaces import torchvision_shim
 from spaces.delivered import DESCRIPTION, WEIGHTS, described
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.space import SearchSpace

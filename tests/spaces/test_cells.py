@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.layer import Shape
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.networks.build import build
 from spaces.networks.cell_supernet import CellSupernet, hand_down
 from spaces.networks.supernet import Supernet

@@ -20,7 +20,7 @@ from spaces.delivered import built, described
 from spaces.errors import SpaceError
 from spaces.export import exported, write_onnx, write_program, write_source
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.scaling import scaled

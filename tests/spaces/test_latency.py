@@ -16,9 +16,9 @@ from spaces.latency.__main__ import main
 from spaces.latency.measure import load, parts
 from spaces.latency.published import FBNET_OPS, FBNET_PLAN
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import load as load_space
-from spaces.library import stages
-from spaces.nse import NSE_POOLS, nse
+from spaces.library.named_spaces import load as load_space
+from spaces.library.named_spaces import stages
+from spaces.library.nse import NSE_POOLS, nse
 from spaces.space import SearchSpace
 
 HEADER = "op,c_in,c_out,stride,size,median_ms,iqr_ms,repeats,device,batch,threads\n"

@@ -8,7 +8,9 @@ from random import Random
 import pytest
 
 from spaces.architecture import Architecture
-from spaces.library import LIBRARY, NSE_POOLS, from_block_strings, load, nse, nse_architecture
+from spaces.library.block_strings import from_block_strings
+from spaces.library.named_spaces import LIBRARY, load
+from spaces.library.nse import NSE_POOLS, nse, nse_architecture
 from spaces.space import SearchSpace, canonical, make_divisible
 
 WIDTHS = [16, 24, 40, 80, 96, 192, 320]

@@ -13,7 +13,8 @@ from spaces import torchvision_shim
 from spaces.architecture import Architecture
 from spaces.costs.table import count
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import LIBRARY, load, nse
+from spaces.library.named_spaces import LIBRARY, load
+from spaces.library.nse import nse
 from spaces.networks.network import Cell, Network, merge
 from spaces.size import as_text, sides
 from spaces.space import SearchSpace

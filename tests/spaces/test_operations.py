@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.library import LIBRARY, load, nse
+from spaces.library.named_spaces import LIBRARY, load
+from spaces.library.nse import nse
 from spaces.networks.build import build
 from spaces.operations import grammar
 from spaces.operations.grammar import Bottleneck, Operation, chain, parse_op, tally

@@ -25,7 +25,7 @@ from spaces.costs.sampling import stratified, uniform
 from spaces.costs.table import COLUMNS, cost_table, count
 from spaces.latency.measure import parts
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import DNA_ROWS, load
+from spaces.library.named_spaces import DNA_ROWS, load
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from spaces.overview import overview

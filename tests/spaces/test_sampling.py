@@ -17,8 +17,8 @@ from spaces.architecture import IDENTITIES, Architecture
 from spaces.costs.sampling import stratified, uniform
 from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library import load
-from spaces.nse import nse
+from spaces.library.named_spaces import load
+from spaces.library.nse import nse
 from spaces.space import SearchSpace, canonical
 
 OPS = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e3", "mb_k5_e6", "proj", "id")

@@ -11,8 +11,8 @@ import pytest
 from spaces.architecture import Architecture
 from spaces.drawing import NARROW, drawing, portrait
 from spaces.latency.__main__ import main as measure
-from spaces.library import LIBRARY, load
-from spaces.nse import nse, nse_architecture
+from spaces.library.named_spaces import LIBRARY, load
+from spaces.library.nse import nse, nse_architecture
 from spaces.overview import in_short, overview
 from spaces.show import main
 

@@ -8,7 +8,7 @@ import pytest
 
 from spaces import size
 from spaces.layer import Shape, Stem
-from spaces.library import LIBRARY, load
+from spaces.library.named_spaces import LIBRARY, load
 from spaces.overview import overview
 from spaces.show import as_json, table
 from spaces.space import SearchSpace

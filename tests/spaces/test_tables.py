@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
 from spaces.costs.table import cost_table
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.space import canonical
 
 MACRO = Columns("arch", "mean_acc", "flops", "params")

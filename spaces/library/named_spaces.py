@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from spaces.architecture import Op
-from spaces.blocks import from_block_strings
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.nse import NSE_POOLS, nse, nse_architecture
+from spaces.library.block_strings import from_block_strings
+from spaces.library.nse import NSE_POOLS, nse, nse_architecture
 from spaces.size import Size, strided
 from spaces.space import SearchSpace
 from spaces.variants import Row
