@@ -36,10 +36,10 @@ from evo.seeds import derive
 from evo.teacher import dearest
 from spaces.costs.sampling import stratified
 from spaces.costs.table import CostTable, cost_table, fixed_tally
+from spaces.export.scaling import scaled
 from spaces.library.named_spaces import load
 from spaces.operations.grammar import tally
 from spaces.operations.primitives import stem_steps, total
-from spaces.scaling import scaled
 from spaces.size import area
 from spaces.space import SearchSpace
 from spaces.units import short

@@ -35,8 +35,8 @@ from evo.round.context import run_context
 from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
+from spaces.export.scaling import scaled
 from spaces.library.named_spaces import load
-from spaces.scaling import scaled
 from spaces.space import SearchSpace, canonical
 from studies.config import StudyConfig, TabularSection, check
 from studies.store import opened

@@ -21,10 +21,10 @@ from evo.data.source import Split
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
+from spaces.export.scaling import scaled
 from spaces.library.named_spaces import load
 from spaces.networks.supernet import Supernet
 from spaces.operations.grammar import parse_op
-from spaces.scaling import scaled
 from spaces.space import SearchSpace
 
 BATCHES = 8

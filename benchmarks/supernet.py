@@ -29,9 +29,9 @@ from evo.scoring import Scorer
 from evo.train import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
+from spaces.export.scaling import scaled
 from spaces.library.named_spaces import load as load_space
 from spaces.networks.supernet import Supernet
-from spaces.scaling import scaled
 from spaces.space import SearchSpace
 from studies.config import DataSection, LimitsSection, SearchSection
 from studies.records import Evaluation, Proposal, Round

@@ -33,14 +33,14 @@ from evo.train import schedule, train
 from evo.weights import discard, sound, write
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count
-from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
-from spaces.export import exported, write_onnx, write_program, write_source
+from spaces.export.formats import exported, write_onnx, write_program, write_source
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, built, described, load_network
+from spaces.export.python_source import exportable, source
+from spaces.export.scaling import Scaled, scaled_to
 from spaces.latency.measure import Setting, measure
 from spaces.layer import Shape
 from spaces.networks.network import Network
-from spaces.scaling import Scaled, scaled_to
 from spaces.size import sides, spelled
-from spaces.source import exportable, source
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, changed
 from studies.deliveries import Delivery, remember

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.atomic_files import DRAFT, write_text
-from spaces.delivered import DESCRIPTION
+from spaces.export.network_folder import DESCRIPTION
 from studies.config.renames import renewed
 from studies.records import EvoError
 

@@ -24,13 +24,14 @@ from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
 from evo.train import schedule, train
 from evo.weights import discard, sound, write
-from spaces import delivered, torchvision_shim
+from spaces import torchvision_shim
 from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import cost_table
+from spaces.export import network_folder
+from spaces.export.scaling import scaled
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
-from spaces.scaling import scaled
 from spaces.space import SearchSpace, plain
 from studies.config import BlockwiseSection, StudyConfig, TeacherSection
 from studies.records import EvoError
@@ -135,7 +136,7 @@ def prepared(config: StudyConfig, space: SearchSpace, context: FitContext) -> Te
     else:
         named_weights = _file(section) or str(section.weights)
     file = Path(named_weights)
-    file = file / delivered.WEIGHTS if file.is_dir() else file
+    file = file / network_folder.WEIGHTS if file.is_dir() else file
     content = file_hash(file) if file.is_file() else str(named_weights)
     normalised = _normalised(section, space.stem.c_in)
     told = (section.model, content, *([normalised] if normalised else ()))
@@ -298,7 +299,7 @@ def _described(path: Path) -> Network:
     """The network that a file of ours tells of, with fresh weights; that of a delivered folder with its own."""
     try:
         if path.is_dir():
-            return delivered.load_network(path)
+            return network_folder.load_network(path)
         _, facts = weights.read(path)
         return Network(Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])).eval()
     except (KeyError, TypeError, ValueError) as error:

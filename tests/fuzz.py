@@ -37,8 +37,8 @@ from evo.round.new_run import first_space
 from spaces import shell
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.errors import SpaceError, UserError
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, built, described, load_network
 from spaces.latency import measure
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load as load_space

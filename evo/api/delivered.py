@@ -71,7 +71,7 @@ class Delivered:
         Raises:
             ValueError: files of the folder are missing or damaged.
         """
-        from spaces.delivered import load_network
+        from spaces.export.network_folder import load_network
 
         return load_network(self.folder)
 

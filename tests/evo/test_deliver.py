@@ -20,8 +20,9 @@ from evo.deliver import main
 from evo.delivery import settings, train_in
 from evo.description import read, write
 from evo.picking import Wish, pick
-from spaces import load_network, source
+from spaces import load_network
 from spaces.architecture import Architecture
+from spaces.export import python_source
 from studies import deliveries
 from studies.config import DataSection
 from studies.records import EvoError
@@ -240,7 +241,7 @@ def test_a_database_or_a_run_that_is_not_there_is_answered(
 def test_a_module_that_model_py_cannot_have_is_answered_before_training(
     storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(source.WRITERS, torch.nn.Sequential)
+    monkeypatch.delitem(python_source.WRITERS, torch.nn.Sequential)
     out = tmp_path / "new"
     assert main(["tiny", "--storage", storage, "--out", str(out), *WORK]) == 1
     assert "error: Sequential cannot be written into model.py" in capsys.readouterr().err

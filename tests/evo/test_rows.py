@@ -26,10 +26,10 @@ from evo.scoring import BlockScorer
 from evo.teacher import dearest
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count
-from spaces.delivered import built
+from spaces.export.network_folder import built
+from spaces.export.scaling import scaled_to
 from spaces.library.named_spaces import load
 from spaces.networks.supernet import BlockSupernet
-from spaces.scaling import scaled_to
 from studies.config import StudyConfig, check
 from studies.records import EvoError
 from studies.store import opened

@@ -17,7 +17,7 @@ from evo.data.loading import load as load_images
 from evo.splits import by_size, extracted
 from evo.teacher import dearest, prepared, split
 from spaces import torchvision_shim
-from spaces.delivered import DESCRIPTION, WEIGHTS, described
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, described
 from spaces.library.named_spaces import load
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network

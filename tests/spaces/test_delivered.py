@@ -13,18 +13,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import spaces.delivered
+import spaces.export.network_folder
 from spaces import load_network
 from spaces.architecture import Architecture
-from spaces.delivered import built, described
 from spaces.errors import SpaceError
-from spaces.export import exported, write_onnx, write_program, write_source
+from spaces.export.formats import exported, write_onnx, write_program, write_source
+from spaces.export.network_folder import built, described
+from spaces.export.python_source import exportable, source, written
+from spaces.export.scaling import scaled
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
-from spaces.scaling import scaled
-from spaces.source import exportable, source, written
 from spaces.space import SearchSpace
 
 WIDE, NARROW = Shape(8, 8, 1, 6), Shape(8, 16, 2, 6)
@@ -175,7 +175,7 @@ def test_a_folder_without_a_network_is_answered(tmp_path: Path) -> None:
         load_network(tmp_path / "net")
     (tmp_path / "net" / "architecture.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no network that can be loaded"):
-        spaces.delivered.load_network(tmp_path / "net")
+        spaces.export.network_folder.load_network(tmp_path / "net")
 
 
 def test_source_that_gives_other_scores_is_not_kept(tmp_path: Path) -> None:
@@ -192,7 +192,9 @@ def test_a_module_that_nobody_wrote_is_answered() -> None:
     class Novel(nn.Module):
         pass
 
-    with pytest.raises(ValueError, match=r"Novel cannot be written into model.py: enter it in spaces.source.WRITERS"):
+    with pytest.raises(
+        ValueError, match=r"Novel cannot be written into model.py: enter it in spaces.export.python_source.WRITERS"
+    ):
         written(nn.Sequential(Novel()))
 
 

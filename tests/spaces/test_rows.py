@@ -23,13 +23,13 @@ from spaces.architecture import Architecture
 from spaces.costs.cost_histogram import Buckets
 from spaces.costs.sampling import stratified, uniform
 from spaces.costs.table import COLUMNS, cost_table, count
+from spaces.export.scaling import scaled, scaled_to
 from spaces.latency.measure import parts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import DNA_ROWS, load
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from spaces.overview import overview
-from spaces.scaling import scaled, scaled_to
 from spaces.space import SearchSpace, canonical, plain
 from spaces.variants import Row, parse_row
 from tests.spaces.test_delivered import delivered

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from spaces.costs.table import cost_table, count
+from spaces.export.scaling import scaled, scaled_to
 from spaces.library.named_spaces import LIBRARY, load
 from spaces.networks.network import Network
-from spaces.scaling import scaled, scaled_to
 from spaces.space import make_divisible
 
 

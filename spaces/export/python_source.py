@@ -242,7 +242,8 @@ def written(module: nn.Module) -> str:
     if type(module) in PLAIN:
         return f"nn.{module!r}"
     raise SpaceError(
-        f"{type(module).__name__} cannot be written into model.py: enter it in spaces.source.WRITERS and DEFINITIONS"
+        f"{type(module).__name__} cannot be written into model.py: enter it in spaces.export.python_source.WRITERS and "
+        "DEFINITIONS"
     )
 
 
