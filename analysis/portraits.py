@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spaces.architecture import Architecture, operations
-from spaces.drawing import portrait
-from spaces.overview import overview
+from spaces.show.drawing import portrait
+from spaces.show.overview import overview
 from spaces.space import plain
 from studies.store import Run
 

@@ -8,7 +8,7 @@ from analysis.frames import truth_of
 from analysis.words import unmeasured
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
-from spaces.overview import widths
+from spaces.show.overview import widths
 from spaces.size import as_text
 from spaces.space import SearchSpace
 from spaces.units import short

@@ -29,7 +29,7 @@ from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import DNA_ROWS, load
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
-from spaces.overview import overview
+from spaces.show.overview import overview
 from spaces.space import SearchSpace, canonical, plain
 from spaces.variants import Row, parse_row
 from tests.spaces.test_delivered import delivered

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 import pytest
 
 from spaces.architecture import Architecture
-from spaces.drawing import NARROW, drawing, portrait
 from spaces.latency.__main__ import main as measure
 from spaces.library.named_spaces import LIBRARY, load
 from spaces.library.nse import nse, nse_architecture
-from spaces.overview import in_short, overview
-from spaces.show import main
+from spaces.show.__main__ import main
+from spaces.show.drawing import NARROW, drawing, portrait
+from spaces.show.overview import in_short, overview
 
 BEST = "proj|mb_k3_e3_relu6|mb_k5_e6_relu6|id|mb_k3_e3_relu6|mb_k5_e6_relu6|mb_k3_e3_relu6|id"
 

@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from spaces.architecture import IDENTITIES
-from spaces.overview import Overview, Row, widths
+from spaces.show.overview import Overview, Row, widths
 from spaces.size import in_short
 from spaces.units import short
 

@@ -14,9 +14,9 @@ from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.cli import SPACE_HELP, add_image_arguments, space_named
 from spaces.costs.table import CONVENTIONS, Floats
-from spaces.drawing import drawing
 from spaces.latency.measure import load
-from spaces.overview import Overview, Row, in_short, overview, widths
+from spaces.show.drawing import drawing
+from spaces.show.overview import Overview, Row, in_short, overview, widths
 from spaces.size import in_short as short_size
 from spaces.size import spelled
 
