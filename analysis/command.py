@@ -54,9 +54,9 @@ def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]
     Raises:
         EvoError: a database is missing, or none of several has a run of that name.
     """
+    from studies.database.store import opened
+    from studies.database.urls import existing, shown
     from studies.records import EvoError
-    from studies.store import opened
-    from studies.urls import existing, shown
 
     found = []
     for text in runs:

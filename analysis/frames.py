@@ -16,8 +16,9 @@ import pandas as pd
 from analysis.ranking import Truth
 from analysis.whatif import dropping
 from studies import pareto
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.records import EvoError, Life
-from studies.store import RoundRow, Run, Store
 
 RESULTS = """
 SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.fresh,

@@ -19,7 +19,7 @@ from analysis.frames import Frames
 from analysis.portraits import drawn
 from analysis.theme import DROPPED, REFILLED, SHARES, run_styles
 from spaces.units import short
-from studies.store import Run
+from studies.database.rows import Run
 
 CONFIG = {
     "responsive": True,

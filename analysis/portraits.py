@@ -8,7 +8,7 @@ from spaces.architecture import Architecture, operations
 from spaces.show.drawing import portrait
 from spaces.show.overview import overview
 from spaces.space import plain
-from studies.store import Run
+from studies.database.rows import Run
 
 
 def drawn(run: Run, arch: str, title: str) -> str | None:

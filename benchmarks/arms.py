@@ -26,9 +26,9 @@ from spaces.costs.table import CostTable, cost_table
 from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection
+from studies.database.trials import distributions
 from studies.pareto import hypervolume
 from studies.records import Evaluation
-from studies.trials import distributions
 
 GP_BUDGET = 100
 """Optuna's Gaussian process takes about a second per proposal, and ever longer: it gets so many evaluations."""

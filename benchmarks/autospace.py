@@ -95,7 +95,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
 def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace:
     """The space after the rounds. Searching inside it changes nothing in it, and is kept to the least."""
     from evo.round.__main__ import main as evo_round
-    from studies.store import opened
+    from studies.database.store import opened
 
     words = [
         word for setting in (*settings, "search.evaluations=4", "evaluator.epochs=1") for word in ("--set", setting)

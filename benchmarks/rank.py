@@ -39,7 +39,7 @@ from spaces.export.scaling import scaled
 from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
 from studies.config import StudyConfig, TabularSection, check
-from studies.store import opened
+from studies.database.store import opened
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,9 @@ from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.nse import NSE_POOLS
 from spaces.space import SearchSpace
 from studies.config import GroundTruthSection, StudyConfig, check
+from studies.database.rows import Run
+from studies.database.store import opened
 from studies.pareto import hypervolume
-from studies.store import Run, opened
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,11 @@ from spaces.networks.network import Network
 from spaces.size import sides, spelled
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, changed
-from studies.deliveries import Delivery, remember
+from studies.database.deliveries import Delivery, remember
+from studies.database.rows import Run
+from studies.database.store import Store, opened
+from studies.database.urls import existing
 from studies.records import EvoError
-from studies.store import Run, Store, opened
-from studies.urls import existing
 
 PROGRESS = "training.progress"
 

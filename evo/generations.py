@@ -23,8 +23,8 @@ from spaces.costs.sampling import stratified
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import LimitsSection, SearchSection
+from studies.database.trials import distributions, to_trial
 from studies.records import COSTS, Evaluation, EvoError, Proposal, complete
-from studies.trials import distributions, to_trial
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from spaces.units import short
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.records import Evaluation, EvoError, Round, complete
-from studies.store import RoundRow, Run, Store
 
 
 @dataclass(frozen=True)

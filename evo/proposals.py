@@ -29,7 +29,7 @@ from evo.seeds import derive
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace, canonical
-from studies.trials import GENERATION_KEY
+from studies.database.trials import GENERATION_KEY
 
 DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
 """Of a trial's values: accuracy, cost."""

@@ -8,11 +8,12 @@ from datetime import datetime
 import optuna
 import sqlalchemy as sa
 
-from studies import optuna_tables
-from studies.leases import taken
+from studies.database import optuna_tables
+from studies.database.leases import taken
+from studies.database.rows import Run
+from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
+from studies.database.store import Store, check_name, study_name
 from studies.records import EvoError
-from studies.schema import checkpoints, choices, evaluations, proposals, rounds, runs
-from studies.store import Run, Store, check_name, study_name
 
 
 @dataclass(frozen=True)

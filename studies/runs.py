@@ -13,7 +13,8 @@ from spaces import shell
 from spaces.columns import table
 
 if TYPE_CHECKING:
-    from studies.store import Run, Store
+    from studies.database.rows import Run
+    from studies.database.store import Store
 
 EXAMPLES = """examples:
   python -m studies.runs                                  all runs of evo.db
@@ -53,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from studies.store import opened
-    from studies.urls import existing
+    from studies.database.store import opened
+    from studies.database.urls import existing
 
     with opened(existing(args.storage)) as store:
         return COMMANDS[args.command](store, args)
@@ -157,8 +158,8 @@ def deleted(store: Store, args: argparse.Namespace) -> int:
 
 def consequences(store: Store, run: Run) -> str:
     """What goes with a run, and what stays."""
+    from studies.database.urls import files_of
     from studies.keeping import entries
-    from studies.urls import files_of
 
     (entry,) = (entry for entry in entries(store) if entry.name == run.name)
     folder = files_of(store.url) / run.name

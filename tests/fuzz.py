@@ -47,9 +47,9 @@ from spaces.operations import cells
 from spaces.operations.grammar import tally
 from spaces.space import SearchSpace, canonical
 from studies import config
-from studies.store import opened
-from studies.trials import distributions
-from studies.urls import existing, files_of
+from studies.database.store import opened
+from studies.database.trials import distributions
+from studies.database.urls import existing, files_of
 from tests.spaces import autospace_files
 
 PASSWORD = "hunter2"

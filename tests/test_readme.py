@@ -20,7 +20,7 @@ from PIL import Image
 
 from analysis.verdict import FEWEST
 from evo import deliver
-from studies.store import opened
+from studies.database.store import opened
 from tests import example_run
 from tests.commands import main_of
 

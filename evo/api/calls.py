@@ -20,10 +20,10 @@ from evo.round.options import STORAGE, RunOptions, overrides_of
 from evo.round.plan import Plan, planned
 from evo.round.session import finish_rounds
 from studies.config import StudyConfig
+from studies.database.store import opened
+from studies.database.urls import existing
 from studies.keeping import Entry, entries
 from studies.records import EvoError
-from studies.store import opened
-from studies.urls import existing
 
 Config = str | Path | Mapping[str, Any] | StudyConfig
 """A preset's name, a TOML file, or settings: as tables, or checked already."""

@@ -26,11 +26,12 @@ from evo.round.session import introduction
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from spaces.units import parse, short
-from studies import store as studies
 from studies.config import StudyConfig
+from studies.database import rows as studies
+from studies.database.rows import RoundRow
+from studies.database.store import Store, opened
+from studies.database.urls import existing, shown
 from studies.records import EvoError
-from studies.store import RoundRow, Store, opened
-from studies.urls import existing, shown
 
 SHOWN = 5
 """Rows of a front that a notebook shows."""

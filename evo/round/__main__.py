@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
     """The exit status, and where something stands in the way, what it is."""
-    from studies.urls import shown
+    from studies.database.urls import shown
 
     said = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
     again = f": python -m evo.round {said}" if processes == 1 else " the same command"

@@ -21,10 +21,10 @@ from evo.round.survivors import last_evaluations, survivors
 from evo.seeds import derive
 from evo.weights import DamagedError, set_aside
 from spaces.space import canonical
+from studies.database.rows import Choice, RoundRow
+from studies.database.urls import artifacts_of
 from studies.pareto import hypervolume
 from studies.records import EvoError, Proposal, Round, complete
-from studies.store import Choice, RoundRow
-from studies.urls import artifacts_of
 
 
 def run_round(shared: RunContext, n: int) -> RoundRow:

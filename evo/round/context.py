@@ -23,8 +23,9 @@ from evo.weights import DamagedError
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.records import Proposal
-from studies.store import RoundRow, Run, Store
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from analysis.frames import Frames, load
 from analysis.portraits import drawn
 from spaces.atomic_files import write_text
 from spaces.units import short
-from studies.engines import patient
-from studies.store import Run, Store
+from studies.database.engines import patient
+from studies.database.rows import Run
+from studies.database.store import Store
 
 BACKGROUND = 100
 """How many trials beside the fronts are worth their bytes."""

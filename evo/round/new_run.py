@@ -27,8 +27,9 @@ from spaces.operations.grammar import owner_file, tally
 from spaces.size import Size, sides, spelled
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
+from studies.database.rows import Run
+from studies.database.store import Store
 from studies.records import COSTS, EvoError
-from studies.store import Run, Store
 
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 

@@ -12,9 +12,10 @@ from spaces.show.overview import widths
 from spaces.size import as_text
 from spaces.space import SearchSpace
 from spaces.units import short
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
+from studies.database.urls import database, files_of, shown
 from studies.records import Evaluation, Round, complete
-from studies.store import RoundRow, Run, Store
-from studies.urls import database, files_of, shown
 
 HEADINGS = (
     "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",

@@ -15,10 +15,11 @@ from evo.round.arms import arms, find
 from evo.round.options import RunOptions
 from evo.round.printing import headings, line, row_values
 from studies.config import StudyConfig
-from studies.leases import held
+from studies.database.leases import held
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store, opened
+from studies.database.urls import files_of
 from studies.records import EvoError
-from studies.store import RoundRow, Run, Store, opened
-from studies.urls import files_of
 
 if TYPE_CHECKING:
     from evo.executors import Evaluate

@@ -13,7 +13,7 @@ import pytest
 from analysis import export, words
 from analysis.frames import Frames
 from analysis.report import main
-from studies.store import Store, opened
+from studies.database.store import Store, opened
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import CHEAP, DEAR, FREE, RULE

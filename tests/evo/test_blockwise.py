@@ -35,8 +35,8 @@ from spaces.library.named_spaces import load as load_space
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check
+from studies.database.store import opened
 from studies.records import EvoError, Round
-from studies.store import opened
 from tests.evo.conftest import interrupted_at
 
 OPS = ("mb_k3_e1", "mb_k5_e2", "mb_k3_e3")

@@ -29,8 +29,8 @@ from spaces.networks.cell_supernet import CellSupernet
 from spaces.operations.cells import Alphabet, covering, parse_cell
 from spaces.space import SearchSpace
 from studies.config import CellsSection, DataSection, StudyConfig, check
+from studies.database.store import opened
 from studies.records import EvoError, Life, Round
-from studies.store import opened
 from tests.evo.conftest import interrupted_at
 
 IMAGES = load(DataSection(name="digits", max_images=240))

@@ -29,8 +29,8 @@ from evo.executors import DiedError, LostError
 from evo.machines import machines, quiet
 from evo.parcels import pack
 from studies.config import DataSection
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 from tests.conftest import ROOT
 from tests.evo.errands import Reader, complains, naps, processes, some_kind, tenfold
 

@@ -11,7 +11,7 @@ from analysis.verdict import Verdict, verdicts
 from evo.round.__main__ import main
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.store import opened
+from studies.database.store import opened
 
 POOL = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e1", "mb_k5_e3")
 SPACE = SearchSpace("pool", (Layer(Shape(8, 8, 1, 8), POOL),) * 3, Stem(8, stride=1, c_in=1, size=8), Head(0, 10))

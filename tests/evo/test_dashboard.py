@@ -14,8 +14,8 @@ import pytest
 
 from evo.round.dashboard import plain, publish
 from studies import dashboard
-from studies.store import Store, opened
-from studies.urls import artifacts_of, files_of
+from studies.database.store import Store, opened
+from studies.database.urls import artifacts_of, files_of
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import RULE

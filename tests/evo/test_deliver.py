@@ -23,10 +23,10 @@ from evo.picking import Wish, pick
 from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.export import python_source
-from studies import deliveries
 from studies.config import DataSection
+from studies.database import deliveries
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 from tests import example_run
 
 WORK = ["--set", "deliver.epochs=20", "--set", "data.max_images=300", "--set", "deliver.drop_path=0.1"]

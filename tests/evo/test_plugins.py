@@ -27,9 +27,9 @@ from spaces.operations.primitives import Conv, Tally
 from studies import config as configs
 from studies import plugins
 from studies.config import ConfigError, study
+from studies.database.store import opened
 from studies.plugins import PluginError
 from studies.records import EvoError
-from studies.store import opened
 
 OWN = """
     from dataclasses import dataclass, field

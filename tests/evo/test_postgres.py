@@ -20,13 +20,14 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from analysis import compare, report
 from evo import deliver
 from evo.round.__main__ import main
-from studies import engines, runs
+from studies import runs
 from studies.dashboard import server
-from studies.deliveries import Delivery, of_run, remember
+from studies.database import engines
+from studies.database.deliveries import Delivery, of_run, remember
+from studies.database.leases import held, lease
+from studies.database.store import Store, opened
 from studies.keeping import delete, entries, rename
-from studies.leases import held, lease
 from studies.records import EvoError
-from studies.store import Store, opened
 from tests.evo.test_control import POOL, config
 
 QUERIES = (

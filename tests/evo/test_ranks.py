@@ -44,8 +44,8 @@ from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from spaces.operations.cells import covering, reference_cells
 from studies.config import CellsSection, DataSection, GatesSection
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 from tests.conftest import ROOT
 
 DIGITS = DataSection(name="digits", max_images=240)

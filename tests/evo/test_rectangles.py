@@ -15,7 +15,7 @@ from evo.deliver import main as deliver
 from evo.round.__main__ import main
 from spaces import load_network
 from spaces.library.named_spaces import load
-from studies.store import opened
+from studies.database.store import opened
 
 NAMES = ("bars", "stripes", "noise")
 

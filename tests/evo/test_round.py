@@ -12,8 +12,9 @@ import pytest
 
 from analysis.frames import load
 from evo.round.__main__ import main
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store, opened
 from studies.records import Evaluation, Proposal
-from studies.store import RoundRow, Run, Store, opened
 
 QUICK = [
     "--set",

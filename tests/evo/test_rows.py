@@ -31,8 +31,8 @@ from spaces.export.scaling import scaled_to
 from spaces.library.named_spaces import load
 from spaces.networks.supernet import BlockSupernet
 from studies.config import StudyConfig, check
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 from tests.evo.test_blockwise import Pairs, one_by_one
 
 SPACE = load("digits_rows")

@@ -23,8 +23,9 @@ from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection, ScratchSection
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store, opened
 from studies.records import Evaluation, Proposal
-from studies.store import RoundRow, Run, Store, opened
 
 TINY = DataSection(name="digits", max_images=200, validation_fraction=0.5)
 TRAINING = ScratchSection(kind="scratch", epochs=4.0, batch_size=32)

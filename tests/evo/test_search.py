@@ -125,7 +125,8 @@ def test_survivors_are_parents(task: Task, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_enqueued_trial_carries_no_generation() -> None:
-    """The fact of Optuna 5.0 that made ``studies.trials`` write the attribute itself: NSGA-II does not see such a trial."""
+    """The fact of Optuna 5.0 that made ``studies.database.trials`` write the attribute itself: NSGA-II does not see
+    such a trial."""
     study = optuna.create_study(sampler=optuna.samplers.NSGAIISampler(population_size=2), directions=["maximize"] * 2)
     study.enqueue_trial({"x": "a"})
     trial = study.ask()

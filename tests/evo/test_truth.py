@@ -22,8 +22,9 @@ from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical
 from studies.config import ConfigError, StudyConfig, check
+from studies.database.rows import Run
+from studies.database.store import Store, opened
 from studies.records import Evaluation, EvoError, Round
-from studies.store import Run, Store, opened
 from tests.evo.conftest import made_up
 
 QUICK = [

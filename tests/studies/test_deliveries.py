@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from studies.config import check
-from studies.deliveries import Delivery, of_run, remember
-from studies.store import opened
+from studies.database.deliveries import Delivery, of_run, remember
+from studies.database.store import opened
 from tests.studies.test_store import SPACE
 
 CONFIG = check({"space": {"name": "tiny"}, "evaluator": {"kind": "scratch"}, "evolution": {"method": "fixed"}}, "test")

@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.records import EvoError
-from studies.store import RoundRow, Run, Store
 from tests.studies.test_store import CONFIG, FIRST, SPACE
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from evo.round.__main__ import main
+from studies.database.leases import held, here, lease, taken
+from studies.database.rows import Run
+from studies.database.schema import leases
+from studies.database.store import Store, opened
 from studies.keeping import delete, rename
-from studies.leases import held, here, lease, taken
 from studies.records import EvoError
-from studies.schema import leases
-from studies.store import Run, Store, opened
 from tests import example_run
 
 

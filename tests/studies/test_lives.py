@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from studies.database.rows import Run
+from studies.database.store import Store
 from studies.records import Life
-from studies.store import Run, Store
 from tests import example_run
 
 MOTHER = Life(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.5),))

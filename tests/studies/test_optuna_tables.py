@@ -21,7 +21,14 @@ from optuna.samplers import NSGAIISampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.optuna_tables import add_trials, create_study, creation_lock, layout_is_known, open_storage, write_trials
+from studies.database.optuna_tables import (
+    add_trials,
+    create_study,
+    creation_lock,
+    layout_is_known,
+    open_storage,
+    write_trials,
+)
 
 METRICS: Any = {"accuracy": "maximize", "macs": "minimize"}
 LAYERS: dict[str, BaseDistribution] = {

@@ -9,8 +9,8 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
+from studies.database.store import Store, opened
 from studies.runs import main
-from studies.store import Store, opened
 from tests import example_run
 
 

@@ -18,10 +18,11 @@ from alembic.migration import MigrationContext
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies import schema
 from studies.config import StudyConfig, check
+from studies.database import schema
+from studies.database.rows import Choice, RoundRow, Run
+from studies.database.store import Store, opened
 from studies.records import Evaluation, EvoError, Life, Proposal, complete
-from studies.store import Choice, RoundRow, Run, Store, opened
 
 CONFIG: StudyConfig = check(
     {

@@ -16,9 +16,9 @@ import optuna
 import pytest
 
 from evo.round.__main__ import main
-from studies import schema
+from studies.database import schema
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 
 DATABASES = Path(__file__).parent / "databases"
 HEAD = schema._scripts().get_current_head()

@@ -9,10 +9,10 @@ import pytest
 
 from evo.round import __main__ as command_line
 from evo.round import command
-from studies.engines import engine_of
+from studies.database.engines import engine_of
+from studies.database.store import Store
+from studies.database.urls import database, files_of, shown
 from studies.records import EvoError
-from studies.store import Store
-from studies.urls import database, files_of, shown
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from analysis.words import changed, comparable
 from evo.data.fingerprint import checked, fingerprint
 from evo.round.__main__ import main
 from studies.config import StudyConfig, check
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 from tests.evo.test_control import POOL, config
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from studies.views import RESULTS
+from studies.database.views import RESULTS
 
 revision = "0006"
 down_revision = "0005"

@@ -2,84 +2,46 @@
 
 Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
 leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment. Every method may be said
-twice: see ``studies.engines.patient``.
+twice: see ``studies.database.engines.patient``.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
-from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical
-from studies import faults, optuna_tables, schema
-from studies.config import StudyConfig, check
-from studies.engines import cause, engine_of, patient, reason, resumed, writing
+from studies.config import StudyConfig
+from studies.database import errors, optuna_tables, schema
+from studies.database.engines import cause, engine_of, patient, reason, resumed, writing
+from studies.database.rows import (
+    EVALUATION,
+    Choice,
+    RoundRow,
+    Run,
+    cell_ids,
+    evaluation_columns,
+    evaluation_of,
+    round_of,
+    run_of,
+    utc_now,
+)
+from studies.database.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
+from studies.database.trials import distributions, to_trial
+from studies.database.urls import shown
 from studies.records import Evaluation, EvoError, Life, Proposal
-from studies.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
-from studies.trials import distributions, to_trial
-from studies.urls import shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Run:
-    """A row of ``runs``: one configuration, one seed, any number of rounds.
-
-    Attributes:
-        data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
-        classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
-    """
-
-    id: int
-    name: str
-    config: StudyConfig
-    space: SearchSpace
-    max_cost: float
-    min_accuracy: float
-    data: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    classes: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class RoundRow:
-    """A row of ``rounds``."""
-
-    id: int
-    number: int
-    study: str
-    finished: bool
-    space: SearchSpace
-    next_space: SearchSpace | None
-    judge: str | None
-    hypervolume: float | None
-    stats: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One candidate of one layer after a round: its worth, its share of the front, what became of it and why."""
-
-    layer_index: int
-    op: str
-    rating: float | None
-    share: float | None
-    fate: str
-    rule: str
 
 
 class Store:
@@ -97,14 +59,14 @@ class Store:
         except (sa.exc.DBAPIError, StorageInternalError) as error:
             self.close()
             found = cause(error)
-            said = faults.words(self.engine, getattr(found, "orig", found))
+            said = errors.words(self.engine, getattr(found, "orig", found))
             raise EvoError(said or f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
 
     @resumed
     def _open(self) -> None:
         """Make or migrate what has to be."""
         self.optuna = optuna_tables.open_storage(self.engine)
-        faults.explain(self.optuna.engine)
+        errors.explain(self.optuna.engine)
         self.bulk = optuna_tables.layout_is_known(self.engine)
         if not schema.is_current(self.engine):
             with optuna_tables.creation_lock(self.engine):
@@ -124,7 +86,7 @@ class Store:
             EvoError: it is damaged.
         """
         with self.engine.connect() as connection:
-            faults.examine(connection)
+            errors.examine(connection)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -139,7 +101,7 @@ class Store:
         """The run of that name, if there is one."""
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(runs).where(runs.c.name == name)).mappings().first()
-        return None if row is None else _run(row)
+        return None if row is None else run_of(row)
 
     def run(self, name: str) -> Run:
         """The run of that name.
@@ -176,7 +138,7 @@ class Store:
             "space_json": space.to_json(),
             "max_cost": max_cost,
             "min_accuracy": config.search.min_accuracy,
-            "created_at": _now(),
+            "created_at": utc_now(),
             "data": data,
             "classes_json": json.dumps(list(classes)) if classes is not None else None,
         }
@@ -208,7 +170,7 @@ class Store:
         """The run's rounds, first to last."""
         query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
         with self.engine.connect() as connection:
-            return [_round(row) for row in connection.execute(query).mappings()]
+            return [round_of(row) for row in connection.execute(query).mappings()]
 
     @patient
     def open_round(self, run: Run, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> RoundRow:
@@ -227,7 +189,7 @@ class Store:
             "state": "running",
             "space_json": space.to_json(),
             "stats_json": "{}",
-            "started_at": _now(),
+            "started_at": utc_now(),
         }
         with self.writing() as connection:
             connection.execute(rounds.insert().values(values))
@@ -251,7 +213,7 @@ class Store:
             "judge": judge,
             "hypervolume": hypervolume,
             "stats_json": json.dumps(dict(stats)),
-            "finished_at": _now(),
+            "finished_at": utc_now(),
         }
         names = row.space.names
         details = [
@@ -323,7 +285,7 @@ class Store:
         self, connection: Connection, run: Run, space: SearchSpace, generation: Sequence[Proposal]
     ) -> list[int]:
         """The row of each proposal's evaluation; fresh ones are inserted."""
-        new = [_evaluation_row(run, proposal.evaluation, space) for proposal in generation if proposal.fresh]
+        new = [evaluation_columns(run, proposal.evaluation, space) for proposal in generation if proposal.fresh]
         insert = evaluations.insert().returning(evaluations.c.id, sort_by_parameter_order=True)
         inserted = iter(connection.scalars(insert, new) if new else ())
         return [
@@ -335,14 +297,14 @@ class Store:
     def proposals(self, row: RoundRow) -> list[Proposal]:
         """What the round has proposed so far, in order."""
         query = (
-            sa.select(proposals, *_EVALUATION)
+            sa.select(proposals, *EVALUATION)
             .join(evaluations, evaluations.c.id == proposals.c.evaluation_id)
             .where(proposals.c.round_id == row.id)
             .order_by(proposals.c.number)
         )
         with self.engine.connect() as connection:
             return [
-                Proposal(found["number"], found["generation"], found["origin"], _evaluation(found), found["fresh"])
+                Proposal(found["number"], found["generation"], found["origin"], evaluation_of(found), found["fresh"])
                 for found in connection.execute(query).mappings()
             ]
 
@@ -350,17 +312,17 @@ class Store:
     def evaluations(self, run: Run, judge: str) -> list[Evaluation]:
         """Everything one judge has measured in this run, oldest first."""
         query = (
-            sa.select(*_EVALUATION, evaluations.c.arch)
+            sa.select(*EVALUATION, evaluations.c.arch)
             .where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
             .order_by(evaluations.c.id)
         )
         with self.engine.connect() as connection:
-            return [_evaluation(found) for found in connection.execute(query).mappings()]
+            return [evaluation_of(found) for found in connection.execute(query).mappings()]
 
     @patient
     def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
         """Write what was measured beside the search (and so is no proposal), in one transaction; twice changes nothing."""
-        rows = [_evaluation_row(run, evaluation, space) for evaluation in found]
+        rows = [evaluation_columns(run, evaluation, space) for evaluation in found]
         judges = {evaluation.judge for evaluation in found}
         measured = sa.select(evaluations.c.judge, evaluations.c.canonical).where(
             evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
@@ -377,7 +339,7 @@ class Store:
         """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
         names = run.space.names
         with self.writing() as connection:
-            known = _cell_ids(connection, run)
+            known = cell_ids(connection, run)
             born = [
                 {
                     "run_id": run.id,
@@ -395,7 +357,7 @@ class Store:
             ]
             if born:
                 connection.execute(cells.insert(), born)
-            known = _cell_ids(connection, run)
+            known = cell_ids(connection, run)
             ours = sa.select(cells.c.id).where(cells.c.run_id == run.id)
             connection.execute(fitness.delete().where(fitness.c.round == number, fitness.c.cell_id.in_(ours)))
             found = [
@@ -436,7 +398,7 @@ class Store:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
         values = {
             "run_id": run.id, "round": number, "kind": kind, "path": str(path),
-            "sha256": digest, "created_at": _now(),
+            "sha256": digest, "created_at": utc_now(),
         }  # fmt: skip
         with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))
@@ -476,53 +438,6 @@ def study_name(run: str, number: int) -> str:
     return f"{run}/round-{number:02d}"
 
 
-_EVALUATION = (
-    evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
-    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.reason, evaluations.c.rungs_json,
-)  # fmt: skip
-
-
-def _cell_ids(connection: Connection, run: Run) -> dict[tuple[int, str], int]:
-    """(layer, cell) -> its row."""
-    query = sa.select(cells.c.layer_index, cells.c.cell, cells.c.id).where(cells.c.run_id == run.id)
-    return {(layer, cell): row for layer, cell, row in connection.execute(query)}
-
-
-def _evaluation(row: RowMapping) -> Evaluation:
-    return Evaluation(
-        arch=Architecture.parse(row["arch"]),
-        judge=row["judge"],
-        accuracy=math.nan if row["accuracy"] is None else row["accuracy"],
-        macs=row["macs"],
-        params=row["params"],
-        latency_ms=row["latency_ms"],
-        nll=row["nll"],
-        seconds=row["seconds"],
-        rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
-        pruned=row["state"] == "pruned",
-        failed=row["reason"] or "",
-    )
-
-
-def _evaluation_row(run: Run, evaluation: Evaluation, space: SearchSpace) -> dict[str, Any]:
-    return {
-        "run_id": run.id,
-        "judge": evaluation.judge,
-        "canonical": str(canonical(evaluation.arch, space)),
-        "arch": str(evaluation.arch),
-        "accuracy": None if evaluation.failed else evaluation.accuracy,
-        "nll": evaluation.nll,
-        "macs": evaluation.macs,
-        "params": evaluation.params,
-        "latency_ms": evaluation.latency_ms,
-        "seconds": evaluation.seconds,
-        "created_at": _now(),
-        "state": evaluation.state,
-        "reason": evaluation.failed or None,
-        "rungs_json": json.dumps(evaluation.rungs),
-    }
-
-
 def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, space: SearchSpace) -> int:
     """The row of what this judge has said of this network before."""
     same = sa.select(evaluations.c.id).where(
@@ -532,40 +447,6 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
     )
     found: int = connection.execute(same).scalar_one()
     return found
-
-
-def _run(row: RowMapping) -> Run:
-    config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
-    space = SearchSpace.from_json(row["space_json"])
-    classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
-    return Run(
-        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
-        json.loads(row["versions_json"]), classes,
-    )  # fmt: skip
-
-
-def _round(row: RowMapping) -> RoundRow:
-    return RoundRow(
-        id=row["id"],
-        number=row["number"],
-        study=row["study"],
-        finished=row["state"] == "finished",
-        space=SearchSpace.from_json(row["space_json"]),
-        next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
-        judge=row["judge"],
-        hypervolume=row["hypervolume"],
-        stats=_stats(row["stats_json"]),
-    )
-
-
-def _stats(text: str) -> dict[str, Any]:
-    """A round's counts and times; what are proposals now, release 0.1 called trials."""
-    stats: dict[str, Any] = json.loads(text)
-    return {"proposals" if name == "trials" else name: value for name, value in stats.items()}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 @contextmanager

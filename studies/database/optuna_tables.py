@@ -27,7 +27,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.types import TypeEngine
 
-from studies.engines import connect_args
+from studies.database.engines import connect_args
 
 Direction = Literal["minimize", "maximize"]
 

@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 
-from studies.engines import tell, writing
+from studies.database.engines import tell, writing
 from studies.records import EvoError
 
 for kind, name in ((Float, "DOUBLE"), (Text, "LONGTEXT"), (DateTime, "DATETIME(6)")):  # what MySQL has is smaller

@@ -10,8 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from studies.schema import deliveries
-from studies.store import Run, Store
+from studies.database.rows import Run
+from studies.database.schema import deliveries
+from studies.database.store import Store
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection, Engine, event
 
-from studies import faults
+from studies.database import errors
+from studies.database.urls import database, shown
 from studies.records import EvoError
-from studies.urls import database, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +61,7 @@ def engine_of(text: str) -> Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    faults.explain(engine)
+    errors.explain(engine)
     return engine
 
 

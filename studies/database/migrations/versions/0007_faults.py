@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from studies.views import FAILURES, RESULTS
+from studies.database.views import FAILURES, RESULTS
 
 revision = "0007"
 down_revision = "0006"

@@ -23,10 +23,11 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from studies.engines import patient
+from studies.database.engines import patient
+from studies.database.rows import Run
+from studies.database.schema import leases
+from studies.database.store import Store
 from studies.records import EvoError
-from studies.schema import leases
-from studies.store import Run, Store
 
 BEAT = 2.0
 """Seconds from beat to beat."""
