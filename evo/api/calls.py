@@ -22,8 +22,8 @@ from evo.round.session import finish_rounds
 from studies.config import StudyConfig
 from studies.database.store import opened
 from studies.database.urls import existing
-from studies.keeping import Entry, entries
 from studies.records import EvoError
+from studies.runs.manage import Entry, entries
 
 Config = str | Path | Mapping[str, Any] | StudyConfig
 """A preset's name, a TOML file, or settings: as tables, or checked already."""

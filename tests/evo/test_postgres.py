@@ -20,14 +20,14 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from analysis import compare, report
 from evo import deliver
 from evo.round.__main__ import main
-from studies import runs
 from studies.dashboard import server
 from studies.database import engines
 from studies.database.deliveries import Delivery, of_run, remember
 from studies.database.leases import held, lease
 from studies.database.store import Store, opened
-from studies.keeping import delete, entries, rename
 from studies.records import EvoError
+from studies.runs import __main__ as runs
+from studies.runs.manage import delete, entries, rename
 from tests.evo.test_control import POOL, config
 
 QUERIES = (

@@ -19,8 +19,8 @@ from studies.database.leases import held, here, lease, taken
 from studies.database.rows import Run
 from studies.database.schema import leases
 from studies.database.store import Store, opened
-from studies.keeping import delete, rename
 from studies.records import EvoError
+from studies.runs.manage import delete, rename
 from tests import example_run
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from studies.database.store import Store, opened
-from studies.runs import main
+from studies.runs.__main__ import main
 from tests import example_run
 
 
@@ -83,7 +83,7 @@ def test_a_deleted_run_leaves_nothing_and_touches_no_other(store: Store, capsys:
 
 
 def test_tables_of_an_unknown_optuna_are_emptied_through_optuna(store: Store) -> None:
-    from studies.keeping import delete
+    from studies.runs.manage import delete
 
     store.bulk = False
     delete(store, store.run("one"))

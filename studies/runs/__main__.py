@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
 def listed(store: Store, args: argparse.Namespace) -> int:
     """Print a line per run."""
     from spaces.units import short
-    from studies.keeping import entries
+    from studies.runs.manage import entries
 
     found = entries(store)
     if args.json:
@@ -125,7 +125,7 @@ def shown(store: Store, args: argparse.Namespace) -> int:
 
 def renamed(store: Store, args: argparse.Namespace) -> int:
     """Rename a run."""
-    from studies.keeping import rename
+    from studies.runs.manage import rename
 
     rename(store, args.run, args.new)
     print(json.dumps({"renamed": args.run, "run": args.new}) if args.json else f"run {args.run} is now {args.new}")
@@ -134,8 +134,8 @@ def renamed(store: Store, args: argparse.Namespace) -> int:
 
 def deleted(store: Store, args: argparse.Namespace) -> int:
     """Delete runs, once the user has said so."""
-    from studies.keeping import delete
     from studies.records import EvoError
+    from studies.runs.manage import delete
 
     found = [store.run(name) for name in dict.fromkeys(args.run)]
     told = [consequences(store, run) for run in found]
@@ -159,7 +159,7 @@ def deleted(store: Store, args: argparse.Namespace) -> int:
 def consequences(store: Store, run: Run) -> str:
     """What goes with a run, and what stays."""
     from studies.database.urls import files_of
-    from studies.keeping import entries
+    from studies.runs.manage import entries
 
     (entry,) = (entry for entry in entries(store) if entry.name == run.name)
     folder = files_of(store.url) / run.name
