@@ -29,10 +29,11 @@ from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.tabular import Tabular
-from evo.executors import Evaluate, workers
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.seeds import derive
+from evo.workers.executors import workers
+from evo.workers.protocol import Evaluate
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.export.scaling import scaled

@@ -24,11 +24,11 @@ import pandas as pd
 from analysis.verdict import chosen, difference
 from evo.console import bar
 from evo.evaluators.scratch import Scratch
-from evo.executors import workers
 from evo.round.algorithm import run_round
 from evo.round.context import fit_context, open_round, run_context
 from evo.round.ground_truth import evaluate_missing
 from evo.round.new_run import begin
+from evo.workers.executors import workers
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.nse import NSE_POOLS
 from spaces.space import SearchSpace

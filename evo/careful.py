@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo.evaluators import Ask, Judge, with_costs
-from evo.executors import Evaluate, LostError
 from evo.train import DivergedError
+from evo.workers.protocol import Evaluate, LostError
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from studies.records import Evaluation, EvoError

@@ -24,13 +24,13 @@ from evo.data.loading import load
 from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.description import Description, claim, note, read
-from evo.executors import threads_of_torch
 from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.round.new_run import versions
 from evo.seeds import derive
 from evo.train import schedule, train
 from evo.weights import discard, sound, write
+from evo.workers.executors import threads_of_torch
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count
 from spaces.export.formats import exported, write_onnx, write_program, write_source

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from evo.ranks import SILENCE, Team
+from evo.workers.ranks import SILENCE, Team
 
 _ASKED = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # its name since torch 2.13
 SILENT: dict[str, Any] = {"forward_sync_buffers" if _ASKED else "broadcast_buffers": False}

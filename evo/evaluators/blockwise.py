@@ -21,9 +21,9 @@ from evo.console import untracked
 from evo.data.paths import file_hash
 from evo.distillation import Distillation, scores_in
 from evo.evaluators import FitContext, Judge, Request, with_costs
-from evo.executors import here
 from evo.scoring import BlockScorer
 from evo.teacher import prepared, split
+from evo.workers.executors import here
 from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace

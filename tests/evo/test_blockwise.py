@@ -22,11 +22,12 @@ from evo.data.source import Batch
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge, rated
 from evo.evolution import Best, Evolution, Learned, NextUnseen
-from evo.executors import Evaluate, R, T, Work, here, on
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin
 from evo.scoring import BlockScorer, relative_l1
+from evo.workers.executors import here, on
+from evo.workers.protocol import Evaluate, R, T, Work
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from evo import executors
 from evo.careful import careful
 from evo.evaluators import Judge
-from evo.executors import Evaluate, LostError, here, on, workers
 from evo.train import DivergedError
+from evo.workers import executors
+from evo.workers.executors import here, on, workers
+from evo.workers.protocol import Evaluate, LostError
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
@@ -121,7 +122,7 @@ def test_a_worker_that_hangs_or_dies_is_replaced_and_its_work_done_again(
 def test_pieces_that_nobody_can_do_are_named_and_the_others_kept() -> None:
     from concurrent.futures import Future
 
-    from evo.executors import DiedError
+    from evo.workers.protocol import DiedError
 
     asked: list[Sequence[int]] = []
 

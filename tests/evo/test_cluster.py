@@ -21,13 +21,13 @@ import psutil
 import pytest
 from distributed import KilledWorker, Scheduler, SpecCluster, Worker
 
-from evo import cluster as clusters
-from evo import machines as machinery
 from evo import round
-from evo.cluster import Cluster, called, cluster, errand, piece_size, software
-from evo.executors import DiedError, LostError
-from evo.machines import machines, quiet
-from evo.parcels import pack
+from evo.workers import cluster_spec as machinery
+from evo.workers import dask_cluster as clusters
+from evo.workers.cluster_spec import machines, quiet
+from evo.workers.dask_cluster import Cluster, called, cluster, errand, piece_size, software
+from evo.workers.protocol import DiedError, LostError
+from evo.workers.staging import pack
 from studies.config import DataSection
 from studies.database.store import opened
 from studies.records import EvoError
@@ -171,7 +171,7 @@ def test_a_queue_gives_workers(tmp_path: Path) -> None:
 
 def test_no_process_outlives_the_command() -> None:
     code = (
-        "from evo.machines import machines\n"
+        "from evo.workers.cluster_spec import machines\n"
         "if __name__ == '__main__':\n"
         "    with machines('local:2') as (client, _): print('ready', flush=True); client.wait_for_workers(9)\n"
     )
@@ -285,7 +285,7 @@ def test_a_cluster_that_cannot_be_is_told_before_anything_runs(where: str, capsy
 def test_without_dask_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "evo.cluster", None)
+    monkeypatch.setitem(sys.modules, "evo.workers.dask_cluster", None)
     storage = f"sqlite:///{tmp_path}/evo.db"
     assert round.main(["1", "--quiet", "--storage", storage, "--cluster", "local:2"]) == 1
     assert capsys.readouterr().err.endswith("pip install '.[cluster]'\n")

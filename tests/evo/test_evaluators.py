@@ -12,7 +12,8 @@ import torch
 
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.registry import EVALUATORS
-from evo.executors import Evaluate, workers
+from evo.workers.executors import workers
+from evo.workers.protocol import Evaluate
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace

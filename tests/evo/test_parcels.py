@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo import parcels
 from evo.data import paths
 from evo.data.loading import load
-from evo.parcels import MissingFilesError, pack, receive, unpack
+from evo.workers import staging
+from evo.workers.staging import MissingFilesError, pack, receive, unpack
 from studies.config import DataSection, TabularSection
 from studies.records import EvoError
 from tests.evo.errands import Reader
@@ -20,7 +20,7 @@ from tests.evo.errands import Reader
 @pytest.fixture(autouse=True)
 def nothing_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "_redirected", {})
-    monkeypatch.setattr(parcels, "SHOWN_WITHIN", 0.0)
+    monkeypatch.setattr(staging, "SHOWN_WITHIN", 0.0)
 
 
 @pytest.fixture

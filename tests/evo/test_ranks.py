@@ -22,20 +22,20 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo import ranks
 from evo.cells import Populate
 from evo.data.loading import load
 from evo.data.source import Source, Split
 from evo.evaluators.oneshot import fair, uniform
-from evo.executors import among
 from evo.fitness import Breeding
 from evo.gates import Gates, Indicators, balanced
 from evo.parallel import synchronised
 from evo.population import alphabet_of
-from evo.ranks import ALONE, Team, follow, leading, team
 from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.train import Between, Paths, Schedule, train, whole_network
+from evo.workers import ranks
+from evo.workers.executors import among
+from evo.workers.ranks import ALONE, Team, follow, leading, team
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.library.named_spaces import load as load_space

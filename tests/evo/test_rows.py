@@ -17,13 +17,13 @@ from evo.evaluators import FitContext
 from evo.evaluators.blockwise import Blockwise, BlockwiseJudge
 from evo.evaluators.registry import EVALUATORS
 from evo.evolution import Best, Deal
-from evo.executors import here
 from evo.picking import Wish, pick
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin
 from evo.scoring import BlockScorer
 from evo.teacher import dearest
+from evo.workers.executors import here
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count
 from spaces.export.network_folder import built

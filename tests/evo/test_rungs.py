@@ -17,8 +17,8 @@ from analysis.words import stopped as told
 from evo.evaluators import FitContext
 from evo.evaluators.early_stopping import confidently_dominated, epochs_saved, train_in_rungs
 from evo.evaluators.scratch import Scratch, ScratchJudge
-from evo.executors import here
 from evo.round.__main__ import main
+from evo.workers.executors import here
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical

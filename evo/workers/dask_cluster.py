@@ -28,10 +28,11 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from evo import __version__
 from evo.console import complain
-from evo.crew import Crew
-from evo.executors import DiedError, LateError, LostError, Work, cut, settle
-from evo.machines import Machines, machines
-from evo.parcels import MissingFilesError, Parcel, pack, receive, unpack
+from evo.workers.cluster_spec import Machines, machines
+from evo.workers.executors import cut
+from evo.workers.pool import Crew
+from evo.workers.protocol import DiedError, LateError, LostError, Work, settle
+from evo.workers.staging import MissingFilesError, Parcel, pack, receive, unpack
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -349,7 +350,7 @@ class _Sent(WorkerPlugin):
 @lru_cache(maxsize=1)
 def software() -> dict[str, str]:
     """What results depend on, and Dask itself: names and versions."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     source = sha256()
     for room in ("spaces", "studies", "evo"):
         for path in sorted((root / room).rglob("*.py")):

@@ -310,7 +310,7 @@ LOUD = ("distributed", "distributed.client", "distributed.gc", "bokeh", "tornado
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Dask's own lines stay away from the terminal: what matters in them is said by ``evo.cluster``."""
+    """Dask's own lines stay away from the terminal: what matters in them is said by ``evo.workers.dask_cluster``."""
     before = {name: logging.getLogger(name).level for name in LOUD}
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

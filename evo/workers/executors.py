@@ -6,59 +6,19 @@ which of them were lost on the way and done again, changes nothing.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeVar
 
 import torch
 
-from evo.ranks import Team, team
+from evo.workers.protocol import DiedError, Evaluate, LateError, LostError, R, Submit, T, Work, settle
+from evo.workers.ranks import Team, team
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
-
-T = TypeVar("T")
-R = TypeVar("R")
-Work = Callable[[Sequence[T]], list[R]]
-"""One answer per item, in order; a judge, say, and its architectures. It is pickled to whoever does it."""
-
-
-class Evaluate(Protocol):
-    """Does some work, by whoever is there: ``evaluate(judge, archs)``. ``seconds``: what an item may take, if that is limited.
-
-    Raises:
-        LostError: some items could not be done, however often they were tried.
-    """
-
-    def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]: ...
-
-
-class Submit(Protocol):
-    """Sends a piece of work to somebody who has ``limit`` seconds for it. The future ends with ``LateError`` where that was
-    too little, and with ``DiedError`` where whoever was at it is gone."""
-
-    def __call__(self, work: Work[T, R], items: Sequence[T], limit: float | None, /) -> Future[list[R]]: ...
-
-
-class LateError(Exception):
-    """Work took longer than it may; whoever was at it has been stopped."""
-
-
-class DiedError(Exception):
-    """Whoever was at it is gone: " of SIGKILL"."""
-
-
-class LostError(EvoError):
-    """Items of work that nobody could do: place -> why. ``found`` are the answers for all others."""
-
-    def __init__(self, reasons: Mapping[int, str], found: Mapping[int, Any]) -> None:
-        super().__init__(f"{len(reasons)} of {len(reasons) + len(found)} items of work failed: {min(reasons.values())}")
-        self.reasons, self.found = reasons, found
-
 
 DEATHS = 3
 """So often may a process die at one item before that is taken for the item's fault."""
@@ -92,7 +52,7 @@ def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluat
 @contextmanager
 def _crew(count: int, threads: int) -> Iterator[Evaluate]:
     """An ``Evaluate`` on processes that are started here."""
-    from evo.crew import Crew
+    from evo.workers.pool import Crew
 
     crew = Crew(count, threads)
     try:
@@ -110,14 +70,6 @@ def threads_of_torch(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def settle(threads: int) -> None:
-    """Make what this process computes depend on its inputs alone: a fixed number of threads, deterministic kernels."""
-    torch.set_num_threads(threads)
-    if torch.cuda.is_available():  # on a CPU nothing here is left to chance, and asking for it imports a compiler
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _settle_all(threads: int, needed: Sequence[Plugin], _: Team) -> None:

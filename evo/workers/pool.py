@@ -20,7 +20,7 @@ from pickle import PicklingError
 from queue import SimpleQueue
 from typing import Any
 
-from evo.executors import DiedError, LateError, R, T, Work, settle
+from evo.workers.protocol import DiedError, LateError, R, T, Work, settle
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
