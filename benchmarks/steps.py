@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.comparison import Table
 from evo.console import Advance
 from evo.data.source import Split
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.export.scaling import scaled

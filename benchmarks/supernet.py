@@ -26,7 +26,7 @@ from evo.evaluators import with_costs
 from evo.evaluators.oneshot import uniform
 from evo.generations import Task, search
 from evo.scoring import Scorer
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.export.scaling import scaled

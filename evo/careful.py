@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo.evaluators import Ask, Judge, with_costs
-from evo.train import DivergedError
+from evo.training.loop import DivergedError
 from evo.workers.protocol import Evaluate, LostError
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable

@@ -28,8 +28,8 @@ from evo.picking import Pick, Wish, pick
 from evo.recipe import Average, drop_paths, mixing
 from evo.round.new_run import versions
 from evo.seeds import derive
-from evo.train import schedule, train
-from evo.weights import discard, sound, write
+from evo.training.checkpoints import discard, sound, write
+from evo.training.loop import schedule, train
 from evo.workers.executors import threads_of_torch
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count

@@ -24,13 +24,13 @@ from evo.data.loading import load
 from evo.data.source import WHOLE, Batch, Images, Source
 from evo.evaluators.oneshot import uniform
 from evo.generations import Task, search
-from evo.identity import identity, place
-from evo.legacy_names import legacy
 from evo.scoring import BlockScorer
 from evo.seeds import derive
 from evo.teacher import Teacher
-from evo.train import Schedule, train
-from evo.weights import discard, read, sound, write
+from evo.training.checkpoints import discard, read, sound, write
+from evo.training.identity import identity, place
+from evo.training.legacy_names import legacy
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.supernet import BlockSupernet

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from evo.data.source import Source
 from evo.population import Population, alphabet_of, measured, turn
 from evo.seeds import derive
-from evo.train import Paths
+from evo.training.loop import Paths
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.networks.cell_supernet import Mixture
@@ -67,7 +67,7 @@ def populations(space: SearchSpace, settings: CellsSection, known: Sequence[Life
 
 
 class Breeding:
-    """Breeds every layer's population between the steps of ``evo.train``.
+    """Breeds every layer's population between the steps of ``evo.training.loop``.
 
     Args:
         known: all cells of earlier rounds.

@@ -23,7 +23,7 @@ from evo.data.source import Source
 from evo.evaluators import Request
 from evo.proposals import Frontier
 from evo.seeds import derive
-from evo.train import Paths
+from evo.training.loop import Paths
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.layer import Layer
@@ -151,7 +151,7 @@ def straight_through(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
 
 
 class Indicators:
-    """Learns the gates between the steps of ``evo.train``: Adam on validation batches, cross-entropy plus a cost term.
+    """Learns the gates between the steps of ``evo.training.loop``: Adam on validation batches, cross-entropy plus a cost term.
 
     The cost term is ``weight (E[cost] / target - 1)^2`` (the paper's ``lambda (E[cost] - target)^2`` with ``weight =
     lambda target^2``: 0.9 for its 1e-5 at 300 M MACs).

@@ -1,6 +1,6 @@
 """What a full training has beside its schedule: blended images, dropped paths, averaged weights.
 
-Their draws come from torch's own generator, which ``evo.train`` seeds anew for every epoch.
+Their draws come from torch's own generator, which ``evo.training.loop`` seeds anew for every epoch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from evo.train import Mix
+from evo.training.loop import Mix
 from spaces import torchvision_shim
 from spaces.networks.network import Cell, Network
 from studies.config import DeliverSection
@@ -52,7 +52,7 @@ def _dropped(probability: float, module: nn.Module, _: tuple[Tensor, ...], outpu
 
 
 class Average:
-    """The moving average of all weights, and of what batch normalisation has counted: a ``Between`` of ``evo.train``.
+    """The moving average of all weights, and of what batch normalisation has counted: a ``Between`` of ``evo.training.loop``.
 
     It forgets quickly at first: the decay after step ``t`` is the lesser of ``decay`` and ``(1 + t) / (10 + t)``.
     """

@@ -18,12 +18,12 @@ from torch import nn
 from evo.data.loading import load
 from evo.data.paths import file_hash, named
 from evo.evaluators import FitContext
-from evo.identity import identity, place
-from evo.legacy_names import legacy
 from evo.seeds import derive
 from evo.splits import Shape, extracted, fitting
-from evo.train import schedule, train
-from evo.weights import discard, sound, write
+from evo.training.checkpoints import discard, sound, write
+from evo.training.identity import identity, place
+from evo.training.legacy_names import legacy
+from evo.training.loop import schedule, train
 from spaces import torchvision_shim
 from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from evo import weights as files
 from evo.data.loading import load
 from evo.evaluators import FitContext
 from evo.fitness import Breeding, life_of
 from evo.population import alphabet_of
 from evo.seeds import derive
-from evo.train import schedule, train
+from evo.training import checkpoints as files
+from evo.training.loop import schedule, train
 from spaces.architecture import Op
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.networks.supernet import inherit

@@ -25,12 +25,12 @@ from evo.data.source import Images, Source
 from evo.evaluators import FitContext, Judge, Request, cells, with_costs
 from evo.evaluators.cells import Bred
 from evo.gates import Gates, Indicators, balanced, suggestions
-from evo.identity import identity, place
-from evo.legacy_names import legacy
 from evo.scoring import Scorer
 from evo.seeds import derive
-from evo.train import Paths, schedule, train
-from evo.weights import discard, read, sound, write
+from evo.training.checkpoints import discard, read, sound, write
+from evo.training.identity import identity, place
+from evo.training.legacy_names import legacy
+from evo.training.loop import Paths, schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import hand_down

@@ -14,10 +14,10 @@ import torch
 from evo.data.loading import load
 from evo.evaluators import Ask, FitContext, Judge, with_costs
 from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
-from evo.identity import identity
-from evo.legacy_names import legacy
 from evo.seeds import derive
-from evo.train import schedule, train
+from evo.training.identity import identity
+from evo.training.legacy_names import legacy
+from evo.training.loop import schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network

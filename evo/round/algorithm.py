@@ -19,7 +19,7 @@ from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.survivors import last_evaluations, survivors
 from evo.seeds import derive
-from evo.weights import DamagedError, set_aside
+from evo.training.checkpoints import DamagedError, set_aside
 from spaces.space import canonical
 from studies.database.rows import Choice, RoundRow
 from studies.database.urls import artifacts_of

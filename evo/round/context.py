@@ -17,7 +17,7 @@ from evo.methods import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive
-from evo.weights import DamagedError
+from evo.training.checkpoints import DamagedError
 from evo.workers.protocol import Evaluate
 from evo.workers.ranks import team
 from spaces.costs.table import CostTable

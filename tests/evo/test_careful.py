@@ -14,7 +14,7 @@ import pytest
 
 from evo.careful import careful
 from evo.evaluators import Judge
-from evo.train import DivergedError
+from evo.training.loop import DivergedError
 from evo.workers import executors
 from evo.workers.executors import here, on, workers
 from evo.workers.protocol import Evaluate, LostError

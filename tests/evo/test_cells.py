@@ -21,7 +21,7 @@ from evo.fitness import Breeding
 from evo.methods import evolution_of
 from evo.population import Population, measured, tournament, turn
 from evo.round.__main__ import main
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load as load_space

@@ -13,7 +13,7 @@ import torch
 from evo.data.loading import load
 from evo.evolution import Deal
 from evo.gates import Gates, Indicators, balanced, drawn, sample, straight_through, two_patterns, weights_of
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.architecture import operations
 from spaces.costs.table import cost_table
 from spaces.networks.network import Cell

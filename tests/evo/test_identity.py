@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evo.identity import identity, place
-from evo.legacy_names import legacy
+from evo.training.identity import identity, place
+from evo.training.legacy_names import legacy
 from spaces.library import named_spaces
 from studies import config
 from studies.config import (

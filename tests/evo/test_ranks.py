@@ -28,11 +28,11 @@ from evo.data.source import Source, Split
 from evo.evaluators.oneshot import fair, uniform
 from evo.fitness import Breeding
 from evo.gates import Gates, Indicators, balanced
-from evo.parallel import synchronised
 from evo.population import alphabet_of
 from evo.round.__main__ import main
 from evo.seeds import derive
-from evo.train import Between, Paths, Schedule, train, whole_network
+from evo.training.data_parallel import synchronised
+from evo.training.loop import Between, Paths, Schedule, train, whole_network
 from evo.workers import ranks
 from evo.workers.executors import among
 from evo.workers.ranks import ALONE, Team, follow, leading, team

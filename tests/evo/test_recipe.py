@@ -10,7 +10,7 @@ from torch import nn
 
 from evo.data.loading import load
 from evo.recipe import Average, drop_paths, mixing
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
 from spaces.space import SearchSpace

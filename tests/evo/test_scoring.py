@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from evo.data.loading import load
 from evo.evaluators.oneshot import uniform
 from evo.scoring import Score, Scorer
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace

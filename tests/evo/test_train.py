@@ -14,8 +14,8 @@ from evo.data.augmentation import AUGMENTATIONS
 from evo.data.loading import load
 from evo.data.source import Split
 from evo.evaluators.oneshot import fair, uniform
-from evo.train import Schedule, train
-from evo.weights import previous
+from evo.training.checkpoints import previous
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet, inherit

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evo.data.paths import file_hash
-from evo.weights import DamagedError, discard, previous, read, sound, write
+from evo.training.checkpoints import DamagedError, discard, previous, read, sound, write
 from studies.records import EvoError
 
 ONE, TWO = {"a": torch.zeros(4)}, {"a": torch.ones(4)}

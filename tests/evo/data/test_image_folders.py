@@ -15,7 +15,7 @@ from evo.data.loading import load
 from evo.data.source import Images, Split
 from evo.evaluators.oneshot import uniform
 from evo.scoring import Scorer
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.library.named_spaces import load as load_space
 from spaces.networks.supernet import Supernet
 from studies.config import DataSection

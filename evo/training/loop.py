@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from evo.console import Track, untracked
 from evo.data.source import Batches
-from evo.parallel import accumulating, mean, replicated
 from evo.seeds import derive
-from evo.weights import DamagedError, previous, read, set_aside, write
+from evo.training.checkpoints import DamagedError, previous, read, set_aside, write
+from evo.training.data_parallel import accumulating, mean, replicated
 from evo.workers.ranks import ALONE, Team
 from studies.config import DataSection, Training, of_round
 from studies.records import EvoError
