@@ -19,7 +19,7 @@ from typing import Any
 
 import optuna
 
-from evo.generations import Task, search
+from evo.strategy.generations import Task, search
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import Columns, additive_costs, opaque_space, read, split
 from spaces.costs.table import CostTable, cost_table

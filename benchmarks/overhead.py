@@ -195,7 +195,7 @@ class Mark(NamedTuple):
 
 def searched(url: str, trials: int, population: int = POPULATION, screen: bool = False) -> list[Mark]:
     """Search as a round does, into a database; a mark after each generation."""
-    from evo.generations import Task, search
+    from evo.strategy.generations import Task, search
     from spaces.costs.table import cost_table
     from studies.config import check
     from studies.database.store import opened

@@ -24,8 +24,8 @@ from evo.data.loading import load
 from evo.data.source import Images, Source
 from evo.evaluators import with_costs
 from evo.evaluators.oneshot import uniform
-from evo.generations import Task, search
 from evo.scoring import Scorer
+from evo.strategy.generations import Task, search
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table

@@ -23,9 +23,9 @@ from evo.console import Track, untracked
 from evo.data.loading import load
 from evo.data.source import WHOLE, Batch, Images, Source
 from evo.evaluators.oneshot import uniform
-from evo.generations import Task, search
 from evo.scoring import BlockScorer
 from evo.seeds import derive
+from evo.strategy.generations import Task, search
 from evo.teacher import Teacher
 from evo.training.checkpoints import discard, read, sound, write
 from evo.training.identity import identity, place

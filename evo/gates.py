@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from evo.data.source import Source
 from evo.evaluators import Request
-from evo.proposals import Frontier
 from evo.seeds import derive
+from evo.strategy.nsga2 import Frontier
 from evo.training.loop import Paths
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable

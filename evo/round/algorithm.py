@@ -11,7 +11,6 @@ from analysis.words import unmeasured
 from evo.careful import careful
 from evo.evaluators import Judge, Request
 from evo.evolution import Step, shares
-from evo.generations import Measure, Task, search
 from evo.round import dashboard
 from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen
@@ -19,6 +18,7 @@ from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.survivors import last_evaluations, survivors
 from evo.seeds import derive
+from evo.strategy.generations import Measure, Task, search
 from evo.training.checkpoints import DamagedError, set_aside
 from spaces.space import canonical
 from studies.database.rows import Choice, RoundRow

@@ -12,11 +12,11 @@ from evo.data.paths import file_hash
 from evo.evaluators import Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evolution import Evolution
-from evo.generations import check_limits
 from evo.methods import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive
+from evo.strategy.generations import check_limits
 from evo.training.checkpoints import DamagedError
 from evo.workers.protocol import Evaluate
 from evo.workers.ranks import team

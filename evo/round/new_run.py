@@ -14,11 +14,11 @@ from evo.data.fingerprint import fingerprint
 from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
-from evo.generations import check_limits
 from evo.methods import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive
+from evo.strategy.generations import check_limits
 from spaces.architecture import Op
 from spaces.costs.table import cost_table
 from spaces.library import named_spaces

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from evo.proposals import Frontier
-from evo.screening import Screen
-from evo.surrogate import Encoding, choose, fit, improvement, leave_one_out
+from evo.strategy.encoding import Encoding
+from evo.strategy.nsga2 import Frontier
+from evo.strategy.screening import Screen
+from evo.strategy.surrogate import choose, fit, improvement, leave_one_out
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical

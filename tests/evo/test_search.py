@@ -10,8 +10,8 @@ from random import Random
 import optuna
 import pytest
 
-from evo.generations import Task, check_limits, search
 from evo.seeds import derive
+from evo.strategy.generations import Task, check_limits, search
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
 from spaces.space import SearchSpace, canonical

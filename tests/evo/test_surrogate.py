@@ -11,7 +11,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 from threadpoolctl import threadpool_limits
 
-from evo.surrogate import Encoding, GroupedMatern, Surrogate, choose, fit, improvement
+from evo.strategy.encoding import Encoding
+from evo.strategy.surrogate import GroupedMatern, Surrogate, choose, fit, improvement
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import additive_costs, opaque_space
 from spaces.costs.table import CostTable, cost_table
@@ -77,7 +78,7 @@ def test_the_second_choice_is_what_a_process_told_of_the_first_would_choose(
     space: SearchSpace, table: CostTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Brute force: condition a new process on the first choice, at its predicted value, and improve on that."""
-    monkeypatch.setattr("evo.surrogate.DOUBT", (1.0,))
+    monkeypatch.setattr("evo.strategy.surrogate.DOUBT", (1.0,))
     surrogate, encode = learned(space, table, 30)
     rng = Random(9)
     archs = [space.sample(rng) for _ in range(150)]

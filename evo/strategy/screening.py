@@ -14,9 +14,10 @@ from random import Random
 
 import numpy as np
 
-from evo.proposals import Frontier
 from evo.seeds import derive
-from evo.surrogate import Encoding, choose, fit
+from evo.strategy.encoding import Encoding
+from evo.strategy.nsga2 import Frontier
+from evo.strategy.surrogate import choose, fit
 from spaces.architecture import Architecture
 from spaces.costs.sampling import stratified
 from spaces.costs.table import COLUMNS

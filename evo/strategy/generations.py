@@ -15,9 +15,9 @@ from random import Random
 from optuna.trial import FrozenTrial
 
 from evo.console import Track, untracked
-from evo.proposals import Children, Frontier, breed, select
-from evo.screening import Screen
 from evo.seeds import derive
+from evo.strategy.nsga2 import Children, Frontier, breed, select
+from evo.strategy.screening import Screen
 from spaces.architecture import Architecture
 from spaces.costs.sampling import stratified
 from spaces.costs.table import CostTable
