@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[float], float]:
     """Stand-alone accuracies of networks of the bred and of a random space, pair by pair, and how far apart in cost."""
     from evo.evaluators import FitContext
-    from evo.evaluators.scratch import Scratch
+    from evo.evaluators.standalone import Scratch
     from evo.round.new_run import prepared
     from evo.seeds import derive
     from spaces.costs.table import cost_table

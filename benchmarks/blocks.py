@@ -31,7 +31,7 @@ from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.blockwise import blockwise
 from evo.evaluators.oneshot import oneshot
-from evo.evaluators.scratch import scratch
+from evo.evaluators.standalone import scratch
 from evo.seeds import derive
 from evo.teacher import dearest
 from spaces.costs.sampling import stratified

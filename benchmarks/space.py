@@ -23,7 +23,7 @@ import pandas as pd
 
 from analysis.verdict import chosen, difference
 from evo.console import bar
-from evo.evaluators.scratch import Scratch
+from evo.evaluators.standalone import Scratch
 from evo.round.algorithm import run_round
 from evo.round.context import fit_context, open_round, run_context
 from evo.round.ground_truth import evaluate_missing

@@ -8,7 +8,7 @@ from evo.data.paths import named
 from evo.evaluators import Evaluator
 from evo.evaluators.blockwise import blockwise
 from evo.evaluators.oneshot import oneshot
-from evo.evaluators.scratch import Scratch, scratch
+from evo.evaluators.standalone import Scratch, scratch
 from evo.evaluators.tabular import Tabular, tabular
 from spaces.space import SearchSpace
 from studies.config import StudyConfig

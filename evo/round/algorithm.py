@@ -8,8 +8,8 @@ from random import Random
 
 from analysis.verdict import chosen
 from analysis.words import unmeasured
-from evo.careful import careful
 from evo.evaluators import Judge, Request
+from evo.evaluators.guard import careful
 from evo.evolution import Step, shares
 from evo.round import dashboard
 from evo.round.clock import Clock

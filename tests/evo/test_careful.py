@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from evo.careful import careful
 from evo.evaluators import Judge
+from evo.evaluators.guard import careful
 from evo.training.loop import DivergedError
 from evo.workers import executors
 from evo.workers.executors import here, on, workers

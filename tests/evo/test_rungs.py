@@ -16,7 +16,7 @@ from analysis.frames import load as load_frames
 from analysis.words import stopped as told
 from evo.evaluators import FitContext
 from evo.evaluators.early_stopping import confidently_dominated, epochs_saved, train_in_rungs
-from evo.evaluators.scratch import Scratch, ScratchJudge
+from evo.evaluators.standalone import Scratch, ScratchJudge
 from evo.round.__main__ import main
 from evo.workers.executors import here
 from spaces.architecture import Architecture

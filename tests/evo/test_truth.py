@@ -11,10 +11,10 @@ from typing import Any
 import optuna
 import pytest
 
-from evo.careful import Attempt
 from evo.evaluators import FitContext
+from evo.evaluators.guard import Attempt
 from evo.evaluators.registry import reference_evaluator
-from evo.evaluators.scratch import Scratch
+from evo.evaluators.standalone import Scratch
 from evo.round.__main__ import main
 from evo.round.context import RoundContext, open_round, run_context
 from evo.round.ground_truth import check_ranking, sample
