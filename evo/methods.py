@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from evo.cells import Bred, Populate
+from evo.evaluators.autospace.population import alphabet_of
 from evo.evolution import (
     Above,
     Best,
@@ -22,7 +23,6 @@ from evo.evolution import (
     Uniform,
     with_unseen,
 )
-from evo.population import alphabet_of
 from spaces.architecture import IDENTITIES
 from spaces.operations.cells import reference_cells
 from studies.config import (
@@ -76,8 +76,8 @@ def dna(section: DnaEvolution, config: StudyConfig) -> Evolution:
 def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
     """AutoSpace-style: spaces made of evolved cells (Zhou et al., ICCV 2021, https://arxiv.org/abs/2103.11833).
 
-    Cells are bred and rated while the evaluator is fitted (``evo.fitness``); a layer's fittest ``k`` and the reference
-    cells are the next space, and its population goes on.
+    Cells are bred and rated while the evaluator is fitted (``evo.evaluators.autospace.fitness``); a layer's fittest
+    ``k`` and the reference cells are the next space, and its population goes on.
     """
     assert isinstance(config.evaluator, OneShotSection)
     assert config.evaluator.cells is not None  # the configuration is checked for both

@@ -1,7 +1,7 @@
 """A supernet trained once per round; shared weights judge every architecture (SPOS, https://arxiv.org/abs/1904.00420).
 
 Before it, where the configuration has cells, the populations of cells are bred in a supernet of their own
-(``evo.fitness``), from whose weights this one then starts.
+(``evo.evaluators.autospace.fitness``), from whose weights this one then starts.
 
 Later rounds inherit the weights of the operations that survived (PAD-NAS, https://arxiv.org/abs/2005.07564, section 4).
 """
@@ -22,8 +22,9 @@ from torch import Tensor
 from evo.data.loading import load
 from evo.data.paths import file_hash
 from evo.data.source import Images, Source
-from evo.evaluators import FitContext, Judge, Request, cells, with_costs
-from evo.evaluators.cells import Bred
+from evo.evaluators import FitContext, Judge, Request, with_costs
+from evo.evaluators.autospace import breeding
+from evo.evaluators.autospace.breeding import Bred
 from evo.gates import Gates, Indicators, balanced, suggestions
 from evo.scoring import Scorer
 from evo.seeds import derive
@@ -117,9 +118,9 @@ class OneShot:
         before = None
         if context.parent is not None:
             name = read(context.parent)[1].get("cells")
-            before = cells.read(context.parent.with_name(name)) if name else None
+            before = breeding.read(context.parent.with_name(name)) if name else None
         path = weights.with_name(weights.name.replace("supernet", "cells"))
-        return cells.breed(self.section.cells, self.config, space, context, before, path)
+        return breeding.breed(self.section.cells, self.config, space, context, before, path)
 
     def _indicators(self, space: SearchSpace, context: FitContext, validation: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""

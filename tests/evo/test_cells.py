@@ -16,10 +16,10 @@ from evo.cells import Populate
 from evo.data.loading import load
 from evo.data.source import Split
 from evo.evaluators import FitContext
-from evo.evaluators.cells import breed, read
-from evo.fitness import Breeding
+from evo.evaluators.autospace.breeding import breed, read
+from evo.evaluators.autospace.fitness import Breeding
+from evo.evaluators.autospace.population import Population, measured, tournament, turn
 from evo.methods import evolution_of
-from evo.population import Population, measured, tournament, turn
 from evo.round.__main__ import main
 from evo.training.loop import Schedule, train
 from spaces.costs.table import cost_table

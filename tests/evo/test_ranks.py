@@ -25,10 +25,10 @@ from torch.nn import functional as F
 from evo.cells import Populate
 from evo.data.loading import load
 from evo.data.source import Source, Split
+from evo.evaluators.autospace.fitness import Breeding
+from evo.evaluators.autospace.population import alphabet_of
 from evo.evaluators.oneshot import fair, uniform
-from evo.fitness import Breeding
 from evo.gates import Gates, Indicators, balanced
-from evo.population import alphabet_of
 from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.training.data_parallel import synchronised

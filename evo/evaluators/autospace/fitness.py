@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
-from evo.population import Population, alphabet_of, measured, turn
+from evo.evaluators.autospace.population import Population, alphabet_of, measured, turn
 from evo.seeds import derive
 from evo.training.loop import Paths
 from spaces.architecture import Op

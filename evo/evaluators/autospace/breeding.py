@@ -10,8 +10,8 @@ import torch
 
 from evo.data.loading import load
 from evo.evaluators import FitContext
-from evo.fitness import Breeding, life_of
-from evo.population import alphabet_of
+from evo.evaluators.autospace.fitness import Breeding, life_of
+from evo.evaluators.autospace.population import alphabet_of
 from evo.seeds import derive
 from evo.training import checkpoints as files
 from evo.training.loop import schedule, train
