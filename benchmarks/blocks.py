@@ -29,11 +29,11 @@ from benchmarks.comparison import Table
 from evo.console import bar, say
 from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
-from evo.evaluators.blockwise import blockwise
+from evo.evaluators.blockwise.evaluator import blockwise
+from evo.evaluators.blockwise.teacher import dearest
 from evo.evaluators.oneshot import oneshot
 from evo.evaluators.standalone import scratch
 from evo.seeds import derive
-from evo.teacher import dearest
 from spaces.costs.sampling import stratified
 from spaces.costs.table import CostTable, cost_table, fixed_tally
 from spaces.export.scaling import scaled

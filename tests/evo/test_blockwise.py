@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from evo.console import Track, untracked
 from evo.data.source import Batch
 from evo.evaluators import FitContext
-from evo.evaluators.blockwise import Blockwise, BlockwiseJudge, rated
+from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, rated
 from evo.evolution import Best, Evolution, Learned, NextUnseen
 from evo.round.algorithm import run_round
 from evo.round.context import run_context

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from evo.combination import Candidates, Combination, best, front
+from evo.evaluators.blockwise.combination import Candidates, Combination, best, front
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table
 from spaces.library.named_spaces import load

@@ -14,7 +14,8 @@ import torch
 from evo.data.loading import load as load_images
 from evo.delivery import plan
 from evo.evaluators import FitContext
-from evo.evaluators.blockwise import Blockwise, BlockwiseJudge
+from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge
+from evo.evaluators.blockwise.teacher import dearest
 from evo.evaluators.registry import EVALUATORS
 from evo.evolution import Best, Deal
 from evo.picking import Wish, pick
@@ -22,7 +23,6 @@ from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin
 from evo.scoring import BlockScorer
-from evo.teacher import dearest
 from evo.workers.executors import here
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from evo.data.loading import load as load_images
-from evo.splits import by_size, extracted
-from evo.teacher import dearest, prepared, split
+from evo.evaluators.blockwise.stages import by_size, extracted
+from evo.evaluators.blockwise.teacher import dearest, prepared, split
 from spaces import torchvision_shim
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, described
 from spaces.library.named_spaces import load

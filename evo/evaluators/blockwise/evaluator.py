@@ -15,14 +15,14 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from evo import combination
-from evo.combination import Candidates
 from evo.console import untracked
 from evo.data.paths import file_hash
-from evo.distillation import Distillation, scores_in
 from evo.evaluators import FitContext, Judge, Request, with_costs
+from evo.evaluators.blockwise import combination
+from evo.evaluators.blockwise.combination import Candidates
+from evo.evaluators.blockwise.distillation import Distillation, scores_in
+from evo.evaluators.blockwise.teacher import prepared, split
 from evo.scoring import BlockScorer
-from evo.teacher import prepared, split
 from evo.workers.executors import here
 from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import COLUMNS, CostTable

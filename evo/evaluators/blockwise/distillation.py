@@ -22,11 +22,11 @@ from torch.nn import functional as F
 from evo.console import Track, untracked
 from evo.data.loading import load
 from evo.data.source import WHOLE, Batch, Images, Source
+from evo.evaluators.blockwise.teacher import Teacher
 from evo.evaluators.oneshot import uniform
 from evo.scoring import BlockScorer
 from evo.seeds import derive
 from evo.strategy.generations import Task, search
-from evo.teacher import Teacher
 from evo.training.checkpoints import discard, read, sound, write
 from evo.training.identity import identity, place
 from evo.training.legacy_names import legacy

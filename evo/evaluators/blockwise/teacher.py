@@ -18,8 +18,8 @@ from torch import nn
 from evo.data.loading import load
 from evo.data.paths import file_hash, named
 from evo.evaluators import FitContext
+from evo.evaluators.blockwise.stages import Shape, extracted, fitting
 from evo.seeds import derive
-from evo.splits import Shape, extracted, fitting
 from evo.training.checkpoints import discard, sound, write
 from evo.training.identity import identity, place
 from evo.training.legacy_names import legacy
