@@ -31,7 +31,7 @@ from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.blockwise.evaluator import blockwise
 from evo.evaluators.blockwise.teacher import dearest
-from evo.evaluators.oneshot import oneshot
+from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import scratch
 from evo.seeds import derive
 from spaces.costs.sampling import stratified

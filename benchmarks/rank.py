@@ -27,7 +27,7 @@ from analysis.ranking import agreement
 from evo.console import bar
 from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
-from evo.evaluators.oneshot import oneshot
+from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.tabular import Tabular
 from evo.round.algorithm import run_round
 from evo.round.context import run_context

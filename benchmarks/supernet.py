@@ -23,8 +23,8 @@ from evo.console import bar, say
 from evo.data.loading import load
 from evo.data.source import Images, Source
 from evo.evaluators import with_costs
-from evo.evaluators.oneshot import uniform
-from evo.scoring import Scorer
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import Scorer
 from evo.strategy.generations import Task, search
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from evo import Evolution, MethodSettings, WrappedJudge, evaluator, method
 from evo.evaluators.blockwise.combination import front_of_ratings
 from evo.evaluators.blockwise.teacher import dearest
-from evo.evaluators.oneshot import oneshot
+from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evolution import Best, Learned, Nothing
 from spaces.architecture import Architecture
 from studies.config import OneShotSection

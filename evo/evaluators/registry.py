@@ -7,7 +7,7 @@ from collections.abc import Callable
 from evo.data.paths import named
 from evo.evaluators import Evaluator
 from evo.evaluators.blockwise.evaluator import blockwise
-from evo.evaluators.oneshot import oneshot
+from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import Scratch, scratch
 from evo.evaluators.tabular import Tabular, tabular
 from spaces.space import SearchSpace

@@ -21,11 +21,11 @@ from evo.console import Track, untracked
 from evo.data.source import Batch
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, rated
+from evo.evaluators.oneshot.scoring import BlockScorer, relative_l1
 from evo.evolution import Best, Evolution, Learned, NextUnseen
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin
-from evo.scoring import BlockScorer, relative_l1
 from evo.workers.executors import here, on
 from evo.workers.protocol import Evaluate, R, T, Work
 from spaces.architecture import Architecture

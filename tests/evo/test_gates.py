@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from evo.data.loading import load
+from evo.evaluators.oneshot.nse_gates import (
+    Gates,
+    Indicators,
+    balanced,
+    drawn,
+    sample,
+    straight_through,
+    two_patterns,
+    weights_of,
+)
 from evo.evolution import Deal
-from evo.gates import Gates, Indicators, balanced, drawn, sample, straight_through, two_patterns, weights_of
 from evo.training.loop import Schedule, train
 from spaces.architecture import operations
 from spaces.costs.table import cost_table
@@ -110,10 +119,12 @@ def test_the_gradient_through_pattern_a_reaches_what_lies_before() -> None:
 
 def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the first pattern fixed everywhere, the mixture's class scores are those of that architecture."""
-    import evo.gates
+    import evo.evaluators.oneshot.nse_gates
 
     monkeypatch.setattr(
-        evo.gates, "two_patterns", lambda p, skippable, rng: ((True,) * len(p), (True,) + (False,) * (len(p) - 1))
+        evo.evaluators.oneshot.nse_gates,
+        "two_patterns",
+        lambda p, skippable, rng: ((True,) * len(p), (True,) + (False,) * (len(p) - 1)),
     )
     torch.manual_seed(0)
     supernet, gates = Supernet(cells), Gates(cells)

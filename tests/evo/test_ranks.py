@@ -27,8 +27,8 @@ from evo.data.loading import load
 from evo.data.source import Source, Split
 from evo.evaluators.autospace.fitness import Breeding
 from evo.evaluators.autospace.population import alphabet_of
-from evo.evaluators.oneshot import fair, uniform
-from evo.gates import Gates, Indicators, balanced
+from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced
+from evo.evaluators.oneshot.paths import fair, uniform
 from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.training.data_parallel import synchronised

@@ -16,13 +16,13 @@ from evo.delivery import plan
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge
 from evo.evaluators.blockwise.teacher import dearest
+from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.evaluators.registry import EVALUATORS
 from evo.evolution import Best, Deal
 from evo.picking import Wish, pick
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin
-from evo.scoring import BlockScorer
 from evo.workers.executors import here
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from evo.data.loading import load
-from evo.evaluators.oneshot import uniform
-from evo.scoring import Score, Scorer
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import Score, Scorer
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.supernet import Supernet

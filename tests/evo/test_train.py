@@ -13,7 +13,7 @@ from evo.console import Advance
 from evo.data.augmentation import AUGMENTATIONS
 from evo.data.loading import load
 from evo.data.source import Split
-from evo.evaluators.oneshot import fair, uniform
+from evo.evaluators.oneshot.paths import fair, uniform
 from evo.training.checkpoints import previous
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture

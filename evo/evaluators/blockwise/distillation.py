@@ -23,8 +23,8 @@ from evo.console import Track, untracked
 from evo.data.loading import load
 from evo.data.source import WHOLE, Batch, Images, Source
 from evo.evaluators.blockwise.teacher import Teacher
-from evo.evaluators.oneshot import uniform
-from evo.scoring import BlockScorer
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.seeds import derive
 from evo.strategy.generations import Task, search
 from evo.training.checkpoints import discard, read, sound, write

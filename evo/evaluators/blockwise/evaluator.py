@@ -22,7 +22,7 @@ from evo.evaluators.blockwise import combination
 from evo.evaluators.blockwise.combination import Candidates
 from evo.evaluators.blockwise.distillation import Distillation, scores_in
 from evo.evaluators.blockwise.teacher import prepared, split
-from evo.scoring import BlockScorer
+from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.workers.executors import here
 from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import COLUMNS, CostTable

@@ -9,12 +9,11 @@ Later rounds inherit the weights of the operations that survived (PAD-NAS, https
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from random import Random
 
 import torch
 from torch import Tensor
@@ -25,13 +24,14 @@ from evo.data.source import Images, Source
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.evaluators.autospace import breeding
 from evo.evaluators.autospace.breeding import Bred
-from evo.gates import Gates, Indicators, balanced, suggestions
-from evo.scoring import Scorer
+from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced, suggestions
+from evo.evaluators.oneshot.paths import SAMPLING
+from evo.evaluators.oneshot.scoring import Scorer
 from evo.seeds import derive
 from evo.training.checkpoints import discard, read, sound, write
 from evo.training.identity import identity, place
 from evo.training.legacy_names import legacy
-from evo.training.loop import Paths, schedule, train
+from evo.training.loop import schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import hand_down
@@ -201,40 +201,6 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
 
 
 # -- which sub-networks a training step takes -------------------------------------------------------------------------
-
-
-def uniform(space: SearchSpace) -> Paths:
-    """One path per step, drawn uniformly (SPOS)."""
-    return partial(_one, space)
-
-
-def _one(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
-    return ((space.sample(rng),),)
-
-
-def fair(space: SearchSpace) -> Paths:
-    """As many paths per step as the widest layer has genes; every gene of every layer runs equally often (strict
-    fairness of FairNAS, https://arxiv.org/abs/1907.01845). A narrower layer starts over when its genes are used up."""
-    return partial(_each_once, space)
-
-
-def _each_once(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
-    width = max(layer.size for layer in space.layers)
-    columns = []
-    for layer in space.layers:
-        column: list[str] = []
-        while len(column) < width:
-            column += rng.sample(layer.genes, len(layer.genes))
-        columns.append(column[:width])
-    return [(Architecture(genes),) for genes in zip(*columns, strict=True)]
-
-
-def branches(space: SearchSpace) -> Paths:
-    """Every operation runs with probability one half (NSE's balanced sampling); scores, if any, do not matter."""
-    return balanced(Gates(space))
-
-
-SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {"uniform": uniform, "fair": fair, "branches": branches}
 
 
 def oneshot(config: StudyConfig, space: SearchSpace) -> OneShot:
