@@ -7,7 +7,7 @@ from random import Random
 import optuna
 
 from benchmarks.overhead import a_space
-from evo.evolution import shares
+from evo.methods.evolution import shares
 from spaces.costs.table import cost_table
 from studies.config import check
 from studies.database.rows import Choice, Run

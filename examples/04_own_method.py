@@ -12,7 +12,7 @@ from evo import Evolution, MethodSettings, WrappedJudge, evaluator, method
 from evo.evaluators.blockwise.combination import front_of_ratings
 from evo.evaluators.blockwise.teacher import dearest
 from evo.evaluators.oneshot.evaluator import oneshot
-from evo.evolution import Best, Learned, Nothing
+from evo.methods.evolution import Best, Learned, Nothing
 from spaces.architecture import Architecture
 from studies.config import OneShotSection
 

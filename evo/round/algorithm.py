@@ -10,7 +10,7 @@ from analysis.verdict import chosen
 from analysis.words import unmeasured
 from evo.evaluators import Judge, Request
 from evo.evaluators.guard import careful
-from evo.evolution import Step, shares
+from evo.methods.evolution import Step, shares
 from evo.round import dashboard
 from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen

@@ -11,8 +11,8 @@ from evo.data.fingerprint import checked
 from evo.data.paths import file_hash
 from evo.evaluators import Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
-from evo.evolution import Evolution
-from evo.methods import evolution_of
+from evo.methods.evolution import Evolution
+from evo.methods.registry import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive

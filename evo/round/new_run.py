@@ -14,7 +14,7 @@ from evo.data.fingerprint import fingerprint
 from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
-from evo.methods import evolution_of
+from evo.methods.registry import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive

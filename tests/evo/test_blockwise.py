@@ -22,7 +22,8 @@ from evo.data.source import Batch
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, rated
 from evo.evaluators.oneshot.scoring import BlockScorer, relative_l1
-from evo.evolution import Best, Evolution, Learned, NextUnseen
+from evo.methods.evolution import Best, Evolution, Learned
+from evo.methods.nse import NextUnseen
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from analysis.frames import load as load_frames
 from analysis.lineage import figures
-from evo.cells import Populate
 from evo.data.loading import load
 from evo.data.source import Split
 from evo.evaluators import FitContext
 from evo.evaluators.autospace.breeding import breed, read
 from evo.evaluators.autospace.fitness import Breeding
 from evo.evaluators.autospace.population import Population, measured, tournament, turn
-from evo.methods import evolution_of
+from evo.methods.autospace import Populate
+from evo.methods.registry import evolution_of
 from evo.round.__main__ import main
 from evo.training.loop import Schedule, train
 from spaces.costs.table import cost_table

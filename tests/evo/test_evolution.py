@@ -8,20 +8,10 @@ from typing import Any
 
 import pytest
 
-from evo.evolution import (
-    Above,
-    Best,
-    Deal,
-    Everything,
-    Evolution,
-    Learned,
-    NextUnseen,
-    Nothing,
-    OnFront,
-    ShareAmongRanks,
-    Uniform,
-)
-from evo.methods import METHODS
+from evo.methods.evolution import Above, Best, Everything, Evolution, Learned, Nothing, Uniform
+from evo.methods.nse import Deal, NextUnseen, OnFront
+from evo.methods.pad_nas import ShareAmongRanks
+from evo.methods.registry import METHODS
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem

@@ -21,7 +21,7 @@ from evo.evaluators.oneshot.nse_gates import (
     two_patterns,
     weights_of,
 )
-from evo.evolution import Deal
+from evo.methods.nse import Deal
 from evo.training.loop import Schedule, train
 from spaces.architecture import operations
 from spaces.costs.table import cost_table

@@ -12,7 +12,7 @@ import pytest
 
 from evo.data.datasets import DATASETS
 from evo.evaluators.registry import EVALUATORS
-from evo.methods import METHODS
+from evo.methods.registry import METHODS
 from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
@@ -35,7 +35,7 @@ OWN = """
     from dataclasses import dataclass, field
     import evo
     from evo import Conv, Evolution, Judge, evaluator, method, operation, scored
-    from evo.evolution import Above, Learned, Nothing
+    from evo.methods.evolution import Above, Learned, Nothing
     from spaces.costs.table import CostTable
     from spaces.space import SearchSpace
 

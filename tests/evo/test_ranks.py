@@ -22,13 +22,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.cells import Populate
 from evo.data.loading import load
 from evo.data.source import Source, Split
 from evo.evaluators.autospace.fitness import Breeding
 from evo.evaluators.autospace.population import alphabet_of
 from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced
 from evo.evaluators.oneshot.paths import fair, uniform
+from evo.methods.autospace import Populate
 from evo.round.__main__ import main
 from evo.seeds import derive
 from evo.training.data_parallel import synchronised

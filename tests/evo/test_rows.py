@@ -18,7 +18,8 @@ from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge
 from evo.evaluators.blockwise.teacher import dearest
 from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.evaluators.registry import EVALUATORS
-from evo.evolution import Best, Deal
+from evo.methods.evolution import Best
+from evo.methods.nse import Deal
 from evo.picking import Wish, pick
 from evo.round.algorithm import run_round
 from evo.round.context import run_context

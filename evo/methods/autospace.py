@@ -1,15 +1,21 @@
-"""Cells as parts of an evolution: the first populations, and what was bred as the next space (AutoSpace-style)."""
+"""AutoSpace-style: spaces made of evolved cells (Zhou et al., ICCV 2021, https://arxiv.org/abs/2103.11833)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from random import Random
 
-from evo.evolution import ranking
+from evo.evaluators.autospace.population import alphabet_of
+from evo.methods.evolution import Best, Evolution, Learned, ranking
 from spaces.architecture import IDENTITIES, Op
 from spaces.layer import Layer
 from spaces.operations.cells import Alphabet, random_cell, reference_cells
 from spaces.space import SearchSpace
+from studies.config import (
+    AutoSpaceEvolution,
+    OneShotSection,
+    StudyConfig,
+)
 from studies.records import EvoError, Ratings
 
 
@@ -70,3 +76,17 @@ class Bred:
 
     def __str__(self) -> str:
         return f"with the best cells that were bred, up to {self.k}"
+
+
+def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
+    """AutoSpace-style: spaces made of evolved cells (Zhou et al., ICCV 2021, https://arxiv.org/abs/2103.11833).
+
+    Cells are bred and rated while the evaluator is fitted (``evo.evaluators.autospace.fitness``); a layer's fittest
+    ``k`` and the reference cells are the next space, and its population goes on.
+    """
+    assert isinstance(config.evaluator, OneShotSection)
+    assert config.evaluator.cells is not None  # the configuration is checked for both
+    alphabet = alphabet_of(config.evaluator.cells)
+    stays = IDENTITIES | set(map(str, reference_cells(alphabet)))
+    first = Populate(alphabet, section.k, section.population, section.references)
+    return Evolution(Learned(), Best(section.k, stays), Bred(section.k), first)

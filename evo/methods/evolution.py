@@ -6,14 +6,14 @@ Three seams, each a signature, and the parts that fill them. A method (``evo.met
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from spaces.architecture import IDENTITIES, Op, operations
+from spaces.architecture import Op, operations
 from spaces.layer import Layer
 from spaces.space import SearchSpace
-from studies.records import Evaluation, EvoError, Ratings, Round
+from studies.records import Evaluation, Ratings, Round
 
 Rate = Callable[[Round], Ratings]
 """What each candidate of each layer is worth, higher is better."""
@@ -77,45 +77,6 @@ class Uniform:
 
     def __str__(self) -> str:
         return "nothing (all alike)"
-
-
-@dataclass(frozen=True)
-class ShareAmongRanks:
-    """How often an operation occurs at a layer among the architectures of nondomination rank < ``rank`` (1: the front).
-
-    PAD-NAS, https://arxiv.org/abs/2005.07564: ranks behind the front are let in against one-shot noise.
-    """
-
-    rank: int
-
-    def __call__(self, finished: Round) -> Ratings:
-        good = [e for e, rank in zip(finished.evaluations, finished.ranks.tolist(), strict=True) if rank < self.rank]
-        return shares(finished.space, good)
-
-    def __str__(self) -> str:
-        return f"share among nondomination ranks < {self.rank}"
-
-
-@dataclass(frozen=True)
-class OnFront:
-    """1 for an operation that an architecture of the Pareto front carries at a layer, 0 for any other.
-
-    NSE, https://arxiv.org/abs/2011.10904. Architectures outside ``limits`` (the guard band: cheaper than allowed) shape the
-    front and never enter it: what they dominate is no better for being inside.
-    """
-
-    limits: Mapping[str, tuple[float, float]]
-
-    def __call__(self, finished: Round) -> Ratings:
-        inside = [
-            e
-            for e in finished.front
-            if all(least <= e.cost(name) <= most for name, (least, most) in self.limits.items())
-        ]
-        return {choice: float(share > 0) for choice, share in shares(finished.space, inside).items()}
-
-    def __str__(self) -> str:
-        return "use on the Pareto front"
 
 
 def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
@@ -210,74 +171,3 @@ class Nothing:
 
     def __str__(self) -> str:
         return "nothing"
-
-
-@dataclass(frozen=True)
-class NextUnseen:
-    """The next pending operations, until a layer has ``k`` candidates. What was dropped does not come back (NSE)."""
-
-    k: int
-
-    def __call__(self, space: SearchSpace, ratings: Ratings, rng: Random) -> SearchSpace:
-        return space.replace_layers(self._filled(layer) for layer in space.layers)
-
-    def _filled(self, layer: Layer) -> Layer:
-        room = max(0, self.k - len(layer.candidates))
-        return replace(layer, candidates=layer.candidates + layer.pending[:room], pending=layer.pending[room:])
-
-    def __str__(self) -> str:
-        return f"with unseen operations up to {self.k}"
-
-
-def with_unseen(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: int) -> SearchSpace:
-    """NSE's second space: what an earlier run kept stays, and the operations it never had fill each layer up to ``k``.
-
-    Args:
-        space: the new run's first space, its operations dealt already.
-        earlier: the first space of the earlier run: all operations it could have tried.
-        kept: the earlier run's last space without what was refilled.
-
-    Raises:
-        EvoError: the two runs' layers have other shapes.
-    """
-    if [layer.shape for layer in space.layers] != [layer.shape for layer in earlier.layers]:
-        raise EvoError(
-            f"evolution.continue_from: the layers of {earlier.name!r} have other shapes than those of {space.name!r}"
-        )
-    layers = []
-    for new, old, have in zip(space.layers, earlier.layers, kept.layers, strict=True):
-        unseen = tuple(op for op in new.candidates + new.pending if op not in old.candidates + old.pending)
-        branches = len(have.candidates) + len(unseen)
-        layers.append(replace(new, candidates=have.candidates, pending=unseen, branches=branches))
-    return NextUnseen(k)(space.replace_layers(layers), {}, Random(0))
-
-
-# -- prepare ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Deal:
-    """The space as cells of branches, each layer's operations in a random order: the first ``k`` to start with, the rest
-    pending. A cell keeps any subset of its candidates, of at most ``branches``; one whose shape allows it may keep none
-    (NSE)."""
-
-    k: int
-    branches: int | None = None
-
-    def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
-        if space.rowed:
-            raise EvoError(
-                f"{space.name!r} has blocks with rows, whose layers are no cells of branches: choose another space"
-            )
-        return replace(space, merge="mean", layers=tuple(self._dealt(layer, rng) for layer in space.layers))
-
-    def _dealt(self, layer: Layer, rng: Random) -> Layer:
-        ops = [op for op in layer.candidates + layer.pending if op not in IDENTITIES]
-        rng.shuffle(ops)
-        return replace(
-            layer,
-            candidates=tuple(ops[: self.k]),
-            pending=tuple(ops[self.k :]),
-            branches=min(len(ops), self.branches or len(ops)),
-            skippable=layer.shape.residual,
-        )
