@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from analysis.verdict import FEWEST
-from evo import deliver
+from evo.deliver import __main__ as deliver
 from studies.database.store import opened
 from tests import example_run
 from tests.commands import main_of

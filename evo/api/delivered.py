@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evo.card import accuracy, latency, told
+from evo.deliver.model_card import accuracy, latency, told
 from evo.html import block, calls, heading, table
 
 if TYPE_CHECKING:

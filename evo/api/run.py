@@ -247,8 +247,8 @@ class Run:
             >>> network = small.network()                    # doctest: +SKIP
         """
         end_if_starting()
-        from evo.delivery import deliver_run
-        from evo.picking import Wish
+        from evo.deliver.pipeline import deliver_run
+        from evo.deliver.selection import Wish
 
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
         most = {name: number(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}

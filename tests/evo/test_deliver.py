@@ -16,10 +16,10 @@ import torch
 
 from evo.data.loading import load
 from evo.data.source import Split
-from evo.deliver import main
-from evo.delivery import settings, train_in
-from evo.description import read, write
-from evo.picking import Wish, pick
+from evo.deliver.__main__ import main
+from evo.deliver.manifest import read, write
+from evo.deliver.pipeline import settings, train_in
+from evo.deliver.selection import Wish, pick
 from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.export import python_source

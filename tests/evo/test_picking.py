@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evo.picking import best, knee, within
+from evo.deliver.selection import best, knee, within
 from spaces.architecture import Architecture
 from studies.records import Evaluation, EvoError
 

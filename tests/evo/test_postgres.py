@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from analysis import compare, report
-from evo import deliver
+from evo.deliver import __main__ as deliver
 from evo.round.__main__ import main
 from studies.dashboard import server
 from studies.database import engines

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from evo.data.loading import load
-from evo.recipe import Average, drop_paths, mixing
+from evo.deliver.recipe import Average, drop_paths, mixing
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from evo.data.loading import load as load_images
-from evo.delivery import plan
+from evo.deliver.pipeline import plan
+from evo.deliver.selection import Wish, pick
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge
 from evo.evaluators.blockwise.teacher import dearest
@@ -20,7 +21,6 @@ from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.evaluators.registry import EVALUATORS
 from evo.methods.evolution import Best
 from evo.methods.nse import Deal
-from evo.picking import Wish, pick
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin

@@ -18,14 +18,14 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from evo.card import card
 from evo.console import SILENT, Reporter, Track, untracked
 from evo.data.loading import load
 from evo.data.paths import file_hash
 from evo.data.source import Images
-from evo.description import Description, claim, note, read
-from evo.picking import Pick, Wish, pick
-from evo.recipe import Average, drop_paths, mixing
+from evo.deliver.manifest import Description, claim, note, read
+from evo.deliver.model_card import card
+from evo.deliver.recipe import Average, drop_paths, mixing
+from evo.deliver.selection import Pick, Wish, pick
 from evo.round.new_run import versions
 from evo.seeds import derive
 from evo.training.checkpoints import discard, sound, write

@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _deliver(args: argparse.Namespace) -> int:
-    from evo.card import told
     from evo.console import TERMINAL, Reporter, bar, say
-    from evo.delivery import deliver_run
-    from evo.picking import Wish
+    from evo.deliver.model_card import told
+    from evo.deliver.pipeline import deliver_run
+    from evo.deliver.selection import Wish
     from spaces.architecture import Architecture
     from studies.records import COSTS
 
