@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from analysis import frames, words
+from analysis import frames
+from analysis import sentences as words
 from spaces.architecture import Architecture
 from spaces.space import canonical
 from studies.config import StudyConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.command import named
+from analysis.cli import named
 from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run

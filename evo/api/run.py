@@ -169,7 +169,7 @@ class Run:
         Raises:
             EvoError: nothing has been measured yet, or the run or its database is missing.
         """
-        from analysis.words import summary
+        from analysis.sentences import summary
 
         return summary(frames_at([self._place])[0])
 

@@ -6,8 +6,8 @@ from collections import Counter
 from functools import partial
 from random import Random
 
+from analysis.sentences import unmeasured
 from analysis.verdict import chosen
-from analysis.words import unmeasured
 from evo.evaluators import Judge, Request
 from evo.evaluators.guard import careful
 from evo.methods.evolution import Step, shares

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.frames import truth_of
-from analysis.words import unmeasured
+from analysis.sentences import unmeasured
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
 from spaces.show.overview import widths

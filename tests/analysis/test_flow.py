@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.flow import flows
 from analysis.frames import Frames
+from analysis.operation_history import flows
 
 
 def test_a_layer_tells_what_became_of_each_operation(frames: Frames) -> None:

@@ -7,8 +7,8 @@ from random import Random
 import pandas as pd
 import pytest
 
+from analysis.ablation import dropping
 from analysis.frames import Frames
-from analysis.whatif import dropping
 from spaces.architecture import operations
 from spaces.library.named_spaces import load
 from studies.pareto import hypervolume

@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from analysis.frames import load as load_frames
-from analysis.words import stopped as told
+from analysis.sentences import stopped as told
 from evo.evaluators import FitContext
 from evo.evaluators.early_stopping import confidently_dominated, epochs_saved, train_in_rungs
 from evo.evaluators.standalone import Scratch, ScratchJudge

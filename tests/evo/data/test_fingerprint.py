@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.frames import load
-from analysis.words import changed, comparable
+from analysis.sentences import changed, comparable
 from evo.data.fingerprint import checked, fingerprint
 from evo.round.__main__ import main
 from studies.config import StudyConfig, check
