@@ -50,7 +50,7 @@ from studies import config
 from studies.database.store import opened
 from studies.database.trials import distributions
 from studies.database.urls import existing, files_of
-from tests.spaces import autospace_files
+from tests.spaces.library import autospace_files
 
 PASSWORD = "hunter2"
 SECRET = re.compile(rf"(postgresql|mysql)[\w+]*://me:{PASSWORD}@(?!.*{PASSWORD})")

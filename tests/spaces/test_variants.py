@@ -32,8 +32,8 @@ from spaces.networks.supernet import Supernet
 from spaces.show.overview import overview
 from spaces.space import SearchSpace, canonical, plain
 from spaces.variants import Row, parse_row
-from tests.spaces.test_delivered import delivered
-from tests.spaces.test_sampling import Milliseconds
+from tests.spaces.costs.test_sampling import Milliseconds
+from tests.spaces.export.test_network_folder import delivered
 
 OPS = ("mb_k3_e1", "mb_k5_e3", "mb_k3_e2_se25")
 

@@ -12,7 +12,7 @@ import torch
 from spaces.costs.table import count
 from spaces.networks.network import Network
 from spaces.operations.cells import Alphabet, parse_cell, reference_cells
-from tests.spaces.autospace_files import Motif, read_net, read_space, write_net, write_space
+from tests.spaces.library.autospace_files import Motif, read_net, read_space, write_net, write_space
 
 
 @pytest.fixture(scope="module")
