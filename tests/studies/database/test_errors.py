@@ -15,7 +15,7 @@ from sqlalchemy import event
 from studies.database.rows import RoundRow, Run
 from studies.database.store import Store
 from studies.records import EvoError
-from tests.studies.test_store import CONFIG, FIRST, SPACE
+from tests.studies.database.test_store import CONFIG, FIRST, SPACE
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from studies.config import check
 from studies.database.deliveries import Delivery, of_run, remember
 from studies.database.store import opened
-from tests.studies.test_store import SPACE
+from tests.studies.database.test_store import SPACE
 
 CONFIG = check({"space": {"name": "tiny"}, "evaluator": {"kind": "scratch"}, "evolution": {"method": "fixed"}}, "test")
 FIRST = Delivery(3, "a|b", {"8": 16}, 0.98, 3e5, 2e4, 0.5, "delivered/tiny", "abc", {"settings": {"epochs": 60.0}})
