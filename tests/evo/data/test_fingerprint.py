@@ -14,7 +14,7 @@ from evo.round.__main__ import main
 from studies.config import StudyConfig, check
 from studies.database.store import opened
 from studies.records import EvoError
-from tests.evo.test_control import POOL, config
+from tests.evo.round.test_control import POOL, config
 
 
 def settings(**data: object) -> StudyConfig:

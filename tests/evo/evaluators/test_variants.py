@@ -34,7 +34,7 @@ from spaces.networks.supernet import BlockSupernet
 from studies.config import StudyConfig, check
 from studies.database.store import opened
 from studies.records import EvoError
-from tests.evo.test_blockwise import Pairs, one_by_one
+from tests.evo.evaluators.test_blockwise import Pairs, one_by_one
 
 SPACE = load("digits_rows")
 TABLE = cost_table(SPACE)

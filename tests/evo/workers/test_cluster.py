@@ -32,7 +32,7 @@ from studies.config import DataSection
 from studies.database.store import opened
 from studies.records import EvoError
 from tests.conftest import ROOT
-from tests.evo.errands import Reader, complains, naps, processes, some_kind, tenfold
+from tests.evo.workers.worker_tasks import Reader, complains, naps, processes, some_kind, tenfold
 
 LOCAL = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 

@@ -28,7 +28,7 @@ from studies.database.store import Store, opened
 from studies.records import EvoError
 from studies.runs import __main__ as runs
 from studies.runs.manage import delete, entries, rename
-from tests.evo.test_control import POOL, config
+from tests.evo.round.test_control import POOL, config
 
 QUERIES = (
     "SELECT name, seed, config_json, max_cost FROM runs",

@@ -14,7 +14,7 @@ from evo.workers import staging
 from evo.workers.staging import MissingFilesError, pack, receive, unpack
 from studies.config import DataSection, TabularSection
 from studies.records import EvoError
-from tests.evo.errands import Reader
+from tests.evo.workers.worker_tasks import Reader
 
 
 @pytest.fixture(autouse=True)
