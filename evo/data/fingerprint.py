@@ -13,8 +13,8 @@ from evo.data.datasets import maker_of, raw
 from evo.data.paths import file_hash, named
 from evo.data.raw import Maker
 from studies.config import DataSection, EvaluatorSection, StudyConfig
+from studies.database.rows import Run
 from studies.records import EvoError
-from studies.store import Run
 
 SHORT = 12
 """Characters of a fingerprint that a person compares."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evo.data.source import LOOKED_INTO
-from spaces import vision
+from spaces import torchvision_shim
 from studies.records import EvoError
 
 
@@ -29,7 +29,7 @@ class Photographs:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Any:
-        return vision.torchvision.datasets.folder.default_loader(str(self.paths[i]))
+        return torchvision_shim.torchvision.datasets.folder.default_loader(str(self.paths[i]))
 
     def take(self, places: np.ndarray | slice) -> Photographs:
         return Photographs(self.paths[places])
@@ -59,7 +59,7 @@ def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[Photog
     if not folder.is_dir():
         raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
     try:
-        found = vision.torchvision.datasets.ImageFolder(str(folder))
+        found = torchvision_shim.torchvision.datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
     names = tuple(found.classes) if classes is None else classes

@@ -18,13 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 from evo.data.augmentation import AUGMENTATIONS
 from evo.data.source import WHOLE, Origin, Pictures
 from evo.seeds import derive
-from spaces import vision
+from spaces import torchvision_shim
 from spaces.size import Size, sides
 
 READING: dict[str, Callable[[Size], Any]] = {
     "resized_crop": lambda size: _part(size),
-    "flip": lambda size: vision.transforms.RandomHorizontalFlip(),
-    "colour_jitter": lambda size: vision.transforms.ColorJitter(0.4, 0.4, 0.4),
+    "flip": lambda size: torchvision_shim.transforms.RandomHorizontalFlip(),
+    "colour_jitter": lambda size: torchvision_shim.transforms.ColorJitter(0.4, 0.4, 0.4),
 }
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
@@ -37,9 +37,9 @@ def read(pictures: Pictures, size: Size) -> np.ndarray:
 
 def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
     """From an image in memory to a tensor ``(channels, height, width)``."""
-    whole = [] if "resized_crop" in names else [_covering(size), vision.transforms.CenterCrop(sides(size))]
-    composed: Callable[[Any], Tensor] = vision.transforms.Compose(
-        [*whole, *(READING[name](size) for name in names), vision.transforms.PILToTensor()]
+    whole = [] if "resized_crop" in names else [_covering(size), torchvision_shim.transforms.CenterCrop(sides(size))]
+    composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
+        [*whole, *(READING[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
 
@@ -47,15 +47,15 @@ def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]
 def _covering(size: Size) -> Callable[[Any], Any]:
     """Scales an image so that it just covers ``size``, its proportions kept."""
     if isinstance(size, int):
-        resize: Callable[[Any], Any] = vision.transforms.Resize(size)
+        resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
         return resize
     height, width = size
 
     def scaled(picture: Any) -> Any:
-        rows, columns = vision.transforms.functional.get_size(picture)
+        rows, columns = torchvision_shim.transforms.functional.get_size(picture)
         scale = max(height / rows, width / columns)
         covering = [max(height, round(scale * rows)), max(width, round(scale * columns))]
-        return vision.transforms.functional.resize(picture, covering)
+        return torchvision_shim.transforms.functional.resize(picture, covering)
 
     return scaled
 
@@ -64,7 +64,7 @@ def _part(size: Size) -> Callable[[Any], Any]:
     """A random part of an image, nearly of the proportions of ``size``, stretched to it (Inception's crop)."""
     height, width = sides(size)
     ratio = (3 / 4 * (width / height), 4 / 3 * (width / height))
-    part: Callable[[Any], Any] = vision.transforms.RandomResizedCrop((height, width), ratio=ratio)
+    part: Callable[[Any], Any] = torchvision_shim.transforms.RandomResizedCrop((height, width), ratio=ratio)
     return part
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from evo.deliver import main as deliver
+from evo.deliver.__main__ import main as deliver
 from evo.round.__main__ import main
 from spaces import load_network
-from spaces.library import load
-from studies.store import opened
+from spaces.library.named_spaces import load
+from studies.database.store import opened
 
 NAMES = ("bars", "stripes", "noise")
 

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from spaces import size
-from spaces.library import LIBRARY, load
-from spaces.overview import overview
-from spaces.show import as_json, table
-from spaces.space import SearchSpace, Shape, Stem
+from spaces.layer import Shape, Stem
+from spaces.library.named_spaces import LIBRARY, load
+from spaces.show.__main__ import as_json, table
+from spaces.show.overview import overview
+from spaces.space import SearchSpace
 
 
 def test_equal_sides_are_one_number() -> None:

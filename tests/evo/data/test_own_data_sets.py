@@ -20,8 +20,8 @@ from evo.data.source import Images, Split
 from evo.data.streaming import Streamed
 from evo.round.__main__ import main
 from studies.config import DataSection, check
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
 
 X = np.random.default_rng(0).integers(0, 256, (60, 6, 8), np.uint8)
 Y = np.arange(60) % 3
