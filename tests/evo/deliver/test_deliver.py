@@ -103,7 +103,7 @@ def test_saying_it_again_changes_nothing(folder: Path, storage: str, capsys: pyt
 def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its settings had other names."""
     training = read(folder)["training"]
-    old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "validation"}
+    old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "held_out"}
     for name in ("settings", "data"):
         training[name] = {old.get(key, key): value for key, value in training[name].items()}
     now = (folder / "architecture.json").read_text()
