@@ -73,7 +73,7 @@ def note(frames: Frames, n: int) -> str:
     choices = frames.choices[frames.choices["round"] == n]
     changes = [
         f"| {fate} | {plain(layer)} | {', '.join(f'`{plain(op)}`' for op in ops)} |"
-        for fate in ("dropped", "refilled")
+        for fate in ("dropped", "added")
         for layer, ops in words.by_layer(choices, fate)
     ]
     told = [words.compared(row.truth), row.truth.found.warning] if row.truth else []
@@ -93,7 +93,7 @@ def note(frames: Frames, n: int) -> str:
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {said}" for said in told if said),
             f"- **Next space:** {short(row.next_size or 0)} architectures; "
-            f"{row.kept} operations kept, {row.dropped} dropped, {row.refilled} refilled (counted per layer)",
+            f"{row.kept} operations kept, {row.dropped} dropped, {row.added} added (counted per layer)",
             f"- **Rule:** {row.rule}",
             *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),
         ]
