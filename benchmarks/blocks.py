@@ -29,17 +29,17 @@ from benchmarks.comparison import Table
 from evo.console import bar, say
 from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
-from evo.evaluators.blockwise import blockwise
-from evo.evaluators.oneshot import oneshot
-from evo.evaluators.scratch import scratch
+from evo.evaluators.blockwise.evaluator import blockwise
+from evo.evaluators.blockwise.teacher import dearest
+from evo.evaluators.oneshot.evaluator import oneshot
+from evo.evaluators.standalone import scratch
 from evo.seeds import derive
-from evo.teacher import dearest
-from spaces.cost import CostTable, cost_table, fixed_tally
-from spaces.library import load
+from spaces.costs.sampling import stratified
+from spaces.costs.table import CostTable, cost_table, fixed_tally
+from spaces.export.scaling import scaled
+from spaces.library.named_spaces import load
 from spaces.operations.grammar import tally
 from spaces.operations.primitives import stem_steps, total
-from spaces.sampling import stratified
-from spaces.scaling import scaled
 from spaces.size import area
 from spaces.space import SearchSpace
 from spaces.units import short

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evo.api.run import Run
     from evo.api.verdicts import Verdicts
     from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, scored
-    from evo.evolution import Evolution
+    from evo.methods.evolution import Evolution
     from evo.plugins import dataset, evaluator, method
     from evo.round.plan import Plan
     from spaces.errors import UserError
@@ -40,7 +40,7 @@ _WHERE = {
     "Evaluator": "evo.evaluators",
     "EvaluatorSettings": "studies.config:EvaluatorSection",
     "EvoError": "studies.records",
-    "Evolution": "evo.evolution",
+    "Evolution": "evo.methods.evolution",
     "FitContext": "evo.evaluators",
     "Judge": "evo.evaluators",
     "MethodSettings": "studies.config:MethodSection",

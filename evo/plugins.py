@@ -56,7 +56,7 @@ def method(name: str, settings: type[MethodSection] = MethodSection) -> Callable
     """
 
     def registered(maker: F) -> F:
-        from evo.methods import METHODS
+        from evo.methods.registry import METHODS
 
         settings_of.register("evolution", name, settings, defining_file(maker))
         METHODS[name] = maker

@@ -15,7 +15,7 @@ import evo
 from evo import EvaluatorSettings, Judge, evaluator, scored
 from evo.data.loading import load
 from evo.seeds import derive
-from spaces.cost import CostTable
+from spaces.costs.table import CostTable
 from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection
@@ -72,7 +72,7 @@ class ActivationJudge(Judge):
 
 
 if __name__ == "__main__":
-    settings = {"evaluator": {"kind": "activations", "images": 64}, "search.trials": 40, "truth.sample": 8}
+    settings = {"evaluator": {"kind": "activations", "images": 64}, "search.evaluations": 40, "ground_truth.sample": 8}
     run = evo.search("digits", rounds=1, run="own-evaluator", plugins=[__file__], set=settings)
     print(run.front())
     print("Kendall's tau against networks trained alone:", run.rounds()["tau"].tolist())

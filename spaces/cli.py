@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from spaces.errors import SpaceError
-from spaces.library import LIBRARY, load
+from spaces.library.named_spaces import LIBRARY, load
 from spaces.shell import integer
 from spaces.size import Size, parse, sides
 from spaces.space import SearchSpace

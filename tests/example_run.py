@@ -6,8 +6,9 @@ from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
 from studies.config import check
+from studies.database.rows import Choice, RoundRow, Run
+from studies.database.store import Store
 from studies.records import Evaluation, Proposal
-from studies.store import Choice, RoundRow, Run, Store
 
 CONFIG = {
     "space": {"name": "digits"},

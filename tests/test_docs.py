@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import evo
 from docs.hooks import commands, database, interface, markdown, reading, settings
 from studies.config import CHOICES, StudyConfig, presets
-from studies.schema import metadata
+from studies.database.schema import metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -50,7 +50,9 @@ NEVER = {
 @pytest.mark.parametrize("pattern", NEVER)
 def test_what_is_never_done(pattern: str) -> None:
     for room in MAY_IMPORT:
-        for path in set((ROOT / room).rglob("*.py")) - {ROOT / "evo" / "ranks.py"}:  # whose messages are its own
+        for path in set((ROOT / room).rglob("*.py")) - {
+            ROOT / "evo" / "workers" / "ranks.py"
+        }:  # whose messages are its own
             assert not re.search(pattern, path.read_text(encoding="utf-8")), f"{path}: {NEVER[pattern]}"
 
 

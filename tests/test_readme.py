@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from analysis.verdict import FEWEST
-from evo import deliver
-from studies.store import opened
+from evo.deliver import __main__ as deliver
+from studies.database.store import opened
 from tests import example_run
 from tests.commands import main_of
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docs.hooks.markdown import code, first_sentence, prose, table
-from spaces import library
 from spaces.architecture import Op
-from spaces.cost import CONVENTIONS, cost_table, count
+from spaces.costs.table import CONVENTIONS, cost_table, count
 from spaces.layer import Shape
+from spaces.library import named_spaces
 from spaces.operations import grammar
 from spaces.operations.cells import Alphabet, reference_cells
 from spaces.space import SearchSpace
@@ -46,8 +46,8 @@ def _example(name: str) -> Op | None:
 
 def _used() -> Iterator[Op]:
     yield from ("id", "skip")
-    for name in library.LIBRARY:
-        for layer in library.load(name).layers:
+    for name in named_spaces.LIBRARY:
+        for layer in named_spaces.load(name).layers:
             yield from (op for op in layer.candidates + layer.pending if not op.startswith("row_"))
     yield from map(str, reference_cells(Alphabet()))
 
@@ -62,7 +62,7 @@ def _fits(op: Op) -> bool:
 
 def macs_page() -> str:
     """The page of conventions, as Markdown."""
-    networks = {name: library.load(name) for name in MEASURED_ON}
+    networks = {name: named_spaces.load(name) for name in MEASURED_ON}
     rows = [
         [
             code(name),
@@ -84,7 +84,10 @@ one image.
 
 def spaces_page() -> str:
     """The page of named spaces, as Markdown."""
-    rows = [[code(name), *_space(library.load(name), first_sentence(_maker(name).__doc__))] for name in library.LIBRARY]
+    rows = [
+        [code(name), *_space(named_spaces.load(name), first_sentence(_maker(name).__doc__))]
+        for name in named_spaces.LIBRARY
+    ]
     headings = ["space", "what it is", "layers and images", "architectures", "MACs", "parameters"]
     return f"""# Named spaces
 
@@ -99,7 +102,7 @@ convention `macs`.
 
 def _maker(name: str) -> object:
     """The function behind an entry of the library."""
-    maker = library.LIBRARY[name]
+    maker = named_spaces.LIBRARY[name]
     return getattr(maker, "func", maker)
 
 

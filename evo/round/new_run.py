@@ -14,21 +14,22 @@ from evo.data.fingerprint import fingerprint
 from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
-from evo.generations import check_limits
-from evo.methods import evolution_of
+from evo.methods.registry import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive
-from spaces import library
+from evo.strategy.generations import check_limits
 from spaces.architecture import Op
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
+from spaces.library import named_spaces
 from spaces.networks.build import check_module
 from spaces.operations.grammar import owner_file, tally
 from spaces.size import Size, sides, spelled
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
+from studies.database.rows import Run
+from studies.database.store import Store
 from studies.records import COSTS, EvoError
-from studies.store import Run, Store
 
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 
@@ -72,7 +73,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
         wanted = {
             name: getattr(section, name) or getattr(images, name, None) for name in ("channels", "size", "classes")
         }
-        space = library.load(section.name, **wanted)
+        space = named_spaces.load(section.name, **wanted)
     if images is not None:
         _check_proportions(space, images.size)
     return space

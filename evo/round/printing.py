@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.frames import truth_of
-from analysis.words import unmeasured
+from analysis.sentences import unmeasured
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
-from spaces.overview import widths
+from spaces.show.overview import widths
 from spaces.size import as_text
 from spaces.space import SearchSpace
 from spaces.units import short
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
+from studies.database.urls import database, files_of, shown
 from studies.records import Evaluation, Round, complete
-from studies.store import RoundRow, Run, Store
-from studies.urls import database, files_of, shown
 
 HEADINGS = (
     "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",

@@ -19,7 +19,7 @@ Pixels = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Raw counts for one image, from which ``spaces.cost`` composes its conventions. Tallies add up.
+    """Raw counts for one image, from which ``spaces.costs.table`` composes its conventions. Tallies add up.
 
     Attributes:
         macs: multiply-accumulates of convolutions and linear layers, those of squeeze-excitation apart.

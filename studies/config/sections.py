@@ -196,7 +196,7 @@ class SearchSection(Section):
 
     macs_convention: str = "macs"
     """How multiply-accumulates are counted: `macs`, `macs+se`, `torch`, `nse`, `nse+se` or `dna` (definitions:
-    `spaces/cost.py`)."""
+    `spaces/costs/table.py`)."""
 
     min_accuracy: Share = 0.0
     """Accuracy above which hypervolume counts, from 0 to 1."""

@@ -19,8 +19,8 @@ from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
 from studies.config import check
+from studies.database.store import Store, opened
 from studies.records import Evaluation, EvoError, Proposal
-from studies.store import Store, opened
 from tests import example_run
 from tests.browser import browser
 

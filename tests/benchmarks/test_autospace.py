@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.autospace import at_equal_cost
-from evo.cells import Populate
-from spaces.cost import cost_table
-from spaces.library import load
+from evo.methods.autospace import Populate
+from spaces.costs.table import cost_table
+from spaces.library.named_spaces import load
 from spaces.operations.cells import Alphabet
 
 

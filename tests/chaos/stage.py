@@ -21,7 +21,7 @@ import optuna
 from evo.round.__main__ import main
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.store import opened
+from studies.database.store import opened
 
 SUPERNET = [
     "2",

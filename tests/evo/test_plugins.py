@@ -12,13 +12,13 @@ import pytest
 
 from evo.data.datasets import DATASETS
 from evo.evaluators.registry import EVALUATORS
-from evo.methods import METHODS
+from evo.methods.registry import METHODS
 from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
-from spaces import library
-from spaces.cost import cost_table
+from spaces.costs.table import cost_table
 from spaces.layer import Shape
+from spaces.library import named_spaces
 from spaces.networks.build import build, check_module
 from spaces.operations import grammar
 from spaces.operations.grammar import tally
@@ -27,16 +27,16 @@ from spaces.operations.primitives import Conv, Tally
 from studies import config as configs
 from studies import plugins
 from studies.config import ConfigError, study
+from studies.database.store import opened
 from studies.plugins import PluginError
 from studies.records import EvoError
-from studies.store import opened
 
 OWN = """
     from dataclasses import dataclass, field
     import evo
     from evo import Conv, Evolution, Judge, evaluator, method, operation, scored
-    from evo.evolution import Above, Learned, Nothing
-    from spaces.cost import CostTable
+    from evo.methods.evolution import Above, Learned, Nothing
+    from spaces.costs.table import CostTable
     from spaces.space import SearchSpace
 
     @operation("sep_k<kernel>")
@@ -178,7 +178,7 @@ def test_a_path_is_looked_for_beside_the_configuration(
     monkeypatch.chdir("/")
     config = configs.load(str(study))
     plugin = plugins.load(["own.py"], [tmp_path])[0]
-    assert sources(config, library.load("digits")) == {"plugin own.py": plugin.sha256}
+    assert sources(config, named_spaces.load("digits")) == {"plugin own.py": plugin.sha256}
 
 
 def test_a_package_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +240,9 @@ def test_a_module_of_ones_own_is_compared_with_its_counts() -> None:
 
 
 def test_added_operations_stand_where_they_fit() -> None:
-    space = with_operations(library.load("digits"), ["mb_k7_e2", "id"])
+    space = with_operations(named_spaces.load("digits"), ["mb_k7_e2", "id"])
     assert all("mb_k7_e2" in layer.candidates for layer in space.layers)
     assert {"id" in layer.candidates for layer in space.layers if not layer.shape.residual} == {False}
     assert cost_table(space).bounds()[1][0] > 0
     with pytest.raises(EvoError, match=r"space\.add_operations: unknown operation 'nothing_k3'"):
-        with_operations(library.load("digits"), ["nothing_k3"])
+        with_operations(named_spaces.load("digits"), ["nothing_k3"])

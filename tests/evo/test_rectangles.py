@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from evo.deliver import main as deliver
+from evo.deliver.__main__ import main as deliver
 from evo.round.__main__ import main
 from spaces import load_network
-from spaces.library import load
-from studies.store import opened
+from spaces.library.named_spaces import load
+from studies.database.store import opened
 
 NAMES = ("bars", "stripes", "noise")
 
@@ -40,7 +40,7 @@ def command(folder: Path, *more: str, space: str = "digits") -> list[str]:
     settings = folder / "settings.toml"
     settings.write_text(
         f'[space]\nname = "{space}"\n[data]\nname = "arrays"\npath = "{folder}/images.npz"\naugment = ["flip", "crop"]\n'
-        '[search]\ntrials = 8\npopulation = 4\n[truth]\nsample = 0\n[deliver]\nepochs = 12\nbatch_size = 20\nema = 0.9\n'
+        '[search]\nevaluations = 8\npopulation = 4\n[ground_truth]\nsample = 0\n[deliver]\nepochs = 12\nbatch_size = 20\nema = 0.9\n'
     )  # fmt: skip
     settings.write_text(settings.read_text() + more[0])
     return ["1", "--config", str(settings), "--storage", f"sqlite:///{folder}/evo.db", "--quiet", *more[1:]]

@@ -8,9 +8,9 @@ import pytest
 
 from spaces import size
 from spaces.layer import Shape, Stem
-from spaces.library import LIBRARY, load
-from spaces.overview import overview
-from spaces.show import as_json, table
+from spaces.library.named_spaces import LIBRARY, load
+from spaces.show.__main__ import as_json, table
+from spaces.show.overview import overview
 from spaces.space import SearchSpace
 
 

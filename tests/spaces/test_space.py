@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join, operations
 from spaces.layer import Head, Layer, LayerChange, Shape, Stem
-from spaces.library import load
+from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
 
 SHAPE = Shape(8, 8, 1, 16)

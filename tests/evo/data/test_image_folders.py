@@ -13,10 +13,10 @@ from PIL import Image
 from evo.data.image_folders import Files, read
 from evo.data.loading import load
 from evo.data.source import Images, Split
-from evo.evaluators.oneshot import uniform
-from evo.scoring import Scorer
-from evo.train import Schedule, train
-from spaces.library import load as load_space
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import Scorer
+from evo.training.loop import Schedule, train
+from spaces.library.named_spaces import load as load_space
 from spaces.networks.supernet import Supernet
 from studies.config import DataSection
 from studies.records import EvoError
