@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evo.api.verdicts import Verdicts
     from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, scored
     from evo.methods.evolution import Evolution
-    from evo.plugins import dataset, evaluator, method
+    from evo.plugins import dataset, evaluator, load_plugin, method
     from evo.round.plan import Plan
     from spaces.errors import UserError
     from spaces.operations.own_operations import operation
@@ -57,6 +57,7 @@ _WHERE = {
     "dataset": "evo.plugins",
     "evaluator": "evo.plugins",
     "load": "evo.api.calls",
+    "load_plugin": "evo.plugins",
     "method": "evo.plugins",
     "operation": "spaces.operations.own_operations",
     "plan": "evo.api.calls",
@@ -92,6 +93,7 @@ __all__ = [
     "dataset",
     "evaluator",
     "load",
+    "load_plugin",
     "method",
     "operation",
     "plan",
