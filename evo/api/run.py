@@ -67,7 +67,7 @@ class Run:
         Returns:
             A row per proposal. The columns of the SQL view ``results``: ``run``, ``round``, ``number``, ``arch``, ``judge``,
             ``accuracy`` (a fraction, higher is better), ``macs``, ``params``, ``latency_ms``, ``seconds``; and beside them
-            ``generation``, ``origin``, ``fresh`` (measured for this proposal, not known before), ``pruned``, ``failed`` and
+            ``generation``, ``origin``, ``is_new`` (measured for this proposal, not known before), ``pruned``, ``failed`` and
             ``reason`` (such rows have no accuracy), ``nll`` (lower is better), ``score`` (what the search maximised).
 
         Raises:
@@ -106,7 +106,7 @@ class Run:
         Returns:
             A row per round that has measured something: ``run``, ``round``, ``finished``, sizes of the space before and
             after it, counts of proposals, ``best_accuracy`` and ``best_cost`` of its front, ``hypervolume`` (a share of the
-            run's box, higher is better), operations ``kept``, ``dropped`` and ``refilled``, seconds, and ``tau``: Kendall's,
+            run's box, higher is better), operations ``kept``, ``dropped`` and ``added``, seconds, and ``tau``: Kendall's,
             of its scores against networks that were trained alone, where that was asked.
 
         Raises:
@@ -125,7 +125,7 @@ class Run:
 
         Returns:
             A row per round, layer and operation: ``run``, ``round``, ``layer_index``, ``layer``, ``op``, ``rating`` (by the
-            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, refilled), ``rule``.
+            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, added), ``rule``.
 
         Raises:
             EvoError: the database or the run is missing.

@@ -19,7 +19,7 @@ from studies.records import Evaluation, Round, complete
 
 HEADINGS = (
     "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
-    "kept", "dropped", "refilled", "seconds",
+    "kept", "dropped", "added", "seconds",
 )  # fmt: skip
 WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
 
@@ -69,7 +69,7 @@ def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
         "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
-        str(sum(len(change.refilled) for change in changes)),
+        str(sum(len(change.added) for change in changes)),
         f"{sum(row.stats['seconds'].values()):.1f}",
     )
 
