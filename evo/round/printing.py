@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from analysis.frames import truth_of
 from analysis.words import unmeasured
@@ -14,6 +15,8 @@ from spaces.units import short
 from studies.records import Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store
 from studies.urls import database, files_of, shown
+
+T = TypeVar("T")
 
 HEADINGS = (
     "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
@@ -40,13 +43,14 @@ def headings(run: Run) -> Sequence[str]:
 
 
 def line(run: Run, values: Sequence[str]) -> str:
-    """Values under ``HEADINGS``; ``tau`` only where the run asks for the truth."""
-    shown = [
-        (value, width)
-        for heading, value, width in zip(HEADINGS, values, WIDTHS, strict=True)
-        if heading != "tau" or run.config.truth.sample
-    ]
-    return columns.row([value for value, _ in shown], [width for _, width in shown])
+    """Values under ``HEADINGS``, as far as the run has them."""
+    return columns.row(asked(run, values), asked(run, WIDTHS))
+
+
+def asked(run: Run, values: Sequence[T]) -> list[T]:
+    """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth."""
+    shown = zip(HEADINGS, values, strict=True)
+    return [value for heading, value in shown if heading != "tau" or run.config.truth.sample]
 
 
 def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
