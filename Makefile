@@ -7,7 +7,7 @@ STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: round deliver test chaos fuzz lint dashboard report clean
+.PHONY: round deliver test chaos fuzz lint docs dashboard report clean
 
 round: $(VENV)/installed
 	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(ARGS)
@@ -29,6 +29,9 @@ lint: $(VENV)/installed-for-tests
 fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+docs: $(VENV)/installed-for-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 dashboard: $(VENV)/installed
 	$(BIN)/python -m studies.dashboard --storage $(STORAGE)
 
@@ -44,5 +47,9 @@ $(VENV)/installed-for-tests: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[test]
 	touch $@
 
+$(VENV)/installed-for-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[docs]
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

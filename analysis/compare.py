@@ -72,7 +72,7 @@ def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> 
     from spaces.units import short
 
     points = sorted(compared.equal["evaluations"].unique().tolist())
-    lines = [["run", "method", "rounds", "trials", "best", *(f"volume at {short(point)}" for point in points)]]
+    lines = [["run", "method", "rounds", "evaluations", "best", *(f"volume at {short(point)}" for point in points)]]
     for row in comparison.rows(compared):
         volumes = (f"{volume:.4f}" for volume in row["hypervolumes"])
         lines.append(

@@ -55,7 +55,7 @@ class RoundSummary:
 
     Attributes:
         space_size: how many architectures the round's space held; ``next_size``: how many the next one holds.
-        trials: how many were proposed; ``distinct`` networks among them, of which ``measured`` were not known before.
+        proposals: how many there were; ``distinct`` networks among them, of which ``measured`` were not known before.
         pruned: of the measured ones, those that were stopped early, which saved ``epochs_saved`` epochs of training.
         failed: of the measured ones, those that could not be: they have no scores.
         data_changed: fingerprints of the data before and after, where the round went on with others.
@@ -70,7 +70,7 @@ class RoundSummary:
     judge: str
     space_size: int
     next_size: int | None
-    trials: int
+    proposals: int
     distinct: int
     measured: int
     front: int
@@ -150,7 +150,7 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     volumes = trace(measured, run, {row.number: seconds(row, ["fitting"]) for row in rows})
     fates = choices(store, run, until)
     summaries = [summary(row, cost, measured, best, volumes, fates) for row in rows]
-    told = tuple(found for found in summaries if found.trials)
+    told = tuple(found for found in summaries if found.proposals)
     left = rows[-1].next_space or rows[-1].space
     lost = dropping(alike(measured), left, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy)
     seen, last = witnesses(told), final(measured, cost)
@@ -253,7 +253,7 @@ def summary(
         judge=next(iter(mine["judge"]), ""),
         space_size=row.space.size,
         next_size=row.next_space.size if row.next_space else None,
-        trials=len(mine),
+        proposals=len(mine),
         distinct=int(mine["evaluation"].nunique()),
         measured=int(mine["fresh"].sum()),
         pruned=int((mine["fresh"] & mine["pruned"]).sum()),

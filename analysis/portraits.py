@@ -22,7 +22,7 @@ def drawn(run: Run, arch: str, title: str) -> str | None:
             replace(layer, candidates=() if gene == "skip" else operations(gene), pending=())
             for layer, gene in zip(space.layers, found.genes, strict=True)
         ]
-        shown = overview(space.replace_layers(layers), found, run.config.search.convention)
+        shown = overview(space.replace_layers(layers), found, run.config.search.macs_convention)
     except ValueError:
         return None
     return portrait(shown, title)

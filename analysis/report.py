@@ -80,10 +80,10 @@ def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: 
     from spaces.units import short
 
     cost = COSTS[frames.cost]
-    lines = [["round", "space", "trials", "front", "best", cost, "hypervolume", "dropped", "refilled"]]
+    lines = [["round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "refilled"]]
     lines += [
         [
-            str(row.round), short(row.space_size), str(row.trials), str(row.front), f"{row.best_accuracy:.2%}",
+            str(row.round), short(row.space_size), str(row.proposals), str(row.front), f"{row.best_accuracy:.2%}",
             short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.refilled),
         ]
         for row in frames.rounds

@@ -18,6 +18,7 @@ from analysis import frames, words
 from spaces.architecture import Architecture
 from spaces.space import canonical
 from studies.config import StudyConfig
+from studies.controls import Control, control_of
 from studies.pareto import hypervolume
 from studies.store import Run, Store
 
@@ -26,15 +27,18 @@ LEVEL = 0.95
 FEWEST = 3
 """Of fewer pairs no interval is given."""
 
-CONTROLS = {"fixed": "a control arm whose space never changed", "random": "random search in a space that never changed"}
+CONTROLS = {
+    Control.FIXED: "a control arm whose space never changed",
+    Control.RANDOM: "random search in a space that never changed",
+}
 
 CONCLUSIONS = {
-    "fixed": {
+    Control.FIXED: {
         "better": "Evolving the space helped.",
         "worse": "Evolving the space did harm.",
         "no difference shown": "It is not shown that evolving the space did anything for the front.",
     },
-    "random": {
+    Control.RANDOM: {
         "better": "The search beat random search.",
         "worse": "Random search did better.",
         "no difference shown": "It is not shown that the search beats random search.",
@@ -89,7 +93,7 @@ class Difference:
 class Verdict:
     """An evolving space against one control arm, over the seeds that both have finished."""
 
-    control: str
+    control: Control
     rounds: int
     evolved: tuple[Outcome, ...]
     controls: tuple[Outcome, ...]
@@ -135,7 +139,7 @@ class Verdict:
         if any(outcome.alone is None for outcome in self.evolved + self.controls):
             told.append(
                 "The hypervolumes are those of each arm's own shared weights, which are no common measure: set "
-                "truth.sample to have final fronts trained alone."
+                "ground_truth.sample to have final fronts trained alone."
             )
         mine, theirs = (sum(outcome.measured for outcome in arm) for arm in (self.evolved, self.controls))
         if mine != theirs:
@@ -162,7 +166,7 @@ def verdicts(store: Store, run: Run) -> list[Verdict]:
     Runs are alike when their settings are, but for the seed; arms are paired by seed, and compared at the last round
     that all of them have finished.
     """
-    kin: dict[str | None, dict[int, Run]] = {}
+    kin: dict[Control | None, dict[int, Run]] = {}
     for other in map(store.run, store.runs()):
         if like(other.config, run.config):
             kin.setdefault(control_of(other.config), {}).setdefault(other.config.seed, other)
@@ -187,13 +191,6 @@ def like(one: StudyConfig, other: StudyConfig) -> bool:
 def _stripped(config: StudyConfig) -> StudyConfig:
     search = config.search.model_copy(update={"sampler": "nsga2"})
     return config.model_copy(update={"seed": 0, "control": False, "search": search})
-
-
-def control_of(config: StudyConfig) -> str | None:
-    """Which control arm these settings are: ``fixed``, ``random``; None: none."""
-    if not config.control:
-        return None
-    return "random" if config.search.sampler == "random" else "fixed"
 
 
 def finished(store: Store, run: Run) -> int:
@@ -231,8 +228,8 @@ def trained_alone(store: Store, run: Run, n: int, judge: str) -> float | None:
 
 def chosen(store: Store, run: Run, n: int, count: int | None = None) -> list[Architecture]:
     """Of the front after ``n`` rounds, the members that speak for it when each is trained alone: ``count``, or as many as
-    ``truth.sample``, evenly along the front, its two ends among them."""
-    most = run.config.truth.sample if count is None else count
+    ``ground_truth.sample``, evenly along the front, its two ends among them."""
+    most = run.config.ground_truth.sample if count is None else count
     final = frames.final(frames.results(store, run, n), run.config.search.cost)
     places = np.linspace(0, len(final) - 1, min(len(final), most)).round().astype(int)
     return [Architecture.parse(arch) for arch in final["arch"].iloc[np.unique(places)]]

@@ -17,11 +17,15 @@ COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 OTHER = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
 """What a search did not go by."""
 
+NAMED = 20
+"""Classes that are named one by one."""
+
 
 def summary(frames: Frames) -> list[str]:
     """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
     said = [
         searched(frames),
+        *classes(frames),
         *stopped(frames),
         *failed(frames),
         *changed(frames),
@@ -42,6 +46,17 @@ def searched(frames: Frames) -> str:
         f"Architectures were judged by {config.evaluator.describe()}: {count(measured, 'evaluation')}, "
         f"{count(frames.results['arch'].nunique(), 'different architecture')}."
     )
+
+
+def classes(frames: Frames) -> list[str]:
+    """How many classes the images are in, and what these are called; nothing where that is not known."""
+    names = frames.run.classes
+    if not names:
+        return []
+    if names == tuple(map(str, range(len(names)))):
+        return [f"The images are in {len(names)} classes, {names[0]} to {names[-1]}."]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return [f"The images are in {len(names)} classes: {', '.join(names[:NAMED])}{more}."]
 
 
 def method(config: StudyConfig) -> str:

@@ -244,7 +244,7 @@ def product(**settings: Any) -> Callable[[Answers, int], None]:
 
     def run(answers: Answers, seed: int) -> None:
         table = answers.problem
-        section = SearchSection(trials=answers.budget, min_accuracy=table.floor, **settings)
+        section = SearchSection(evaluations=answers.budget, min_accuracy=table.floor, **settings)
 
         def measure(archs: Any) -> list[Evaluation]:
             found = [(arch, *answers(arch)) for arch in archs]
@@ -291,11 +291,13 @@ ARMS: dict[str, Arm] = {
         missing="" if find_spec("pymoo") else "pymoo is not here: pip install pymoo",
     ),
     "local": Arm("Pareto local search", local),
-    "ours": Arm("ours, not screened", product(screen=False) if "screen" in SearchSection.model_fields else product()),
+    "ours": Arm(
+        "ours, not screened", product(surrogate=False) if "surrogate" in SearchSection.model_fields else product()
+    ),
     "ours-screened": Arm(
         "ours, screened",
-        product(screen=True),
-        missing="" if "screen" in SearchSection.model_fields else "this version has no [search] screen",
+        product(surrogate=True),
+        missing="" if "surrogate" in SearchSection.model_fields else "this version has no [search] surrogate",
     ),
 }
 

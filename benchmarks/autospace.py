@@ -71,7 +71,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
     from evo.round.new_run import prepared
     from evo.seeds import derive
     from spaces.cost import cost_table
-    from studies.config import TruthSection, load
+    from studies.config import GroundTruthSection, load
 
     settings = (*args.set, f"seed={seed}")
     config = load(args.config, settings)
@@ -80,7 +80,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
     if [layer.size for layer in bred.layers] != [layer.size for layer in other.layers]:
         raise SystemExit("the two spaces are not of one size: evolution.population is too small for evolution.k")
     pairs = at_equal_cost(bred, other, args.networks, seed)
-    alone = Scratch(TruthSection(epochs=args.epochs), config.data, config.device, seed)
+    alone = Scratch(GroundTruthSection(epochs=args.epochs), config.data, config.device, seed)
     accuracies: list[list[float]] = []
     for space, archs in zip((bred, other), zip(*pairs, strict=True), strict=True):
         judge = alone.fit(space, FitContext(1, seed, cost_table(space), Path()))
@@ -97,7 +97,9 @@ def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace
     from evo.round.__main__ import main as evo_round
     from studies.store import opened
 
-    words = [word for setting in (*settings, "search.trials=4", "evaluator.epochs=1") for word in ("--set", setting)]
+    words = [
+        word for setting in (*settings, "search.evaluations=4", "evaluator.epochs=1") for word in ("--set", setting)
+    ]
     with TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/evo.db"
         told = [str(args.rounds), "--config", args.config, "--run", "bred", "--storage", storage, "--quiet", *words]

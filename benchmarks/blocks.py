@@ -64,7 +64,13 @@ WIDTH, TEACHER, BATCH = 0.5, 2.0, 64
 
 def study(size: Size, data: Path, seed: int, evaluator: dict[str, Any]) -> StudyConfig:
     """One arm's settings."""
-    images = {"name": "fashion_mnist", "path": str(data), "size": 14, "limit": size.images, "held_out": 0.3}
+    images = {
+        "name": "fashion_mnist",
+        "path": str(data),
+        "size": 14,
+        "max_images": size.images,
+        "validation_fraction": 0.3,
+    }
     return check(
         {
             "seed": seed,

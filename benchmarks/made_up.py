@@ -26,7 +26,7 @@ def fill(store: Store, rounds: int, trials: int) -> Run:
         "space": {"name": "made_up"},
         "evaluator": {"kind": "oneshot"},
         "evolution": {"method": "pad_nas"},
-        "search": {"trials": trials, "population": GENERATION},
+        "search": {"evaluations": trials, "population": GENERATION},
     }
     most = float(table.bounds()[1][0])
     run = store.create_run("made_up", check(settings, "made up"), space, most, {"evo": "0"})
@@ -52,6 +52,6 @@ def fill(store: Store, rounds: int, trials: int) -> Run:
         seconds = {"fitting": 60.0, "evaluating": 0.01 * trials, "proposing": 1.0, "storing": 0.5}
         store.finish_round(
             row, space, fates, judge=judge, hypervolume=hypervolume(costs, accuracies, max_cost=most),
-            stats={"trials": trials, "measured": trials, "front": len(finished.front), "seconds": seconds},
+            stats={"proposals": trials, "measured": trials, "front": len(finished.front), "seconds": seconds},
         )  # fmt: skip
     return run

@@ -201,7 +201,7 @@ def searched(url: str, trials: int, population: int = POPULATION, screen: bool =
     from studies.store import opened
 
     space = a_space()
-    settings = {"population": population, "trials": trials, "screen": screen}
+    settings = {"population": population, "evaluations": trials, "surrogate": screen}
     config = check(
         {
             "space": {"name": "overhead"},

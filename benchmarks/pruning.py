@@ -51,7 +51,12 @@ def volume(args: argparse.Namespace, arm: str, seed: int) -> float:
     from studies.pareto import hypervolume
     from studies.store import opened
 
-    settings = (f"evaluator.path={args.table}", f"search.trials={args.trials}", "search.screen=false", *ARMS[arm])
+    settings = (
+        f"evaluator.path={args.table}",
+        f"search.evaluations={args.trials}",
+        "search.surrogate=false",
+        *ARMS[arm],
+    )
     words = [word for setting in settings for word in ("--set", setting)]
     with TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/evo.db"

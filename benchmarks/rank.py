@@ -54,7 +54,7 @@ class Size:
     width: float
     pixels: int
     images: int | None
-    held_out: float
+    validation: float
     epochs: tuple[int, ...]
     batch_size: int
     learning_rate: tuple[float, ...]
@@ -83,8 +83,8 @@ def study(size: Size, args: argparse.Namespace, seed: int) -> StudyConfig:
                 "name": "arrays",
                 "path": str(args.data),
                 "size": size.pixels,
-                "limit": size.images,
-                "held_out": size.held_out,
+                "max_images": size.images,
+                "validation_fraction": size.validation,
                 "augment": size.augment,
             },
             "evaluator": {
@@ -94,7 +94,7 @@ def study(size: Size, args: argparse.Namespace, seed: int) -> StudyConfig:
                 "learning_rate": size.learning_rate,
                 "calibration_batches": 1,
             },
-            "search": {"population": 20, "trials": size.trials},
+            "search": {"population": 20, "evaluations": size.trials},
             "evolution": {"method": "pad_nas", "rank": 4, "share": 0.1},
         },
         "benchmarks.rank",

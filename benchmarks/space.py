@@ -31,7 +31,7 @@ from evo.round.ground_truth import evaluate_missing
 from evo.round.new_run import begin
 from spaces.nse import NSE_POOLS
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
-from studies.config import StudyConfig, TruthSection, check
+from studies.config import GroundTruthSection, StudyConfig, check
 from studies.pareto import hypervolume
 from studies.store import Run, opened
 
@@ -41,7 +41,7 @@ class Size:
     """How much work: images, epochs in all, measured networks in all, front members trained alone and for how long."""
 
     images: int
-    held_out: float
+    validation: float
     epochs: int
     evaluations: int
     members: int
@@ -93,15 +93,15 @@ def settings(arm: Mapping[str, Any], size: Size, args: argparse.Namespace, seed:
             "control": arm.get("control", False),
             "space": {"name": "pool_of_27", "path": str(space)},
             "data": {
-                "name": "fashion_mnist", "path": str(args.data), "size": 14, "limit": size.images,
-                "held_out": size.held_out, "augment": ["flip"],
+                "name": "fashion_mnist", "path": str(args.data), "size": 14, "max_images": size.images,
+                "validation_fraction": size.validation, "augment": ["flip"],
             },
             "evaluator": {
                 "kind": "oneshot", "inherit": arm.get("inherit", True),
                 "epochs": shares(size.epochs, arm["rounds"]), "learning_rate": 0.1,
             },
             "search": {
-                "trials": size.evaluations // arm["rounds"], "population": 20, "objective": "likelihood",
+                "evaluations": size.evaluations // arm["rounds"], "population": 20, "objective": "likelihood",
                 "min_accuracy": FLOOR, "sampler": arm.get("sampler", "nsga2"),
             },
             "limits": {"macs": [0, MOST_MACS]},
@@ -129,7 +129,7 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
                 run_round(shared, n)
         n = arm["rounds"]
         space = store.rounds(run)[n - 1].space
-        alone = TruthSection(epochs=size.alone, learning_rate=0.1, sample=size.members)
+        alone = GroundTruthSection(epochs=size.alone, learning_rate=0.1, sample=size.members)
         context = open_round(shared, n)
         judge = Scratch(alone, config.data, config.device, 0).fit(space, fit_context(context))
         members = chosen(store, run, n, size.members)

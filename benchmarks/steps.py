@@ -146,7 +146,7 @@ class Stopwatch:
 
 
 def plan(size: Size) -> Schedule:
-    return Schedule(epochs=1, batch_size=size.batch, learning_rate=0.01, warmup=0)
+    return Schedule(epochs=1, batch_size=size.batch, learning_rate=0.01, warmup_fraction=0)
 
 
 def ours(supernet: Supernet, images: Split, size: Size) -> float:

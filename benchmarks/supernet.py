@@ -46,8 +46,8 @@ def trained(space: SearchSpace, images: Source, epochs: int, seed: int = 0, *, z
 
 
 def scorer(net: Supernet, images: Images) -> Scorer:
-    """As the one-shot evaluator sets it up: calibration on training images, batches of held-out ones."""
-    return Scorer(net, [x for x, _ in images.train.batches(512)][:1], images.held_out, 512)
+    """As the one-shot evaluator sets it up: calibration on training images, batches of validation ones."""
+    return Scorer(net, [x for x, _ in images.train.batches(512)][:1], images.validation, 512)
 
 
 # -- zero-initialised branches -----------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def found(space: SearchSpace, net: Supernet, images: Images, size: Size) -> list
         ]
         return with_costs(answers, table)
 
-    settings = SearchSection(population=20, trials=size.trials)
+    settings = SearchSection(population=20, evaluations=size.trials)
     proposals, _ = search(Task(space, table, settings, LimitsSection(), seed=0), measure, lambda generation: None)
     return [*generations, mutants(space, proposals, size.population)]
 
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     device = torch.device(args.device)
     size = SIZES["smoke" if args.smoke else args.device]
-    images = load(DataSection(name="digits", held_out=0.35, limit=size.images), args.device)
+    images = load(DataSection(name="digits", validation_fraction=0.35, max_images=size.images), args.device)
     with bar("measuring", 3) as advance:
         table, below = measured(size, device, compiled=args.compile)
         advance(1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evo.api.pages import Page
     from evo.api.run import Run
     from evo.api.verdicts import Verdicts
-    from evo.evaluators import Evaluator, FitContext, Judge, Request, scored
+    from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, scored
     from evo.evolution import Evolution
     from evo.plugins import dataset, evaluator, method
     from evo.round.plan import Plan
@@ -53,6 +53,7 @@ _WHERE = {
     "Tally": "spaces.steps",
     "UserError": "spaces.errors",
     "Verdicts": "evo.api.verdicts",
+    "WrappedJudge": "evo.evaluators",
     "compare": "evo.api.calls",
     "dataset": "evo.plugins",
     "evaluator": "evo.plugins",
@@ -87,6 +88,7 @@ __all__ = [
     "Tally",
     "UserError",
     "Verdicts",
+    "WrappedJudge",
     "compare",
     "dataset",
     "evaluator",

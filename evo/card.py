@@ -28,11 +28,12 @@ CARD = """# {title}
 from model import load
 network = load(".")
 scores = network(images)
+names = [network.classes[i] for i in scores.argmax(1)]
 ```
 
 Images are floats from 0 to 1, `(n, {channels}, {size}, {size})`; subtracting the mean ({mean}) and dividing by the standard
-deviation ({std}) is part of the network. Other sizes: resize to {size} x {size} first. `scores.argmax(1)` is the class:
-{classes}.
+deviation ({std}) is part of the network. Other sizes: resize to {size} x {size} first. The classes, which `classes` in the
+metadata of `model.onnx` names, too: {classes}.
 
 | file | for |
 |---|---|
@@ -89,7 +90,7 @@ def trained(training: dict[str, Any]) -> str:
     """How it was trained, in short."""
     settings = training["settings"]
     return (
-        f"from scratch on {training['images']:,} images (training and held-out ones together), "
+        f"from scratch on {training['images']:,} images (training and validation ones together), "
         f"{settings['epochs']:g} epochs; all settings in `architecture.json`"
     )
 

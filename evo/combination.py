@@ -17,6 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spaces.architecture import Architecture
+from spaces.cost import COLUMNS, CostTable
+from studies.records import Ratings
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -76,6 +80,17 @@ def front(blocks: Sequence[Candidates]) -> list[Combination]:
 
 
 # -- dynamic programming ----------------------------------------------------------------------------------------------
+
+
+def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str) -> list[Architecture]:
+    """The Pareto front of added ratings (higher is better) and ``cost``, exact, cheapest first, over all architectures whose
+    layers carry one rated candidate each: where what operations are worth is taken to add up over layers."""
+    column, genes = COLUMNS.index(cost), [layer.candidates for layer in costs.space.layers]
+    blocks = [
+        Candidates.of([-ratings[i, op] for op in ops], [float(costs.layers[i].row(op)[column]) for op in ops])
+        for i, ops in enumerate(genes)
+    ]
+    return [Architecture(tuple(genes[i][j] for i, j in enumerate(found.choice))) for found in front(blocks)]
 
 
 @dataclass(frozen=True)

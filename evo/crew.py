@@ -109,7 +109,9 @@ class Worker:
                 how = self._end()
             if self.dismissed:
                 raise DiedError(how)
-        raise EvoError(f"worker processes die before they begin: {STARTS} of them did, the last one{how}")
+        raise EvoError(
+            f"worker processes crash during start-up ({STARTS} attempts, the last one died{how}); is there enough memory?"
+        )
 
     def _start(self) -> None:
         self.pipe, theirs = CONTEXT.Pipe()

@@ -89,7 +89,9 @@ def deliver(
         SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
     """
     chosen = pick(store, run, wish)
-    scaled = scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.convention) if wish.scale_to else None
+    scaled = (
+        scaled_to(chosen.space, chosen.arch, wish.scale_to, config.search.macs_convention) if wish.scale_to else None
+    )
     images = fitting(load(config.data, config.device), chosen.space)
     planned = plan(run, config, chosen, scaled, images)
     with torch.device("meta"):  # weights that nobody needs yet
@@ -158,10 +160,10 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
     return {
         "format": 1,
         **described(arch, space, images.mean, images.std),
-        "classes": list(images.names),
+        "classes": list(images.class_names),
         "costs": {
-            "macs": count(space, arch, config.search.convention).macs,
-            "convention": config.search.convention,
+            "macs": count(space, arch, config.search.macs_convention).macs,
+            "convention": config.search.macs_convention,
             "params": count(space, arch).params,
             "by_convention": {name: count(space, arch, name).macs for name in CONVENTIONS},
         },
@@ -176,7 +178,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
         "training": {
             "settings": config.deliver.model_dump(mode="json"),
             "data": config.data.model_dump(mode="json"),
-            "images": len(images.train) + len(images.held_out),
+            "images": len(images.train) + len(images.validation),
             "threads": config.threads,
             "device": images.train.device.type,
         },
@@ -187,7 +189,7 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
 
 
 def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) -> None:
-    """Train the folder's network from fresh weights, on train and held-out images together, and leave its weights there."""
+    """Train the folder's network from fresh weights, on train and validation images together, and leave its weights there."""
     said, section = read(folder), config.deliver
     seed = derive(config.seed, "deliver", said["arch"])
     torch.manual_seed(seed)
@@ -197,7 +199,7 @@ def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) ->
     average = Average(network, section.ema) if section.ema else None
     train(
         network,
-        images.train.joined(images.held_out),
+        images.train.joined(images.validation),
         replace(schedule(section, config.data, 1), augment=section.augment or ()),
         seed=seed,
         mix=mixing(section, images.classes),
@@ -243,13 +245,15 @@ def export(folder: Path, network: Network, track: Track) -> None:
     missing = [name for name in EXPORTS if not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(said["space"]))
     title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
-    generator = torch.Generator().manual_seed(0)
+    classes, generator = said["classes"], torch.Generator().manual_seed(0)
     example = torch.rand(3, space.stem.c_in, space.stem.size, space.stem.size, generator=generator)
     program = cache(lambda: exported(network, example))
     writers: dict[str, Callable[[Path], object]] = {
-        "model.py": lambda path: write_source(source(network, space, said["arch"], title), network, example, path),
-        "model.onnx": lambda path: write_onnx(program(), network, example, path),
-        "model.pt2": lambda path: write_program(program(), network, example, path),
+        "model.py": lambda path: write_source(
+            source(network, space, said["arch"], title, classes), network, example, path
+        ),
+        "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
+        "model.pt2": lambda path: write_program(program(), network, example, path, classes),
         "README.md": lambda path: write_text(path, card(said)),
     }
     with track("writing model.py, ONNX, torch.export", len(missing)) as advance:

@@ -9,6 +9,7 @@ from typing import Any
 
 from spaces.delivered import DESCRIPTION
 from spaces.files import DRAFT, write_text
+from studies.config.renames import renewed
 from studies.records import EvoError
 
 Description = dict[str, Any]
@@ -45,7 +46,7 @@ def note(folder: Path, name: str, find: Callable[[], Any]) -> None:
 
 
 def read(folder: Path) -> Description:
-    """What the folder's ``architecture.json`` says.
+    """What the folder's ``architecture.json`` says; settings of its training are called as they are today.
 
     Raises:
         EvoError: it is no JSON.
@@ -54,6 +55,10 @@ def read(folder: Path) -> Description:
         said: Description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except ValueError as error:
         raise EvoError(f"{folder / DESCRIPTION} cannot be read ({error}): give another folder: --out FOLDER") from None
+    training = said.get("training", {})
+    for name, section in (("settings", "deliver"), ("data", "data")):
+        if name in training:
+            training[name], _ = renewed(training[name], lambda _: False, section)
     return said
 
 

@@ -140,10 +140,10 @@ class Distillation:
         digest = identity(
             "block", 1,
             layers=layers, merge=self.space.merge, stem=stem, splits=splits, settings=section, data=data, device=device,
-            seed=seed, cost=search.cost, convention=search.convention, sources=self.sources,
+            seed=seed, cost=search.cost, convention=search.macs_convention, sources=self.sources,
         )  # fmt: skip
         before = legacy(
-            layers, self.space.merge, stem, splits, section, data, device, seed, search.cost, search.convention
+            layers, self.space.merge, stem, splits, section, data, device, seed, search.cost, search.macs_convention
         )
         return place(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
 
@@ -183,14 +183,14 @@ class Distillation:
         )
 
     def scorer(self, block: int, supernet: BlockSupernet) -> BlockScorer:
-        """Calibrated on the first training images, measuring on held-out ones."""
-        size = min(self.section.batch_eval, len(self.images.train))
+        """Calibrated on the first training images, measuring on validation ones."""
+        size = min(self.section.eval_batch_size, len(self.images.train))
         count = min(self.section.calibration_batches, len(self.images.train) // size)
         calibration = [x for x, _ in islice(self.guided(block, self.images.train).batches(size), count)]
-        held_out = self.guided(block, self.images.held_out, self.section.held_out_batches)
-        supernet.to(held_out.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        validation = self.guided(block, self.images.validation, self.section.validation_batches)
+        supernet.to(validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         memory = self.section.prefix_memory_mb << 20
-        return BlockScorer(supernet, calibration, held_out, self.section.batch_eval, memory)
+        return BlockScorer(supernet, calibration, validation, self.section.eval_batch_size, memory)
 
     def reopened(self, block: int, path: Path) -> BlockScorer:
         """The scorer of the finished block that lies at ``path``."""
@@ -233,7 +233,7 @@ class Distillation:
             return [Evaluation(arch, "block", math.exp(-loss), *cost) for arch, loss, cost in costs]
 
         settings = SearchSection(
-            population=min(50, self.section.candidates), screen=False, trials=self.section.candidates,
+            population=min(50, self.section.candidates), surrogate=False, evaluations=self.section.candidates,
             cost=self.config.search.cost,
         )  # fmt: skip
         seed = derive(self.config.seed, "block", block, "search")

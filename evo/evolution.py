@@ -99,17 +99,17 @@ class ShareAmongRanks:
 class OnFront:
     """1 for an operation that an architecture of the Pareto front carries at a layer, 0 for any other.
 
-    NSE, https://arxiv.org/abs/2011.10904. Architectures outside ``windows`` (the guard band: cheaper than allowed) shape the
+    NSE, https://arxiv.org/abs/2011.10904. Architectures outside ``limits`` (the guard band: cheaper than allowed) shape the
     front and never enter it: what they dominate is no better for being inside.
     """
 
-    windows: Mapping[str, tuple[float, float]]
+    limits: Mapping[str, tuple[float, float]]
 
     def __call__(self, finished: Round) -> Ratings:
         inside = [
             e
             for e in finished.front
-            if all(least <= e.cost(name) <= most for name, (least, most) in self.windows.items())
+            if all(least <= e.cost(name) <= most for name, (least, most) in self.limits.items())
         ]
         return {choice: float(share > 0) for choice, share in shares(finished.space, inside).items()}
 

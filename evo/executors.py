@@ -66,8 +66,9 @@ DEATHS = 3
 
 @contextmanager
 def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluate]:
-    """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads (one: this one, but where time is ``limited``:
-    nobody can stop himself). Under torchrun it is on the processes that there are.
+    """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads. With ``count=1`` the current process
+    evaluates, unless time is ``limited``: a process cannot interrupt itself reliably. Under torchrun, torchrun's processes
+    evaluate.
 
     Raises:
         EvoError: time is limited under torchrun, whose processes end together.

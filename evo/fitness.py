@@ -3,7 +3,7 @@
 AutoSpace (https://arxiv.org/abs/2103.11833): a layer gives the weighted sum of K cells; the weights learn by gradient, and
 at the end of an iteration are written back into the population. What the paper leaves open is decided here: the weights
 are a softmax of alpha; alpha starts as the cell's fitness, so that fitness goes on from iteration to iteration and is one
-scale for cells that never met; it learns on held-out images; the cost term is a hinge.
+scale for cells that never met; it learns on validation images; the cost term is a hinge.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ class Breeding:
     Args:
         known: all cells of earlier rounds.
         past: iterations of earlier rounds.
-        held_out: images that no weight is trained on.
+        validation: images that no weight is trained on.
     """
 
     def __init__(
         self,
         space: SearchSpace,
         table: CostTable,
-        held_out: Source,
+        validation: Source,
         settings: CellsSection,
         *,
         cost: str,
@@ -94,9 +94,9 @@ class Breeding:
         self.references = [[op for op in layer.candidates if op in own] for layer in space.layers]
         self.table = table
         self.column = COLUMNS.index(cost)
-        self.held_out = held_out
+        self.validation = validation
         self.settings = settings
-        self.batch_size = min(settings.batch_size, len(held_out))
+        self.batch_size = min(settings.batch_size, len(validation))
         self.n = n
         self.seed = seed
         self.past = past
@@ -113,7 +113,7 @@ class Breeding:
         self._learner([[layer.fitness[op] for op in layer.active] for layer in self.layers])
 
     def _learner(self, alphas: Sequence[Sequence[float]]) -> None:
-        device = self.held_out.device
+        device = self.validation.device
         self.alphas = [torch.tensor(values, device=device, requires_grad=True) for values in alphas]
         # an iteration has few steps: a longer memory of gradients would outlast it
         self.optimizer = torch.optim.Adam(self.alphas, lr=self.settings.alpha_learning_rate, betas=(0.5, 0.999))
@@ -166,9 +166,9 @@ class Breeding:
 
     def __call__(self, model: nn.Module, step: int) -> None:
         """What happens after weight step ``step``: alphas learn every few steps; the iteration ends after its last."""
-        if (step + 1) % self.settings.every == 0:
+        if (step + 1) % self.settings.update_every == 0:
             rng = Random(derive(self.seed, "alpha", step))
-            x, y = self.held_out.take(torch.tensor(rng.sample(range(len(self.held_out)), self.batch_size)))
+            x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
             gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
             for alpha, gradient in zip(self.alphas, gradients, strict=True):
                 alpha.grad = gradient

@@ -1,7 +1,7 @@
 """Gates: how much each branch of each layer is worth, learned by gradient while the supernet trains.
 
 NSE (Ci et al., https://arxiv.org/abs/2011.10904): every candidate of a layer has a score alpha, and is on with probability
-``0.999 sigmoid(alpha) + 0.0005``, independently of the others. The scores learn on the held-out images, from two on/off
+``0.999 sigmoid(alpha) + 0.0005``, independently of the others. The scores learn on the validation images, from two on/off
 patterns at a time: the layer gives what pattern A gives, and the gradient compares A with B. An operation whose score has
 fallen low is dropped while training goes on.
 """
@@ -36,7 +36,7 @@ Pattern = tuple[bool, ...]
 """Which of a layer's candidates are on."""
 
 PATIENCE = 100
-"""How many times as many architectures are drawn as are wanted, before a window is taken to be hard to hit."""
+"""How many times as many architectures are drawn as are wanted, before a limit is taken to be hard to hit."""
 
 ENUMERATED = 5
 """Patterns of up to so many candidates are listed and drawn by weight; of more, drawn gate by gate until they differ."""
@@ -150,13 +150,13 @@ def straight_through(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
 
 
 class Indicators:
-    """Learns the gates between the steps of ``evo.train``: Adam on held-out batches, cross-entropy plus a cost term.
+    """Learns the gates between the steps of ``evo.train``: Adam on validation batches, cross-entropy plus a cost term.
 
     The cost term is ``weight (E[cost] / target - 1)^2`` (the paper's ``lambda (E[cost] - target)^2`` with ``weight =
     lambda target^2``: 0.9 for its 1e-5 at 300 M MACs).
 
     Args:
-        held_out: images that no weight is trained on.
+        validation: images that no weight is trained on.
         inherited: per layer the operations that are never dropped: those that came from the round before.
     """
 
@@ -164,7 +164,7 @@ class Indicators:
         self,
         gates: Gates,
         table: CostTable,
-        held_out: Source,
+        validation: Source,
         settings: GatesSection,
         *,
         batch_size: int,
@@ -175,9 +175,9 @@ class Indicators:
         self.gates = gates
         self.table = table
         self.column = COLUMNS.index(cost)
-        self.held_out = held_out
+        self.validation = validation
         self.settings = settings
-        self.batch_size = min(batch_size, len(held_out))
+        self.batch_size = min(batch_size, len(validation))
         self.inherited = inherited
         self.seed = seed
         self.optimizer = torch.optim.Adam(gates.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999))
@@ -185,10 +185,10 @@ class Indicators:
     def __call__(self, model: nn.Module, step: int) -> None:
         """What happens after weight step ``step``: every few steps the gates learn; then the lowest are dropped."""
         assert isinstance(model, Supernet)
-        if (step + 1) % self.settings.every == 0:
+        if (step + 1) % self.settings.update_every == 0:
             rng = Random(derive(self.seed, "gates", step))
-            chosen = torch.tensor(rng.sample(range(len(self.held_out)), self.batch_size))
-            x, y = self.held_out.take(chosen)
+            chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
+            x, y = self.validation.take(chosen)
             scores, cost = self.mixture(model, x, rng)
             loss = F.cross_entropy(scores, y)
             if self.settings.cost_target:
@@ -274,17 +274,17 @@ def drawn(
     ratings: Mapping[tuple[int, Op], float],
     space: SearchSpace,
     table: CostTable,
-    windows: Mapping[str, tuple[float, float]],
+    limits: Mapping[str, tuple[float, float]],
     n: int,
     rng: Random,
     taken: set[Architecture],
 ) -> list[Architecture]:
-    """Up to ``n`` distinct networks drawn by the gates inside all windows; fewer when ``PATIENCE`` draws each find none.
+    """Up to ``n`` distinct networks drawn by the gates inside all limits; fewer when ``PATIENCE`` draws each find none.
 
     Args:
         taken: canonical forms that are not wanted again; those of the result are added.
     """
-    frontier = Frontier(space, table, windows)
+    frontier = Frontier(space, table, limits)
     found: list[Architecture] = []
     for _ in range(PATIENCE):
         if len(found) >= n:

@@ -22,7 +22,7 @@ from spaces.architecture import Architecture
 from spaces.cost import CostTable
 from spaces.sampling import stratified
 from spaces.space import SearchSpace, canonical
-from studies.config import LimitsSection, SearchSection, windows
+from studies.config import LimitsSection, SearchSection
 from studies.records import COSTS, Evaluation, EvoError, Proposal, complete
 from studies.trials import distributions, to_trial
 
@@ -72,10 +72,10 @@ def search(
     """
     proposals = list(done)
     memory = _Memory(task, proposals)
-    deadline = time.monotonic() + (task.settings.seconds or float("inf"))
-    with track(label, task.settings.trials) as advance:
+    deadline = time.monotonic() + (task.settings.time_limit_seconds or float("inf"))
+    with track(label, task.settings.evaluations) as advance:
         advance(memory.spent)
-        while (left := task.settings.trials - memory.spent) > 0 and (not proposals or time.monotonic() < deadline):
+        while (left := task.settings.evaluations - memory.spent) > 0 and (not proposals or time.monotonic() < deadline):
             number = proposals[-1].generation + 1 if proposals else 0
             batch = memory.propose(number, len(proposals), left)
             if not batch:
@@ -117,7 +117,7 @@ class _Memory:
         self.spent = 0
         self.parents: list[FrozenTrial] = []
         self.options = distributions(task.space)
-        self.frontier = Frontier(task.space, task.table, windows(task.limits), set(task.known))
+        self.frontier = Frontier(task.space, task.table, task.limits.given(), set(task.known))
         self.given = self._given()
         learned = [evaluation for evaluation in complete(task.known.values()) if evaluation.arch in task.space]
         self.screen = Screen(self.frontier, task.settings, task.seed, learned)
@@ -152,7 +152,7 @@ class _Memory:
                 given.append((arch, origin))
         if (lacking := size - len(given)) > 0:
             rng = Random(derive(task.seed, 0))
-            spread = stratified(task.table, lacking, rng, cost=task.settings.cost, windows=windows(task.limits))
+            spread = stratified(task.table, lacking, rng, cost=task.settings.cost, limits=task.limits.given())
             new = self.frontier.fresh(spread, taken)
             new += self.frontier.anything(rng, lacking - len(new), taken)
             given += [(arch, "stratified") for arch in new]
@@ -184,7 +184,7 @@ class _Memory:
         if len(self.parents) < 2:  # all others have failed
             found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
             return [(arch, "random") for arch in found]
-        screen = self.screen if self.task.settings.screen else None
+        screen = self.screen if self.task.settings.surrogate else None
         children = Children(self.frontier, size, derive(self.task.seed, number), screen)
         bred = breed(self.parents, children)
         return [(arch, "screened" if children.screened else "child") for arch in bred]
@@ -194,13 +194,13 @@ def check_limits(space: SearchSpace, table: CostTable, limits: LimitsSection) ->
     """Tell before anything runs that no architecture can lie inside the limits.
 
     Raises:
-        EvoError: a window lies outside what the space can cost; the message gives both.
+        EvoError: a limit lies outside what the space can cost; the message gives both.
     """
     least, most = table.bounds()
     for i, name in enumerate(COSTS):
-        window = getattr(limits, name)
-        if window and (window[0] > most[i] or window[1] < least[i]):
+        limit = getattr(limits, name)
+        if limit and (limit[0] > most[i] or limit[1] < least[i]):
             raise EvoError(
-                f"limits.{name} is [{window[0]:g}, {window[1]:g}], but the architectures of {space.name!r} "
-                f"have {least[i]:g} to {most[i]:g}: choose a window inside"
+                f"limits.{name} is [{limit[0]:g}, {limit[1]:g}], but the architectures of {space.name!r} "
+                f"have {least[i]:g} to {most[i]:g}: choose a limit inside"
             )

@@ -34,6 +34,22 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Class and keys of each section of release 0.1, in the order in which they were printed."""
 
+CLASSES = {"GroundTruthSection": "TruthSection"}
+"""Classes that release 0.1 called by another name."""
+
+ATTRIBUTES = {
+    "active": "parallel_cells",
+    "batch_eval": "eval_batch_size",
+    "codes": "edge_ops",
+    "every": "update_every",
+    "held_out": "validation_fraction",
+    "held_out_batches": "validation_batches",
+    "limit": "max_images",
+    "rate": "fitness_momentum",
+    "warmup": "warmup_fraction",
+}
+"""Keys of ``SECTIONS`` that have another name today."""
+
 
 class LaterError(Exception):
     """A setting that release 0.1 did not have is in use, so it cannot have made the file."""
@@ -60,10 +76,12 @@ def _repr(part: object) -> str:
 
 
 def _section(section: Section) -> str:
-    kind = type(section).__name__
+    kind = CLASSES.get(type(section).__name__, type(section).__name__)
     if kind not in SECTIONS:
         raise LaterError
-    later = type(section).model_fields.keys() - set(SECTIONS[kind]) - section.unrelated
+    values = {key: getattr(section, ATTRIBUTES.get(key, key)) for key in SECTIONS[kind]}
+    known = {ATTRIBUTES.get(key, key) for key in values}
+    later = type(section).model_fields.keys() - known - section.unrelated
     if any(getattr(section, name) != type(section).model_fields[name].default for name in later):
         raise LaterError
-    return f"{kind}({', '.join(f'{name}={_repr(getattr(section, name))}' for name in SECTIONS[kind])})"
+    return f"{kind}({', '.join(f'{key}={_repr(value)}' for key, value in values.items())})"

@@ -291,7 +291,7 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
     try:
         cluster = kind(**DEFAULTS | {"shared_temp_directory": str(Path.cwd())} | own)
     except (TypeError, ValueError, OSError, ImportError) as error:
-        raise EvoError(f"{where}: [{queue}] cannot be: {' '.join(str(error).split()).split('. ')[0]}") from None
+        raise EvoError(f"{where}: [{queue}] is invalid: {' '.join(str(error).split()).split('. ')[0]}") from None
     if (adapt := settings.get("adapt")) is not None:
         # jobs are not given back between two generations, nor asked for one after the other
         cluster.adapt(

@@ -33,7 +33,6 @@ from studies.config import (
     OneShotSection,
     PadNasEvolution,
     StudyConfig,
-    windows,
 )
 
 
@@ -57,7 +56,7 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     up to ``k``.
     """
     return Evolution(
-        OnFront(windows(config.limits)),
+        OnFront(config.limits.given()),
         Above(0.0),
         NextUnseen(section.k),
         prepare=Deal(section.k, section.branches),

@@ -10,7 +10,6 @@ import numpy as np
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from spaces.units import short
-from studies.config import windows
 from studies.records import Evaluation, EvoError, Round, complete
 from studies.store import RoundRow, Run, Store
 
@@ -59,7 +58,7 @@ def pick(store: Store, run: Run, wish: Wish) -> Pick:
         found = next((e for e in evaluations if e.arch == wish.arch), None)
         return Pick(wish.arch, space_of(wish.arch, run, rows), rows[-1].number, found)
     cost = run.config.search.cost
-    limits = windows(run.config.limits)
+    limits = run.config.limits.given()
     held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
     allowed = within(Round(rows[-1].number, rows[-1].space, held, cost=cost).front, wish.most)
     wanted = knee(allowed, cost) if wish.knee else best(allowed, cost)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from spaces.operations import owner_file
+from spaces.operations import defining_file, owner_file
 from spaces.space import SearchSpace
 from studies import config as settings_of
 from studies import plugins
@@ -35,7 +35,7 @@ def evaluator(kind: str, settings: type[EvaluatorSection] = EvaluatorSection) ->
     def registered(maker: F) -> F:
         from evo.evaluators.registry import EVALUATORS
 
-        settings_of.register("evaluator", kind, settings, _file(maker))
+        settings_of.register("evaluator", kind, settings, defining_file(maker))
         EVALUATORS[kind] = maker
         return maker
 
@@ -58,7 +58,7 @@ def method(name: str, settings: type[MethodSection] = MethodSection) -> Callable
     def registered(maker: F) -> F:
         from evo.methods import METHODS
 
-        settings_of.register("evolution", name, settings, _file(maker))
+        settings_of.register("evolution", name, settings, defining_file(maker))
         METHODS[name] = maker
         return maker
 
@@ -80,7 +80,7 @@ def dataset(name: str, settings: type[DataSection] = DataSection) -> Callable[[F
     def registered(maker: F) -> F:
         from evo.data.datasets import DATASETS
 
-        settings_of.register("data", name, settings, _file(maker))
+        settings_of.register("data", name, settings, defining_file(maker))
         DATASETS[name] = maker
         return maker
 
@@ -104,9 +104,3 @@ def used(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
 def sources(config: StudyConfig, space: SearchSpace) -> dict[str, str]:
     """sha256 of each plugin that a run rests on, by its name."""
     return {f"plugin {plugin.name}": plugin.sha256 for plugin in used(config, space).values()}
-
-
-def _file(maker: Callable[..., Any]) -> str:
-    """The file that defines a function or class."""
-    code = getattr(maker, "__code__", None) or getattr(getattr(maker, "__init__", None), "__code__", None)
-    return code.co_filename if code is not None else maker.__module__

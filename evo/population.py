@@ -22,7 +22,7 @@ TRIES = 30
 
 def alphabet_of(settings: CellsSection) -> Alphabet:
     """What cells may be made of, as the configuration says."""
-    return Alphabet(settings.nodes, settings.codes, settings.expansions, settings.activation)
+    return Alphabet(settings.nodes, settings.edge_ops, settings.expansions, settings.activation)
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def turn(
     """
     layer, n, iteration = place
     waiting = [op for op in population.fitness if not population.lives[op].fitness]
-    room = min(settings.active, population.size)
+    room = min(settings.parallel_cells, population.size)
     if waiting:
         first = rng.sample(waiting, min(room, len(waiting)))
         return replace(population, active=(*first, *_winners(population, settings, room - len(first), rng, first)))
-    wanted = max(1, round(settings.active * settings.children))
+    wanted = max(1, round(settings.parallel_cells * settings.children))
     parents = _winners(population, settings, max(2, wanted, room - wanted), rng)
     lives, fitness, children = dict(population.lives), dict(population.fitness), []
     for i in range(wanted):
@@ -118,7 +118,7 @@ def measured(
     """
     fitness, lives = dict(population.fitness), dict(population.lives)
     for op, weight in zip(population.active, weights, strict=True):
-        fitness[op] += settings.rate * (weight - fitness[op])
+        fitness[op] += settings.fitness_momentum * (weight - fitness[op])
         lives[op] = replace(lives[op], fitness=(*lives[op].fitness, (n, iteration, fitness[op])))
     youngest_first = list(reversed(fitness))  # so that of equals the younger stay
     strongest = set(sorted(youngest_first, key=lambda op: -fitness[op])[:size])

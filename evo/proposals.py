@@ -40,23 +40,23 @@ ENUMERABLE = 100_000
 
 @dataclass
 class Frontier:
-    """What may still be proposed: networks of the space, inside the windows, not seen before.
+    """What may still be proposed: networks of the space, inside the limits, not seen before.
 
     Attributes:
-        windows: cost name -> (least, most), inclusive.
+        limits: cost name -> (least, most), inclusive.
         seen: canonical forms of everything proposed so far.
     """
 
     space: SearchSpace
     table: CostTable
-    windows: Mapping[str, tuple[float, float]]
+    limits: Mapping[str, tuple[float, float]]
     seen: set[Architecture] = field(default_factory=set)
 
     def feasible(self, archs: Sequence[Architecture]) -> np.ndarray:
-        """Which architectures lie in every window, ``(n,)`` of bool."""
+        """Which architectures lie inside every limit, ``(n,)`` of bool."""
         costs = self.table.count(archs)
         inside = np.ones(len(archs), bool)
-        for name, (least, most) in self.windows.items():
+        for name, (least, most) in self.limits.items():
             column = costs[:, COLUMNS.index(name)]
             inside &= (least <= column) & (column <= most)
         return inside
@@ -69,7 +69,7 @@ class Frontier:
             if form not in self.seen and form not in taken:
                 taken.add(form)
                 unseen.append(arch)
-        inside = self.feasible(unseen) if unseen and self.windows else np.ones(len(unseen), bool)
+        inside = self.feasible(unseen) if unseen and self.limits else np.ones(len(unseen), bool)
         return [arch for arch, good in zip(unseen, inside.tolist(), strict=True) if good]
 
     def anything(self, rng: Random, n: int, taken: set[Architecture]) -> list[Architecture]:

@@ -26,7 +26,7 @@ Statistics = tuple[Tensor, Tensor]
 
 
 CALIBRATION = -1
-"""The stream of calibration batches; held-out images come in streams 0, 1, ... of one batch each."""
+"""The stream of calibration batches; validation images come in streams 0, 1, ... of one batch each."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ Told = Callable[[Tensor, Tensor, list[int]], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Fraction right (higher is better) and mean negative log-likelihood (lower is better) on the held-out images."""
+    """Fraction right (higher is better) and mean negative log-likelihood (lower is better) on the validation images."""
 
     accuracy: float
     nll: float
@@ -66,7 +66,7 @@ class Walker:
 
     Args:
         calibration: batches of training images whose statistics every normalisation takes on.
-        batch: how many held-out images are in memory at once, at every depth.
+        batch: how many validation images are in memory at once, at every depth.
         memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call.
 
     Attributes:
@@ -77,7 +77,7 @@ class Walker:
         self,
         supernet: Supernet | BlockSupernet,
         calibration: Sequence[Tensor],
-        held_out: Batches,
+        validation: Batches,
         batch: int,
         memory: int = 1 << 29,
     ) -> None:
@@ -86,7 +86,7 @@ class Walker:
         self.layers = [_Part(cell) for cell in supernet.layers]
         self.head = _Part(supernet.head)
         self.calibration = list(calibration)
-        self.held_out = held_out
+        self.validation = validation
         self.batch = batch
         self.memory = memory
         self.held = 0
@@ -94,13 +94,13 @@ class Walker:
         self.calls = self.computed = self.naive = 0
 
     def run(self, archs: Sequence[Architecture], tell: Told) -> None:
-        """Tell what every architecture gives for every held-out batch."""
+        """Tell what every architecture gives for every validation batch."""
         self.calls += 1
         self._forget()
         wanted, stream = _trie(map(self.space.told, archs)), CALIBRATION
         with torch.inference_mode():
             self._walk(wanted, self.root, stream, lambda: self.calibration, None, tell, torch.empty(0))
-            for stream, (x, y) in enumerate(self.held_out.batches(self.batch)):
+            for stream, (x, y) in enumerate(self.validation.batches(self.batch)):
                 self._walk(wanted, self.root, stream, lambda x=x: [x], None, tell, y)  # type: ignore[misc]
         self.naive += len(archs) * len(self.layers) * (stream + 2)
 
@@ -163,14 +163,14 @@ class Scorer(Walker):
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Score]:
         """One score per architecture."""
-        right, loss = torch.zeros((2, len(archs)), dtype=torch.float64, device=self.held_out.device)
+        right, loss = torch.zeros((2, len(archs)), dtype=torch.float64, device=self.validation.device)
 
         def count(scores: Tensor, labels: Tensor, places: list[int]) -> None:
             right[places] += (scores.argmax(1) == labels).sum().double()
             loss[places] += F.cross_entropy(scores, labels, reduction="sum").double()
 
         self.run(archs, count)
-        images = len(self.held_out)
+        images = len(self.validation)
         return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
 
 
@@ -183,11 +183,11 @@ def relative_l1(difference: float, deviation: float) -> float:
 
 
 class BlockScorer(Walker):
-    """What candidates of a block lose that is to imitate another, over all held-out batches together."""
+    """What candidates of a block lose that is to imitate another, over all validation batches together."""
 
     def __call__(self, archs: Sequence[Architecture]) -> list[float]:
         """One relative L1 distance per architecture of the block's layers; lower is better."""
-        lost = torch.zeros(len(archs), dtype=torch.float64, device=self.held_out.device)
+        lost = torch.zeros(len(archs), dtype=torch.float64, device=self.validation.device)
 
         def add(outputs: Tensor, targets: Tensor, places: list[int]) -> None:
             lost[places] += (outputs - targets).abs().sum(dtype=torch.float64)
@@ -199,8 +199,8 @@ class BlockScorer(Walker):
     @cached_property
     def _targets(self) -> tuple[int, float]:
         """How many numbers the targets have, and their standard deviation."""
-        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.held_out.device)
-        for _, y in self.held_out.batches(self.batch):
+        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.validation.device)
+        for _, y in self.validation.batches(self.batch):
             values = y.double()
             numbers += y.numel()
             sums += torch.stack([values.sum(), values.square().sum()])

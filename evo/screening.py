@@ -48,7 +48,7 @@ class Screen:
     def spread(self) -> list[Architecture]:
         """Networks spread evenly over cost, inside the limits; the same for all generations of a round."""
         rng = Random(derive(self.seed, "spread"))
-        return stratified(self.frontier.table, SPREAD, rng, cost=self.settings.cost, windows=self.frontier.windows)
+        return stratified(self.frontier.table, SPREAD, rng, cost=self.settings.cost, limits=self.frontier.limits)
 
     def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
@@ -89,4 +89,4 @@ class Screen:
     def _most(self) -> float:
         """The most a network of the space may cost."""
         most = float(self.frontier.table.bounds()[1, COLUMNS.index(self.settings.cost)])
-        return min(most, self.frontier.windows.get(self.settings.cost, (0.0, most))[1])
+        return min(most, self.frontier.limits.get(self.settings.cost, (0.0, most))[1])

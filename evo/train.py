@@ -62,7 +62,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup`` is a share of all steps.
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup_fraction`` is a share of all steps.
 
     With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
     """
@@ -73,7 +73,7 @@ class Schedule:
     momentum: float = 0.9
     weight_decay: float = 4e-5
     label_smoothing: float = 0.0
-    warmup: float = 0.05
+    warmup_fraction: float = 0.05
     augment: tuple[str, ...] = ()
     decay: float | None = None
 
@@ -81,7 +81,7 @@ class Schedule:
         """Learning rate at ``step`` (from 0) of ``steps``."""
         if self.decay is not None:
             return self.learning_rate * self.decay ** (step * self.epochs // steps)
-        rising = self.warmup * steps
+        rising = self.warmup_fraction * steps
         if step < rising:
             return self.learning_rate * (step + 1) / rising
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
@@ -96,7 +96,7 @@ def schedule(training: Training, data: DataSection, n: int) -> Schedule:
         momentum=training.momentum,
         weight_decay=training.weight_decay,
         label_smoothing=training.label_smoothing,
-        warmup=training.warmup,
+        warmup_fraction=training.warmup_fraction,
         augment=data.augment,
     )
 
@@ -203,7 +203,7 @@ def _epochs(
             if not torch.isfinite(total):
                 raise DivergedError(
                     f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
-                    "lower learning_rate or raise warmup"
+                    "lower learning_rate or raise warmup_fraction"
                 )
             if checkpoint is not None:
                 _keep(model, optimizer, between, checkpoint, epoch + 1)

@@ -16,7 +16,13 @@ import pandas as pd
 import evo
 
 FILE = "example.db"
-SMALL = {"evaluator.epochs": 4, "search.trials": 16, "search.population": 8, "truth.sample": 0, "data.limit": 600}
+SMALL = {
+    "data.max_images": 600,
+    "evaluator.epochs": 4,
+    "search.evaluations": 16,
+    "search.population": 8,
+    "ground_truth.sample": 0,
+}
 
 BEST_OF_EACH_ROUND = """
 SELECT round, accuracy, macs, arch

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from spaces.architecture import Op
 from spaces.cell_module import CellModule
 from spaces.cells import parse_cell
+from spaces.errors import SpaceError
 from spaces.modules import sequence
-from spaces.operations import OPERATIONS, entry_of
+from spaces.operations import OPERATIONS, entry_of, tally
+from spaces.own_operations import check_output
 from spaces.space import Shape
 from spaces.wiring import wiring
 
@@ -19,16 +22,16 @@ def build(op: Op, shape: Shape) -> nn.Module:
     """A fresh module for ``op`` in a layer of ``shape``: (n, c_in, size, size) -> (n, c_out, size_out, size_out).
 
     Raises:
-        ValueError: there is no such operation, or nothing that builds it.
+        SpaceError: there is no such operation, or nothing that builds it.
     """
     entry = entry_of(op)
-    steps = OPERATIONS[entry].steps
+    _, steps, module = OPERATIONS[entry]
     if steps is not None:
         return sequence(steps(op, shape))
+    if module is not None:
+        return module(op, shape)
     if entry not in BUILDERS:
-        raise ValueError(
-            f"operation {op!r} is no chain of steps: enter what builds it in spaces.build.BUILDERS[{entry!r}]"
-        )
+        raise SpaceError(f"operation {op!r} is no chain of steps: enter what builds it in spaces.build.BUILDERS")
     return BUILDERS[entry](op, shape)
 
 
@@ -38,5 +41,20 @@ def build_cell(op: Op, shape: Shape) -> nn.Module:
     return CellModule(wiring(cell, shape), cell)
 
 
+def check_module(op: Op, shape: Shape) -> None:
+    """Build an operation without numbers, and compare it with what it is said to be.
+
+    Raises:
+        SpaceError: its output has another shape than the layer's, or it has other parameters than were counted.
+    """
+    with torch.device("meta"):
+        module = build(op, shape).eval()
+        output = module(torch.empty(1, shape.c_in, shape.size, shape.size))
+    check_output(op, shape, int(output.shape[1]), (int(output.shape[2]), int(output.shape[3])))
+    counted, there = tally(op, shape).params, sum(parameter.numel() for parameter in module.parameters())
+    if counted != there:
+        raise SpaceError(f"operation {op!r} counts {counted} parameters, and its module has {there}")
+
+
 BUILDERS: dict[str, Callable[[Op, Shape], nn.Module]] = {"cell:": build_cell}
-"""What builds the operations that are no chains of steps, by their entry in ``spaces.operations.OPERATIONS``."""
+"""What builds the project's operations that are no chains of steps, by their entry in ``spaces.operations.OPERATIONS``."""

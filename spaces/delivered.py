@@ -37,14 +37,18 @@ def built(description: dict[str, Any]) -> Network:
     space = SearchSpace.from_json(json.dumps(description["space"]))
     preprocessing = description["preprocessing"]
     return Network(
-        Architecture.parse(description["arch"]), space, Normalise(preprocessing["mean"], preprocessing["std"])
+        Architecture.parse(description["arch"]),
+        space,
+        Normalise(preprocessing["mean"], preprocessing["std"]),
+        description.get("classes", ()),
     )
 
 
 def load_network(folder: str | Path) -> Network:
     """The trained network in a delivered folder, in evaluation mode, on the CPU.
 
-    Images are floats from 0 to 1, ``(n, channels, size, size)``; its layers are ``network.layers[i]``.
+    Images are floats from 0 to 1, ``(n, channels, size, size)``; its layers are ``network.layers[i]``, and what score ``i``
+    is about is called ``network.classes[i]``.
 
     Raises:
         SpaceError: the folder holds no delivered network, or not the weights of the one it describes.

@@ -3,10 +3,11 @@ kept."""
 
 from __future__ import annotations
 
+import json
 import logging
 import runpy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from spaces.files import whole
 
 TOLERANCE = 1e-4
 """How far the scores of an exported network may be from its own, as a share of the largest (of 1, if that is less)."""
+
+
+CLASSES = "classes"
+"""What the names of the classes are called in the files of other programs."""
 
 
 def exported(network: nn.Module, example: Tensor) -> ExportedProgram:
@@ -42,21 +47,27 @@ def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> 
         _agree(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
 
 
-def write_program(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:
-    """The file that ``torch.export.load(path).module()`` reads.
+def write_program(
+    program: ExportedProgram, network: nn.Module, example: Tensor, path: Path, classes: Sequence[str]
+) -> None:
+    """The file that ``torch.export.load(path).module()`` reads; its extra file ``classes`` is a JSON list of names.
 
     Raises:
         ValueError: it does not give the scores of ``network``; no file is left then.
     """
     with whole(path) as draft, _quiet(), torch.no_grad():
-        torch.export.save(program, draft)
+        torch.export.save(program, draft, extra_files={CLASSES: json.dumps(list(classes))})
         again = torch.export.load(draft).module()
         for images in (example, example[:1]):
             _agree(path, network(images), again(images))
 
 
-def write_onnx(program: ExportedProgram, network: nn.Module, example: Tensor, path: Path) -> None:
+def write_onnx(
+    program: ExportedProgram, network: nn.Module, example: Tensor, path: Path, classes: Sequence[str]
+) -> None:
     """ONNX: ``images`` -> ``scores``; onnxruntime has read it and given the scores of ``network``.
+
+    ``classes`` in its metadata is a JSON list of names.
 
     Raises:
         ValueError: onnxruntime gives others; no file is left then.
@@ -69,6 +80,7 @@ def write_onnx(program: ExportedProgram, network: nn.Module, example: Tensor, pa
     for value in (*made.model.graph.inputs, *made.model.graph.outputs):
         assert value.shape is not None
         value.shape[0] = "n"
+    made.model.metadata_props[CLASSES] = json.dumps(list(classes))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     with whole(path) as draft, torch.no_grad():

@@ -154,7 +154,8 @@ DNA_ROWS: Mapping[str, Sequence[tuple[int, int]]] = {
     "stage4": ((3, 112), (4, 112), (4, 96)),
     "stage5": ((4, 192), (5, 192), (5, 160)),
 }
-"""The cells of DNA's blocks, depth and width, as recalled from the paper, whose code has one per block: about 2e17 networks."""
+"""The cells of DNA's blocks, depth and width: about 2e17 networks. Reconstructed from memory, not checked against the paper,
+whose code has one cell per block."""
 
 DNA_ROWS_DEEPEST: Sequence[Stage] = ((24, 3, 2), (40, 4, 2), (80, 4, 2), (112, 4, 1), (192, 5, 2), (320, 1, 1))
 """``DNA_BLOCKS``, as deep as the deepest rows."""

@@ -126,13 +126,21 @@ class Network(nn.Module):
 
     Args:
         preprocessing: what is done to images first; None: they come normalised already.
+        classes: names of the classes; empty: nobody has named them.
 
     Raises:
         SpaceError: the architecture has another number of layers than the space, or an operation is unknown.
     """
 
-    def __init__(self, arch: Architecture, space: SearchSpace, preprocessing: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        arch: Architecture,
+        space: SearchSpace,
+        preprocessing: nn.Module | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        self.classes = tuple(classes)
         if len(arch.genes) != len(space.layers):
             raise SpaceError(
                 f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"

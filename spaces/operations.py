@@ -22,17 +22,19 @@ an activation all but the last. The first four take options, in this order:
 One network has one spelling: an option at its default is left out. ``mb_k3_e1`` has no first 1x1 (MobileNetV2,
 https://arxiv.org/abs/1801.04381); ``mb_k3_e1_g1x1`` names the groups of both and so has it (NSE,
 https://arxiv.org/abs/2011.10904).
-
-This module imports no torch: names and costs are free of it. ``spaces.build`` makes the modules.
 """
+
+# This module imports no torch: names and costs are free of it. ``spaces.build`` makes the modules.
 
 from __future__ import annotations
 
+import os.path
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spaces.architecture import Op
 from spaces.cells import parse_cell
@@ -40,6 +42,9 @@ from spaces.errors import SpaceError
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally, total
 from spaces.wiring import wiring
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +196,13 @@ class Operation(NamedTuple):
 
     Attributes:
         tally: counts for one image.
-        steps: one after another; None: it is no chain of steps, and ``spaces.build.BUILDERS`` has what builds it.
+        steps: one after another; None: it is no chain of steps.
+        module: what builds an operation of a user's own that is no chain; the project's own are in ``spaces.build.BUILDERS``.
     """
 
     tally: Callable[[Op, Shape], Tally]
     steps: Callable[[Op, Shape], tuple[Step, ...]] | None = None
+    module: Callable[[Op, Shape], nn.Module] | None = None
 
 
 def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
@@ -240,6 +247,13 @@ OPERATIONS: dict[str, Operation] = {
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
 
+
+def defining_file(thing: Callable[..., object]) -> str:
+    """The file in which a function or class is defined, absolute: a script and the same file as a plugin are one."""
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    return os.path.abspath(file) if file else thing.__module__
+
+
 _OWNERS: dict[str, str] = {}
 """Key of ``OPERATIONS`` -> the file in which a user has defined it; the project's own are not in it."""
 
@@ -250,7 +264,7 @@ def register(key: str, operation: Operation, function: Callable[..., object]) ->
     Raises:
         ValueError: another operation has the name.
     """
-    file = function.__code__.co_filename if hasattr(function, "__code__") else function.__module__
+    file = defining_file(function)
     if key in OPERATIONS and _OWNERS.get(key) != file:
         raise ValueError(
             f"operation {key!r} is defined already, by {_OWNERS.get(key, 'this program')}: choose another name"

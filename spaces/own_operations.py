@@ -17,13 +17,16 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.operations import Operation, chain, register
 from spaces.space import Shape
 from spaces.steps import Conv, SqueezeExcite, Step, Tally
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,8 @@ def operation(
     def registered(function: Callable[..., Any]) -> Callable[..., Any]:
         spelled = Form.of(form, function)
         key = f"{spelled.name}_" if spelled.options else spelled.name
-        register(key, _of_steps(spelled, function) if counts is None else _counted(spelled, counts), function)
-        if counts is not None:
-            from spaces.build import BUILDERS  # here, so that an operation made of steps needs no torch
-
-            BUILDERS[key] = lambda op, shape: function(shape, **spelled.parse(op))
+        made = _of_steps(spelled, function) if counts is None else _of_module(spelled, function, counts)
+        register(key, made, function)
         return function
 
     return registered
@@ -133,10 +133,11 @@ def _check_steps(op: Op, shape: Shape, steps: Any) -> None:
         if needs != channels:
             raise SpaceError(f"operation {op!r}: {step} follows {channels} channels")
         channels, pixels = step.c_out if isinstance(step, Conv) else channels, step.out(pixels)
-    _check_output(op, shape, channels, pixels)
+    check_output(op, shape, channels, pixels)
 
 
-def _check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -> None:
+def check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -> None:
+    """Raises SpaceError where an operation gives something else than its layer needs."""
     expected = (shape.size_out, shape.size_out)
     if channels != shape.c_out or pixels != expected:
         raise SpaceError(
@@ -145,25 +146,12 @@ def _check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) 
         )
 
 
-def _counted(form: Form, counts: Callable[..., Tally]) -> Operation:
-    return Operation(lambda op, shape: counts(shape, **form.parse(op)))
+def _of_module(form: Form, function: Callable[..., Any], counts: Callable[..., Tally]) -> Operation:
+    def build(op: Op, shape: Shape) -> nn.Module:
+        module: nn.Module = function(shape, **form.parse(op))
+        return module
 
+    def tally(op: Op, shape: Shape) -> Tally:
+        return counts(shape, **form.parse(op))
 
-def check_module(op: Op, shape: Shape) -> None:
-    """Build an operation without numbers, and compare it with what it is said to be.
-
-    Raises:
-        SpaceError: its output has another shape than the layer's, or it has other parameters than were counted.
-    """
-    import torch
-
-    from spaces.build import build
-    from spaces.operations import tally
-
-    with torch.device("meta"):
-        module = build(op, shape).eval()
-        output = module(torch.empty(1, shape.c_in, shape.size, shape.size))
-    _check_output(op, shape, int(output.shape[1]), (int(output.shape[2]), int(output.shape[3])))
-    counted, there = tally(op, shape).params, sum(parameter.numel() for parameter in module.parameters())
-    if counted != there:
-        raise SpaceError(f"operation {op!r} counts {counted} parameters, and its module has {there}")
+    return Operation(tally, module=build)

@@ -1,8 +1,8 @@
-"""Architectures drawn at random within windows of cost: uniformly, or evenly over one cost.
+"""Architectures drawn at random within limits of cost: uniformly, or evenly over one cost.
 
-One window is met by dynamic programming (``spaces.buckets``). What is drawn is thrown away again only where a bucket is
-too coarse to tell or a window of a second cost is left; where that happens too often, the draws are tilted towards that
-window, and what the tilt favours is thrown away as much more often.
+One limit is met by dynamic programming (``spaces.buckets``). What is drawn is thrown away again only where a bucket is
+too coarse to tell or a limit of a second cost is left; where that happens too often, the draws are tilted towards that
+limit, and what the tilt favours is thrown away as much more often.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from spaces.cost import COLUMNS, CostTable, Floats
 from spaces.errors import SpaceError
 from spaces.space import canonical
 
-Window = tuple[float, float]
+Limit = tuple[float, float]
 """The least and the most an architecture may cost, both allowed."""
 
-Windows = Mapping[str, Window]
-"""Windows by the name of their cost, one of ``spaces.cost.COLUMNS``."""
+Limits = Mapping[str, Limit]
+"""Limits by the name of their cost, one of ``spaces.cost.COLUMNS``."""
 
-EVERYTHING: Window = (-np.inf, np.inf)
+EVERYTHING: Limit = (-np.inf, np.inf)
 
 LISTABLE = 4096
 """Up to so many architectures are listed instead of drawn: then it is certain when there are no more."""
@@ -38,37 +38,37 @@ RARE, TILTS, STEEP = 0.05, 12, 300.0
 """Draws are tilted when less than this share is of use, so many times, by at most a factor of e to this power."""
 
 
-def uniform(table: CostTable, n: int, rng: Random, *, windows: Windows | None = None) -> list[Architecture]:
-    """``n`` distinct networks within all windows, drawn uniformly over the architectures of the space.
+def uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | None = None) -> list[Architecture]:
+    """``n`` distinct networks within all limits, drawn uniformly over the architectures of the space.
 
     Fewer than ``n`` where no more are found.
 
     Raises:
-        SpaceError: a window is not one, or no architecture lies in all of them; the message has the space's bounds.
+        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
-    draws = _Draws(table, _checked(table, windows or {}), rng)
-    covers = [(Buckets.of(table, cost), window) for cost, window in (draws.windows or {"macs": EVERYTHING}).items()]
-    buckets, window = min(covers, key=lambda cover: cover[0].count(*cover[1]))
-    return draws.checked(draws.take(buckets, *window, n), n)
+    draws = _Draws(table, _checked(table, limits or {}), rng)
+    covers = [(Buckets.of(table, cost), limit) for cost, limit in (draws.limits or {"macs": EVERYTHING}).items()]
+    buckets, limit = min(covers, key=lambda cover: cover[0].count(*cover[1]))
+    return draws.checked(draws.take(buckets, *limit, n), n)
 
 
 def stratified(
-    table: CostTable, n: int, rng: Random, *, cost: str = "macs", windows: Windows | None = None
+    table: CostTable, n: int, rng: Random, *, cost: str = "macs", limits: Limits | None = None
 ) -> list[Architecture]:
-    """``n`` distinct networks spread evenly over the range of ``cost``, within all windows; cheapest stratum first.
+    """``n`` distinct networks spread evenly over the range of ``cost``, within all limits; cheapest stratum first.
 
-    The range, cut to the window of ``cost``, is divided into ``n`` strata of one width, and from each an architecture
+    The range, cut to the limit of ``cost``, is divided into ``n`` strata of one width, and from each an architecture
     is drawn uniformly. An empty stratum's turn goes to the nearest one of those that have given least. Fewer than
     ``n`` where no more are found.
 
     Raises:
-        SpaceError: a window is not one, or no architecture lies in all of them; the message has the space's bounds.
+        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
-    windows = _checked(table, {cost: EVERYTHING, **(windows or {})})
-    uniform(table, min(n, 1), Random(0), windows=windows)  # raises now, not stratum by stratum, where there is nothing
-    draws, buckets = _Draws(table, windows, rng), Buckets.of(table, cost)
+    limits = _checked(table, {cost: EVERYTHING, **(limits or {})})
+    uniform(table, min(n, 1), Random(0), limits=limits)  # raises now, not stratum by stratum, where there is nothing
+    draws, buckets = _Draws(table, limits, rng), Buckets.of(table, cost)
     least, most = table.bounds()[:, COLUMNS.index(cost)]
-    low, high = windows[cost]
+    low, high = limits[cost]
     edges = [low, *np.linspace(max(low, least), min(high, most), n + 1)[1:-1], high]
     strata = [(edges[i], edges[i + 1]) for i in range(n)]
     found = [draws.take(buckets, *stratum, 1) for stratum in strata]
@@ -83,21 +83,21 @@ def stratified(
     return draws.checked([arch for archs in found for arch in archs], n)
 
 
-def _checked(table: CostTable, windows: Windows) -> dict[str, Window]:
-    for cost, (low, high) in windows.items():
+def _checked(table: CostTable, limits: Limits) -> dict[str, Limit]:
+    for cost, (low, high) in limits.items():
         if cost not in COLUMNS:
             raise SpaceError(f"unknown cost {cost!r}; known: {', '.join(COLUMNS)}")
         if not low <= high:
-            raise SpaceError(f"the window of {cost} is [{low:g}, {high:g}]: expected the least first, then the most")
-    return dict(windows)
+            raise SpaceError(f"the limit of {cost} is [{low:g}, {high:g}]: expected the least first, then the most")
+    return dict(limits)
 
 
 @dataclass
 class _Draws:
-    """Draws from one space, within all its windows; no network is given twice."""
+    """Draws from one space, within all its limits; no network is given twice."""
 
     table: CostTable
-    windows: Windows
+    limits: Limits
     rng: Random
     seen: set[Architecture] = field(default_factory=set)
 
@@ -105,7 +105,7 @@ class _Draws:
         self.generator = np.random.default_rng(self.rng.getrandbits(64))
 
     def take(self, buckets: Buckets, low: float, high: float, n: int) -> list[Architecture]:
-        """Up to ``n`` new networks between ``low`` and ``high`` by the cost of ``buckets``, and within all windows."""
+        """Up to ``n`` new networks between ``low`` and ``high`` by the cost of ``buckets``, and within all limits."""
         ways = buckets.count(low, high)
         box = self._box(buckets.cost, low, high)
         if ways <= LISTABLE:
@@ -121,15 +121,15 @@ class _Draws:
             useful &= self.generator.random(size) < np.exp(np.minimum(0, self._lowest(tilt, box) - costs @ tilt))
             new = self._new(places[useful], n - len(found))
             found, idle = found + new, 0 if new else idle + size
-            if len(found) < n and useful.mean() < RARE and len(self.windows) > 1 and tilts < TILTS:
+            if len(found) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
                 tilts, tilt = tilts + 1, self._tilted(tilt, costs, box, COLUMNS.index(buckets.cost))
                 buckets = Buckets.of(self.table, buckets.cost, tilt)
         return found
 
     def _box(self, cost: str, low: float, high: float) -> Floats:
-        """(2, 3) the least and the most that each cost may be: the windows, and ``low`` to ``high`` of ``cost``."""
+        """(2, 3) the least and the most that each cost may be: the limits, and ``low`` to ``high`` of ``cost``."""
         box = np.tile([[-np.inf], [np.inf]], len(COLUMNS))
-        for name, (lowest, highest) in (*self.windows.items(), (cost, (low, high))):
+        for name, (lowest, highest) in (*self.limits.items(), (cost, (low, high))):
             column = COLUMNS.index(name)
             box[:, column] = max(box[0, column], lowest), min(box[1, column], highest)
         return box
@@ -151,7 +151,7 @@ class _Draws:
 
         Args:
             costs: (n, 3) drawn under ``tilt``.
-            column: of the cost whose window the draws meet anyway.
+            column: of the cost whose limit the draws meet anyway.
         """
         span = np.maximum(np.ptp(self.table.bounds(), axis=0), 1e-12)
         mean = costs.mean(axis=0)
@@ -180,12 +180,12 @@ class _Draws:
         """``found`` itself, unless some were wanted and there are none."""
         if found or not n:
             return found
-        windows = ", ".join(f"{cost} in [{low:g}, {high:g}]" for cost, (low, high) in self.windows.items())
+        limits = ", ".join(f"{cost} in [{low:g}, {high:g}]" for cost, (low, high) in self.limits.items())
         bounds = ", ".join(
             f"{cost} from {low:g} to {high:g}" for cost, low, high in zip(COLUMNS, *self.table.bounds(), strict=True)
         )
         name = self.table.space.name
-        raise SpaceError(f"no architecture of {name!r} with {windows} was found; the space has {bounds}")
+        raise SpaceError(f"no architecture of {name!r} with {limits} was found; the space has {bounds}")
 
 
 def _inside(costs: Floats, box: Floats) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ The modules are read off a built network, so whatever an operation is made of ca
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import indent
 from typing import Any
 
@@ -22,11 +22,13 @@ from spaces.space import SearchSpace, plain
 
 HEADER = '''"""{title}
 
-Needs torch and nothing else. Images are floats from 0 to 1, (n, {channels}, {size}, {size}); scores are (n, {classes}).
+Needs torch and nothing else. Images are floats from 0 to 1, (n, {channels}, {size}, {size}); scores are (n, {classes}),
+one for each of CLASSES.
 
     from model import load
     network = load(".")  # the folder that holds model.safetensors
     scores = network(images)
+    names = [network.classes[i] for i in scores.argmax(1)]
 """
 
 import json
@@ -37,6 +39,9 @@ from torch import nn
 
 ARCHITECTURE = (
 {arch})
+
+CLASSES = (
+{names})
 
 '''
 
@@ -114,6 +119,8 @@ class Normalise(nn.Module):
 
 
 class Network(nn.Module):
+    classes = CLASSES
+
     def __init__(self):
         super().__init__()
         self.preprocessing = Normalise({channels})
@@ -164,19 +171,20 @@ if __name__ == "__main__":
 '''
 
 
-def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
-    """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``.
+def source(network: Network, space: SearchSpace, arch: str, title: str, classes: Sequence[str]) -> str:
+    """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``; ``classes`` are called so.
 
     Raises:
         SpaceError: nobody has said how a module of an operation is written.
     """
     _, there = plain(Architecture.parse(arch), space)
-    classes = {type(module) for module in network.modules()}
+    kinds = {type(module) for module in network.modules()}
     facts: dict[str, Any] = {
         "title": title,
         "channels": space.stem.c_in,
         "size": space.stem.size,
         "classes": space.head.classes,
+        "names": "".join(f"    {name!r},\n" for name in classes),
         "arch": "".join(f"    {json.dumps(part)}\n" for part in _pieces(arch)),
         "merged": "averaged" if space.merge == "mean" else "added",
         "divided": " / len(terms)" if space.merge == "mean" else "",
@@ -184,7 +192,7 @@ def source(network: Network, space: SearchSpace, arch: str, title: str) -> str:
         "layers": indent("".join(_layers(network, there)), " " * 16),
         "head": _indented(written(network.head), 8),
     }
-    parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in classes))
+    parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in kinds))
     return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
 
 

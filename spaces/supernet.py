@@ -18,7 +18,28 @@ from spaces.space import SearchSpace
 from spaces.steps import Conv
 
 
-class Supernet(nn.Module):
+class Paths(nn.Module):
+    """A stem, layers with all their candidates, and a head; an architecture is a path through them."""
+
+    space: SearchSpace
+    stem: nn.Module
+    layers: nn.ModuleList
+    head: nn.Module
+
+    def forward(self, x: Tensor, arch: Architecture) -> Tensor:
+        x = self.stem(x)
+        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
+            x = cell(x, gene)
+        output: Tensor = self.head(x)
+        return output
+
+    def _initialise(self, zero_init: bool) -> None:
+        initialise(self)
+        if zero_init:
+            silence_layers(self.layers)
+
+
+class Supernet(Paths):
     """All networks of ``space`` in one: images ``(n, c, size, size)`` and an architecture -> scores ``(n, classes)``.
 
     Rows of a block share no weights: their layers have other shapes, and in DNA each row is a supernet of its own.
@@ -34,19 +55,10 @@ class Supernet(nn.Module):
         self.stem = build_stem(space)
         self.layers = build_cells(space)
         self.head = build_head(space)
-        initialise(self)
-        if zero_init:
-            silence_layers(self.layers)
-
-    def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        x = self.stem(x)
-        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
-            x = cell(x, gene)
-        scores: Tensor = self.head(x)
-        return scores
+        self._initialise(zero_init)
 
 
-class BlockSupernet(nn.Module):
+class BlockSupernet(Paths):
     """A supernet of some neighbouring layers, which imitates a block of another network (DNA, arXiv 1911.13053).
 
     It turns what the block is given, ``(n, c_in, size, size)``, into what it should give, ``(n, c_out, size, size)``, by
@@ -69,16 +81,7 @@ class BlockSupernet(nn.Module):
         self.stem = adapter if start else build_stem(space)
         self.layers = build_cells(self.space)
         self.head = nn.Conv2d(left, c_out, 1) if c_out != left else nn.Identity()
-        initialise(self)
-        if zero_init:
-            silence_layers(self.layers)
-
-    def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        x = self.stem(x)
-        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
-            x = cell(x, gene)
-        output: Tensor = self.head(x)
-        return output
+        self._initialise(zero_init)
 
 
 def silence_layers(layers: nn.ModuleList) -> None:

@@ -146,7 +146,7 @@ def reason(error: BaseException) -> str:
 
 
 def tell(words: str) -> None:
-    """A line for the reader, whichever command he gave."""
+    """A line for the user, in every command."""
     print(words, file=sys.stderr, flush=True)
 
 

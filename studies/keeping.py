@@ -21,7 +21,7 @@ class Entry:
 
     Attributes:
         finished: how many of its ``rounds`` are; ``hypervolume`` is that of the last of them.
-        trials: proposed; ``evaluations``: measured, for the search or for the truth.
+        proposals: how many there were; ``evaluations``: measured, for the search or for the truth.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Entry:
     seed: int
     rounds: int
     finished: int
-    trials: int
+    proposals: int
     evaluations: int
     hypervolume: float | None
     begun: datetime
@@ -51,7 +51,7 @@ def entries(store: Store) -> list[Entry]:
         runs.c.created_at,
         count(rounds, of_run).label("rounds"),
         count(rounds, done).label("finished"),
-        count(proposals.join(rounds, proposals.c.round_id == rounds.c.id), of_run).label("trials"),
+        count(proposals.join(rounds, proposals.c.round_id == rounds.c.id), of_run).label("proposals"),
         count(evaluations, evaluations.c.run_id == runs.c.id).label("evaluations"),
         last.label("hypervolume"),
     ).order_by(runs.c.id)
@@ -64,7 +64,7 @@ def _entry(run: Run, row: sa.Row[tuple[object, ...]]) -> Entry:
     config = run.config
     return Entry(
         run.name, config.evolution.method, run.space.name, config.evaluator.kind, config.seed,
-        row.rounds, row.finished, row.trials, row.evaluations, row.hypervolume, row.created_at,
+        row.rounds, row.finished, row.proposals, row.evaluations, row.hypervolume, row.created_at,
     )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """A run has one coordinator at a time: whoever holds its row in ``leases``.
 
-The holder beats: it counts up ``beats``. Whoever else arrives listens: one beat, and he is turned away; none for ``STALE``
-seconds, and he takes over. At once he does when he can see that the holder's process is gone, which only the same machine
-can. No clock is compared with another, so none may jump. A holder loses its lease only if it could not write for all of that
-time; when it wakes up, it is told, and stops.
+The holder increases ``beats``, its heartbeat. A second coordinator waits for a heartbeat: if one arrives, it is refused;
+after ``STALE`` seconds without one it takes over. It takes over at once when it can see that the holder's process is
+gone, which only the same machine can. No clock is compared with another one, so a clock that jumps does no harm. A holder
+loses its lease only if it could not write for all of that time; when it wakes up, it is interrupted and stops.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class Evaluation:
 
     Attributes:
         judge: who measured, and thus for how long it holds: ``table:...``, ``scratch:...``, ``oneshot@2:<sha256>``.
-        accuracy: fraction of held-out images told rightly, higher is better; where none is measured, what stands in its
-            place, from 0 to 1 (``StudyConfig.measured`` names it).
+        accuracy: fraction of validation images classified correctly, higher is better; where none is measured, what
+            stands in its place, from 0 to 1 (``StudyConfig.measured`` names it).
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
         seconds: what measuring took.
         rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.

@@ -94,7 +94,7 @@ def shown(store: Store, args: argparse.Namespace) -> int:
     rounds = [
         {
             "round": row.number, "study": row.study, "finished": row.finished, "architectures": row.space.size,
-            "trials": row.stats.get("trials"), "measured": row.stats.get("measured"), "front": row.stats.get("front"),
+            "proposals": row.stats.get("proposals"), "measured": row.stats.get("measured"), "front": row.stats.get("front"),
             "hypervolume": row.hypervolume, "seconds": sum(row.stats.get("seconds", {}).values()) or None,
         }
         for row in store.rounds(run)
@@ -110,7 +110,7 @@ def shown(store: Store, args: argparse.Namespace) -> int:
     def cell(value: Any) -> str:
         return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else short(value)
 
-    headings = ["round", "architectures", "trials", "measured", "front", "hypervolume", "seconds"]
+    headings = ["round", "architectures", "proposals", "measured", "front", "hypervolume", "seconds"]
     lines = [[cell(row[name]) for name in headings] for row in rounds]
     for line, row in zip(lines, rounds, strict=True):
         line.append("" if row["finished"] else "unfinished")
@@ -166,7 +166,7 @@ def consequences(store: Store, run: Run) -> str:
     unfinished = "" if entry.finished == entry.rounds else "; its last round is unfinished: is it running?"
     return (
         f"run {run.name}: {entry.rounds} rounds, {entry.evaluations} evaluations, "
-        f"{entry.trials} trials in Optuna's studies {run.name}/round-*{stays}{unfinished}"
+        f"{entry.proposals} trials in Optuna's studies {run.name}/round-*{stays}{unfinished}"
     )
 
 

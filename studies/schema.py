@@ -49,15 +49,26 @@ runs = Table(
     "runs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", String(200), nullable=False, unique=True),
-    Column("config_json", Text, nullable=False),
-    Column("seed", BigInteger, nullable=False),
-    Column("versions_json", Text, nullable=False),
-    Column("space_json", Text, nullable=False),  # the first round's space
-    Column("max_cost", Float, nullable=False),  # the hypervolume's box, fixed for all rounds
-    Column("min_accuracy", Float, nullable=False),
+    Column("name", String(200), nullable=False, unique=True, doc="unique in the database"),
+    Column("config_json", Text, nullable=False, doc="all settings"),
+    Column("seed", BigInteger, nullable=False, doc="every random choice follows from it"),
+    Column("versions_json", Text, nullable=False, doc="versions of Python and of the libraries"),
+    Column("space_json", Text, nullable=False, doc="the space of the first round"),
+    Column(
+        "max_cost",
+        Float,
+        nullable=False,
+        doc="the largest cost of the box in which hypervolume is measured, the same for all rounds",
+    ),
+    Column("min_accuracy", Float, nullable=False, doc="the least accuracy of that box"),
     Column("created_at", DateTime, nullable=False),
-    Column("data", String(64)),  # fingerprint of what its results rest on; null until the next round looks
+    Column("data", String(64), doc="sha256 of the data that results rest on; null until the next round computes it"),
+    Column(
+        "classes_json",
+        Text,
+        doc="class names in the order of the labels; null: no images, or a run of an earlier version",
+    ),
+    info={"doc": "One row for every run."},
 )
 
 rounds = Table(
@@ -65,17 +76,18 @@ rounds = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("study", String(300), nullable=False),  # the Optuna study's name
-    Column("state", String(20), nullable=False),  # running, finished
-    Column("space_json", Text, nullable=False),
-    Column("next_space_json", Text),
-    Column("judge", Text),
-    Column("hypervolume", Float),
-    Column("stats_json", Text, nullable=False),
+    Column("number", Integer, nullable=False, doc="from 1"),
+    Column("study", String(300), nullable=False, doc="name of the Optuna study"),
+    Column("state", String(20), nullable=False, doc="`running` or `finished`"),
+    Column("space_json", Text, nullable=False, doc="the space that the round searches"),
+    Column("next_space_json", Text, doc="the space that the evolution made of it; null while the round runs"),
+    Column("judge", Text, doc="name of the judge that measured the round"),
+    Column("hypervolume", Float, doc="of all that the round measured, in the run's box"),
+    Column("stats_json", Text, nullable=False, doc="counts, seconds by activity, and how well scores rank"),
     Column("started_at", DateTime, nullable=False),
     Column("finished_at", DateTime),
     UniqueConstraint("run_id", "number"),
+    info={"doc": "One row for every round of a run."},
 )
 
 choices = Table(
@@ -83,13 +95,14 @@ choices = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("layer_index", Integer, nullable=False),
-    Column("layer", Text, nullable=False),
-    Column("op", Text, nullable=False),
-    Column("rating", Float),  # what the method's rate gave it
-    Column("share", Float),  # of the round's Pareto front
-    Column("fate", String(20), nullable=False),  # kept, dropped, refilled
-    Column("rule", Text, nullable=False),
+    Column("layer_index", Integer, nullable=False, doc="from 0"),
+    Column("layer", Text, nullable=False, doc="name of the layer, e.g. `stage2.layer1`"),
+    Column("op", Text, nullable=False, doc="the operation"),
+    Column("rating", Float, doc="what the method's rate gave it, higher is better"),
+    Column("share", Float, doc="fraction of the round's Pareto front that uses it"),
+    Column("fate", String(20), nullable=False, doc="`kept`, `dropped` or `refilled`"),
+    Column("rule", Text, nullable=False, doc="the rule that decided, in words"),
+    info={"doc": "What became of every operation of every layer at the end of a round, and by which rule."},
 )
 
 evaluations = Table(
@@ -97,22 +110,32 @@ evaluations = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("judge", Text, nullable=False),
-    Column("canonical", Text, nullable=False),
-    Column("arch", Text, nullable=False),
-    Column("accuracy", Float),  # null: it failed
-    Column("nll", Float),
-    Column("macs", Float, nullable=False),
-    Column("params", Float, nullable=False),
-    Column("latency_ms", Float),
-    Column("seconds", Float, nullable=False),
+    Column(
+        "judge",
+        Text,
+        nullable=False,
+        doc="who measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
+    ),
+    Column("canonical", Text, nullable=False, doc="the spelling that stands for all spellings of one network"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("accuracy", Float, doc="from 0 to 1; null where measuring failed"),
+    Column("nll", Float, doc="mean negative log-likelihood, lower is better; null where the judge has none"),
+    Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
+    Column("params", Float, nullable=False, doc="weights and biases"),
+    Column("latency_ms", Float, doc="by the latency table; null where there is none"),
+    Column("seconds", Float, nullable=False, doc="that measuring took"),
     Column("created_at", DateTime, nullable=False),
     Column(
-        "state", String(20), nullable=False, server_default="complete"
-    ),  # pruned: accuracy, nll of its last rung; failed
-    Column("reason", Text),  # why it failed
-    Column("rungs_json", Text, nullable=False, server_default="[]"),  # [epochs, accuracy] wherever training paused
+        "state",
+        String(20),
+        nullable=False,
+        server_default="complete",
+        doc="`complete`, `pruned` (accuracy and nll are those of the last rung) or `failed`",
+    ),
+    Column("reason", Text, doc="why it failed"),
+    Column("rungs_json", Text, nullable=False, server_default="[]", doc="[epochs, accuracy] wherever training paused"),
     Index("ix_evaluations_run_judge", "run_id", "judge"),
+    info={"doc": "One row for every architecture that a judge measured, or failed to measure."},
 )
 
 proposals = Table(
@@ -120,13 +143,24 @@ proposals = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("generation", Integer, nullable=False),
-    Column("origin", String(20), nullable=False),  # survivor, stratified, child
-    Column("fresh", Boolean, nullable=False),
-    Column("arch", Text, nullable=False),
+    Column("number", Integer, nullable=False, doc="the Optuna trial's number, from 0"),
+    Column("generation", Integer, nullable=False, doc="generation of the search, from 0"),
+    Column(
+        "origin",
+        String(20),
+        nullable=False,
+        doc="why it was proposed: `survivor`, `stratified`, `drawn`, `guard`, `combined`, `child`, `screened`, `random`",
+    ),
+    Column(
+        "fresh",
+        Boolean,
+        nullable=False,
+        doc="whether it was measured for this trial, and so counts against `search.evaluations`",
+    ),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
     Column("evaluation_id", Integer, ForeignKey("evaluations.id", ondelete="CASCADE"), nullable=False, index=True),
     UniqueConstraint("round_id", "number"),
+    info={"doc": "One row for every trial of a round: the architecture that the search asked for."},
 )
 
 checkpoints = Table(
@@ -134,11 +168,12 @@ checkpoints = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("round", Integer, nullable=False),
-    Column("kind", String(50), nullable=False),
-    Column("path", Text, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("round", Integer, nullable=False, doc="number of the round"),
+    Column("kind", String(50), nullable=False, doc="what the file holds, e.g. `weights`"),
+    Column("path", Text, nullable=False, doc="where the file lies"),
+    Column("sha256", String(64), nullable=False, doc="of the file's content"),
     Column("created_at", DateTime, nullable=False),
+    info={"doc": "The files of weights behind a round's judge. The newest of a round and kind counts."},
 )
 
 deliveries = Table(
@@ -146,17 +181,18 @@ deliveries = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("round", Integer, nullable=False),  # whose front it was picked from
-    Column("arch", Text, nullable=False),
-    Column("scale_json", Text),  # old channels -> new channels; null: as searched
-    Column("accuracy", Float, nullable=False),  # on the test images
-    Column("macs", Float, nullable=False),
-    Column("params", Float, nullable=False),
-    Column("latency_ms", Float, nullable=False),  # measured where it was delivered
-    Column("folder", Text, nullable=False),
-    Column("sha256", String(64), nullable=False),  # of model.safetensors
-    Column("settings_json", Text, nullable=False),  # of its training
+    Column("round", Integer, nullable=False, doc="number of the round from whose front the network was picked"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("scale_json", Text, doc="old channels to new channels; null: as searched"),
+    Column("accuracy", Float, nullable=False, doc="on the test images"),
+    Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
+    Column("params", Float, nullable=False, doc="weights and biases"),
+    Column("latency_ms", Float, nullable=False, doc="measured on the machine that delivered it"),
+    Column("folder", Text, nullable=False, doc="where it was written"),
+    Column("sha256", String(64), nullable=False, doc="of `model.safetensors`"),
+    Column("settings_json", Text, nullable=False, doc="of its training"),
     Column("created_at", DateTime, nullable=False),
+    info={"doc": "What `python -m evo.deliver` delivered."},
 )
 
 cells = Table(
@@ -164,15 +200,16 @@ cells = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("layer_index", Integer, nullable=False),
-    Column("layer", Text, nullable=False),
-    Column("cell", Text, nullable=False),
-    Column("origin", String(20), nullable=False),  # random, mutation, crossover
-    Column("parent", Text),  # of the same layer; so is the second one, which a crossover has
-    Column("second_parent", Text),
-    Column("round", Integer, nullable=False),  # of its birth; so is the iteration
-    Column("iteration", Integer, nullable=False),
+    Column("layer_index", Integer, nullable=False, doc="from 0"),
+    Column("layer", Text, nullable=False, doc="name of the layer"),
+    Column("cell", Text, nullable=False, doc="the genome"),
+    Column("origin", String(20), nullable=False, doc="`random`, `mutation` or `crossover`"),
+    Column("parent", Text, doc="a cell of the same layer"),
+    Column("second_parent", Text, doc="a cell of the same layer; only after a crossover"),
+    Column("round", Integer, nullable=False, doc="number of the round of birth"),
+    Column("iteration", Integer, nullable=False, doc="iteration of birth; 0: the first population"),
     UniqueConstraint("run_id", "layer_index", "cell"),
+    info={"doc": "Cells that a run bred (AutoSpace-style), one row for each layer and cell."},
 )
 
 fitness = Table(
@@ -180,21 +217,28 @@ fitness = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("cell_id", Integer, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("round", Integer, nullable=False),
-    Column("iteration", Integer, nullable=False),
-    Column("fitness", Float, nullable=False),  # after this iteration, in which the cell ran
+    Column("round", Integer, nullable=False, doc="number of the round"),
+    Column("iteration", Integer, nullable=False, doc="number of the iteration"),
+    Column("fitness", Float, nullable=False, doc="higher is better"),
+    info={"doc": "The fitness of a cell after every iteration in which it ran."},
 )
 
 leases = Table(
     "leases",
     metadata,
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("token", String(32), nullable=False),  # the holder's alone
-    Column("holder", String(300), nullable=False),  # user@host, process 123
-    Column("place", String(200), nullable=False),  # where that process has this number
-    Column("process", Integer, nullable=False),
-    Column("beats", Integer, nullable=False),
-    Column("taken_at", DateTime, nullable=False),  # by the holder's clock, in UTC
+    Column("token", String(32), nullable=False, doc="known to the holder alone"),
+    Column("holder", String(300), nullable=False, doc="e.g. `user@host, process 123`"),
+    Column(
+        "place",
+        String(200),
+        nullable=False,
+        doc="the machine and process namespace in which the process has its number",
+    ),
+    Column("process", Integer, nullable=False, doc="number of the process"),
+    Column("beats", Integer, nullable=False, doc="counts up while the holder lives"),
+    Column("taken_at", DateTime, nullable=False, doc="by the holder's clock, in UTC"),
+    info={"doc": "The coordinator that holds a run. A run without a row is free."},
 )
 
 

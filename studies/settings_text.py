@@ -1,4 +1,4 @@
-"""Values of settings as TOML text: the form in which overrides are given, ``search.trials=32``."""
+"""Values of settings as TOML text: the form in which overrides are given, ``search.evaluations=32``."""
 
 from __future__ import annotations
 

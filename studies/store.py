@@ -41,6 +41,7 @@ class Run:
 
     Attributes:
         data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
+        classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Run:
     min_accuracy: float
     data: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class Store:
         max_cost: float,
         versions: Mapping[str, str],
         data: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -175,6 +178,7 @@ class Store:
             "min_accuracy": config.search.min_accuracy,
             "created_at": _now(),
             "data": data,
+            "classes_json": json.dumps(list(classes)) if classes is not None else None,
         }
 
         @patient
@@ -533,9 +537,10 @@ def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, spa
 def _run(row: RowMapping) -> Run:
     config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
     space = SearchSpace.from_json(row["space_json"])
+    classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
     return Run(
         row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
-        json.loads(row["versions_json"]),
+        json.loads(row["versions_json"]), classes,
     )  # fmt: skip
 
 
@@ -549,8 +554,14 @@ def _round(row: RowMapping) -> RoundRow:
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
         judge=row["judge"],
         hypervolume=row["hypervolume"],
-        stats=json.loads(row["stats_json"]),
+        stats=_stats(row["stats_json"]),
     )
+
+
+def _stats(text: str) -> dict[str, Any]:
+    """A round's counts and times; what are proposals now, release 0.1 called trials."""
+    stats: dict[str, Any] = json.loads(text)
+    return {"proposals" if name == "trials" else name: value for name, value in stats.items()}
 
 
 def _now() -> datetime:

@@ -27,12 +27,12 @@ def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
 
 
 def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, float]:
-    """Every limit as Optuna wants it: the relative overshoot of a window's end, feasible when <= 0."""
+    """Every limit as Optuna wants it: the relative overshoot of a limit's end, feasible when <= 0."""
     found = {}
     for name in COSTS:
-        window = getattr(limits, name)
-        if window is not None:
-            least, most = window
+        limit = getattr(limits, name)
+        if limit is not None:
+            least, most = limit
             cost = evaluation.cost(name)
             found[f"{name}_least"] = (least - cost) / max(abs(least), 1.0)
             found[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)

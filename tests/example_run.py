@@ -72,7 +72,7 @@ def finish(store: Store, row: RoundRow) -> None:
         (CHOICES_1, CHOICES_2)[n - 1],
         judge=f"oneshot@{n}:abc",
         hypervolume=(0.63, 0.735)[n - 1],
-        stats={"trials": 3, "distinct": 3, "measured": 3, "front": 2, "exhausted": False,
+        stats={"proposals": 3, "distinct": 3, "measured": 3, "front": 2, "exhausted": False,
                "seconds": {"fitting": 10.0 * n, "searching": 2.0}},
     )  # fmt: skip
 

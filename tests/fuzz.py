@@ -171,13 +171,13 @@ def read_override(text: str) -> object:
     """A setting of the command line; and the space and the costs that come of it, where it is one of the space."""
     checked = config.load("macro", [text])
     space = first_space(checked)
-    return distributions(space), cost_table(space, checked.search.convention).bounds()
+    return distributions(space), cost_table(space, checked.search.macs_convention).bounds()
 
 
 def overrides() -> list[str]:
     return [
-        "search.trials=32", "limits.macs=[0, 2e5]", "space.channels=3", "space.size=32", "evaluator.path=a.csv",
-        "evolution.method=nse", "space.name=nse_gpu", "space.classes=10", "search.cost=params", "search.convention=torch",
+        "search.evaluations=32", "limits.macs=[0, 2e5]", "space.channels=3", "space.size=32", "evaluator.path=a.csv",
+        "evolution.method=nse", "space.name=nse_gpu", "space.classes=10", "search.cost=params", "search.macs_convention=torch",
         "evolution={method='pad_nas', rank=10}",
     ]  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""README's commands and queries run, as they stand there; only the work behind them is made small."""
+"""The commands and queries of README and of the pages for users run, as they stand there; only the work is made small.
+
+A command that stands in several places runs once.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +27,35 @@ from tests import example_run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [path for folder in ("start", "concepts", "howto") for path in sorted((ROOT / "docs" / folder).glob("*.md"))]
+TEXTS = [README, *(path.read_text(encoding="utf-8") for path in PAGES)]
 SMALL = {
-    "digits": ["evaluator.epochs=1", "search.trials=16", "search.population=8", "data.limit=240", "truth.sample=3"],
-    "images": ["evaluator.epochs=1", "search.trials=4", "search.population=2", "evaluator.batch_size=8"],
-    "macro": ["search.trials=16", "search.screen=false"],
+    "digits": [
+        "evaluator.epochs=1",
+        "search.evaluations=16",
+        "search.population=8",
+        "data.max_images=240",
+        "ground_truth.sample=3",
+    ],
+    "images": ["evaluator.epochs=1", "search.evaluations=4", "search.population=2", "evaluator.batch_size=8"],
+    "macro": ["search.evaluations=16", "search.surrogate=false"],
 }
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    """The blocks of code in this language, each once."""
+    found = (block for text in TEXTS for block in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL))
+    return list(dict.fromkeys(found))
 
 
-COMMANDS = [
-    line
-    for block in blocks("sh")
-    for line in block.replace("\\\n", "").splitlines()
-    if line.startswith(".venv/bin/python")
-]
+def commands() -> list[str]:
+    """The commands of this program, each once: without comments, one space between words."""
+    lines = (line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines())
+    words = (shlex.split(line, comments=True) for line in lines if line.startswith(".venv/bin/python"))
+    return list(dict.fromkeys(map(shlex.join, words)))
+
+
+COMMANDS = commands()
 
 
 def small(command: list[str]) -> list[str]:
@@ -100,13 +115,13 @@ def run(command: list[str], folder: Path) -> str:
     return printed.getvalue()
 
 
-def test_readme_has_commands() -> None:
-    assert len(COMMANDS) >= 7
+def test_readme_and_the_pages_have_commands() -> None:
+    assert len(COMMANDS) >= 15
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_readme_runs(line: str, folder: Path, request: pytest.FixtureRequest) -> None:
-    words = shlex.split(line, comments=True)[1:]
+def test_a_command_runs(line: str, folder: Path, request: pytest.FixtureRequest) -> None:
+    words = shlex.split(line)[1:]
     if "evo.deliver" in words:  # what it does with such words takes half a minute, and is tested in tests/evo
         assert deliver.parser().parse_args(words[2:]).run
         return
@@ -119,9 +134,9 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, request: pytest.F
     assert run(small(words), folder)
 
 
-def test_a_command_of_the_readme_runs_where_nothing_is_set_up(tmp_path: Path) -> None:
+def test_a_command_runs_where_nothing_is_set_up(tmp_path: Path) -> None:
     """As a user types it: a process of its own, another folder, an empty environment."""
-    (words,) = (shlex.split(line, comments=True)[1:] for line in COMMANDS if "--plan" in line)
+    (words,) = (shlex.split(line)[1:] for line in COMMANDS if "--plan" in line)
     done = subprocess.run(
         [sys.executable, *words],
         cwd=tmp_path,
@@ -133,7 +148,7 @@ def test_a_command_of_the_readme_runs_where_nothing_is_set_up(tmp_path: Path) ->
     assert "519k architectures" in done.stdout
 
 
-def test_the_queries_of_the_readme_have_rows(searched: Path) -> None:
+def test_the_queries_have_rows(searched: Path) -> None:
     queries = blocks("sql")
     assert len(queries) == 2
     with sqlite3.connect(searched / "evo.db") as database:

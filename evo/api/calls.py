@@ -60,7 +60,7 @@ def search(
         seeds: so many seeds, from the run's own on, each a run of its own.
         control: control arms beside the run, in a space that never changes: ``"fixed"``, ``"random"``, or both.
             ``Run.verdict`` compares.
-        set: settings that differ from ``config``: ``{"search.trials": 32}`` or ``["search.trials=32"]``.
+        set: settings that differ from ``config``: ``{"search.evaluations": 32}`` or ``["search.evaluations=32"]``.
         plugins: files and modules of your own to load.
         workers: processes that evaluate; results do not depend on it.
         cluster: evaluates instead: a Dask scheduler's address, ``"local:4"``, or a TOML file that names a queue.
@@ -150,7 +150,7 @@ def runs(storage: str = STORAGE) -> pd.DataFrame:
 
     Returns:
         A row per run: ``name``, ``method``, ``space``, ``evaluator``, ``seed``, ``rounds``, how many of them are
-        ``finished``, ``trials``, ``evaluations``, ``hypervolume`` of the last finished round, ``begun`` (UTC).
+        ``finished``, ``proposals``, ``evaluations``, ``hypervolume`` of the last finished round, ``begun`` (UTC).
 
     Raises:
         EvoError: there is no such database.

@@ -5,18 +5,36 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from evo.data.image_folders import class_folders, listed
+from evo.data.image_folders import listed
 from evo.data.paths import named, roots
 from spaces import vision
 from studies.config import DataSection
 from studies.records import EvoError
 
-Raw = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Train images, their labels, test images, their labels. Images are uint8 ``(n, height, width, channels)``, or paths."""
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A data set as its files hold it: labels count from 0; images are uint8 ``(n, height, width, channels)``, or paths.
+
+    Attributes:
+        class_names: in the order of the labels; one list for training and test images.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...] = field(kw_only=True)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Training images, their labels, test images, their labels."""
+        return self.x_train, self.y_train, self.x_test, self.y_test
 
 
 def _digits(section: DataSection) -> Raw:
@@ -26,7 +44,8 @@ def _digits(section: DataSection) -> Raw:
     bunch = load_digits()
     x = (bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     test = np.arange(len(x)) % 6 == 5
-    return x[~test], bunch.target[~test], x[test], bunch.target[test]
+    names = tuple(map(str, bunch.target_names))
+    return Raw(x[~test], bunch.target[~test], x[test], bunch.target[test], class_names=names)
 
 
 FOLDERS = {"fashion_mnist": "FashionMNIST/raw", "cifar10": "cifar-10-batches-py"}
@@ -54,7 +73,7 @@ def _torchvision(section: DataSection) -> Raw:
     for part in parts:
         images = np.asarray(part.data)
         arrays += [images if images.ndim == 4 else images[..., None], np.asarray(part.targets)]
-    return arrays[0], arrays[1], arrays[2], arrays[3]
+    return Raw(*arrays, class_names=CLASS_NAMES[section.name])
 
 
 def _root(section: DataSection) -> Path | None:
@@ -73,7 +92,7 @@ def _fashion_mnist(section: DataSection) -> Raw:
         paths = [folder / f"{name}-ubyte.gz" for name in IDX]
         if all(path.is_file() for path in paths):
             x, y, x_test, y_test = map(_idx, paths)
-            return x[..., None], y, x_test[..., None], y_test
+            return Raw(x[..., None], y, x_test[..., None], y_test, class_names=CLASS_NAMES["fashion_mnist"])
     return _torchvision(section)
 
 
@@ -92,12 +111,16 @@ def _idx(path: Path) -> np.ndarray:
 
 
 def _arrays(section: DataSection) -> Raw:
-    """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``: images uint8 ``(n, h, w[, channels])``."""
+    """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``: images uint8 ``(n, h, w[, channels])``.
+
+    ``classes``, where it is there, holds the names of the classes; otherwise they are called by their numbers.
+    """
     path = _file(section) or Path(section.path)
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as file:
             parts = {name: file[name] for name in names}
+            classes = file.get("classes")
     except (OSError, ValueError, KeyError) as error:
         raise EvoError(
             f"data.path is {section.path!r}: expected an .npz file with {', '.join(names)} ({error})"
@@ -105,7 +128,14 @@ def _arrays(section: DataSection) -> Raw:
     x_train, x_test = (x if x.ndim == 4 else x[..., None] for x in (parts["x_train"], parts["x_test"]))
     if x_train.dtype != np.uint8:
         raise EvoError(f"data.path is {section.path!r}: x_train is {x_train.dtype}, expected uint8 values 0..255")
-    return x_train, parts["y_train"], x_test, parts["y_test"]
+    numbers = int(max(parts["y_train"].max(), parts["y_test"].max())) + 1
+    found = tuple(map(str, range(numbers) if classes is None else classes.tolist()))
+    if len(found) < numbers:
+        raise EvoError(
+            f"data.path is {section.path!r}: classes holds {len(found)} names, and the labels count to {numbers - 1}; "
+            f"expected {numbers} names"
+        )
+    return Raw(x_train, parts["y_train"], x_test, parts["y_test"], class_names=found)
 
 
 def _file(section: DataSection) -> Path | None:
@@ -118,10 +148,11 @@ def _images(section: DataSection) -> Raw:
     there are both; otherwise every sixth image of the folder is a test image."""
     root = _folder(section)
     if _divided(root):
-        return (*listed(root / "train"), *listed(root / "test"))
-    x, y = listed(root)
+        x, y, names = listed(root / "train")
+        return Raw(x, y, *listed(root / "test", names)[:2], class_names=names)
+    x, y, names = listed(root)
     test = np.arange(len(y)) % 6 == 5
-    return x[~test], y[~test], x[test], y[test]
+    return Raw(x[~test], y[~test], x[test], y[test], class_names=names)
 
 
 def _folder(section: DataSection) -> Path:
@@ -149,14 +180,6 @@ def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
     return root, tuple(path.relative_to(root).as_posix() for path in found)
 
 
-def class_names(section: DataSection, classes: int) -> tuple[str, ...]:
-    """What the classes are called: as their folders are, or as the data set's own pages say; else by number."""
-    if section.name == "images":
-        root = _folder(section)
-        return class_folders(root / "train" if _divided(root) else root)
-    return NAMES.get(section.name, tuple(map(str, range(classes))))
-
-
 DATASETS: dict[str, Callable[[DataSection], Raw]] = {
     "digits": _digits,
     "fashion_mnist": _fashion_mnist,
@@ -166,7 +189,7 @@ DATASETS: dict[str, Callable[[DataSection], Raw]] = {
 }
 """How each data set is read: its name in a configuration -> its images and labels."""
 
-NAMES = {
+CLASS_NAMES = {
     "fashion_mnist": (
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),

@@ -42,8 +42,11 @@ def checked(run: Run, accept: bool) -> str:
 
 def fingerprint(config: StudyConfig) -> str:
     """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them."""
-    judges: list[EvaluatorSection] = [config.evaluator, *([config.truth.table] if config.truth.table else [])]
-    trains = config.evaluator.uses_images or (config.truth.sample > 0 and config.truth.table is None)
+    judges: list[EvaluatorSection] = [
+        config.evaluator,
+        *([config.ground_truth.table] if config.ground_truth.table else []),
+    ]
+    trains = config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
     parts = [_images(config.data)] if trains else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _found(name)]
     return sha256("".join(parts).encode()).hexdigest()
@@ -53,7 +56,7 @@ def fingerprint(config: StudyConfig) -> str:
 def _images(section: DataSection) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
     told = sha256()
-    for array in DATASETS[section.name](section):
+    for array in DATASETS[section.name](section).arrays:
         told.update(repr((str(array.dtype.kind), array.shape)).encode())
         for piece in _files(array) if array.dtype.kind == "U" else [np.ascontiguousarray(array).data]:
             told.update(piece)

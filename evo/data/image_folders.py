@@ -30,11 +30,14 @@ READING: dict[str, Callable[[int], Any]] = {
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
 
-def listed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The paths of all images in the class folders of ``folder``, and their classes.
+def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """The paths of all images in the class folders of ``folder``, their labels, and the names of the classes.
+
+    Args:
+        classes: names in the order of the labels; None: those of the class folders, in alphabetical order.
 
     Raises:
-        EvoError: there is no such folder, or no images in it.
+        EvoError: there is no such folder, no images in it, or a class folder that is not one of ``classes``.
     """
     if not folder.is_dir():
         raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
@@ -42,12 +45,14 @@ def listed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         found = vision.torchvision.datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
-    return np.array([path for path, _ in found.samples]), np.asarray(found.targets)
-
-
-def class_folders(folder: Path) -> tuple[str, ...]:
-    """The names of the classes in ``folder``, in the order of their labels."""
-    return tuple(vision.torchvision.datasets.folder.find_classes(str(folder))[0])
+    names = tuple(found.classes) if classes is None else classes
+    if unknown := [name for name in found.classes if name not in names]:
+        raise EvoError(
+            f"{folder} has the class {unknown[0]!r}, and the training images have only {', '.join(names)}: expected the "
+            "same class folders in both"
+        )
+    labels = np.array([names.index(name) for name in found.classes])
+    return np.array([path for path, _ in found.samples]), labels[np.asarray(found.targets)], names
 
 
 def read(paths: Sequence[str] | np.ndarray, size: int) -> np.ndarray:

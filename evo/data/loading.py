@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from evo.data.datasets import DATASETS, class_names
+from evo.data.datasets import DATASETS
 from evo.data.image_folders import files, read
 from evo.data.source import Images, Origin, Part, Source, Split
 from studies.config import DataSection
@@ -32,14 +32,16 @@ def load(section: DataSection, device: str = "cpu") -> Images:
     """
     if section.in_memory is False and section.name != "images":
         raise EvoError(f"data.in_memory = false is for data.name = 'images', found {section.name!r}; leave it out")
-    x, y, x_test, y_test = DATASETS[section.name](section)
+    raw = DATASETS[section.name](section)
+    x, y, x_test, y_test = raw.arrays
     order = np.random.default_rng(0).permutation(len(y))  # one split for all runs, so that they can be compared
-    order = _interleave(order, y)[: section.limit]
+    order = _interleave(order, y)[: section.max_images]
     x, y = x[order], y[order]
-    held = round(len(y) * section.held_out)
+    held = round(len(y) * section.validation_fraction)
     if held < 1 or held >= len(y):
         raise EvoError(
-            f"data.held_out={section.held_out} of {len(y)} images leaves none to train on or none to score by"
+            f"data.validation_fraction={section.validation_fraction} of {len(y)} images leaves none to train on or none "
+            "to score by"
         )
     place = _device(device)
     part: Callable[[np.ndarray, np.ndarray], Source]
@@ -58,14 +60,13 @@ def load(section: DataSection, device: str = "cpu") -> Images:
     mean, std = (tuple(values.tolist()) for values in moments)
     given: dict[Part, tuple[np.ndarray, np.ndarray]] = {
         "train": (x[held:], y[held:]),
-        "held_out": (x[:held], y[:held]),
+        "validation": (x[:held], y[:held]),
         "test": (x_test, y_test),
     }
     sources = {
         name: replace(part(*arrays), origin=Origin(load, section, device, name)) for name, arrays in given.items()
     }
-    names = class_names(section, int(max(y.max(), y_test.max())) + 1)
-    return Images(**sources, names=names, mean=mean, std=std)
+    return Images(**sources, class_names=raw.class_names, mean=mean, std=std)
 
 
 def _fits(section: DataSection, pixels: int) -> bool:

@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 WHOLE = slice(None)
 """All places of a batch."""
 
-Part = Literal["train", "held_out", "test"]
+Part = Literal["train", "validation", "test"]
 """What a data set is divided into."""
 
 
@@ -137,25 +137,25 @@ class Split:
 class Images:
     """A data set on its way through a search.
 
-    ``train`` trains, ``held_out`` (a part of the training images that never trains) scores candidates, ``test`` is touched
-    once, when a delivered network is measured. A delivered network itself is trained on ``train`` and ``held_out``
+    ``train`` trains, ``validation`` (a part of the training images that never trains) scores candidates, ``test`` is touched
+    once, when a delivered network is measured. A delivered network itself is trained on ``train`` and ``validation``
     together: nothing is chosen by the latter any more.
 
     Attributes:
         mean, std: per channel, of values from 0 to 1: what all images were normalised by.
-        names: of the classes, in the order of their labels.
+        class_names: in the order of the labels.
     """
 
     train: Source
-    held_out: Source
+    validation: Source
     test: Source
-    names: tuple[str, ...]
+    class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @property
     def classes(self) -> int:
-        return len(self.names)
+        return len(self.class_names)
 
     @property
     def channels(self) -> int:
@@ -167,5 +167,5 @@ class Images:
 
     def part(self, name: Part) -> Source:
         """One of the three, by its name."""
-        parts: dict[Part, Source] = {"train": self.train, "held_out": self.held_out, "test": self.test}
+        parts: dict[Part, Source] = {"train": self.train, "validation": self.validation, "test": self.test}
         return parts[name]

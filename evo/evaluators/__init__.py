@@ -125,6 +125,29 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class WrappedJudge(Judge):
+    """A judge that answers as ``judge`` does, with its name, its space and its files; a subclass changes what it overrides.
+
+    ``ratings``, ``history`` and suggestions are its own.
+    """
+
+    judge: Judge
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, attribute: str) -> Any:
+            if attribute not in ("name", "space"):
+                raise AttributeError(attribute)
+            return getattr(self.judge, attribute)
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        return self.judge(archs)
+
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        return self.judge.files()
+
+
+@dataclass(frozen=True)
 class FitContext:
     """Where and how an evaluator works in one round.
 

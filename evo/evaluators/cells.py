@@ -65,7 +65,7 @@ def breed(
         breeding = Breeding(
             space,
             context.table,
-            images.held_out,
+            images.validation,
             section,
             cost=config.search.cost,
             n=context.n,

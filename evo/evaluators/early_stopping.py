@@ -31,7 +31,7 @@ class PausingJudge(Protocol):
 
     Attributes:
         rungs: epochs after which training may pause, ascending; ``epochs``: of a whole training.
-        images: how many held-out images an accuracy is measured on.
+        images: how many validation images an accuracy is measured on.
     """
 
     @property

@@ -42,7 +42,7 @@ from studies.records import Evaluation, EvoError, Life, Ratings
 
 @dataclass(frozen=True)
 class OneShot:
-    """Trains a supernet of the round's space on the training part, and judges on the held-out part."""
+    """Trains a supernet of the round's space on the training part, and judges on the validation part."""
 
     section: OneShotSection
     config: StudyConfig
@@ -86,7 +86,7 @@ class OneShot:
         elif self.section.inherit and context.parent is not None:
             inherit(supernet, read(context.parent)[0])
         images = load(self.config.data, self.config.device)
-        indicators = self._indicators(space, context, images.held_out)
+        indicators = self._indicators(space, context, images.validation)
         progress = weights.with_suffix(".progress")
         train(
             supernet,
@@ -121,14 +121,14 @@ class OneShot:
         path = weights.with_name(weights.name.replace("supernet", "cells"))
         return cells.breed(self.section.cells, self.config, space, context, before, path)
 
-    def _indicators(self, space: SearchSpace, context: FitContext, held_out: Source) -> Indicators | None:
+    def _indicators(self, space: SearchSpace, context: FitContext, validation: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""
         if self.section.gates is None:
             return None
         return Indicators(
             Gates(space),
             context.table,
-            held_out,
+            validation,
             self.section.gates,
             batch_size=self.section.batch_size,
             cost=self.config.search.cost,
@@ -179,7 +179,7 @@ class OneShotJudge(Judge):
 
 def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
     """The first training images, in whole batches."""
-    size = min(section.batch_eval, len(images.train))
+    size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
     return [x for x, _ in islice(images.train.batches(size), count)]
 
@@ -194,9 +194,9 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
     images = load(config.data, config.device)
     supernet = Supernet(space)
     supernet.load_state_dict(read(path)[0])
-    supernet.to(images.held_out.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     memory = section.prefix_memory_mb << 20
-    return Scorer(supernet, _calibration(images, section), images.held_out, section.batch_eval, memory)
+    return Scorer(supernet, _calibration(images, section), images.validation, section.eval_batch_size, memory)
 
 
 # -- which sub-networks a training step takes -------------------------------------------------------------------------

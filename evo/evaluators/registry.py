@@ -30,15 +30,15 @@ def reference_evaluator(config: StudyConfig, space: SearchSpace) -> Evaluator | 
     Raises:
         EvoError: the table of true accuracies is missing.
     """
-    section = config.truth
+    section = config.ground_truth
     if not section.sample:
         return None
     if section.table is None:
         return Scratch(section, config.data, config.device, config.seed)
     if not any(path.is_file() for path in named(section.table.path)):
         raise EvoError(
-            f"truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "
-            "give the path with --set truth.table.path=FILE, or leave [truth.table] out to train instead"
+            f"ground_truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "
+            "give the path with --set ground_truth.table.path=FILE, or leave [ground_truth.table] out to train instead"
         )
     return Tabular(section.table, space)
 

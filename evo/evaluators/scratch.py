@@ -53,7 +53,7 @@ class Scratch:
 
 @dataclass(frozen=True)
 class ScratchJudge(Judge):
-    """Trains on the training part and measures on the held-out part. Its answers hold in all rounds.
+    """Trains on the training part and measures on the validation part. Its answers hold in all rounds.
 
     Attributes:
         rungs: epochs after which training may pause, ascending; ``folder`` keeps the weights meanwhile.
@@ -82,8 +82,8 @@ class ScratchJudge(Judge):
 
     @property
     def images(self) -> int:
-        """How many held-out images an accuracy is measured on."""
-        return len(load(self.data, self.device).held_out)
+        """How many validation images an accuracy is measured on."""
+        return len(load(self.data, self.device).validation)
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         load(self.data, self.device)  # before the first is measured, whose time may be limited
@@ -125,8 +125,8 @@ class ScratchJudge(Judge):
         )
         network.eval()
         with torch.inference_mode():
-            scores = torch.cat([network(x) for x, _ in images.held_out.batches(512)])
-        labels = images.held_out.y
+            scores = torch.cat([network(x) for x, _ in images.validation.batches(512)])
+        labels = images.validation.y
         return Evaluation(
             arch,
             self.name,

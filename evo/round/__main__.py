@@ -16,12 +16,13 @@ from functools import partial
 from io import StringIO
 
 from spaces import shell
+from studies.controls import Control
 
 EXAMPLES = """examples:
   python -m evo.round 3                                   three rounds on scikit-learn's digits
   python -m evo.round 3 --config macro                    on NAS-Bench-Macro (its table: EVO_DATA or evaluator.path)
   python -m evo.round 2 --config images --set data.path=photos --set data.size=64
-  python -m evo.round 3 --config digits --run wide --set search.trials=200 --seed 1
+  python -m evo.round 3 --config digits --run wide --set search.evaluations=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
   python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
   python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: README, "From one machine to a cluster"
@@ -49,9 +50,9 @@ def parser() -> argparse.ArgumentParser:
         "--control",
         action="append",
         nargs="?",
-        const="fixed",
+        const=Control.FIXED.value,
         default=[],
-        choices=("fixed", "random"),
+        choices=[control.value for control in Control],
         help="run a control arm beside, in a space that never changes, and compare; random: random search; repeatable",
     )
     hands = command.add_mutually_exclusive_group()

@@ -21,7 +21,6 @@ from evo.round.survivors import last_evaluations, survivors
 from evo.seeds import derive
 from evo.weights import DamagedError, set_aside
 from spaces.space import canonical
-from studies.config import windows
 from studies.pareto import hypervolume
 from studies.records import EvoError, Proposal, Round, complete
 from studies.store import Choice, RoundRow
@@ -118,7 +117,7 @@ def search_task(context: RoundContext, judge: Judge) -> Task:
     most = len(known) or config.search.population  # what is known costs nothing to keep
     before = known.values() or last_evaluations(shared.store, shared.run, context.earlier)
     parents = survivors(before, space, config, most)
-    limits, rng = windows(config.limits), Random(derive(config.seed, "drawn", context.n))
+    limits, rng = config.limits.given(), Random(derive(config.seed, "drawn", context.n))
     return Task(
         space,
         costs,
@@ -126,7 +125,7 @@ def search_task(context: RoundContext, judge: Judge) -> Task:
         config.limits,
         seed=derive(config.seed, "search", context.n),
         survivors=parents,
-        drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.trials, rng, parents)),
+        drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.evaluations, rng, parents)),
         known=known,
     )
 
@@ -182,9 +181,9 @@ def failures(proposals: list[Proposal]) -> dict[str, int]:
 
 def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) -> dict[str, object]:
     """Counts that the round's row remembers."""
-    screens = context.config.search.screen
+    screens = context.config.search.surrogate
     return {
-        "trials": len(proposals),
+        "proposals": len(proposals),
         "distinct": len({canonical(p.arch, context.space) for p in proposals}),
         "measured": sum(p.fresh for p in proposals),
         "failed": failures(proposals),

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evo.plugins import sources
-from evo.round.options import CONTROLS, RunOptions
+from evo.round.options import RunOptions
 from studies import config as configs
 from studies import plugins
 from studies.config import StudyConfig
+from studies.controls import Control, controlled
 from studies.records import EvoError
 from studies.store import Run, Store
 
@@ -24,14 +25,8 @@ def arms(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]
         mine = config.model_copy(update={"seed": seed})
         name = run_name(options, seed, first=seed == config.seed)
         yield name, mine
-        for control in dict.fromkeys(options.control):
+        for control in map(Control, dict.fromkeys(options.control)):
             yield f"{name}-{control}", controlled(mine, control)
-
-
-def controlled(config: StudyConfig, control: str) -> StudyConfig:
-    """The settings of a control arm: the same data, training and budget of new measurements."""
-    search = config.search.model_copy(update={"sampler": CONTROLS[control]})
-    return config.model_copy(update={"control": True, "search": search})
 
 
 def find(store: Store, name: str, config: StudyConfig) -> Run | None:

@@ -15,7 +15,7 @@ def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     """Exact costs of a space's architectures, as the configuration counts them."""
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
         return spelled_costs(config.evaluator, space)
-    return cost_table(space, config.search.convention, latency_of(config))
+    return cost_table(space, config.search.macs_convention, latency_of(config))
 
 
 def latency_of(config: StudyConfig) -> LatencyModel | None:

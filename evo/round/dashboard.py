@@ -88,7 +88,7 @@ def note(frames: Frames, n: int) -> str:
             f"## Round {n}",
             "",
             f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
-            f"- **Search:** {words.count(row.trials, 'trial')}, {row.measured} measured for this round{pruned}{failed}",
+            f"- **Search:** {words.count(row.proposals, 'proposal')}, {row.measured} measured for this round{pruned}{failed}",
             f"- **Front:** {words.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {said}" for said in told if said),

@@ -25,7 +25,7 @@ def check_ranking(context: RoundContext, finished: Round) -> Truth:
     assert shared.reference is not None
     judge = shared.reference.fit(finished.space, fit_context(context))
     seed = derive(shared.config.seed, "truth", finished.n)
-    scored = sample(finished, shared.config.truth.sample, seed)
+    scored = sample(finished, shared.config.ground_truth.sample, seed)
     label = f"round {finished.n}: asking for the truth"
     answers = evaluate_missing(context, judge, [e.arch for e in scored], label)
     pairs = [(e, true) for e, true in zip(scored, answers, strict=True) if not true.failed]

@@ -21,9 +21,9 @@ from evo.round.costs import costs_of
 from evo.seeds import derive
 from spaces import library
 from spaces.architecture import Op
+from spaces.build import check_module
 from spaces.cost import cost_table
 from spaces.operations import owner_file, tally
-from spaces.own_operations import check_module
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
@@ -46,9 +46,10 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
     most = costs.bounds()[1][COSTS.index(config.search.cost)]
-    window = getattr(config.limits, config.search.cost)
-    most = min(most, window[1]) if window else most
-    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config))
+    limit = getattr(config.limits, config.search.cost)
+    most = min(most, limit[1]) if limit else most
+    names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
+    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config), names)
 
 
 def first_space(config: StudyConfig) -> SearchSpace:

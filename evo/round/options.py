@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.controls import Control
 from studies.records import EvoError
 from studies.settings_text import override
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 STORAGE = "sqlite:///evo.db"
 """The database where none is named."""
-
-CONTROLS = {"fixed": "nsga2", "random": "random"}
-"""The control arms: both begin in the run's first space, which never changes, and search it with this sampler."""
 
 CLUSTER = re.compile(r"\w+://\S+:\d+|local:[1-9]\d*|.+\.toml")
 """The address of a Dask scheduler, so many processes here, or a TOML file that names a queue."""
@@ -39,7 +37,7 @@ class RunOptions:
         run: the run's name; None: that of the preset or file.
         seed: the run's seed; None: the configuration's.
         repeat: this many seeds, from the run's own on, each of them a run.
-        control: control arms that run beside, names of ``CONTROLS``.
+        control: control arms that run beside, values of ``Control``.
         overrides: settings that differ from ``config``, as ``section.key=value``.
         plugins: files and modules to load beside those that ``config`` names.
         workers: processes that evaluate; ``cluster``: evaluates instead of them (see ``CLUSTER``).
@@ -68,8 +66,8 @@ class RunOptions:
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise EvoError(f"{name} is {value!r}: expected a whole number from {least}")
         for name in self.control:
-            if name not in CONTROLS:
-                raise EvoError(f"control is {name!r}: expected one or more of {', '.join(CONTROLS)}")
+            if name not in set(Control):
+                raise EvoError(f"control is {name!r}: expected one or more of {', '.join(Control)}")
         if self.cluster is not None and not CLUSTER.fullmatch(self.cluster):
             raise EvoError(f"cluster is {self.cluster!r}: expected {CLUSTER_FORMS}")
         if self.cluster is not None and self.workers > 1:
@@ -90,7 +88,7 @@ def overrides_of(given: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
         EvoError: a single text is given, or a value that no configuration can hold.
     """
     if isinstance(given, str):
-        raise EvoError(f"set is {given!r}: expected a mapping or a list, such as {{'search.trials': 32}}")
+        raise EvoError(f"set is {given!r}: expected a mapping or a list, such as {{'search.evaluations': 32}}")
     if isinstance(given, Mapping):
         return tuple(override(key, value) for key, value in given.items())
     return tuple(given)

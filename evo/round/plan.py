@@ -41,18 +41,18 @@ class Plan:
         return [
             f"{short(self.space.size)} architectures of {len(self.space.layers)} layers",
             *(f"{name}: {short(least)} to {short(most)}" for name, (least, most) in self.costs.items()),
-            f"{self.rounds} rounds of {search.trials} evaluations, in generations of {search.population}",
+            f"{self.rounds} rounds of {search.evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),
             *config.evaluator.plan(self.space, self.rounds),
             *self._truth(),
         ]
 
     def _truth(self) -> list[str]:
-        truth = self.config.truth
-        if not truth.sample:
+        ground_truth = self.config.ground_truth
+        if not ground_truth.sample:
             return []
-        how = f"from {truth.table.path}" if truth.table else "by training each of them alone"
-        return [f"the truth about {truth.sample} architectures of each round {how}"]
+        how = f"from {ground_truth.table.path}" if ground_truth.table else "by training each of them alone"
+        return [f"the truth about {ground_truth.sample} architectures of each round {how}"]
 
     def __str__(self) -> str:
         return "\n".join([self.title, "", space_lines(self.space), "", *self.work])

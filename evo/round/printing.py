@@ -19,7 +19,7 @@ from studies.urls import database, files_of, shown
 T = TypeVar("T")
 
 HEADINGS = (
-    "round", "space", "trials", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
+    "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
     "kept", "dropped", "refilled", "seconds",
 )  # fmt: skip
 WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
@@ -50,7 +50,7 @@ def line(run: Run, values: Sequence[str]) -> str:
 def asked(run: Run, values: Sequence[T]) -> list[T]:
     """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth."""
     shown = zip(HEADINGS, values, strict=True)
-    return [value for heading, value in shown if heading != "tau" or run.config.truth.sample]
+    return [value for heading, value in shown if heading != "tau" or run.config.ground_truth.sample]
 
 
 def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
@@ -62,7 +62,7 @@ def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
     return (
         str(row.number),
         short(row.space.size),
-        str(row.stats["trials"]),
+        str(row.stats["proposals"]),
         str(row.stats["distinct"]),
         str(row.stats["front"]),
         f"{best.accuracy:.2%}",

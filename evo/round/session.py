@@ -160,7 +160,7 @@ def _rounds(session: Session, run: Run, todo: Sequence[int]) -> Iterator[RoundRo
 def _train_fronts_alone(session: Session, runs: Sequence[Run]) -> None:
     """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
     for run in runs:
-        if run.config.truth.sample:
+        if run.config.ground_truth.sample:
             from evo.round.algorithm import front_alone
 
             with held(session.store, run, session.reporter.say):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, windows
+from studies.config import StudyConfig
 from studies.pareto import thinned
 from studies.records import Evaluation, Round, complete
 from studies.store import RoundRow, Run, Store
@@ -24,7 +24,7 @@ def survivors(before: Iterable[Evaluation], space: SearchSpace, config: StudyCon
 
     A front of more than ``most`` is thinned evenly, its two ends kept.
     """
-    settings, limits = config.search, windows(config.limits)
+    settings, limits = config.search, config.limits.given()
     held = tuple(
         e
         for e in complete(before)

@@ -70,7 +70,7 @@ def test_choices_carry_fate_and_rule(frames: Frames) -> None:
 def test_rounds_sum_up(store: Store, frames: Frames) -> None:
     first, second = frames.rounds
     assert first == RoundSummary(
-        round=1, finished=True, judge="oneshot@1:abc", space_size=6, next_size=6, trials=4, distinct=3, measured=3,
+        round=1, finished=True, judge="oneshot@1:abc", space_size=6, next_size=6, proposals=4, distinct=3, measured=3,
         front=2, best_accuracy=0.8, best_cost=40.0, hypervolume=pytest.approx(0.63), kept=4, dropped=1, refilled=1,
         rule=RULE, fitting=10.0, searching=2.0,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def test_an_unfinished_round_counts_as_far_as_it_went(store: Store) -> None:
     example_run.search(store, run, 1)
     frames = load(store, run)
     (row,) = frames.rounds
-    assert (row.finished, row.trials, row.dropped, row.next_size, row.rule) == (False, 4, 0, None, None)
+    assert (row.finished, row.proposals, row.dropped, row.next_size, row.rule) == (False, 4, 0, None, None)
     assert row.hypervolume == pytest.approx(0.63)
 
 

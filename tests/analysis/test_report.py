@@ -28,6 +28,21 @@ def page(store: Store, url: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return out
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("cat", "dog"), ["The images are in 2 classes: cat, dog."]),
+        (tuple("0123456789"), ["The images are in 10 classes, 0 to 9."]),
+        (("cat",) * 22, [f"The images are in 22 classes: {', '.join(['cat'] * 20)} and 2 more."]),
+        (None, []),
+    ],
+)  # fmt: skip
+def test_the_summary_names_the_classes(frames: Frames, names: tuple[str, ...] | None, said: list[str]) -> None:
+    named = replace(frames, run=replace(frames.run, classes=names))
+    assert words.classes(named) == said
+    assert [sentence for sentence in words.summary(named) if "classes" in sentence] == said
+
+
 def test_the_summary_says_what_happened_and_how_far_to_trust_it(frames: Frames) -> None:
     said = " ".join(words.summary(frames))
     assert "2 rounds of pad_nas searched the space tiny: 2 layers, 6 architectures." in said

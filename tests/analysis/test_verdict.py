@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from analysis.verdict import Outcome, Verdict, difference
+from studies.controls import Control
 
 
 def outcomes(*values: float, alone: bool = True, measured: int = 10) -> tuple[Outcome, ...]:
@@ -14,7 +15,7 @@ def outcomes(*values: float, alone: bool = True, measured: int = 10) -> tuple[Ou
 
 
 def test_one_seed_is_an_anecdote() -> None:
-    found = Verdict("fixed", 3, outcomes(0.9), outcomes(0.1))
+    found = Verdict(Control.FIXED, 3, outcomes(0.9), outcomes(0.1))
     assert found.hypervolume.interval is None
     assert "hypervolume +0.8000 (one seed is an anecdote)" in found.sentences()[0]
     assert found.sentences()[1] == "Nothing can be concluded from so few seeds: add some with --seeds 5."
@@ -47,7 +48,7 @@ def test_where_there_is_nothing_five_seeds_seldom_find_something() -> None:
 
 
 def test_shared_weights_are_no_common_measure() -> None:
-    found = Verdict("fixed", 2, outcomes(0.9, alone=False), outcomes(0.8, alone=False, measured=12))
+    found = Verdict(Control.FIXED, 2, outcomes(0.9, alone=False), outcomes(0.8, alone=False, measured=12))
     assert "no common measure" in found.sentences()[2]
     assert found.sentences()[3] == "The budgets differ: 10 measurements against 12."
 
@@ -55,7 +56,7 @@ def test_shared_weights_are_no_common_measure() -> None:
 def test_what_was_trained_alone_decides() -> None:
     evolved = tuple(Outcome(i, own=0.9, alone=0.5, tau=0.6, measured=1) for i in range(5))
     control = tuple(Outcome(i, own=0.1, alone=0.5, tau=0.2, measured=1) for i in range(5))
-    found = Verdict("fixed", 2, evolved, control)
+    found = Verdict(Control.FIXED, 2, evolved, control)
     assert found.hypervolume.mean == 0
     assert found.tau is not None
     assert (found.tau.mean, found.tau.conclusion) == (pytest.approx(0.4), "better")

@@ -88,7 +88,7 @@ def cluster_loses_workers(stage: Stage, times: int) -> Strikes:
 
 
 def rank_killed(stage: Stage, times: int) -> Strikes:
-    work = ["1", *SUPERNET[1:], "--set", "search.trials=6", "--set", "evaluator.epochs=6"]
+    work = ["1", *SUPERNET[1:], "--set", "search.evaluations=6", "--set", "evaluator.epochs=6"]
     calm_folder = stage.fresh()
     calm_child = ranks(calm_folder, work)
     calm_child.ended()

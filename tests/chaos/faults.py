@@ -20,7 +20,7 @@ from tests.chaos import elsewhere
 from tests.chaos.moods import anyone, culprit, dying, hanging, in_mood, raising, saying_nan, slow
 from tests.chaos.stage import BY_TABLE, SUPERNET, Child, Stage, came, state, words
 
-ONE_SUPERNET = ["1", *SUPERNET[1:], "--set", "evaluator.epochs=6", "--set", "search.trials=6"]
+ONE_SUPERNET = ["1", *SUPERNET[1:], "--set", "evaluator.epochs=6", "--set", "search.evaluations=6"]
 
 Strikes = Iterator[str]
 """One entry per strike: what the user saw, or nothing where that is not to be quoted."""
@@ -108,7 +108,7 @@ def gone(pids: Sequence[int], seconds: float) -> bool:
 
 # -- evaluators fail --------------------------------------------------------------------------------------------------
 
-SHORT = ["1", "--config", "table.toml", "--set", "search.trials=8"]
+SHORT = ["1", "--config", "table.toml", "--set", "search.evaluations=8"]
 
 
 def moody(mood: Callable[..., object], *settings: str) -> Callable[[Stage, int], Strikes]:

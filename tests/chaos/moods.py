@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from evo.evaluators import Evaluator, FitContext, Judge
+from evo.evaluators import Evaluator, FitContext, Judge, WrappedJudge
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
@@ -65,21 +65,12 @@ class Moody:
 
 
 @dataclass(frozen=True)
-class MoodyJudge(Judge):
-    calm: Judge
+class MoodyJudge(WrappedJudge):
     mood: Mood
     concerns: Callable[[Architecture], bool]
 
-    @property
-    def name(self) -> str:
-        return self.calm.name
-
-    @property
-    def space(self) -> SearchSpace:
-        return self.calm.space
-
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        return [self.mood(answer) if self.concerns(answer.arch) else answer for answer in self.calm(archs)]
+        return [self.mood(answer) if self.concerns(answer.arch) else answer for answer in self.judge(archs)]
 
 
 def in_mood(mood: Mood, concerns: Callable[[Architecture], bool] = culprit) -> Callable[[], None]:

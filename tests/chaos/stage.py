@@ -22,8 +22,17 @@ from evo.round.__main__ import main
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.store import opened
 
-SUPERNET = ["2", "--quiet", "--set", "evaluator.epochs=3", "--set", "data.limit=300", "--set", "search.trials=18"]
-SUPERNET += ["--set", "search.population=6", "--set", "truth.sample=0"]
+SUPERNET = [
+    "2",
+    "--quiet",
+    "--set",
+    "evaluator.epochs=3",
+    "--set",
+    "data.max_images=300",
+    "--set",
+    "search.evaluations=18",
+]
+SUPERNET += ["--set", "search.population=6", "--set", "ground_truth.sample=0"]
 """Two rounds of PAD-NAS on some of the digits, each with a supernet of its own: seconds."""
 
 BY_TABLE = ["2", "--config", "table.toml", "--quiet"]
@@ -41,7 +50,7 @@ kind = "tabular"
 path = "table.csv"
 separator = "|"
 [search]
-trials = 24
+evaluations = 24
 population = 8
 [evolution]
 method = "pad_nas"

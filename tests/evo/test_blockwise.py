@@ -56,13 +56,13 @@ TABLE = cost_table(SPACE)
 
 
 def study(**changes: Any) -> StudyConfig:
-    evaluator = {"kind": "blockwise", "epochs": 2, "batch_size": 50, "calibration_batches": 1, "batch_eval": 60}
+    evaluator = {"kind": "blockwise", "epochs": 2, "batch_size": 50, "calibration_batches": 1, "eval_batch_size": 60}
     return check(
         {
             "space": {"name": "digits"},
-            "data": {"name": "digits", "limit": 250, "held_out": 0.4},
+            "data": {"name": "digits", "max_images": 250, "validation_fraction": 0.4},
             "evaluator": {**evaluator, "teacher": {"epochs": 4}, **changes},
-            "search": {"trials": 60, "screen": False},
+            "search": {"evaluations": 60, "surrogate": False},
             "evolution": {"method": "dna"},
         },
         "test",

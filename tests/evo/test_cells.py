@@ -32,9 +32,9 @@ from studies.records import EvoError, Life, Round
 from studies.store import opened
 from tests.evo.conftest import interrupted_at
 
-IMAGES = load(DataSection(name="digits", limit=240))
+IMAGES = load(DataSection(name="digits", max_images=240))
 ALPHABET = Alphabet(nodes=3, codes="i3", expansions=(1, 2))
-SMALL = {"nodes": 3, "codes": "i3", "expansions": (1, 2), "batch_size": 32, "steps": 3}
+SMALL = {"nodes": 3, "edge_ops": "i3", "expansions": (1, 2), "batch_size": 32, "steps": 3}
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -48,7 +48,7 @@ def space() -> SearchSpace:
 
 
 def breeding(space: SearchSpace, **given: object) -> Breeding:
-    return Breeding(space, cost_table(space), IMAGES.held_out, settings(**given), cost="macs", n=1, seed=3)
+    return Breeding(space, cost_table(space), IMAGES.validation, settings(**given), cost="macs", n=1, seed=3)
 
 
 def supernet_of(space: SearchSpace) -> CellSupernet:
@@ -78,13 +78,13 @@ def test_a_tournament_is_won_by_the_fittest_of_those_drawn() -> None:
 def test_all_are_measured_before_any_is_bred() -> None:
     rng, now, seen = Random(0), population(FIVE, measured_before=False), set()
     for iteration in (1, 2):
-        now = turn(now, settings(active=3), (0, 1, iteration), rng, NOBODY)
+        now = turn(now, settings(parallel_cells=3), (0, 1, iteration), rng, NOBODY)
         assert len(set(now.active)) == 3
         assert len(now.lives) == 5
         seen |= set(now.active)
         now = measured(now, [0.0] * 3, settings(), 1, iteration, size=5)
     assert seen == set(FIVE)
-    now = turn(now, settings(active=4, children=0.5), (0, 1, 3), rng, NOBODY)
+    now = turn(now, settings(parallel_cells=4, children=0.5), (0, 1, 3), rng, NOBODY)
     assert len(now.lives) == 7
 
 
@@ -99,7 +99,7 @@ def test_children_are_new_know_their_parents_and_replace_the_weakest() -> None:
         assert set(life.parents) <= {"cell:e5_3", "cell:e4_3"}
         assert (life.layer_index, life.round, life.iteration) == (4, 2, 7)
         assert now.fitness[child] == sum(now.fitness[op] for op in life.parents) / len(life.parents)
-    after = measured(now, [5.0, 4.0, 6.0, 0.5], settings(rate=1.0), 2, 7, size=5)
+    after = measured(now, [5.0, 4.0, 6.0, 0.5], settings(fitness_momentum=1.0), 2, 7, size=5)
     kept = {"cell:e5_3": 5.0, "cell:e4_3": 4.0, "cell:e3_3": 3.0, "cell:e2_3": 2.0, now.active[2]: 6.0}
     assert after.fitness == kept  # the weakest, and the child that was weaker still, have left
     assert after.lives[now.active[3]].fitness == ((2, 7, 0.5),)  # which is remembered
@@ -107,7 +107,7 @@ def test_children_are_new_know_their_parents_and_replace_the_weakest() -> None:
 
 def test_fitness_is_a_moving_average() -> None:
     now = replace(population({"cell:e1_3": 1.0, "cell:e2_3": 0.0}), active=("cell:e1_3",))
-    assert measured(now, [3.0], settings(rate=0.25), 1, 2, size=2).fitness["cell:e1_3"] == 1.5
+    assert measured(now, [3.0], settings(fitness_momentum=0.25), 1, 2, size=2).fitness["cell:e1_3"] == 1.5
 
 
 def test_a_share_of_children_of_one_breeds_all_that_run() -> None:
@@ -125,7 +125,7 @@ def test_the_gradient_of_alpha_is_that_of_finite_differences(space: SearchSpace)
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             torch.nn.init.ones_(part.weight)  # nothing is silent
-    x, y = IMAGES.held_out.x[:12].double(), IMAGES.held_out.y[:12]
+    x, y = IMAGES.validation.x[:12].double(), IMAGES.validation.y[:12]
     torch.manual_seed(1)
     alphas = [torch.randn(len(p.active), dtype=torch.float64, requires_grad=True) for p in learner.layers]
     gradients = torch.autograd.grad(learner.loss(model, alphas, x, y), alphas)
@@ -154,7 +154,7 @@ def test_the_cost_term_is_a_hinge_on_the_expected_cost(space: SearchSpace) -> No
 
     def loss(target: float | None) -> Tensor:
         found = breeding(space, cost_target=target, cost_weight=2.0)
-        return found.loss(supernet_of(space), alphas, IMAGES.held_out.x[:8], IMAGES.held_out.y[:8])
+        return found.loss(supernet_of(space), alphas, IMAGES.validation.x[:8], IMAGES.validation.y[:8])
 
     assert loss(expected * 2) == loss(None)
     assert (loss(expected / 2) - loss(None)).item() == pytest.approx(2.0, rel=1e-4)  # twice the target: 1 over
@@ -191,7 +191,7 @@ def test_a_planted_good_cell_wins_the_population() -> None:
     layer = Layer(Shape(4, 8, 1, 8), (*others[:3], planted, *others[3:]))
     one = SearchSpace("one", (layer,), Stem(4, 1, 1, "relu", 1, 8), Head(0, 2, "relu"))
     section = CellsSection(
-        nodes=3, codes="ip", expansions=(1, 2), batch_size=32, steps=6, alpha_learning_rate=0.1, window=1
+        nodes=3, edge_ops="ip", expansions=(1, 2), batch_size=32, steps=6, alpha_learning_rate=0.1, window=1
     )
     learner = Breeding(one, cost_table(one), stripes(96, 1), section, cost="macs", n=1, seed=0)
     torch.manual_seed(0)
@@ -212,7 +212,7 @@ def test_a_planted_good_cell_wins_the_population() -> None:
 
 def test_breeding_resumes_exactly(space: SearchSpace, tmp_path: Path) -> None:
     def bred(checkpoint: Path | None, stop_at: int | None = None) -> tuple[CellSupernet, Breeding]:
-        model, learner = supernet_of(space), breeding(space, steps=2, active=3)
+        model, learner = supernet_of(space), breeding(space, steps=2, parallel_cells=3)
         train(
             model, IMAGES.train, Schedule(epochs=3, batch_size=48, learning_rate=0.1), seed=1,
             paths=learner.paths(), between=learner, checkpoint=checkpoint, track=interrupted_at(stop_at),
@@ -233,9 +233,9 @@ def test_breeding_resumes_exactly(space: SearchSpace, tmp_path: Path) -> None:
 
 CONFIG = {
     "space": {"name": "digits"},
-    "data": {"name": "digits", "limit": 240},
+    "data": {"name": "digits", "max_images": 240},
     "evaluator": {"kind": "oneshot", "epochs": 1, "cells": {**SMALL, "steps": 2, "epochs": 1}},
-    "search": {"trials": 6, "population": 4},
+    "search": {"evaluations": 6, "population": 4},
     "evolution": {"method": "autospace", "k": 2, "population": 6, "references": 1},
 }
 
@@ -292,12 +292,12 @@ def test_two_rounds_leave_a_lineage_and_the_fittest_as_the_next_space(tmp_path: 
     """The command itself: the lineage is in SQL, and the report draws it."""
     lines = [
         'space = { name = "digits" }',
-        'data = { name = "digits", limit = 240 }',
-        "search = { trials = 6, population = 4 }",
+        'data = { name = "digits", max_images = 240 }',
+        "search = { evaluations = 6, population = 4 }",
         'evolution = { method = "autospace", k = 2, population = 6, references = 1 }',
         'evaluator.kind = "oneshot"',
         "evaluator.epochs = 1",
-        'evaluator.cells = { epochs = 1, steps = 2, batch_size = 32, nodes = 3, codes = "i3", expansions = [1, 2] }',
+        'evaluator.cells = { epochs = 1, steps = 2, batch_size = 32, nodes = 3, edge_ops = "i3", expansions = [1, 2] }',
     ]
     (tmp_path / "mine.toml").write_text("\n".join(lines))
     storage = f"sqlite:///{tmp_path}/evo.db"

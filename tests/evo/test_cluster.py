@@ -135,9 +135,18 @@ def results(storage: str) -> list[list[list[Any]]]:
 def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     hands: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A supernet's scores, and networks trained alone (``truth.sample``)."""
-    work = ["1", "--quiet", "--set", "evaluator.epochs=1", "--set", "data.limit=300", "--set", "search.trials=8"]
-    work += ["--set", "search.population=4", "--set", "truth.sample=2"]
+    """A supernet's scores, and networks trained alone (``ground_truth.sample``)."""
+    work = [
+        "1",
+        "--quiet",
+        "--set",
+        "evaluator.epochs=1",
+        "--set",
+        "data.max_images=300",
+        "--set",
+        "search.evaluations=8",
+    ]
+    work += ["--set", "search.population=4", "--set", "ground_truth.sample=2"]
     storages = [f"sqlite:///{tmp_path / name}.db" for name in ("alone", "cluster")]
     assert round.main([*work, "--storage", storages[0]]) == 0
     monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.machines)))

@@ -16,9 +16,9 @@ POOL = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e1", "mb_k5_e3")
 SPACE = SearchSpace("pool", (Layer(Shape(8, 8, 1, 8), POOL),) * 3, Stem(8, stride=1, c_in=1, size=8), Head(0, 10))
 QUICK = """
 [search]
-trials = 24
+evaluations = 24
 population = 8
-screen = false
+surrogate = false
 """
 
 

@@ -28,7 +28,7 @@ from studies.records import EvoError
 from studies.store import opened
 from tests import example_run
 
-WORK = ["--set", "deliver.epochs=20", "--set", "data.limit=300", "--set", "deliver.drop_path=0.1"]
+WORK = ["--set", "deliver.epochs=20", "--set", "data.max_images=300", "--set", "deliver.drop_path=0.1"]
 FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "README.md"}
 KILLS = 8
 
@@ -61,7 +61,7 @@ def test_the_folder_is_whole_and_says_what_the_network_can_do(folder: Path) -> N
     assert said["classes"] == [str(digit) for digit in range(10)]
     assert (said["provenance"]["run"], said["provenance"]["round"]) == ("tiny", 2)
     assert (said["provenance"]["judge"], said["provenance"]["judged_accuracy"]) == ("oneshot@2:abc", 0.9)
-    assert said["training"]["images"] == 300  # all of them: the held-out ones too
+    assert said["training"]["images"] == 300  # all of them: the validation ones too
     network = load_network(folder)
     assert said["costs"]["params"] == sum(weight.numel() for weight in network.parameters())
     card = (folder / "README.md").read_text()
@@ -99,6 +99,20 @@ def test_saying_it_again_changes_nothing(folder: Path, storage: str, capsys: pyt
     assert row.accuracy == read(folder)["test"]["accuracy"]
 
 
+def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings had other names."""
+    training = read(folder)["training"]
+    old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "validation"}
+    for name in ("settings", "data"):
+        training[name] = {old.get(key, key): value for key, value in training[name].items()}
+    now = (folder / "architecture.json").read_text()
+    write(folder, read(folder) | {"training": training})
+    assert '"warmup"' in (folder / "architecture.json").read_text()
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    (folder / "architecture.json").write_text(now)
+
+
 def test_killed_at_any_moment_it_ends_with_the_same_weights(folder: Path, storage: str, tmp_path: Path) -> None:
     rough, rng = tmp_path / "rough", Random(0)
     work = ["tiny", "--storage", storage, "--out", str(rough), *WORK]
@@ -132,7 +146,7 @@ def test_test_images_do_not_train(folder: Path, storage: str, tmp_path: Path) ->
     write(tmp_path, said)
     with opened(storage) as store:
         config = settings(store.run("tiny"), [word for word in WORK if word != "--set"])
-    images = load(DataSection(name="digits", limit=300))
+    images = load(DataSection(name="digits", max_images=300))
     assert isinstance(images.test, Split)
     noise = Split(torch.randn_like(images.test.x), images.test.y)
     train_in(tmp_path, config, replace(images, test=noise), lambda label, total: _unseen())
@@ -178,7 +192,7 @@ def test_a_run_without_a_finished_round_has_nothing_to_pick_from(tmp_path: Path)
         (["--arch", "mb_k9_e3|mb_k3_e1"], "stage1.layer1 of 'tiny' cannot be 'mb_k9_e3'; its candidates: "),
         (["--arch", "id||id"], "gene 2 of 'id||id' is empty"),
         (["--scale-to", "900"], "900 MACs are too few: .* at its narrowest"),
-        (["--set", "search.trials=5"], "those of deliver and data, device and threads may be changed here"),
+        (["--set", "search.evaluations=5"], "those of deliver and data, device and threads may be changed here"),
         (["--set", "deliver.epoch=5"], "unknown key 'deliver.epoch' .* allowed there: .*epochs"),
         (["--set", "data.size=16"], "the images are 1 x 16 x 16 in 10 classes, and 'tiny' is made for 1 x 8 x 8 in 10"),
         (["--out", "OCCUPIED"], "is there already and is no delivered network: give another folder"),

@@ -43,7 +43,7 @@ def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
         "blockwise": {**QUICK, "teacher": QUICK, "candidates": 100},
     }[request.param]
     evaluator = {"kind": request.param, **section}
-    data = {"name": "digits", "limit": 300}
+    data = {"name": "digits", "max_images": 300}
     return check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
 
 
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_told(
     space: SearchSpace, table: CostTable, tmp_path: Path, archs: list[Architecture]
 ) -> None:
     evaluator = {"kind": "oneshot", **QUICK}
-    data = {"name": "digits", "limit": 300}
+    data = {"name": "digits", "max_images": 300}
     config = check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
     judge = EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, 7, table, tmp_path))
     weights, _ = judge.files()["weights"]
@@ -147,7 +147,7 @@ def test_weights_that_another_run_left_behind_are_not_taken(
     names = []
     for seed, epochs in ((7, 1), (8, 1), (7, 2), (7, 1)):
         evaluator = {"kind": "oneshot", "epochs": epochs, "batch_size": 64}
-        data = {"name": "digits", "limit": 240}
+        data = {"name": "digits", "max_images": 240}
         config = check(
             {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
         )

@@ -22,7 +22,7 @@ from spaces.supernet import Supernet
 from studies.config import DataSection, GatesSection
 from tests.evo.conftest import interrupted_at
 
-IMAGES = load(DataSection(name="digits", limit=240))
+IMAGES = load(DataSection(name="digits", max_images=240))
 NONE: frozenset[str] = frozenset()
 
 
@@ -35,7 +35,7 @@ def indicators(cells: SearchSpace, gates: Gates, **settings: object) -> Indicato
     return Indicators(
         gates,
         cost_table(cells),
-        IMAGES.held_out,
+        IMAGES.validation,
         GatesSection(**settings),  # type: ignore[arg-type]
         batch_size=32,
         cost="macs",
@@ -121,8 +121,8 @@ def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monk
 
     everything = Architecture(tuple(join(layer.candidates) for layer in cells.layers))
     supernet.eval()
-    scores, cost = indicators(cells, gates).mixture(supernet, IMAGES.held_out.x[:8], Random(0))
-    assert torch.allclose(scores, supernet(IMAGES.held_out.x[:8], everything), atol=1e-6)
+    scores, cost = indicators(cells, gates).mixture(supernet, IMAGES.validation.x[:8], Random(0))
+    assert torch.allclose(scores, supernet(IMAGES.validation.x[:8], everything), atol=1e-6)
     # of two patterns with three gates at one half each is as likely as the other
     table = cost_table(cells)
     halves = sum(
@@ -188,7 +188,7 @@ def test_the_cost_term_closes_gates(cells: SearchSpace) -> None:
         torch.manual_seed(0)
         supernet, gates = Supernet(cells), Gates(cells)
         learner = indicators(
-            cells, gates, every=1, learning_rate=0.1, cost_target=target, cost_weight=50.0, drop_below=None
+            cells, gates, update_every=1, learning_rate=0.1, cost_target=target, cost_weight=50.0, drop_below=None
         )
         for step in range(60):
             learner(supernet, step)
@@ -228,11 +228,11 @@ def test_drawn_architectures_are_distinct_inside_the_window_and_follow_the_gates
     with torch.no_grad():
         gates.alphas[1].copy_(torch.tensor([4.0, -4.0, 0.0]))
     least, most = table.bounds()[:, 0]
-    window = (least + 0.2 * (most - least), least + 0.6 * (most - least))
-    found = drawn(gates.ratings(), cells, table, {"macs": window}, 40, Random(0), set())
+    limit = (least + 0.2 * (most - least), least + 0.6 * (most - least))
+    found = drawn(gates.ratings(), cells, table, {"macs": limit}, 40, Random(0), set())
     assert len(found) == len({canonical(arch, cells) for arch in found}) == 40
     macs = table.count(found)[:, 0]
-    assert ((window[0] <= macs) & (macs <= window[1])).all()
+    assert ((limit[0] <= macs) & (macs <= limit[1])).all()
     first, second, _ = cells.layers[1].candidates
     uses = [operations(arch.genes[1]) for arch in found]
     assert sum(first in use for use in uses) > 35

@@ -15,10 +15,10 @@ from studies.config import (
     CellsSection,
     DataSection,
     GatesSection,
+    GroundTruthSection,
     OneShotSection,
     Section,
     TeacherSection,
-    TruthSection,
 )
 
 
@@ -28,14 +28,14 @@ def test_golden_values_of_identities() -> None:
     space = library.load("digits", channels=1, size=8, classes=10)
     assert identity("supernet", 1, seed=3, parent=None)[:12] == "d8372b008e87"
     assert identity("supernet", 1, space=space)[:12] == "1593a07d3f46"
-    assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "f0ad5be02602"
+    assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "3208acb74fef"
     assert identity("block", 1, settings=config.load("dna_digits").evaluator)[:12] == "95f84f40e5c5"
-    assert identity("supernet", 1, settings=config.load("autospace_digits").evaluator)[:12] == "4a8b0656115b"
+    assert identity("supernet", 1, settings=config.load("autospace_digits").evaluator)[:12] == "497a341137e6"
 
 
 SETTINGS: list[type[Section]] = [
     *(section for _, known in CHOICES.values() for section in known.values()),
-    CellsSection, GatesSection, TeacherSection, TruthSection,
+    CellsSection, GatesSection, TeacherSection, GroundTruthSection,
 ]  # fmt: skip
 
 DEFAULTS: dict[str, dict[str, str]] = {
@@ -49,8 +49,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "zero_init": "True",
         "candidates": "5000",
         "calibration_batches": "4",
-        "held_out_batches": "None",
-        "batch_eval": "512",
+        "validation_batches": "None",
+        "eval_batch_size": "512",
         "prefix_memory_mb": "512",
     },
     "CellsSection": {
@@ -60,37 +60,37 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "momentum": "0.9",
         "weight_decay": "4e-05",
         "label_smoothing": "0.0",
-        "warmup": "0.05",
+        "warmup_fraction": "0.05",
         "steps": "16",
-        "active": "4",
+        "parallel_cells": "4",
         "children": "0.5",
         "tournament": "3",
         "crossover": "0.25",
         "window": "2",
-        "every": "2",
+        "update_every": "2",
         "alpha_learning_rate": "0.05",
-        "rate": "0.5",
+        "fitness_momentum": "0.5",
         "cost_target": "None",
         "cost_weight": "1.0",
         "reference_weight": "1.0",
         "reference_half_life": "10.0",
         "nodes": "4",
-        "codes": "'ip35'",
+        "edge_ops": "'ip35'",
         "expansions": "(1, 3, 6)",
         "activation": "'relu'",
     },
     "DataSection": {
         "name": "'digits'",
         "size": "None",
-        "limit": "None",
-        "held_out": "0.2",
+        "max_images": "None",
+        "validation_fraction": "0.2",
         "augment": "()",
         "in_memory": "None",
     },
     "DnaEvolution": {"keep": "None"},
     "FixedEvolution": {},
     "GatesSection": {
-        "every": "2",
+        "update_every": "2",
         "learning_rate": "0.005",
         "cost_target": "None",
         "cost_weight": "0.9",
@@ -111,14 +111,14 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "momentum": "0.9",
         "weight_decay": "4e-05",
         "label_smoothing": "0.0",
-        "warmup": "0.05",
+        "warmup_fraction": "0.05",
         "sampling": "'uniform'",
         "gates": "None",
         "cells": "None",
         "inherit": "True",
         "zero_init": "True",
         "calibration_batches": "4",
-        "batch_eval": "512",
+        "eval_batch_size": "512",
         "prefix_memory_mb": "512",
     },
     "PadNasEvolution": {"rank": "10", "share": "0.01"},
@@ -129,7 +129,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "momentum": "0.9",
         "weight_decay": "4e-05",
         "label_smoothing": "0.0",
-        "warmup": "0.05",
+        "warmup_fraction": "0.05",
         "rungs": "()",
     },
     "TabularSection": {
@@ -150,7 +150,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "momentum": "0.9",
         "weight_decay": "4e-05",
         "label_smoothing": "0.0",
-        "warmup": "0.05",
+        "warmup_fraction": "0.05",
         "model": "None",
         "weights": "None",
         "splits": "()",
@@ -158,14 +158,14 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "mean": "()",
         "std": "()",
     },
-    "TruthSection": {
+    "GroundTruthSection": {
         "epochs": "20.0",
         "batch_size": "64",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",
         "label_smoothing": "0.0",
-        "warmup": "0.05",
+        "warmup_fraction": "0.05",
         "sample": "0",
         "table": "None",
     },
@@ -230,7 +230,7 @@ def test_the_names_of_release_0_1_are_known() -> None:
     assert legacy(autospace.evaluator) == "b8d2f770684b"
     assert legacy(dna.evaluator) == "47ae8e28425a"
     assert legacy(dna.evaluator.teacher) == "79d100a97b57"  # type: ignore[attr-defined]
-    assert legacy(digits.truth) == "01f2d4a0c433"
+    assert legacy(digits.ground_truth) == "01f2d4a0c433"
     assert legacy("a", [["x"]], None, 1.5, (1,), digits.data) == "2764c8163fd6"
 
 

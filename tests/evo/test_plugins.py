@@ -17,15 +17,15 @@ from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
 from spaces import library, operations
-from spaces.build import build
+from spaces.build import build, check_module
 from spaces.cost import cost_table
 from spaces.operations import tally
-from spaces.own_operations import Form, check_module, operation
+from spaces.own_operations import Form, operation
 from spaces.space import Shape
 from spaces.steps import Conv, Tally
 from studies import config as configs
 from studies import plugins
-from studies.config import ConfigError
+from studies.config import ConfigError, study
 from studies.plugins import PluginError
 from studies.records import EvoError
 from studies.store import opened
@@ -76,7 +76,7 @@ OWN = """
 def as_before() -> Iterator[None]:
     """What a test registers is forgotten after it: in one process, a name belongs to one file."""
     registries: list[dict[Any, Any]] = [
-        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, configs._OWNERS, EVALUATORS, METHODS, DATASETS,
+        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
         *(known for _, known in configs.CHOICES.values()),
     ]  # fmt: skip
     before = [dict(registry) for registry in registries]
@@ -98,7 +98,7 @@ def run(folder: Path, *args: str) -> int:
 
 
 PROXY = (
-    "--set", "evaluator={ kind = 'proxy', slope = 2e-6 }", "--set", "truth.sample=0", "--set", "search.trials=12",
+    "--set", "evaluator={ kind = 'proxy', slope = 2e-6 }", "--set", "ground_truth.sample=0", "--set", "search.evaluations=12",
     "--set", "space.add_operations=['sep_k3']", "--set", "evolution={ method = 'fixed' }",
 )  # fmt: skip
 

@@ -48,7 +48,7 @@ from studies.records import EvoError
 from studies.store import opened
 from tests.conftest import ROOT
 
-DIGITS = DataSection(name="digits", limit=240)
+DIGITS = DataSection(name="digits", max_images=240)
 SPACE = load_space("digits")
 PROCESSES = 2
 LIMIT = 60
@@ -122,12 +122,12 @@ def told(_: Sequence[int]) -> list[list[tuple[int, float]]]:
 
 
 def images(exact: bool) -> tuple[Source, Source]:
-    """Training and held-out digits; in double precision, where the order of additions is not to be seen in any loss."""
-    parts = load(DIGITS).train, load(DIGITS).held_out
+    """Training and validation digits; in double precision, where the order of additions is not to be seen in any loss."""
+    parts = load(DIGITS).train, load(DIGITS).validation
     if not exact:
         return parts
-    train_part, held_out = (Split(part.x.double(), part.y) for part in parts if isinstance(part, Split))
-    return train_part, held_out
+    train_part, validation = (Split(part.x.double(), part.y) for part in parts if isinstance(part, Split))
+    return train_part, validation
 
 
 def trained(
@@ -180,7 +180,7 @@ def by_gates(who: Team) -> Trained:
 
 def by_cells(who: Team) -> Trained:
     settings = CellsSection(
-        batch_size=16, steps=2, active=2, alpha_learning_rate=0.1, nodes=3, codes="ip3", expansions=(1, 2)
+        batch_size=16, steps=2, parallel_cells=2, alpha_learning_rate=0.1, nodes=3, edge_ops="ip3", expansions=(1, 2)
     )
     alphabet = alphabet_of(settings)
     space = Populate(alphabet, k=2, size=4, references=3)(SPACE, Random(1))
@@ -384,8 +384,8 @@ def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.
 
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES)]
-WORK = ["1", "--set", "evaluator.epochs=6", "--set", "data.limit=120", "--set", "truth.sample=0"]
-WORK += ["--set", "search.trials=6", "--set", "search.population=6", "--set", "evaluator.learning_rate=0.02"]
+WORK = ["1", "--set", "evaluator.epochs=6", "--set", "data.max_images=120", "--set", "ground_truth.sample=0"]
+WORK += ["--set", "search.evaluations=6", "--set", "search.population=6", "--set", "evaluator.learning_rate=0.02"]
 
 
 def under_torchrun(folder: Path) -> subprocess.Popen[str]:

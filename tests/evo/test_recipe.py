@@ -78,7 +78,7 @@ def test_nothing_is_blended_where_nothing_is_asked_for() -> None:
 def test_a_full_training_that_was_interrupted_ends_with_the_same_weights(
     space: SearchSpace, tmp_path: Path, stop_at: int
 ) -> None:
-    images = load(DataSection(name="digits", limit=240)).train
+    images = load(DataSection(name="digits", max_images=240)).train
 
     def full(checkpoint: Path | None, stop: int | None = None, draws: int = 0) -> dict[str, torch.Tensor]:
         torch.manual_seed(5)

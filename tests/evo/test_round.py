@@ -19,13 +19,13 @@ QUICK = [
     "--set",
     "evaluator.epochs=1",
     "--set",
-    "data.limit=240",
+    "data.max_images=240",
     "--set",
-    "search.trials=12",
+    "search.evaluations=12",
     "--set",
     "search.population=6",
     "--set",
-    "truth.sample=0",
+    "ground_truth.sample=0",
 ]
 RESULTS = "SELECT round, number, arch, judge, accuracy, macs, params FROM results ORDER BY run, round, number"
 
@@ -53,7 +53,7 @@ def test_three_rounds_are_told_in_three_lines(finished: str, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "run digits: pad_nas on digits, judged by oneshot"
     assert lines[1].split() == [
-        "round", "space", "trials", "distinct", "front", "best", "acc", "its", "cost", "hypervolume",
+        "round", "space", "proposals", "distinct", "front", "best", "acc", "its", "cost", "hypervolume",
         "kept", "dropped", "refilled", "seconds",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
@@ -92,6 +92,7 @@ def dominates(one: Evaluation, other: Evaluation) -> bool:
 def test_every_round_is_in_sql(finished: str) -> None:
     with opened(finished) as store:
         run = store.run("digits")
+        assert run.classes == tuple("0123456789")
         for n, row in enumerate(store.rounds(run), start=1):
             assert (row.number, row.finished) == (n, True)
             assert row.hypervolume is not None
@@ -204,9 +205,9 @@ def test_a_mistake_is_answered_before_anything_runs(
 
 
 def test_other_settings_need_another_name(finished: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["3", "--storage", finished, *QUICK, "--set", "search.trials=13"]) == 1
+    assert main(["3", "--storage", finished, *QUICK, "--set", "search.evaluations=13"]) == 1
     told = capsys.readouterr().err
-    assert "run 'digits' was begun with other settings:\n  search.trials was 12 and is now 13" in told
+    assert "run 'digits' was begun with other settings:\n  search.evaluations was 12 and is now 13" in told
     assert "--run NAME" in told
 
 
@@ -236,7 +237,7 @@ def test_a_network_whose_first_spelling_was_pruned_is_not_measured_again(data_di
     if not table.exists():
         pytest.skip(f"needs {table}")
     storage = f"sqlite:///{tmp_path}/evo.db"
-    settings = [f"evaluator.path={table}", "search.trials=200", "search.screen=false"]
+    settings = [f"evaluator.path={table}", "search.evaluations=200", "search.surrogate=false"]
     settings += ["evolution.rank=3", "evolution.share=0.15"]  # so harsh that twins lose one of their spellings
     words = [word for setting in settings for word in ("--set", setting)]
     assert main(["3", "--config", "macro", "--storage", storage, "--quiet", *words]) == 0

@@ -37,7 +37,7 @@ from tests.evo.test_blockwise import Pairs, one_by_one
 
 SPACE = load("digits_rows")
 TABLE = cost_table(SPACE)
-QUICK = {"epochs": 1, "batch_size": 50, "calibration_batches": 1, "batch_eval": 60}
+QUICK = {"epochs": 1, "batch_size": 50, "calibration_batches": 1, "eval_batch_size": 60}
 
 
 def study(evaluator: dict[str, Any] | None = None, **search: Any) -> StudyConfig:
@@ -45,9 +45,9 @@ def study(evaluator: dict[str, Any] | None = None, **search: Any) -> StudyConfig
     return check(
         {
             "space": {"name": "digits_rows"},
-            "data": {"name": "digits", "limit": 250, "held_out": 0.4},
+            "data": {"name": "digits", "max_images": 250, "validation_fraction": 0.4},
             "evaluator": evaluator,
-            "search": {"trials": 40, "population": 8, **search},
+            "search": {"evaluations": 40, "population": 8, **search},
             "evolution": {"method": "dna"} if evaluator["kind"] == "blockwise" else {"method": "pad_nas"},
         },
         "test",
@@ -144,7 +144,7 @@ def test_the_teacher_is_the_dearest_network_of_the_dearest_rows() -> None:
 
 
 def test_rounds_search_rows_drop_them_and_deliver_a_network(tmp_path: Path) -> None:
-    config = study(screen=True, trials=24)
+    config = study(surrogate=True, evaluations=24)
     config = config.model_copy(update={"evolution": config.evolution.model_copy(update={"keep": 2})})
     url = f"sqlite:///{tmp_path}/evo.db"
     with opened(url) as store:

@@ -26,7 +26,7 @@ from studies.config import DataSection, ScratchSection
 from studies.records import Evaluation, Proposal
 from studies.store import RoundRow, Run, Store, opened
 
-TINY = DataSection(name="digits", limit=200, held_out=0.5)
+TINY = DataSection(name="digits", max_images=200, validation_fraction=0.5)
 TRAINING = ScratchSection(kind="scratch", epochs=4.0, batch_size=32)
 
 # -- the margin -------------------------------------------------------------------------------------------------------
@@ -183,7 +183,13 @@ def replace_rate(rate: float) -> ScratchSection:
 # -- a run ------------------------------------------------------------------------------------------------------------
 
 WORK = ["--config", "digits", "--quiet", "--set", "evaluator={kind='scratch', epochs=6, rungs=[0.34], batch_size=32}"]
-for setting in ("data.limit=280", "data.held_out=0.5", "search.trials=16", "search.population=8", "truth.sample=0"):
+for setting in (
+    "data.max_images=280",
+    "data.validation_fraction=0.5",
+    "search.evaluations=16",
+    "search.population=8",
+    "ground_truth.sample=0",
+):
     WORK += ["--set", setting]
 STATE = (
     "SELECT number, generation, origin, fresh, proposals.arch, judge, accuracy, nll, macs, state, rungs_json "

@@ -43,11 +43,11 @@ def naive(supernet: Supernet, arch: Architecture, batch: int) -> Score:
         for x in CALIBRATION:
             supernet(x, arch)
         supernet.eval()
-        for x, y in zip(IMAGES.held_out.x.split(batch), IMAGES.held_out.y.split(batch), strict=True):
+        for x, y in zip(IMAGES.validation.x.split(batch), IMAGES.validation.y.split(batch), strict=True):
             scores = supernet(x, arch)
             right += float((scores.argmax(1) == y).sum())
             loss += float(F.cross_entropy(scores, y, reduction="sum").double())
-    return Score(right / len(IMAGES.held_out), loss / len(IMAGES.held_out))
+    return Score(right / len(IMAGES.validation), loss / len(IMAGES.validation))
 
 
 @pytest.mark.parametrize("batch", [100, 1000])
@@ -55,21 +55,21 @@ def test_the_trie_is_bit_identical_to_one_by_one(supernet: Supernet, space: Sear
     rng = Random(1)
     archs = [space.sample(rng) for _ in range(12)]
     archs += [replace(arch, genes=(*arch.genes[:-1], space.layers[-1].genes[0])) for arch in archs[:3]]
-    assert Scorer(supernet, CALIBRATION, IMAGES.held_out, batch)(archs) == [naive(supernet, a, batch) for a in archs]
+    assert Scorer(supernet, CALIBRATION, IMAGES.validation, batch)(archs) == [naive(supernet, a, batch) for a in archs]
 
 
 def test_a_score_does_not_depend_on_the_company(supernet: Supernet, space: SearchSpace) -> None:
     rng = Random(2)
     archs = [space.sample(rng) for _ in range(8)]
-    together = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)(archs)
-    backwards = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)(archs[::-1])
+    together = Scorer(supernet, CALIBRATION, IMAGES.validation, 200)(archs)
+    backwards = Scorer(supernet, CALIBRATION, IMAGES.validation, 200)(archs[::-1])
     assert together == backwards[::-1]
-    assert together[3] == Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)(archs[3:4])[0]
+    assert together[3] == Scorer(supernet, CALIBRATION, IMAGES.validation, 200)(archs[3:4])[0]
 
 
 def test_equal_architectures_are_scored_alike(supernet: Supernet, space: SearchSpace) -> None:
     arch = space.sample(Random(3))
-    first, second = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200)([arch, arch])
+    first, second = Scorer(supernet, CALIBRATION, IMAGES.validation, 200)([arch, arch])
     assert first == second
     assert first.accuracy > 0.3
 
@@ -79,7 +79,7 @@ def test_what_is_kept_between_generations_changes_no_number(
     supernet: Supernet, space: SearchSpace, memory: int
 ) -> None:
     rng = Random(4)
-    scorer = Scorer(supernet, CALIBRATION, IMAGES.held_out, 200, memory)
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 200, memory)
     for _ in range(4):
         archs = [space.sample(rng) for _ in range(6)]
         assert scorer(archs) == [naive(supernet, arch, 200) for arch in archs]
@@ -88,9 +88,9 @@ def test_what_is_kept_between_generations_changes_no_number(
 
 def test_a_prefix_that_is_kept_is_not_computed_again(supernet: Supernet, space: SearchSpace) -> None:
     arch = space.sample(Random(5))
-    scorer = Scorer(supernet, CALIBRATION, IMAGES.held_out, 1000)
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 1000)
     scorer([arch])
-    assert scorer.computed == scorer.naive == 2 * len(space.layers)  # calibration, and one batch of held-out images
+    assert scorer.computed == scorer.naive == 2 * len(space.layers)  # calibration, and one batch of validation images
     last = replace(arch, genes=(*arch.genes[:-1], next(g for g in space.layers[-1].genes if g != arch.genes[-1])))
     scorer([last])
     assert scorer.computed == 2 * len(space.layers) + 2
@@ -106,6 +106,6 @@ def test_a_generation_that_has_converged_saves_most_of_the_work(supernet: Supern
         mutants.append(
             replace(parent, genes=(*parent.genes[:i], rng.choice(space.layers[i].genes), *parent.genes[i + 1 :]))
         )
-    scorer = Scorer(supernet, CALIBRATION, IMAGES.held_out, 1000)
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 1000)
     scorer(mutants)
     assert scorer.naive / scorer.computed > 1.8

@@ -19,7 +19,7 @@ from studies.config import LimitsSection, SearchSection
 from studies.records import Evaluation, EvoError, Proposal
 from tests.evo.conftest import made_up
 
-SETTINGS = SearchSection(population=8, trials=30)
+SETTINGS = SearchSection(population=8, evaluations=30)
 
 
 @pytest.fixture
@@ -152,7 +152,9 @@ def small(space: SearchSpace) -> SearchSpace:
 
 def test_an_exhausted_space_ends_the_round_early(task: Task) -> None:
     tiny = small(task.space)
-    exhaustive = replace(task, space=tiny, table=cost_table(tiny), settings=SearchSection(population=8, trials=100))
+    exhaustive = replace(
+        task, space=tiny, table=cost_table(tiny), settings=SearchSection(population=8, evaluations=100)
+    )
     proposals, exhausted = run(exhaustive)
     assert exhausted
     assert len(proposals) == tiny.size == 42
@@ -160,12 +162,14 @@ def test_an_exhausted_space_ends_the_round_early(task: Task) -> None:
 
 @pytest.mark.parametrize("trials", [1, 5])
 def test_a_budget_below_the_population_is_kept(task: Task, trials: int) -> None:
-    proposals, exhausted = run(replace(task, settings=SearchSection(population=8, trials=trials)))
+    proposals, exhausted = run(replace(task, settings=SearchSection(population=8, evaluations=trials)))
     assert (len(proposals), exhausted) == (trials, False)
 
 
 def test_a_budget_in_seconds_ends_the_round_after_the_generation_it_runs_out_in(task: Task) -> None:
-    proposals, exhausted = run(replace(task, settings=SearchSection(population=8, trials=1000, seconds=1e-6)))
+    proposals, exhausted = run(
+        replace(task, settings=SearchSection(population=8, evaluations=1000, time_limit_seconds=1e-6))
+    )
     assert (len(proposals), exhausted) == (8, False)
 
 
@@ -177,7 +181,7 @@ def test_a_space_of_one_network_is_exhausted_at_once(task: Task) -> None:
 
 def test_a_search_finds_better_fronts_than_chance(task: Task) -> None:
     """The made-up accuracy has a known best: the most expensive network with 5 x 5 kernels everywhere."""
-    wide = replace(task, settings=SearchSection(population=10, trials=150))
+    wide = replace(task, settings=SearchSection(population=10, evaluations=150))
     proposals, _ = run(wide)
     rng = Random(3)
     chance = made_up(task.table, [task.space.sample(rng) for _ in range(150)])

@@ -30,7 +30,7 @@ def study(space: str = "dna", **teacher: Any) -> StudyConfig:
     return check(
         {
             "space": {"name": space},
-            "data": {"name": "digits", "limit": 200},
+            "data": {"name": "digits", "max_images": 200},
             "evaluator": {"kind": "blockwise", "teacher": teacher},
             "evolution": {"method": "dna"},
         },
@@ -197,7 +197,7 @@ def test_a_delivered_network_teaches_on_normalised_images(tmp_path: Path) -> Non
     save_file(network.state_dict(), str(tmp_path / WEIGHTS))
     teacher = prepared(config, space, tmp_path / "run")
     assert teacher.shapes == ((8, 8), (16, 4), (32, 2))
-    normalised = images.held_out.take(torch.arange(5))[0]
+    normalised = images.validation.take(torch.arange(5))[0]
     plain = normalised * torch.tensor(images.std) + torch.tensor(images.mean)
     assert 0 <= float(plain.min()) < float(plain.max()) <= 1.001
     with torch.no_grad():

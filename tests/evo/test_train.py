@@ -24,7 +24,7 @@ from studies.config import DataSection
 from studies.records import EvoError
 from tests.evo.conftest import interrupted_at
 
-DIGITS = DataSection(name="digits", limit=240)
+DIGITS = DataSection(name="digits", max_images=240)
 SHORT = Schedule(epochs=3, batch_size=48, learning_rate=0.1, augment=("crop", "cutout"))
 
 
@@ -45,7 +45,7 @@ def test_a_network_learns_the_digits(space: SearchSpace) -> None:
     train(network, images.train, Schedule(epochs=5, batch_size=64, learning_rate=0.1), seed=0)
     network.eval()
     with torch.inference_mode():
-        right = (network(images.held_out.x).argmax(1) == images.held_out.y).double().mean()
+        right = (network(images.validation.x).argmax(1) == images.validation.y).double().mean()
     assert right > 0.8
 
 
@@ -107,7 +107,7 @@ def test_damaged_progress_is_told_of_and_costs_only_what_it_held(
 
 
 def test_divergence_is_told_and_keeps_the_last_good_epoch(space: SearchSpace, tmp_path: Path) -> None:
-    wild = Schedule(epochs=3, batch_size=64, learning_rate=1e18, warmup=0)
+    wild = Schedule(epochs=3, batch_size=64, learning_rate=1e18, warmup_fraction=0)
     with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower learning_rate"):
         train(supernet(space), load(DIGITS).train, wild, seed=0, paths=uniform(space), checkpoint=tmp_path / "progress")
 
@@ -125,7 +125,7 @@ def test_idle_operations_do_not_move(space: SearchSpace) -> None:
 
 
 def test_warm_up_rises_and_the_cosine_falls_to_zero() -> None:
-    schedule = Schedule(epochs=1, batch_size=1, learning_rate=0.4, warmup=0.1)
+    schedule = Schedule(epochs=1, batch_size=1, learning_rate=0.4, warmup_fraction=0.1)
     rates = [schedule.rate(step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.04)
     assert max(rates) == pytest.approx(0.4)
@@ -197,11 +197,11 @@ def test_colour_jitter_changes_brightness_contrast_and_saturation_a_little() -> 
 
 
 def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> None:
-    images = load(DataSection(name="digits", held_out=0.3))
-    total = len(images.train) + len(images.held_out) + len(images.test)
+    images = load(DataSection(name="digits", validation_fraction=0.3))
+    total = len(images.train) + len(images.validation) + len(images.test)
     assert total == 1797
-    assert [len(part) for part in (images.train, images.held_out, images.test)] == [1049, 449, 299]
-    for part in (images.train, images.held_out):
+    assert [len(part) for part in (images.train, images.validation, images.test)] == [1049, 449, 299]
+    for part in (images.train, images.validation):
         counts = torch.bincount(part.y)
         assert len(counts) == 10
         assert counts.min() > 0.8 * counts.max()

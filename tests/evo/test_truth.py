@@ -29,8 +29,8 @@ from tests.evo.conftest import made_up
 QUICK = [
     word
     for setting in (
-        "evaluator.epochs=1", "data.limit=240", "search.trials=8", "search.population=4", "truth.sample=3",
-        "truth.epochs=1",
+        "evaluator.epochs=1", "data.max_images=240", "search.evaluations=8", "search.population=4", "ground_truth.sample=3",
+        "ground_truth.epochs=1",
     )
     for word in ("--set", setting)
 ]  # fmt: skip
@@ -46,10 +46,10 @@ def finished(space: SearchSpace, table: CostTable) -> Round:
 def config(**truth: Any) -> StudyConfig:
     data: dict[str, Any] = {
         "space": {"name": "digits"},
-        "data": {"name": "digits", "limit": 300},
+        "data": {"name": "digits", "max_images": 300},
         "evaluator": {"kind": "oneshot"},
         "evolution": {"method": "fixed"},
-        "truth": truth,
+        "ground_truth": truth,
     }
     return check(data, "test")
 

@@ -43,6 +43,7 @@ EVERYTHING = SearchSpace(
     Head(24, 5, norm=False),
     merge="mean",
 )
+CLASSES = ('a "quoted" class', "naïve", "back\\slash", "{braces}", "4")
 ALL = Architecture(("+".join(OPS), "skip", "+".join((*OPS, "proj")), "id"))
 
 
@@ -51,7 +52,7 @@ def delivered(folder: Path, space: SearchSpace, arch: Architecture) -> Network:
     folder.mkdir()
     torch.manual_seed(0)
     channels = space.stem.c_in
-    description = described(arch, space, [0.3] * channels, [0.6] * channels)
+    description = described(arch, space, [0.3] * channels, [0.6] * channels) | {"classes": CLASSES}
     network = built(description)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -59,7 +60,7 @@ def delivered(folder: Path, space: SearchSpace, arch: Architecture) -> Network:
             nn.init.uniform_(part.get_buffer("running_var"), 0.5, 1.5)
     (folder / "architecture.json").write_text(json.dumps(description))
     save_file(network.state_dict(), folder / "model.safetensors")
-    (folder / "model.py").write_text(source(network, space, str(arch), "a test"), encoding="utf-8")
+    (folder / "model.py").write_text(source(network, space, str(arch), "a test", CLASSES), encoding="utf-8")
     return network.eval()
 
 
@@ -79,7 +80,9 @@ for folder in pathlib.Path.cwd().iterdir():
     spec.loader.exec_module(module)
     with torch.no_grad():
         torch.save(module.load(folder)(torch.load(folder / "images.pt")), folder / "scores.pt")
-    assert module.ARCHITECTURE == json.loads((folder / "architecture.json").read_text())["arch"]
+    description = json.loads((folder / "architecture.json").read_text())
+    assert list(module.load(folder).classes) == list(module.CLASSES) == description["classes"]
+    assert module.ARCHITECTURE == description["arch"]
 assert not {"spaces", "evo", "safetensors"} & sys.modules.keys()
 """
 
@@ -107,6 +110,14 @@ def test_a_folder_is_read_back_with_its_stages_by_name(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(again(images_of(EVERYTHING)), network(images_of(EVERYTHING)))
     assert [name for name, _ in again.layers.named_children()] == ["0", "1", "2", "3"]
+    assert again.classes == CLASSES
+
+
+def test_a_folder_that_names_no_classes_is_read_all_the_same(tmp_path: Path) -> None:
+    delivered(tmp_path / "net", EVERYTHING, ALL)
+    path = tmp_path / "net" / "architecture.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "classes"}))
+    assert load_network(tmp_path / "net").classes == ()
 
 
 def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Path) -> None:
@@ -116,11 +127,14 @@ def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Pat
     once = Architecture(("skip", "+".join(some), "proj", "id"))
     network, images = delivered(tmp_path / "net", EVERYTHING, once), images_of(EVERYTHING)
     program = exported(network, images)
-    write_program(program, network, images, tmp_path / "model.pt2")
-    write_onnx(program, network, images, tmp_path / "model.onnx")
+    write_program(program, network, images, tmp_path / "model.pt2", CLASSES)
+    write_onnx(program, network, images, tmp_path / "model.onnx", CLASSES)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert [value.shape for value in session.get_inputs()] == [["n", 3, 12, 12]]
-    module = torch.export.load(tmp_path / "model.pt2").module()
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(CLASSES)
+    beside = {"classes": ""}
+    module = torch.export.load(tmp_path / "model.pt2", extra_files=beside).module()
+    assert json.loads(beside["classes"]) == list(CLASSES)
     more = torch.cat((images, images.flip(0), images.flip(3)))
     with torch.no_grad():
         for batch in (more, more[:1]):
@@ -129,7 +143,7 @@ def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Pat
             torch.testing.assert_close(torch.from_numpy(scores), network(batch), atol=1e-4, rtol=0)
     other = delivered(tmp_path / "other", EVERYTHING, Architecture(("skip", "skip", "proj", "id")))
     with pytest.raises(ValueError, match=r"model.pt2 is off by .* of the network's scores, expected at most 1e-04"):
-        write_program(program, other, images, tmp_path / "model.pt2")
+        write_program(program, other, images, tmp_path / "model.pt2", CLASSES)
 
 
 def test_preprocessing_is_the_subtraction_and_division_of_the_search(tmp_path: Path) -> None:

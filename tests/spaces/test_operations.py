@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces import build as builders
 from spaces import operations
 from spaces.build import build
+from spaces.errors import SpaceError
 from spaces.library import LIBRARY, load, nse
 from spaces.operations import Bottleneck, Operation, chain, parse_op, tally
 from spaces.rows import is_row
@@ -210,10 +210,12 @@ def test_adding_an_operation_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_operation_may_also_bring_its_own_module_and_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(operations.OPERATIONS, "pool", Operation(tally=lambda op, shape: Tally()))
-    with pytest.raises(ValueError, match=r"'pool' is no chain of steps: enter what builds it in .*BUILDERS\['pool'\]"):
+    pool = Operation(tally=lambda op, shape: Tally())
+    monkeypatch.setitem(operations.OPERATIONS, "pool", pool)
+    with pytest.raises(SpaceError, match="'pool' is no chain of steps: enter what builds it in .*BUILDERS"):
         build("pool", Shape(8, 8, 1, 9))
-    monkeypatch.setitem(builders.BUILDERS, "pool", lambda op, shape: nn.AvgPool2d(3, 1, 1))
+    pool = pool._replace(module=lambda op, shape: nn.AvgPool2d(3, 1, 1))
+    monkeypatch.setitem(operations.OPERATIONS, "pool", pool)
     assert_cost_is_that_of_the_module("pool", Shape(8, 8, 1, 9))
 
 

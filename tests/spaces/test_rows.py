@@ -229,7 +229,7 @@ def test_draws_reach_exactly_the_feasible_networks(
     costs = table.count(archs)[:, COLUMNS.index(cost)]
     low, high = np.quantile(costs, sorted(shares), method="nearest")
     feasible = {arch for arch, c in zip(archs, costs, strict=True) if low <= c <= high}
-    found = uniform(table, len(archs), Random(seed), windows={cost: (low, high)})
+    found = uniform(table, len(archs), Random(seed), limits={cost: (low, high)})
     assert set(found) == feasible
     assert len(found) == len(feasible)
 

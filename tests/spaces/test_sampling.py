@@ -1,4 +1,4 @@
-"""Sampling within windows of cost: every draw inside, every feasible architecture reached, and equally often."""
+"""Sampling within limits of cost: every draw inside, every feasible architecture reached, and equally often."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ def test_draws_reach_exactly_the_feasible_networks(
     costs = table.count(archs)[:, COLUMNS.index(cost)]
     low, high = np.quantile(costs, sorted(shares), method="nearest")
     feasible = {canonical(arch, space) for arch, c in zip(archs, costs, strict=True) if low <= c <= high}
-    drawn = uniform(table, len(archs), Random(seed), windows={cost: (low, high)})
+    drawn = uniform(table, len(archs), Random(seed), limits={cost: (low, high)})
     assert {canonical(arch, space) for arch in drawn} == feasible
     assert len(drawn) == len(feasible)
     assert all(arch in space for arch in drawn)
 
 
 def assert_equally_often(table: CostTable, quantiles: dict[str, tuple[float, float]], each: int = 40) -> None:
-    """Draws one by one, ``each`` times as often as architectures lie in the windows, and asks chi-square."""
+    """Draws one by one, ``each`` times as often as architectures lie in the limits, and asks chi-square."""
     archs = everything(table.space)
     costs = dict(zip(COLUMNS, table.count(archs).T, strict=True))
-    windows = {cost: tuple(np.quantile(costs[cost], shares)) for cost, shares in quantiles.items()}
-    inside = np.all([(costs[cost] >= low) & (costs[cost] <= high) for cost, (low, high) in windows.items()], axis=0)
+    limits = {cost: tuple(np.quantile(costs[cost], shares)) for cost, shares in quantiles.items()}
+    inside = np.all([(costs[cost] >= low) & (costs[cost] <= high) for cost, (low, high) in limits.items()], axis=0)
     feasible = [arch for arch, ok in zip(archs, inside, strict=True) if ok]
     rng = Random(1)
-    times = Counter(uniform(table, 1, rng, windows=windows)[0] for _ in range(each * len(feasible)))
+    times = Counter(uniform(table, 1, rng, limits=limits)[0] for _ in range(each * len(feasible)))
     assert set(times) == set(feasible)
     chi_square = sum((times[arch] - each) ** 2 / each for arch in feasible)
     freedom = len(feasible) - 1
@@ -88,7 +88,7 @@ def test_every_feasible_architecture_is_drawn_equally_often(
     cost: str, listable: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spaces.sampling.LISTABLE", listable)
-    monkeypatch.setattr("spaces.buckets.BUCKETS", 50)  # coarse, so that the edges of the window cut through buckets
+    monkeypatch.setattr("spaces.buckets.BUCKETS", 50)  # coarse, so that the edges of the limit cut through buckets
     assert_equally_often(table_of(small_space((OPS[:3], OPS[1:4], OPS[2:]))), {cost: (0.3, 0.8)})
 
 
@@ -102,23 +102,23 @@ def test_tilting_towards_a_second_window_favours_nobody(monkeypatch: pytest.Monk
 def test_several_windows_hold_at_once() -> None:
     space = load("pad_nas_large")
     table = table_of(space)
-    windows = {"macs": (300e6, 310e6), "params": (4.0e6, 4.5e6), "latency_ms": (25.0, 30.0)}
-    costs = table.count(uniform(table, 50, Random(0), windows=windows))
+    limits = {"macs": (300e6, 310e6), "params": (4.0e6, 4.5e6), "latency_ms": (25.0, 30.0)}
+    costs = table.count(uniform(table, 50, Random(0), limits=limits))
     assert len(costs) == 50
-    for column, (low, high) in zip(costs.T, windows.values(), strict=True):
+    for column, (low, high) in zip(costs.T, limits.values(), strict=True):
         assert low <= column.min() <= column.max() <= high
 
 
 def test_a_window_of_one_value_in_a_space_of_1e27() -> None:
     table = table_of(load("pad_nas_large"))
-    found = uniform(table, 5, Random(0), windows={"macs": (270_925_824, 270_925_824)})
+    found = uniform(table, 5, Random(0), limits={"macs": (270_925_824, 270_925_824)})
     assert table.count(found)[:, 0].tolist() == [270_925_824] * 5
 
 
 def test_a_branch_set_is_one_gene() -> None:
     pool = ("mb_k3_e1", "mb_k3_e6", "mb_k5_e3", "mb_k7_e3", "rec_k5_e2")
     space = nse(pool, "NER", [1, 3, 3, 3, 3, 3], [16, 24, 40, 80, 96, 192, 320])
-    found = uniform(cost_table(space), 20, Random(0), windows={"macs": (300e6, 350e6)})
+    found = uniform(cost_table(space), 20, Random(0), limits={"macs": (300e6, 350e6)})
     assert [arch in space for arch in found] == [True] * 20
 
 
@@ -137,8 +137,8 @@ def test_strata_are_even(name: str, cost: str) -> None:
 def test_strata_stay_in_the_windows_and_give_their_turn_to_neighbours() -> None:
     space = load("nas_bench_macro")
     table = cost_table(space)
-    windows = {"macs": (20e6, 60e6), "params": (0.0, 1.5e6)}  # no network of 55M MACs has so few parameters
-    costs = table.count(stratified(table, 16, Random(0), windows=windows))
+    limits = {"macs": (20e6, 60e6), "params": (0.0, 1.5e6)}  # no network of 55M MACs has so few parameters
+    costs = table.count(stratified(table, 16, Random(0), limits=limits))
     assert len(costs) == 16
     assert 20e6 <= costs[:, 0].min() <= 22.5e6
     assert costs[:, 0].max() <= 60e6
@@ -162,19 +162,19 @@ def test_the_seed_decides() -> None:
 def test_an_empty_window_says_what_the_space_has() -> None:
     table = cost_table(load("nas_bench_macro"))
     with pytest.raises(ValueError, match=r"with macs in \[1, 2\] .* macs from 7.71328e\+06 to 1.*e\+08"):
-        uniform(table, 3, Random(0), windows={"macs": (1, 2)})
+        uniform(table, 3, Random(0), limits={"macs": (1, 2)})
     with pytest.raises(ValueError, match="no architecture of 'nas_bench_macro' with macs"):
-        stratified(table, 3, Random(0), windows={"macs": (1e9, 2e9)})
+        stratified(table, 3, Random(0), limits={"macs": (1e9, 2e9)})
     with pytest.raises(ValueError, match="no architecture"):
-        uniform(table, 3, Random(0), windows={"macs": (0, 1e7), "params": (3e6, 4e6)})
+        uniform(table, 3, Random(0), limits={"macs": (0, 1e7), "params": (3e6, 4e6)})
 
 
 def test_an_impossible_window_is_refused() -> None:
     table = cost_table(load("digits"))
     with pytest.raises(ValueError, match="unknown cost 'flops'; known: macs, params, latency_ms"):
-        uniform(table, 3, Random(0), windows={"flops": (1, 2)})
-    with pytest.raises(ValueError, match=r"the window of macs is \[2, 1\]: expected the least first"):
-        stratified(table, 3, Random(0), windows={"macs": (2, 1)})
+        uniform(table, 3, Random(0), limits={"flops": (1, 2)})
+    with pytest.raises(ValueError, match=r"the limit of macs is \[2, 1\]: expected the least first"):
+        stratified(table, 3, Random(0), limits={"macs": (2, 1)})
 
 
 def test_the_largest_space_is_counted_in_a_moment() -> None:
@@ -188,4 +188,4 @@ def test_the_only_architecture_is_found_at_its_very_cost_though_sums_are_rounded
     for ops in product(OPS[:4], repeat=2):
         table = table_of(small_space(tuple((op,) for op in ops)))
         cost = float(table.count([Architecture(ops)])[0, 2])
-        assert uniform(table, 1, Random(0), windows={"latency_ms": (cost, cost)}) == [Architecture(ops)]
+        assert uniform(table, 1, Random(0), limits={"latency_ms": (cost, cost)}) == [Architecture(ops)]

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
-from studies.config import PRESETS, ConfigError, load, of_round, presets
+from studies.config import (
+    CHOICES,
+    EVALUATORS,
+    PRESETS,
+    ConfigError,
+    EvaluatorSection,
+    Section,
+    StudyConfig,
+    check,
+    load,
+    loading,
+    of_round,
+    presets,
+)
+from studies.config.loading import sections_of
+from studies.config.renames import RENAMED, present_name
 
 VALID = """
 [space]
@@ -25,8 +42,9 @@ def write(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", presets())
-def test_every_preset_is_valid_and_short(name: str) -> None:
+def test_every_preset_is_valid_and_short(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     load(name)
+    assert capsys.readouterr().err == ""
     assert len((PRESETS / f"{name}.toml").read_text().splitlines()) < 25
 
 
@@ -39,7 +57,7 @@ def test_a_file_has_the_same_form_as_a_preset(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         (["evaluator.cells.window=0"], "evaluator.cells.window is 0: input should be greater than 0"),
-        (["evaluator.cells.codes=i4"], "evaluator.cells.codes is 'i4'"),
+        (["evaluator.cells.edge_ops=i4"], "evaluator.cells.edge_ops is 'i4'"),
         (["evolution.k=30"], "evolution.k is 30, more than evolution.population 16: the fittest k are taken from it"),
         (
             ["evaluator={ kind = 'oneshot' }"],
@@ -54,8 +72,8 @@ def test_cells_that_cannot_be_bred_are_told_beforehand(changes: list[str], expec
 
 
 def test_overrides_reach_any_key(tmp_path: Path) -> None:
-    config = load("digits", ["search.trials=7", "data.path=some where", "limits.macs=[0, 5e5]", "seed=3"])
-    assert config.search.trials == 7
+    config = load("digits", ["search.evaluations=7", "data.path=some where", "limits.macs=[0, 5e5]", "seed=3"])
+    assert config.search.evaluations == 7
     assert config.data.path == "some where"
     assert config.limits.macs == (0, 5e5)
     assert config.seed == 3
@@ -64,8 +82,8 @@ def test_overrides_reach_any_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: convention, cost"),
-        ("[search]\ntrials = -3", "search.trials is -3: input should be greater than 0"),
+        ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: cost, evaluations, macs"),
+        ("[search]\nevaluations = -3", "search.evaluations is -3: input should be greater than 0"),
         ('[data]\nname = "digit"', "data.name is 'digit'; allowed: arrays, cifar10, digits, fashion_mnist, images"),
         ("[colour]\nred = 1", "unknown key 'colour'"),
     ],
@@ -90,7 +108,7 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
         ]),
         ("[search]\ntrials = -3", ["search.trials=-4"], ["--set search.trials=-4: search.trials is -4"]),
         ("", ["evolution.method=dna", "seed=1"], [
-            "FILE with --set evolution.method=dna --set seed=1: evolution.method 'dna' goes by what blocks have lost",
+            "FILE with --set evolution.method=dna --set seed=1: evolution.method = 'dna' rates operations by block loss",
         ]),
     ],
 )  # fmt: skip
@@ -162,3 +180,119 @@ def test_a_table_cannot_be_searched_by_likelihood(tmp_path: Path) -> None:
     assert load(write(tmp_path, text)).search.objective == "likelihood"
     with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table knows accuracies only"):
         load(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))
+
+
+def every_section() -> list[type[Section]]:
+    """The sections of a configuration, those in the registries, and those inside other sections."""
+    found: list[type[Section]] = []
+    waiting = [StudyConfig, *(section for _, known in CHOICES.values() for section in known.values())]
+    while waiting:
+        section = waiting.pop()
+        if section not in found:
+            found.append(section)
+            waiting += [inner for field in section.model_fields.values() for inner in sections_of(field.annotation)]
+    return found
+
+
+@pytest.mark.parametrize("section", every_section(), ids=lambda section: section.__name__)
+def test_every_key_is_explained_where_it_is_defined(section: type[Section]) -> None:
+    explained = {name: len((field.description or "").split()) for name, field in section.model_fields.items()}
+    assert {name: words for name, words in explained.items() if words < 2} == {}
+
+
+# -- keys of the release before ---------------------------------------------------------------------------------------
+
+OLD = [
+    ("digits", "truth", "{ sample = 3 }"),
+    ("digits", "truth.sample", "3"),
+    ("digits", "search.trials", "7"),
+    ("digits", "search.screen", "false"),
+    ("digits", "search.seconds", "60"),
+    ("digits", "search.convention", "torch"),
+    ("digits", "data.held_out", "0.5"),
+    ("digits", "data.limit", "100"),
+    ("digits", "evaluator.batch_eval", "16"),
+    ("digits", "evaluator.warmup", "0.5"),
+    ("digits", "truth.warmup", "0.5"),
+    ("digits", "ground_truth.warmup", "0.5"),
+    ("digits", "deliver.warmup", "0.5"),
+    ("dna_digits", "evaluator.batch_eval", "16"),
+    ("dna_digits", "evaluator.held_out_batches", "3"),
+    ("dna_digits", "evaluator.teacher.warmup", "0.5"),
+    ("nse_digits", "evaluator.gates.every", "5"),
+    ("autospace_digits", "evaluator.cells.warmup", "0.5"),
+    ("autospace_digits", "evaluator.cells.rate", "0.25"),
+    ("autospace_digits", "evaluator.cells.every", "5"),
+    ("autospace_digits", "evaluator.cells.active", "7"),
+    ("autospace_digits", "evaluator.cells.codes", "i3"),
+]
+
+
+@pytest.fixture
+def unsaid() -> None:
+    """As in a command that has just begun: no note has been printed."""
+    loading._note.cache_clear()
+
+
+def as_stored(config: StudyConfig, old: str) -> dict[str, Any]:
+    """The settings as the release before stored them, as far as the key ``old`` goes."""
+    data = config.model_dump(mode="json")
+    here, there = old.split("."), present_name(old, lambda _: False).split(".")
+    source = reduce(lambda found, part: found[part], there[:-1], data)
+    target = reduce(lambda found, part: found.setdefault(part, {}), here[:-1], data)
+    target[here[-1]] = source.pop(there[-1])
+    if here[:-1] != there[:-1]:
+        data[here[0]] |= data.pop(there[0])
+    return data
+
+
+def test_every_old_key_is_tried_below() -> None:
+    assert set(RENAMED) <= {old for _, old, _ in OLD}
+
+
+@pytest.mark.parametrize(("preset", "old", "value"), OLD)
+def test_an_old_key_means_what_its_present_name_means(preset: str, old: str, value: str) -> None:
+    new = present_name(old, lambda _: False)
+    expected = load(preset, [f"{new}={value}"])
+    assert expected != load(preset)
+    assert load(preset, [f"{old}={value}"]) == expected
+    assert check(as_stored(expected, old), "stored") == expected
+
+
+def test_an_old_key_is_remarked_once(unsaid: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, VALID + "[search]\ntrials = 3\n[truth]\nsample = 2\nwarmup = 0\n")
+    config = load(path)
+    assert (config.search.evaluations, config.ground_truth.sample, config.ground_truth.warmup_fraction) == (3, 2, 0)
+    load(path, ["search.trials=4", "search.screen=false"])
+    assert capsys.readouterr().err.splitlines() == [
+        "note: search.trials is now called search.evaluations",
+        "note: truth is now called ground_truth",
+        "note: ground_truth.warmup is now called ground_truth.warmup_fraction",
+        "note: search.screen is now called search.surrogate",
+    ]
+
+
+def test_settings_that_were_stored_are_read_in_silence(unsaid: None, capsys: pytest.CaptureFixture[str]) -> None:
+    check(as_stored(load("digits"), "search.trials"), "run 'old'")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_key_under_both_names_is_an_error(tmp_path: Path) -> None:
+    both = "search.trials is now called search.evaluations, and both are given: leave search.trials out"
+    path = write(tmp_path, VALID + "[search]\ntrials = 3\nevaluations = 3\n")
+    with pytest.raises(ConfigError, match=f"mine.toml: {both}"):
+        load(path)
+    with pytest.raises(ConfigError, match=f"--set: {both}"):
+        load("digits", ["search.evaluations=3", "search.trials=3"])
+
+
+def test_a_plugin_may_call_a_key_as_one_was_called_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(EvaluatorSection):
+        kind: Literal["mine"]
+        warmup: int = 3
+
+    monkeypatch.setitem(EVALUATORS, "mine", Mine)
+    data = {"space": {"name": "digits"}, "evolution": {"method": "fixed"}, "evaluator": {"kind": "mine", "warmup": 4}}
+    config = check(data, "test")
+    assert isinstance(config.evaluator, Mine)
+    assert config.evaluator.warmup == 4

@@ -211,8 +211,8 @@ def test_what_has_read_may_write_while_hearts_beat(store: Store, run: Run) -> No
                 connection.execute(leases.update().values(process=number))
 
 
-QUICK = ["--set", "evaluator.epochs=1", "--set", "data.limit=200", "--set", "search.trials=6"]
-QUICK += ["--set", "search.population=6", "--set", "truth.sample=0"]
+QUICK = ["--set", "evaluator.epochs=1", "--set", "data.max_images=200", "--set", "search.evaluations=6"]
+QUICK += ["--set", "search.population=6", "--set", "ground_truth.sample=0"]
 
 
 def test_the_command_refuses_a_held_run_and_gives_it_back_on_ctrl_c(

@@ -43,7 +43,7 @@ def test_runs_are_listed_oldest_first(store: Store, capsys: pytest.CaptureFixtur
         ["two", "pad_nas", "tiny", "oneshot", "0", "2"],
     ]
     (first, _) = json.loads(said(store, capsys, "--json"))
-    assert (first["name"], first["trials"], first["evaluations"], first["hypervolume"]) == ("one", 7, 6, 0.735)
+    assert (first["name"], first["proposals"], first["evaluations"], first["hypervolume"]) == ("one", 7, 6, 0.735)
 
 
 def test_a_run_is_shown_with_its_rounds_and_settings(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

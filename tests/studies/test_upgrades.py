@@ -26,9 +26,9 @@ VERSIONS = sorted(path.stem for path in DATABASES.glob("*.sql"))
 EARLIER = [version for version in VERSIONS if version != HEAD]
 
 TOLD = """\
-  round    space   trials  distinct    front  best acc  its cost  hypervolume     kept  dropped  refilled  seconds
-      1       27       10        10        7    55.00%       105       0.3704        7        2         0      0.0
-      2       12        9         9        7    56.00%       115       0.3696        7        0         0      0.0
+  round    space  proposals  distinct    front  best acc  its cost  hypervolume     kept  dropped  refilled  seconds
+      1       27         10        10        7    55.00%       105       0.3704        7        2         0      0.0
+      2       12          9         9        7    56.00%       115       0.3696        7        0         0      0.0
 """
 
 
@@ -58,7 +58,7 @@ def version(path: Path) -> str:
 
 
 def without_seconds(text: str) -> list[str]:
-    return [line[:112] for line in text.splitlines()]
+    return [line[:114] for line in text.splitlines()]
 
 
 def test_there_is_a_database_of_every_earlier_version() -> None:
@@ -91,6 +91,14 @@ def test_an_earlier_database_is_copied_and_upgraded_and_says_the_same(
         assert [row.finished for row in store.rounds(store.run("old"))] == [True] * 3
         assert len(optuna.load_study(study_name="old/round-02", storage=store.optuna).trials) == 9
     assert [path.name for path in Path().glob("evo.db.before-*")] == [copy.name]
+
+
+@pytest.mark.parametrize("database", EARLIER[:1], indirect=True)
+def test_settings_are_the_same_under_the_names_of_their_time(database: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "trials = 10" in (DATABASES / "made.toml").read_text()
+    assert main(["2", "--run", "old", "--config", str(DATABASES / "made.toml")]) == 0
+    assert main(["2", "--run", "old", "--config", str(DATABASES / "made.toml"), "--set", "search.trials=11"]) == 1
+    assert "search.evaluations was 10 and is now 11" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("database", EARLIER[:1], indirect=True)

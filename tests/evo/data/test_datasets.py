@@ -34,7 +34,7 @@ def section(tmp_path: Path) -> DataSection:
 
 def test_fashion_mnist_is_read_from_its_packed_files(section: DataSection) -> None:
     images = load(section)
-    assert (len(images.train), len(images.held_out), len(images.test)) == (16, 4, 10)
+    assert (len(images.train), len(images.validation), len(images.test)) == (16, 4, 10)
     assert (images.channels, images.size, images.classes) == (1, 28, 10)
     assert images.test.y.tolist() == list(range(10))
 
@@ -47,6 +47,24 @@ def test_a_damaged_file_is_named(section: DataSection) -> None:
         EvoError, match=r"train-images-idx3-ubyte\.gz is not a packed idx file, or is damaged .*fetch it"
     ):
         load(section)
+
+
+def test_fashion_mnist_s_classes_have_their_names(section: DataSection) -> None:
+    load.cache_clear()
+    assert load(section).class_names[7:] == ("Sneaker", "Bag", "Ankle boot")
+
+
+def arrays(path: Path, **more: object) -> DataSection:
+    x, y = np.zeros((20, 4, 4), np.uint8), np.arange(20) % 3
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y, **more)  # type: ignore[arg-type]
+    return DataSection(name="arrays", path=str(path))
+
+
+def test_arrays_name_their_classes_or_number_them(tmp_path: Path) -> None:
+    assert load(arrays(tmp_path / "a.npz")).class_names == ("0", "1", "2")
+    assert load(arrays(tmp_path / "b.npz", classes=["ant", "bee", "cat"])).class_names == ("ant", "bee", "cat")
+    with pytest.raises(EvoError, match=r"classes holds 2 names, and the labels count to 2; expected 3 names"):
+        load(arrays(tmp_path / "c.npz", classes=["ant", "bee"]))
 
 
 def test_the_real_files_hold_seventy_thousand_images(data_dir: Path) -> None:

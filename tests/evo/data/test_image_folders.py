@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Images:
     return load(
-        DataSection(name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, held_out=0.3)
+        DataSection(name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, validation=0.3)
     )
 
 
@@ -48,7 +48,7 @@ def test_few_images_are_taken_into_memory(folder: Path) -> None:
 def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
     here, there = images(folder, in_memory=True), images(folder)
     assert (there.classes, there.channels, there.size) == (here.classes, here.channels, here.size) == (3, 3, 16)
-    for ours, theirs in ((there.train, here.train), (there.held_out, here.held_out), (there.test, here.test)):
+    for ours, theirs in ((there.train, here.train), (there.validation, here.validation), (there.test, here.test)):
         batches = list(ours.batches(5))
         assert all(len(x) == 5 for x, _ in batches[:-1])
         assert isinstance(theirs, Split)
@@ -59,17 +59,30 @@ def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
 
 
 def test_classes_are_called_as_their_folders_are(folder: Path) -> None:
-    assert images(folder).names == ("ant", "bee", "cat")
-    assert load(DataSection(name="digits")).names == tuple("0123456789")
+    assert images(folder).class_names == ("ant", "bee", "cat")
+    assert load(DataSection(name="digits")).class_names == tuple("0123456789")
+
+
+def test_test_images_have_the_labels_of_the_training_images_class_folders(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "train").symlink_to(folder)
+    (tmp_path / "test").mkdir()
+    for name in ("bee", "cat"):
+        (tmp_path / "test" / name).symlink_to(folder / name)
+    assert images(tmp_path).class_names == ("ant", "bee", "cat")
+    assert images(tmp_path).test.y.tolist() == [1] * 12 + [2] * 12
+    (tmp_path / "test" / "dog").symlink_to(folder / "ant")
+    load.cache_clear()
+    with pytest.raises(EvoError, match=r"test has the class 'dog', and the training images have only ant, bee, cat"):
+        images(tmp_path)
 
 
 def test_parts_are_joined_one_behind_the_other(folder: Path) -> None:
     for found in (images(folder), images(folder, in_memory=True)):
-        whole = found.train.joined(found.held_out)
-        assert len(whole) == len(found.train) + len(found.held_out) == 30
-        assert torch.equal(whole.y, torch.cat((found.train.y, found.held_out.y)))
+        whole = found.train.joined(found.validation)
+        assert len(whole) == len(found.train) + len(found.validation) == 30
+        assert torch.equal(whole.y, torch.cat((found.train.y, found.validation.y)))
         last = torch.tensor([29])
-        assert torch.equal(whole.take(last)[0], found.held_out.take(last - len(found.train))[0])
+        assert torch.equal(whole.take(last)[0], found.validation.take(last - len(found.train))[0])
 
 
 AUGMENT = ("resized_crop", "flip", "colour_jitter", "cutout")
@@ -98,7 +111,7 @@ def test_a_supernet_trains_and_is_scored_from_files(folder: Path) -> None:
         train(net, images(folder).train, Schedule(1, 8, 0.05), seed=0, paths=uniform(space))
         calibration = [x for x, _ in images(folder).train.batches(8)]
         archs = [draw[0] for draw in uniform(space)(Random(0))]
-        scores.append(Scorer(net, calibration, source.held_out, 4)(archs)[0])
+        scores.append(Scorer(net, calibration, source.validation, 4)(archs)[0])
     assert scores[0].accuracy == scores[1].accuracy
     assert scores[0].nll == pytest.approx(scores[1].nll, rel=1e-4)
 

@@ -1,0 +1,82 @@
+"""Reference: the tables and views of a database, from the metadata that the program uses."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from docs.hooks.markdown import block, code, table
+from studies.schema import metadata
+from studies.store import opened
+
+INTRODUCTION = """# Tables and views
+
+Our tables stand beside Optuna's in one database. No foreign key points from ours to Optuna's: a round names its Optuna study,
+a proposal the number of its trial. Text columns named `*_json` hold JSON. Times are in UTC.
+
+Start with the view `results`. [Results in SQL](../howto/sql.md) has queries to copy.
+"""
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    parts = [INTRODUCTION, "## Views"]
+    for view, (columns, text) in views().items():
+        parts += [f"### {view}", table(["column", "meaning"], [[code(c), meaning(c)] for c in columns])]
+        parts += [block(text, "sql")]
+    parts += ["## Tables"]
+    for found in metadata.sorted_tables:
+        parts += [f"### {found.name}", str(found.info.get("doc", "")), columns_of(found)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def columns_of(found: sa.Table) -> str:
+    """A table's columns."""
+    rows = [
+        [code(column.name), str(column.type).lower(), "may be null" if column.nullable else "", _refers(column)]
+        for column in found.columns
+    ]
+    return table(["column", "type", "", "meaning"], rows)
+
+
+def _refers(column: sa.Column[object]) -> str:
+    keys = [f"`{key.column.table.name}.{key.column.name}`" for key in column.foreign_keys]
+    primary = ["primary key"] if column.primary_key and not keys else []
+    return "; ".join([*primary, *keys, *([column.doc] if column.doc else [])])
+
+
+def views() -> dict[str, tuple[list[str], str]]:
+    """Every view of a new database: its columns and its statement."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'evo.db'}"
+        with opened(url):
+            pass
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            found = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name"))
+            texts = {str(name): str(text) for name, text in found}
+        columns = {name: [str(c["name"]) for c in sa.inspect(engine).get_columns(name)] for name in texts}
+        engine.dispose()
+    return {name: (columns[name], _wrapped(text)) for name, text in texts.items()}
+
+
+def _wrapped(text: str) -> str:
+    """A statement with its clauses on lines of their own."""
+    for word in (" SELECT ", " FROM ", " JOIN ", " WHERE "):
+        text = text.replace(word, "\n" + word.lstrip())
+    return text.replace(", ", ",\n       ")
+
+
+def meaning(column: str) -> str:
+    """What a view's column means: what the table's column of that name does, or the place it is taken from."""
+    if column in NAMED:
+        return NAMED[column]
+    docs = (t.columns[column].doc for t in map(metadata.tables.get, FROM) if t is not None and column in t.columns)
+    return next((doc for doc in docs if doc), "")
+
+
+NAMED = {"run": "the run's name", "round": "the round's number, from 1", "number": "the Optuna trial's number"}
+FROM = ("evaluations", "proposals")
+"""Where the columns of the views come from, in the order in which they are looked for."""

@@ -1,0 +1,90 @@
+"""A study's settings: plain TOML, checked whole before anything runs.
+
+``load("digits")`` reads a preset, ``load("mine.toml")`` a file. The classes are the reference of every key: type, default,
+meaning. ``study`` puts the sections together; ``sections`` holds those of every run, ``evaluators`` and ``methods`` those that
+are chosen by name. This package knows names (``"pad_nas"``, ``"oneshot"``); ``evo`` owns the dicts that resolve them.
+"""
+
+from studies.config.evaluators import (
+    EVALUATORS,
+    BlockwiseSection,
+    CellsSection,
+    EvaluatorSection,
+    GatesSection,
+    GroundTruthSection,
+    OneShotSection,
+    ScratchSection,
+    TabularSection,
+    TeacherSection,
+)
+from studies.config.loading import PRESETS, ConfigError, changed, check, from_mapping, load, presets
+from studies.config.methods import (
+    METHODS,
+    AutoSpaceEvolution,
+    DnaEvolution,
+    FixedEvolution,
+    MethodSection,
+    NseEvolution,
+    PadNasEvolution,
+)
+from studies.config.sections import (
+    DATA,
+    DataSection,
+    DeliverSection,
+    LatencySection,
+    Limit,
+    LimitsSection,
+    PerRound,
+    SearchSection,
+    Section,
+    SpaceSection,
+    Training,
+    in_rounds,
+    invalid,
+    of_round,
+)
+from studies.config.study import CHOICES, StudyConfig, register
+
+__all__ = [
+    "CHOICES",
+    "DATA",
+    "EVALUATORS",
+    "METHODS",
+    "PRESETS",
+    "AutoSpaceEvolution",
+    "BlockwiseSection",
+    "CellsSection",
+    "ConfigError",
+    "DataSection",
+    "DeliverSection",
+    "DnaEvolution",
+    "EvaluatorSection",
+    "FixedEvolution",
+    "GatesSection",
+    "GroundTruthSection",
+    "LatencySection",
+    "Limit",
+    "LimitsSection",
+    "MethodSection",
+    "NseEvolution",
+    "OneShotSection",
+    "PadNasEvolution",
+    "PerRound",
+    "ScratchSection",
+    "SearchSection",
+    "Section",
+    "SpaceSection",
+    "StudyConfig",
+    "TabularSection",
+    "TeacherSection",
+    "Training",
+    "changed",
+    "check",
+    "from_mapping",
+    "in_rounds",
+    "invalid",
+    "load",
+    "of_round",
+    "presets",
+    "register",
+]

@@ -1,0 +1,400 @@
+"""The settings of every evaluator: ``EvaluatorSection`` is the seam, ``EVALUATORS`` the registry of kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from spaces.units import short
+from studies.config.sections import PerRound, Section, Share, Training, in_rounds, invalid, of_round
+
+if TYPE_CHECKING:
+    from spaces.space import SearchSpace
+    from studies.config.study import StudyConfig
+
+
+class EvaluatorSection(Section):
+    """Settings of an evaluator, chosen by ``kind``; a plugin's settings inherit from this class.
+
+    Class attributes:
+        uses_images: whether it trains or measures on the images of ``[data]``.
+        shared_weights: whether its scores hold for its own weights only, so that scores of two runs are no common measure.
+        measures: what it gives as an architecture's accuracy, from 0 to 1.
+        no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
+    """
+
+    unrelated: ClassVar[frozenset[str]] = frozenset({"timeout"})
+    uses_images: ClassVar[bool] = True
+    shared_weights: ClassVar[bool] = False
+    measures: ClassVar[str] = "accuracy"
+    no_likelihood: ClassVar[str] = ""
+
+    kind: str
+    """How architectures are judged: the name of an evaluator."""
+
+    timeout: PositiveFloat | None = None
+    """Seconds that evaluating one architecture may take; a slower one fails. Not given: no limit."""
+
+    def describe(self) -> str:
+        """How architectures are judged: the end of the sentence "Architectures were judged by ..."."""
+        return f"the evaluator {self.kind!r}"
+
+    def caveats(self) -> list[str]:
+        """What a reader of the scores must know, a sentence each."""
+        return []
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        """The work to come in so many rounds that begin in ``space``, a line each."""
+        return []
+
+    def files(self) -> tuple[str, ...]:
+        """Files that its answers rest on, as the configuration names them."""
+        return ()
+
+    def check(self, config: StudyConfig) -> None:
+        """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
+
+
+class TabularSection(EvaluatorSection):
+    """Accuracies come from a table with one row per architecture."""
+
+    uses_images: ClassVar[bool] = False
+    no_likelihood: ClassVar[str] = "a table knows accuracies only"
+
+    kind: Literal["tabular"] = "tabular"
+    """`tabular`: look accuracies up in a table."""
+
+    path: str
+    """The csv or csv.gz file; a relative path is also looked for in the folder that EVO_DATA names."""
+
+    arch_column: str = "arch"
+    """The column that holds the architecture."""
+
+    tokens: Literal["operations", "indices"] = "operations"
+    """What that column spells, layer by layer: `operations`, or their `indices` among the candidates of the first
+    space."""
+
+    separator: str = ""
+    """What stands between two layers in that column; empty: every character is a layer."""
+
+    accuracy_column: str = "accuracy"
+    """The column that holds the accuracy."""
+
+    accuracy_scale: PositiveFloat = 1.0
+    """The accuracy is multiplied by this number; 0.01 turns percent into fractions."""
+
+    macs_column: str | None = None
+    """The column of multiply-accumulates, used in place of computed ones. Not given: computed."""
+
+    params_column: str | None = None
+    """The column of parameters, used in place of computed ones. Not given: computed."""
+
+    latency_column: str | None = None
+    """The column of latency in milliseconds. Not given: there is none."""
+
+    def describe(self) -> str:
+        return "a table of published results"
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        return [f"accuracies from {self.path}"]
+
+    def files(self) -> tuple[str, ...]:
+        return (self.path,)
+
+
+class ScratchSection(Training, EvaluatorSection):
+    """Every architecture is trained by itself, from scratch."""
+
+    kind: Literal["scratch"]
+    """`scratch`: train every architecture by itself."""
+
+    rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Fractions of the epochs after which training pauses: an architecture that is confidently dominated at its cost is
+    then stopped. Empty: all are trained to the end."""
+
+    def describe(self) -> str:
+        return "training each of them by itself"
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        return [f"training every architecture: {in_rounds(self.epochs, rounds)}"]
+
+    def check(self, config: StudyConfig) -> None:
+        if config.ground_truth.sample and config.ground_truth.table is None:
+            raise invalid(
+                "ground_truth.sample trains architectures alone, as evaluator 'scratch' does anyway: leave it out"
+            )
+
+
+class GatesSection(Section):
+    """Scores of a supernet's branches, learned on validation images between the weight steps (NSE,
+    https://arxiv.org/abs/2011.10904). The defaults are the paper's values."""
+
+    update_every: PositiveInt = 2
+    """Weight steps between two steps of the scores."""
+
+    learning_rate: PositiveFloat = 0.005
+    """Learning rate of the scores (Adam)."""
+
+    cost_target: PositiveFloat | None = None
+    """The value to which the expected cost is drawn, in units of `search.cost`. Not given: cost plays no part."""
+
+    cost_weight: NonNegativeFloat = 0.9
+    """How strongly the expected cost is drawn to the target: the loss grows by cost_weight (cost / target - 1)^2."""
+
+    drop_below: float | None = -2.0
+    """An operation whose score falls below this value is dropped; -1e9: none is."""
+
+
+class CellsSection(Training):
+    """Cells that are bred while they train side by side (AutoSpace-style, https://arxiv.org/abs/2103.11833). The paper
+    names few values: most are ours."""
+
+    steps: PositiveInt = 16
+    """Training steps per iteration; after each iteration, cells are replaced."""
+
+    parallel_cells: Annotated[int, Field(ge=2)] = 4
+    """Cells per layer that train side by side (K in the paper, whose figure 2 shows 4)."""
+
+    children: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Fraction of these cells that is newly bred in an iteration; the others are measured again. 1: all, as the paper's
+    figure 2 reads."""
+
+    tournament: PositiveInt = 3
+    """Cells in a tournament, whose fittest becomes a parent."""
+
+    crossover: Share = 0.25
+    """Probability that a child has two parents; otherwise it is a mutation of one. The paper names no crossover: 0."""
+
+    window: PositiveInt = 2
+    """Neighbouring attributes of a cell that a mutation draws anew."""
+
+    update_every: PositiveInt = 2
+    """Weight steps between two steps of the weights of the sum, which learn on validation images."""
+
+    alpha_learning_rate: PositiveFloat = 0.05
+    """Learning rate of the weights of the sum (Adam)."""
+
+    fitness_momentum: Share = 0.5
+    """How far a cell's fitness moves, in each iteration, towards what its weight in the sum has become; from 0 (not at
+    all) to 1."""
+
+    cost_target: PositiveFloat | None = None
+    """Expected cost above which the loss grows, in units of `search.cost`. Not given: cost plays no part."""
+
+    cost_weight: NonNegativeFloat = 1.0
+    """How much the loss grows: cost_weight times the fraction by which the expected cost exceeds the target."""
+
+    reference_weight: NonNegativeFloat = 1.0
+    """Weight of the reference cells beside 1 for all others, at the beginning of the run."""
+
+    reference_half_life: PositiveFloat = 10.0
+    """Iterations of the run after which that weight has halved."""
+
+    nodes: Annotated[int, Field(ge=2, le=6)] = 4
+    """Most nodes in a cell's graph, input and output counted, from 2 to 6."""
+
+    edge_ops: Annotated[str, Field(pattern=r"^[ip357]+$")] = "ip35"
+    """Operations that an edge may have, a letter each: `i` identity, `p` pooling, `3`, `5`, `7` depthwise convolutions
+    of that kernel (see `spaces/cells.py`)."""
+
+    expansions: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 3, 6)
+    """Expansion ratios of a cell's first 1x1 convolution to choose from."""
+
+    activation: Literal["relu", "relu6", "swish"] = "relu"
+    """Activation function of all cells."""
+
+
+class OneShotSection(Training, EvaluatorSection):
+    """A supernet is trained once per round, and its shared weights judge (SPOS, https://arxiv.org/abs/1904.00420)."""
+
+    shared_weights: ClassVar[bool] = True
+
+    kind: Literal["oneshot"]
+    """`oneshot`: judge by the shared weights of a supernet."""
+
+    sampling: Literal["uniform", "fair", "branches"] = "uniform"
+    """What a training step runs: `uniform` (one path drawn uniformly), `fair` (as many paths as run each operation
+    equally often), or `branches` (every branch with probability one half; needs `gates`)."""
+
+    gates: GatesSection | None = None
+    """Learn scores of the branches (NSE). Not given: none."""
+
+    cells: CellsSection | None = None
+    """Breed cells before the supernet is trained (AutoSpace-style). Not given: none."""
+
+    inherit: bool = True
+    """Start from the weights of the round before, restricted to what survived."""
+
+    zero_init: bool = True
+    """Start the last batch normalisation of every residual operation at zero, so that it begins as an identity. Short
+    trainings gain much by it."""
+
+    calibration_batches: PositiveInt = 4
+    """Batches of training images from which the batch normalisation of each scored architecture takes its
+    statistics."""
+
+    eval_batch_size: PositiveInt = 512
+    """Images per batch when scoring; larger is faster and needs more memory."""
+
+    prefix_memory_mb: PositiveInt = 512
+    """Megabytes that scoring may use to keep outputs of layers that several architectures share. It changes speed
+    only."""
+
+    def describe(self) -> str:
+        return "a supernet with shared weights, trained anew or further in every round"
+
+    def caveats(self) -> list[str]:
+        return [
+            "Supernet accuracies rank architectures; "
+            "they are not the accuracies that the networks reach when trained alone."
+        ]
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        bred = (
+            [f"breeding cells, {self.cells.parallel_cells} side by side: {in_rounds(self.cells.epochs, rounds)}"]
+            if self.cells
+            else []
+        )
+        return [*bred, f"training the supernet: {in_rounds(self.epochs, rounds)}"]
+
+
+class TeacherSection(Training):
+    """The network that the blocks imitate (DNA, https://arxiv.org/abs/1911.13053): one of torchvision (`model` and
+    `weights`), one that this tool has made (`weights` alone), or the largest network of the first space, trained first
+    (neither)."""
+
+    model: str | None = None
+    """The name of a classifier of torchvision, e.g. `efficientnet_b7`, the paper's."""
+
+    weights: str | None = None
+    """With `model`: the name of published weights (`DEFAULT`: the best ones), or a safetensors file. Alone: a folder
+    that `evo.deliver` made, or a file in which this tool has kept a teacher."""
+
+    splits: tuple[str, ...] = ()
+    """The teacher's stages whose outputs the blocks imitate, one per block, by the names of its modules. Empty: chosen
+    by their sizes."""
+
+    width: PositiveFloat = 2.0
+    """How many times as wide as in the space a teacher of the first space is."""
+
+    mean: tuple[float, ...] = ()
+    """Mean of each channel, of values from 0 to 1, by which images are normalised for a `model`. Empty: that with which
+    the published weights were trained."""
+
+    std: tuple[PositiveFloat, ...] = ()
+    """Standard deviation of each channel, as `mean`."""
+
+    @model_validator(mode="after")
+    def _model_has_weights(self) -> TeacherSection:
+        if self.model is not None and self.weights is None:
+            raise PydanticCustomError(
+                "teacher",
+                "evaluator.teacher.model needs weights that have learned something: give evaluator.teacher.weights, "
+                "'DEFAULT' or a safetensors file",
+            )
+        if len(self.mean) != len(self.std) or (self.mean and self.model is None):
+            raise PydanticCustomError(
+                "teacher",
+                "evaluator.teacher.mean and std are one number per channel each, for an evaluator.teacher.model of "
+                "torchvision; this tool's own teachers know theirs",
+            )
+        return self
+
+
+class BlockwiseSection(EvaluatorSection):
+    """Every block of the space is trained by itself to imitate a teacher's, by Adam (DNA,
+    https://arxiv.org/abs/1911.13053)."""
+
+    shared_weights: ClassVar[bool] = True
+    measures: ClassVar[str] = "exp(-block loss)"
+    no_likelihood: ClassVar[str] = "blocks know of no classes"
+
+    kind: Literal["blockwise"]
+    """`blockwise`: judge by the losses of blocks that imitate a teacher's."""
+
+    teacher: TeacherSection = TeacherSection()
+    """The network that the blocks imitate."""
+
+    epochs: PerRound = 20.0
+    """Passes over the training images: a number for every block, or a list whose last entry repeats."""
+
+    batch_size: PositiveInt = 64
+    """Images per step."""
+
+    learning_rate: PerRound = (0.002, 0.005)
+    """First learning rate: a number for every block, or a list whose last entry repeats."""
+
+    decay: Share = 0.9
+    """Factor by which the learning rate is multiplied after every epoch."""
+
+    weight_decay: float = 1e-4
+    """L2 penalty of the weights in every step."""
+
+    zero_init: bool = True
+    """Start the last batch normalisation of every residual operation at zero, so that it begins as an identity. Short
+    trainings gain much by it."""
+
+    candidates: Annotated[int, Field(ge=2)] = 5000
+    """Most candidates of a block that are all scored; a block with more is searched by NSGA-II, and so many are
+    scored."""
+
+    calibration_batches: PositiveInt = 4
+    """Batches of training images from which the batch normalisation of each scored architecture takes its
+    statistics."""
+
+    validation_batches: PositiveInt | None = None
+    """Batches of validation images on which candidates are scored. Not given: all images."""
+
+    eval_batch_size: PositiveInt = 512
+    """Images per batch when scoring; larger is faster and needs more memory."""
+
+    prefix_memory_mb: PositiveInt = 512
+    """Megabytes that scoring may use to keep outputs of layers that several architectures share. It changes speed
+    only."""
+
+    def describe(self) -> str:
+        return "their blocks, each trained by itself to imitate a teacher's"
+
+    def caveats(self) -> list[str]:
+        return [
+            f"No accuracy was measured: the first objective is {self.measures}, of the losses of an architecture's blocks "
+            "added up; 100% is a perfect imitation of the teacher."
+        ]
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        teacher = self.teacher
+        whose = (
+            teacher.model
+            or teacher.weights
+            or f"a network of the space, {teacher.width:g} times as wide, trained first"
+        )
+        counts = [space.part(start, stop).size for start, stop in space.blocks]
+        scored = ", ".join(
+            short(count) if count <= self.candidates else f"{self.candidates} of {short(count)}" for count in counts
+        )
+        epochs = ", ".join(f"{of_round(self.epochs, n):g}" for n in range(1, len(counts) + 1))
+        return [
+            f"training {len(counts)} blocks by themselves: {epochs} epochs; teacher: {whose}; candidates scored: {scored}"
+        ]
+
+
+class GroundTruthSection(Training):
+    """How far a round's scores can be trusted: some of its architectures are trained alone with these settings, or
+    looked up, and both rankings are compared."""
+
+    sample: NonNegativeInt = 0
+    """How many architectures of a round, spread over cost; 0: none."""
+
+    table: TabularSection | None = None
+    """Look their accuracies up in this table. Not given: train them."""
+
+
+EVALUATORS: dict[str, type[EvaluatorSection]] = {
+    "tabular": TabularSection,
+    "scratch": ScratchSection,
+    "oneshot": OneShotSection,
+    "blockwise": BlockwiseSection,
+}
+"""The settings of every ``evaluator.kind``."""

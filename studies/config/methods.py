@@ -1,0 +1,143 @@
+"""The settings of every method that evolves the space: ``MethodSection`` is the seam, ``METHODS`` the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from studies.config.sections import Section, Share, invalid
+
+if TYPE_CHECKING:
+    from spaces.space import SearchSpace
+    from studies.config.study import StudyConfig
+
+
+class MethodSection(Section):
+    """Settings of a method, chosen by `method`; a plugin's settings inherit from this class."""
+
+    method: str
+    """How the space evolves after a round: the name of a method."""
+
+    @property
+    def predecessor(self) -> str | None:
+        """The finished run that this one continues; None: it continues none."""
+        return None
+
+    def plan(self, space: SearchSpace) -> list[str]:
+        """What the method has to do in a run that begins in ``space``, a line each."""
+        return []
+
+    def check(self, config: StudyConfig) -> None:
+        """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
+
+
+class FixedEvolution(MethodSection):
+    """The control arm: the space never changes."""
+
+    method: Literal["fixed"]
+    """`fixed`: change nothing."""
+
+
+class PadNasEvolution(MethodSection):
+    """Keep the operations that are frequent among the best architectures (PAD-NAS,
+    https://arxiv.org/abs/2005.07564)."""
+
+    method: Literal["pad_nas"]
+    """`pad_nas`: drop operations that good architectures do not use."""
+
+    rank: PositiveInt = 10
+    """Architectures of a nondomination rank below this number count as good; 1: the Pareto front only."""
+
+    share: Share = 0.01
+    """An operation stays if more than this fraction of the good architectures have it, from 0 to 1."""
+
+
+class NseEvolution(MethodSection):
+    """Keep what the Pareto front uses, refill with operations not seen yet (NSE, https://arxiv.org/abs/2011.10904)."""
+
+    method: Literal["nse"]
+    """`nse`: keep what the front uses, then add unseen operations."""
+
+    k: Annotated[int, Field(ge=2)] = 5
+    """Candidates per layer after a refill."""
+
+    branches: PositiveInt | None = None
+    """Most operations side by side in one layer. Not given: any subset of the candidates, as in the paper."""
+
+    samples: NonNegativeInt = 48
+    """Architectures drawn by the learned gates inside the limits, measured before NSGA-II breeds."""
+
+    guard_samples: NonNegativeInt = 4
+    """Architectures drawn likewise in the guard band just below the limits: they shape the front, but never enter
+    it."""
+
+    guard: Share = 0.05
+    """Width of the guard band, as a fraction of the least cost allowed."""
+
+    continue_from: str | None = None
+    """A finished run whose operations are kept while a new pool is tried. Not given: none."""
+
+    @property
+    def predecessor(self) -> str | None:
+        return self.continue_from
+
+    def rounds(self, operations: int) -> int:
+        """Rounds until a pool of that many operations per layer has been seen, if one of ``k`` stays each time."""
+        return max(1, (operations - 1) // (self.k - 1))
+
+    def plan(self, space: SearchSpace) -> list[str]:
+        pool = max(len(layer.candidates) + len(layer.pending) for layer in space.layers)
+        return [f"a pool of {pool} operations per layer needs {self.rounds(pool)} rounds"]
+
+
+class DnaEvolution(MethodSection):
+    """Rate operations by the best block that has them (DNA, https://arxiv.org/abs/1911.13053)."""
+
+    method: Literal["dna"]
+    """`dna`: rate operations by block losses."""
+
+    keep: PositiveInt | None = None
+    """Operations per layer that stay. Not given: all."""
+
+    def check(self, config: StudyConfig) -> None:
+        if config.evaluator.kind != "blockwise":
+            raise invalid(
+                "evolution.method = 'dna' rates operations by block loss: it needs evaluator.kind = 'blockwise', "
+                f"found {config.evaluator.kind!r}"
+            )
+
+
+class AutoSpaceEvolution(MethodSection):
+    """The fittest of the bred cells are the next space (AutoSpace-style, https://arxiv.org/abs/2103.11833)."""
+
+    method: Literal["autospace"]
+    """`autospace`: keep the fittest cells."""
+
+    k: PositiveInt = 6
+    """Cells per layer in the space; 6 in the paper's released space."""
+
+    population: Annotated[int, Field(ge=2)] = 24
+    """Cells per layer that are bred and rated."""
+
+    references: Annotated[int, Field(ge=0, le=3)] = 3
+    """Reference cells per layer in the space, from 0 to 3; 3 in the paper's released space."""
+
+    def check(self, config: StudyConfig) -> None:
+        if getattr(config.evaluator, "cells", None) is None:
+            raise invalid("evolution.method 'autospace' needs evaluator.kind = 'oneshot' with evaluator.cells")
+        if self.population < self.k:
+            raise invalid(
+                f"evolution.k is {self.k}, more than evolution.population {self.population}: "
+                "the fittest k are taken from it"
+            )
+
+
+METHODS: dict[str, type[MethodSection]] = {
+    "fixed": FixedEvolution,
+    "pad_nas": PadNasEvolution,
+    "nse": NseEvolution,
+    "dna": DnaEvolution,
+    "autospace": AutoSpaceEvolution,
+}
+"""The settings of every ``evolution.method``."""

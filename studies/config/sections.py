@@ -1,0 +1,226 @@
+"""Sections that every configuration has: the first space, images, training, delivery, the search, limits, latency."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_core import PydanticCustomError
+
+from studies.records import COSTS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+PerRound = tuple[float, ...] | float
+Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
+Limit = tuple[float, float]
+
+
+class Section(BaseModel):
+    """A table of a configuration. The text under a key is its help, and its description in the JSON schema.
+
+    Class attributes:
+        unrelated: keys that change nothing of what is computed, and so are in no file's name.
+    """
+
+    unrelated: ClassVar[frozenset[str]] = frozenset()
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SpaceSection(Section):
+    """Where the search starts: a named space, a space in a file, or the space that a table spells out."""
+
+    name: str
+    """One of the library's spaces, e.g. `digits` or `mobile_64` (an unknown name raises an error that lists all), or
+    `table`: the space is read off the table of `evaluator.kind = "tabular"`."""
+
+    path: str | None = None
+    """A JSON file that holds the space, used instead of a named one; `name` is then only a label."""
+
+    channels: PositiveInt | None = None
+    """Channels of the input images. Not given: those of the data, or of the space's own data set."""
+
+    size: PositiveInt | None = None
+    """Height and width of the input images in pixels. Not given: those of the data, or of the space's own data set."""
+
+    classes: PositiveInt | None = None
+    """Number of classes. Not given: those of the data, or of the space's own data set."""
+
+    add_operations: tuple[str, ...] = ()
+    """Further candidates of every layer whose shape allows them, e.g. `["mb_k7_e6"]` or operations of your own."""
+
+
+class DataSection(Section):
+    """Images. A part of the training images scores candidates (the validation images); test images only judge a
+    delivered network."""
+
+    unrelated: ClassVar[frozenset[str]] = frozenset({"path", "download", "workers"})
+
+    name: str = "digits"
+    """The data set: `digits` (scikit-learn's, 8 x 8 pixels), `fashion_mnist`, `cifar10`, `images` (a folder with one
+    folder per class, or `train/` and `test/` with these in each), or `arrays` (an .npz file)."""
+
+    path: str = "data"
+    """The folder of the data, to which downloads go; for `arrays` the .npz file with x_train, y_train, x_test,
+    y_test."""
+
+    size: PositiveInt | None = None
+    """Height and width in pixels to which images are resized. Not given: as they are; for `images`: 64."""
+
+    max_images: PositiveInt | None = None
+    """Use so many training images only, with all classes represented alike. Not given: all."""
+
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Fraction of the training images that never trains a candidate and scores it instead, between 0 and 1."""
+
+    download: bool = True
+    """Download a data set of torchvision that is not in `path`."""
+
+    augment: tuple[Augmentation, ...] = ()
+    """Random changes of training images, from: `flip`, `crop`, `cutout`, `resized_crop`, `colour_jitter`."""
+
+    in_memory: bool | None = None
+    """Whether a folder's images are read into memory once (`true`) or from their files in every epoch (`false`). Not
+    given: into memory where they take less than 4 GB."""
+
+    workers: NonNegativeInt = 4
+    """Processes that read images from files."""
+
+
+class Training(Section):
+    """Stochastic gradient descent (Nesterov) with warm-up and a cosine."""
+
+    epochs: PerRound = 20.0
+    """Passes over the training images: a number for every round, or a list whose last entry repeats."""
+
+    batch_size: PositiveInt = 64
+    """Images per step."""
+
+    learning_rate: PerRound = 0.1
+    """Highest learning rate: it is reached linearly during warm-up, then falls to 0 along a cosine. A number for every
+    round, or a list whose last entry repeats."""
+
+    momentum: Share = 0.9
+    """Nesterov momentum of SGD, from 0 to 1."""
+
+    weight_decay: float = 4e-5
+    """L2 penalty of the weights in every step."""
+
+    label_smoothing: Share = 0.0
+    """Part of each label that is spread over all classes, from 0 (off) to 1 (arXiv 1512.00567)."""
+
+    warmup_fraction: Share = 0.05
+    """Fraction of all steps in which the learning rate rises to its highest value."""
+
+
+class DeliverSection(Training):
+    """How `python -m evo.deliver` trains the chosen network: from scratch, on all training images, validation images
+    too."""
+
+    epochs: PerRound = 60.0
+    """Passes over the training images."""
+
+    label_smoothing: Share = 0.1
+    """Part of each label that is spread over all classes, from 0 (off) to 1 (arXiv 1512.00567)."""
+
+    mixup: NonNegativeFloat = 0.2
+    """Parameter of MixUp's Beta distribution (arXiv 1710.09412); 0: off. With `cutmix`, one of the two per batch."""
+
+    cutmix: NonNegativeFloat = 0.0
+    """Parameter of CutMix's Beta distribution (arXiv 1905.04899); 0: off. With `mixup`, one of the two per batch."""
+
+    drop_path: BelowOne = 0.0
+    """How often the last layer's operations are left out where the input can pass by them, earlier ones less often;
+    from 0 (off) to below 1 (stochastic depth, arXiv 1603.09382)."""
+
+    ema: BelowOne = 0.99
+    """Decay of the moving average of the weights, which is what is delivered; 0: the last weights are delivered."""
+
+    augment: tuple[Augmentation, ...] | None = None
+    """Random changes of training images, in place of `data.augment`. Not given: those."""
+
+
+class SearchSection(Section):
+    """NSGA-II inside one round: maximise `objective`, minimise `cost`."""
+
+    population: Annotated[int, Field(ge=2)] = 10
+    """Architectures per generation. With several workers: as many as there are, or twice that."""
+
+    sampler: Literal["nsga2", "random"] = "nsga2"
+    """`nsga2`, or `random`: measure networks drawn uniformly, the yardstick that every search must beat."""
+
+    surrogate: bool = True
+    """Let a surrogate model choose among many children of NSGA-II. Where it predicts no better than chance, NSGA-II
+    chooses alone."""
+
+    evaluations: PositiveInt = 64
+    """New measurements per round. A proposal whose score is known already costs nothing."""
+
+    time_limit_seconds: PositiveFloat | None = None
+    """End the search of a round after so many seconds, even if `evaluations` is not reached; the results then depend on the
+    machine's speed. Not given: no limit."""
+
+    objective: Literal["accuracy", "likelihood"] = "accuracy"
+    """What is maximised: `accuracy`, or `likelihood`, which is exp(-negative log-likelihood) and ranks better where a
+    supernet was trained for a short time only."""
+
+    cost: Literal["macs", "params", "latency_ms"] = "macs"
+    """What is minimised: `macs` (multiply-accumulates), `params` (parameters), or `latency_ms` (milliseconds, by the
+    table in `[latency]`)."""
+
+    macs_convention: str = "macs"
+    """How multiply-accumulates are counted: `macs`, `macs+se`, `torch`, `nse`, `nse+se` or `dna` (definitions:
+    `spaces/cost.py`)."""
+
+    min_accuracy: Share = 0.0
+    """Accuracy above which hypervolume counts, from 0 to 1."""
+
+
+class LimitsSection(Section):
+    """Limits [least, most] between which the costs of every architecture must lie, as deployed."""
+
+    macs: Limit | None = None
+    """Multiply-accumulates of one image, counted by `search.macs_convention`. Not given: no limit."""
+
+    params: Limit | None = None
+    """Parameters. Not given: no limit."""
+
+    latency_ms: Limit | None = None
+    """Milliseconds for one image, by the table in `[latency]`. Not given: no limit."""
+
+    def given(self) -> dict[str, Limit]:
+        """The limits that are set: cost name -> (least, most)."""
+        return {name: limit for name in COSTS if (limit := getattr(self, name)) is not None}
+
+
+class LatencySection(Section):
+    """A latency table: one measured by `python -m spaces.latency`, or a published one."""
+
+    path: str
+    """The csv file of the table."""
+
+    device: str | None = None
+    """Which of the table's devices counts. Not given: the table has one only."""
+
+
+DATA: dict[str, type[DataSection]] = dict.fromkeys(
+    ("digits", "fashion_mnist", "cifar10", "images", "arrays"), DataSection
+)
+"""The settings of every ``data.name``."""
+
+
+def invalid(message: str) -> PydanticCustomError:
+    """An error of settings that do not fit together; the message names keys as the user writes them."""
+    return PydanticCustomError("together", "{message}", {"message": message})
+
+
+def of_round(setting: PerRound, n: int) -> float:
+    """A per-round setting's value in round ``n`` (from 1): a number for all rounds, or a list whose last entry repeats."""
+    return setting[min(n, len(setting)) - 1] if isinstance(setting, tuple) else setting
+
+
+def in_rounds(epochs: PerRound, rounds: int) -> str:
+    """``20, 10, 10 epochs in rounds 1 to 3``."""
+    listed = ", ".join(f"{of_round(epochs, n):g}" for n in range(1, rounds + 1))
+    return f"{listed} epochs in rounds 1 to {rounds}"

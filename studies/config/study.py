@@ -1,0 +1,149 @@
+"""The settings of one run, whole: every section, and how sections fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
+
+from studies import plugins
+from studies.config.evaluators import EVALUATORS, EvaluatorSection, GroundTruthSection
+from studies.config.methods import METHODS, MethodSection
+from studies.config.sections import (
+    DATA,
+    DataSection,
+    DeliverSection,
+    LatencySection,
+    LimitsSection,
+    SearchSection,
+    Section,
+    SpaceSection,
+    invalid,
+)
+from studies.records import EvoError
+
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
+    "evaluator": ("kind", EVALUATORS),
+    "evolution": ("method", METHODS),
+    "data": ("name", DATA),
+}
+"""Sections whose settings depend on one of their keys: section -> (key, its value -> settings)."""
+
+
+_OWNERS: dict[tuple[str, str], str] = {}
+"""(section, value of its choosing key) -> the file of the plugin that has registered it."""
+
+
+def register(section: str, name: str, settings: type[Section], file: str) -> None:
+    """Let a section be chosen by a plugin's name. The same file may do it again, as a notebook does.
+
+    Raises:
+        EvoError: the name is taken, or ``settings`` has another base than the section's settings have.
+    """
+    key, known = CHOICES[section]
+    base = {"evaluator": EvaluatorSection, "evolution": MethodSection, "data": DataSection}[section]
+    if name in known and _OWNERS.get((section, name)) != file:
+        raise EvoError(
+            f"{section}.{key} = {name!r} is taken by {_OWNERS.get((section, name), 'this program')}: choose another name"
+        )
+    if not issubclass(settings, base):
+        raise EvoError(
+            f"the settings of {section}.{key} = {name!r} must inherit from {base.__name__}, found {settings!r}"
+        )
+    known[name], _OWNERS[section, name] = settings, file
+
+
+def _by_choice(section: str) -> Callable[[Any], Any]:
+    """What turns a section's table into the settings that its choosing key names."""
+
+    def chosen(given: Any) -> Any:
+        key, known = CHOICES[section]
+        if not isinstance(given, Mapping):
+            return given
+        value = given.get(key, "digits" if section == "data" else "missing")
+        if not isinstance(value, str):
+            raise invalid(f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}")
+        if value not in known:
+            plugins.installed_once()
+        if value not in known:
+            raise invalid(
+                f"{section}.{key} is {value!r}; allowed: {', '.join(sorted(known))}; one of your own needs "
+                'plugins = ["FILE.py"]'
+            )
+        return known[value].model_validate(given)
+
+    return chosen
+
+
+class StudyConfig(Section):
+    """The settings of one run, whole."""
+
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of every random choice of the run."""
+
+    control: bool = False
+    """Make this the control arm of the same run without: it begins in the same space, which never changes."""
+
+    threads: PositiveInt = 1
+    """Threads of torch in each process."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained and scored: `auto` (CUDA where there is one), `cpu` or `cuda`."""
+
+    sync_batchnorm: bool = True
+    """Under torchrun: whether batch normalisation takes the statistics of the whole batch, as in one process, or
+    (`false`) of each process's part; quicker, but weights then depend on the number of processes."""
+
+    plugins: tuple[str, ...] = ()
+    """Operations, evaluators, methods and data sets of your own: files (`my_ops.py`, beside this file or in the working
+    directory) and installed modules (`my_package.module`)."""
+
+    space: SpaceSection
+    """Where the search starts."""
+
+    data: Annotated[SerializeAsAny[DataSection], BeforeValidator(_by_choice("data"))] = DataSection()
+    """The images."""
+
+    evaluator: Annotated[SerializeAsAny[EvaluatorSection], BeforeValidator(_by_choice("evaluator"))]
+    """How architectures are judged."""
+
+    search: SearchSection = SearchSection()
+    """How a round searches its space."""
+
+    limits: LimitsSection = LimitsSection()
+    """What an architecture may cost."""
+
+    ground_truth: GroundTruthSection = GroundTruthSection()
+    """How far the scores can be trusted."""
+
+    deliver: DeliverSection = DeliverSection()
+    """How a delivered network is trained."""
+
+    latency: LatencySection | None = None
+    """A table of latencies. Not given: none."""
+
+    evolution: Annotated[SerializeAsAny[MethodSection], BeforeValidator(_by_choice("evolution"))]
+    """How the space changes from round to round."""
+
+    @property
+    def measured(self) -> str:
+        """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured."""
+        return self.evaluator.measures
+
+    @property
+    def score(self) -> str:
+        """The name of what is maximised."""
+        return self.measured if self.search.objective == "accuracy" else self.search.objective
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> StudyConfig:
+        asked = self.search.cost == "latency_ms" or self.limits.latency_ms is not None
+        known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
+        if asked and not known:
+            raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
+        if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
+            raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
+        self.evaluator.check(self)
+        self.evolution.check(self)
+        return self
