@@ -29,8 +29,9 @@ lint: $(VENV)/installed-for-tests
 fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+# No --quiet: it hides warnings from --strict.
 docs: $(VENV)/installed-for-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 dashboard: $(VENV)/installed
 	$(BIN)/python -m studies.dashboard --storage $(STORAGE)

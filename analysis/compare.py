@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.command import RUN_HELP, add_arguments
+from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(args: argparse.Namespace) -> int:
     from analysis import comparison, export, page
-    from analysis.command import frames_of, verdicts_of, write
+    from analysis.cli import frames_of, verdicts_of, write
     from analysis.findings import comparison_page, side_by_side
 
     compared = side_by_side(frames_of(args))
@@ -67,7 +67,7 @@ def _compare(args: argparse.Namespace) -> int:
 def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> None:
     """Runs and differing settings as tables, the findings, and where the page is."""
     from analysis import comparison
-    from analysis.command import folded, tell
+    from analysis.cli import folded, tell
     from spaces.columns import table
     from spaces.units import short
 

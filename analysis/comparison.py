@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import Frames, complete
-from analysis.words import COSTS, count, method
+from analysis.sentences import COSTS, count, method
 from spaces.units import short
 from studies import pareto
 from studies.records import EvoError

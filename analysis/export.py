@@ -12,7 +12,7 @@ from plotly.io import write_images
 
 from analysis.comparison import Compared
 from analysis.frames import Frames
-from spaces.files import whole
+from spaces.atomic_files import whole
 from studies.records import EvoError
 
 SIZE = (1200, 600)

@@ -12,9 +12,9 @@ from analysis import comparison, frames, page
 from analysis.comparison import Compared
 from analysis.frames import Frames
 from analysis.verdict import Verdict, verdicts
+from studies.database.store import opened
+from studies.database.urls import existing
 from studies.records import EvoError
-from studies.store import opened
-from studies.urls import existing
 
 Place = tuple[str, str]
 """A run's name, and the URL of its database."""

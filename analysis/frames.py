@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.ablation import dropping
 from analysis.ranking import Truth
-from analysis.whatif import dropping
 from studies import pareto
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.records import EvoError, Life
-from studies.store import RoundRow, Run, Store
 
 RESULTS = """
 SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.fresh,
@@ -97,7 +98,7 @@ class Frames:
 
     Attributes:
         spent: where the time of finished rounds went: ``round``, ``what``, ``seconds``.
-        whatif: what dropping each operation of the last space would cost (``analysis.whatif``).
+        whatif: what dropping each operation of the last space would cost (``analysis.ablation``).
         witnesses: networks that a round scored and that were also trained alone, or looked up.
         versions: when the run was begun, and with which versions of the program and its libraries.
         lives: all cells that the run has bred; empty where it breeds none.

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from analysis.frames import Frames
 from analysis.theme import FAINT, INK, THEME
 from spaces.architecture import Architecture, Op
-from spaces.cells import Genome, parse_cell
+from spaces.operations.cells import Genome, parse_cell
 from studies.records import Life
 
 COLUMNS = 3

@@ -12,14 +12,14 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis import comparison, lineage, plots, words
+from analysis import comparison, lineage, plots, sentences
 from analysis.comparison import Compared
-from analysis.flow import flows
+from analysis.drawings import drawn
 from analysis.frames import Frames
-from analysis.portraits import drawn
+from analysis.operation_history import flows
 from analysis.theme import DROPPED, REFILLED, SHARES, run_styles
 from spaces.units import short
-from studies.store import Run
+from studies.database.rows import Run
 
 CONFIG = {
     "responsive": True,
@@ -49,7 +49,7 @@ def render(
     return _environment().get_template("report.html").render(
         title=f"{run.name}: architecture search report",
         run=run.name,
-        summary=[*words.summary(frames), *(comparison.words(compared) if beside else [])],
+        summary=[*sentences.summary(frames), *(comparison.words(compared) if beside else [])],
         verdict=verdict,
         facts=facts(frames),
         compared=_compared(compared) if len(compared.runs) > 1 else None,
@@ -65,7 +65,7 @@ def render(
         rules=frames.choices["rule"].unique().tolist(),
         whatif=frames.whatif.to_dict("records"),
         free=int((frames.whatif["on_front"] == 0).sum()),
-        box=f"0 to {short(run.max_cost)} {words.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
+        box=f"0 to {short(run.max_cost)} {sentences.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
         taus=taus(frames),
         rounds=frames.rounds,
         final=final,
@@ -73,7 +73,7 @@ def render(
         cost=frames.cost,
         objective=frames.objective,
         measured=frames.measured,
-        units=words.COSTS,
+        units=sentences.COSTS,
         layers=run.space.names,
         settings=list(comparison.flat(run.config.model_dump(mode="json"))),
         versions=frames.versions,
@@ -154,7 +154,7 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
 
 def taus(frames: Frames) -> dict[int, str]:
     """Kendall's tau, as it is to be read, of the rounds that asked for the truth."""
-    return {row.round: words.ranked(row) for row in frames.rounds if row.truth}
+    return {row.round: sentences.ranked(row) for row in frames.rounds if row.truth}
 
 
 def _compared(compared: Compared, alone: bool = False) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.sentences import COSTS
 from analysis.theme import (
     COST_AXES,
     DROPPED,
@@ -27,7 +28,6 @@ from analysis.theme import (
     run_styles,
     titled,
 )
-from analysis.words import COSTS
 
 
 def fronts(

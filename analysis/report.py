@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.command import RUN_HELP, add_arguments
+from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     from analysis import export
-    from analysis.command import frames_of, verdicts_of, write
+    from analysis.cli import frames_of, verdicts_of, write
     from analysis.findings import Findings
 
     found = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
@@ -74,8 +74,8 @@ def _report(args: argparse.Namespace) -> int:
 def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:
     """The rounds as a table, the summary, and where the page is."""
     from analysis import comparison
-    from analysis.command import tell
-    from analysis.words import COSTS, summary
+    from analysis.cli import tell
+    from analysis.sentences import COSTS, summary
     from spaces.columns import table
     from spaces.units import short
 

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from analysis import frames, words
+from analysis import frames
+from analysis import sentences as words
 from spaces.architecture import Architecture
 from spaces.space import canonical
 from studies.config import StudyConfig
 from studies.controls import Control, control_of
+from studies.database.rows import Run
+from studies.database.store import Store
 from studies.pareto import hypervolume
-from studies.store import Run, Store
 
 DRAWS = 20_000
 LEVEL = 0.95

@@ -19,16 +19,16 @@ from typing import Any
 
 import optuna
 
-from evo.generations import Task, search
+from evo.strategy.generations import Task, search
 from spaces.architecture import Architecture
-from spaces.cost import CostTable, cost_table
-from spaces.library import load
+from spaces.costs.benchmark_tables import Columns, additive_costs, opaque_space, read, split
+from spaces.costs.table import CostTable, cost_table
+from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
-from spaces.tables import Columns, additive_costs, opaque_space, read, split
 from studies.config import LimitsSection, SearchSection
+from studies.database.trials import distributions
 from studies.pareto import hypervolume
 from studies.records import Evaluation
-from studies.trials import distributions
 
 GP_BUDGET = 100
 """Optuna's Gaussian process takes about a second per proposal, and ever longer: it gets so many evaluations."""

@@ -67,10 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[float], float]:
     """Stand-alone accuracies of networks of the bred and of a random space, pair by pair, and how far apart in cost."""
     from evo.evaluators import FitContext
-    from evo.evaluators.scratch import Scratch
+    from evo.evaluators.standalone import Scratch
     from evo.round.new_run import prepared
     from evo.seeds import derive
-    from spaces.cost import cost_table
+    from spaces.costs.table import cost_table
     from studies.config import GroundTruthSection, load
 
     settings = (*args.set, f"seed={seed}")
@@ -95,7 +95,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
 def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace:
     """The space after the rounds. Searching inside it changes nothing in it, and is kept to the least."""
     from evo.round.__main__ import main as evo_round
-    from studies.store import opened
+    from studies.database.store import opened
 
     words = [
         word for setting in (*settings, "search.evaluations=4", "evaluator.epochs=1") for word in ("--set", setting)
@@ -119,7 +119,7 @@ def at_equal_cost(a: SearchSpace, b: SearchSpace, count: int, seed: int) -> list
     import numpy as np
 
     from evo.seeds import derive
-    from spaces.cost import cost_table
+    from spaces.costs.table import cost_table
 
     drawn, costs = [], []
     for name, space in (("a", a), ("b", b)):

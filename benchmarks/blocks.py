@@ -29,18 +29,19 @@ from benchmarks.comparison import Table
 from evo.console import bar, say
 from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
-from evo.evaluators.blockwise import blockwise
-from evo.evaluators.oneshot import oneshot
-from evo.evaluators.scratch import scratch
+from evo.evaluators.blockwise.evaluator import blockwise
+from evo.evaluators.blockwise.teacher import dearest
+from evo.evaluators.oneshot.evaluator import oneshot
+from evo.evaluators.standalone import scratch
 from evo.seeds import derive
-from evo.teacher import dearest
-from spaces.cost import CostTable, cost_table, fixed_tally
-from spaces.library import load
-from spaces.operations import tally
-from spaces.sampling import stratified
-from spaces.scaling import scaled
+from spaces.costs.sampling import stratified
+from spaces.costs.table import CostTable, cost_table, fixed_tally
+from spaces.export.scaling import scaled
+from spaces.library.named_spaces import load
+from spaces.operations.grammar import tally
+from spaces.operations.primitives import stem_steps, total
+from spaces.size import area
 from spaces.space import SearchSpace
-from spaces.steps import stem_steps, total
 from spaces.units import short
 from studies.config import StudyConfig, check
 from studies.records import Evaluation
@@ -103,8 +104,8 @@ def of_blocks(space: SearchSpace, table: CostTable) -> float:
         first, last = space.layers[start].shape, space.layers[stop - 1].shape
         enters = total(stem_steps(space.stem), space.stem.size).macs
         if start:
-            enters = wide.layers[start].shape.c_in * first.c_in * first.size**2
-        leaves = last.c_out * wide.layers[stop - 1].shape.c_out * last.size_out**2
+            enters = wide.layers[start].shape.c_in * first.c_in * area(first.size)
+        leaves = last.c_out * wide.layers[stop - 1].shape.c_out * area(last.size_out)
         layers = sum(float(layer.costs[:, 0].mean()) for layer in table.layers[start:stop])
         costs += 3 * (enters + layers + leaves)
         costs += total(stem_steps(wide.stem), wide.stem.size).macs + sum(teacher[:stop])

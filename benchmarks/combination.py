@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from evo.combination import Candidates, best, front
+from evo.evaluators.blockwise.combination import Candidates, best, front
 
 BUDGETS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Where budgets lie between the cheapest combination and the dearest."""

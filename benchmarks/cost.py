@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from random import Random
 
-from spaces.cost import cost_table
-from spaces.library import NSE_POOLS, load, nse
+from spaces.costs.table import cost_table
+from spaces.library.named_spaces import load
+from spaces.library.nse import NSE_POOLS, nse
 from spaces.space import SearchSpace
 
 ARCHITECTURES = 20_000

@@ -26,7 +26,8 @@ from urllib.request import ProxyHandler, build_opener
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
-    from studies.store import Run, Store
+    from studies.database.rows import Run
+    from studies.database.store import Store
     from tests.browser import Page
 
 QUIET = 1.0
@@ -65,8 +66,8 @@ def measured(
 
     from benchmarks.made_up import fill
     from studies import dashboard
-    from studies.store import opened
-    from studies.urls import artifacts_of, files_of
+    from studies.database.store import opened
+    from studies.database.urls import artifacts_of, files_of
     from tests.browser import browser
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

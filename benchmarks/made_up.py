@@ -7,12 +7,13 @@ from random import Random
 import optuna
 
 from benchmarks.overhead import a_space
-from evo.evolution import shares
-from spaces.cost import cost_table
+from evo.methods.evolution import shares
+from spaces.costs.table import cost_table
 from studies.config import check
+from studies.database.rows import Choice, Run
+from studies.database.store import Store
 from studies.pareto import hypervolume
 from studies.records import Evaluation, Proposal, Round
-from studies.store import Choice, Run, Store
 
 GENERATION = 20
 

@@ -141,7 +141,7 @@ def server(url: str) -> Iterator[str | None]:
     elif url != "own":
         import sqlalchemy as sa
 
-        from studies.urls import database
+        from studies.database.urls import database
 
         engine = sa.create_engine(database(url))
         with engine.begin() as connection:
@@ -159,8 +159,9 @@ def server(url: str) -> Iterator[str | None]:
 
 def a_space() -> SearchSpace:
     """24 layers of 7 operations."""
-    from spaces.library import inverted_bottlenecks
-    from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+    from spaces.layer import Head, Layer, Shape, Stem
+    from spaces.library.named_spaces import inverted_bottlenecks
+    from spaces.space import SearchSpace
 
     ops = (*inverted_bottlenecks((3, 5, 7), (3, 6)), "id")
     layers = tuple(Layer(Shape(16, 16, 1, 8), ops, block=f"stage{i // 4 + 1}") for i in range(24))
@@ -194,11 +195,11 @@ class Mark(NamedTuple):
 
 def searched(url: str, trials: int, population: int = POPULATION, screen: bool = False) -> list[Mark]:
     """Search as a round does, into a database; a mark after each generation."""
-    from evo.generations import Task, search
-    from spaces.cost import cost_table
+    from evo.strategy.generations import Task, search
+    from spaces.costs.table import cost_table
     from studies.config import check
+    from studies.database.store import opened
     from studies.records import Evaluation
-    from studies.store import opened
 
     space = a_space()
     settings = {"population": population, "evaluations": trials, "surrogate": screen}
@@ -278,9 +279,9 @@ def fill(study: optuna.Study, url: str | None, space: SearchSpace, trials: int) 
     import sqlalchemy as sa
 
     from studies.config import LimitsSection, SearchSection
-    from studies.optuna_tables import write_trials
+    from studies.database.optuna_tables import write_trials
+    from studies.database.trials import distributions, to_trial
     from studies.records import Evaluation, Proposal
-    from studies.trials import distributions, to_trial
 
     rng, options = Random(0), distributions(space)
     archs = [space.sample(rng) for _ in range(trials)]

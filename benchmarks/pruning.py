@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def volume(args: argparse.Namespace, arm: str, seed: int) -> float:
     """Hypervolume of all that one run has measured, in the run's box above accuracy 80 %."""
     from evo.round.__main__ import main as evo_round
+    from studies.database.store import opened
     from studies.pareto import hypervolume
-    from studies.store import opened
 
     settings = (
         f"evaluator.path={args.table}",

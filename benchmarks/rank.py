@@ -27,19 +27,20 @@ from analysis.ranking import agreement
 from evo.console import bar
 from evo.data.loading import load as load_images
 from evo.evaluators import FitContext, Judge
-from evo.evaluators.oneshot import oneshot
+from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.tabular import Tabular
-from evo.executors import Evaluate, workers
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.seeds import derive
+from evo.workers.executors import workers
+from evo.workers.protocol import Evaluate
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
-from spaces.library import load
-from spaces.scaling import scaled
+from spaces.costs.table import cost_table
+from spaces.export.scaling import scaled
+from spaces.library.named_spaces import load
 from spaces.space import SearchSpace, canonical
 from studies.config import StudyConfig, TabularSection, check
-from studies.store import opened
+from studies.database.store import opened
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def measured(evaluations: int) -> tuple[float, float, int, int]:
     from plotly.offline import get_plotlyjs
 
     from benchmarks.made_up import fill
-    from studies.store import opened
+    from studies.database.store import opened
 
     with TemporaryDirectory() as folder:
         url, page = f"sqlite:///{folder}/evo.db", Path(folder) / "page.html"

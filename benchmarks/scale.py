@@ -26,7 +26,7 @@ if __package__ in (None, ""):  # run as a file: the packages stand one folder up
 
 if TYPE_CHECKING:
     from benchmarks.comparison import Table
-    from evo.cluster import Cluster
+    from evo.workers.dask_cluster import Cluster
     from spaces.architecture import Architecture
     from studies.records import Evaluation
 
@@ -196,8 +196,8 @@ def _crew(workers: int) -> Iterator[Cluster]:
     """A cluster whose workers are many in one other process; the scheduler is in this one, as with a queue's jobs."""
     from distributed import Scheduler, SpecCluster
 
-    from evo.cluster import cluster
-    from evo.machines import quiet
+    from evo.workers.cluster_spec import quiet
+    from evo.workers.dask_cluster import cluster
 
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
     with quiet(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": options}) as found:
@@ -218,10 +218,10 @@ def _asleep(address: str, workers: int) -> None:
     """So many workers, until this process is ended."""
     from distributed import Worker
 
-    from evo import cluster
-    from evo.machines import quiet
+    from evo.workers import dask_cluster
+    from evo.workers.cluster_spec import quiet
 
-    cluster._alone = nullcontext()  # type: ignore[assignment]  # those who sleep may do so side by side
+    dask_cluster._alone = nullcontext()  # type: ignore[assignment]  # those who sleep may do so side by side
 
     async def work() -> None:
         options = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
@@ -275,7 +275,7 @@ def simulated(
     workers: int, seconds: float, size: int, costs: Costs, spread: tuple[float, float] = SPREAD, seed: int = 0
 ) -> Outcome:
     """A run of ``ROUNDS`` generations, event by event: the coordinator does one thing at a time, and so does a worker."""
-    from evo.cluster import piece_size
+    from evo.workers.dask_cluster import piece_size
 
     rng, clock, busy = Random(seed), 0.0, 0.0
     per_piece = piece_size(seconds, size, workers)

@@ -111,7 +111,7 @@ def compare(args: argparse.Namespace) -> None:
     from benchmarks.arms import ARMS, problem
     from benchmarks.comparison import figure, tables, write_csv
     from evo.console import bar, say
-    from spaces.tables import Columns
+    from spaces.costs.benchmark_tables import Columns
 
     names = chosen(args.arms)
     columns = Columns(args.arch_column, args.accuracy_column, args.macs_column)

@@ -23,17 +23,19 @@ import pandas as pd
 
 from analysis.verdict import chosen, difference
 from evo.console import bar
-from evo.evaluators.scratch import Scratch
-from evo.executors import workers
+from evo.evaluators.standalone import Scratch
 from evo.round.algorithm import run_round
 from evo.round.context import fit_context, open_round, run_context
 from evo.round.ground_truth import evaluate_missing
 from evo.round.new_run import begin
-from spaces.nse import NSE_POOLS
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from evo.workers.executors import workers
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.library.nse import NSE_POOLS
+from spaces.space import SearchSpace
 from studies.config import GroundTruthSection, StudyConfig, check
+from studies.database.rows import Run
+from studies.database.store import opened
 from studies.pareto import hypervolume
-from studies.store import Run, opened
 
 
 @dataclass(frozen=True)

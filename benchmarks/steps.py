@@ -18,14 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.comparison import Table
 from evo.console import Advance
 from evo.data.source import Split
-from evo.train import Schedule, train
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
-from spaces.library import load
-from spaces.operations import parse_op
-from spaces.scaling import scaled
+from spaces.costs.table import cost_table
+from spaces.export.scaling import scaled
+from spaces.library.named_spaces import load
+from spaces.networks.supernet import Supernet
+from spaces.operations.grammar import parse_op
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 
 BATCHES = 8
 """Steps in one go, timed together."""

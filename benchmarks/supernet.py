@@ -23,16 +23,16 @@ from evo.console import bar, say
 from evo.data.loading import load
 from evo.data.source import Images, Source
 from evo.evaluators import with_costs
-from evo.evaluators.oneshot import uniform
-from evo.generations import Task, search
-from evo.scoring import Scorer
-from evo.train import Schedule, train
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import Scorer
+from evo.strategy.generations import Task, search
+from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
-from spaces.cost import cost_table
-from spaces.library import load as load_space
-from spaces.scaling import scaled
+from spaces.costs.table import cost_table
+from spaces.export.scaling import scaled
+from spaces.library.named_spaces import load as load_space
+from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 from studies.config import DataSection, LimitsSection, SearchSection
 from studies.records import Evaluation, Proposal, Round
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from evo.api.run import Run
     from evo.api.verdicts import Verdicts
     from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, scored
-    from evo.evolution import Evolution
+    from evo.methods.evolution import Evolution
     from evo.plugins import dataset, evaluator, method
     from evo.round.plan import Plan
     from spaces.errors import UserError
-    from spaces.own_operations import operation
-    from spaces.steps import Conv, SqueezeExcite, Tally
+    from spaces.operations.own_operations import operation
+    from spaces.operations.primitives import Conv, SqueezeExcite, Tally
     from studies.config import DataSection as DataSettings
     from studies.config import EvaluatorSection as EvaluatorSettings
     from studies.config import MethodSection as MethodSettings
@@ -34,14 +34,14 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Comparison": "evo.api.comparison",
-    "Conv": "spaces.steps",
+    "Conv": "spaces.operations.primitives",
     "DataSettings": "studies.config:DataSection",
     "Delivered": "evo.api.delivered",
     "Evaluation": "studies.records",
     "Evaluator": "evo.evaluators",
     "EvaluatorSettings": "studies.config:EvaluatorSection",
     "EvoError": "studies.records",
-    "Evolution": "evo.evolution",
+    "Evolution": "evo.methods.evolution",
     "FitContext": "evo.evaluators",
     "Judge": "evo.evaluators",
     "MethodSettings": "studies.config:MethodSection",
@@ -49,8 +49,8 @@ _WHERE = {
     "Plan": "evo.round.plan",
     "Request": "evo.evaluators",
     "Run": "evo.api.run",
-    "SqueezeExcite": "spaces.steps",
-    "Tally": "spaces.steps",
+    "SqueezeExcite": "spaces.operations.primitives",
+    "Tally": "spaces.operations.primitives",
     "UserError": "spaces.errors",
     "Verdicts": "evo.api.verdicts",
     "WrappedJudge": "evo.evaluators",
@@ -59,7 +59,7 @@ _WHERE = {
     "evaluator": "evo.plugins",
     "load": "evo.api.calls",
     "method": "evo.plugins",
-    "operation": "spaces.own_operations",
+    "operation": "spaces.operations.own_operations",
     "plan": "evo.api.calls",
     "runs": "evo.api.calls",
     "scored": "evo.evaluators",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from spaces.operations import defining_file, owner_file
+from spaces.operations.grammar import defining_file, owner_file
 from spaces.space import SearchSpace
 from studies import config as settings_of
 from studies import plugins
@@ -56,7 +56,7 @@ def method(name: str, settings: type[MethodSection] = MethodSection) -> Callable
     """
 
     def registered(maker: F) -> F:
-        from evo.methods import METHODS
+        from evo.methods.registry import METHODS
 
         settings_of.register("evolution", name, settings, defining_file(maker))
         METHODS[name] = maker

@@ -15,8 +15,8 @@ import evo
 from evo import EvaluatorSettings, Judge, evaluator, scored
 from evo.data.loading import load
 from evo.seeds import derive
-from spaces.cost import CostTable
-from spaces.networks import Network
+from spaces.costs.table import CostTable
+from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical
 from studies.config import DataSection
 

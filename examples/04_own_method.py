@@ -9,10 +9,10 @@ so the best combinations for all budgets follow exactly; the search measures the
 from dataclasses import dataclass, field
 
 from evo import Evolution, MethodSettings, WrappedJudge, evaluator, method
-from evo.combination import front_of_ratings
-from evo.evaluators.oneshot import oneshot
-from evo.evolution import Best, Learned, Nothing
-from evo.teacher import dearest
+from evo.evaluators.blockwise.combination import front_of_ratings
+from evo.evaluators.blockwise.teacher import dearest
+from evo.evaluators.oneshot.evaluator import oneshot
+from evo.methods.evolution import Best, Learned, Nothing
 from spaces.architecture import Architecture
 from studies.config import OneShotSection
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spaces.networks import Network
+    from spaces.networks.network import Network
 
 
 def load_network(folder: str | Path) -> Network:
-    """The trained network in a folder that ``python -m evo.deliver`` made: see ``spaces.delivered``."""
-    from spaces import delivered  # here, so that counting needs no torch
+    """The trained network in a folder that ``python -m evo.deliver`` made: see ``spaces.export.network_folder``."""
+    from spaces.export import network_folder  # here, so that counting needs no torch
 
-    return delivered.load_network(folder)
+    return network_folder.load_network(folder)

@@ -12,102 +12,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain, combinations, product
+from itertools import chain, product
 from random import Random
 from typing import Any
 
-from spaces.architecture import IDENTITIES, Architecture, Op, join, operations
+from spaces.architecture import IDENTITIES, Architecture, join, operations
 from spaces.errors import SpaceError
-from spaces.rows import Rowed, is_row
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a layer must turn into what: channels in and out, stride, and the input's height (= width) in pixels."""
-
-    c_in: int
-    c_out: int
-    stride: int
-    size: int
-
-    @property
-    def size_out(self) -> int:
-        """Height (= width) of the output in pixels; every operation pads to keep ``ceil(size / stride)``."""
-        return -(-self.size // self.stride)
-
-    @property
-    def residual(self) -> bool:
-        """Whether input and output have one shape, so that the input can be added to the output."""
-        return self.c_in == self.c_out and self.stride == 1
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One searchable layer: the operations one may choose now, and those that later rounds may still try.
-
-    Attributes:
-        candidates: operations of this round, in the order in which Optuna sees them.
-        pending: operations not tried yet, in the order in which they are taken.
-        block: the stage the layer belongs to; DNA's unit of distillation, and the first half of the layer's name.
-        branches: how many operations may run in parallel (1: exactly one is chosen).
-        skippable: whether the layer may also be left out (gene ``skip``); only where input and output have one shape.
-    """
-
-    shape: Shape
-    candidates: tuple[Op, ...]
-    pending: tuple[Op, ...] = ()
-    block: str = "stage1"
-    branches: int = 1
-    skippable: bool = False
-
-    def __post_init__(self) -> None:
-        ops = self.candidates + self.pending
-        if not self.candidates and not self.skippable:
-            raise SpaceError(f"a layer of {self.block} has no candidates: expected at least one operation")
-        if repeated := [op for op, n in Counter(ops).items() if n > 1]:
-            raise SpaceError(f"operations stand twice in a layer of {self.block}: {', '.join(repeated)}")
-        if (self.skippable or IDENTITIES & set(ops)) and not self.shape.residual:
-            raise SpaceError(f"a layer of {self.block} turns {self.shape} and cannot be an identity")
-
-    @cached_property
-    def genes(self) -> tuple[str, ...]:
-        """Every gene that this layer may carry: each non-empty set of up to ``branches`` candidates, then ``skip``."""
-        sets = (join(ops) for n in range(1, self.branches + 1) for ops in combinations(self.candidates, n))
-        return tuple(sets) + (("skip",) if self.skippable else ())
-
-    @property
-    def size(self) -> int:
-        """How many genes the layer may carry (without listing them)."""
-        return sum(math.comb(len(self.candidates), n) for n in range(1, self.branches + 1)) + self.skippable
-
-    def allows(self, gene: str) -> bool:
-        """Whether ``gene`` is one of ``genes`` (branches in any order)."""
-        if gene == "skip" and self.skippable:
-            return True
-        ops = operations(gene)
-        return len(ops) == len(set(ops)) <= self.branches and all(op in self.candidates for op in ops)
-
-
-@dataclass(frozen=True)
-class Stem:
-    """The fixed convolution in front: ``kernel x kernel``, stride, normalisation, activation (relu, relu6, swish)."""
-
-    c_out: int
-    stride: int = 2
-    kernel: int = 3
-    activation: str = "relu6"
-    c_in: int = 3
-    size: int = 224
-
-
-@dataclass(frozen=True)
-class Head:
-    """The fixed end: a 1x1 convolution to ``features`` (0: none), average pool, linear layer to ``classes``."""
-
-    features: int
-    classes: int
-    activation: str = "relu6"
-    norm: bool = True
+from spaces.layer import Head, Layer, LayerChange, Shape, Stem, _has_rows
+from spaces.size import as_text, strided
+from spaces.variants import Rowed
 
 
 @dataclass(frozen=True)
@@ -130,12 +43,12 @@ class SearchSpace:
             raise SpaceError(f"space {self.name!r} has no layers")
         if self.merge not in ("residual", "mean"):
             raise SpaceError(f"space {self.name!r}: merge is {self.merge!r}, expected 'residual' or 'mean'")
-        channels, size = self.stem.c_out, -(-self.stem.size // self.stem.stride)
+        channels, size = self.stem.c_out, strided(self.stem.size, self.stem.stride)
         for name, layer in zip(self.names, self.layers, strict=True):
             if (layer.shape.c_in, layer.shape.size) != (channels, size):
                 raise SpaceError(
-                    f"space {self.name!r}: {name} expects {layer.shape.c_in} channels at {layer.shape.size} pixels, "
-                    f"and is given {channels} channels at {size} pixels"
+                    f"space {self.name!r}: {name} expects {layer.shape.c_in} channels at {as_text(layer.shape.size)} pixels, "
+                    f"and is given {channels} channels at {as_text(size)} pixels"
                 )
             channels, size = layer.shape.c_out, layer.shape.size_out
         _ = self.rowed  # raises where a block's rows do not fit its layers
@@ -155,7 +68,7 @@ class SearchSpace:
 
     @cached_property
     def rowed(self) -> tuple[Rowed, ...]:
-        """The blocks that have rows (``spaces.rows``); none in most spaces."""
+        """The blocks that have rows (``spaces.variants``); none in most spaces."""
         found, start = [], 0
         while start < len(self.layers):
             if not _has_rows(self.layers[start]):
@@ -355,20 +268,6 @@ class SearchSpace:
             for layer in data["layers"]
         )
         return cls(**{**data, "layers": layers, "stem": Stem(**data["stem"]), "head": Head(**data["head"])})
-
-
-@dataclass(frozen=True, slots=True)
-class LayerChange:
-    """What one evolution step did to one layer's candidates."""
-
-    kept: tuple[Op, ...]
-    dropped: tuple[Op, ...]
-    refilled: tuple[Op, ...]
-
-
-def _has_rows(layer: Layer) -> bool:
-    """Whether the layer chooses its block's row."""
-    return any(map(is_row, layer.candidates + layer.pending))
 
 
 def plain(arch: Architecture, space: SearchSpace) -> tuple[Architecture, SearchSpace]:

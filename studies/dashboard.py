@@ -54,9 +54,9 @@ def server(url: str, host: str, port: int) -> WSGIServer:
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
+    from studies.database.store import opened
+    from studies.database.urls import artifacts_of, existing, files_of
     from studies.records import EvoError
-    from studies.store import opened
-    from studies.urls import artifacts_of, existing, files_of
 
     with opened(existing(url)) as store:
         storage = optuna.storages.get_storage(store.optuna)

@@ -162,7 +162,7 @@ class _TextLoader(SourceLoader):
 
 def _run(plugin: Plugin) -> Plugin:
     """Import a plugin's text as its module."""
-    found = importlib.util.spec_from_loader(plugin.module, _TextLoader(plugin), origin=plugin.path)
+    found = importlib.util.spec_from_loader(plugin.module, _TextLoader(plugin))
     assert found is not None
     assert found.loader is not None
     module: ModuleType = importlib.util.module_from_spec(found)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from spaces.architecture import Architecture
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.config import check
+from studies.database.rows import Choice, RoundRow, Run
+from studies.database.store import Store
 from studies.records import Evaluation, Proposal
-from studies.store import Choice, RoundRow, Run, Store
 
 CONFIG = {
     "space": {"name": "digits"},

@@ -34,20 +34,23 @@ from safetensors.torch import save_file
 
 from evo.evaluators.tabular import tabular
 from evo.round.new_run import first_space
-from spaces import cells, latency, shell
+from spaces import shell
 from spaces.architecture import Architecture
-from spaces.build import build
-from spaces.cost import cost_table
-from spaces.delivered import DESCRIPTION, WEIGHTS, built, described, load_network
+from spaces.costs.table import cost_table
 from spaces.errors import SpaceError, UserError
-from spaces.library import load as load_space
-from spaces.operations import tally
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem, canonical
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, built, described, load_network
+from spaces.latency import measure
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.library.named_spaces import load as load_space
+from spaces.networks.build import build
+from spaces.operations import cells
+from spaces.operations.grammar import tally
+from spaces.space import SearchSpace, canonical
 from studies import config
-from studies.store import opened
-from studies.trials import distributions
-from studies.urls import existing, files_of
-from tests.spaces import autospace_files
+from studies.database.store import opened
+from studies.database.trials import distributions
+from studies.database.urls import existing, files_of
+from tests.spaces.library import autospace_files
 
 PASSWORD = "hunter2"
 SECRET = re.compile(rf"(postgresql|mysql)[\w+]*://me:{PASSWORD}@(?!.*{PASSWORD})")
@@ -146,7 +149,7 @@ def tables() -> list[str]:
 
 
 def read_latency(path: str) -> object:
-    model = latency.load(path)
+    model = measure.load(path)
     return [model.operation(op, Shape(4, 4, 1, 4)) for op in ("mb_k3_e1", "id")]
 
 

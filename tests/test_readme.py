@@ -6,8 +6,6 @@ A command that stands in several places runs once.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import io
 import re
 import shlex
@@ -21,9 +19,10 @@ import pytest
 from PIL import Image
 
 from analysis.verdict import FEWEST
-from evo import deliver
-from studies.store import opened
+from evo.deliver import __main__ as deliver
+from studies.database.store import opened
 from tests import example_run
+from tests.commands import main_of
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,19 +95,13 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command_of(module: str) -> str:
-    """The module that ``python -m MODULE`` runs: a package's is its ``__main__``."""
-    found = importlib.util.find_spec(module)
-    return f"{module}.__main__" if found is not None and found.submodule_search_locations is not None else module
-
-
 def run(command: list[str], folder: Path) -> str:
     """What ``python -m MODULE ...`` prints there, in this process: starting one for each would take minutes."""
     _, module, *words = command
     printed = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
         try:
-            code = importlib.import_module(command_of(module)).main(words)
+            code = main_of(module)(words)
         except SystemExit as end:
             code = end.code
     assert code == 0

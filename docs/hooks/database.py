@@ -8,8 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from docs.hooks.markdown import block, code, table
-from studies.schema import metadata
-from studies.store import opened
+from studies.database.schema import metadata
+from studies.database.store import opened
 
 INTRODUCTION = """# Tables and views
 

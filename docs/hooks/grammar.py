@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docs.hooks.markdown import code, first_sentence, prose, table
-from spaces import library, operations
 from spaces.architecture import Op
-from spaces.cells import Alphabet, reference_cells
-from spaces.cost import CONVENTIONS, cost_table, count
-from spaces.space import SearchSpace, Shape
+from spaces.costs.table import CONVENTIONS, cost_table, count
+from spaces.layer import Shape
+from spaces.library import named_spaces
+from spaces.operations import grammar
+from spaces.operations.cells import Alphabet, reference_cells
+from spaces.space import SearchSpace
 from spaces.units import short
 
 SHOWN = Shape(24, 24, 1, 14)
@@ -23,13 +25,13 @@ def operations_page() -> str:
     """The page of operations, as Markdown."""
     costs = [
         [code(example), code(name), f"{counts.macs:,}", f"{counts.params:,}"]
-        for name in operations.OPERATIONS
-        if (example := _example(name)) and (counts := operations.tally(example, SHOWN))
+        for name in grammar.OPERATIONS
+        if (example := _example(name)) and (counts := grammar.tally(example, SHOWN))
     ]
     return "\n\n".join(
         [
             "# Operations",
-            prose(operations.__doc__),
+            prose(grammar.__doc__),
             "## What they cost",
             f"One example of each, in a layer of {SHOWN.c_in} channels and {SHOWN.size} x {SHOWN.size} pixels.",
             table(["operation", "entry of `OPERATIONS`", "MACs", "parameters"], costs) + "\n",
@@ -39,20 +41,20 @@ def operations_page() -> str:
 
 def _example(name: str) -> Op | None:
     """An operation of this entry that some space of the library uses, and that fits the layer; None: there is none."""
-    return next((op for op in _used() if operations.entry_of(op) == name and _fits(op)), None)
+    return next((op for op in _used() if grammar.entry_of(op) == name and _fits(op)), None)
 
 
 def _used() -> Iterator[Op]:
     yield from ("id", "skip")
-    for name in library.LIBRARY:
-        for layer in library.load(name).layers:
+    for name in named_spaces.LIBRARY:
+        for layer in named_spaces.load(name).layers:
             yield from (op for op in layer.candidates + layer.pending if not op.startswith("row_"))
     yield from map(str, reference_cells(Alphabet()))
 
 
 def _fits(op: Op) -> bool:
     try:
-        operations.tally(op, SHOWN)
+        grammar.tally(op, SHOWN)
     except ValueError:
         return False
     return True
@@ -60,7 +62,7 @@ def _fits(op: Op) -> bool:
 
 def macs_page() -> str:
     """The page of conventions, as Markdown."""
-    networks = {name: library.load(name) for name in MEASURED_ON}
+    networks = {name: named_spaces.load(name) for name in MEASURED_ON}
     rows = [
         [
             code(name),
@@ -82,7 +84,10 @@ one image.
 
 def spaces_page() -> str:
     """The page of named spaces, as Markdown."""
-    rows = [[code(name), *_space(library.load(name), first_sentence(_maker(name).__doc__))] for name in library.LIBRARY]
+    rows = [
+        [code(name), *_space(named_spaces.load(name), first_sentence(_maker(name).__doc__))]
+        for name in named_spaces.LIBRARY
+    ]
     headings = ["space", "what it is", "layers and images", "architectures", "MACs", "parameters"]
     return f"""# Named spaces
 
@@ -97,7 +102,7 @@ convention `macs`.
 
 def _maker(name: str) -> object:
     """The function behind an entry of the library."""
-    maker = library.LIBRARY[name]
+    maker = named_spaces.LIBRARY[name]
     return getattr(maker, "func", maker)
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # the command `mkdocs`, unlike `python -m mkdocs`, does not look where it is started
 
-from docs.hooks import commands, database, grammar, reading, settings  # noqa: E402
+from docs.hooks import commands, database, grammar, interface, reading, settings  # noqa: E402
 from docs.hooks.markdown import block  # noqa: E402
 
 
@@ -47,10 +47,7 @@ def example(word: str) -> str:
     Raises:
         PluginError: there is not exactly one; the build ends.
     """
-    folder = ROOT / "examples"
-    if not folder.is_dir():
-        return ""
-    found = sorted(folder.glob(f"*{word}*.py"))
+    found = sorted((ROOT / "examples").glob(f"*{word}*.py"))
     if len(found) != 1:
         raise PluginError(f"examples/*{word}*.py: expected one file, found {len(found)}")
     return f"`{found[0].relative_to(ROOT)}`:\n\n{block(found[0].read_text(encoding='utf-8'), 'python')}"
@@ -64,6 +61,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/operations.md": grammar.operations_page,
     "reference/macs.md": grammar.macs_page,
     "reference/spaces.md": grammar.spaces_page,
+    "reference/python.md": interface.page,
     "developers/contributing.md": from_root("CONTRIBUTING.md"),
     "developers/changelog.md": from_root("CHANGELOG.md"),
 }

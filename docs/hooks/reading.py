@@ -18,8 +18,8 @@ PATH: dict[str, str] = {
     "evo/round/algorithm.py": "`run_round`: the whole algorithm of one round",
     "studies/records.py": "`Evaluation`, `Proposal`, `Round`: what a round is made of",
     "spaces/architecture.py": "`Architecture`: a tuple of strings",
-    "evo/evolution.py": "`Evolution`: rate, keep, refill, and the parts that methods choose from",
-    "evo/methods.py": "`pad_nas`: one paper, as a choice of parts",
+    "evo/methods/evolution.py": "`Evolution`: rate, keep, refill, and the parts that methods choose from",
+    "evo/methods/registry.py": "`pad_nas`: one paper, as a choice of parts",
 }
 """File -> what one learns there, in the order of reading."""
 

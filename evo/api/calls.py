@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.command import named
+from analysis.cli import named
 from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run
@@ -20,10 +20,10 @@ from evo.round.options import STORAGE, RunOptions, overrides_of
 from evo.round.plan import Plan, planned
 from evo.round.session import finish_rounds
 from studies.config import StudyConfig
-from studies.keeping import Entry, entries
+from studies.database.store import opened
+from studies.database.urls import existing
 from studies.records import EvoError
-from studies.store import opened
-from studies.urls import existing
+from studies.runs.manage import Entry, entries
 
 Config = str | Path | Mapping[str, Any] | StudyConfig
 """A preset's name, a TOML file, or settings: as tables, or checked already."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evo.card import accuracy, latency, told
+from evo.deliver.model_card import accuracy, latency, told
 from evo.html import block, calls, heading, table
 
 if TYPE_CHECKING:
-    from spaces.networks import Network
+    from spaces.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Delivered:
         Raises:
             ValueError: files of the folder are missing or damaged.
         """
-        from spaces.delivered import load_network
+        from spaces.export.network_folder import load_network
 
         return load_network(self.folder)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.command import write
+from analysis.cli import write
 from evo.html import page
 
 

@@ -26,11 +26,12 @@ from evo.round.session import introduction
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from spaces.units import parse, short
-from studies import store as studies
 from studies.config import StudyConfig
+from studies.database import rows as studies
+from studies.database.rows import RoundRow
+from studies.database.store import Store, opened
+from studies.database.urls import existing, shown
 from studies.records import EvoError
-from studies.store import RoundRow, Store, opened
-from studies.urls import existing, shown
 
 SHOWN = 5
 """Rows of a front that a notebook shows."""
@@ -168,7 +169,7 @@ class Run:
         Raises:
             EvoError: nothing has been measured yet, or the run or its database is missing.
         """
-        from analysis.words import summary
+        from analysis.sentences import summary
 
         return summary(frames_at([self._place])[0])
 
@@ -246,8 +247,8 @@ class Run:
             >>> network = small.network()                    # doctest: +SKIP
         """
         end_if_starting()
-        from evo.delivery import deliver_run
-        from evo.picking import Wish
+        from evo.deliver.pipeline import deliver_run
+        from evo.deliver.selection import Wish
 
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
         most = {name: number(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}

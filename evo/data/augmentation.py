@@ -19,27 +19,39 @@ def flip(x: Tensor, rng: torch.Generator) -> Tensor:
 
 def crop(x: Tensor, rng: torch.Generator) -> Tensor:
     """Each image shifted by up to an eighth of its size both ways, what comes in reflected."""
-    size = x.shape[2]
-    pad = max(1, size // 8)
-    padded = F.pad(x, (pad, pad, pad, pad), mode="reflect")
-    shift = torch.randint(0, 2 * pad + 1, (2, len(x), 1), generator=rng, device=rng.device).to(x.device)
-    rows, columns = shift + torch.arange(size, device=x.device)
+    height, width = x.shape[2:]
+    down, right = max(1, height // 8), max(1, width // 8)
+    padded = F.pad(x, (right, right, down, down), mode="reflect")
+    top, left = _corners(x, (2 * down + 1, 2 * right + 1), rng)
+    rows, columns = top + torch.arange(height, device=x.device), left + torch.arange(width, device=x.device)
     image = torch.arange(len(x), device=x.device).view(-1, 1, 1)
     cropped = padded.permute(0, 2, 3, 1)[image, rows.unsqueeze(2), columns.unsqueeze(1)]
     return cropped.permute(0, 3, 1, 2)
 
 
 def cutout(x: Tensor, rng: torch.Generator) -> Tensor:
-    """A square of a quarter of the image's size is blanked in each image (arXiv 1708.04552)."""
-    size = x.shape[2]
-    side = max(1, size // 4)
-    corner = torch.randint(0, size - side + 1, (2, len(x), 1), generator=rng, device=rng.device).to(x.device)
-    inside = (torch.arange(size, device=x.device) - corner >= 0) & (torch.arange(size, device=x.device) - corner < side)
-    return x.masked_fill((inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).unsqueeze(1), 0.0)
+    """A square of a quarter of the image's shorter side is blanked in each image (arXiv 1708.04552)."""
+    height, width = x.shape[2:]
+    side = max(1, min(height, width) // 4)
+    top, left = _corners(x, (height - side + 1, width - side + 1), rng)
+    rows, columns = torch.arange(height, device=x.device) - top, torch.arange(width, device=x.device) - left
+    inside = ((rows >= 0) & (rows < side)).unsqueeze(2) & ((columns >= 0) & (columns < side)).unsqueeze(1)
+    return x.masked_fill(inside.unsqueeze(1), 0.0)
+
+
+def _corners(x: Tensor, places: tuple[int, int], rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A row and a column for each image, ``(n, 1)``, of so many rows and columns.
+
+    Square images draw both at once: a seed gives what it has always given.
+    """
+    draws = [(places[0], 2)] if places[0] == places[1] else [(places[0], 1), (places[1], 1)]
+    drawn = [torch.randint(0, most, (n, len(x), 1), generator=rng, device=rng.device) for most, n in draws]
+    top, left = torch.cat(drawn).to(x.device)
+    return top, left
 
 
 def resized_crop(x: Tensor, rng: torch.Generator) -> Tensor:
-    """A part of each image, a quarter to all of its area and nearly square, stretched to the image's size.
+    """A part of each image, a quarter to all of its area and nearly of its proportions, stretched to the image's size.
 
     Inception's crop (https://arxiv.org/abs/1409.4842, section 6) with a milder range of areas, for small images.
     """

@@ -12,7 +12,7 @@ import numpy as np
 
 from evo.data.image_folders import listed
 from evo.data.paths import named, roots
-from spaces import vision
+from spaces import torchvision_shim
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -57,8 +57,8 @@ def _torchvision(section: DataSection) -> Raw:
     folder = FOLDERS[section.name]
     root = _root(section) or Path(section.path)
     dataset = {
-        "fashion_mnist": vision.torchvision.datasets.FashionMNIST,
-        "cifar10": vision.torchvision.datasets.CIFAR10,
+        "fashion_mnist": torchvision_shim.torchvision.datasets.FashionMNIST,
+        "cifar10": torchvision_shim.torchvision.datasets.CIFAR10,
     }[section.name]
     missing = section.download and not (root / folder).is_dir()
     try:

@@ -13,8 +13,8 @@ import numpy as np
 from evo.data.datasets import DATASETS
 from evo.data.paths import file_hash, named
 from studies.config import DataSection, EvaluatorSection, StudyConfig
+from studies.database.rows import Run
 from studies.records import EvoError
-from studies.store import Run
 
 LOOKED_INTO = 1000
 """Of images in a folder all names, sizes and classes count, and the content of so many, spread evenly: of a hundred gigabytes

@@ -13,19 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evo.data.augmentation import AUGMENTATIONS
 from evo.data.source import WHOLE, Origin
 from evo.seeds import derive
-from spaces import vision
+from spaces import torchvision_shim
+from spaces.size import Size, sides
 from studies.records import EvoError
 
-READING: dict[str, Callable[[int], Any]] = {
-    "resized_crop": lambda size: vision.transforms.RandomResizedCrop(size),
-    "flip": lambda size: vision.transforms.RandomHorizontalFlip(),
-    "colour_jitter": lambda size: vision.transforms.ColorJitter(0.4, 0.4, 0.4),
+READING: dict[str, Callable[[Size], Any]] = {
+    "resized_crop": lambda size: _part(size),
+    "flip": lambda size: torchvision_shim.transforms.RandomHorizontalFlip(),
+    "colour_jitter": lambda size: torchvision_shim.transforms.ColorJitter(0.4, 0.4, 0.4),
 }
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
@@ -42,7 +44,7 @@ def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[np.nda
     if not folder.is_dir():
         raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
     try:
-        found = vision.torchvision.datasets.ImageFolder(str(folder))
+        found = torchvision_shim.torchvision.datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
     names = tuple(found.classes) if classes is None else classes
@@ -55,19 +57,42 @@ def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[np.nda
     return np.array([path for path, _ in found.samples]), labels[np.asarray(found.targets)], names
 
 
-def read(paths: Sequence[str] | np.ndarray, size: int) -> np.ndarray:
-    """The middle of each image, uint8 ``(n, size, size, 3)``."""
+def read(paths: Sequence[str] | np.ndarray, size: Size) -> np.ndarray:
+    """The middle of each image, uint8 ``(n, height, width, 3)``."""
     pictures = _Pictures(np.asarray(paths), _transform(size))
     return np.stack([pictures[i].permute(1, 2, 0).numpy() for i in range(len(pictures))])
 
 
-def _transform(size: int, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
-    """From an image in memory to uint8 ``(3, size, size)``."""
-    whole = [] if "resized_crop" in names else [vision.transforms.Resize(size), vision.transforms.CenterCrop(size)]
-    composed: Callable[[Any], Tensor] = vision.transforms.Compose(
-        [*whole, *(READING[name](size) for name in names), vision.transforms.PILToTensor()]
+def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
+    """From an image in memory to uint8 ``(3, height, width)``."""
+    whole = [] if "resized_crop" in names else [_covering(size), torchvision_shim.transforms.CenterCrop(sides(size))]
+    composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
+        [*whole, *(READING[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
+
+
+def _covering(size: Size) -> Callable[[Any], Any]:
+    """Scales an image so that it just covers ``size``, its proportions kept."""
+    if isinstance(size, int):
+        resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
+        return resize
+    height, width = size
+
+    def scaled(picture: Image) -> Any:
+        scale = max(height / picture.height, width / picture.width)
+        covering = max(height, round(scale * picture.height)), max(width, round(scale * picture.width))
+        return torchvision_shim.transforms.functional.resize(picture, list(covering))
+
+    return scaled
+
+
+def _part(size: Size) -> Callable[[Any], Any]:
+    """A random part of an image, nearly of the proportions of ``size``, stretched to it (Inception's crop)."""
+    height, width = sides(size)
+    ratio = (3 / 4 * (width / height), 4 / 3 * (width / height))
+    part: Callable[[Any], Any] = torchvision_shim.transforms.RandomResizedCrop((height, width), ratio=ratio)
+    return part
 
 
 class _Pictures(Dataset[Tensor]):
@@ -82,7 +107,7 @@ class _Pictures(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Tensor:
-        picture = vision.torchvision.datasets.folder.default_loader(str(self.paths[i]))
+        picture = torchvision_shim.torchvision.datasets.folder.default_loader(str(self.paths[i]))
         if self.seed is None:
             return self.transform(picture)
         with torch.random.fork_rng(devices=[]):
@@ -103,7 +128,7 @@ class Files:
     y: Tensor = field(repr=False)
     mean: Tensor
     std: Tensor
-    size: int
+    size: Size
     workers: int
     channels: int = 3
     origin: Origin | None = field(default=None, repr=False, compare=False)
@@ -169,7 +194,7 @@ def files(
     paths: np.ndarray,
     y: np.ndarray,
     moments: tuple[np.ndarray, np.ndarray],
-    size: int,
+    size: Size,
     device: torch.device,
     workers: int,
 ) -> Files:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from evo.data.datasets import DATASETS
 from evo.data.image_folders import files, read
 from evo.data.source import Images, Origin, Part, Source, Split
+from spaces.size import Size, area, sides
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -50,7 +51,7 @@ def load(section: DataSection, device: str = "cpu") -> Images:
         part = partial(_split, moments=moments, size=section.size, device=place)
     else:
         size = section.size or FOLDER_SIZE
-        if _fits(section, (len(x) + len(x_test)) * size**2):
+        if _fits(section, (len(x) + len(x_test)) * area(size)):
             x, x_test = read(x, size), read(x_test, size)
             moments = _moments(x[held:])
             part = partial(_split, moments=moments, size=size, device=place)
@@ -103,10 +104,10 @@ def _moments(x: np.ndarray) -> Moments:
     return values.mean(axis=0), values.std(axis=0) + 1e-6
 
 
-def _split(x: np.ndarray, y: np.ndarray, moments: Moments, size: int | None, device: torch.device) -> Split:
+def _split(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> Split:
     images = torch.from_numpy(x).permute(0, 3, 1, 2).float().div_(255.0)
-    if size is not None and size != images.shape[2]:
-        images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    if size is not None and sides(size) != images.shape[2:]:
+        images = F.interpolate(images, sides(size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)
     images = images.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
     return Split(images, torch.from_numpy(y.astype(np.int64))).to(device)

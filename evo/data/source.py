@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from evo.data.augmentation import AUGMENTATIONS
+from spaces.size import Size, as_size
 from studies.config import DataSection
 
 Batch = tuple[Tensor, Tensor]
-"""Normalised images ``(n, channels, size, size)``, channels last in memory, and labels ``(n,)``, on the device."""
+"""Normalised images ``(n, channels, height, width)``, channels last in memory, and labels ``(n,)``, on the device."""
 
 WHOLE = slice(None)
 """All places of a batch."""
@@ -47,8 +48,8 @@ class Source(Batches, Protocol):
     def channels(self) -> int: ...
 
     @property
-    def size(self) -> int:
-        """Height (= width) in pixels."""
+    def size(self) -> Size:
+        """Height and width in pixels."""
         ...
 
     @property
@@ -103,8 +104,8 @@ class Split:
         return int(self.x.shape[1])
 
     @property
-    def size(self) -> int:
-        return int(self.x.shape[2])
+    def size(self) -> Size:
+        return as_size([int(side) for side in self.x.shape[2:]])
 
     def __len__(self) -> int:
         return len(self.y)
@@ -162,7 +163,7 @@ class Images:
         return self.train.channels
 
     @property
-    def size(self) -> int:
+    def size(self) -> Size:
         return self.train.size
 
     def part(self, name: Part) -> Source:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from evo.console import Track, untracked
-from evo.executors import Evaluate, here
-from evo.ranks import ALONE, Team
+from evo.workers.executors import here
+from evo.workers.protocol import Evaluate
+from evo.workers.ranks import ALONE, Team
 from spaces.architecture import Architecture, Op
-from spaces.cost import COLUMNS, CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace, canonical
 from studies.pareto import thinned
 from studies.records import Evaluation, Life, Ratings

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from evo.data.paths import named
 from evo.evaluators import Evaluator
-from evo.evaluators.blockwise import blockwise
-from evo.evaluators.oneshot import oneshot
-from evo.evaluators.scratch import Scratch, scratch
+from evo.evaluators.blockwise.evaluator import blockwise
+from evo.evaluators.oneshot.evaluator import oneshot
+from evo.evaluators.standalone import Scratch, scratch
 from evo.evaluators.tabular import Tabular, tabular
 from spaces.space import SearchSpace
 from studies.config import StudyConfig

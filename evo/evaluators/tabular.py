@@ -11,9 +11,9 @@ from typing import Any
 from evo.data.paths import named
 from evo.evaluators import FitContext, Judge, with_costs
 from spaces.architecture import Architecture
-from spaces.cost import CostTable
+from spaces.costs.benchmark_tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
-from spaces.tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
 from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, Evaluation, EvoError
 

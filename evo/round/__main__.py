@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   python -m evo.round 3 --config digits --run wide --set search.evaluations=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
   python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
-  python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: README, "From one machine to a cluster"
+  python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: docs/howto/cluster.md
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
   torchrun --nproc-per-node 4 -m evo.round 3 --config mine.toml   on four processes, or GPUs, that train together
 """
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
     """The exit status, and where something stands in the way, what it is."""
-    from studies.urls import shown
+    from studies.database.urls import shown
 
     said = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
     again = f": python -m evo.round {said}" if processes == 1 else " the same command"
@@ -116,7 +116,7 @@ def _bring(args: argparse.Namespace, processes: int) -> int:
         return plan(args)
     if processes == 1:
         return bring(args)
-    from evo.ranks import leading
+    from evo.workers.ranks import leading
 
     if args.workers > 1 or args.cluster:
         given = f"--cluster is {args.cluster}" if args.cluster else f"--workers is {args.workers}"
@@ -130,7 +130,7 @@ def _ranked(argv: Sequence[str] | None, processes: int) -> int:
     """As one of the processes that torchrun has started: rank 0 does what is asked for, the others help it in silence."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what torch's C++ side remarks is no news to a user
     if os.environ["RANK"] == "0":
-        from evo.ranks import leave
+        from evo.workers.ranks import leave
 
         code = _answered(parser().parse_args(argv), argv, processes)
         return leave(code)  # at once: torch's threads would be ended in the middle of what they do
@@ -138,7 +138,7 @@ def _ranked(argv: Sequence[str] | None, processes: int) -> int:
         args = parser().parse_args(argv)
     if args.plan or args.workers > 1 or args.cluster:
         return 0
-    from evo.ranks import follow, leave
+    from evo.workers.ranks import follow, leave
 
     return leave(follow())
 

@@ -6,12 +6,11 @@ from collections import Counter
 from functools import partial
 from random import Random
 
+from analysis.sentences import unmeasured
 from analysis.verdict import chosen
-from analysis.words import unmeasured
-from evo.careful import careful
 from evo.evaluators import Judge, Request
-from evo.evolution import Step, shares
-from evo.generations import Measure, Task, search
+from evo.evaluators.guard import careful
+from evo.methods.evolution import Step, shares
 from evo.round import dashboard
 from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen
@@ -19,12 +18,13 @@ from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.survivors import last_evaluations, survivors
 from evo.seeds import derive
-from evo.weights import DamagedError, set_aside
+from evo.strategy.generations import Measure, Task, search
+from evo.training.checkpoints import DamagedError, set_aside
 from spaces.space import canonical
+from studies.database.rows import Choice, RoundRow
+from studies.database.urls import artifacts_of
 from studies.pareto import hypervolume
 from studies.records import EvoError, Proposal, Round, complete
-from studies.store import Choice, RoundRow
-from studies.urls import artifacts_of
 
 
 def run_round(shared: RunContext, n: int) -> RoundRow:

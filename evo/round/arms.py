@@ -11,8 +11,9 @@ from studies import config as configs
 from studies import plugins
 from studies.config import StudyConfig
 from studies.controls import Control, controlled
+from studies.database.rows import Run
+from studies.database.store import Store
 from studies.records import EvoError
-from studies.store import Run, Store
 
 
 def arms(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:

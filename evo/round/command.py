@@ -12,7 +12,7 @@ from evo.round.session import finish_rounds
 def bring(args: Namespace) -> int:
     """Bring the runs that the command line asks for to the end of round N; compare them where there are control arms."""
     from evo.round.printing import closing, nothing_to_do
-    from studies.store import opened
+    from studies.database.store import opened
 
     options = options_of(args)
     reporter = console.SILENT if args.quiet else console.TERMINAL

@@ -11,20 +11,21 @@ from evo.data.fingerprint import checked
 from evo.data.paths import file_hash
 from evo.evaluators import Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
-from evo.evolution import Evolution
-from evo.executors import Evaluate
-from evo.generations import check_limits
-from evo.methods import evolution_of
+from evo.methods.evolution import Evolution
+from evo.methods.registry import evolution_of
 from evo.plugins import sources
-from evo.ranks import team
 from evo.round.costs import costs_of
 from evo.seeds import derive
-from evo.weights import DamagedError
-from spaces.cost import CostTable
+from evo.strategy.generations import check_limits
+from evo.training.checkpoints import DamagedError
+from evo.workers.protocol import Evaluate
+from evo.workers.ranks import team
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.records import Proposal
-from studies.store import RoundRow, Run, Store
 
 
 @dataclass(frozen=True)

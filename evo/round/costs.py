@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from evo.data.paths import named
 from evo.evaluators.tabular import spelled_costs
-from spaces.cost import CostTable, LatencyModel, cost_table
-from spaces.latency import load as load_latency
+from spaces.costs.table import CostTable, LatencyModel, cost_table
+from spaces.latency.measure import load as load_latency
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import EvoError

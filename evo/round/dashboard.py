@@ -16,13 +16,14 @@ from uuid import NAMESPACE_URL, uuid5
 import optuna
 import plotly.graph_objects as go
 
-from analysis import plots, words
+from analysis import plots, sentences
+from analysis.drawings import drawn
 from analysis.frames import Frames, load
-from analysis.portraits import drawn
-from spaces.files import write_text
+from spaces.atomic_files import write_text
 from spaces.units import short
-from studies.engines import patient
-from studies.store import Run, Store
+from studies.database.engines import patient
+from studies.database.rows import Run
+from studies.database.store import Store
 
 BACKGROUND = 100
 """How many trials beside the fronts are worth their bytes."""
@@ -74,22 +75,23 @@ def note(frames: Frames, n: int) -> str:
     changes = [
         f"| {fate} | {plain(layer)} | {', '.join(f'`{plain(op)}`' for op in ops)} |"
         for fate in ("dropped", "refilled")
-        for layer, ops in words.by_layer(choices, fate)
+        for layer, ops in sentences.by_layer(choices, fate)
     ]
-    told = [words.compared(row.truth), row.truth.found.warning] if row.truth else []
+    told = [sentences.compared(row.truth), row.truth.found.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     failed = f", {row.failed} of them failed" if row.failed else ""
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
         gain = f"{row.hypervolume - before.hypervolume:+.4f}"
-        volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {words.comparable(frames)}"
+        volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {sentences.comparable(frames)}"
     return "\n".join(
         [
             f"## Round {n}",
             "",
             f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
-            f"- **Search:** {words.count(row.proposals, 'proposal')}, {row.measured} measured for this round{pruned}{failed}",
-            f"- **Front:** {words.ends(front, frames.cost)}",
+            f"- **Search:** {sentences.count(row.proposals, 'proposal')}, {row.measured} measured for this "
+            f"round{pruned}{failed}",
+            f"- **Front:** {sentences.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {said}" for said in told if said),
             f"- **Next space:** {short(row.next_size or 0)} architectures; "

@@ -10,8 +10,8 @@ from itertools import pairwise
 from random import Random
 
 from analysis.ranking import Truth, Witness, truth_of
-from evo.careful import careful
 from evo.evaluators import Judge
+from evo.evaluators.guard import careful
 from evo.round.context import RoundContext, fit_context
 from evo.seeds import derive
 from spaces.architecture import Architecture

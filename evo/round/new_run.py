@@ -14,20 +14,22 @@ from evo.data.fingerprint import fingerprint
 from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
-from evo.generations import check_limits
-from evo.methods import evolution_of
+from evo.methods.registry import evolution_of
 from evo.plugins import sources
 from evo.round.costs import costs_of
 from evo.seeds import derive
-from spaces import library
+from evo.strategy.generations import check_limits
 from spaces.architecture import Op
-from spaces.build import check_module
-from spaces.cost import cost_table
-from spaces.operations import owner_file, tally
+from spaces.costs.table import cost_table
+from spaces.library import named_spaces
+from spaces.networks.build import check_module
+from spaces.operations.grammar import owner_file, tally
+from spaces.size import Size, sides, spelled
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
+from studies.database.rows import Run
+from studies.database.store import Store
 from studies.records import COSTS, EvoError
-from studies.store import Run, Store
 
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 
@@ -60,24 +62,48 @@ def first_space(config: StudyConfig) -> SearchSpace:
         SpaceError: the space's name is unknown, or its file does not hold a space.
     """
     section = config.space
-    if section.path is not None:
-        try:
-            space = SearchSpace.from_json(Path(section.path).read_text(encoding="utf-8"))
-            cost_table(space)  # so that an operation which nobody knows is told here
-            return space
-        except OSError as error:
-            raise EvoError(f"space.path is {section.path!r}: {error.strerror}") from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise EvoError(f"space.path is {section.path!r}, which does not hold a space as JSON ({error!r})") from None
-    if section.name == "table":
+    if section.name == "table" and section.path is None:
         if not isinstance(config.evaluator, TabularSection):
             raise EvoError("space.name is 'table', which needs evaluator.kind = 'tabular'")
         return spelled_space(config.evaluator)
-    channels, size, classes = section.channels, section.size, section.classes
-    if config.evaluator.uses_images:
-        images = load_images(config.data, config.device)
-        channels, size, classes = channels or images.channels, size or images.size, classes or images.classes
-    return library.load(section.name, channels=channels, size=size, classes=classes)
+    images = load_images(config.data, config.device) if config.evaluator.uses_images else None
+    if section.path is not None:
+        space = _read(section.path)
+    else:
+        wanted = {
+            name: getattr(section, name) or getattr(images, name, None) for name in ("channels", "size", "classes")
+        }
+        space = named_spaces.load(section.name, **wanted)
+    if images is not None:
+        _check_proportions(space, images.size)
+    return space
+
+
+def _read(path: str) -> SearchSpace:
+    """The space in a JSON file."""
+    try:
+        space = SearchSpace.from_json(Path(path).read_text(encoding="utf-8"))
+        cost_table(space)  # so that an operation which nobody knows is told here
+        return space
+    except OSError as error:
+        raise EvoError(f"space.path is {path!r}: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvoError(f"space.path is {path!r}, which does not hold a space as JSON ({error!r})") from None
+
+
+def _check_proportions(space: SearchSpace, size: Size) -> None:
+    """Squares of another size are let pass: their networks are trained as they are, and counted as the space says.
+
+    Raises:
+        EvoError: images or space are rectangular, and not of one size.
+    """
+    made_for = space.stem.size
+    if size != made_for and not (isinstance(size, int) and isinstance(made_for, int)):
+        raise EvoError(
+            f"the images are {spelled(size)} pixels (height x width), and space {space.name!r} is made for "
+            f"{spelled(made_for)}: resize the images with data.size = {list(sides(made_for))}, or leave space.size and "
+            "space.path out, so that a named space is made for the images"
+        )
 
 
 def prepared(config: StudyConfig) -> SearchSpace:

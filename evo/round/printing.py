@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from analysis.frames import truth_of
-from analysis.words import unmeasured
+from analysis.sentences import unmeasured
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
-from spaces.overview import widths
+from spaces.show.overview import widths
+from spaces.size import as_text
 from spaces.space import SearchSpace
 from spaces.units import short
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
+from studies.database.urls import database, files_of, shown
 from studies.records import Evaluation, Round, complete
-from studies.store import RoundRow, Run, Store
-from studies.urls import database, files_of, shown
 
 T = TypeVar("T")
 
@@ -32,7 +34,7 @@ def space_lines(space: SearchSpace) -> str:
     wide = [max(4, *map(len, column)) for column in zip(*channels, strict=True)]
     return "\n".join(
         f"{name:{width}}  {c_in:>{wide[0]}} -> {c_out:<{wide[1]}} stride {layer.shape.stride} at "
-        f"{layer.shape.size:>3} px  {' '.join(layer.candidates)}"
+        f"{as_text(layer.shape.size):>3} px  {' '.join(layer.candidates)}"
         for name, layer, (c_in, c_out) in zip(space.names, space.layers, channels, strict=True)
     )
 

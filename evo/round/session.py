@@ -15,14 +15,15 @@ from evo.round.arms import arms, find
 from evo.round.options import RunOptions
 from evo.round.printing import headings, line, row_values
 from studies.config import StudyConfig
-from studies.leases import held
+from studies.database.leases import held
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store, opened
+from studies.database.urls import files_of
 from studies.records import EvoError
-from studies.store import RoundRow, Run, Store, opened
-from studies.urls import files_of
 
 if TYPE_CHECKING:
-    from evo.executors import Evaluate
     from evo.round.context import RunContext
+    from evo.workers.protocol import Evaluate
 
     Hands = tuple[Evaluate, int]
 
@@ -97,14 +98,14 @@ def quiet_optuna() -> Iterator[None]:
 @contextmanager
 def _hands(options: RunOptions, threads: int, limited: bool) -> Iterator[Hands]:
     """What evaluates, and how many architectures at once. torch is imported here, when there is work."""
-    from evo.executors import workers
+    from evo.workers.executors import workers
 
     if options.cluster is None:
         with workers(options.workers, threads, limited) as evaluate:
             yield evaluate, options.workers
         return
     try:
-        from evo.cluster import cluster
+        from evo.workers.dask_cluster import cluster
     except ImportError as error:
         raise EvoError(f"--cluster needs Dask ({error}): pip install '.[cluster]'") from None
     with cluster(options.cluster, threads) as found:

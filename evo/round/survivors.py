@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
+from studies.database.rows import RoundRow, Run
+from studies.database.store import Store
 from studies.pareto import thinned
 from studies.records import Evaluation, Round, complete
-from studies.store import RoundRow, Run, Store
 
 
 def last_evaluations(store: Store, run: Run, earlier: Sequence[RoundRow]) -> list[Evaluation]:

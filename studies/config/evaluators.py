@@ -197,7 +197,7 @@ class CellsSection(Training):
 
     edge_ops: Annotated[str, Field(pattern=r"^[ip357]+$")] = "ip35"
     """Operations that an edge may have, a letter each: `i` identity, `p` pooling, `3`, `5`, `7` depthwise convolutions
-    of that kernel (see `spaces/cells.py`)."""
+    of that kernel (see `spaces/operations/cells.py`)."""
 
     expansions: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 3, 6)
     """Expansion ratios of a cell's first 1x1 convolution to choose from."""

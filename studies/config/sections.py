@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
+from spaces.size import Size, as_size
 from studies.records import COSTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -14,6 +26,17 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]
 PerRound = tuple[float, ...] | float
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 Limit = tuple[float, float]
+
+
+def _pixels(given: Any, checked: ValidatorFunctionWrapHandler) -> Size:
+    try:
+        return as_size(checked(given))
+    except ValidationError:
+        raise PydanticCustomError("pixels", "expected pixels from 1 on: one number, or [height, width]") from None
+
+
+Pixels = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], WrapValidator(_pixels)]
+"""One number for square images, or height and width."""
 
 
 class Section(BaseModel):
@@ -41,8 +64,9 @@ class SpaceSection(Section):
     channels: PositiveInt | None = None
     """Channels of the input images. Not given: those of the data, or of the space's own data set."""
 
-    size: PositiveInt | None = None
-    """Height and width of the input images in pixels. Not given: those of the data, or of the space's own data set."""
+    size: Pixels | None = None
+    """Pixels of the input images: one number for square ones, or `[height, width]`. Not given: those of the data, or of
+    the space's own data set."""
 
     classes: PositiveInt | None = None
     """Number of classes. Not given: those of the data, or of the space's own data set."""
@@ -63,10 +87,11 @@ class DataSection(Section):
 
     path: str = "data"
     """The folder of the data, to which downloads go; for `arrays` the .npz file with x_train, y_train, x_test,
-    y_test."""
+    y_test, and classes (the names of the classes), if they have some."""
 
-    size: PositiveInt | None = None
-    """Height and width in pixels to which images are resized. Not given: as they are; for `images`: 64."""
+    size: Pixels | None = None
+    """Pixels to which images are resized: one number for square ones, or `[height, width]`. Not given: as they are; for
+    `images`: 32."""
 
     max_images: PositiveInt | None = None
     """Use so many training images only, with all classes represented alike. Not given: all."""
@@ -171,7 +196,7 @@ class SearchSection(Section):
 
     macs_convention: str = "macs"
     """How multiply-accumulates are counted: `macs`, `macs+se`, `torch`, `nse`, `nse+se` or `dna` (definitions:
-    `spaces/cost.py`)."""
+    `spaces/costs/table.py`)."""
 
     min_accuracy: Share = 0.0
     """Accuracy above which hypervolume counts, from 0 to 1."""

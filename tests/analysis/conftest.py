@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.frames import Frames, load
-from studies.store import Store, opened
+from studies.database.store import Store, opened
 from tests import example_run
 
 

@@ -16,10 +16,11 @@ from analysis.page import render
 from analysis.ranking import Witness, truth_of
 from analysis.report import main as report
 from spaces.architecture import Architecture
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.config import check
+from studies.database.store import Store, opened
 from studies.records import Evaluation, EvoError, Proposal
-from studies.store import Store, opened
 from tests import example_run
 from tests.browser import browser
 

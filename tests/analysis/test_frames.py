@@ -10,9 +10,9 @@ import pytest
 
 from analysis import frames as module
 from analysis.frames import Frames, RoundSummary, load
+from studies.database.store import Store
 from studies.pareto import hypervolume
 from studies.records import EvoError
-from studies.store import Store
 from tests import example_run
 from tests.example_run import CHEAP, DEAR, FREE, RULE, WORST
 

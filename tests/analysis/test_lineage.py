@@ -7,7 +7,7 @@ import pytest
 from analysis.frames import Frames
 from analysis.lineage import ancestors, arc, birthdays, family_tree, figures, graphs, own_cells
 from spaces.architecture import Architecture
-from spaces.cells import parse_cell
+from spaces.operations.cells import parse_cell
 from studies.records import Life
 
 A = Life(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.1),))

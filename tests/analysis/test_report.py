@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import export, words
+from analysis import export, sentences
 from analysis.frames import Frames
 from analysis.report import main
-from studies.store import Store, opened
+from studies.database.store import Store, opened
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import CHEAP, DEAR, FREE, RULE
@@ -39,12 +39,12 @@ def page(store: Store, url: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 )  # fmt: skip
 def test_the_summary_names_the_classes(frames: Frames, names: tuple[str, ...] | None, said: list[str]) -> None:
     named = replace(frames, run=replace(frames.run, classes=names))
-    assert words.classes(named) == said
-    assert [sentence for sentence in words.summary(named) if "classes" in sentence] == said
+    assert sentences.classes(named) == said
+    assert [sentence for sentence in sentences.summary(named) if "classes" in sentence] == said
 
 
 def test_the_summary_says_what_happened_and_how_far_to_trust_it(frames: Frames) -> None:
-    said = " ".join(words.summary(frames))
+    said = " ".join(sentences.summary(frames))
     assert "2 rounds of pad_nas searched the space tiny: 2 layers, 6 architectures." in said
     assert "6 evaluations, 4 different architectures." in said
     assert "rose from 0.6300 in round 1 to 0.7350 in round 2" in said
@@ -58,13 +58,13 @@ def test_the_summary_says_what_happened_and_how_far_to_trust_it(frames: Frames) 
 def test_one_judge_makes_rounds_comparable(frames: Frames) -> None:
     alike = replace(frames, results=frames.results.assign(judge="table:macro"))
     said = "One judge (table:macro) scored everything, so hypervolumes are comparable throughout."
-    assert words.comparable(alike) == said
+    assert sentences.comparable(alike) == said
 
 
 def test_a_loss_is_called_no_rise(frames: Frames) -> None:
     first, second = frames.rounds
     fallen = replace(frames, rounds=(first, replace(second, hypervolume=0.6)))
-    assert "was 0.6300 in round 1 and 0.6000 in round 2" in words.found(fallen)
+    assert "was 0.6300 in round 1 and 0.6000 in round 2" in sentences.found(fallen)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_loss_is_called_no_rise(frames: Frames) -> None:
     [(0, "0"), (999, "999"), (999.7, "1k"), (1234, "1.23k"), (301e6, "301M"), (4.2e10, "42G"), (1.55e27, "1.55e+27")],
 )
 def test_numbers_for_people(number: float, text: str) -> None:
-    assert words.short(number) == text
+    assert sentences.short(number) == text
 
 
 def test_the_page_holds_rule_front_settings_and_versions(page: Path) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.autospace import at_equal_cost
-from evo.cells import Populate
-from spaces.cells import Alphabet
-from spaces.cost import cost_table
-from spaces.library import load
+from evo.methods.autospace import Populate
+from spaces.costs.table import cost_table
+from spaces.library.named_spaces import load
+from spaces.operations.cells import Alphabet
 
 
 def test_pairs_are_of_both_spaces_at_equal_cost_and_spread_over_it() -> None:

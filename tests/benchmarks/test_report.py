@@ -11,7 +11,7 @@ from analysis.frames import load
 from benchmarks import dashboard
 from benchmarks.made_up import fill
 from benchmarks.report import main
-from studies.store import opened
+from studies.database.store import opened
 
 
 def test_a_made_up_run_is_one_that_can_be_reported(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from benchmarks.arms import ARMS, Problem, problem, trace
 from benchmarks.comparison import Trace, interval, tables
 from benchmarks.search import main
+from spaces.costs.benchmark_tables import Columns
 from spaces.space import canonical
-from spaces.tables import Columns
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNELS = ("8", "16", "32")

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from benchmarks.steps import PATH, HostReads, Plain, host_reads, path_weights
 from benchmarks.supernet import main
 from evo.data.source import Split
-from evo.train import Schedule
-from spaces.library import load
-from spaces.scaling import scaled
+from evo.training.loop import Schedule
+from spaces.export.scaling import scaled
+from spaces.library.named_spaces import load
+from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
-from spaces.supernet import Supernet
 
 
 @pytest.fixture(scope="module")

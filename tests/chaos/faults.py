@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-import studies.store
-import studies.trials
+import studies.database.rows
+import studies.database.trials
 from tests.chaos import elsewhere
 from tests.chaos.moods import anyone, culprit, dying, hanging, in_mood, raising, saying_nan, slow
 from tests.chaos.stage import BY_TABLE, SUPERNET, Child, Stage, came, state, words
@@ -337,7 +337,7 @@ class Jumping(datetime):
 
 def clock_jumps(stage: Stage, times: int) -> Strikes:
     def jump() -> None:
-        studies.store.datetime = studies.trials.datetime = Jumping  # type: ignore[attr-defined, misc]
+        studies.database.rows.datetime = studies.database.trials.datetime = Jumping  # type: ignore[attr-defined, misc]
         time.time = lambda: Jumping.now().timestamp()
 
     calm = stage.calm(ONE_SUPERNET)

@@ -19,8 +19,9 @@ from typing import Any
 import optuna
 
 from evo.round.__main__ import main
-from spaces.space import Head, Layer, SearchSpace, Shape, Stem
-from studies.store import opened
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
+from studies.database.store import opened
 
 SUPERNET = [
     "2",

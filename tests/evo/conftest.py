@@ -9,8 +9,8 @@ import pytest
 
 from evo.console import Advance, Track
 from spaces.architecture import Architecture
-from spaces.cost import CostTable, cost_table
-from spaces.library import load
+from spaces.costs.table import CostTable, cost_table
+from spaces.library.named_spaces import load
 from spaces.space import SearchSpace
 from studies.records import Evaluation
 

@@ -12,30 +12,31 @@ import pytest
 
 from evo.data.datasets import DATASETS
 from evo.evaluators.registry import EVALUATORS
-from evo.methods import METHODS
+from evo.methods.registry import METHODS
 from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
-from spaces import library, operations
-from spaces.build import build, check_module
-from spaces.cost import cost_table
-from spaces.operations import tally
-from spaces.own_operations import Form, operation
-from spaces.space import Shape
-from spaces.steps import Conv, Tally
+from spaces.costs.table import cost_table
+from spaces.layer import Shape
+from spaces.library import named_spaces
+from spaces.networks.build import build, check_module
+from spaces.operations import grammar
+from spaces.operations.grammar import tally
+from spaces.operations.own_operations import Form, operation
+from spaces.operations.primitives import Conv, Tally
 from studies import config as configs
 from studies import plugins
 from studies.config import ConfigError, study
+from studies.database.store import opened
 from studies.plugins import PluginError
 from studies.records import EvoError
-from studies.store import opened
 
 OWN = """
     from dataclasses import dataclass, field
     import evo
     from evo import Conv, Evolution, Judge, evaluator, method, operation, scored
-    from evo.evolution import Above, Learned, Nothing
-    from spaces.cost import CostTable
+    from evo.methods.evolution import Above, Learned, Nothing
+    from spaces.costs.table import CostTable
     from spaces.space import SearchSpace
 
     @operation("sep_k<kernel>")
@@ -76,7 +77,7 @@ OWN = """
 def as_before() -> Iterator[None]:
     """What a test registers is forgotten after it: in one process, a name belongs to one file."""
     registries: list[dict[Any, Any]] = [
-        plugins._LOADED, operations.OPERATIONS, operations._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
+        plugins._LOADED, grammar.OPERATIONS, grammar._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
         *(known for _, known in configs.CHOICES.values()),
     ]  # fmt: skip
     before = [dict(registry) for registry in registries]
@@ -129,8 +130,8 @@ def test_a_file_that_is_gone_is_named(own: Path, tmp_path: Path, capsys: pytest.
     assert main(again) == 1
     assert re.search(r"own\.py'?: no such file \(looked for .*\); give its path with --plugin", capsys.readouterr().err)
     plugins._LOADED.clear()
-    operations._OWNERS.clear()
-    del operations.OPERATIONS["sep_"], EVALUATORS["proxy"], configs.EVALUATORS["proxy"]
+    grammar._OWNERS.clear()
+    del grammar.OPERATIONS["sep_"], EVALUATORS["proxy"], configs.EVALUATORS["proxy"]
     assert main([*again, "--plugin", str(moved)]) == 0
 
 
@@ -177,7 +178,7 @@ def test_a_path_is_looked_for_beside_the_configuration(
     monkeypatch.chdir("/")
     config = configs.load(str(study))
     plugin = plugins.load(["own.py"], [tmp_path])[0]
-    assert sources(config, library.load("digits")) == {"plugin own.py": plugin.sha256}
+    assert sources(config, named_spaces.load("digits")) == {"plugin own.py": plugin.sha256}
 
 
 def test_a_package_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +189,7 @@ def test_a_package_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     (plugin,) = plugins.load(["packaged.ops"])
     assert plugin.text is None
-    assert "psep_" in operations.OPERATIONS
+    assert "psep_" in grammar.OPERATIONS
     with pytest.raises(PluginError, match="no module 'packaged.nothing' is installed"):
         plugins.load(["packaged.nothing"])
 
@@ -239,9 +240,9 @@ def test_a_module_of_ones_own_is_compared_with_its_counts() -> None:
 
 
 def test_added_operations_stand_where_they_fit() -> None:
-    space = with_operations(library.load("digits"), ["mb_k7_e2", "id"])
+    space = with_operations(named_spaces.load("digits"), ["mb_k7_e2", "id"])
     assert all("mb_k7_e2" in layer.candidates for layer in space.layers)
     assert {"id" in layer.candidates for layer in space.layers if not layer.shape.residual} == {False}
     assert cost_table(space).bounds()[1][0] > 0
     with pytest.raises(EvoError, match=r"space\.add_operations: unknown operation 'nothing_k3'"):
-        with_operations(library.load("digits"), ["nothing_k3"])
+        with_operations(named_spaces.load("digits"), ["nothing_k3"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from spaces import shell
 from spaces.errors import SpaceError
 from studies.records import EvoError
+from tests.commands import main_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
@@ -104,7 +104,7 @@ def test_an_options_earlier_name_is_taken_with_a_notice(capsys: pytest.CaptureFi
 def test_every_command_says_its_version_and_refuses_what_it_cannot_read(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main: Callable[[Sequence[str]], int] = importlib.import_module(name).main
+    main = main_of(name)
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
@@ -135,7 +135,7 @@ def test_every_command_answers_a_mistake_with_1_and_shows_its_traceback_when_ask
     name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    main: Callable[[Sequence[str]], int] = importlib.import_module(name).main
+    main = main_of(name)
     assert main(words) == 1
     said = capsys.readouterr()
     assert said.out == ""

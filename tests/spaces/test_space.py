@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join, operations
-from spaces.library import load
-from spaces.space import Head, Layer, LayerChange, SearchSpace, Shape, Stem, canonical
+from spaces.layer import Head, Layer, LayerChange, Shape, Stem
+from spaces.library.named_spaces import load
+from spaces.space import SearchSpace, canonical
 
 SHAPE = Shape(8, 8, 1, 16)
 DOWN = Shape(8, 16, 2, 16)

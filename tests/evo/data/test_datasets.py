@@ -68,6 +68,6 @@ def test_arrays_name_their_classes_or_number_them(tmp_path: Path) -> None:
 
 
 def test_the_real_files_hold_seventy_thousand_images(data_dir: Path) -> None:
-    images = load(DataSection(name="fashion_mnist", path=str(data_dir), size=14, limit=1000))
+    images = load(DataSection(name="fashion_mnist", path=str(data_dir), size=14, max_images=1000))
     assert len(images.test) == 10_000
     assert images.test.y[:5].tolist() == [9, 2, 1, 1, 6]

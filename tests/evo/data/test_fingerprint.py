@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from analysis.frames import load
-from analysis.words import changed, comparable
+from analysis.sentences import changed, comparable
 from evo.data.fingerprint import checked, fingerprint
 from evo.round.__main__ import main
 from studies.config import StudyConfig, check
+from studies.database.store import opened
 from studies.records import EvoError
-from studies.store import opened
-from tests.evo.test_control import POOL, config
+from tests.evo.round.test_control import POOL, config
 
 
 def settings(**data: object) -> StudyConfig:

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from evo.data.image_folders import Files
+from evo.data.image_folders import Files, read
 from evo.data.loading import load
 from evo.data.source import Images, Split
-from evo.evaluators.oneshot import uniform
-from evo.scoring import Scorer
-from evo.train import Schedule, train
-from spaces.library import load as load_space
-from spaces.supernet import Supernet
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import Scorer
+from evo.training.loop import Schedule, train
+from spaces.library.named_spaces import load as load_space
+from spaces.networks.supernet import Supernet
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Images:
     return load(
-        DataSection(name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, validation=0.3)
+        DataSection(
+            name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, validation_fraction=0.3
+        )
     )
 
 
@@ -100,6 +102,28 @@ def test_an_epoch_is_decided_by_its_seed_and_not_by_the_workers(folder: Path) ->
         assert torch.equal(y, y_helped)
     assert not torch.equal(alone[0][0], other[0][0])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_rectangle_is_cut_from_the_middle_of_an_image_that_just_covers_it(tmp_path: Path) -> None:
+    """Images of 20 x 40 pixels whose colour is their column: a cut of 10 x 10 holds the middle half of the columns."""
+    columns = np.broadcast_to(np.arange(40, dtype=np.uint8)[None, :, None] * 6, (20, 40, 3))
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            Image.fromarray(columns).save(tmp_path / name / f"{i}.png")
+    middle = read([str(tmp_path / "ant" / "0.png")] * 2, (10, 10 + 2))
+    assert middle.shape == (2, 10, 12, 3)
+    spread = middle[0, :, :, 0].mean(axis=0) / 6
+    assert spread[0] == pytest.approx(8.5, abs=1)
+    assert spread[-1] == pytest.approx(30.5, abs=1)
+    for in_memory in (True, False):
+        section = DataSection(
+            name="images", path=str(tmp_path), size=(10, 12), in_memory=in_memory, workers=0, validation_fraction=0.5
+        )
+        found = load(section)
+        assert found.size == (10, 12)
+        for x, _ in found.train.epoch(2, AUGMENT, 0):
+            assert x.shape == (2, 3, 10, 12)
 
 
 def test_a_supernet_trains_and_is_scored_from_files(folder: Path) -> None:

@@ -1,0 +1,46 @@
+"""Reference: what ``import evo`` offers, in the order in which one needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import evo
+
+INTRODUCTION = """# Python
+
+```python
+import evo
+```
+
+The commands are thin shells over these functions. In a notebook or a script, call them yourself.
+"""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Search, and look at results": (
+        "search", "load", "runs", "compare", "plan", "Run", "Delivered", "Comparison", "Verdicts", "Plan", "Page",
+    ),
+    "An operation of your own": ("operation", "Conv", "SqueezeExcite", "Tally"),
+    "An evaluator of your own": (
+        "evaluator", "EvaluatorSettings", "Evaluator", "FitContext", "Judge", "Request", "Evaluation", "scored", "WrappedJudge",
+    ),
+    "A method of your own": ("method", "MethodSettings", "Evolution"),
+    "A data set of your own": ("dataset", "DataSettings"),
+    "Errors": ("UserError", "EvoError"),
+}  # fmt: skip
+"""Heading -> names, in order."""
+
+
+def groups() -> Iterator[tuple[str, list[str]]]:
+    """The public names under their headings; what ``GROUPS`` does not know comes last."""
+    named = {name for names in GROUPS.values() for name in names}
+    for heading, names in {**GROUPS, "More": tuple(sorted(set(evo.__all__) - named))}.items():
+        if public := [name for name in names if name in evo.__all__]:
+            yield heading, public
+
+
+def page() -> str:
+    """The page, as Markdown; mkdocstrings writes what stands under each name."""
+    parts = [INTRODUCTION]
+    for heading, names in groups():
+        parts += [f"## {heading}", *(f"::: evo.{name}\n    options: {{ heading_level: 3 }}" for name in names)]
+    return "\n\n".join(parts) + "\n"

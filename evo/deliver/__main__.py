@@ -1,0 +1,83 @@
+"""``python -m evo.deliver RUN`` makes a trained network of a run's front: weights, model.py, ONNX, torch.export, README.
+
+Like make: what is there is not made again, what was interrupted goes on. Saying it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spaces import shell
+
+EXAMPLES = """examples:
+  python -m evo.deliver digits                               the most accurate network of the last front
+  python -m evo.deliver digits --max-macs 200k --out small   the most accurate one below a budget
+  python -m evo.deliver digits --knee                        the one where the front bends most
+  python -m evo.deliver digits --scale-to 1M --out wide      widened until it has a million MACs
+  python -m evo.deliver digits --set deliver.epochs=200 --set deliver.drop_path=0.1 --out longer
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. Nothing heavy is imported before it has been read."""
+    command = shell.parser(
+        "evo.deliver",
+        "Pick a network from a run's last front, train it from scratch, measure it once on the test images, and\n"
+        "write it into a folder in every form that one may need.",
+        EXAMPLES,
+    )
+    command.add_argument("run", metavar="RUN", help="the run's name, as python -m evo.round prints it")
+    command.add_argument("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
+    pick = command.add_argument_group("which network (default: the most accurate within the run's limits)")
+    pick.add_argument("--max-macs", type=shell.number, metavar="N", help="with at most so many MACs, e.g. 50M")
+    pick.add_argument("--max-params", type=shell.number, metavar="N", help="with at most so many parameters, e.g. 1.2M")
+    pick.add_argument(
+        "--max-latency-ms", type=shell.number, metavar="MS", help="and no slower, by the run's latency table"
+    )
+    which = pick.add_mutually_exclusive_group()
+    which.add_argument("--knee", action="store_true", help="the one where the front bends most")
+    which.add_argument("--arch", metavar="STRING", help="this one: genes joined by |, as studies print them")
+    pick.add_argument("--scale-to", type=shell.number, metavar="N", help="widen or slim it to so many MACs, e.g. 300M")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: delivered/RUN)")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="override a setting of [deliver] or [data], device or threads; repeatable",
+    )  # fmt: skip
+    command.add_argument("--json", action="store_true", help="print what architecture.json says, and nothing else")
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: it is there; 1: something the user must do first; 130: interrupted, whole epochs are kept."""
+    command = parser()
+    args = command.parse_args(argv)
+    if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
+        command.error("--arch says which network it is: leave out --max-macs, --max-params and --max-latency-ms")
+    return shell.run(_deliver, args, "whole epochs are kept, and the same command goes on")
+
+
+def _deliver(args: argparse.Namespace) -> int:
+    from evo.console import TERMINAL, Reporter, bar, say
+    from evo.deliver.model_card import told
+    from evo.deliver.pipeline import deliver_run
+    from evo.deliver.selection import Wish
+    from spaces.architecture import Architecture
+    from studies.records import COSTS
+
+    folder = args.out or Path("delivered") / args.run
+    most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
+    wish = Wish(most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to)
+    reporter = Reporter(track=bar) if args.json else TERMINAL
+    said = deliver_run(args.run, args.storage, wish, folder, args.set, reporter)
+    reporter.say(told(said, str(folder)))
+    if args.json:
+        say(json.dumps({"folder": str(folder), **said}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""What a delivered folder says of itself: ``architecture.json``, from the plan of its training to what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spaces.atomic_files import DRAFT, write_text
+from spaces.export.network_folder import DESCRIPTION
+from studies.config.renames import renewed
+from studies.records import EvoError
+
+Description = dict[str, Any]
+"""What ``architecture.json`` says."""
+
+
+def claim(folder: Path, wanted: Description) -> None:
+    """Write the plan into an empty folder, or find that it is the folder's.
+
+    Raises:
+        EvoError: the folder holds something else.
+    """
+    wanted = json.loads(json.dumps(wanted))
+    if not (folder / DESCRIPTION).exists():
+        if folder.exists() and (
+            not folder.is_dir() or any(not path.name.startswith(DRAFT) for path in folder.iterdir())
+        ):
+            raise EvoError(f"{folder} is there already and is no delivered network: give another folder: --out FOLDER")
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder, wanted)
+        return
+    there = read(folder)
+    if differing := [name for name in wanted if there.get(name) != wanted[name]]:
+        raise EvoError(
+            f"{folder} holds another network, with other {', '.join(differing)}: give another folder with --out FOLDER"
+        )
+
+
+def note(folder: Path, name: str, find: Callable[[], Any]) -> None:
+    """Add what ``find`` gives to the folder's description, unless it is there: it is found once and no more."""
+    said = read(folder)
+    if name not in said:
+        write(folder, said | {name: find()})
+
+
+def read(folder: Path) -> Description:
+    """What the folder's ``architecture.json`` says; settings of its training are called as they are today.
+
+    Raises:
+        EvoError: it is no JSON.
+    """
+    try:
+        said: Description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EvoError(f"{folder / DESCRIPTION} cannot be read ({error}): give another folder: --out FOLDER") from None
+    training = said.get("training", {})
+    for name, section in (("settings", "deliver"), ("data", "data")):
+        if name in training:
+            training[name], _ = renewed(training[name], lambda _: False, section)
+    return said
+
+
+def write(folder: Path, said: Description) -> None:
+    """Replace the folder's ``architecture.json`` in one step."""
+    write_text(folder / DESCRIPTION, json.dumps(said, indent=1) + "\n")

@@ -1,0 +1,82 @@
+"""What a full training has beside its schedule: blended images, dropped paths, averaged weights.
+
+Their draws come from torch's own generator, which ``evo.training.loop`` seeds anew for every epoch.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from evo.training.loop import Mix
+from spaces import torchvision_shim
+from spaces.networks.network import Cell, Network
+from studies.config import DeliverSection
+
+
+def mixing(section: DeliverSection, classes: int) -> Mix | None:
+    """MixUp (https://arxiv.org/abs/1710.09412), CutMix (https://arxiv.org/abs/1905.04899), or one of them per batch."""
+    asked = ((torchvision_shim.transforms.MixUp, section.mixup), (torchvision_shim.transforms.CutMix, section.cutmix))
+    kinds = [kind(alpha=alpha, num_classes=classes) for kind, alpha in asked if alpha]
+    if not kinds:
+        return None
+    blend = torchvision_shim.transforms.RandomChoice(kinds)
+
+    def mix(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = blend(x, y)
+        return x.contiguous(memory_format=torch.channels_last), y
+
+    return mix
+
+
+def drop_paths(network: Network, rate: float) -> None:
+    """Let operations be left out of single images while training, where the layer's input can pass by them.
+
+    The probability grows linearly with depth, to ``rate`` in the last layer; outputs that stay are scaled up to make up for
+    it (stochastic depth, https://arxiv.org/abs/1603.09382, section 3).
+    """
+    for place, cell in enumerate(network.layers, start=1):
+        assert isinstance(cell, Cell)
+        if rate and cell.shape.residual:
+            for op in cell.ops.values():
+                op.register_forward_hook(partial(_dropped, rate * place / len(network.layers)))
+
+
+def _dropped(probability: float, module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    if not module.training:
+        return output
+    stays = torch.rand(len(output), 1, 1, 1, device=output.device) >= probability
+    return output * stays / (1 - probability)
+
+
+class Average:
+    """The moving average of all weights, and of what batch normalisation has counted: a ``Between`` of ``evo.training.loop``.
+
+    It forgets quickly at first: the decay after step ``t`` is the lesser of ``decay`` and ``(1 + t) / (10 + t)``.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = model
+        self.decay = decay
+        self.tensors: dict[str, Tensor] = {}
+
+    def __call__(self, model: nn.Module, step: int) -> None:
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, value in model.state_dict().items():
+                kept = self.tensors.get(name)
+                if kept is None:
+                    self.tensors[name] = value.clone()
+                elif value.is_floating_point():
+                    kept.lerp_(value, share)
+                else:
+                    kept.copy_(value)
+
+    def state(self) -> dict[str, Tensor]:
+        return self.tensors
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        values = self.model.state_dict()
+        self.tensors = {name: torch.empty_like(values[name]).copy_(tensor) for name, tensor in state.items()}

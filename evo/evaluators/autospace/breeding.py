@@ -1,0 +1,113 @@
+"""Breeding cells, as the first half of fitting a supernet to a space of cells; what comes of it is one file per round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from evo.data.loading import load
+from evo.evaluators import FitContext
+from evo.evaluators.autospace.fitness import Breeding, life_of
+from evo.evaluators.autospace.population import alphabet_of
+from evo.seeds import derive
+from evo.training import checkpoints as files
+from evo.training.loop import schedule, train
+from spaces.architecture import Op
+from spaces.networks.cell_supernet import CellSupernet
+from spaces.networks.supernet import inherit
+from spaces.operations.cells import Alphabet, Genome, covering, parse_cell, reference_cells
+from spaces.space import SearchSpace
+from studies.config import CellsSection, StudyConfig
+from studies.records import Life
+
+
+@dataclass(frozen=True)
+class Bred:
+    """What breeding has come to.
+
+    Attributes:
+        weights: of the ``CellSupernet``.
+        ratings: (layer, cell) -> fitness of those that live, higher is better.
+        lives: all cells that ever lived.
+        iterations: of the run so far.
+    """
+
+    weights: Path
+    ratings: Mapping[tuple[int, Op], float]
+    lives: tuple[Life, ...]
+    iterations: int
+
+
+def breed(
+    section: CellsSection,
+    config: StudyConfig,
+    space: SearchSpace,
+    context: FitContext,
+    before: Bred | None,
+    weights: Path,
+) -> Bred:
+    """The populations of ``space`` after this round's iterations; ``weights`` is the file that keeps them.
+
+    Interrupted and called again, it continues where it was.
+
+    Args:
+        before: of the round before: its weights and its cells' fitness are where this round starts.
+    """
+    if not files.sound(weights):
+        torch.manual_seed(derive(context.seed, "cells"))
+        supernet = CellSupernet(space, _cells(space, alphabet_of(section)))
+        if before is not None:
+            inherit(supernet, files.read(before.weights)[0])
+        images = load(config.data, config.device)
+        breeding = Breeding(
+            space,
+            context.table,
+            images.validation,
+            section,
+            cost=config.search.cost,
+            n=context.n,
+            seed=derive(context.seed, "breeding"),
+            known=before.lives if before else (),
+            past=before.iterations if before else 0,
+        )
+        progress = weights.with_suffix(".progress")
+        train(
+            supernet,
+            images.train,
+            schedule(section, config.data, context.n),
+            seed=derive(context.seed, "cells"),
+            paths=breeding.paths(),
+            between=breeding,
+            checkpoint=progress,
+            track=context.track,
+            label=f"round {context.n}: breeding cells",
+            team=context.team,
+        )
+        facts = {
+            "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],
+            "lives": [asdict(life) for life in breeding.lives()],
+            "iterations": breeding.iterations,
+        }
+        files.write(supernet.state_dict(), weights, facts)
+        files.discard(progress)
+    return read(weights)
+
+
+def read(weights: Path) -> Bred:
+    """What a file of ``breed`` holds.
+
+    Raises:
+        DamagedError: it is not there, or not what was written.
+    """
+    _, facts = files.read(weights)
+    ratings = {(i, op): value for i, op, value in facts["ratings"]}
+    return Bred(weights, ratings, tuple(map(life_of, facts["lives"])), facts["iterations"])
+
+
+def _cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
+    """All that the shared weights must serve: whatever may be bred, and what is there."""
+    there = {op for layer in space.layers for op in layer.candidates + layer.pending if op.startswith("cell:")}
+    return [*covering(alphabet), *reference_cells(alphabet), *map(parse_cell, sorted(there))]

@@ -1,0 +1,240 @@
+"""How fit a cell is: what the weight of its output becomes, when cells that run side by side in every layer are trained.
+
+AutoSpace (https://arxiv.org/abs/2103.11833): a layer gives the weighted sum of K cells; the weights learn by gradient, and
+at the end of an iteration are written back into the population. What the paper leaves open is decided here: the weights
+are a softmax of alpha; alpha starts as the cell's fitness, so that fitness goes on from iteration to iteration and is one
+scale for cells that never met; it learns on validation images; the cost term is a hinge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evo.data.source import Source
+from evo.evaluators.autospace.population import Population, alphabet_of, measured, turn
+from evo.seeds import derive
+from evo.training.loop import Paths
+from spaces.architecture import Op
+from spaces.costs.table import COLUMNS, CostTable
+from spaces.networks.cell_supernet import Mixture
+from spaces.operations.cells import reference_cells
+from spaces.space import SearchSpace
+from studies.config import CellsSection
+from studies.records import EvoError, Life
+
+FADED = 0.01
+"""Reference cells no longer run when their weight, to 1 of all others, has fallen below this."""
+
+
+def references(settings: CellsSection) -> frozenset[Op]:
+    """The names of the reference cells."""
+    return frozenset(map(str, reference_cells(alphabet_of(settings))))
+
+
+def populations(space: SearchSpace, settings: CellsSection, known: Sequence[Life] = ()) -> list[Population]:
+    """Each layer's population: all its cells, candidates and pending, but the reference cells.
+
+    Args:
+        known: all cells of earlier rounds, those that died too; a cell's fitness is what was measured last.
+
+    Raises:
+        EvoError: a layer has fewer than two cells.
+    """
+    own = references(settings)
+    lives: list[dict[Op, Life]] = [{} for _ in space.layers]
+    for life in known:
+        lives[life.layer_index][life.cell] = life
+    found = []
+    for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True)):
+        cells = [op for op in layer.candidates + layer.pending if op.startswith("cell:") and op not in own]
+        if len(cells) < 2:
+            raise EvoError(
+                f"evaluator.cells breeds cells, and {name} of {space.name!r} has {len(cells)}: "
+                "expected two or more; set evolution.method = 'autospace'"
+            )
+        lives[i] |= {op: Life(i, op, "random", (), 1, 0) for op in cells if op not in lives[i]}
+        fitness = {op: lives[i][op].fitness[-1][2] if lives[i][op].fitness else 0.0 for op in cells}
+        found.append(Population(fitness, lives[i]))
+    return found
+
+
+class Breeding:
+    """Breeds every layer's population between the steps of ``evo.training.loop``.
+
+    Args:
+        known: all cells of earlier rounds.
+        past: iterations of earlier rounds.
+        validation: images that no weight is trained on.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        table: CostTable,
+        validation: Source,
+        settings: CellsSection,
+        *,
+        cost: str,
+        n: int,
+        seed: int,
+        known: Sequence[Life] = (),
+        past: int = 0,
+    ) -> None:
+        own = references(settings)
+        self.layers = populations(space, settings, known)
+        self.sizes = [population.size for population in self.layers]
+        self.references = [[op for op in layer.candidates if op in own] for layer in space.layers]
+        self.table = table
+        self.column = COLUMNS.index(cost)
+        self.validation = validation
+        self.settings = settings
+        self.batch_size = min(settings.batch_size, len(validation))
+        self.n = n
+        self.seed = seed
+        self.past = past
+        self.iteration = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """The next iteration: its cells, their weights, and a fresh learner."""
+        self.iteration += 1
+        own = references(self.settings)
+        for i, population in enumerate(self.layers):
+            rng = Random(derive(self.seed, "breed", self.iteration, i))
+            self.layers[i] = turn(population, self.settings, (i, self.n, self.iteration), rng, own)
+        self._learner([[layer.fitness[op] for op in layer.active] for layer in self.layers])
+
+    def _learner(self, alphas: Sequence[Sequence[float]]) -> None:
+        device = self.validation.device
+        self.alphas = [torch.tensor(values, device=device, requires_grad=True) for values in alphas]
+        # an iteration has few steps: a longer memory of gradients would outlast it
+        self.optimizer = torch.optim.Adam(self.alphas, lr=self.settings.alpha_learning_rate, betas=(0.5, 0.999))
+
+    @property
+    def iterations(self) -> int:
+        """How many the run has finished."""
+        return self.past + self.iteration - 1
+
+    @property
+    def reference_weight(self) -> float:
+        """Of the reference cells, to 1 of all others; it decays over the run."""
+        weight = self.settings.reference_weight * 0.5 ** (self.iterations / self.settings.reference_half_life)
+        return weight if weight > FADED else 0.0
+
+    def mixture(self, alphas: Sequence[Tensor]) -> Mixture:
+        """What runs: the active cells with the softmax of their alphas, and the reference cells; weights sum to one."""
+        layers = []
+        for population, names, alpha in zip(self.layers, self.references, alphas, strict=True):
+            beside = self.reference_weight if names else 0.0
+            weights = torch.softmax(alpha, 0) / (1 + beside)
+            mixed: dict[Op, Tensor | float] = dict(zip(population.active, weights, strict=True))
+            if beside:
+                mixed |= {op: beside / (1 + beside) / len(names) for op in names}
+            layers.append(mixed)
+        return layers
+
+    def paths(self) -> Paths:
+        """What a training step runs: the mixture, its weights held fixed."""
+        return self._mixed
+
+    def _mixed(self, rng: Random) -> tuple[tuple[Mixture]]:
+        return ((self.mixture([alpha.detach() for alpha in self.alphas]),),)
+
+    def expected_cost(self, alphas: Sequence[Tensor]) -> Tensor:
+        """Of the network that has one active cell in every layer, drawn by its weight."""
+        cost = alphas[0].new_tensor(self.table.fixed[self.column])
+        for population, layer, alpha in zip(self.layers, self.table.layers, alphas, strict=True):
+            costs = alpha.new_tensor([layer.row(op)[self.column] for op in population.active])
+            cost = cost + torch.softmax(alpha, 0) @ costs
+        return cost
+
+    def loss(self, model: nn.Module, alphas: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy of the mixture, and the hinge on the expected cost."""
+        loss = F.cross_entropy(model(x, self.mixture(alphas)), y)
+        if self.settings.cost_target:
+            over = self.expected_cost(alphas) / self.settings.cost_target - 1
+            loss = loss + self.settings.cost_weight * torch.relu(over)
+        return loss
+
+    def __call__(self, model: nn.Module, step: int) -> None:
+        """What happens after weight step ``step``: alphas learn every few steps; the iteration ends after its last."""
+        if (step + 1) % self.settings.update_every == 0:
+            rng = Random(derive(self.seed, "alpha", step))
+            x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
+            gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
+            for alpha, gradient in zip(self.alphas, gradients, strict=True):
+                alpha.grad = gradient
+            self.optimizer.step()
+        if (step + 1) % self.settings.steps == 0:
+            for i, (population, alpha) in enumerate(zip(self.layers, self.alphas, strict=True)):
+                weights = alpha.detach().tolist()
+                self.layers[i] = measured(population, weights, self.settings, self.n, self.iteration, self.sizes[i])
+            self._begin()
+
+    # -- what was learned ---------------------------------------------------------------------------------------------
+
+    def ratings(self) -> dict[tuple[int, Op], float]:
+        """(layer, cell) -> fitness, of the cells that live. What was bred and not measured any more is left out."""
+        return {
+            (i, op): value
+            for i, population in enumerate(self.layers)
+            for op, value in population.fitness.items()
+            if _counts(population.lives[op])
+        }
+
+    def lives(self) -> list[Life]:
+        """All cells that ever lived."""
+        return [life for population in self.layers for life in population.lives.values() if _counts(life)]
+
+    # -- what a checkpoint keeps --------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, as tensors by name."""
+        return dict(self._tensors())
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take on what ``state`` gave."""
+        told = json.loads(bytes(state["told"].tolist()))
+        self.iteration = told["iteration"]
+        self.layers = [
+            Population(
+                layer["fitness"], {life["cell"]: life_of(life) for life in layer["lives"]}, tuple(layer["active"])
+            )
+            for layer in told["layers"]
+        ]
+        self._learner([state[f"alpha.{i}"].tolist() for i in range(len(self.layers))])
+        for i, alpha in enumerate(self.alphas):
+            if f"exp_avg_sq.{i}" in state:
+                moments = {name: state[f"{name}.{i}"].to(alpha.device) for name in ("exp_avg", "exp_avg_sq")}
+                self.optimizer.state[alpha] = {"step": state[f"step.{i}"].clone(), **moments}
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        layers = [
+            {"fitness": dict(p.fitness), "lives": [asdict(life) for life in p.lives.values()], "active": p.active}
+            for p in self.layers
+        ]
+        told = json.dumps({"iteration": self.iteration, "layers": layers})
+        yield "told", torch.tensor(list(told.encode()), dtype=torch.uint8)
+        for i, alpha in enumerate(self.alphas):
+            yield f"alpha.{i}", alpha.detach()
+            for name, value in self.optimizer.state.get(alpha, {}).items():
+                yield f"{name}.{i}", value
+
+
+def _counts(life: Life) -> bool:
+    """Whether the cell belongs to the first population or was measured."""
+    return bool(life.fitness) or life.origin == "random"
+
+
+def life_of(data: Mapping[str, Any]) -> Life:
+    """The life that ``asdict`` wrote, read from JSON."""
+    fitness = tuple((n, iteration, value) for n, iteration, value in data["fitness"])
+    return Life(**{**data, "parents": tuple(data["parents"]), "fitness": fitness})

@@ -1,0 +1,262 @@
+"""Blocks learn to imitate a teacher's, each by itself (DNA, https://arxiv.org/abs/1911.13053, section 3).
+
+A block's supernet is given what the teacher's block before gives, and learns to give what the teacher's own block gives.
+So blocks depend on the teacher alone: they are trained in any order, on any number of workers, and what a candidate loses
+in its block does not depend on the others. A finished block is one file: its weights, its candidates and what they lose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import optuna
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from evo.console import Track, untracked
+from evo.data.loading import load
+from evo.data.source import WHOLE, Batch, Images, Source
+from evo.evaluators.blockwise.teacher import Teacher
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import BlockScorer
+from evo.seeds import derive
+from evo.strategy.generations import Task, search
+from evo.training.checkpoints import discard, read, sound, write
+from evo.training.identity import identity, place
+from evo.training.legacy_names import legacy
+from evo.training.loop import Schedule, train
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
+from spaces.networks.supernet import BlockSupernet
+from spaces.space import SearchSpace
+from studies.config import BlockwiseSection, LimitsSection, SearchSection, StudyConfig, of_round
+from studies.records import Evaluation
+
+WEIGHTS = "weights."
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Images as a block sees them: what it is given (the teacher's block before; images to the first), what it should give.
+
+    Args:
+        stages: images -> what the teacher gives, of the block before (if there is one) and of this one.
+        most: so many batches at most, of those in order.
+    """
+
+    images: Source
+    stages: nn.Module
+    most: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        return map(self._taught, islice(self.images.batches(size), self.most))
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+        return map(self._taught, self.images.epoch(size, augment, seed, part))
+
+    def _taught(self, batch: Batch) -> Batch:
+        with torch.no_grad():
+            *before, target = self.stages(batch[0])
+        return (before[0] if before else batch[0]), target
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """All that the blocks of a round depend on; called with blocks' numbers (from 0), it finishes them.
+
+    Attributes:
+        table: exact costs of the space's architectures; a block with too many candidates is searched by them.
+        folder: where finished blocks lie. A block's name tells all that it depends on, so one that an evolution left alone
+            is not trained again.
+    """
+
+    config: StudyConfig
+    space: SearchSpace
+    table: CostTable = field(repr=False, compare=False)
+    teacher: Teacher
+    folder: Path
+    track: Track = field(default=untracked, compare=False)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+
+    def __call__(self, blocks: Sequence[int]) -> list[Path]:
+        """The blocks' files."""
+        return [self.finished(block) for block in blocks]
+
+    @property
+    def section(self) -> BlockwiseSection:
+        assert isinstance(self.config.evaluator, BlockwiseSection)
+        return self.config.evaluator
+
+    @property
+    def images(self) -> Images:
+        return load(self.config.data, self.config.device)
+
+    def finished(self, block: int) -> Path:
+        """The block's file, after training and scoring what it still lacks."""
+        path = self.path(block)
+        if sound(path):
+            return path
+        progress = path.with_suffix(".progress")
+        supernet = self.trained(block, progress)
+        scorer = self.scorer(block, supernet)
+        losses = (
+            self._searched(block, scorer) if self.count(block) > self.section.candidates else self._all(block, scorer)
+        )
+        tensors = {WEIGHTS + name: tensor for name, tensor in supernet.state_dict().items()}
+        tensors["losses"] = torch.tensor(list(losses.values()), dtype=torch.float64)
+        facts = {"candidates": list(map(str, losses)), "computed": scorer.computed, "naive": scorer.naive}
+        write(tensors, path, facts)
+        discard(progress)
+        return path
+
+    def path(self, block: int) -> Path:
+        """Where the finished block lies."""
+        start, stop = self.space.blocks[block]
+        section = self.section.model_copy(
+            update={
+                "teacher": self.teacher.identity,
+                **dict(zip(("epochs", "learning_rate"), self._pace(block), strict=True)),
+            }
+        )
+        layers = [
+            (layer.shape, layer.candidates, layer.branches, layer.skippable) for layer in self.space.layers[start:stop]
+        ]
+        stem = None if start else self.space.stem
+        splits = self.teacher.splits[max(0, block - 1) : block + 1]
+        search, data, device, seed = self.config.search, self.config.data, self.config.device, self.config.seed
+        digest = identity(
+            "block", 1,
+            layers=layers, merge=self.space.merge, stem=stem, splits=splits, settings=section, data=data, device=device,
+            seed=seed, cost=search.cost, convention=search.macs_convention, sources=self.sources,
+        )  # fmt: skip
+        before = legacy(
+            layers, self.space.merge, stem, splits, section, data, device, seed, search.cost, search.macs_convention
+        )
+        return place(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
+
+    def trained(self, block: int, progress: Path) -> BlockSupernet:
+        """The block's supernet, from where ``progress`` has kept it."""
+        seed = derive(self.config.seed, "block", block)
+        torch.manual_seed(seed)
+        supernet = self.supernet(block)
+        epochs, learning_rate = self._pace(block)
+        schedule = Schedule(
+            epochs=round(epochs),
+            batch_size=self.section.batch_size,
+            learning_rate=learning_rate,
+            weight_decay=self.section.weight_decay,
+            augment=self.config.data.augment,
+            decay=self.section.decay,
+        )
+        train(
+            supernet,
+            self.guided(block, self.images.train),
+            schedule,
+            seed=seed,
+            loss=F.mse_loss,
+            paths=uniform(self.alone(block)),
+            checkpoint=progress,
+            track=self.track,
+            label=f"training block {block + 1} of {len(self.space.blocks)}",
+        )
+        return supernet
+
+    def supernet(self, block: int) -> BlockSupernet:
+        """With fresh weights, drawn from torch's generator."""
+        start, stop = self.space.blocks[block]
+        given = self.teacher.shapes[block - 1][0] if block else self.space.stem.c_in
+        return BlockSupernet(
+            self.space, start, stop, given, self.teacher.shapes[block][0], zero_init=self.section.zero_init
+        )
+
+    def scorer(self, block: int, supernet: BlockSupernet) -> BlockScorer:
+        """Calibrated on the first training images, measuring on validation ones."""
+        size = min(self.section.eval_batch_size, len(self.images.train))
+        count = min(self.section.calibration_batches, len(self.images.train) // size)
+        calibration = [x for x, _ in islice(self.guided(block, self.images.train).batches(size), count)]
+        validation = self.guided(block, self.images.validation, self.section.validation_batches)
+        supernet.to(validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        memory = self.section.prefix_memory_mb << 20
+        return BlockScorer(supernet, calibration, validation, self.section.eval_batch_size, memory)
+
+    def reopened(self, block: int, path: Path) -> BlockScorer:
+        """The scorer of the finished block that lies at ``path``."""
+        supernet = self.supernet(block)
+        kept, _ = read(path)
+        supernet.load_state_dict({name: kept[WEIGHTS + name] for name in supernet.state_dict()})
+        return self.scorer(block, supernet)
+
+    def guided(self, block: int, images: Source, most: int | None = None) -> Guided:
+        """Images as this block sees them."""
+        return Guided(images, _stages(self.teacher, block, images.device), most)
+
+    def count(self, block: int) -> int:
+        """How many candidates the block has."""
+        return self.alone(block).size
+
+    def alone(self, block: int) -> SearchSpace:
+        """The block's layers as a space of their own."""
+        return self.space.part(*self.space.blocks[block])
+
+    def _pace(self, block: int) -> tuple[float, float]:
+        """Epochs and learning rate."""
+        return of_round(self.section.epochs, block + 1), of_round(self.section.learning_rate, block + 1)
+
+    def _all(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
+        """What every candidate loses, in the order of their genes."""
+        archs = list(self.alone(block).everything())
+        return dict(zip(archs, scorer(archs), strict=True))
+
+    def _searched(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
+        """What the candidates lose that NSGA-II finds, between loss and cost."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a worker process nobody has said so yet
+        table = self.table.part(*self.space.blocks[block])
+        found: dict[Architecture, float] = {}
+
+        def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
+            losses = scorer(archs)
+            found.update(zip(archs, losses, strict=True))
+            costs = zip(archs, losses, table.count(archs).tolist(), strict=True)
+            return [Evaluation(arch, "block", math.exp(-loss), *cost) for arch, loss, cost in costs]
+
+        settings = SearchSection(
+            population=min(50, self.section.candidates), surrogate=False, evaluations=self.section.candidates,
+            cost=self.config.search.cost,
+        )  # fmt: skip
+        seed = derive(self.config.seed, "block", block, "search")
+        label = f"searching block {block + 1} of {len(self.space.blocks)}"
+        search(
+            Task(table.space, table, settings, LimitsSection(), seed),
+            measure,
+            lambda generation: None,
+            (),
+            self.track,
+            label,
+        )
+        return found
+
+
+@lru_cache(maxsize=1)
+def _stages(teacher: Teacher, block: int, device: torch.device) -> nn.Module:
+    """What the teacher's block before gives (if there is one), and its own."""
+    stages = teacher.stages(*range(max(0, block - 1), block + 1))
+    return stages.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def scores_in(path: Path) -> dict[Architecture, float]:
+    """What the candidates of a finished block lose."""
+    kept, facts = read(path)
+    return dict(zip(map(Architecture.parse, facts["candidates"]), kept["losses"].tolist(), strict=True))

@@ -1,0 +1,5 @@
+"""A supernet that is trained once per round and scores by its shared weights (SPOS, https://arxiv.org/abs/1904.00420).
+
+``evaluator`` trains it and gives the judge; ``paths`` says which architectures a training step runs. ``scoring`` computes what
+architectures share once. ``nse_gates`` learns how much each branch of a layer is worth (NSE, https://arxiv.org/abs/2011.10904).
+"""

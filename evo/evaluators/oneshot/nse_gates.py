@@ -1,0 +1,315 @@
+"""Gates: how much each branch of each layer is worth, learned by gradient while the supernet trains.
+
+NSE (Ci et al., https://arxiv.org/abs/2011.10904): every candidate of a layer has a score alpha, and is on with probability
+``0.999 sigmoid(alpha) + 0.0005``, independently of the others. The scores learn on the validation images, from two on/off
+patterns at a time: the layer gives what pattern A gives, and the gradient compares A with B. An operation whose score has
+fallen low is dropped while training goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evo.data.source import Source
+from evo.evaluators import Request
+from evo.seeds import derive
+from evo.strategy.nsga2 import Frontier
+from evo.training.loop import Paths
+from spaces.architecture import Architecture, Op, join
+from spaces.costs.table import COLUMNS, CostTable
+from spaces.layer import Layer
+from spaces.networks.network import Cell
+from spaces.networks.supernet import Supernet
+from spaces.space import SearchSpace, canonical
+from studies.config import GatesSection, MethodSection, NseEvolution
+from studies.records import Ratings
+
+Pattern = tuple[bool, ...]
+"""Which of a layer's candidates are on."""
+
+PATIENCE = 100
+"""How many times as many architectures are drawn as are wanted, before a limit is taken to be hard to hit."""
+
+ENUMERATED = 5
+"""Patterns of up to so many candidates are listed and drawn by weight; of more, drawn gate by gate until they differ."""
+
+
+class Gates(nn.Module):
+    """One score per layer and candidate, and which candidates are still in."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.layers = space.layers
+        self.alphas = nn.ParameterList(torch.zeros(len(layer.candidates)) for layer in space.layers)
+        self.alive = [torch.ones(len(layer.candidates), dtype=torch.bool) for layer in space.layers]
+
+    def probabilities(self, i: int) -> Tensor:
+        """How likely each candidate of layer ``i`` that is still in is on, ``(alive,)``."""
+        return 0.999 * torch.sigmoid(self.alphas[i][self.alive[i]]) + 5e-4
+
+    def candidates(self, i: int) -> tuple[Op, ...]:
+        """The operations of layer ``i`` that are still in."""
+        return tuple(op for op, alive in zip(self.layers[i].candidates, self.alive[i].tolist(), strict=True) if alive)
+
+    def gated(self, i: int) -> bool:
+        """Whether there is anything to choose at layer ``i``: a lone operation of a layer that needs one is not gated."""
+        return len(self.candidates(i)) > (0 if self.layers[i].skippable else 1)
+
+    def drop(self, below: float, inherited: Sequence[frozenset[Op]]) -> None:
+        """Take out operations whose score is below a threshold, lowest first.
+
+        Inherited operations stay; so do the last two of a layer that cannot be skipped.
+        """
+        for i, layer in enumerate(self.layers):
+            scores = self.alphas[i].detach()
+            for place in scores.argsort().tolist():
+                left = int(self.alive[i].sum())
+                if scores[place] >= below or (not layer.skippable and left <= 2):
+                    break
+                if layer.candidates[place] not in inherited[i]:
+                    self.alive[i][place] = False
+
+    def narrowed(self, space: SearchSpace) -> SearchSpace:
+        """The space with the operations that are still in."""
+        return space.replace_layers(
+            replace(layer, candidates=self.candidates(i)) for i, layer in enumerate(space.layers)
+        )
+
+    def ratings(self) -> dict[tuple[int, Op], float]:
+        """(layer, operation) -> probability of being on."""
+        return {
+            (i, op): float(p)
+            for i in range(len(self.layers))
+            for op, p in zip(self.candidates(i), self.probabilities(i).detach(), strict=True)
+        }
+
+
+# -- weight steps -----------------------------------------------------------------------------------------------------
+
+
+def balanced(gates: Gates, share: float = 0.5) -> Paths:
+    """Every operation that is still in is on with probability one half, whatever its score; one draw per step."""
+    return partial(_draw, gates, share)
+
+
+def _draw(gates: Gates, share: float, rng: Random) -> tuple[tuple[Architecture]]:
+    genes = []
+    for i, layer in enumerate(gates.layers):
+        ops = gates.candidates(i)
+        chosen = [op for op in ops if rng.random() < share]
+        while not chosen and not layer.skippable:
+            chosen = [op for op in ops if rng.random() < share]
+        genes.append(join(chosen))
+    return ((Architecture(tuple(genes)),),)
+
+
+# -- indicator steps --------------------------------------------------------------------------------------------------
+
+
+def two_patterns(probabilities: Sequence[float], skippable: bool, rng: Random) -> tuple[Pattern, Pattern]:
+    """Two different patterns, each likely by its gates; none is empty where the layer cannot be skipped."""
+    if len(probabilities) <= ENUMERATED:
+        patterns = [p for p in product((False, True), repeat=len(probabilities)) if any(p) or skippable]
+        weights = [_likelihood(pattern, probabilities) for pattern in patterns]
+        first = rng.choices(range(len(patterns)), weights)[0]
+        weights[first] = 0.0
+        return patterns[first], patterns[rng.choices(range(len(patterns)), weights)[0]]
+    drawn: list[Pattern] = []
+    while len(drawn) < 2:
+        pattern = tuple(rng.random() < p for p in probabilities)
+        if (any(pattern) or skippable) and pattern not in drawn:
+            drawn.append(pattern)
+    return drawn[0], drawn[1]
+
+
+def _likelihood(pattern: Pattern, probabilities: Sequence[float]) -> float:
+    return float(np.prod([p if on else 1 - p for on, p in zip(pattern, probabilities, strict=True)]))
+
+
+def weights_of(patterns: Sequence[Pattern], probabilities: Tensor) -> Tensor:
+    """The patterns' probabilities, renormalised to sum to one, ``(patterns,)``; differentiable in the gates'."""
+    on = torch.tensor(patterns, dtype=torch.bool)
+    return torch.softmax(torch.where(on, probabilities.log(), (1 - probabilities).log()).sum(1), 0)
+
+
+def straight_through(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
+    """``a`` in value; the gradient reaches ``q`` as if it were ``q[0] a + q[1] b`` with ``b`` a constant.
+
+    With sg() for stop-gradient: ``a (qA + 1 - sg(qA)) + sg(b) (qB - sg(qB))``.
+    """
+    change = q - q.detach()  # zero in value, so that what is given is ``a`` to the bit
+    return a * (1 + change[0]) + b.detach() * change[1]
+
+
+class Indicators:
+    """Learns the gates between the steps of ``evo.training.loop``: Adam on validation batches, cross-entropy plus a cost term.
+
+    The cost term is ``weight (E[cost] / target - 1)^2`` (the paper's ``lambda (E[cost] - target)^2`` with ``weight =
+    lambda target^2``: 0.9 for its 1e-5 at 300 M MACs).
+
+    Args:
+        validation: images that no weight is trained on.
+        inherited: per layer the operations that are never dropped: those that came from the round before.
+    """
+
+    def __init__(
+        self,
+        gates: Gates,
+        table: CostTable,
+        validation: Source,
+        settings: GatesSection,
+        *,
+        batch_size: int,
+        cost: str,
+        inherited: Sequence[frozenset[Op]],
+        seed: int,
+    ) -> None:
+        self.gates = gates
+        self.table = table
+        self.column = COLUMNS.index(cost)
+        self.validation = validation
+        self.settings = settings
+        self.batch_size = min(batch_size, len(validation))
+        self.inherited = inherited
+        self.seed = seed
+        self.optimizer = torch.optim.Adam(gates.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999))
+
+    def __call__(self, model: nn.Module, step: int) -> None:
+        """What happens after weight step ``step``: every few steps the gates learn; then the lowest are dropped."""
+        assert isinstance(model, Supernet)
+        if (step + 1) % self.settings.update_every == 0:
+            rng = Random(derive(self.seed, "gates", step))
+            chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
+            x, y = self.validation.take(chosen)
+            scores, cost = self.mixture(model, x, rng)
+            loss = F.cross_entropy(scores, y)
+            if self.settings.cost_target:
+                loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
+            self.optimizer.zero_grad()
+            alphas = list(self.gates.parameters())
+            for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
+                alpha.grad = gradient
+            self.optimizer.step()
+        if self.settings.drop_below is not None:
+            self.gates.drop(self.settings.drop_below, self.inherited)
+
+    def mixture(self, supernet: Supernet, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
+        """Class scores of pattern A at every layer, and the expected cost; both differentiable in the gates."""
+        x = supernet.stem(x)
+        cost = torch.tensor(float(self.table.fixed[self.column]))
+        for i, (cell, layer) in enumerate(zip(supernet.layers, self.gates.layers, strict=True)):
+            assert isinstance(cell, Cell)
+            if not self.gates.gated(i):
+                gene = join(self.gates.candidates(i))
+                x = cell(x, gene)
+                cost = cost + self._cost(i, gene)
+                continue
+            x, layer_cost = self._gated(cell, layer, i, x, rng)
+            cost = cost + layer_cost
+        return supernet.head(x), cost
+
+    def _gated(self, cell: Cell, layer: Layer, i: int, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
+        probabilities = self.gates.probabilities(i)
+        patterns = two_patterns(probabilities.tolist(), layer.skippable, rng)
+        ops = self.gates.candidates(i)
+        genes = [join(op for op, on in zip(ops, pattern, strict=True) if on) for pattern in patterns]
+        q = weights_of(patterns, probabilities)
+        a = cell(x, genes[0])
+        with torch.no_grad():
+            b = cell(x, genes[1])
+        return straight_through(a, b, q), sum(q[j] * self._cost(i, gene) for j, gene in enumerate(genes))  # type: ignore[return-value]
+
+    def _cost(self, i: int, gene: str) -> float:
+        return 0.0 if gene == "skip" else float(self.table.layers[i].row(gene)[self.column])
+
+    # -- what a checkpoint keeps --------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, as tensors by name."""
+        return dict(self._tensors())
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take on what ``state`` gave."""
+        for i, alpha in enumerate(self.gates.alphas):
+            with torch.no_grad():
+                alpha.copy_(state[f"alpha.{i}"])
+            self.gates.alive[i] = state[f"alive.{i}"].bool()
+            if f"exp_avg_sq.{i}" in state:
+                self.optimizer.state[alpha] = {
+                    "step": state[f"step.{i}"].clone(),
+                    "exp_avg": state[f"exp_avg.{i}"].clone(),
+                    "exp_avg_sq": state[f"exp_avg_sq.{i}"].clone(),
+                }
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for i, alpha in enumerate(self.gates.alphas):
+            yield f"alpha.{i}", alpha.detach()
+            yield f"alive.{i}", self.gates.alive[i].to(torch.uint8)
+            for name, value in self.optimizer.state.get(alpha, {}).items():
+                yield f"{name}.{i}", value
+
+
+def sample(ratings: Mapping[tuple[int, Op], float], space: SearchSpace, rng: Random) -> Architecture:
+    """An architecture drawn gate by gate; a layer that cannot be skipped is drawn until it is not empty."""
+    genes = []
+    for i, layer in enumerate(space.layers):
+        chosen: list[Op] = []
+        while not chosen:
+            chosen = [op for op in layer.candidates if rng.random() < ratings[i, op]]
+            if layer.skippable:
+                break
+        genes.append(join(chosen))
+    return Architecture(tuple(genes))
+
+
+def drawn(
+    ratings: Mapping[tuple[int, Op], float],
+    space: SearchSpace,
+    table: CostTable,
+    limits: Mapping[str, tuple[float, float]],
+    n: int,
+    rng: Random,
+    taken: set[Architecture],
+) -> list[Architecture]:
+    """Up to ``n`` distinct networks drawn by the gates inside all limits; fewer when ``PATIENCE`` draws each find none.
+
+    Args:
+        taken: canonical forms that are not wanted again; those of the result are added.
+    """
+    frontier = Frontier(space, table, limits)
+    found: list[Architecture] = []
+    for _ in range(PATIENCE):
+        if len(found) >= n:
+            break
+        found += frontier.fresh([sample(ratings, space, rng) for _ in range(n)], taken)
+    for spare in found[n:]:
+        taken.discard(canonical(spare, space))
+    return found[:n]
+
+
+def suggestions(
+    section: MethodSection, ratings: Ratings, space: SearchSpace, request: Request
+) -> list[tuple[Architecture, str]]:
+    """NSE's samples: architectures drawn by the learned gates inside the limits, and some in the guard band below them."""
+    if not isinstance(section, NseEvolution) or not ratings:
+        return []
+    taken = {canonical(arch, space) for arch in request.parents}
+
+    def draw(limits: Mapping[str, tuple[float, float]], count: int) -> list[Architecture]:
+        return drawn(ratings, space, request.costs, limits, count, request.rng, taken)
+
+    inside = draw(request.limits, section.samples)
+    guarded: list[Architecture] = []
+    if request.cost in request.limits and section.guard_samples:
+        least = request.limits[request.cost][0]
+        guarded = draw({**request.limits, request.cost: (least * (1 - section.guard), least)}, section.guard_samples)
+    return [(arch, "drawn") for arch in inside] + [(arch, "guard") for arch in guarded]

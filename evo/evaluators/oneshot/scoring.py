@@ -1,0 +1,262 @@
+"""Scoring many architectures with shared weights: every shared prefix is computed once.
+
+The candidates of a generation form a trie of genes. Walking it depth first, each node's operations see the same batches
+as they would if its candidates were scored one by one, so the numbers are the same, bit for bit. Batch normalisation is
+recalibrated layer by layer (SPOS's repository, issues #6 and #8: without it one-shot accuracies mean nothing).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evo.data.source import Batches
+from spaces.architecture import Architecture
+from spaces.networks.network import Cell, RowedCell
+from spaces.networks.supernet import BlockSupernet, Supernet
+
+Statistics = tuple[Tensor, Tensor]
+"""Mean and variance per channel of one normalisation's input."""
+
+
+CALIBRATION = -1
+"""The stream of calibration batches; validation images come in streams 0, 1, ... of one batch each."""
+
+
+@dataclass
+class Node:
+    """A prefix of genes: its last layer's statistics, and its outputs per stream while they are kept."""
+
+    depth: int
+    children: dict[str, Node] = field(default_factory=dict)
+    statistics: list[Statistics] = field(default_factory=list)
+    head: list[Statistics] | None = None
+    outputs: dict[int, list[Tensor]] = field(default_factory=dict)
+    used: int = 0  # the last call that came by
+
+
+@dataclass
+class Wanted:
+    """The architectures of one call, as a trie: which of them end here, and which genes go on."""
+
+    children: dict[str, Wanted] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
+
+
+Told = Callable[[Tensor, Tensor, list[int]], None]
+"""(outputs of a batch, what they should be, places of the architectures that gave them): whoever keeps the score."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Fraction right (higher is better) and mean negative log-likelihood (lower is better) on the validation images."""
+
+    accuracy: float
+    nll: float
+
+
+class Walker:
+    """Runs architectures of one supernet, call after call, sharing the work.
+
+    Args:
+        calibration: batches of training images whose statistics every normalisation takes on.
+        batch: how many validation images are in memory at once, at every depth.
+        memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call.
+
+    Attributes:
+        computed, naive: layers run so far over one stream each, and how many scoring one by one would have run.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet | BlockSupernet,
+        calibration: Sequence[Tensor],
+        validation: Batches,
+        batch: int,
+        memory: int = 1 << 29,
+    ) -> None:
+        self.space = supernet.space
+        self.stem = _Part(supernet.stem)
+        self.layers = [_Part(cell) for cell in supernet.layers]
+        self.head = _Part(supernet.head)
+        self.calibration = list(calibration)
+        self.validation = validation
+        self.batch = batch
+        self.memory = memory
+        self.held = 0
+        self.root = Node(0)
+        self.calls = self.computed = self.naive = 0
+
+    def run(self, archs: Sequence[Architecture], tell: Told) -> None:
+        """Tell what every architecture gives for every validation batch."""
+        self.calls += 1
+        self._forget()
+        wanted, stream = _trie(map(self.space.told, archs)), CALIBRATION
+        with torch.inference_mode():
+            self._walk(wanted, self.root, stream, lambda: self.calibration, None, tell, torch.empty(0))
+            for stream, (x, y) in enumerate(self.validation.batches(self.batch)):
+                self._walk(wanted, self.root, stream, lambda x=x: [x], None, tell, y)  # type: ignore[misc]
+        self.naive += len(archs) * len(self.layers) * (stream + 2)
+
+    def _walk(
+        self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, tell: Told, y: Tensor
+    ) -> None:
+        """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
+        node.used = self.calls
+
+        def outputs() -> list[Tensor]:
+            if stream not in node.outputs:
+                node.outputs[stream] = self._run(node, stream, above(), gene)
+                self.held += _bytes(node.outputs[stream])
+            return node.outputs[stream]
+
+        if stream == CALIBRATION:
+            if not node.statistics:
+                outputs()
+            if wanted.places and node.head is None:
+                _, node.head = self.head.calibrate(outputs())
+        elif wanted.places:
+            assert node.head is not None
+            tell(self.head.evaluate(outputs()[0], node.head), y, wanted.places)
+        for name, child in wanted.children.items():
+            below = node.children.setdefault(name, Node(node.depth + 1))
+            self._walk(child, below, stream, outputs, name, tell, y)
+        if self.held > self.memory or node.depth == len(self.layers):  # nothing goes on from a whole architecture
+            self._drop(node, stream)
+
+    def _run(self, node: Node, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
+        """The outputs of a node's last layer (the root's is the stem); the calibration stream gives its statistics."""
+        part, genes = (self.stem, ()) if gene is None else (self.layers[node.depth - 1], (gene,))
+        self.computed += gene is not None
+        if stream == CALIBRATION:
+            outputs, node.statistics = part.calibrate(inputs, *genes)
+            return outputs
+        return [part.evaluate(x, node.statistics, *genes) for x in inputs]
+
+    def _drop(self, node: Node, stream: int) -> None:
+        self.held -= _bytes(node.outputs.pop(stream, []))
+
+    def _forget(self) -> None:
+        """When half of the memory is full, let go of what the last call did not come by; the deepest first, for fewest
+        architectures share it."""
+        stack, idle = [self.root] if self.held > self.memory // 2 else [], []
+        while stack:
+            node = stack.pop()
+            stack += node.children.values()
+            if node.used < self.calls - 1 and node.outputs:
+                idle.append(node)
+        for node in sorted(idle, key=lambda node: -node.depth):
+            if self.held <= self.memory // 2:
+                break
+            for stream in list(node.outputs):
+                self._drop(node, stream)
+
+
+class Scorer(Walker):
+    """Scores architectures with a supernet by the images' labels."""
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Score]:
+        """One score per architecture."""
+        right, loss = torch.zeros((2, len(archs)), dtype=torch.float64, device=self.validation.device)
+
+        def count(scores: Tensor, labels: Tensor, places: list[int]) -> None:
+            right[places] += (scores.argmax(1) == labels).sum().double()
+            loss[places] += F.cross_entropy(scores, labels, reduction="sum").double()
+
+        self.run(archs, count)
+        images = len(self.validation)
+        return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
+
+
+def relative_l1(difference: float, deviation: float) -> float:
+    """What a block loses: the mean of ``|output - target|`` in standard deviations of the target.
+
+    0 where the teacher is imitated perfectly; the same whatever the target's scale. It adds up over blocks.
+    """
+    return difference / (deviation + 1e-9)
+
+
+class BlockScorer(Walker):
+    """What candidates of a block lose that is to imitate another, over all validation batches together."""
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[float]:
+        """One relative L1 distance per architecture of the block's layers; lower is better."""
+        lost = torch.zeros(len(archs), dtype=torch.float64, device=self.validation.device)
+
+        def add(outputs: Tensor, targets: Tensor, places: list[int]) -> None:
+            lost[places] += (outputs - targets).abs().sum(dtype=torch.float64)
+
+        self.run(archs, add)
+        numbers, deviation = self._targets
+        return [relative_l1(total / numbers, deviation) for total in lost.tolist()]
+
+    @cached_property
+    def _targets(self) -> tuple[int, float]:
+        """How many numbers the targets have, and their standard deviation."""
+        numbers, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.validation.device)
+        for _, y in self.validation.batches(self.batch):
+            values = y.double()
+            numbers += y.numel()
+            sums += torch.stack([values.sum(), values.square().sum()])
+        mean, square = (sums / numbers).tolist()
+        return numbers, math.sqrt(max(0.0, square - mean**2))
+
+
+Outputs = Callable[[], list[Tensor]]
+"""What lies above a layer, computed when it is asked for."""
+
+
+def _trie(archs: Iterable[Sequence[str]]) -> Wanted:
+    root = Wanted()
+    for place, genes in enumerate(archs):
+        node = root
+        for gene in genes:
+            node = node.children.setdefault(gene, Wanted())
+        node.places.append(place)
+    return root
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class _Part:
+    """Stem, layer or head, and the normalisations that run in it for a gene."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.norms: dict[tuple[str, ...], list[nn.BatchNorm2d]] = {}
+
+    def calibrate(self, batches: list[Tensor], *gene: str) -> tuple[list[Tensor], list[Statistics]]:
+        """Outputs under each batch's own statistics, and the mean of those statistics over the batches."""
+        norms = self._norms(gene)
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+        outputs = []
+        for seen, x in enumerate(batches, start=1):
+            for norm in norms:
+                norm.momentum = 1 / seen  # a cumulative average; left to torch (None) it would wait for the device
+            outputs.append(self.module(x, *gene))
+        return outputs, [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
+
+    def evaluate(self, x: Tensor, statistics: list[Statistics], *gene: str) -> Tensor:
+        """The output under the given statistics."""
+        for norm, (mean, variance) in zip(self._norms(gene), statistics, strict=True):
+            norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+            norm.running_var.copy_(variance)  # type: ignore[union-attr]
+            norm.eval()
+        output: Tensor = self.module(x, *gene)
+        return output
+
+    def _norms(self, gene: tuple[str, ...]) -> list[nn.BatchNorm2d]:
+        if gene not in self.norms:
+            roots = self.module.active(*gene) if isinstance(self.module, Cell | RowedCell) else [self.module]
+            self.norms[gene] = [m for root in roots for m in root.modules() if isinstance(m, nn.BatchNorm2d)]
+        return self.norms[gene]

@@ -1,0 +1,160 @@
+"""Every architecture is trained by itself: slow, and the truth that all other evaluators are measured against."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evo.data.loading import load
+from evo.evaluators import Ask, FitContext, Judge, with_costs
+from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
+from evo.seeds import derive
+from evo.training.identity import identity
+from evo.training.legacy_names import legacy
+from evo.training.loop import schedule, train
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
+from spaces.networks.network import Network
+from spaces.space import SearchSpace, canonical
+from studies.config import DataSection, ScratchSection, StudyConfig, Training
+from studies.records import Evaluation
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Stand-alone training from fresh weights; nothing is fitted beforehand.
+
+    Attributes:
+        rungs: shares of the epochs after which a generation pauses; empty: it never does.
+    """
+
+    training: Training
+    data: DataSection
+    device: str
+    seed: int
+    rungs: Sequence[float] = ()
+
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        load(self.data, self.device)  # a missing folder is told before anything runs
+        whole = schedule(self.training, self.data, 1).epochs
+        rungs = sorted({max(1, round(share * whole)) for share in self.rungs} - {whole})
+        folder = context.folder / "rungs" if rungs else None
+        return ScratchJudge(
+            self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
+            sources=context.sources,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScratchJudge(Judge):
+    """Trains on the training part and measures on the validation part. Its answers hold in all rounds.
+
+    Attributes:
+        rungs: epochs after which training may pause, ascending; ``folder`` keeps the weights meanwhile.
+        until: the epochs after which this judge answers: one of ``rungs``, or all; None: all, without a pause.
+    """
+
+    training: Training
+    data: DataSection
+    device: str
+    seed: int
+    space: SearchSpace = field(repr=False)
+    table: CostTable = field(repr=False)
+    rungs: tuple[int, ...] = ()
+    folder: Path | None = None
+    until: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"scratch:{self.epochs}ep"
+
+    @property
+    def epochs(self) -> int:
+        """Of a whole training."""
+        return schedule(self.training, self.data, 1).epochs
+
+    @property
+    def images(self) -> int:
+        """How many validation images an accuracy is measured on."""
+        return len(load(self.data, self.device).validation)
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        load(self.data, self.device)  # before the first is measured, whose time may be limited
+        return with_costs([self._measure(arch) for arch in archs], self.table)
+
+    def measure(
+        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], cost: str
+    ) -> list[Evaluation]:
+        """As for every judge; where there are rungs, a generation trains from one to the next."""
+        return train_in_rungs(self, archs, ask, earlier(), cost) if self.rungs else ask(self, archs)
+
+    def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
+        return {"epochs_saved": epochs_saved(self, evaluations)}
+
+    def until_rung(self, epochs: int) -> ScratchJudge:
+        """The same judge, answering after so many epochs."""
+        return replace(self, until=epochs)
+
+    def discard_progress(self) -> None:
+        """Remove the weights that waited at rungs: their generation is finished."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _measure(self, arch: Architecture) -> Evaluation:
+        started = time.perf_counter()
+        images = load(self.data, self.device)
+        seed = derive(self.seed, "scratch", str(canonical(arch, self.space)))
+        torch.manual_seed(seed)
+        network = Network(arch, self.space)
+        kept = [self._progress(arch, epochs) for epochs in (*self.rungs, self.epochs) if epochs <= (self.until or 0)]
+        train(
+            network,
+            images.train,
+            schedule(self.training, self.data, 1),
+            seed=seed,
+            checkpoint=kept[-1] if kept else None,
+            start=kept[-2] if kept[1:] else None,
+            until=self.until,
+        )
+        network.eval()
+        with torch.inference_mode():
+            scores = torch.cat([network(x) for x, _ in images.validation.batches(512)])
+        labels = images.validation.y
+        return Evaluation(
+            arch,
+            self.name,
+            accuracy=float((scores.argmax(1) == labels).double().mean()),
+            nll=float(torch.nn.functional.cross_entropy(scores, labels)),
+            macs=0,
+            params=0,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _progress(self, arch: Architecture, epochs: int) -> Path:
+        """Where weights wait at a rung. A file each: training that was interrupted behind a rung can answer at it again.
+
+        Its name tells all that the weights depend on: what another run left behind is not taken for ours.
+        """
+        assert self.folder is not None
+        form = str(canonical(arch, self.space))
+        before = legacy(form, self.space.to_json(), self.training, self.data, self.device, self.seed, digits=16)
+        if before and (path := self.folder / f"{before}-{epochs:04d}.progress").exists():
+            return path
+        digest = identity(
+            "standalone", 1,
+            arch=form, space=self.space, training=self.training, data=self.data, device=self.device, seed=self.seed,
+            sources=self.sources,
+        )  # fmt: skip
+        return self.folder / f"v1-{digest[:16]}-{epochs:04d}.progress"
+
+
+def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:
+    assert isinstance(config.evaluator, ScratchSection)
+    return Scratch(config.evaluator, config.data, config.device, config.seed, config.evaluator.rungs)

@@ -1,0 +1,206 @@
+"""One round's search: a generation is proposed, measured once, told; again, until the budget is spent.
+
+What a generation proposes depends on the run's seed, the round, the generation's number and what was told before, and on
+nothing else: not on workers, crashes or time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from random import Random
+
+from optuna.trial import FrozenTrial
+
+from evo.console import Track, untracked
+from evo.seeds import derive
+from evo.strategy.nsga2 import Children, Frontier, breed, select
+from evo.strategy.screening import Screen
+from spaces.architecture import Architecture
+from spaces.costs.sampling import stratified
+from spaces.costs.table import CostTable
+from spaces.space import SearchSpace, canonical
+from studies.config import LimitsSection, SearchSection
+from studies.database.trials import distributions, to_trial
+from studies.records import COSTS, Evaluation, EvoError, Proposal, complete
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one round's search is given.
+
+    Attributes:
+        seed: of this round's search.
+        survivors: architectures of the round before that become parents again.
+        drawn: what is measured before NSGA-II breeds, and where it comes from (NSE draws by its gates).
+        known: canonical form -> what this judge said in earlier rounds; costs nothing to use again.
+    """
+
+    space: SearchSpace
+    table: CostTable
+    settings: SearchSection
+    limits: LimitsSection
+    seed: int
+    survivors: Sequence[Architecture] = ()
+    drawn: Sequence[tuple[Architecture, str]] = ()
+    known: Mapping[Architecture, Evaluation] = field(default_factory=dict)
+
+
+Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
+Record = Callable[[Sequence[Proposal]], None]
+
+
+def search(
+    task: Task,
+    measure: Measure,
+    record: Record,
+    done: Sequence[Proposal] = (),
+    track: Track = untracked,
+    label: str = "",
+) -> tuple[list[Proposal], bool]:
+    """Run the round's search to its end, from wherever it stands.
+
+    Args:
+        measure: evaluations of architectures, in order.
+        record: called with each finished generation before the next is proposed.
+        done: what was recorded before an interruption.
+
+    Returns:
+        All proposals of the round, and whether the space was exhausted before the budget was.
+    """
+    proposals = list(done)
+    memory = _Memory(task, proposals)
+    deadline = time.monotonic() + (task.settings.time_limit_seconds or float("inf"))
+    with track(label, task.settings.evaluations) as advance:
+        advance(memory.spent)
+        while (left := task.settings.evaluations - memory.spent) > 0 and (not proposals or time.monotonic() < deadline):
+            number = proposals[-1].generation + 1 if proposals else 0
+            batch = memory.propose(number, len(proposals), left)
+            if not batch:
+                return proposals, True
+            generation = _measured(task, batch, number, len(proposals), measure)
+            record(generation)
+            proposals += generation
+            memory.tell(generation)
+            advance(sum(proposal.fresh for proposal in generation))
+    return proposals, False
+
+
+Batch = list[tuple[Architecture, str]]
+"""Architectures to measure, and where each comes from."""
+
+
+def _measured(task: Task, batch: Batch, generation: int, start: int, measure: Measure) -> list[Proposal]:
+    """The batch as proposals; what this judge has said before is not asked again."""
+    forms = [canonical(arch, task.space) for arch, _ in batch]
+    fresh = [form not in task.known for form in forms]
+    answers = iter(measure([arch for (arch, _), new in zip(batch, fresh, strict=True) if new]))
+    proposals = []
+    for i, ((arch, origin), form, new) in enumerate(zip(batch, forms, fresh, strict=True)):
+        evaluation = next(answers) if new else replace(task.known[form], arch=arch)
+        proposals.append(Proposal(start + i, generation, origin, evaluation, new))
+    return proposals
+
+
+class _Memory:
+    """What the round has seen, and the parents that NSGA-II breeds the next generation from.
+
+    Breeding is a pure function of the parents and a seed: Optuna is given the parents and nothing else. So a proposal
+    costs the same at trial 10,000 as at trial 100 (a study that grows is walked through by every ``ask``), and
+    continuing after a crash is no different from going on.
+    """
+
+    def __init__(self, task: Task, done: Sequence[Proposal]) -> None:
+        self.task = task
+        self.spent = 0
+        self.parents: list[FrozenTrial] = []
+        self.options = distributions(task.space)
+        self.frontier = Frontier(task.space, task.table, task.limits.given(), set(task.known))
+        self.given = self._given()
+        learned = [evaluation for evaluation in complete(task.known.values()) if evaluation.arch in task.space]
+        self.screen = Screen(self.frontier, task.settings, task.seed, learned)
+        for _, generation in groupby(done, key=lambda proposal: proposal.generation):
+            self.tell(list(generation))
+
+    def tell(self, generation: Sequence[Proposal]) -> None:
+        """Select the next parents among the last ones and this generation; its networks are not proposed again.
+
+        What was stopped early, or failed, counts as measured and is told to nobody.
+        """
+        task = self.task
+        for proposal in generation:
+            self.spent += proposal.fresh
+            self.frontier.seen.add(canonical(proposal.arch, task.space))
+            if proposal.fresh and proposal.evaluation.state == "complete":
+                self.screen.seen.append(proposal.evaluation)
+        told = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
+        trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in told]
+        self.parents = select(self.parents + trials, task.settings.population)
+
+    def _given(self) -> Batch:
+        """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as
+        many architectures spread evenly over cost as a first population still lacks."""
+        task, size = self.task, self.task.settings.population
+        taken: set[Architecture] = set()
+        given: Batch = []
+        for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn]:
+            form = canonical(arch, task.space)
+            if form not in taken:
+                taken.add(form)
+                given.append((arch, origin))
+        if (lacking := size - len(given)) > 0:
+            rng = Random(derive(task.seed, 0))
+            spread = stratified(task.table, lacking, rng, cost=task.settings.cost, limits=task.limits.given())
+            new = self.frontier.fresh(spread, taken)
+            new += self.frontier.anything(rng, lacking - len(new), taken)
+            given += [(arch, "stratified") for arch in new]
+        return given
+
+    def propose(self, number: int, start: int, left: int) -> Batch:
+        """Generation ``number``, which begins with trial ``start``; empty when the space is exhausted."""
+        if self.task.settings.sampler == "random":
+            size = min(self.task.settings.population, left)
+            found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
+            if found or start:
+                return [(arch, "random") for arch in found]
+        return self.opening(start, left) or self.next(number, left)
+
+    def opening(self, start: int, left: int) -> Batch:
+        """The next generation of what is given, as far as the budget goes; empty when all of it has been measured."""
+        batch: Batch = []
+        for arch, origin in self.given[start : start + self.task.settings.population]:
+            left -= canonical(arch, self.task.space) not in self.task.known
+            if left >= 0:
+                batch.append((arch, origin))
+        return batch
+
+    def next(self, number: int, left: int) -> Batch:
+        """The next generation of NSGA-II; empty when the space is exhausted."""
+        if len(self.given) < self.task.settings.population:
+            return []  # the first generation took all there is
+        size = min(self.task.settings.population, left)
+        if len(self.parents) < 2:  # all others have failed
+            found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
+            return [(arch, "random") for arch in found]
+        screen = self.screen if self.task.settings.surrogate else None
+        children = Children(self.frontier, size, derive(self.task.seed, number), screen)
+        bred = breed(self.parents, children)
+        return [(arch, "screened" if children.screened else "child") for arch in bred]
+
+
+def check_limits(space: SearchSpace, table: CostTable, limits: LimitsSection) -> None:
+    """Tell before anything runs that no architecture can lie inside the limits.
+
+    Raises:
+        EvoError: a limit lies outside what the space can cost; the message gives both.
+    """
+    least, most = table.bounds()
+    for i, name in enumerate(COSTS):
+        limit = getattr(limits, name)
+        if limit and (limit[0] > most[i] or limit[1] < least[i]):
+            raise EvoError(
+                f"limits.{name} is [{limit[0]:g}, {limit[1]:g}], but the architectures of {space.name!r} "
+                f"have {least[i]:g} to {most[i]:g}: choose a limit inside"
+            )

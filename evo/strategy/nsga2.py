@@ -1,0 +1,176 @@
+"""What to try next: the first generation evenly over cost, then NSGA-II's children, unseen and inside the limits.
+
+Optuna's ``NSGAIISampler`` selects the parents and breeds (tournaments, crossover); what it breeds passes through here,
+as its ``child_generation_strategy``. Costs are known before anything is trained, so no infeasible network is ever
+measured and none needs a fake value; and no network is proposed twice, whatever its spelling.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import NSGAIISampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.samplers.nsgaii import UniformCrossover
+from optuna.samplers.nsgaii._child_generation_strategy import NSGAIIChildGenerationStrategy
+from optuna.samplers.nsgaii._elite_population_selection_strategy import NSGAIIElitePopulationSelectionStrategy
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from evo.seeds import derive
+from spaces.architecture import Architecture
+from spaces.costs.table import COLUMNS, CostTable
+from spaces.space import SearchSpace, canonical
+from studies.database.trials import GENERATION_KEY
+
+DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
+"""Of a trial's values: accuracy, cost."""
+
+ENUMERABLE = 100_000
+"""A space of at most so many strings is listed when chance finds nothing new in it."""
+
+
+@dataclass
+class Frontier:
+    """What may still be proposed: networks of the space, inside the limits, not seen before.
+
+    Attributes:
+        limits: cost name -> (least, most), inclusive.
+        seen: canonical forms of everything proposed so far.
+    """
+
+    space: SearchSpace
+    table: CostTable
+    limits: Mapping[str, tuple[float, float]]
+    seen: set[Architecture] = field(default_factory=set)
+
+    def feasible(self, archs: Sequence[Architecture]) -> np.ndarray:
+        """Which architectures lie inside every limit, ``(n,)`` of bool."""
+        costs = self.table.count(archs)
+        inside = np.ones(len(archs), bool)
+        for name, (least, most) in self.limits.items():
+            column = costs[:, COLUMNS.index(name)]
+            inside &= (least <= column) & (column <= most)
+        return inside
+
+    def fresh(self, archs: Iterable[Architecture], taken: set[Architecture]) -> list[Architecture]:
+        """The architectures that may be proposed, each network once; their canonical forms are added to ``taken``."""
+        unseen = []
+        for arch in archs:
+            form = canonical(arch, self.space)
+            if form not in self.seen and form not in taken:
+                taken.add(form)
+                unseen.append(arch)
+        inside = self.feasible(unseen) if unseen and self.limits else np.ones(len(unseen), bool)
+        return [arch for arch, good in zip(unseen, inside.tolist(), strict=True) if good]
+
+    def anything(self, rng: Random, n: int, taken: set[Architecture]) -> list[Architecture]:
+        """Up to ``n`` new networks from anywhere in the space: by chance, or by listing it when chance finds none."""
+        found: list[Architecture] = []
+        for _ in range(20):
+            found += self.fresh((self.space.sample(rng) for _ in range(10 * n)), taken)
+            if len(found) >= n:
+                return found[:n]
+        if self.space.size <= ENUMERABLE:
+            rest = self.fresh(self.space.everything(), taken)
+            found += rng.sample(rest, min(len(rest), n - len(found)))
+        return found
+
+
+Screening = Callable[[Iterator[Architecture], int, Random], list[Architecture] | None]
+"""(children without end, how many are wanted, generator) -> the networks to measure; None: no opinion."""
+
+
+class Children:
+    """NSGA-II's child generation, a generation of ``n`` at a time: Optuna calls it once, and ``batch`` has them all.
+
+    Attributes:
+        screened: whether a screen chose the batch; False also when the screen had nothing to say.
+    """
+
+    def __init__(self, frontier: Frontier, n: int, seed: int, screen: Screening | None = None) -> None:
+        self.frontier = frontier
+        self.n = n
+        self.screen = screen
+        self.screened = False
+        self.batch: list[Architecture] = []
+        self.rng = Random(derive(seed, "fill"))
+        self.breed = NSGAIIChildGenerationStrategy(
+            crossover=UniformCrossover(),
+            crossover_prob=0.9,
+            swapping_prob=0.5,
+            rng=LazyRandomState(derive(seed, "breed")),
+        )
+
+    def __call__(
+        self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
+    ) -> dict[str, Any]:
+        """The parameters of the first child; none when there is no network left to propose."""
+        self.batch = self._generation(study, search_space, parents)
+        return dict(zip(self.frontier.space.names, self.batch[0].genes, strict=True)) if self.batch else {}
+
+    def _generation(
+        self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
+    ) -> list[Architecture]:
+        bred = self._bred(study, search_space, parents)
+        if self.screen is not None and (chosen := self.screen(bred, self.n, self.rng)) is not None:
+            self.screened = True
+            return chosen
+        taken: set[Architecture] = set()
+        children: list[Architecture] = []
+        for _ in range(30):
+            children += self.frontier.fresh(islice(bred, self.n - len(children)), taken)
+            if len(children) == self.n:
+                return children
+        return children + self.frontier.anything(self.rng, self.n - len(children), taken)
+
+    def _bred(
+        self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
+    ) -> Iterator[Architecture]:
+        """Children without end. Optuna leaves a mutated parameter out; it gets a gene drawn uniformly. Where a row was
+        bred into a block of another depth, the block's genes are made to fit it."""
+        space = self.frontier.space
+        while True:
+            child = self.breed(study, search_space, parents)
+            genes = (
+                child[name] if name in child else self.rng.choice(genes)
+                for name, genes in zip(space.names, space.genes, strict=True)
+            )
+            yield space.fitted(Architecture(tuple(genes)))
+
+
+def breed(parents: Sequence[FrozenTrial], children: Children) -> list[Architecture]:
+    """What Optuna's NSGA-II breeds from ``parents``: up to ``children.n`` architectures, fewer when none are left.
+
+    Each ``ask`` of a study walks through its trials to infer the space and to find the parents, and copies both. They
+    are known here: the sampler gets them, and is asked once for the generation that comes after the parents.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = NSGAIISampler(
+            population_size=len(parents),
+            elite_population_selection_strategy=lambda study, found: list(parents),
+            child_generation_strategy=children,
+            seed=0,
+        )
+    # A distribution with one choice is no parameter to Optuna's samplers.
+    options = {name: choices for name, choices in parents[0].distributions.items() if not choices.single()}
+    child = create_trial(state=TrialState.RUNNING, system_attrs={GENERATION_KEY: 1})
+    sampler.sample_relative(optuna.create_study(directions=DIRECTIONS), child, options)
+    return children.batch
+
+
+def select(trials: Sequence[FrozenTrial], population: int) -> list[FrozenTrial]:
+    """Those that Optuna's NSGA-II lets live: by nondomination rank, then by crowding distance; in order of number."""
+    if len(trials) <= population:
+        return list(trials)
+    survive = NSGAIIElitePopulationSelectionStrategy(population_size=population)
+    return sorted(survive(optuna.create_study(directions=DIRECTIONS), list(trials)), key=lambda trial: trial.number)

@@ -1,0 +1,214 @@
+"""A surrogate of accuracy: it chooses, among many candidate networks, the few that are worth evaluating.
+
+Costs are exact before any evaluation, so accuracy alone is modelled: a Gaussian process over what the networks are made
+of. Candidates are ranked by expected hypervolume improvement, which has a closed form for one Gaussian objective and
+one known one (the two-dimensional case of Emmerich, Giannakoglou & Naujoks, IEEE TEVC 10(4), 2006). A generation is
+filled greedily, each choice believed to come out as predicted (the "kriging believer" of Ginsbourger, Le Riche &
+Carraro, 2010, https://doi.org/10.1007/978-3-642-10701-6_6). No Optuna and no table here: arrays in, indices out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
+from scipy.special import ndtr
+from scipy.stats import spearmanr
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import (
+    ConstantKernel,
+    Hyperparameter,
+    Kernel,
+    NormalizedKernelMixin,
+    StationaryKernelMixin,
+    WhiteKernel,
+)
+from sklearn.preprocessing import PowerTransformer
+from threadpoolctl import threadpool_limits
+
+from evo.strategy.encoding import Floats
+
+PRIOR = 2.0
+"""Standard deviation of the prior over the logarithm of each of the kernel's parameters."""
+
+DOUBT = (1.0, 2.0)
+"""What predicted deviations are multiplied by, slot after slot of a generation in turn. A process that has seen one region
+for long is surer of its neighbourhood than it is right, and stalls on the last percent; every second slot doubts it."""
+
+FITTED = 200
+"""The most observations that the kernel's parameters are fitted to; predictions use all of them."""
+
+
+class GroupedMatern(StationaryKernelMixin, NormalizedKernelMixin, Kernel):  # type: ignore[misc]
+    """Matern kernel (smoothness 5/2) with one length scale per group of neighbouring columns.
+
+    scikit-learn's own ``Matern`` has one for all columns or one for each, and its gradient holds a matrix per column.
+    """
+
+    def __init__(
+        self, groups: NDArray[np.intp], length_scale: Floats, length_scale_bounds: tuple[float, float] = (0.03, 300.0)
+    ):
+        self.groups = groups
+        self.length_scale = length_scale
+        self.length_scale_bounds = length_scale_bounds
+
+    @property
+    def hyperparameter_length_scale(self) -> Hyperparameter:
+        return Hyperparameter("length_scale", "numeric", self.length_scale_bounds, len(self.length_scale))
+
+    def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> Any:
+        """``(n, m)``, and with ``eval_gradient`` its derivatives by the logarithms of the length scales."""
+        y = x if y is None else y
+        edges = np.flatnonzero(np.diff(self.groups, prepend=-1, append=-1))
+        squares = [
+            _squared_distances(x[:, start:stop], y[:, start:stop]) / scale**2
+            for start, stop, scale in zip(edges[:-1], edges[1:], np.atleast_1d(self.length_scale), strict=True)
+        ]
+        r = np.sqrt(5 * sum(squares))
+        decay = np.exp(-r)
+        kernel = (1 + r + r * r / 3) * decay
+        if not eval_gradient:
+            return kernel
+        slope = 5 / 3 * (1 + r) * decay
+        return kernel, np.stack([slope * square for square in squares], axis=2)
+
+
+def _squared_distances(x: Floats, y: Floats) -> Floats:
+    squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * x @ y.T
+    return np.asarray(np.maximum(squares, 0.0))
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """What was learned from the networks seen so far.
+
+    Attributes:
+        value: their accuracies made Gaussian, ``(n,)``; higher is better.
+        cost: theirs, ``(n,)``.
+        agreement: rank correlation of the accuracies and their leave-one-out predictions.
+    """
+
+    process: GaussianProcessRegressor
+    scale: Floats
+    value: Floats
+    cost: Floats
+    agreement: float
+
+    @property
+    def useful(self) -> bool:
+        """Whether it predicts better than chance would in nineteen cases of twenty."""
+        return bool(self.agreement > 1.645 / np.sqrt(len(self.value) - 1))
+
+
+def fit(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
+    """A surrogate of the accuracies; None while there is nothing to learn: fewer than four, or all alike.
+
+    The kernel's parameters are the most probable ones, given the accuracies and a wide prior.
+
+    Args:
+        x: encoded networks, ``(n, columns)``.
+        groups: the group of each column.
+        accuracy: theirs, ``(n,)``, in any unit, higher is better.
+        cost: theirs, ``(n,)``.
+    """
+    spread = accuracy.std()
+    if len(accuracy) < 4 or spread < 1e-12:
+        return None
+    spreads = np.sqrt(2 * np.bincount(groups, x.var(axis=0)))
+    scale = 1 / np.where(spreads > 1e-9, spreads, 1.0)[groups]
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        value = PowerTransformer().fit_transform(((accuracy - accuracy.mean()) / spread)[:, None])[:, 0]
+        matern = GroupedMatern(groups, np.full(groups.max() + 1, 2.0))
+        kernel = ConstantKernel(1.0, (0.05, 50.0)) * matern + WhiteKernel(0.01, (1e-5, 2.0))
+        some = np.linspace(0, len(value) - 1, min(len(value), FITTED)).round().astype(int)
+        fitted = GaussianProcessRegressor(kernel, optimizer=_most_probable).fit(x[some] * scale, value[some])
+        process = GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x * scale, value)
+        agreement = spearmanr(value, leave_one_out(process)).statistic
+    return Surrogate(process, scale, value, cost, float(np.nan_to_num(agreement)))
+
+
+def _most_probable(
+    objective: Callable[..., tuple[float, Floats]], start: Floats, bounds: Floats
+) -> tuple[Floats, float]:
+    """The kernel's parameters of highest posterior: likelihood, and a prior that keeps few observations from extremes."""
+
+    def posterior(theta: Floats) -> tuple[float, Floats]:
+        loss, slope = objective(theta)
+        away = (theta - start) / PRIOR
+        return loss + float(away @ away) / 2, slope + away / PRIOR
+
+    found = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return found.x, found.fun
+
+
+def leave_one_out(process: GaussianProcessRegressor) -> Floats:
+    """What each observation is predicted to be from all others, ``(n,)`` (Rasmussen & Williams 2006, eq. 5.12)."""
+    inverse = solve_triangular(process.L_, np.eye(len(process.L_)), lower=True)
+    return np.asarray(process.y_train_ - process.alpha_ / (inverse**2).sum(axis=0))
+
+
+def choose(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float) -> list[int]:
+    """Which ``n`` of the candidates to evaluate next: indices, best first.
+
+    Args:
+        x: encoded candidates, ``(m, columns)``.
+        cost: theirs, ``(m,)``.
+        max_cost: the most a network may cost; volume counts below it, above the worst accuracy seen.
+    """
+    with threadpool_limits(1):
+        x = x * surrogate.scale
+        process = surrogate.process
+        kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
+        across = kernel(x, process.X_train_)
+        mean = across @ process.alpha_
+        solved = solve_triangular(process.L_, across.T, lower=True)
+        variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
+        values, costs = surrogate.value, surrogate.cost
+        seen = len(solved)
+        solved = np.vstack([solved, np.zeros((min(n, len(x)), len(x)))])
+        left = np.ones(len(x), bool)
+        chosen: list[int] = []
+        for row in range(seen, len(solved)):
+            deviation = DOUBT[len(chosen) % len(DOUBT)] * np.sqrt(variance)
+            gain = improvement(mean, deviation, cost, values, costs, (surrogate.value.min(), max_cost))
+            best = int(np.argmax(np.where(left, gain, -1.0)))
+            chosen.append(best)
+            left[best] = False
+            values, costs = np.append(values, mean[best]), np.append(costs, cost[best])
+            shared = kernel(x, x[best : best + 1])[:, 0] - solved[:row, best] @ solved[:row]
+            solved[row] = shared / np.sqrt(variance[best] + noise)
+            variance = np.maximum(variance - solved[row] ** 2, 1e-10)
+    return chosen
+
+
+def improvement(
+    mean: Floats, deviation: Floats, cost: Floats, values: Floats, costs: Floats, reference: tuple[float, float]
+) -> Floats:
+    """Expected hypervolume improvement of candidates of Gaussian value and known cost, ``(m,)``.
+
+    At every cost from a candidate's own up to the reference, its value improves on the best that was seen for no more
+    than that cost. That best is a staircase, so the expectation is a sum over its steps: the width of each, times the
+    expected improvement on its height.
+
+    Args:
+        mean, deviation, cost: of the candidates, ``(m,)``.
+        values, costs: of what was seen, ``(n,)``.
+        reference: the value above which, and the cost below which, volume counts.
+    """
+    order = np.lexsort((-values, costs))
+    heights = np.maximum.accumulate(np.append(reference[0], values[order]))
+    steps = np.append(True, heights[1:] > heights[:-1])
+    heights, starts = heights[steps], np.append(-np.inf, costs[order])[steps]
+    ends = np.append(starts[1:], np.inf)
+    widths = np.minimum(ends, reference[1]) - np.maximum(starts, cost[:, None])
+    z = (mean[:, None] - heights) / deviation[:, None]
+    expected = deviation[:, None] * (z * ndtr(z) + np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
+    return np.asarray((np.maximum(widths, 0.0) * expected).sum(axis=1))

@@ -1,0 +1,128 @@
+"""Weights and progress on the disk: written whole or not at all, verified whenever they are read, never lost in silence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from evo.console import complain
+from spaces import weight_files
+from spaces.weight_files import Facts
+from studies.records import EvoError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a system says when no more can be written: the disk is full, a quota used up, a file as large as it may be."""
+
+
+class DamagedError(EvoError):
+    """A file that is missing, or is not what was written."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.why}"
+
+
+def write(tensors: Mapping[str, Tensor], path: Path, facts: Facts, keep: bool = False) -> None:
+    """A safetensors file that is either whole or not there; ``facts`` (JSON) stand in its header, with a digest of it all.
+
+    The same content gives the same bytes. ``keep``: what is there now is kept as ``previous(path)``.
+
+    Raises:
+        EvoError: the disk is full; what was there before is still there.
+    """
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    draft = path.with_suffix(".draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(kept, str(draft), weight_files.header(kept, facts))
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        if keep and path.exists():
+            path.replace(previous(path))
+        draft.replace(path)
+    except (SafetensorError, OSError) as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if _number(error) in FULL:
+            raise EvoError(_full(path, sum(tensor.nbytes for tensor in kept.values()))) from None
+        raise EvoError(f"{path} cannot be written: {error}") from None
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Facts]:
+    """What ``write`` wrote.
+
+    Raises:
+        DamagedError: it is not there, or no longer that.
+    """
+    try:
+        tensors, facts = weight_files.read(path)
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except (ValueError, OSError) as error:
+        raise DamagedError(path, f"is damaged: {error}") from None
+    if not facts:
+        raise DamagedError(path, "is damaged: its header says nothing")
+    return tensors, facts
+
+
+def sound(path: Path) -> bool:
+    """Whether a file is there and is what was written. A damaged one is told of and set aside, to be made again."""
+    if not path.exists():
+        return False
+    try:
+        read(path)
+    except DamagedError as damage:
+        set_aside(damage)
+        return False
+    return True
+
+
+def set_aside(damage: DamagedError) -> None:
+    """Rename a damaged file to ``....damaged``, and say so."""
+    number = 1
+    while (place := damage.path.with_name(f"{damage.path.name}.damaged{f'-{number}' if number > 1 else ''}")).exists():
+        number += 1
+    aside = ""
+    if damage.path.exists():
+        damage.path.replace(place)
+        aside = f" It is kept as {place.name}."
+    complain(f"{damage}.{aside} Its part of the work is done again")
+
+
+def previous(path: Path) -> Path:
+    """Where what a file held before is kept: the progress of the epoch before."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def discard(progress: Path) -> None:
+    """Remove the progress of what is finished."""
+    progress.unlink(missing_ok=True)
+    previous(progress).unlink(missing_ok=True)
+
+
+def _number(error: Exception) -> int | None:
+    """The system's number of an error; safetensors has it in its words."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"os error (\d+)", str(error))
+    return int(found[1]) if found else None
+
+
+def _full(path: Path, needed: int) -> str:
+    free = shutil.disk_usage(path.parent).free
+    return (
+        f"{path} cannot be written: the disk is full, or a limit is reached. Needed: {needed / 1e6:.1f} MB; free: "
+        f"{free / 1e6:.1f} MB. Make room and say the same command again: it goes on from what was written before"
+    )

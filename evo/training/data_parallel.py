@@ -1,0 +1,126 @@
+"""A model that all ranks of a team train: each sees its part of every batch, gradients are averaged.
+
+With normalisation over the whole batch a step is that of one process, but for the order in which floats are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
+from inspect import signature
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from evo.workers.ranks import SILENCE, Team
+
+_ASKED = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # its name since torch 2.13
+SILENT: dict[str, Any] = {"forward_sync_buffers" if _ASKED else "broadcast_buffers": False}
+"""What batch normalisation has counted is not sent around in every step: in training nobody goes by it."""
+
+
+@contextmanager
+def replicated(model: nn.Module, team: Team, device: torch.device, partial: bool) -> Iterator[nn.Module]:
+    """``model`` as it is run in training; itself where a process trains alone. All ranks begin with rank 0's weights.
+
+    Args:
+        partial: whether a step may leave parts of the model idle; those have no gradient afterwards, on any rank.
+    """
+    if team.size == 1:
+        yield model
+        return
+    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=SILENCE)
+    run = synchronised(model, group, device) if team.sync else model
+    yield DistributedDataParallel(run, process_group=group, find_unused_parameters=partial, **SILENT)
+    dist.destroy_process_group(group)
+
+
+def accumulating(run: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Of several forward and backward passes in one step, only the last one exchanges gradients: the sum of all."""
+    if last or not isinstance(run, DistributedDataParallel):
+        return nullcontext()
+    return run.no_sync()
+
+
+def mean(run: nn.Module, value: Tensor) -> Tensor:
+    """The mean over all ranks that train ``run``."""
+    if not isinstance(run, DistributedDataParallel):
+        return value
+    value = value.clone()
+    dist.all_reduce(value, group=run.process_group)
+    return value / dist.get_world_size(run.process_group)
+
+
+# -- normalisation over the whole batch -------------------------------------------------------------------------------
+
+
+def synchronised(model: nn.Module, group: Any, device: torch.device) -> nn.Module:
+    """A twin of ``model`` over the same tensors, in which batch normalisation goes by the batches of all ranks.
+
+    ``model`` itself stays as it is: what learns between the steps runs it on the same whole batch on every rank.
+    """
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    twin = deepcopy(model, tensors)  # what is known as copied is shared
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(twin, group)  # type: ignore[no-any-return,no-untyped-call]
+    for norm in twin.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.__class__ = GlobalBatchNorm
+            norm.group = group
+    return twin
+
+
+class GlobalBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation by the mean and variance of all ranks' images; torch's own refuses the CPU.
+
+    What is added up over ranks is, per channel, count, sum and sum of squares in double precision, the latter from each
+    rank's mean and its variance about that mean: a mean that is large beside the deviation costs no digits.
+    """
+
+    group: Any
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        local = x.numel() // x.shape[1]
+        variance, mean = (found.double() for found in torch.var_mean(x, (0, 2, 3), correction=0))
+        sums = torch.cat((mean.new_full((1,), local), local * mean, local * (variance + mean.square())))
+        count, total, squares = _Sum.apply(sums, self.group).split((1, len(mean), len(mean)))  # type: ignore[no-untyped-call]
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp(min=0)
+        self._count(mean.detach(), (variance * count / (count - 1)).detach())
+        scale = self.weight * (variance + self.eps).rsqrt().to(x.dtype)
+        shape = (1, -1, 1, 1)
+        normal: Tensor = (x - mean.to(x.dtype).view(shape)) * scale.view(shape) + self.bias.view(shape)
+        return normal
+
+    def _count(self, mean: Tensor, variance: Tensor) -> None:
+        """The running statistics, as torch's own module keeps them."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks. Every rank's loss depends on it, so its gradient is their sum, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        total = x.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None

@@ -1,0 +1,254 @@
+"""The training loop: one function, for supernets and for single networks.
+
+Everything random in an epoch flows from (seed, epoch), so a run that was interrupted and continues from the end of its
+last whole epoch ends with the same weights, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evo.console import Track, untracked
+from evo.data.source import Batches
+from evo.seeds import derive
+from evo.training.checkpoints import DamagedError, previous, read, set_aside, write
+from evo.training.data_parallel import accumulating, mean, replicated
+from evo.workers.ranks import ALONE, Team
+from studies.config import DataSection, Training, of_round
+from studies.records import EvoError
+
+
+class DivergedError(EvoError):
+    """The loss is no longer a number."""
+
+
+Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
+"""What a step trains: for each entry, ``model(x, *entry)`` is run and its gradient added. A network has one: ``()``."""
+
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Blends the images of a batch: images and labels ``(n,)`` -> images and shares of the classes ``(n, classes)``."""
+
+
+class Between(Protocol):
+    """Something that learns between the steps (gates, cells), and is kept in the checkpoint with the weights."""
+
+    def __call__(self, model: nn.Module, step: int) -> None:
+        """Called after weight step ``step``, counted from 0 over all epochs."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that later steps depend on."""
+        ...
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take on what ``state`` gave."""
+        ...
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(what the model gives, what the batch says) -> a scalar."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup_fraction`` is a share of all steps.
+
+    With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+    label_smoothing: float = 0.0
+    warmup_fraction: float = 0.05
+    augment: tuple[str, ...] = ()
+    decay: float | None = None
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate at ``step`` (from 0) of ``steps``."""
+        if self.decay is not None:
+            return self.learning_rate * self.decay ** (step * self.epochs // steps)
+        rising = self.warmup_fraction * steps
+        if step < rising:
+            return self.learning_rate * (step + 1) / rising
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
+
+
+def schedule(training: Training, data: DataSection, n: int) -> Schedule:
+    """The schedule that a configuration gives for round ``n`` (from 1)."""
+    return Schedule(
+        epochs=round(of_round(training.epochs, n)),
+        batch_size=training.batch_size,
+        learning_rate=of_round(training.learning_rate, n),
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        label_smoothing=training.label_smoothing,
+        warmup_fraction=training.warmup_fraction,
+        augment=data.augment,
+    )
+
+
+def whole_network(rng: Random) -> Sequence[tuple[Any, ...]]:
+    """The path of a model that has only one."""
+    return ((),)
+
+
+def train(
+    model: nn.Module,
+    images: Batches,
+    schedule: Schedule,
+    *,
+    seed: int,
+    loss: Loss | None = None,
+    paths: Paths = whole_network,
+    mix: Mix | None = None,
+    between: Between | None = None,
+    checkpoint: Path | None = None,
+    start: Path | None = None,
+    until: int | None = None,
+    track: Track = untracked,
+    label: str = "training",
+    team: Team = ALONE,
+) -> None:
+    """Train ``model`` in place.
+
+    Args:
+        loss: what is made small; None: cross-entropy, labels smoothed as the schedule says.
+        paths: which sub-networks each step trains, drawn anew from the generator it is given.
+        mix: how the images of a batch are blended, if they are; like the model, it may draw from torch's own generator.
+        between: what happens after each step, e.g. gates that learn.
+        checkpoint: where each finished epoch is kept, and the one before it; if the file is there, training continues
+            from it, and from the epoch before where it is damaged.
+        start: another such file, to continue from where ``checkpoint`` is not there yet.
+        until: pause after so many epochs of the schedule (None: go to its end).
+        team: who trains together, each rank on its part of every batch; called on rank 0. Not with ``mix``, which blends
+            images of a whole batch.
+
+    Raises:
+        DivergedError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
+    """
+    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(model, schedule)
+    loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
+    done = _resume(model, optimizer, between, [path for path in (checkpoint, start) if path])
+    work = partial(_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label)
+    team.together(work, checkpoint=checkpoint, track=track)
+
+
+def _epochs(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Batches,
+    schedule: Schedule,
+    seed: int,
+    loss: Loss,
+    paths: Paths,
+    mix: Mix | None,
+    between: Between | None,
+    done: int,
+    until: int | None,
+    label: str,
+    team: Team,
+    checkpoint: Path | None = None,
+    track: Track = untracked,
+) -> None:
+    """What every rank does from epoch ``done`` on. All draw the same paths, batches and augmentations; the loss of a part
+    of a batch weighs as much as it has images. One process is a team of its own."""
+    model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = max(1, len(images) // schedule.batch_size)
+    steps = batches * schedule.epochs
+    whole = min(schedule.batch_size, len(images))
+    part = team.part(whole)
+    weight = (part.stop - part.start) * team.size / whole
+    idle = paths is not whole_network
+    with track(label, steps) as advance, replicated(model, team, images.device, idle) as run:
+        advance(done * batches)
+        for epoch in range(done, until or schedule.epochs):
+            model.train()
+            run.train()
+            rng = Random(derive(seed, "paths", epoch))
+            torch.manual_seed(derive(seed, "torch", epoch))
+            total = torch.zeros((), device=images.device)
+            epoch_batches = images.epoch(schedule.batch_size, schedule.augment, derive(seed, "batches", epoch), part)
+            for batch, (x, y) in enumerate(epoch_batches):
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.rate(epoch * batches + batch, steps)
+                if mix is not None:
+                    x, y = mix(x, y)
+                optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
+                chosen = paths(rng)
+                for place, path in enumerate(chosen, start=1):
+                    with accumulating(run, last=place == len(chosen)):
+                        lost = weight * loss(run(x, *path), y)
+                        lost.backward()
+                    total += lost.detach()
+                optimizer.step()
+                if between is not None:
+                    between(model, epoch * batches + batch)
+                advance(1)
+            total = mean(run, total)
+            if not torch.isfinite(total):
+                raise DivergedError(
+                    f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
+                    "lower learning_rate or raise warmup_fraction"
+                )
+            if checkpoint is not None:
+                _keep(model, optimizer, between, checkpoint, epoch + 1)
+
+
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """SGD or Adam, without weight decay on normalisation weights and biases."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if schedule.decay is not None:
+        return torch.optim.Adam(groups, lr=schedule.learning_rate)
+    return torch.optim.SGD(
+        groups, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=schedule.momentum > 0
+    )
+
+
+def _keep(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, path: Path, epochs: int) -> None:
+    """Write weights and momenta after a whole epoch, and keep those of the epoch before."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"between.{name}": tensor for name, tensor in (between.state() if between else {}).items()}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state.get(parameter, {}).items()
+        tensors |= {f"{key}.{name}": value for key, value in state if value is not None}
+    write(tensors, path, {"epochs": epochs}, keep=True)
+
+
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, paths: Sequence[Path]) -> int:
+    """Load the newest that ``_keep`` wrote and that is sound, if anything; gives the number of epochs that are done."""
+    newest_first = [place for path in paths for place in (path, previous(path))]
+    for path in filter(Path.exists, newest_first):
+        try:
+            kept, facts = read(path)
+        except DamagedError as damage:
+            set_aside(damage)
+            continue
+        model.load_state_dict({name: kept[f"model.{name}"] for name in model.state_dict()})
+        for name, parameter in model.named_parameters():
+            for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
+                if (entry := f"{key}.{name}") in kept:
+                    optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(kept[entry])
+            if (entry := f"step.{name}") in kept:
+                optimizer.state[parameter]["step"] = kept[entry]  # Adam counts on the host
+        if between is not None:
+            names = [name for name in kept if name.startswith("between.")]
+            between.load({name.removeprefix("between."): kept[name] for name in names})
+        return int(facts["epochs"])
+    return 0

@@ -1,0 +1,138 @@
+"""Where evaluations run: in this process, or wherever ``Submit`` sends them.
+
+An answer depends on its architecture alone, so how a generation is cut into pieces, in which order they come back, and
+which of them were lost on the way and done again, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+
+from evo.workers.protocol import DiedError, Evaluate, LateError, LostError, R, Submit, T, Work, settle
+from evo.workers.ranks import Team, team
+from studies import plugins
+from studies.plugins import Plugin
+from studies.records import EvoError
+
+DEATHS = 3
+"""So often may a process die at one item before that is taken for the item's fault."""
+
+
+@contextmanager
+def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluate]:
+    """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads. With ``count=1`` the current process
+    evaluates, unless time is ``limited``: a process cannot interrupt itself reliably. Under torchrun, torchrun's processes
+    evaluate.
+
+    Raises:
+        EvoError: time is limited under torchrun, whose processes end together.
+    """
+    with threads_of_torch(threads):
+        settle(threads)
+        if (ranks := team()).size > 1:
+            if limited:
+                raise EvoError(
+                    "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
+                )
+            ranks.together(partial(_settle_all, threads, plugins.loaded()))
+            yield partial(among, ranks)
+        elif count == 1 and not limited:
+            yield here
+        else:
+            with _crew(count, threads) as evaluate:
+                yield evaluate
+
+
+@contextmanager
+def _crew(count: int, threads: int) -> Iterator[Evaluate]:
+    """An ``Evaluate`` on processes that are started here."""
+    from evo.workers.pool import Crew
+
+    crew = Crew(count, threads)
+    try:
+        yield lambda work, items, seconds=None: on(crew.submit, count, work, items, seconds)
+    finally:
+        crew.dismiss()
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """torch computes with ``count`` threads in the body, and with as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _settle_all(threads: int, needed: Sequence[Plugin], _: Team) -> None:
+    plugins.install(needed)
+    settle(threads)
+
+
+def here(work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+    """In this process, however long it takes."""
+    return work(items) if items else []
+
+
+def on(submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds: float | None = None) -> list[R]:
+    """By ``count`` others, in pieces of neighbours in the alphabet: they share prefixes, which a supernet uses.
+
+    What was lost with a piece is tried item by item, so that only the culprit is lost in the end.
+
+    Raises:
+        LostError: items that took too long, or at which ``DEATHS`` processes have died.
+    """
+    pieces = cut(items, -(-len(items) // count) or 1)
+    found: dict[int, R] = {}
+    reasons: dict[int, str] = {}
+    deaths: Counter[int] = Counter()
+    while pieces:
+        futures: dict[Future[list[R]], list[int]] = {
+            submit(work, [items[place] for place in piece], None if seconds is None else seconds * len(piece)): piece
+            for piece in pieces
+        }
+        pieces = []
+        for future in as_completed(futures):
+            first, *others = piece = futures[future]
+            try:
+                found.update(zip(piece, future.result(), strict=True))
+            except (LateError, DiedError) as lost:
+                deaths[first] += isinstance(lost, DiedError) and not others
+                if others:
+                    pieces += [[place] for place in piece]
+                elif isinstance(lost, LateError):
+                    reasons[first] = f"took longer than {seconds:g} seconds"
+                elif deaths[first] == DEATHS:
+                    reasons[first] = f"its process died{lost}, every time"
+                else:
+                    pieces.append(piece)
+    if reasons:
+        raise LostError(reasons, found)
+    return [found[place] for place in range(len(items))]
+
+
+def among(ranks: Team, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+    """On all ranks of a team, one piece each, however long it takes."""
+    places = cut(items, -(-len(items) // ranks.size) or 1)
+    pieces = [[items[place] for place in piece] for piece in places]
+    answers = ranks.share(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []
+    found = {
+        place: answer
+        for piece, said in zip(places, answers, strict=False)
+        for place, answer in zip(piece, said, strict=True)
+    }
+    return [found[place] for place in range(len(items))]
+
+
+def cut(items: Sequence[T], size: int) -> list[list[int]]:
+    """The places of items in pieces of ``size`` neighbours in the alphabet; the last piece may be smaller."""
+    order = sorted(range(len(items)), key=lambda place: str(items[place]))
+    return [order[start : start + size] for start in range(0, len(order), size)]

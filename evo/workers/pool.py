@@ -1,0 +1,199 @@
+"""Worker processes that may be lost: one that takes too long is killed, one that has died is replaced.
+
+Each works on one piece at a time, so it is known whose work was lost. Nobody outlives the coordinator: not one that is
+idle, whose pipe ends, nor one in the middle of its work.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pickle import PicklingError
+from queue import SimpleQueue
+from typing import Any
+
+from evo.workers.protocol import DiedError, LateError, R, T, Work, settle
+from studies import plugins
+from studies.plugins import Plugin
+from studies.records import EvoError
+
+CONTEXT = multiprocessing.get_context("spawn")
+
+STARTS = 10
+"""So many processes in a row may die before they have begun."""
+
+
+class Crew:
+    """``count`` workers with ``threads`` threads each; they start when there is something to do."""
+
+    def __init__(self, count: int, threads: int) -> None:
+        self.workers = [Worker(threads) for _ in range(count)]
+        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in self.workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(count, "crew")
+
+    def submit(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
+        """The answers in time; the future ends with ``LateError`` or ``DiedError`` where whoever worked on them was lost."""
+        return self._threads.submit(self._done, work, items, limit)
+
+    def _done(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
+        worker = self._idle.get()
+        try:
+            return worker.do(work, items, limit)
+        finally:
+            self._idle.put(worker)
+
+    def dismiss(self) -> None:
+        """End all work at once."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self.workers:
+            worker.dismiss()
+        self._threads.shutdown()
+
+
+class Worker:
+    """A process, and the next one when it is lost. One thread at a time asks it."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.process: multiprocessing.process.BaseProcess | None = None
+        self.dismissed = False
+
+    def do(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
+        """What ``work`` gives, or raises.
+
+        Raises:
+            LateError: it took more than ``limit`` seconds, not counting what comes before the first item: the start of a
+                process, opening data and weights.
+            DiedError: the process is gone.
+        """
+        self._begin(work, items)
+        try:
+            if not self.pipe.poll(limit):
+                self._end()
+                raise LateError
+            right, answer = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            raise DiedError(self._end()) from None
+        if not right:
+            raise answer
+        found: list[R] = answer
+        return found
+
+    def dismiss(self) -> None:
+        """End the process; whoever waits for it is told that it died."""
+        self.dismissed = True
+        if (process := self.process) is not None:
+            process.kill()
+
+    def _begin(self, work: Work[T, R], items: Sequence[T]) -> None:
+        """Give it to the process, which is ready then; one that dies before says nothing about the work."""
+        how = ""
+        for _ in range(STARTS):
+            if self.process is None:
+                self._start()
+            try:
+                self.pipe.send((work, items))
+                self.pipe.recv()
+                return
+            except (EOFError, ConnectionError):
+                how = self._end()
+            if self.dismissed:
+                raise DiedError(how)
+        raise EvoError(
+            f"worker processes crash during start-up ({STARTS} attempts, the last one died{how}); is there enough memory?"
+        )
+
+    def _start(self) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=serve, args=(theirs, self.threads), name="worker")
+        self.process.start()
+        theirs.close()  # now it ends with the process
+        with suppress(ConnectionError):  # of one that has died already
+            self.pipe.send(plugins.loaded())
+        if self.dismissed:
+            self.process.kill()
+
+    def _end(self) -> str:
+        """Let go of the process; gives what it died of."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.join()
+        code, self.process = self.process.exitcode or 0, None
+        self.pipe.close()
+        return f" of {signal.Signals(-code).name}" if code < 0 else f" with exit status {code}"
+
+
+def serve(pipe: Connection, threads: int) -> None:
+    """What a worker does until nobody asks any more: it gets ready for a piece of work, says so, and answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the coordinator, who ends us
+    threading.Thread(target=_end_with_the_coordinator, daemon=True).start()
+    settle(threads)
+    with suppress(EOFError, ConnectionError):
+        broken = _install(pipe.recv())
+        while True:
+            work, items = _received(pipe)
+            work = broken or work
+            with suppress(Exception):  # it will be raised again
+                work([])
+            pipe.send(None)
+            answer = _answer(work, items)
+            try:
+                pipe.send(answer)
+            except (TypeError, AttributeError, PicklingError) as error:
+                pipe.send((False, EvoError(f"a worker's answer cannot be sent ({error}): {answer[1]!r}")))
+
+
+def _install(needed: Sequence[Plugin]) -> Work[Any, Any] | None:
+    """Load the coordinator's plugins; where that fails, all work raises why."""
+    try:
+        plugins.install(needed)
+    except EvoError as error:
+        return _Raise(error)
+    return None
+
+
+@dataclass(frozen=True)
+class _Raise:
+    """Work that cannot be done."""
+
+    error: Exception
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        raise self.error
+
+
+def _received(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
+    """The next piece of work; one that cannot be unpickled here raises why when it is done."""
+    try:
+        work, items = pipe.recv()
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        return _Raise(error), []
+    return work, items
+
+
+def _answer(work: Work[Any, Any], items: Sequence[Any]) -> tuple[bool, Any]:
+    """Whether it went right, and what came of it: answers, or what was raised."""
+    try:
+        return True, work(items)
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return False, error
+
+
+def _end_with_the_coordinator() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

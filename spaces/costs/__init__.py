@@ -1,0 +1,6 @@
+"""What architectures cost, known exactly without building them.
+
+``table`` counts multiply-accumulates, parameters and latency, layer by layer. ``cost_histogram`` counts how many architectures
+cost how much, and ``sampling`` draws inside limits with it, uniformly or evenly over cost. ``benchmark_tables`` reads costs and
+accuracies that others have published.
+"""

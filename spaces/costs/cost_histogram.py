@@ -1,0 +1,149 @@
+"""How many architectures cost how much: dynamic programming over layers whose costs add up.
+
+Costs are counted in buckets, and architectures of a range of buckets are drawn gene by gene, each gene in proportion to
+the ways in which one can go on behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
+
+Places = NDArray[np.intp]
+"""(n, layers) architectures, each gene by its place in ``Layer.genes``."""
+
+BUCKETS = 1 << 14
+"""A cost is counted exactly where its range has at most so many steps, and in so many buckets otherwise."""
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """The architectures of a space by one cost.
+
+    Attributes:
+        cost: a name of ``spaces.costs.table.COLUMNS``.
+        origin, width: bucket ``b`` begins at cost ``origin + b * width``.
+        slack: by how many buckets a cost may lie above the bucket it is counted in: each layer's is rounded down.
+        steps: per layer, the buckets that each gene adds.
+        weights: per layer, how often each gene counts; an architecture counts as often as its genes' product.
+        states: per layer, the state that each gene is for and the state that it leaves: the row chosen in a block with
+            rows (``spaces.variants``), and 0 everywhere else.
+        completions: per layer, and once more behind the last, how many ways to go on from there, in each state, add so
+            many buckets.
+    """
+
+    cost: str
+    origin: float
+    width: float
+    slack: int
+    steps: tuple[Places, ...]
+    weights: tuple[Floats, ...]
+    states: tuple[tuple[Places, Places], ...]
+    completions: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, table: CostTable, cost: str, tilt: Floats | None = None) -> Buckets:
+        """Counts every architecture of the table's space: once, or with a weight.
+
+        Args:
+            tilt: (3,) an architecture counts in proportion to the exponential of its costs times this.
+        """
+        column = COLUMNS.index(cost)
+        costs = [layer.costs[:, column] for layer in table.layers]
+        above = [layer - layer.min() for layer in costs]
+        span, width = float(sum(layer.max() for layer in above)), _unit(above)
+        exact = span <= width * BUCKETS
+        width = width if exact else span / BUCKETS
+        steps = tuple(np.floor(layer / width).astype(np.intp) for layer in above)
+        weights = tuple(_weights(layer.costs, tilt) for layer in table.layers)
+        states = tuple(_states(layer) for layer in table.layers)
+        completions = [np.ones((1, 1))]
+        for step, weight, ends in zip(reversed(steps), reversed(weights), reversed(states), strict=True):
+            completions.insert(0, _added(step, weight, ends, completions[0]))
+        origin = float(table.fixed[column] + sum(layer.min() for layer in costs))
+        whole = all((layer == np.rint(layer)).all() for layer in (*costs, table.fixed[column]))  # else sums are rounded
+        return cls(
+            cost, origin, width, 0 if exact and whole else len(steps) + 1, steps, weights, states, tuple(completions)
+        )
+
+    def covering(self, low: float, high: float) -> slice:
+        """The buckets that hold all architectures costing from ``low`` to ``high``, and perhaps some beside them."""
+        last = self.completions[0].shape[1] - 1
+        first_bucket = np.floor((low - self.origin) / self.width) - self.slack
+        last_bucket = np.floor((high - self.origin) / self.width) + (self.slack > 0)
+        return slice(int(np.clip(first_bucket, 0, last + 1)), int(np.clip(last_bucket, -1, last)) + 1)
+
+    def count(self, low: float, high: float) -> float:
+        """How many architectures these buckets hold."""
+        return float(self.completions[0][0, self.covering(low, high)].sum())
+
+    def draw(self, low: float, high: float, n: int, generator: np.random.Generator) -> Places:
+        """``n`` architectures of these buckets, drawn in proportion to their weights, with repetitions."""
+        window = self.covering(low, high)
+        left = window.start + _drawn(np.tile(self.completions[0][0, window], (n, 1)), generator)
+        places, state = np.empty((n, len(self.steps)), np.intp), np.zeros(n, np.intp)
+        for layer, steps in enumerate(self.steps):
+            places[:, layer] = _drawn(self._following(layer, left, state), generator)
+            left, state = left - steps[places[:, layer]], self.states[layer][1][places[:, layer]]
+        return places
+
+    def list(self, low: float, high: float) -> Places:
+        """All architectures of these buckets."""
+        window = self.covering(low, high)
+        left = np.arange(window.start, window.stop)
+        places, state = np.empty((len(left), 0), np.intp), np.zeros(len(left), np.intp)
+        for layer, steps in enumerate(self.steps):
+            row, gene = np.nonzero(self._following(layer, left, state))
+            places, left = np.column_stack([places[row], gene]), left[row] - steps[gene]
+            state = self.states[layer][1][gene]
+        return places
+
+    def _following(self, layer: int, left: Places, state: Places) -> Floats:
+        """(n, genes) in how many ways a gene of ``layer`` and all that can follow add the buckets that are left."""
+        (before, behind), ways = self.states[layer], self.completions[layer + 1]
+        rest, most = left[:, None] - self.steps[layer], ways.shape[1] - 1
+        fits = (rest >= 0) & (rest <= most) & (before == state[:, None])
+        return np.where(fits, ways[behind, np.clip(rest, 0, most)], 0.0) * self.weights[layer]
+
+
+def _unit(above: list[Floats]) -> float:
+    """The greatest step that all costs are multiples of; 1 where all are equal, 0 where they are not whole numbers."""
+    values = np.concatenate(above)
+    if np.any(values != np.rint(values)):
+        return 0.0
+    return float(np.gcd.reduce(values.astype(np.int64))) or 1.0
+
+
+def _weights(costs: Floats, tilt: Floats | None) -> Floats:
+    if tilt is None:
+        return np.ones(len(costs))
+    exponents = costs @ tilt
+    return np.asarray(np.exp(exponents - exponents.max()))
+
+
+def _states(layer: LayerCosts) -> tuple[Places, Places]:
+    """Of each gene, the state that it is for and the state that it leaves."""
+    before, behind = layer.block[0].states(layer.block[1]) if layer.block else ([0] * len(layer.costs),) * 2
+    return np.array(before, np.intp), np.array(behind, np.intp)
+
+
+def _added(steps: Places, weights: Floats, states: tuple[Places, Places], ways: Floats) -> Floats:
+    """How many ways there are, in each state, when one of ``steps`` comes in front of ``ways``."""
+    before, behind = states
+    total = np.zeros((before.max() + 1, ways.shape[1] + steps.max()))
+    for state, after in sorted(set(zip(before.tolist(), behind.tolist(), strict=True))):
+        these = (before == state) & (behind == after)
+        times = np.bincount(steps[these], weights[these])
+        for step in np.flatnonzero(times):
+            total[state, step : step + ways.shape[1]] += times[step] * ways[after]
+    return total
+
+
+def _drawn(weights: Floats, generator: np.random.Generator) -> Places:
+    """(n,) one place per row, drawn in proportion to its weight."""
+    upto = np.cumsum(weights, axis=1)
+    return np.asarray(np.argmax(upto > generator.random((len(upto), 1)) * upto[:, -1:], axis=1))

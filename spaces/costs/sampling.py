@@ -1,0 +1,192 @@
+"""Architectures drawn at random within limits of cost: uniformly, or evenly over one cost.
+
+One limit is met by dynamic programming (``spaces.costs.cost_histogram``). What is drawn is thrown away again only
+where a bucket is too coarse to tell or a limit of a second cost is left; where that happens too often, the draws are
+tilted towards that limit, and what the tilt favours is thrown away as much more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.architecture import Architecture
+from spaces.costs.cost_histogram import Buckets, Places
+from spaces.costs.table import COLUMNS, CostTable, Floats
+from spaces.errors import SpaceError
+from spaces.space import canonical
+
+Limit = tuple[float, float]
+"""The least and the most an architecture may cost, both allowed."""
+
+Limits = Mapping[str, Limit]
+"""Limits by the name of their cost, one of ``spaces.costs.table.COLUMNS``."""
+
+EVERYTHING: Limit = (-np.inf, np.inf)
+
+LISTABLE = 4096
+"""Up to so many architectures are listed instead of drawn: then it is certain when there are no more."""
+
+BATCH, PATIENCE = 512, 1 << 15
+"""The most draws at a time; how many without a new network before there is taken to be none."""
+
+RARE, TILTS, STEEP = 0.05, 12, 300.0
+"""Draws are tilted when less than this share is of use, so many times, by at most a factor of e to this power."""
+
+
+def uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | None = None) -> list[Architecture]:
+    """``n`` distinct networks within all limits, drawn uniformly over the architectures of the space.
+
+    Fewer than ``n`` where no more are found.
+
+    Raises:
+        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
+    """
+    draws = _Draws(table, _checked(table, limits or {}), rng)
+    covers = [(Buckets.of(table, cost), limit) for cost, limit in (draws.limits or {"macs": EVERYTHING}).items()]
+    buckets, limit = min(covers, key=lambda cover: cover[0].count(*cover[1]))
+    return draws.checked(draws.take(buckets, *limit, n), n)
+
+
+def stratified(
+    table: CostTable, n: int, rng: Random, *, cost: str = "macs", limits: Limits | None = None
+) -> list[Architecture]:
+    """``n`` distinct networks spread evenly over the range of ``cost``, within all limits; cheapest stratum first.
+
+    The range, cut to the limit of ``cost``, is divided into ``n`` strata of one width, and from each an architecture
+    is drawn uniformly. An empty stratum's turn goes to the nearest one of those that have given least. Fewer than
+    ``n`` where no more are found.
+
+    Raises:
+        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
+    """
+    limits = _checked(table, {cost: EVERYTHING, **(limits or {})})
+    uniform(table, min(n, 1), Random(0), limits=limits)  # raises now, not stratum by stratum, where there is nothing
+    draws, buckets = _Draws(table, limits, rng), Buckets.of(table, cost)
+    least, most = table.bounds()[:, COLUMNS.index(cost)]
+    low, high = limits[cost]
+    edges = [low, *np.linspace(max(low, least), min(high, most), n + 1)[1:-1], high]
+    strata = [(edges[i], edges[i + 1]) for i in range(n)]
+    found = [draws.take(buckets, *stratum, 1) for stratum in strata]
+    open_strata = {i for i in range(n) if found[i]}
+    for turn in [i for i in range(n) if not found[i]]:
+        more: list[Architecture] = []
+        while open_strata and not more:
+            i = min(open_strata, key=lambda i: (len(found[i]), abs(i - turn)))
+            more = draws.take(buckets, *strata[i], 1)
+            found[i] += more
+            open_strata -= set() if more else {i}
+    return draws.checked([arch for archs in found for arch in archs], n)
+
+
+def _checked(table: CostTable, limits: Limits) -> dict[str, Limit]:
+    for cost, (low, high) in limits.items():
+        if cost not in COLUMNS:
+            raise SpaceError(f"unknown cost {cost!r}; known: {', '.join(COLUMNS)}")
+        if not low <= high:
+            raise SpaceError(f"the limit of {cost} is [{low:g}, {high:g}]: expected the least first, then the most")
+    return dict(limits)
+
+
+@dataclass
+class _Draws:
+    """Draws from one space, within all its limits; no network is given twice."""
+
+    table: CostTable
+    limits: Limits
+    rng: Random
+    seen: set[Architecture] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.generator = np.random.default_rng(self.rng.getrandbits(64))
+
+    def take(self, buckets: Buckets, low: float, high: float, n: int) -> list[Architecture]:
+        """Up to ``n`` new networks between ``low`` and ``high`` by the cost of ``buckets``, and within all limits."""
+        ways = buckets.count(low, high)
+        box = self._box(buckets.cost, low, high)
+        if ways <= LISTABLE:
+            places = self.generator.permutation(buckets.list(low, high))
+            return self._new(places[_inside(self._costs(places), box)], n)
+        found: list[Architecture] = []
+        idle, tilts, tilt, size = 0, 0, np.zeros(len(COLUMNS)), max(16, n)
+        while len(found) < n and idle < PATIENCE:
+            size = min(2 * size, BATCH)
+            places = buckets.draw(low, high, size, self.generator)
+            costs = self._costs(places)
+            useful = _inside(costs, box)
+            useful &= self.generator.random(size) < np.exp(np.minimum(0, self._lowest(tilt, box) - costs @ tilt))
+            new = self._new(places[useful], n - len(found))
+            found, idle = found + new, 0 if new else idle + size
+            if len(found) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
+                tilts, tilt = tilts + 1, self._tilted(tilt, costs, box, COLUMNS.index(buckets.cost))
+                buckets = Buckets.of(self.table, buckets.cost, tilt)
+        return found
+
+    def _box(self, cost: str, low: float, high: float) -> Floats:
+        """(2, 3) the least and the most that each cost may be: the limits, and ``low`` to ``high`` of ``cost``."""
+        box = np.tile([[-np.inf], [np.inf]], len(COLUMNS))
+        for name, (lowest, highest) in (*self.limits.items(), (cost, (low, high))):
+            column = COLUMNS.index(name)
+            box[:, column] = max(box[0, column], lowest), min(box[1, column], highest)
+        return box
+
+    def _costs(self, places: Places) -> Floats:
+        """(n, 3) true costs, added up in the order in which ``CostTable.count`` does."""
+        costs = np.tile(self.table.fixed, (len(places), 1))
+        for layer, column in zip(self.table.layers, places.T, strict=True):
+            costs += layer.costs[column]
+        return costs
+
+    def _lowest(self, tilt: Floats, box: Floats) -> float:
+        """The least that ``costs @ tilt`` can be for costs in the box, the box within the bounds of the space."""
+        least, most = np.clip(box, *self.table.bounds())
+        return float(np.where(tilt > 0, least, most) @ tilt)
+
+    def _tilted(self, tilt: Floats, costs: Floats, box: Floats, column: int) -> Floats:
+        """The tilt under which the mean of the other costs should lie in the box: one Newton step from ``tilt``.
+
+        Args:
+            costs: (n, 3) drawn under ``tilt``.
+            column: of the cost whose limit the draws meet anyway.
+        """
+        span = np.maximum(np.ptp(self.table.bounds(), axis=0), 1e-12)
+        mean = costs.mean(axis=0)
+        outside = ((mean < box[0]) | (mean > box[1]) | (tilt != 0)) & (np.arange(len(mean)) != column)
+        covariance = np.atleast_2d(np.cov((costs / span)[:, outside].T)) + 1e-6 * np.eye(outside.sum())
+        towards = ((np.clip(mean, *box) - mean) / span)[outside]
+        step = np.zeros_like(tilt)
+        step[outside] = np.linalg.solve(covariance, towards)
+        return np.asarray(np.clip(tilt * span + step, -STEEP, STEEP) / span)
+
+    def _new(self, places: Places, n: int) -> list[Architecture]:
+        """The first ``n`` networks that were not given before."""
+        found: list[Architecture] = []
+        for row in places:
+            if len(found) == n:
+                break
+            genes = (layer.genes[place] for layer, place in zip(self.table.layers, row, strict=True))
+            arch = self.table.space.spelled(tuple(genes))
+            network = canonical(arch, self.table.space)
+            if network not in self.seen:
+                self.seen.add(network)
+                found.append(arch)
+        return found
+
+    def checked(self, found: list[Architecture], n: int) -> list[Architecture]:
+        """``found`` itself, unless some were wanted and there are none."""
+        if found or not n:
+            return found
+        limits = ", ".join(f"{cost} in [{low:g}, {high:g}]" for cost, (low, high) in self.limits.items())
+        bounds = ", ".join(
+            f"{cost} from {low:g} to {high:g}" for cost, low, high in zip(COLUMNS, *self.table.bounds(), strict=True)
+        )
+        name = self.table.space.name
+        raise SpaceError(f"no architecture of {name!r} with {limits} was found; the space has {bounds}")
+
+
+def _inside(costs: Floats, box: Floats) -> NDArray[np.bool_]:
+    return np.asarray(((costs >= box[0]) & (costs <= box[1])).all(axis=1))

@@ -1,0 +1,303 @@
+"""What architectures cost: multiply-accumulates, parameters and latency, exact and without building anything.
+
+Every cost here is a fixed part (stem and head) and one number per layer and operation, so costs add up over layers, and
+parallel branches over a layer. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.architecture import Architecture, Op, operations
+from spaces.errors import SpaceError
+from spaces.layer import Layer, Shape
+from spaces.operations.grammar import tally
+from spaces.operations.primitives import Tally, head_steps, stem_steps, total
+from spaces.size import area
+from spaces.space import SearchSpace, plain
+from spaces.variants import Rowed, is_row
+
+Floats = NDArray[np.float64]
+
+COLUMNS = ("macs", "params", "latency_ms")
+"""What the columns of a cost table are."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A way to count multiply-accumulates: a named sum of a ``Tally``'s raw counts.
+
+    Attributes:
+        weights: raw count -> how often it counts.
+        definition: what is counted, for people.
+        source: who counts so.
+    """
+
+    weights: Mapping[str, int]
+    definition: str
+    source: str
+
+    def __call__(self, counts: Tally) -> int:
+        """The figure under this convention, of one image."""
+        return sum(weight * int(getattr(counts, name)) for name, weight in self.weights.items())
+
+
+CONVENTIONS: dict[str, Convention] = {
+    "macs": Convention(
+        {"macs": 1},
+        "multiply-accumulates of convolutions and linear layers; those inside squeeze-excitation are not counted",
+        "MobileNetV2 (1801.04381), PAD-NAS (2005.07564), NAS-Bench-Macro's column flops",
+    ),
+    "macs+se": Convention(
+        {"macs": 1, "se_macs": 1, "se_biases": 1},
+        "macs, and squeeze-excitation's two convolutions with one for each of their biases",
+        "the counter of timm's and DNA's (1911.13053) mobile networks, without its other terms",
+    ),
+    "torch": Convention(
+        {"macs": 1, "se_macs": 1},
+        "macs, and squeeze-excitation's two convolutions without their biases",
+        "half of what torch.utils.flop_counter.FlopCounterMode counts",
+    ),
+    "nse": Convention(
+        {"macs": 1, "pool_outputs": 1},
+        "macs, and one for every number that leaves the average pool in front of the classifier",
+        "the authors' counter of NSE (2011.10904), which leaves squeeze-excitation out",
+    ),
+    "nse+se": Convention(
+        {"macs": 1, "se_macs": 1, "pool_outputs": 1},
+        "nse, and squeeze-excitation's two convolutions without their biases",
+        "the only reading that gives the 333M which NSE (2011.10904) prints for NSENet",
+    ),
+    "dna": Convention(
+        {"macs": 1, "se_macs": 1, "se_biases": 1, "bn_elements": 2, "pool_inputs": 1},
+        "macs+se, twice every number that passes a batch normalisation, and one for every number that enters the "
+        "average pool in front of the classifier",
+        "the authors' counter of DNA (1911.13053)",
+    ),
+}
+
+
+def convention_named(name: str) -> Convention:
+    """The convention of this name.
+
+    Raises:
+        SpaceError: there is none; the message lists those there are.
+    """
+    if name not in CONVENTIONS:
+        raise SpaceError(f"unknown convention {name!r}; known: {', '.join(CONVENTIONS)}")
+    return CONVENTIONS[name]
+
+
+class LatencyModel(Protocol):
+    """Milliseconds of one forward pass, added up over operations. A missing entry raises SpaceError, naming itself."""
+
+    def operation(self, op: Op, shape: Shape) -> float:
+        """Of one operation in a layer of ``shape``."""
+        ...
+
+    def fixed(self, space: SearchSpace) -> float:
+        """Of all that is not searched: stem and head."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one architecture costs per image.
+
+    Attributes:
+        macs: multiply-accumulates under the convention that was asked for.
+        params: weights and biases.
+        latency_ms: 0 where no latency model was given.
+        tally: the raw counts behind the figures.
+    """
+
+    macs: int
+    params: int
+    latency_ms: float
+    tally: Tally
+
+
+def count(
+    space: SearchSpace, arch: Architecture, convention: str = "macs", latency: LatencyModel | None = None
+) -> Cost:
+    """What ``arch`` costs as a network of ``space``.
+
+    Raises:
+        SpaceError: the convention or an operation is unknown, or the architecture has another number of layers; the
+            message names the operation and its layer.
+    """
+    _check_length(space, arch)
+    arch, space = plain(arch, space)
+    counts, latency_ms = fixed_tally(space), latency.fixed(space) if latency else 0.0
+    for name, layer, gene in zip(space.names, space.layers, arch.genes, strict=True):
+        for op in operations(gene):
+            counts += _tally_in(name, op, layer.shape)
+            latency_ms += latency.operation(op, layer.shape) if latency else 0.0
+    return Cost(convention_named(convention)(counts), counts.params, latency_ms, counts)
+
+
+def fixed_tally(space: SearchSpace) -> Tally:
+    """What stem and head cost: the convolutions, the average pool, the classifier."""
+    last, head = space.layers[-1].shape, space.head
+    features = head.features or last.c_out
+    classifier = Tally(
+        macs=features * head.classes,
+        pool_inputs=features * area(last.size_out),
+        pool_outputs=features,
+        params=(features + 1) * head.classes,
+    )
+    return (
+        total(stem_steps(space.stem), space.stem.size) + total(head_steps(head, last.c_out), last.size_out) + classifier
+    )
+
+
+def _tally_in(layer: str, op: Op, shape: Shape) -> Tally:
+    try:
+        return tally(op, shape)
+    except ValueError as error:
+        raise SpaceError(f"{layer} has no cost for {op!r}: {error}") from error
+
+
+def _check_length(space: SearchSpace, arch: Architecture) -> None:
+    if len(arch.genes) != len(space.layers):
+        raise SpaceError(
+            f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
+        )
+
+
+@dataclass(frozen=True)
+class LayerCosts:
+    """What the genes of one layer cost; a gene's row has ``COLUMNS``.
+
+    Rows of genes with several branches are made when they are asked for: a layer may have millions.
+
+    Attributes:
+        block: where a block has rows, that block and the layer's place in it. Genes are as ``SearchSpace.told`` has them.
+    """
+
+    name: str
+    layer: Layer
+    convention: str
+    latency: LatencyModel | None
+    _rows: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
+    block: tuple[Rowed, int] | None = None
+
+    def __post_init__(self) -> None:
+        for op in self.genes if self.block else self.layer.candidates:
+            self.row(op)
+
+    def row(self, gene: str) -> Floats:
+        """(3,) what ``gene`` costs: the sum over its branches."""
+        if gene not in self._rows:
+            ops = operations(gene)
+            self._rows[gene] = self._price(gene) if len(ops) == 1 else np.sum([self.row(op) for op in ops], axis=0)
+        return self._rows[gene]
+
+    def _price(self, op: Op) -> Floats:
+        shape = self.layer.shape
+        if self.block is not None:
+            if is_row(op) and "/" not in op:
+                return np.zeros(len(COLUMNS))
+            row, _, op = op.partition("/")
+            shape = self.block[0].shape(row, self.block[1])
+        counts = _tally_in(self.name, op, shape)
+        latency_ms = self.latency.operation(op, shape) if self.latency else 0.0
+        return np.array([CONVENTIONS[self.convention](counts), counts.params, latency_ms])
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """Every gene the layer may carry."""
+        return self.block[0].told_genes(self.block[1]) if self.block else self.layer.genes
+
+    @cached_property
+    def costs(self) -> Floats:
+        """(genes, 3) what each of ``genes`` costs."""
+        return np.array([self.row(gene) for gene in self.genes])
+
+    @cached_property
+    def bounds(self) -> Floats:
+        """(2, 3) the least and the most a gene costs, column by column."""
+        if self.block:
+            return np.array([self.costs.min(axis=0), self.costs.max(axis=0)])
+        rows = np.sort([self.row(op) for op in self.layer.candidates] or [self.row("skip")], axis=0)
+        least = self.row("skip") if self.layer.skippable else rows[0]
+        return np.array([least, rows[-self.layer.branches :].sum(axis=0)])
+
+    def select(self, genes: Sequence[str]) -> Floats:
+        """(n, 3) the rows of ``genes``, which may repeat."""
+        distinct = list(set(genes))
+        position = {gene: i for i, gene in enumerate(distinct)}
+        rows = np.array([self.row(gene) for gene in distinct])
+        return rows[np.fromiter(map(position.__getitem__, genes), np.intp, len(genes))]
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """Costs of a space's architectures, ready to be added up.
+
+    Attributes:
+        fixed: (3,) what every architecture costs.
+        layers: per layer, what each of its genes adds.
+    """
+
+    space: SearchSpace
+    convention: str
+    fixed: Floats
+    layers: tuple[LayerCosts, ...]
+    columns = COLUMNS
+
+    def count(self, archs: Iterable[Architecture]) -> Floats:
+        """(n, 3) the cost of each architecture.
+
+        Raises:
+            SpaceError: an operation is unknown, or an architecture has another number of layers.
+        """
+        archs = list(archs)
+        for arch in archs:
+            _check_length(self.space, arch)
+        if not archs:
+            return np.empty((0, len(COLUMNS)))
+        costs = np.tile(self.fixed, (len(archs), 1))
+        for layer, genes in zip(self.layers, zip(*map(self.space.told, archs), strict=True), strict=True):
+            costs += layer.select(genes)
+        return costs
+
+    def bounds(self) -> Floats:
+        """(2, 3) the least and the most an architecture of the space costs, column by column."""
+        bounds = self.fixed + sum(
+            (layer.bounds for layer in self.layers if not layer.block), np.zeros((2, len(COLUMNS)))
+        )
+        for block in self.space.rowed:
+            ends = np.zeros((len(block.rows), 2, len(COLUMNS)))
+            for place, layer in enumerate(self.layers[block.start + 1 : block.stop], start=1):
+                row_of = np.array(block.states(place)[0])
+                for row in range(len(block.rows)):
+                    inside = layer.costs[row_of == row]
+                    ends[row] += [inside.min(axis=0), inside.max(axis=0)]
+            bounds += [ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)]
+        return np.asarray(bounds)
+
+    def part(self, start: int, stop: int) -> CostTable:
+        """The costs of some neighbouring layers, whole blocks of them, and nothing else."""
+        return CostTable(self.space.part(start, stop), self.convention, 0.0 * self.fixed, self.layers[start:stop])
+
+
+def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyModel | None = None) -> CostTable:
+    """The cost table of a space: for counting many architectures, for bounds, for dynamic programming over costs.
+
+    Raises:
+        SpaceError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
+    """
+    counts = fixed_tally(space)
+    fixed = np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])
+    layers = (
+        LayerCosts(name, layer, convention, latency, block=space.row_of(i))
+        for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True))
+    )
+    return CostTable(space, convention, fixed, tuple(layers))

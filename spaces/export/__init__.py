@@ -1,0 +1,6 @@
+"""Networks for other programs.
+
+``network_folder`` reads a delivered folder back as the ``nn.Module`` that was searched. ``formats`` writes torch.export, ONNX
+and ``python_source``, a file that needs torch and nothing else, and checks each of them. ``scaling`` makes a space wider or
+slimmer before it is trained.
+"""

@@ -1,0 +1,233 @@
+"""Latency tables: measured here, part by part, or loaded from a file that was made elsewhere.
+
+``measured`` times every operation of a space in every shape that it has there, its stem and its head. ``load("lut.csv")`` gives
+the ``spaces.costs.table.LatencyModel`` that adds them up.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from itertools import product
+from pathlib import Path
+from statistics import quantiles
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from spaces.architecture import IDENTITIES, Op
+from spaces.atomic_files import whole
+from spaces.costs.table import LatencyModel
+from spaces.errors import SpaceError
+from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
+from spaces.layer import Shape
+from spaces.size import as_text, parse, sides
+from spaces.space import SearchSpace
+from spaces.variants import is_row
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+Part = tuple[str, Shape]
+"""An operation in a layer's shape; or a stem or head by its options, and what it turns into what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a measurement was made with; one file has one."""
+
+    repeats: int
+    device: str
+    batch: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Measured milliseconds of one forward pass, part by part.
+
+    Attributes:
+        entries: part -> median of its measurements.
+    """
+
+    name: str
+    entries: Mapping[Part, float]
+
+    @classmethod
+    def load(cls, path: Path) -> LatencyTable:
+        """Reads what ``python -m spaces.latency`` wrote."""
+        return cls(path.name, {_part(line): float(line["median_ms"]) for line in rows(path)})
+
+    def operation(self, op: Op, shape: Shape) -> float:
+        """Milliseconds of one operation in a layer of ``shape``, the addition of its input included."""
+        return 0.0 if op in IDENTITIES else self._entry(op, shape)
+
+    def fixed(self, space: SearchSpace) -> float:
+        """Milliseconds of stem and head."""
+        return self._entry(*stem_part(space)) + self._entry(*head_part(space))
+
+    def _entry(self, name: str, shape: Shape) -> float:
+        if (name, shape) not in self.entries:
+            raise missing(self.name, repr(name), shape)
+        return self.entries[name, shape]
+
+
+def load(path: str | Path, device: str | None = None) -> LatencyModel:
+    """The latency table in a file: a measured one, or a published one, told apart by their columns.
+
+    Args:
+        device: which of them, where a table has several.
+
+    Raises:
+        SpaceError: there is no such file, or it is none of these; the message says what was expected.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SpaceError(
+            f"no latency table {path}: measure one with python -m spaces.latency --space NAME --out {path}"
+        )
+    try:
+        if ".json" in path.suffixes:
+            return FbnetTable.load(path, device)
+        columns = {name for name in next(iter(rows(path)), {}) if name is not None}
+        for required, load_table in FORMATS:
+            if required <= columns:
+                return load_table(path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpaceError(f"the latency table {path} cannot be read: {error}") from error
+    known = "; ".join(", ".join(sorted(required)) for required, _ in FORMATS)
+    raise SpaceError(
+        f"{path} is no latency table: its columns are {', '.join(sorted(columns)) or 'none'}; expected, among others, {known}"
+    )
+
+
+FORMATS: tuple[tuple[set[str], Callable[[Path], LatencyModel]], ...] = (
+    ({"op", "c_in", "c_out", "stride", "size", "median_ms"}, LatencyTable.load),
+    ({"type", "input", "output", "expand", "kernel", "stride", "se", "mean_ms"}, BlockTable.load),
+    ({"kind", "size", "c_in", "c_out", "kernel", "stride", "dilation", "groups", "latency"}, ConvolutionTable.load),
+)
+"""The columns by which a csv file is recognised, and what reads it."""
+
+
+def stem_part(space: SearchSpace) -> Part:
+    """The stem's name in a table, and its shape."""
+    return f"stem_k{space.stem.kernel}_{space.stem.activation}", stem_shape(space)
+
+
+def head_part(space: SearchSpace) -> Part:
+    """The head's name in a table, and its shape: from the last layer's channels to the classes."""
+    head, last = space.head, space.layers[-1].shape
+    name = f"head_f{head.features}_{head.activation}{'' if head.norm else '_bare'}"
+    return name, Shape(last.c_out, head.classes, 1, last.size_out)
+
+
+def parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
+    """Everything of a space that takes time, each with what builds it: stem, head, and every operation in every shape.
+
+    Operations that wait (``pending``) are among them: they may be searched later.
+    """
+    from spaces.networks.network import Cell, build_head, build_stem  # here, so that --help needs no torch
+
+    found: dict[Part, Callable[[], nn.Module]] = {
+        stem_part(space): lambda: build_stem(space),
+        head_part(space): lambda: build_head(space),
+    }
+    for i, layer in enumerate(space.layers):
+        for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
+            if op not in IDENTITIES and not is_row(op):
+                found[op, shape] = lambda op=op, shape=shape: Cell(shape, [op], space.merge)  # type: ignore[misc]
+    return found
+
+
+def measure(module: nn.Module, shape: Shape, setting: Setting) -> tuple[float, float]:
+    """Median and interquartile range, in milliseconds, of forward passes one at a time, after a warm-up.
+
+    Args:
+        module: in evaluation mode, on the device.
+        shape: of its input.
+    """
+    import torch
+
+    kind = torch.device(setting.device).type
+    wait: Callable[[], None] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(kind, _no_wait)
+    x = torch.randn(setting.batch, shape.c_in, *sides(shape.size), device=setting.device)
+    times = []
+    with torch.inference_mode():
+        for _ in range(WARM_UP + setting.repeats):
+            wait()
+            start = perf_counter()
+            module(x)
+            wait()
+            times.append((perf_counter() - start) * 1e3)
+    first, median, third = quantiles(times[WARM_UP:], n=4, method="inclusive")
+    return median, third - first
+
+
+WARM_UP = 5
+"""Forward passes that are not counted."""
+
+
+def _no_wait() -> None:
+    """A CPU has done its work when a call returns."""
+
+
+COLUMNS = ("op", "c_in", "c_out", "stride", "size", "median_ms", "iqr_ms", "repeats", "device", "batch", "threads")
+"""Of a table that this module writes."""
+
+
+def measured(space: SearchSpace, path: Path, setting: Setting) -> Iterator[int]:
+    """Measures what ``path`` does not hold yet; yields how many parts are left, at first and after each of them.
+
+    The file is whole at every moment. Stopped and called again, this goes on where it was.
+
+    Raises:
+        SpaceError: the file was measured in another setting, or torch has no such device.
+    """
+    lines = _lines_there(path, setting)
+    there = {_part(line) for line in lines}
+    left = {part: make for part, make in parts(space).items() if part not in there}
+    yield len(left)
+    for done, ((name, shape), make) in enumerate(left.items(), start=1):
+        median, iqr = measure(_on_device(make(), setting), shape, setting)
+        layer = (shape.c_in, shape.c_out, shape.stride, as_text(shape.size))
+        values = (name, *layer, f"{median:.6f}", f"{iqr:.6f}", *astuple(setting))
+        lines.append(dict(zip(COLUMNS, map(str, values), strict=True)))
+        _write(path, lines)
+        yield len(left) - done
+
+
+def _on_device(module: nn.Module, setting: Setting) -> nn.Module:
+    import torch
+
+    torch.set_num_threads(setting.threads)
+    try:
+        return module.eval().to(setting.device)
+    except (RuntimeError, AssertionError) as error:  # torch's own way to say that it has no such device
+        raise SpaceError(f"torch cannot use the device {setting.device!r}: {str(error).splitlines()[0]}") from error
+
+
+def _part(line: Mapping[str, str]) -> Part:
+    c_in, c_out, stride = (int(line[name]) for name in ("c_in", "c_out", "stride"))
+    return line["op"], Shape(c_in, c_out, stride, parse(line["size"]))
+
+
+def _lines_there(path: Path, setting: Setting) -> list[dict[str, str]]:
+    """The lines of a table that is to be continued."""
+    lines = rows(path) if path.is_file() else []
+    for line in lines:
+        if tuple(line) != COLUMNS:
+            raise SpaceError(f"{path} is there already and is no table of this command: choose another file")
+        for name in ("device", "batch", "threads"):
+            if line[name] != str(getattr(setting, name)):
+                raise SpaceError(
+                    f"{path} was measured with --{name} {line[name]}, not {getattr(setting, name)}: choose another file"
+                )
+    return lines
+
+
+def _write(path: Path, lines: list[dict[str, str]]) -> None:
+    with whole(path) as draft, draft.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)

@@ -1,0 +1,291 @@
+"""Latency tables that others have published, each as a ``spaces.costs.table.LatencyModel``.
+
+A figure is the time of one forward pass, of as many images as the table was measured with. Activations are not told
+apart, because the tables do not: ReLU, ReLU6 and swish find the same entry. Identities take no time. Whatever else a
+table does not know is an error that names it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from spaces.architecture import IDENTITIES, Op
+from spaces.errors import SpaceError
+from spaces.layer import Shape, Stem
+from spaces.library.named_spaces import stages
+from spaces.operations.grammar import bottleneck, depthwise, double, full, rectangular
+from spaces.operations.primitives import Conv, Step, head_steps, stem_steps
+from spaces.size import Size, as_text, sides
+from spaces.space import SearchSpace
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a csv file, or of a gzipped one, by column.
+
+    Raises:
+        SpaceError: a line has more or fewer columns than the first.
+    """
+    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    for i, row in enumerate(found):
+        if None in row or None in row.values():
+            raise SpaceError(f"row {i + 1} has not the columns that its first line names")
+    return found
+
+
+def missing(table: str, what: str, shape: Shape) -> SpaceError:
+    """The error of a table that has no entry for ``what``, in a layer of ``shape``."""
+    return SpaceError(
+        f"the latency table {table} has no entry for {what} from {shape.c_in} to {shape.c_out} channels at stride "
+        f"{shape.stride} and {as_text(shape.size)} pixels"
+    )
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """Whole inverted bottlenecks: the tables of ProxylessNAS (Pixel 1) and of NSGANetV2 (i7-8700K).
+
+    https://arxiv.org/abs/1812.00332 and https://arxiv.org/abs/2007.10396. Their squeeze-excitation has a quarter of the
+    hidden channels (``_seh25``), and an expansion of 1 no convolution of its own. NSGANetV2's networks end as
+    MobileNetV3 does: a convolution to six times the channels, the pool, a convolution to the features. That end is
+    taken for a head of as many features where the table has no such head.
+
+    Attributes:
+        blocks: shape, expansion, kernel and squeeze-excitation -> milliseconds.
+        parts: stem, head, mix or classifier, and its shape -> milliseconds.
+    """
+
+    name: str
+    blocks: Mapping[tuple[Shape, int, int, bool], float]
+    parts: Mapping[tuple[str, Shape], float]
+
+    @classmethod
+    def load(cls, path: Path) -> BlockTable:
+        """Reads the columns type, input, output, expand, kernel, stride, se and mean_ms."""
+        blocks, parts = {}, {}
+        for row in rows(path):
+            size, c_in = _size_and_channels(row["input"])
+            size_out, c_out = _size_and_channels(row["output"])
+            kind = _KINDS[row["type"]]
+            if kind == "block":
+                shape = Shape(c_in, c_out, int(row["stride"]), size)
+                blocks[shape, int(row["expand"]), int(row["kernel"]), row["se"] == "1"] = float(row["mean_ms"])
+            else:
+                shape = (
+                    Shape(c_in, c_out, size // size_out, size) if kind == "stem" else Shape(c_in, c_out, 1, size_out)
+                )
+                parts[kind, shape] = float(row["mean_ms"])
+        return cls(path.name, blocks, parts)
+
+    def operation(self, op: Op, shape: Shape) -> float:
+        """Milliseconds of one operation in a layer of ``shape``."""
+        if op in IDENTITIES:
+            return 0.0
+        block = re.fullmatch(r"mb_k(?P<kernel>\d+)_e(?P<expansion>\d+)(?P<se>_seh25)?(_relu6|_swish)?", op)
+        options = (int(block["expansion"]), int(block["kernel"]), bool(block["se"])) if block else (0, 0, False)
+        if (shape, *options) not in self.blocks:
+            raise missing(self.name, repr(op), shape)
+        return self.blocks[shape, *options]
+
+    def fixed(self, space: SearchSpace) -> float:
+        """Milliseconds of stem, last convolution and classifier."""
+        stem, head, last = space.stem, space.head, space.layers[-1].shape
+        parts = [("stem" if stem.kernel == 3 else f"stem of kernel {stem.kernel}", stem_shape(space))]
+        direct = Shape(last.c_out, head.features, 1, last.size_out)
+        wide = Shape(last.c_out, 6 * last.c_out, 1, last.size_out)
+        mixed = Shape(wide.c_out, head.features, 1, 1)
+        if ("head", direct) not in self.parts and ("mix", mixed) in self.parts:
+            parts += [("head", wide), ("mix", mixed)]
+        elif head.features:
+            parts += [("head", direct)]
+        parts += [("classifier", Shape(head.features or last.c_out, head.classes, 1, 1))]
+        for part, shape in parts:
+            if (part, shape) not in self.parts:
+                raise missing(self.name, f"the {part}", shape)
+        return sum(self.parts[part] for part in parts)
+
+
+_KINDS = {
+    "expanded_conv": "block",
+    "MBConv": "block",
+    "Conv": "stem",
+    "first_conv": "stem",
+    "Conv_1": "head",
+    "final_expand_layer": "head",
+    "feature_mix_layer": "mix",
+    "Logits": "classifier",
+    "classifier": "classifier",
+}
+"""What the two tables call the parts of a network."""
+
+
+def _size_and_channels(text: str) -> tuple[int, int]:
+    """``56x56x24`` -> (56, 24); ``1000`` -> (1, 1000)."""
+    numbers = [int(number) for number in text.split("x")]
+    return (numbers[0], numbers[2]) if len(numbers) == 3 else (1, numbers[0])
+
+
+def stem_shape(space: SearchSpace) -> Shape:
+    """What the convolution in front turns into what."""
+    return Shape(space.stem.c_in, space.stem.c_out, space.stem.stride, space.stem.size)
+
+
+@dataclass(frozen=True)
+class ConvolutionTable:
+    """Single convolutions, added up: NSE's table of a GPU at batch 128 (https://arxiv.org/abs/2011.10904).
+
+    An operation takes as long as its convolutions one by one, and an addition where its layer has a shortcut.
+
+    Attributes:
+        entries: kind, height, width, channels in and out, kernel, stride, dilation and groups -> milliseconds.
+    """
+
+    name: str
+    entries: Mapping[tuple[str | int, ...], float]
+
+    @classmethod
+    def load(cls, path: Path) -> ConvolutionTable:
+        """Reads the columns kind, size, c_in, c_out, kernel, stride, dilation, groups and latency."""
+        numbers = ("size", "c_in", "c_out", "kernel", "stride", "dilation", "groups")
+        pairs = {"size", "kernel", "stride"}
+        return cls(
+            path.name,
+            {
+                (row["kind"], *(n for column in numbers for n in _numbers(row[column], 1 + (column in pairs)))): (
+                    float(row["latency"])
+                )
+                for row in rows(path)
+            },
+        )
+
+    def operation(self, op: Op, shape: Shape) -> float:
+        """Milliseconds of one operation in a layer of ``shape``."""
+        if op in IDENTITIES:
+            return 0.0
+        middle = {"mb": depthwise, "conv": full, "dual": double, "rec": rectangular}.get(op.split("_")[0])
+        if middle is None:
+            raise missing(self.name, repr(op), shape)
+        add = ("add", *sides(shape.size), shape.c_in, shape.c_in, 0, 0, 0, 0, 0, 0)
+        keys = [*_convolutions(bottleneck(middle, op, shape), shape.size), *([add] if shape.residual else [])]
+        return self._sum(keys, repr(op), shape)
+
+    def fixed(self, space: SearchSpace) -> float:
+        """Milliseconds of stem, last convolution, average pool and classifier."""
+        last, head = space.layers[-1].shape, space.head
+        size, features = last.size_out, head.features or last.c_out
+        keys = [
+            *_convolutions(head_steps(head, last.c_out), size),
+            ("avgpool", *sides(size), features, features, *sides(size), 1, 1, 1, 1),
+            ("linear", 1, 1, features, head.classes, 0, 0, 0, 0, 0, 0),
+        ]
+        stem = self._sum(_convolutions(stem_steps(space.stem), space.stem.size), "the stem", stem_shape(space))
+        return stem + self._sum(keys, "the head", Shape(last.c_out, features, 1, size))
+
+    def _sum(self, keys: Iterable[tuple[str | int, ...]], what: str, shape: Shape) -> float:
+        if unknown := [key for key in keys if key not in self.entries]:
+            kind, *numbers = unknown[0]
+            raise missing(self.name, f"{kind} {numbers} of {what}", shape)
+        return sum(self.entries[key] for key in keys)
+
+
+def _convolutions(steps: Iterable[Step], size: Size) -> list[tuple[str | int, ...]]:
+    """The table's keys of a chain of steps; squeeze-excitation has one that no table knows."""
+    keys: list[tuple[str | int, ...]] = []
+    pixels = sides(size)
+    for step in steps:
+        if isinstance(step, Conv):
+            keys.append(
+                ("conv", *pixels, step.c_in, step.c_out, *step.kernel, *step.stride, step.dilation, step.groups)
+            )
+        else:
+            keys.append(("squeeze-excitation", *pixels, step.channels, step.reduced))
+        pixels = step.out(pixels)
+    return keys
+
+
+def _numbers(text: str, n: int) -> tuple[int, ...]:
+    """``7`` -> (7,), or (7, 7) where two are wanted; ``1x7`` -> (1, 7)."""
+    numbers = tuple(int(number) for number in text.split("x"))
+    return numbers * n if len(numbers) == 1 else numbers
+
+
+FBNET_PLAN = ((16, 1, 1), (24, 4, 2), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1))
+"""The 22 layers of FBNet's space (https://arxiv.org/abs/1812.03443): channels, repeats, stride of the first."""
+
+FBNET_OPS = {
+    "k3_e1": "mb_k3_e1_g1x1",
+    "k3_e1_g2": "mb_k3_e1_g2x2",
+    "k3_e3": "mb_k3_e3",
+    "k3_e6": "mb_k3_e6",
+    "k5_e1": "mb_k5_e1_g1x1",
+    "k5_e1_g2": "mb_k5_e1_g2x2",
+    "k5_e3": "mb_k5_e3",
+    "k5_e6": "mb_k5_e6",
+    "skip": "proj",
+}
+"""FBNet's operations by the names of the table; its skip is the identity where the shape allows it."""
+
+
+@dataclass(frozen=True)
+class FbnetTable:
+    """FBNet's operations on one of 27 devices, fitted to HELP's measurements of whole networks.
+
+    https://arxiv.org/abs/2106.08630. A network takes a base and, per layer, what its operation takes longer than a
+    skip. Layers of one shape were fitted one by one and differ by chance: their mean is taken.
+    """
+
+    name: str
+    base: float
+    entries: Mapping[tuple[Op, Shape], float]
+
+    @classmethod
+    def load(cls, path: Path, device: str | None) -> FbnetTable:
+        """Reads the table of ``device``.
+
+        Raises:
+            SpaceError: there is no such device; the message lists those there are.
+        """
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            data = json.load(file)
+        if device not in data["devices"]:
+            raise SpaceError(f"it has no device {device!r}; choose one of {', '.join(data['devices'])}")
+        fitted = data["devices"][device]
+        found: defaultdict[tuple[Op, Shape], list[float]] = defaultdict(list)
+        for shape, deltas in zip(_fbnet_shapes(), fitted["delta_vs_skip"], strict=True):
+            for op, delta in zip(data["ops"], deltas, strict=True):
+                found[FBNET_OPS[op], shape].append(delta)
+        return cls(f"{path.name} ({device})", fitted["base"], {key: fmean(deltas) for key, deltas in found.items()})
+
+    def operation(self, op: Op, shape: Shape) -> float:
+        """Milliseconds that an operation takes longer than a skip in a layer of ``shape``."""
+        if op in IDENTITIES:
+            return 0.0
+        plain = re.sub(r"_(relu6|swish)$", "", op)
+        if (plain, shape) not in self.entries or (op == "proj" and shape.residual):
+            raise missing(self.name, repr(op), shape)
+        return self.entries[plain, shape]
+
+    def fixed(self, space: SearchSpace) -> float:
+        """Milliseconds of FBNet's network of skips.
+
+        Raises:
+            SpaceError: the space has other layers than FBNet's, so that the base is not its own.
+        """
+        if [layer.shape for layer in space.layers] != _fbnet_shapes():
+            raise SpaceError(
+                f"the latency table {self.name} holds for FBNet's 22 layers, and {space.name!r} has others"
+            )
+        return self.base
+
+
+def _fbnet_shapes() -> list[Shape]:
+    stem = Stem(16)
+    return [layer.shape for layer in stages(stem, FBNET_PLAN, first=("proj",), rest=("proj",))]

@@ -1,0 +1,6 @@
+"""Architectures and spaces as torch modules.
+
+``modules`` has the module of every step, and how weights begin; ``build`` makes the module of an operation from its name.
+``network`` stacks stem, layers and head; ``supernet`` holds all candidates of a space with shared weights. A cell by itself
+is in ``cell_module``, all cells of a space at once in ``cell_supernet``.
+"""

@@ -1,0 +1,126 @@
+"""The torch modules of ``spaces.operations.primitives``, and how their weights begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import SpaceError
+from spaces.operations.primitives import Average, Conv, SqueezeExcite, Step
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "relu6": lambda: nn.ReLU6(inplace=True),
+    "swish": lambda: nn.SiLU(inplace=True),
+}
+
+
+def activation(name: str) -> nn.Module:
+    """A fresh activation.
+
+    Raises:
+        SpaceError: no activation has this name.
+    """
+    if name not in ACTIVATIONS:
+        raise SpaceError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
+class Gate(nn.Module):
+    """Squeeze-excitation: ``x`` times a gate per channel in (0, 1)."""
+
+    def __init__(self, step: SqueezeExcite) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(step.channels, step.reduced, 1),
+            activation(step.activation),
+            nn.Conv2d(step.reduced, step.channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated: Tensor = x * self.gate(x)
+        return gated
+
+
+class Normalise(nn.Module):
+    """Images with values from 0 to 1 -> less each channel's mean, over its standard deviation: the preprocessing.
+
+    Both are buffers, ``(channels, 1, 1)``, and so are kept with the weights.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).float().view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).float().view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.get_buffer("mean")) / self.get_buffer("std")
+
+
+def convolution(step: Conv) -> nn.Sequential:
+    """Convolution, batch normalisation, activation: those of the three that the step has."""
+    modules: list[nn.Module] = [
+        nn.Conv2d(
+            step.c_in,
+            step.c_out,
+            step.kernel,
+            step.stride,
+            padding=(step.dilation * (step.kernel[0] // 2), step.dilation * (step.kernel[1] // 2)),
+            dilation=step.dilation,
+            groups=step.groups,
+            bias=False,
+        )
+    ]
+    if step.norm:
+        modules.append(nn.BatchNorm2d(step.c_out))
+    if step.activation:
+        modules.append(activation(step.activation))
+    return nn.Sequential(*modules)
+
+
+def sequence(steps: Iterable[Step | Average]) -> nn.Sequential:
+    """The steps one after another."""
+    return nn.Sequential(*map(build_step, steps))
+
+
+def build_step(step: Step | Average) -> nn.Module:
+    """A fresh module for one step."""
+    match step:
+        case Conv():
+            return convolution(step)
+        case SqueezeExcite():
+            return Gate(step)
+        case Average(kernel, stride):
+            return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw all weights from torch's generator: He's normal by fan-out for convolutions, N(0, 0.01) for linear layers.
+
+    The recipe of MobileNetV2's and torchvision's mobile networks. Biases are 0, normalisations the identity.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out")
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, 0.0, 0.01)
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.ones_(part.weight)
+        if isinstance(part, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)) and part.bias is not None:
+            nn.init.zeros_(part.bias)
+
+
+def silence(module: nn.Module) -> None:
+    """Zero the last batch normalisation's weight, so that the module gives zero until it has learned something.
+
+    On a residual branch this starts the layer as the identity (https://arxiv.org/abs/1706.02677, section 5.1). A module
+    without normalisation stays as it is.
+    """
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    if norms:
+        with torch.no_grad():
+            norms[-1].weight.zero_()

@@ -1,0 +1,164 @@
+"""Networks: stem, layers, head. The one place that stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+
+from spaces.architecture import IDENTITIES, Architecture, Op, operations
+from spaces.errors import SpaceError
+from spaces.layer import Shape
+from spaces.networks.build import build
+from spaces.networks.modules import initialise, sequence, silence
+from spaces.operations.primitives import head_steps, stem_steps
+from spaces.space import SearchSpace, plain
+from spaces.variants import Rowed
+
+
+def build_stem(space: SearchSpace) -> nn.Module:
+    """The convolution in front: (n, stem.c_in, height, width) -> the first layer's input."""
+    return sequence(stem_steps(space.stem))
+
+
+def build_head(space: SearchSpace) -> nn.Module:
+    """The last convolution (if any), average pool and classifier: the last layer's output -> (n, classes)."""
+    c_in = space.layers[-1].shape.c_out
+    return nn.Sequential(
+        sequence(head_steps(space.head, c_in)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(space.head.features or c_in, space.head.classes),
+    )
+
+
+def merge(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+    """A layer's output from its input ``x`` and the outputs of its active operations, identities left out.
+
+    No output at all gives ``x``. Otherwise ``residual`` adds all outputs, and ``x`` where the shape allows it; ``mean``
+    averages them, with ``x`` as one more of them where the shape allows it (NSE, https://arxiv.org/abs/2011.10904).
+    """
+    if not outputs:
+        return x
+    terms = (*outputs, x) if shape.residual else tuple(outputs)
+    merged = terms[0]
+    for term in terms[1:]:
+        merged = merged + term
+    return merged / len(terms) if rule == "mean" and len(terms) > 1 else merged
+
+
+class Cell(nn.Module):
+    """One layer: some operations by name, and how their outputs become the layer's.
+
+    The same class serves a network (all its operations always run) and a supernet (``forward`` is told the gene).
+    """
+
+    def __init__(self, shape: Shape, ops: Iterable[Op], rule: str) -> None:
+        super().__init__()
+        self.shape = shape
+        self.rule = rule
+        built = {op: build(op, shape) for op in sorted(set(ops))}  # identities too: building checks that they fit
+        self.ops = nn.ModuleDict({op: module for op, module in built.items() if op not in IDENTITIES})
+
+    def forward(self, x: Tensor, gene: str | None = None) -> Tensor:
+        """The layer's output when the operations of ``gene`` run (None: all), in whatever order it names them."""
+        return merge(self.rule, self.shape, x, [op(x) for op in self.active(gene)])
+
+    def active(self, gene: str | None = None) -> list[nn.Module]:
+        """The operations that run for ``gene`` (None: all of them), in one order whatever the gene's."""
+        names = list(self.ops) if gene is None else sorted(set(operations(gene)) - IDENTITIES)
+        return [self.ops[name] for name in names]
+
+    def silence(self) -> None:
+        """Let every operation begin by giving zero, where the layer's input is added to it: the layer passes it on."""
+        if self.shape.residual:
+            for op in self.ops.values():
+                silence(op)
+
+
+class RowedCell(nn.Module):
+    """One layer of a block with rows in a supernet: a ``Cell`` for each row in which it is there, with weights of its own.
+
+    Where it is not there, and where the row is only chosen, it passes its input on.
+    """
+
+    def __init__(self, block: Rowed, place: int, rule: str) -> None:
+        super().__init__()
+        ops = block.layers[place].candidates
+        rows = [row for row in block.rows if block.runs(row, place)]
+        self.rows = nn.ModuleDict({row: Cell(block.shape(row, place), ops, rule) for row in rows})
+
+    def forward(self, x: Tensor, gene: str) -> Tensor:
+        """The layer's output for a gene as ``SearchSpace.told`` has it, e.g. ``row_d2_w24/mb_k3_e6``."""
+        row, _, op = gene.partition("/")
+        output: Tensor = self.rows[row](x, op) if row in self.rows else x
+        return output
+
+    def active(self, gene: str) -> list[nn.Module]:
+        """The operations that run for ``gene``."""
+        row, _, op = gene.partition("/")
+        if row not in self.rows:
+            return []
+        cell = self.rows[row]
+        assert isinstance(cell, Cell)
+        return cell.active(op)
+
+    def silence(self) -> None:
+        """As ``Cell.silence``, in every row."""
+        for cell in self.rows.values():
+            assert isinstance(cell, Cell)
+            cell.silence()
+
+
+def build_cells(space: SearchSpace) -> nn.ModuleList:
+    """Every layer of a supernet, with all its candidates."""
+    cells: list[Cell | RowedCell] = []
+    for i, layer in enumerate(space.layers):
+        block = space.row_of(i)
+        cells.append(RowedCell(*block, space.merge) if block else Cell(layer.shape, layer.candidates, space.merge))
+    return nn.ModuleList(cells)
+
+
+class Network(nn.Module):
+    """The network of one architecture: images (n, c, height, width) -> class scores (n, classes).
+
+    Its parameters carry the names they have in a supernet of the same space, ``layers.<i>.ops.<operation>...``. In a space
+    with rows it has the layers that are there, and no others.
+
+    Args:
+        preprocessing: what is done to images first; None: they come normalised already.
+        classes: names of the classes; empty: nobody has named them.
+
+    Raises:
+        SpaceError: the architecture has another number of layers than the space, or an operation is unknown.
+    """
+
+    def __init__(
+        self,
+        arch: Architecture,
+        space: SearchSpace,
+        preprocessing: nn.Module | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        if len(arch.genes) != len(space.layers):
+            raise SpaceError(
+                f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
+            )
+        arch, space = plain(arch, space)
+        self.preprocessing = preprocessing or nn.Identity()
+        self.stem = build_stem(space)
+        self.layers = nn.ModuleList(
+            Cell(layer.shape, operations(gene), space.merge)
+            for layer, gene in zip(space.layers, arch.genes, strict=True)
+        )
+        self.head = build_head(space)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(self.preprocessing(x))
+        for layer in self.layers:
+            x = layer(x)
+        scores: Tensor = self.head(x)
+        return scores

@@ -1,0 +1,103 @@
+"""A supernet holds every candidate of every layer once; an architecture is a path through it.
+
+One-shot search (SPOS, https://arxiv.org/abs/1904.00420): weights are shared by all architectures that use an operation
+at a layer. A parameter's name says (layer, operation), which is all that inheriting weights needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from spaces.architecture import Architecture
+from spaces.networks.modules import initialise, sequence
+from spaces.networks.network import Cell, RowedCell, build_cells, build_head, build_stem
+from spaces.operations.primitives import Conv
+from spaces.space import SearchSpace
+
+
+class Paths(nn.Module):
+    """A stem, layers with all their candidates, and a head; an architecture is a path through them."""
+
+    space: SearchSpace
+    stem: nn.Module
+    layers: nn.ModuleList
+    head: nn.Module
+
+    def forward(self, x: Tensor, arch: Architecture) -> Tensor:
+        x = self.stem(x)
+        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
+            x = cell(x, gene)
+        output: Tensor = self.head(x)
+        return output
+
+    def _initialise(self, zero_init: bool) -> None:
+        initialise(self)
+        if zero_init:
+            silence_layers(self.layers)
+
+
+class Supernet(Paths):
+    """All networks of ``space`` in one: images ``(n, c, height, width)`` and an architecture -> scores ``(n, classes)``.
+
+    Rows of a block share no weights: their layers have other shapes, and in DNA each row is a supernet of its own.
+
+    Args:
+        zero_init: start every layer as the identity where shapes allow it; on a short budget this lifts the one-shot
+            accuracies a lot (https://arxiv.org/abs/1706.02677, section 5.1).
+    """
+
+    def __init__(self, space: SearchSpace, *, zero_init: bool = True) -> None:
+        super().__init__()
+        self.space = space
+        self.stem = build_stem(space)
+        self.layers = build_cells(space)
+        self.head = build_head(space)
+        self._initialise(zero_init)
+
+
+class BlockSupernet(Paths):
+    """A supernet of some neighbouring layers, which imitates a block of another network (DNA, arXiv 1911.13053).
+
+    It turns what the block is given, ``(n, c_in, height, width)``, into what it should give, ``(n, c_out, height, width)``, by
+    the path that an architecture of these layers alone names. The first block is given images and has the space's stem.
+    Where the other network is wider or slimmer than the space, a 1x1 convolution in front and one behind, shared by all
+    paths, turn its channels into the space's and back: candidates are built, and cost, as in the final network.
+
+    Args:
+        start, stop: the layers' half-open range; ``start`` 0 is the first block.
+    """
+
+    def __init__(
+        self, space: SearchSpace, start: int, stop: int, c_in: int, c_out: int, *, zero_init: bool = True
+    ) -> None:
+        super().__init__()
+        self.space = space.part(start, stop)
+        layers = self.space.layers
+        entered, left = layers[0].shape.c_in, layers[-1].shape.c_out
+        adapter = sequence((Conv(c_in, entered),)) if c_in != entered else nn.Identity()
+        self.stem = adapter if start else build_stem(space)
+        self.layers = build_cells(self.space)
+        self.head = nn.Conv2d(left, c_out, 1) if c_out != left else nn.Identity()
+        self._initialise(zero_init)
+
+
+def silence_layers(layers: nn.ModuleList) -> None:
+    """Let every layer begin as the identity, where shapes allow it."""
+    for cell in layers:
+        assert isinstance(cell, Cell | RowedCell)
+        cell.silence()
+
+
+def inherit(child: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """Copy every tensor of ``weights`` that ``child`` has too; gives the names of those that ``child`` keeps fresh."""
+    fresh = []
+    with torch.no_grad():
+        for name, tensor in child.state_dict().items():
+            if name in weights and weights[name].shape == tensor.shape:
+                tensor.copy_(weights[name])
+            else:
+                fresh.append(name)
+    return fresh

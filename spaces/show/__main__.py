@@ -1,0 +1,155 @@
+"""``python -m spaces.show NAME``: a space or an architecture as a table to read, as JSON, or as a drawing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spaces import columns, shell
+from spaces.architecture import Architecture
+from spaces.atomic_files import write_text
+from spaces.cli import SPACE_HELP, add_image_arguments, space_named
+from spaces.costs.table import CONVENTIONS, Floats
+from spaces.latency.measure import load
+from spaces.show.drawing import drawing
+from spaces.show.overview import Overview, Row, in_short, overview, widths
+from spaces.size import in_short as short_size
+from spaces.size import spelled
+
+HEADINGS = {"macs": "MACs", "params": "params", "latency_ms": "ms"}
+"""What the columns of costs are called on paper."""
+
+
+def table(shown: Overview) -> str:
+    """The overview as lines of aligned text."""
+    headings = ["layer", "input", "output", *(HEADINGS[name] for name in shown.columns), "share", "operations"]
+    lines = [headings]
+    for row, share in zip(shown.rows, shown.shares(), strict=True):
+        waiting = f" ({row.waiting} more waiting)" if row.waiting else ""
+        text = " + ".join(row.ops) if shown.arch else in_short(row.ops)
+        lines.append([row.name, *_ends(row), *_costs(shown, row.costs), f"{share:.1%}", text + waiting])
+    lines.append(["total", "", "", *_costs(shown, shown.totals), "", ""])
+    return "\n".join([headline(shown), "", columns.table(lines, left=(0, 1, 2, len(headings) - 1)), *footnotes(shown)])
+
+
+def headline(shown: Overview) -> str:
+    """What is shown, in one line."""
+    space, stem = shown.space, shown.space.stem
+    images = f"images {stem.c_in} x {spelled(stem.size)}, {space.head.classes} classes"
+    if shown.arch:
+        return f"an architecture of {space.name}; {images}"
+    size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4e}".replace("e+", "e")
+    return f"{space.name}: {len(space.layers)} layers, {size} architectures; {images}"
+
+
+def footnotes(shown: Overview) -> list[str]:
+    """How the figures are to be read."""
+    notes = ["", f"MACs ({shown.convention}): {CONVENTIONS[shown.convention].definition}."]
+    if not shown.arch:
+        notes.append(
+            "Costs are the least and the most of a layer's choices; share: of the MACs, each layer at its most."
+        )
+    if "latency_ms" in shown.columns:
+        notes.append("ms: the stem's time is in the head's.")
+    return notes
+
+
+def _ends(row: Row) -> tuple[str, str]:
+    shape = row.shape
+    c_in, c_out = widths(row.shapes, "c_in"), widths(row.shapes, "c_out")
+    output = c_out if row.block == "head" else f"{c_out} x {short_size(shape.size_out)}"
+    return f"{c_in} x {short_size(shape.size)}", output
+
+
+def _costs(shown: Overview, costs: Floats) -> list[str]:
+    """The known costs: one number each, or two where the choice decides."""
+    cells = []
+    for name, least, most in zip(shown.columns, *costs.tolist(), strict=False):
+        ends = dict.fromkeys(f"{cost:.3f}" if name == "latency_ms" else f"{cost:,.0f}" for cost in (least, most))
+        cells.append(" - ".join(ends))
+    return cells
+
+
+def as_json(shown: Overview) -> dict[str, Any]:
+    """The overview as plain data; every cost is [least, most] of a space, and one number of an architecture."""
+
+    def costs(values: Floats) -> dict[str, Any]:
+        whole = [
+            [v if name == "latency_ms" else round(v) for v in ends]
+            for name, ends in zip(shown.columns, values.T.tolist(), strict=False)
+        ]
+        return {name: ends[0] if shown.arch else ends for name, ends in zip(shown.columns, whole, strict=True)}
+
+    space = shown.space
+    return {
+        "space": space.name,
+        "architectures": space.size,
+        "arch": str(shown.arch) if shown.arch else None,
+        "convention": shown.convention,
+        "total": costs(shown.totals),
+        "rows": [
+            {
+                "layer": row.name,
+                "c_in": row.shape.c_in,
+                "c_out": row.shape.c_out,
+                **({"shapes": [[shape.c_in, shape.c_out] for shape in row.shapes]} if len(row.shapes) > 1 else {}),
+                "stride": row.shape.stride,
+                "size": row.shape.size,
+                "operations": list(row.ops),
+                "waiting": row.waiting,
+                "share": float(share),
+                **costs(row.costs),
+            }
+            for row, share in zip(shown.rows, shown.shares(), strict=True)
+        ],
+    }
+
+
+EXAMPLES = """examples:
+  python -m spaces.show pad_nas_large
+  python -m spaces.show pad_nas_large --out space.svg
+  python -m spaces.show nas_bench_macro --arch "proj|id|..." --out network.svg
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = shell.parser(
+        "spaces.show",
+        "Show a space, or one of its architectures: layers, shapes, operations and what they cost.",
+        EXAMPLES,
+    )
+    add = command.add_argument
+    add("space", metavar="NAME", help=SPACE_HELP)
+    add("--arch", metavar="STRING", help="an architecture: its genes joined by |, as studies print it")
+    add("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
+    add("--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published")
+    add("--latency-device", metavar="NAME", help="which device of a table that has several")
+    add("--out", type=Path, metavar="FILE", help="draw it there, too, as SVG")
+    add("--svg", dest="out", type=Path, action=shell.Renamed)
+    add("--json", action="store_true", help="print JSON instead of the table")
+    add_image_arguments(command)
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: shown; 1: something the user must do first."""
+    return shell.run(_show, parser().parse_args(argv))
+
+
+def _show(args: argparse.Namespace) -> int:
+    arch = Architecture.parse(args.arch) if args.arch is not None else None
+    latency = load(args.latency, args.latency_device) if args.latency else None
+    shown = overview(space_named(args.space, args), arch, args.convention, latency)
+    if args.out:
+        write_text(args.out, drawing(shown, headline(shown)))
+    print(json.dumps(as_json(shown), indent=2) if args.json else table(shown))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

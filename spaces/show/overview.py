@@ -1,0 +1,133 @@
+"""What a space or an architecture consists of, layer by layer, and what each layer costs: for people to look at."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+
+from spaces.architecture import Architecture, Op, operations
+from spaces.costs.table import COLUMNS, Floats, LatencyModel, convention_named, cost_table
+from spaces.layer import Shape
+from spaces.operations.primitives import stem_steps, total
+from spaces.size import sides
+from spaces.space import SearchSpace, plain
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, or the stem, or the head.
+
+    Attributes:
+        block: the stage that the layer belongs to.
+        shapes: what it turns into what: one, but in a block with rows.
+        ops: what one may choose; of an architecture, what was chosen.
+        waiting: how many operations later rounds may still try.
+        costs: (2, 3) the least and the most it costs, by ``spaces.costs.table.COLUMNS``; equal for an architecture.
+    """
+
+    name: str
+    block: str
+    shapes: tuple[Shape, ...]
+    ops: tuple[str, ...]
+    waiting: int
+    costs: Floats
+
+    @property
+    def shape(self) -> Shape:
+        """The first of the shapes; all have one size and one stride."""
+        return self.shapes[0]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A space, or an architecture of it.
+
+    Attributes:
+        arch: None for the space itself.
+        convention: by which MACs are counted.
+        columns: the costs that are known.
+        rows: stem, layers, head; their costs add up to ``totals``, but where blocks have rows, of which each layer is at its
+            least and its most. The head's latency is that of stem and head. Of an architecture, the layers that are there.
+        totals: (2, 3) the least and the most an architecture costs.
+    """
+
+    space: SearchSpace
+    arch: Architecture | None
+    convention: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    totals: Floats
+
+    def shares(self) -> Floats:
+        """(rows,) each row's part of the multiply-accumulates, where every row costs the most it may."""
+        most = np.array([row.costs[1, 0] for row in self.rows])
+        return np.asarray(most / (most.sum() or 1.0))
+
+
+def overview(
+    space: SearchSpace, arch: Architecture | None = None, convention: str = "macs", latency: LatencyModel | None = None
+) -> Overview:
+    """The overview of ``arch``, or of all of ``space``.
+
+    Raises:
+        SpaceError: the space does not hold the architecture, or an operation has no cost or latency.
+    """
+    if arch is not None:
+        arch, space = plain(space.check(arch), space)
+    table = cost_table(space, convention, latency)
+    counts = total(stem_steps(space.stem), space.stem.size)
+    stem = np.array([convention_named(convention)(counts), counts.params, 0.0])
+    rows = [_stem(space, stem)]
+    for i, (layer, costs) in enumerate(zip(space.layers, table.layers, strict=True)):
+        own = np.array([costs.row(arch.genes[i])] * 2) if arch else costs.bounds
+        skippable = layer.skippable or "skip" in (space.genes[i] if costs.block else ())
+        ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if skippable else ())
+        rows.append(Row(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
+    rows.append(_head(space, table.fixed - stem))
+    totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
+    return Overview(space, arch, convention, COLUMNS if latency else COLUMNS[:2], tuple(rows), totals)
+
+
+def _stem(space: SearchSpace, costs: Floats) -> Row:
+    stem = space.stem
+    shape = Shape(stem.c_in, stem.c_out, stem.stride, stem.size)
+    return Row("stem", "stem", (shape,), (f"{stem.kernel}x{stem.kernel} convolution",), 0, np.array([costs, costs]))
+
+
+def _head(space: SearchSpace, costs: Floats) -> Row:
+    last, head = space.layers[-1].shape, space.head
+    convolution = (f"1x1 convolution to {head.features}",) if head.features else ()
+    shape = Shape(last.c_out, head.classes, max(sides(last.size_out)), last.size_out)
+    return Row("head", "head", (shape,), (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
+
+
+def widths(shapes: Sequence[Shape], end: Literal["c_in", "c_out"]) -> str:
+    """The channels at one end of a layer: ``24``, or ``24,32`` where they depend on a row."""
+    return ",".join(map(str, sorted({getattr(shape, end) for shape in shapes})))
+
+
+def in_short(ops: Sequence[Op]) -> str:
+    """Operations that differ in numbers only, written once: ``mb_k{3,5}_e{3,6}, id``."""
+    families: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for op in ops:
+        families[re.sub(r"\d+", "#", op)].append(tuple(re.findall(r"\d+", op)))
+    written = []
+    for family, members in families.items():
+        choices = [tuple(dict.fromkeys(place)) for place in zip(*members, strict=True)]
+        if set(product(*choices)) != set(members):
+            written += [_fill(family, [(number,) for number in member]) for member in members]
+        else:
+            written.append(_fill(family, choices))
+    return ", ".join(written)
+
+
+def _fill(family: str, choices: Sequence[Sequence[str]]) -> str:
+    """``family`` with its ``#`` replaced, one after another, by a number or by ``{one,or,another}``."""
+    numbers = iter(f"{{{','.join(choice)}}}" if len(choice) > 1 else choice[0] for choice in choices)
+    return re.sub("#", lambda _: next(numbers), family)

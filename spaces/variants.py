@@ -1,0 +1,193 @@
+"""Rows: how many layers a block has and how wide it is inside, as one choice.
+
+    row_d3_w24    three layers, with 24 channels between them
+    row_d1        one layer: nothing is between
+
+DNA (https://arxiv.org/abs/1911.13053) gives a block several "cells" of other depths and widths. Here the first layer of such
+a block chooses the row. Nothing runs in it. The block's input and output are the space's, whatever the row; the layers
+behind the row's depth are left out, and carry the gene ``skip``. So a layer has as many shapes as there are rows, and what a
+gene means is told by two strings, ``row_d3_w24/mb_k3_e6``: its row in front.
+
+Blocks with rows have no identities of their own: the row says how many layers there are, and every network has one spelling.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from random import Random
+from typing import TYPE_CHECKING
+
+from spaces.architecture import IDENTITIES, Op
+from spaces.errors import SpaceError
+
+if TYPE_CHECKING:
+    from spaces.layer import Layer, Shape
+
+PREFIX, SKIP = "row_", "skip"
+
+_GRAMMAR = re.compile(r"row_d(?P<depth>[1-9]\d*)(_w(?P<width>[1-9]\d*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A parsed row; ``str()`` gives the one spelling back.
+
+    Attributes:
+        depth: how many layers there are.
+        width: channels between them; 0 where there is one layer only.
+    """
+
+    depth: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"row_d{self.depth}" + (f"_w{self.width}" if self.width else "")
+
+
+def is_row(op: Op) -> bool:
+    """Whether ``op`` chooses a row."""
+    return op.startswith(PREFIX)
+
+
+@cache
+def parse_row(op: Op) -> Row:
+    """What ``row_...`` says.
+
+    Raises:
+        SpaceError: it is none.
+    """
+    match = _GRAMMAR.fullmatch(op)
+    if match is None or (match["depth"] == "1") != (match["width"] is None):
+        raise SpaceError(
+            f"row {op!r}: expected row_d<layers>_w<channels between them>, or row_d1, which has nothing between"
+        )
+    return Row(int(match["depth"]), int(match["width"] or 0))
+
+
+@dataclass(frozen=True)
+class Rowed:
+    """A block with rows, or the neighbouring layers of one.
+
+    ``place`` counts its layers: 0 chooses the row, 1 is the first that may run.
+
+    Attributes:
+        start: the place of the first of ``layers`` in the space.
+
+    Raises:
+        SpaceError: the layers cannot be such a block; the message says why.
+    """
+
+    start: int
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        chooser, *others = self.layers
+        name = chooser.block
+        known = [parse_row(op) for op in chooser.candidates + chooser.pending]
+        deepest, least = max(row.depth for row in known), min(row.depth for row in known)
+        if deepest > len(others):
+            raise SpaceError(f"{name} has {len(others)} layers and a row of {deepest}: expected as many layers as that")
+        if not chooser.shape.residual or any(layer.branches > 1 or layer.skippable for layer in self.layers):
+            raise SpaceError(f"{name} has rows: its first layer passes on what it is given, and no layer has branches")
+        for layer in others:
+            if here := [op for op in layer.candidates + layer.pending if op in IDENTITIES or is_row(op)]:
+                raise SpaceError(f"{name} has rows, which say how many layers there are: leave out {', '.join(here)}")
+        for place, layer in enumerate(others):
+            if (place and layer.shape.c_in != layer.shape.c_out) or (place >= least and not layer.shape.residual):
+                raise SpaceError(
+                    f"{name} has rows, and a layer that turns {layer.shape}: expected the block's channels from its first "
+                    f"layer on, and stride 1 behind the least depth, {least}"
+                )
+
+    @property
+    def stop(self) -> int:
+        """Behind the last of the layers."""
+        return self.start + len(self.layers)
+
+    @property
+    def rows(self) -> tuple[Op, ...]:
+        """The rows that one may choose now."""
+        return self.layers[0].candidates
+
+    @property
+    def size(self) -> int:
+        """How many ways there are through the block."""
+        return sum(math.prod(layer.size for layer in self.layers[1 : parse_row(row).depth + 1]) for row in self.rows)
+
+    def runs(self, row: Op, place: int) -> bool:
+        """Whether the layer at ``place`` is there in ``row``."""
+        return 0 < place <= parse_row(row).depth
+
+    def shape(self, row: Op, place: int) -> Shape:
+        """What the layer at ``place`` must turn into what in ``row``."""
+        shape, known = self.layers[place].shape, parse_row(row)
+        if not self.runs(row, place):
+            return shape
+        c_in = known.width if place > 1 else shape.c_in
+        return replace(shape, c_in=c_in, c_out=known.width if place < known.depth else shape.c_out)
+
+    def told_genes(self, place: int) -> tuple[str, ...]:
+        """All that the layer at ``place`` may be, each gene with its row in front; row by row."""
+        if place == 0:
+            return self.rows
+        return tuple(
+            f"{row}/{gene}"
+            for row in self.rows
+            for gene in (self.layers[place].genes if self.runs(row, place) else (SKIP,))
+        )
+
+    def states(self, place: int) -> tuple[list[int], list[int]]:
+        """Of each of ``told_genes``: the place of the row that it belongs to, and of the one in force behind it (0: none)."""
+        order = {row: i for i, row in enumerate(self.rows)}
+        if place == 0:
+            return [0] * len(order), list(order.values())
+        before = [order[gene.partition("/")[0]] for gene in self.told_genes(place)]
+        return before, before if place < len(self.layers) - 1 else [0] * len(before)
+
+    def genes(self, place: int) -> tuple[str, ...]:
+        """What the layer at ``place`` may carry in some row."""
+        return tuple(dict.fromkeys(gene.rpartition("/")[2] for gene in self.told_genes(place)))
+
+    def told(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+        """The genes of the block's layers, each with the row in front."""
+        row = genes[0]
+        rest = (f"{row}/{gene if self.runs(row, i) else SKIP}" for i, gene in enumerate(genes[1:], start=1))
+        return (row, *rest)
+
+    def fitted(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+        """The genes of the block's layers, made to fit the row: those behind its depth go, and a layer that lacks one gets
+        that of the layer before, or its own first where that is not among its candidates."""
+        row, found = genes[0], [genes[0]]
+        for place, gene in enumerate(genes[1:], start=1):
+            layer = self.layers[place]
+            if not self.runs(row, place):
+                gene = SKIP
+            elif gene in IDENTITIES:
+                gene = found[-1] if layer.allows(found[-1]) else layer.genes[0]
+            found.append(gene)
+        return tuple(found)
+
+    def allows(self, genes: tuple[str, ...], place: int) -> bool:
+        """Whether the gene at ``place`` may stand there, where the row may."""
+        gene, row = genes[place], genes[0]
+        if place == 0 or row not in self.rows:
+            return gene in self.rows or place > 0
+        return self.layers[place].allows(gene) if self.runs(row, place) else gene == SKIP
+
+    def everything(self) -> Iterator[tuple[str, ...]]:
+        """All ways through the block, row by row."""
+        for row in self.rows:
+            places = range(1, len(self.layers))
+            pools = (self.layers[i].genes if self.runs(row, i) else (SKIP,) for i in places)
+            yield from product((row,), *pools)
+
+    def sample(self, rng: Random) -> tuple[str, ...]:
+        """A row drawn uniformly, and every gene in it."""
+        row = rng.choice(self.rows)
+        places = range(1, len(self.layers))
+        return (row, *(rng.choice(self.layers[i].genes) if self.runs(row, i) else SKIP for i in places))

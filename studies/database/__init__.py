@@ -1,0 +1,6 @@
+"""Everything that is remembered, in SQL beside Optuna's own tables.
+
+``store.Store`` is what the rest of the program sees. ``schema`` and ``migrations`` are our tables, ``rows`` turns their rows
+into records, ``views`` are for people who ask the database themselves. ``urls`` and ``engines`` connect, ``errors`` says what a
+database cannot do, ``leases`` give each run one coordinator. ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
+"""

@@ -1,0 +1,87 @@
+"""Delivered networks, remembered beside the runs that found them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from studies.database.rows import Run
+from studies.database.schema import deliveries
+from studies.database.store import Store
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A row of ``deliveries``.
+
+    Attributes:
+        round: from whose front it was picked.
+        widths: old channels -> new channels; None: as it was searched.
+        accuracy: on the test images.
+        latency_ms: of one image, measured where it was delivered.
+        sha256: of ``model.safetensors`` in ``folder``.
+        settings: of its training.
+    """
+
+    round: int
+    arch: str
+    widths: Mapping[str, int] | None
+    accuracy: float
+    macs: float
+    params: float
+    latency_ms: float
+    folder: str
+    sha256: str
+    settings: Mapping[str, Any]
+
+
+def remember(store: Store, run: Run, delivery: Delivery) -> None:
+    """Write a delivery down, once for each folder and weights."""
+    same = sa.select(deliveries.c.id).where(
+        deliveries.c.run_id == run.id,
+        deliveries.c.folder == delivery.folder,
+        deliveries.c.sha256 == delivery.sha256,
+    )
+    values = {
+        "run_id": run.id,
+        "round": delivery.round,
+        "arch": delivery.arch,
+        "scale_json": None if delivery.widths is None else json.dumps(dict(delivery.widths)),
+        "accuracy": delivery.accuracy,
+        "macs": delivery.macs,
+        "params": delivery.params,
+        "latency_ms": delivery.latency_ms,
+        "folder": delivery.folder,
+        "sha256": delivery.sha256,
+        "settings_json": json.dumps(dict(delivery.settings)),
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    with store.writing() as connection:
+        if connection.scalar(same) is None:
+            connection.execute(deliveries.insert().values(values))
+
+
+def of_run(store: Store, run: Run) -> list[Delivery]:
+    """What was delivered of a run, oldest first."""
+    query = sa.select(deliveries).where(deliveries.c.run_id == run.id).order_by(deliveries.c.id)
+    with store.engine.connect() as connection:
+        return [
+            Delivery(
+                round=row["round"],
+                arch=row["arch"],
+                widths=json.loads(row["scale_json"]) if row["scale_json"] else None,
+                accuracy=row["accuracy"],
+                macs=row["macs"],
+                params=row["params"],
+                latency_ms=row["latency_ms"],
+                folder=row["folder"],
+                sha256=row["sha256"],
+                settings=json.loads(row["settings_json"]),
+            )
+            for row in connection.execute(query).mappings()
+        ]

@@ -1,0 +1,165 @@
+"""Connections to a database: how they are made, and what is done when its server is away for a while.
+
+A server restarts, a network is cut: whoever has measured for hours waits and says it again. So what is ``patient`` must be
+such that saying it twice changes nothing: it reads, or looks first what is there, since a COMMIT may have been obeyed and
+the answer lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import Connection, Engine, event
+
+from studies.database import errors
+from studies.database.urls import database, shown
+from studies.records import EvoError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATIENCE = 60.0
+"""Seconds to wait for a database server that has gone."""
+
+PAUSES = (0.1, 5.0)
+"""Seconds before the second attempt, and at the most between two."""
+
+CUTS = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before work whose connection was cut is said again."""
+
+TIMEOUTS: dict[str, dict[str, Any]] = {
+    "sqlite": {"timeout": 60},  # for others who write
+    # Seconds to connect; milliseconds until a peer that acknowledges nothing is given up: the network itself takes hours.
+    "postgresql": {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30},
+    "mysql": {"connect_timeout": 10},
+}
+
+
+def engine_of(text: str) -> Engine:
+    """An engine for the URL ``text``; nothing is connected yet.
+
+    Raises:
+        EvoError: it is no URL, or there is no such driver.
+    """
+    url = database(text)
+    backend = url.get_backend_name()
+    try:
+        engine = sa.create_engine(url, connect_args=connect_args(url), pool_pre_ping=backend != "sqlite")
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
+        raise EvoError(f"--storage {shown(text)}: no such kind of database; e.g. sqlite:///evo.db") from None
+    except ImportError as error:
+        what = "'.[postgresql]'" if url.drivername == "postgresql+psycopg" else error.name
+        raise EvoError(f"--storage {shown(text)}: its driver is not installed: pip install {what}") from None
+    if backend == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    errors.explain(engine)
+    return engine
+
+
+def connect_args(url: sa.URL) -> dict[str, Any]:
+    """What the driver is told beside the URL, which has the last word."""
+    known = TIMEOUTS.get(url.get_backend_name(), {})
+    return {key: value for key, value in known.items() if key not in url.query}
+
+
+def writing(engine: Engine) -> AbstractContextManager[Connection]:
+    """A transaction that may write. SQLite gives it the pen at once: one that had read before would be turned away, not made
+    to wait, when another process or the heartbeat of a lease wrote in between."""
+    return engine.execution_options(writing=True).begin()
+
+
+def patient(work: Callable[P, R]) -> Callable[P, R]:
+    """``work``, said again until the database's server is back.
+
+    Raises:
+        EvoError: it did not come back for ``PATIENCE`` seconds.
+    """
+
+    @wraps(work)
+    def again(*args: P.args, **kwargs: P.kwargs) -> R:
+        gone, pause = None, PAUSES[0]
+        while True:
+            try:
+                return work(*args, **kwargs)
+            except (sa.exc.DBAPIError, StorageInternalError) as error:
+                if not away(error):
+                    raise
+                if gone is None:
+                    gone = time.monotonic()
+                    tell(f"the database does not answer; trying again for {PATIENCE:g} seconds ({reason(error)})")
+                elif time.monotonic() - gone > PATIENCE:
+                    raise EvoError(
+                        f"the database has not answered for {PATIENCE:g} seconds ({reason(error)}). All that was "
+                        "recorded is kept: say the same command again when it is back, and it goes on from there"
+                    ) from None
+            time.sleep(pause)
+            pause = min(2 * pause, PAUSES[1])
+
+    return again
+
+
+def resumed(work: Callable[P, R]) -> Callable[P, R]:
+    """``work``, said again where a connection that there was has been cut; a server that never answered is an error at once."""
+
+    @wraps(work)
+    def again(*args: P.args, **kwargs: P.kwargs) -> R:
+        for pause in CUTS:
+            try:
+                return work(*args, **kwargs)
+            except (sa.exc.DBAPIError, StorageInternalError) as error:
+                if not getattr(cause(error), "connection_invalidated", False):
+                    raise
+            time.sleep(pause)
+        return work(*args, **kwargs)
+
+    return again
+
+
+def away(error: BaseException) -> bool:
+    """Whether a server that cannot be reached, or serves nobody now, is behind an error. SQLite has none."""
+    error = cause(error)
+    if isinstance(error, sa.exc.PendingRollbackError):  # Optuna has gone on after an error of this kind, in vain
+        return True
+    if not isinstance(error, sa.exc.DBAPIError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    return error.connection_invalidated or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+
+
+def cause(error: BaseException) -> BaseException:
+    """SQLAlchemy's error behind one of Optuna's."""
+    return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+
+
+def reason(error: BaseException) -> str:
+    """What the driver says, on one line, without the statement, its values, and passwords."""
+    error = cause(error)
+    return shown(" ".join(str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).split()))
+
+
+def tell(words: str) -> None:
+    """A line for the user, in every command."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    """Readers (the dashboard) never block the writer, and a commit costs one fsync per checkpoint of the log.
+
+    Python's driver would commit before every CREATE TABLE; left alone, it lets a migration be one transaction.
+    """
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,206 @@
+"""A run has one coordinator at a time: whoever holds its row in ``leases``.
+
+The holder increases ``beats``, its heartbeat. A second coordinator waits for a heartbeat: if one arrives, it is refused;
+after ``STALE`` seconds without one it takes over. It takes over at once when it can see that the holder's process is
+gone, which only the same machine can. No clock is compared with another one, so a clock that jumps does no harm. A holder
+loses its lease only if it could not write for all of that time; when it wakes up, it is interrupted and stops.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from studies.database.engines import patient
+from studies.database.rows import Run
+from studies.database.schema import leases
+from studies.database.store import Store
+from studies.records import EvoError
+
+BEAT = 2.0
+"""Seconds from beat to beat."""
+
+STALE = 60.0
+"""Seconds without a beat after which a holder is gone."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A row of ``leases``.
+
+    Attributes:
+        holder: for people: "user@host, process 123".
+        place: where ``process`` is the number of that process; see ``here``.
+    """
+
+    token: str
+    holder: str
+    place: str
+    process: int
+    beats: int
+    taken_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.holder}, since {self.taken_at:%Y-%m-%d %H:%M} UTC"
+
+
+@contextmanager
+def held(
+    store: Store, run: Run, say: Callable[[str], object], beat: float = BEAT, stale: float = STALE
+) -> Iterator[None]:
+    """Hold the run while the body runs, beating; said is from whom it was taken. Call it in the main thread.
+
+    Raises:
+        EvoError: someone else holds it, or took it over because nothing was heard of us.
+    """
+    with taken(store, run, say, stale) as token:
+        ended, lost, main = threading.Event(), threading.Event(), threading.main_thread()
+
+        def beating() -> None:
+            while not ended.wait(beat):
+                if not _beat(store, token):
+                    lost.set()
+                    signal.pthread_kill(main.ident or 0, signal.SIGINT)  # wakes up whatever it waits for
+                    return
+
+        heart = threading.Thread(target=beating, name="heartbeat", daemon=True)
+        heart.start()
+        try:
+            try:
+                yield
+            finally:
+                ended.set()
+                heart.join()
+        except KeyboardInterrupt:
+            if not lost.is_set():
+                raise
+        if lost.is_set():
+            raise EvoError(
+                f"run {run.name!r} was taken over by {lease(store, run) or 'someone who has ended'}: nothing had been "
+                "heard of this process for so long. What was recorded is kept"
+            )
+
+
+@contextmanager
+def taken(store: Store, run: Run, say: Callable[[str], object] = str, stale: float = STALE) -> Iterator[str]:
+    """Hold the run, without beating, for what is over at once.
+
+    Raises:
+        EvoError: someone else holds it.
+    """
+    token = uuid4().hex
+    _take(store, run, token, say, stale)
+    try:
+        yield token
+    finally:
+        # Who is cut off, or cannot write, gives nothing back: it ends.
+        with suppress(sa.exc.OperationalError, EvoError), store.writing() as connection:
+            connection.execute(leases.delete().where(leases.c.token == token))
+
+
+@patient
+def lease(store: Store, run: Run) -> Lease | None:
+    """Who holds the run, if anyone does."""
+    columns = [leases.c[name] for name in ("token", "holder", "place", "process", "beats", "taken_at")]
+    with store.engine.connect() as connection:
+        row = connection.execute(sa.select(*columns).where(leases.c.run_id == run.id)).first()
+    return None if row is None else Lease(*row)
+
+
+def here() -> str:
+    """Where process numbers mean what they mean here: one boot of one kernel, one namespace. Empty: that is not known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return platform.node() if platform.system() == "Darwin" else ""
+
+
+@patient
+def _take(store: Store, run: Run, token: str, say: Callable[[str], object], stale: float) -> None:
+    """Make the lease ours, under this token.
+
+    Raises:
+        EvoError: someone else holds it.
+    """
+    ours = {
+        "run_id": run.id, "token": token, "holder": f"{_user()}@{platform.node()}, process {os.getpid()}"[:300],
+        "place": here(), "process": os.getpid(), "beats": 0, "taken_at": datetime.now(UTC).replace(tzinfo=None),
+    }  # fmt: skip
+    while True:
+        store.run(run.name)  # it may be deleted while we wait
+        with suppress(sa.exc.IntegrityError), store.writing() as connection:
+            connection.execute(leases.insert().values(ours))
+            return
+        if (found := lease(store, run)) is None:  # given back just now
+            continue
+        if found.token == token:  # the first COMMIT was obeyed, and its answer was lost
+            return
+        why = _ended(store, run, found, say, stale)
+        unchanged = (leases.c.token == found.token) & (leases.c.beats == found.beats)
+        with store.writing() as connection:
+            won = connection.execute(leases.update().where(unchanged).values(ours)).rowcount
+        if won:
+            say(f"run {run.name}: taken over from {found}: {why}")
+            return
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # in a container, a user may have no name
+        return "someone"
+
+
+def _ended(store: Store, run: Run, found: Lease, say: Callable[[str], object], stale: float) -> str:
+    """Why a lease need not be respected.
+
+    Raises:
+        EvoError: its holder lives.
+    """
+    if found.place and found.place == here() and not _alive(found.process):
+        return "that process is no longer there"
+    started, told = time.monotonic(), False
+    while (now := lease(store, run)) and (now.token, now.beats) == (found.token, found.beats):
+        silent = time.monotonic() - started
+        if silent >= stale:
+            return f"nothing was heard of it for {stale:g} seconds"
+        if silent >= stale / 10 and not told:
+            say(f"run {run.name}: held by {found}; listening for a sign of life, for {stale:g} seconds at the most")
+            told = True
+        time.sleep(min(0.2, stale / 20))
+    if now is None:
+        return "it was given back"
+    raise EvoError(f"run {run.name!r} is being worked on by {now}. Wait for its end, or stop it there")
+
+
+def _alive(process: int) -> bool:
+    """Whether there is such a process here; one that was killed and that nobody has asked about is none."""
+    try:
+        os.kill(process, 0)
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except ProcessLookupError:
+        return False
+    except OSError:  # someone else's, or a system without /proc
+        return True
+
+
+def _beat(store: Store, token: str) -> bool:
+    """Be heard of; False when the lease is no longer ours. A server that is away now may be there at the next beat."""
+    try:
+        with store.writing() as connection:
+            ours = leases.update().where(leases.c.token == token).values(beats=leases.c.beats + 1)
+            return bool(connection.execute(ours).rowcount)
+    except (sa.exc.SQLAlchemyError, EvoError):
+        return True

@@ -1,0 +1,303 @@
+"""Our tables, beside Optuna's in one database, and their migrations (alembic, with a version table of our own).
+
+No foreign key points at Optuna's tables: SQLite reuses their ids after a deletion. A round refers to its Optuna study by
+name, a proposal to its trial by number. Text columns named ``*_json`` hold JSON.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.ext.compiler import compiles
+
+from studies.database.engines import tell, writing
+from studies.records import EvoError
+
+for kind, name in ((Float, "DOUBLE"), (Text, "LONGTEXT"), (DateTime, "DATETIME(6)")):  # what MySQL has is smaller
+    compiles(kind, "mysql", "mariadb")(lambda *_, name=name, **__: name)
+
+VERSION_TABLE = "evo_version"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(200), nullable=False, unique=True, doc="unique in the database"),
+    Column("config_json", Text, nullable=False, doc="all settings"),
+    Column("seed", BigInteger, nullable=False, doc="every random choice follows from it"),
+    Column("versions_json", Text, nullable=False, doc="versions of Python and of the libraries"),
+    Column("space_json", Text, nullable=False, doc="the space of the first round"),
+    Column(
+        "max_cost",
+        Float,
+        nullable=False,
+        doc="the largest cost of the box in which hypervolume is measured, the same for all rounds",
+    ),
+    Column("min_accuracy", Float, nullable=False, doc="the least accuracy of that box"),
+    Column("created_at", DateTime, nullable=False),
+    Column("data", String(64), doc="sha256 of the data that results rest on; null until the next round computes it"),
+    Column(
+        "classes_json",
+        Text,
+        doc="class names in the order of the labels; null: no images, or a run of an earlier version",
+    ),
+    info={"doc": "One row for every run."},
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False, doc="from 1"),
+    Column("study", String(300), nullable=False, doc="name of the Optuna study"),
+    Column("state", String(20), nullable=False, doc="`running` or `finished`"),
+    Column("space_json", Text, nullable=False, doc="the space that the round searches"),
+    Column("next_space_json", Text, doc="the space that the evolution made of it; null while the round runs"),
+    Column("judge", Text, doc="name of the judge that measured the round"),
+    Column("hypervolume", Float, doc="of all that the round measured, in the run's box"),
+    Column("stats_json", Text, nullable=False, doc="counts, seconds by activity, and how well scores rank"),
+    Column("started_at", DateTime, nullable=False),
+    Column("finished_at", DateTime),
+    UniqueConstraint("run_id", "number"),
+    info={"doc": "One row for every round of a run."},
+)
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("layer_index", Integer, nullable=False, doc="from 0"),
+    Column("layer", Text, nullable=False, doc="name of the layer, e.g. `stage2.layer1`"),
+    Column("op", Text, nullable=False, doc="the operation"),
+    Column("rating", Float, doc="what the method's rate gave it, higher is better"),
+    Column("share", Float, doc="fraction of the round's Pareto front that uses it"),
+    Column("fate", String(20), nullable=False, doc="`kept`, `dropped` or `refilled`"),
+    Column("rule", Text, nullable=False, doc="the rule that decided, in words"),
+    info={"doc": "What became of every operation of every layer at the end of a round, and by which rule."},
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "judge",
+        Text,
+        nullable=False,
+        doc="who measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
+    ),
+    Column("canonical", Text, nullable=False, doc="the spelling that stands for all spellings of one network"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("accuracy", Float, doc="from 0 to 1; null where measuring failed"),
+    Column("nll", Float, doc="mean negative log-likelihood, lower is better; null where the judge has none"),
+    Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
+    Column("params", Float, nullable=False, doc="weights and biases"),
+    Column("latency_ms", Float, doc="by the latency table; null where there is none"),
+    Column("seconds", Float, nullable=False, doc="that measuring took"),
+    Column("created_at", DateTime, nullable=False),
+    Column(
+        "state",
+        String(20),
+        nullable=False,
+        server_default="complete",
+        doc="`complete`, `pruned` (accuracy and nll are those of the last rung) or `failed`",
+    ),
+    Column("reason", Text, doc="why it failed"),
+    Column("rungs_json", Text, nullable=False, server_default="[]", doc="[epochs, accuracy] wherever training paused"),
+    Index("ix_evaluations_run_judge", "run_id", "judge"),
+    info={"doc": "One row for every architecture that a judge measured, or failed to measure."},
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False, doc="the Optuna trial's number, from 0"),
+    Column("generation", Integer, nullable=False, doc="generation of the search, from 0"),
+    Column(
+        "origin",
+        String(20),
+        nullable=False,
+        doc="why it was proposed: `survivor`, `stratified`, `drawn`, `guard`, `combined`, `child`, `screened`, `random`",
+    ),
+    Column(
+        "fresh",
+        Boolean,
+        nullable=False,
+        doc="whether it was measured for this trial, and so counts against `search.evaluations`",
+    ),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("evaluation_id", Integer, ForeignKey("evaluations.id", ondelete="CASCADE"), nullable=False, index=True),
+    UniqueConstraint("round_id", "number"),
+    info={"doc": "One row for every trial of a round: the architecture that the search asked for."},
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("round", Integer, nullable=False, doc="number of the round"),
+    Column("kind", String(50), nullable=False, doc="what the file holds, e.g. `weights`"),
+    Column("path", Text, nullable=False, doc="where the file lies"),
+    Column("sha256", String(64), nullable=False, doc="of the file's content"),
+    Column("created_at", DateTime, nullable=False),
+    info={"doc": "The files of weights behind a round's judge. The newest of a round and kind counts."},
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("round", Integer, nullable=False, doc="number of the round from whose front the network was picked"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("scale_json", Text, doc="old channels to new channels; null: as searched"),
+    Column("accuracy", Float, nullable=False, doc="on the test images"),
+    Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
+    Column("params", Float, nullable=False, doc="weights and biases"),
+    Column("latency_ms", Float, nullable=False, doc="measured on the machine that delivered it"),
+    Column("folder", Text, nullable=False, doc="where it was written"),
+    Column("sha256", String(64), nullable=False, doc="of `model.safetensors`"),
+    Column("settings_json", Text, nullable=False, doc="of its training"),
+    Column("created_at", DateTime, nullable=False),
+    info={"doc": "What `python -m evo.deliver` delivered."},
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("layer_index", Integer, nullable=False, doc="from 0"),
+    Column("layer", Text, nullable=False, doc="name of the layer"),
+    Column("cell", Text, nullable=False, doc="the genome"),
+    Column("origin", String(20), nullable=False, doc="`random`, `mutation` or `crossover`"),
+    Column("parent", Text, doc="a cell of the same layer"),
+    Column("second_parent", Text, doc="a cell of the same layer; only after a crossover"),
+    Column("round", Integer, nullable=False, doc="number of the round of birth"),
+    Column("iteration", Integer, nullable=False, doc="iteration of birth; 0: the first population"),
+    UniqueConstraint("run_id", "layer_index", "cell"),
+    info={"doc": "Cells that a run bred (AutoSpace-style), one row for each layer and cell."},
+)
+
+fitness = Table(
+    "fitness",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("cell_id", Integer, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("round", Integer, nullable=False, doc="number of the round"),
+    Column("iteration", Integer, nullable=False, doc="number of the iteration"),
+    Column("fitness", Float, nullable=False, doc="higher is better"),
+    info={"doc": "The fitness of a cell after every iteration in which it ran."},
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("token", String(32), nullable=False, doc="known to the holder alone"),
+    Column("holder", String(300), nullable=False, doc="e.g. `user@host, process 123`"),
+    Column(
+        "place",
+        String(200),
+        nullable=False,
+        doc="the machine and process namespace in which the process has its number",
+    ),
+    Column("process", Integer, nullable=False, doc="number of the process"),
+    Column("beats", Integer, nullable=False, doc="counts up while the holder lives"),
+    Column("taken_at", DateTime, nullable=False, doc="by the holder's clock, in UTC"),
+    info={"doc": "The coordinator that holds a run. A run without a row is free."},
+)
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether our tables are of this program's version already."""
+    with engine.connect() as connection:
+        return _found(connection) == _scripts().get_current_head()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring our tables to this program's version, in one transaction, with a copy of an SQLite file made first.
+
+    Raises:
+        EvoError: the database was written by a later version of this program, or there is no room for the copy.
+    """
+    scripts, head = _scripts(), _scripts().get_current_head()
+    with engine.connect() as connection:
+        found = _found(connection)
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise EvoError(
+            f"the database has schema version {found}, and this program knows {head}: "
+            "it was written by a later version; update this program"
+        )
+    if found not in (None, head):
+        kept = f"a copy as it was: {copied(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
+        tell(f"upgrading the database from schema version {found} to {head}; {kept}")
+    with writing(engine) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "head")
+
+
+BACKUP = "in one transaction; a copy from before would be yours to make (pg_dump)"
+
+
+def copied(engine: Engine, suffix: str) -> Path:
+    """A copy of an SQLite database, beside it; a copy from earlier is never overwritten.
+
+    Raises:
+        EvoError: it cannot be written.
+    """
+    database = Path(str(engine.url.database))
+    names = (f"{database.name}.{suffix}" + (f"-{n}" if n else "") for n in count())
+    path = next(path for path in map(database.with_name, names) if not path.exists())
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as target:
+            source.backup(target)
+        partial.replace(path)
+    except (sqlite3.Error, OSError) as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise EvoError(f"{database} is not upgraded, since a copy of it cannot be written to {path}: {error}") from None
+    return path
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def _found(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()

@@ -1,0 +1,467 @@
+"""The only module that reads and writes runs, rounds and evaluations, beside Optuna's own tables.
+
+Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
+leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment. Every method may be said
+twice: see ``studies.database.engines.patient``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import Connection
+
+from spaces.space import SearchSpace, canonical
+from studies.config import StudyConfig
+from studies.database import errors, optuna_tables, schema
+from studies.database.engines import cause, engine_of, patient, reason, resumed, writing
+from studies.database.rows import (
+    EVALUATION,
+    Choice,
+    RoundRow,
+    Run,
+    cell_ids,
+    evaluation_columns,
+    evaluation_of,
+    round_of,
+    run_of,
+    utc_now,
+)
+from studies.database.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
+from studies.database.trials import distributions, to_trial
+from studies.database.urls import shown
+from studies.records import Evaluation, EvoError, Life, Proposal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Store:
+    """A database that holds runs. Opening it creates or migrates its tables.
+
+    Raises:
+        EvoError: the URL cannot be opened, or the database was written by a later version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = engine_of(url)
+        try:
+            self._open()
+        except (sa.exc.DBAPIError, StorageInternalError) as error:
+            self.close()
+            found = cause(error)
+            said = errors.words(self.engine, getattr(found, "orig", found))
+            raise EvoError(said or f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
+
+    @resumed
+    def _open(self) -> None:
+        """Make or migrate what has to be."""
+        self.optuna = optuna_tables.open_storage(self.engine)
+        errors.explain(self.optuna.engine)
+        self.bulk = optuna_tables.layout_is_known(self.engine)
+        if not schema.is_current(self.engine):
+            with optuna_tables.creation_lock(self.engine):
+                schema.upgrade(self.engine)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that may write."""
+        return writing(self.engine)
+
+    def examine(self) -> None:
+        """Look through the whole database before anything is written to it, where it is a file.
+
+        Raises:
+            EvoError: it is damaged.
+        """
+        with self.engine.connect() as connection:
+            errors.examine(connection)
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    @patient
+    def runs(self) -> list[str]:
+        """Names of all runs, oldest first."""
+        with self.engine.connect() as connection:
+            return list(connection.scalars(sa.select(runs.c.name).order_by(runs.c.id)))
+
+    @patient
+    def find_run(self, name: str) -> Run | None:
+        """The run of that name, if there is one."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.name == name)).mappings().first()
+        return None if row is None else run_of(row)
+
+    def run(self, name: str) -> Run:
+        """The run of that name.
+
+        Raises:
+            EvoError: there is none; the message lists those there are.
+        """
+        if (found := self.find_run(name)) is None:
+            known = ", ".join(self.runs()) or "none yet; start one with: python -m evo.round 1"
+            raise EvoError(f"no run {name!r} in this database; runs: {known}")
+        return found
+
+    def create_run(
+        self,
+        name: str,
+        config: StudyConfig,
+        space: SearchSpace,
+        max_cost: float,
+        versions: Mapping[str, str],
+        data: str | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> Run:
+        """A new run whose first round starts in ``space``.
+
+        Raises:
+            EvoError: the name cannot be one, or someone else has just begun a run of that name.
+        """
+        check_name(name)
+        values = {
+            "name": name,
+            "config_json": config.model_dump_json(),
+            "seed": config.seed,
+            "versions_json": json.dumps(dict(versions)),
+            "space_json": space.to_json(),
+            "max_cost": max_cost,
+            "min_accuracy": config.search.min_accuracy,
+            "created_at": utc_now(),
+            "data": data,
+            "classes_json": json.dumps(list(classes)) if classes is not None else None,
+        }
+
+        @patient
+        def begun() -> bool:
+            with suppress(sa.exc.IntegrityError), self.writing() as connection:
+                connection.execute(runs.insert().values(values))
+            with self.engine.connect() as connection:
+                there = connection.execute(sa.select(runs.c.created_at).where(runs.c.name == name)).scalar()
+            return there == values["created_at"]
+
+        if not begun():
+            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it")
+        return self.run(name)
+
+    def rest_on(self, run: Run, row: RoundRow, data: str) -> RoundRow:
+        """Let the run's results rest on other data from round ``row`` on, which remembers both fingerprints."""
+        stats = row.stats if run.data is None else row.stats | {"data_changed": [run.data, data]}
+        with self.writing() as connection:
+            connection.execute(runs.update().where(runs.c.id == run.id).values(data=data))
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(stats_json=json.dumps(stats)))
+        return replace(row, stats=stats)
+
+    # -- rounds -------------------------------------------------------------------------------------------------------
+
+    @patient
+    def rounds(self, run: Run) -> list[RoundRow]:
+        """The run's rounds, first to last."""
+        query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
+        with self.engine.connect() as connection:
+            return [round_of(row) for row in connection.execute(query).mappings()]
+
+    @patient
+    def open_round(self, run: Run, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> RoundRow:
+        """The round of that number, begun in ``space`` when it was not there; its Optuna study exists afterwards."""
+        for row in self.rounds(run):
+            if row.number == number:
+                return row
+        study = study_name(run.name, number)
+        config = run.config
+        metrics: dict[str, optuna_tables.Direction] = {config.score: "maximize", config.search.cost: "minimize"}
+        optuna_tables.create_study(self.optuna, study, metrics, attrs)
+        values = {
+            "run_id": run.id,
+            "number": number,
+            "study": study,
+            "state": "running",
+            "space_json": space.to_json(),
+            "stats_json": "{}",
+            "started_at": utc_now(),
+        }
+        with self.writing() as connection:
+            connection.execute(rounds.insert().values(values))
+        return self.rounds(run)[-1]
+
+    @patient
+    def finish_round(
+        self,
+        row: RoundRow,
+        next_space: SearchSpace,
+        fates: Sequence[Choice],
+        *,
+        judge: str,
+        hypervolume: float,
+        stats: Mapping[str, Any],
+    ) -> None:
+        """Close a round: its outcome, every candidate's fate and the next space, in one transaction."""
+        outcome = {
+            "state": "finished",
+            "next_space_json": next_space.to_json(),
+            "judge": judge,
+            "hypervolume": hypervolume,
+            "stats_json": json.dumps(dict(stats)),
+            "finished_at": utc_now(),
+        }
+        names = row.space.names
+        details = [
+            {
+                "round_id": row.id,
+                "layer_index": choice.layer_index,
+                "layer": names[choice.layer_index],
+                "op": choice.op,
+                "rating": choice.rating,
+                "share": choice.share,
+                "fate": choice.fate,
+                "rule": choice.rule,
+            }
+            for choice in fates
+        ]
+        with self.writing() as connection:
+            connection.execute(choices.delete().where(choices.c.round_id == row.id))
+            connection.execute(choices.insert(), details)
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
+
+    # -- what was measured --------------------------------------------------------------------------------------------
+
+    @patient
+    def record(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing."""
+        if not self._is_recorded(row, generation):
+            self._append(run, row, generation)
+        if not self.bulk:
+            self._mirror(run, row)
+
+    def _is_recorded(self, row: RoundRow, generation: Sequence[Proposal]) -> bool:
+        """Whether these very proposals are in the round."""
+        numbers = proposals.c.number.between(generation[0].number, generation[-1].number)
+        query = sa.select(proposals.c.arch).where(proposals.c.round_id == row.id, numbers).order_by(proposals.c.number)
+        with self.engine.connect() as connection:
+            return list(connection.scalars(query)) == [str(proposal.arch) for proposal in generation]
+
+    def _append(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+        """Write a generation that is new, in one transaction."""
+        config, options = run.config, distributions(row.space)
+        trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
+        with self.writing() as connection:
+            ids = self._evaluation_ids(connection, run, row.space, generation)
+            connection.execute(
+                proposals.insert(),
+                [
+                    {
+                        "round_id": row.id,
+                        "number": proposal.number,
+                        "generation": proposal.generation,
+                        "origin": proposal.origin,
+                        "fresh": proposal.fresh,
+                        "arch": str(proposal.arch),
+                        "evaluation_id": evaluation_id,
+                    }
+                    for proposal, evaluation_id in zip(generation, ids, strict=True)
+                ],
+            )
+            if self.bulk:
+                optuna_tables.write_trials(connection, row.study, trials)
+
+    def _mirror(self, run: Run, row: RoundRow) -> None:
+        """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
+        config, options = run.config, distributions(row.space)
+        trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
+        optuna_tables.add_trials(optuna.load_study(study_name=row.study, storage=self.optuna), trials)
+
+    def _evaluation_ids(
+        self, connection: Connection, run: Run, space: SearchSpace, generation: Sequence[Proposal]
+    ) -> list[int]:
+        """The row of each proposal's evaluation; fresh ones are inserted."""
+        new = [evaluation_columns(run, proposal.evaluation, space) for proposal in generation if proposal.fresh]
+        insert = evaluations.insert().returning(evaluations.c.id, sort_by_parameter_order=True)
+        inserted = iter(connection.scalars(insert, new) if new else ())
+        return [
+            next(inserted) if proposal.fresh else _evaluation_id(connection, run, proposal.evaluation, space)
+            for proposal in generation
+        ]
+
+    @patient
+    def proposals(self, row: RoundRow) -> list[Proposal]:
+        """What the round has proposed so far, in order."""
+        query = (
+            sa.select(proposals, *EVALUATION)
+            .join(evaluations, evaluations.c.id == proposals.c.evaluation_id)
+            .where(proposals.c.round_id == row.id)
+            .order_by(proposals.c.number)
+        )
+        with self.engine.connect() as connection:
+            return [
+                Proposal(found["number"], found["generation"], found["origin"], evaluation_of(found), found["fresh"])
+                for found in connection.execute(query).mappings()
+            ]
+
+    @patient
+    def evaluations(self, run: Run, judge: str) -> list[Evaluation]:
+        """Everything one judge has measured in this run, oldest first."""
+        query = (
+            sa.select(*EVALUATION, evaluations.c.arch)
+            .where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
+            .order_by(evaluations.c.id)
+        )
+        with self.engine.connect() as connection:
+            return [evaluation_of(found) for found in connection.execute(query).mappings()]
+
+    @patient
+    def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
+        """Write what was measured beside the search (and so is no proposal), in one transaction; twice changes nothing."""
+        rows = [evaluation_columns(run, evaluation, space) for evaluation in found]
+        judges = {evaluation.judge for evaluation in found}
+        measured = sa.select(evaluations.c.judge, evaluations.c.canonical).where(
+            evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
+        )
+        with self.writing() as connection:
+            known = {(judge, form) for judge, form in connection.execute(measured)}
+            if new := [row for row in rows if (row["judge"], row["canonical"]) not in known]:
+                connection.execute(evaluations.insert(), new)
+
+    # -- bred cells ---------------------------------------------------------------------------------------------------
+
+    @patient
+    def record_lives(self, run: Run, number: int, lives: Sequence[Life]) -> None:
+        """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
+        names = run.space.names
+        with self.writing() as connection:
+            known = cell_ids(connection, run)
+            born = [
+                {
+                    "run_id": run.id,
+                    "layer_index": life.layer_index,
+                    "layer": names[life.layer_index],
+                    "cell": life.cell,
+                    "origin": life.origin,
+                    "parent": next(iter(life.parents), None),
+                    "second_parent": next(iter(life.parents[1:]), None),
+                    "round": life.round,
+                    "iteration": life.iteration,
+                }
+                for life in lives
+                if (life.layer_index, life.cell) not in known
+            ]
+            if born:
+                connection.execute(cells.insert(), born)
+            known = cell_ids(connection, run)
+            ours = sa.select(cells.c.id).where(cells.c.run_id == run.id)
+            connection.execute(fitness.delete().where(fitness.c.round == number, fitness.c.cell_id.in_(ours)))
+            found = [
+                {"cell_id": known[life.layer_index, life.cell], "round": n, "iteration": iteration, "fitness": value}
+                for life in lives
+                for n, iteration, value in life.fitness
+                if n == number
+            ]
+            if found:
+                connection.execute(fitness.insert(), found)
+
+    @patient
+    def lives(self, run: Run) -> list[Life]:
+        """All cells that the run has bred, oldest first; empty where it bred none."""
+        query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
+        history = sa.select(fitness).join(cells).where(cells.c.run_id == run.id).order_by(fitness.c.id)
+        measured: dict[int, list[tuple[int, int, float]]] = {}
+        with self.engine.connect() as connection:
+            for row in connection.execute(history).mappings():
+                measured.setdefault(row["cell_id"], []).append((row["round"], row["iteration"], row["fitness"]))
+            return [
+                Life(
+                    row["layer_index"],
+                    row["cell"],
+                    row["origin"],
+                    tuple(parent for parent in (row["parent"], row["second_parent"]) if parent),
+                    row["round"],
+                    row["iteration"],
+                    tuple(sorted(measured.get(row["id"], []))),
+                )
+                for row in connection.execute(query).mappings()
+            ]
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    @patient
+    def add_checkpoint(self, run: Run, number: int, kind: str, path: Path, digest: str) -> None:
+        """Remember a file of weights and its sha256; the newest of one round and kind counts."""
+        values = {
+            "run_id": run.id, "round": number, "kind": kind, "path": str(path),
+            "sha256": digest, "created_at": utc_now(),
+        }  # fmt: skip
+        with self.writing() as connection:
+            connection.execute(checkpoints.insert().values(values))
+
+    @patient
+    def checkpoint(self, run: Run, number: int, kind: str) -> tuple[Path, str] | None:
+        """Path and sha256 of the newest checkpoint of a round, if there is one."""
+        query = (
+            sa.select(checkpoints.c.path, checkpoints.c.sha256)
+            .where(checkpoints.c.run_id == run.id, checkpoints.c.round == number, checkpoints.c.kind == kind)
+            .order_by(checkpoints.c.id.desc())
+        )
+        with self.engine.connect() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else (Path(found.path), found.sha256)
+
+    # -- for people who live in pandas --------------------------------------------------------------------------------
+
+    @patient
+    def frame(self, query: str, **values: Any) -> pd.DataFrame:
+        """The rows of a SQL query with bound values (``:name``), e.g. ``frame("SELECT * FROM results")``."""
+        import pandas as pd
+
+        with self.engine.connect() as connection:  # not pd.read_sql, which has an error of its own for everything
+            found = connection.execute(sa.text(query), values)
+            return pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
+
+
+def check_name(name: str) -> None:
+    """Raises EvoError when no run can be called so: studies, files and folders carry the name."""
+    if not name.strip() or len(name.encode()) > 200:
+        raise EvoError(f"expected a run's name of 1 to 200 bytes, found {len(name.encode())}: {name[:40]!r}...")
+
+
+def study_name(run: str, number: int) -> str:
+    """The Optuna study of a round; zero-padded, since the dashboard orders by name."""
+    return f"{run}/round-{number:02d}"
+
+
+def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, space: SearchSpace) -> int:
+    """The row of what this judge has said of this network before."""
+    same = sa.select(evaluations.c.id).where(
+        evaluations.c.run_id == run.id,
+        evaluations.c.judge == evaluation.judge,
+        evaluations.c.canonical == str(canonical(evaluation.arch, space)),
+    )
+    found: int = connection.execute(same).scalar_one()
+    return found
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """A store that is closed afterwards.
+
+    Raises:
+        EvoError: also where the database fails while it is used: no server, no disk, broken pages.
+    """
+    store = Store(url)
+    try:
+        yield store
+    except (sa.exc.DBAPIError, StorageInternalError) as error:
+        if isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)):
+            raise  # ours, not the database's
+        raise EvoError(f"--storage {shown(url)}: {reason(error)}. All that was recorded is kept") from None
+    finally:
+        store.close()

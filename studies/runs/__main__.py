@@ -1,0 +1,178 @@
+"""``python -m studies.runs`` lists the runs of a database; it also shows, renames and deletes them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from spaces import shell
+from spaces.columns import table
+
+if TYPE_CHECKING:
+    from studies.database.rows import Run
+    from studies.database.store import Store
+
+EXAMPLES = """examples:
+  python -m studies.runs                                  all runs of evo.db
+  python -m studies.runs show digits
+  python -m studies.runs rename digits first-try
+  python -m studies.runs delete first-try --yes
+  python -m studies.runs --storage sqlite:///other.db --json
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. Nothing heavy is imported before it has been read."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--storage", metavar="URL", help="database (default: sqlite:///evo.db)")
+    common.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    shell.add_arguments(common)
+    command = shell.parser(
+        "studies.runs", "The runs of a database: list them, show one, rename it, delete it.", EXAMPLES, common
+    )
+    commands = command.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("list", help="all runs, oldest first (the default)", parents=[common])
+    show = commands.add_parser("show", help="one run: its rounds and settings", parents=[common])
+    show.add_argument("run", metavar="RUN")
+    rename = commands.add_parser("rename", help="give a run another name", parents=[common])
+    rename.add_argument("run", metavar="OLD")
+    rename.add_argument("new", metavar="NEW")
+    delete = commands.add_parser("delete", help="delete runs, with their Optuna studies", parents=[common])
+    delete.add_argument("run", metavar="RUN", nargs="+")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    command.set_defaults(command="list", storage="sqlite:///evo.db", json=False, traceback=False)
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: done; 1: something the user must do first, or a deletion that was not confirmed."""
+    return shell.run(_run, parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from studies.database.store import opened
+    from studies.database.urls import existing
+
+    with opened(existing(args.storage)) as store:
+        return COMMANDS[args.command](store, args)
+
+
+def listed(store: Store, args: argparse.Namespace) -> int:
+    """Print a line per run."""
+    from spaces.units import short
+    from studies.runs.manage import entries
+
+    found = entries(store)
+    if args.json:
+        print(json.dumps([asdict(entry) | {"begun": str(entry.begun)} for entry in found], indent=2))
+        return 0
+    if not found:
+        print("no runs yet; start one with: python -m evo.round 1")
+        return 0
+    lines = [["run", "method", "space", "evaluator", "seed", "rounds", "evaluations", "hypervolume", "begun (UTC)"]]
+    lines += [
+        [
+            entry.name, entry.method, entry.space, entry.evaluator, str(entry.seed),
+            str(entry.rounds) if entry.finished == entry.rounds else f"{entry.finished} of {entry.rounds}",
+            short(entry.evaluations), "-" if entry.hypervolume is None else f"{entry.hypervolume:.4f}",
+            f"{entry.begun:%Y-%m-%d %H:%M}",
+        ]
+        for entry in found
+    ]  # fmt: skip
+    print(table(lines, left=range(4)))
+    return 0
+
+
+def shown(store: Store, args: argparse.Namespace) -> int:
+    """Print one run's rounds and settings."""
+    from spaces.units import short
+
+    run = store.run(args.run)
+    rounds = [
+        {
+            "round": row.number, "study": row.study, "finished": row.finished, "architectures": row.space.size,
+            "proposals": row.stats.get("proposals"), "measured": row.stats.get("measured"), "front": row.stats.get("front"),
+            "hypervolume": row.hypervolume, "seconds": sum(row.stats.get("seconds", {}).values()) or None,
+        }
+        for row in store.rounds(run)
+    ]  # fmt: skip
+    settings = run.config.model_dump(mode="json", exclude_none=True)
+    if args.json:
+        print(json.dumps({"run": run.name, "space": run.space.name, "rounds": rounds, "settings": settings}, indent=2))
+        return 0
+    print(
+        f"run {run.name}: {len(run.space.layers)} layers of {run.space.name}, {short(run.space.size)} architectures\n"
+    )
+
+    def cell(value: Any) -> str:
+        return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else short(value)
+
+    headings = ["round", "architectures", "proposals", "measured", "front", "hypervolume", "seconds"]
+    lines = [[cell(row[name]) for name in headings] for row in rounds]
+    for line, row in zip(lines, rounds, strict=True):
+        line.append("" if row["finished"] else "unfinished")
+    print(table([[*headings, ""], *lines]))
+    print("\nsettings that were given or have a default:")
+    for section, values in ((section, values) for section, values in settings.items() if values != {}):
+        told = values if isinstance(values, dict) else {"": values}
+        print(f"  {section:10} " + ", ".join(f"{key} = {json.dumps(v)}".removeprefix(" = ") for key, v in told.items()))
+    return 0
+
+
+def renamed(store: Store, args: argparse.Namespace) -> int:
+    """Rename a run."""
+    from studies.runs.manage import rename
+
+    rename(store, args.run, args.new)
+    print(json.dumps({"renamed": args.run, "run": args.new}) if args.json else f"run {args.run} is now {args.new}")
+    return 0
+
+
+def deleted(store: Store, args: argparse.Namespace) -> int:
+    """Delete runs, once the user has said so."""
+    from studies.records import EvoError
+    from studies.runs.manage import delete
+
+    found = [store.run(name) for name in dict.fromkeys(args.run)]
+    told = [consequences(store, run) for run in found]
+    if not args.yes:
+        print("\n".join(told), file=sys.stderr)
+        if args.json or not sys.stdin.isatty():
+            raise EvoError("nothing was deleted: nobody is there to be asked; confirm with --yes")
+        if input("Delete? This cannot be undone. [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was deleted", file=sys.stderr)
+            return 1
+    for run in found:
+        delete(store, run)
+    print(
+        json.dumps({"deleted": [run.name for run in found]})
+        if args.json
+        else "\n".join(f"deleted {line}" for line in told)
+    )
+    return 0
+
+
+def consequences(store: Store, run: Run) -> str:
+    """What goes with a run, and what stays."""
+    from studies.database.urls import files_of
+    from studies.runs.manage import entries
+
+    (entry,) = (entry for entry in entries(store) if entry.name == run.name)
+    folder = files_of(store.url) / run.name
+    stays = f"; its weights stay in {folder}" if folder.is_dir() else ""
+    unfinished = "" if entry.finished == entry.rounds else "; its last round is unfinished: is it running?"
+    return (
+        f"run {run.name}: {entry.rounds} rounds, {entry.evaluations} evaluations, "
+        f"{entry.proposals} trials in Optuna's studies {run.name}/round-*{stays}{unfinished}"
+    )
+
+
+COMMANDS = {"list": listed, "show": shown, "rename": renamed, "delete": deleted}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

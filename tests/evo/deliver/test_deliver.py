@@ -1,0 +1,248 @@
+"""``python -m evo.deliver``: the right network, in a folder that is whole, however often it was killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+
+from evo.data.loading import load
+from evo.data.source import Split
+from evo.deliver.__main__ import main
+from evo.deliver.manifest import read, write
+from evo.deliver.pipeline import settings, train_in
+from evo.deliver.selection import Wish, pick
+from spaces import load_network
+from spaces.architecture import Architecture
+from spaces.export import python_source
+from studies.config import DataSection
+from studies.database import deliveries
+from studies.database.store import opened
+from studies.records import EvoError
+from tests import example_run
+
+WORK = ["--set", "deliver.epochs=20", "--set", "data.max_images=300", "--set", "deliver.drop_path=0.1"]
+FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "README.md"}
+KILLS = 8
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of two rounds on the digits whose results are made up."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('run')}/evo.db"
+    with opened(url) as store:
+        example_run.two_rounds(store)
+    return url
+
+
+@pytest.fixture(scope="module")
+def folder(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A delivered network of that run."""
+    folder = tmp_path_factory.mktemp("delivered") / "tiny"
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
+    return folder
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_the_folder_is_whole_and_says_what_the_network_can_do(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == FILES
+    said = json.loads((folder / "architecture.json").read_text())
+    assert said["arch"] == example_run.DEAR
+    assert said["classes"] == [str(digit) for digit in range(10)]
+    assert (said["provenance"]["run"], said["provenance"]["round"]) == ("tiny", 2)
+    assert (said["provenance"]["judge"], said["provenance"]["judged_accuracy"]) == ("oneshot@2:abc", 0.9)
+    assert said["training"]["images"] == 300  # all of them: the validation ones too
+    network = load_network(folder)
+    assert said["costs"]["params"] == sum(weight.numel() for weight in network.parameters())
+    card = (folder / "README.md").read_text()
+    assert f"{said['test']['accuracy']:.2%}" in card
+    assert f"{said['latency']['ms']:.2f} ms" in card
+    assert "from model import load" in card
+
+
+def test_the_accuracy_is_that_of_the_test_images_from_0_to_1(folder: Path) -> None:
+    """A second way to it: the pictures themselves, from scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.tensor(bunch.images[5::6]).float().unsqueeze(1).mul(255 / 16).floor() / 255
+    network = load_network(folder)
+    with torch.no_grad():
+        right = (network(images).argmax(1) == torch.tensor(bunch.target[5::6])).double().mean().item()
+    test = read(folder)["test"]
+    assert test["accuracy"] == pytest.approx(right, abs=1e-9)
+    assert test["accuracy"] > 0.5
+    assert test["low"] < test["accuracy"] < test["high"]
+    assert test["images"] == 299
+
+
+def test_saying_it_again_changes_nothing(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(folder)
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
+    assert contents(folder) == before
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(["tiny", "--storage", storage, "--out", str(folder), "--json", *WORK]) == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": str(folder), **read(folder)}
+    with opened(storage) as store:
+        (row,) = [row for row in deliveries.of_run(store, store.run("tiny")) if row.folder == str(folder.resolve())]
+    assert (row.round, row.arch, row.widths) == (2, example_run.DEAR, None)
+    assert row.accuracy == read(folder)["test"]["accuracy"]
+
+
+def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings had other names."""
+    training = read(folder)["training"]
+    old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "validation"}
+    for name in ("settings", "data"):
+        training[name] = {old.get(key, key): value for key, value in training[name].items()}
+    now = (folder / "architecture.json").read_text()
+    write(folder, read(folder) | {"training": training})
+    assert '"warmup"' in (folder / "architecture.json").read_text()
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    (folder / "architecture.json").write_text(now)
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_weights(folder: Path, storage: str, tmp_path: Path) -> None:
+    rough, rng = tmp_path / "rough", Random(0)
+    work = ["tiny", "--storage", storage, "--out", str(rough), *WORK]
+    kills = sum(killed_after(rng.uniform(0.1, 0.7), work) for _ in range(KILLS))
+    assert kills >= KILLS - 2  # the machine may be quick
+    assert main(work) == 0
+    assert {path.name for path in rough.iterdir()} == FILES
+    for name in ("model.safetensors", "model.py"):
+        assert (rough / name).read_bytes() == (folder / name).read_bytes()
+    ours, theirs = read(rough), read(folder)
+    assert ours["test"] == theirs["test"]
+
+
+def killed_after(seconds: float, work: list[str]) -> bool:
+    """Work in a process of its own, killed after some time; whether it was still alive then."""
+    child = os.fork()
+    if child == 0:
+        os._exit(main([*work, "--json"]))
+    time.sleep(seconds)
+    finished, _ = os.waitpid(child, os.WNOHANG)
+    if finished:
+        return False
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def test_test_images_do_not_train(folder: Path, storage: str, tmp_path: Path) -> None:
+    """With other test images the weights are the same."""
+    said = {name: value for name, value in read(folder).items() if name not in ("test", "latency", "versions")}
+    write(tmp_path, said)
+    with opened(storage) as store:
+        config = settings(store.run("tiny"), [word for word in WORK if word != "--set"])
+    images = load(DataSection(name="digits", max_images=300))
+    assert isinstance(images.test, Split)
+    noise = Split(torch.randn_like(images.test.x), images.test.y)
+    train_in(tmp_path, config, replace(images, test=noise), lambda label, total: _unseen())
+    assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+def _unseen() -> Any:
+    from evo.console import untracked
+
+    return untracked("", 0)
+
+
+@pytest.mark.parametrize(
+    ("wish", "arch"),
+    [
+        (Wish({}), example_run.DEAR),
+        (Wish({"macs": 39}), example_run.CHEAP),
+        (Wish({"params": 15}), example_run.FREE),
+        (Wish({}, knee=True), example_run.CHEAP),  # .3, .6, .9 at 5, 10, 40 MACs: log2 0, 1, 3
+        (Wish({"macs": 10}, knee=True), example_run.CHEAP),
+        (Wish({}, arch=Architecture.parse("mb_k7_e3|mb_k3_e1")), "mb_k7_e3|mb_k3_e1"),  # dropped after round 1
+    ],
+)
+def test_the_network_is_picked_from_the_last_front(storage: str, wish: Wish, arch: str) -> None:
+    with opened(storage) as store:
+        picked = pick(store, store.run("tiny"), wish)
+    assert (str(picked.arch), picked.round) == (arch, 2)
+    assert picked.arch in picked.space
+
+
+def test_a_run_without_a_finished_round_has_nothing_to_pick_from(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
+        run = example_run.begin(store)
+        with pytest.raises(EvoError, match=r"no finished round to pick from; run: python -m evo.round 1 --run tiny"):
+            pick(store, run, Wish({}))
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["--max-macs", "4"], "no network of the front has at most 4 macs: they begin at 5 macs"),
+        (["--max-latency-ms", "8"], "latency_ms of .* is not known: give a latency table"),
+        (["--arch", "mb_k9_e3|mb_k3_e1"], "stage1.layer1 of 'tiny' cannot be 'mb_k9_e3'; its candidates: "),
+        (["--arch", "id||id"], "gene 2 of 'id||id' is empty"),
+        (["--scale-to", "900"], "900 MACs are too few: .* at its narrowest"),
+        (["--set", "search.evaluations=5"], "those of deliver and data, device and threads may be changed here"),
+        (["--set", "deliver.epoch=5"], "unknown key 'deliver.epoch' .* allowed there: .*epochs"),
+        (["--set", "data.size=16"], "the images are 1 x 16 x 16 in 10 classes, and 'tiny' is made for 1 x 8 x 8 in 10"),
+        (["--out", "OCCUPIED"], "is there already and is no delivered network: give another folder"),
+        (["--out", "DELIVERED", "--knee"], "holds another network, with other arch, .*give another folder with --out"),
+    ],
+)
+def test_what_cannot_be_is_answered_and_leaves_nothing(
+    words: list[str], answer: str, storage: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "thesis.tex").touch()
+    out = {"OCCUPIED": str(tmp_path / "occupied"), "DELIVERED": str(folder)}
+    words = [out.get(word, word) for word in words]
+    where = [] if "--out" in words else ["--out", str(tmp_path / "new")]
+    before = contents(folder)
+    assert main(["tiny", "--storage", storage, *WORK, *where, *words]) == 1
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    import re
+
+    assert re.search(answer, said.err), said.err
+    assert contents(folder) == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--max-macs", "many"], ["--arch", "a|b", "--knee"], ["--arch", "a", "--max-macs", "5M"]]
+)
+def test_words_that_make_no_sense_are_answered(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["tiny", *words])
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_database_or_a_run_that_is_not_there_is_answered(
+    storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tiny", "--storage", f"sqlite:///{tmp_path}/none.db"]) == 1
+    assert "no database" in capsys.readouterr().err
+    assert main(["tine", "--storage", storage]) == 1
+    assert "no run 'tine' in this database; runs: tiny" in capsys.readouterr().err
+
+
+def test_a_module_that_model_py_cannot_have_is_answered_before_training(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(python_source.WRITERS, torch.nn.Sequential)
+    out = tmp_path / "new"
+    assert main(["tiny", "--storage", storage, "--out", str(out), *WORK]) == 1
+    assert "error: Sequential cannot be written into model.py" in capsys.readouterr().err
+    assert not out.exists()

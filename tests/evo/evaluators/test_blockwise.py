@@ -1,0 +1,326 @@
+"""Block-wise distillation: what blocks lose, that it adds up, that a crash costs nothing, and that combining is exact."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from torch import Tensor, nn
+
+from evo.console import Track, untracked
+from evo.data.source import Batch
+from evo.evaluators import FitContext
+from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, rated
+from evo.evaluators.oneshot.scoring import BlockScorer, relative_l1
+from evo.methods.evolution import Best, Evolution, Learned
+from evo.methods.nse import NextUnseen
+from evo.round.algorithm import run_round
+from evo.round.context import run_context
+from evo.round.new_run import begin
+from evo.workers.executors import here, on
+from evo.workers.protocol import Evaluate, R, T, Work
+from spaces.architecture import Architecture
+from spaces.costs.table import cost_table
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.library.block_strings import from_block_strings
+from spaces.library.named_spaces import load as load_space
+from spaces.networks.supernet import BlockSupernet
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, check
+from studies.database.store import opened
+from studies.records import EvoError, Round
+from tests.evo.conftest import interrupted_at
+
+OPS = ("mb_k3_e1", "mb_k5_e2", "mb_k3_e3")
+
+
+def small() -> SearchSpace:
+    """Three blocks of two layers."""
+    layers = []
+    for block, (c_in, c_out, stride, size) in enumerate([(8, 8, 1, 8), (8, 16, 2, 8), (16, 24, 2, 4)], start=1):
+        inner = Shape(c_out, c_out, 1, -(-size // stride))
+        layers.append(Layer(Shape(c_in, c_out, stride, size), OPS, block=f"stage{block}"))
+        layers.append(Layer(inner, (*OPS[:2], "id"), ("mb_k7_e1",), block=f"stage{block}"))
+    return SearchSpace("small", tuple(layers), Stem(8, 1, c_in=1, size=8), Head(0, 10))
+
+
+SPACE = small()
+TABLE = cost_table(SPACE)
+
+
+def study(**changes: Any) -> StudyConfig:
+    evaluator = {"kind": "blockwise", "epochs": 2, "batch_size": 50, "calibration_batches": 1, "eval_batch_size": 60}
+    return check(
+        {
+            "space": {"name": "digits"},
+            "data": {"name": "digits", "max_images": 250, "validation_fraction": 0.4},
+            "evaluator": {**evaluator, "teacher": {"epochs": 4}, **changes},
+            "search": {"evaluations": 60, "surrogate": False},
+            "evolution": {"method": "dna"},
+        },
+        "test",
+    )
+
+
+def fitted(folder: Path, config: StudyConfig, evaluate: Evaluate = here, track: Track = untracked) -> BlockwiseJudge:
+    judge = Blockwise(config, SPACE).fit(SPACE, FitContext(1, 0, TABLE, folder, track=track, evaluate=evaluate))
+    assert isinstance(judge, BlockwiseJudge)
+    return judge
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> BlockwiseJudge:
+    return fitted(tmp_path_factory.mktemp("run"), study())
+
+
+def everything() -> list[Architecture]:
+    return [Architecture(genes) for genes in product(*(layer.genes for layer in SPACE.layers))]
+
+
+# -- what a block loses -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two batches of inputs and of what should become of them."""
+
+    x: Tensor
+    y: Tensor
+    device: torch.device = field(default_factory=partial(torch.device, "cpu"))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        return zip(self.x.split(size), self.y.split(size), strict=True)
+
+    def epoch(self, size: int, augment: Sequence[str], seed: int) -> Iterator[Batch]:
+        return self.batches(size)
+
+
+def one_by_one(net: BlockSupernet, calibration: Sequence[Tensor], x: Tensor, arch: Architecture, size: int) -> Tensor:
+    """A block's output by torch's own modes: statistics of the calibration batches, then evaluation."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    with torch.inference_mode():
+        net.train()
+        for batch in calibration:
+            net(batch, arch)
+        net.eval()
+        return torch.cat([net(batch, arch) for batch in x.split(size)])
+
+
+@pytest.fixture
+def block() -> tuple[BlockSupernet, list[Tensor], Tensor]:
+    """The second block with a teacher of 12 and 20 channels, two calibration batches and 60 inputs."""
+    torch.manual_seed(0)
+    net = BlockSupernet(SPACE, 2, 4, 12, 20, zero_init=False)
+    return net, [torch.randn(30, 12, 8, 8), torch.randn(30, 12, 8, 8)], torch.randn(60, 12, 8, 8)
+
+
+def test_a_perfect_student_loses_nothing_and_scale_does_not_matter(
+    block: tuple[BlockSupernet, list[Tensor], Tensor],
+) -> None:
+    net, calibration, x = block
+    first, second = Architecture(("mb_k3_e1", "id")), Architecture(("mb_k5_e2", "mb_k3_e1"))
+    taught = one_by_one(net, calibration, x, first, 30)
+    losses = BlockScorer(net, calibration, Pairs(x, taught), 30)([first, second])
+    assert losses[0] == 0.0
+    assert losses[1] > 0.1
+    with torch.no_grad():
+        net.head.weight.mul_(1000)  # type: ignore[operator,union-attr]
+        net.head.bias.mul_(1000)  # type: ignore[operator,union-attr]
+    larger = BlockScorer(net, calibration, Pairs(x, taught * 1000), 30)([first, second])
+    assert larger == pytest.approx(losses, rel=1e-5, abs=1e-5)
+    assert relative_l1(0.0, 2.0) == 0.0
+    assert relative_l1(1.0, 2.0) == pytest.approx(0.5)
+
+
+def test_the_trie_loses_what_one_by_one_loses_and_saves_work(block: tuple[BlockSupernet, list[Tensor], Tensor]) -> None:
+    net, calibration, x = block
+    torch.manual_seed(1)
+    target = 3 * torch.randn(60, 20, 4, 4) + 1
+    archs = [Architecture(genes) for genes in product(*(layer.genes for layer in SPACE.layers[2:4]))]
+    scorer = BlockScorer(net, calibration, Pairs(x, target), 20)
+    losses = scorer(archs)
+    for arch, loss in zip(archs, losses, strict=True):
+        naive = (one_by_one(net, calibration, x, arch, 20) - target).abs().split(20)
+        total = torch.stack([part.sum(dtype=torch.float64) for part in naive]).sum().item()
+        deviation = target.double().std(unbiased=False).item()
+        assert loss == pytest.approx(total / target.numel() / (deviation + 1e-9), rel=1e-12)
+    assert BlockScorer(net, calibration, Pairs(x, target), 20)(archs[4:5]) == losses[4:5]
+    assert (scorer.naive, scorer.computed) == (9 * 2 * 4, (3 + 9) * 4)  # four streams; three first layers are shared
+
+
+def test_all_of_a_block_of_dna_takes_a_third_of_the_layers() -> None:
+    """6^4 candidates are 6 + 36 + 216 + 1296 layers by the trie, and 4 x 1296 one by one; here with 2^4."""
+    space = load_space("dna", size=32)
+    pairs = space.replace_layers(replace(layer, candidates=layer.candidates[::-3]) for layer in space.layers)
+    start, stop = pairs.blocks[2]
+    archs = [Architecture(genes) for genes in product(*(layer.genes for layer in pairs.layers[start:stop]))]
+    x = torch.randn(2, 80, 4, 4)
+    scorer = BlockScorer(BlockSupernet(pairs, start, stop, 80, 160), [x], Pairs(x, torch.randn(2, 160, 2, 2)), 2)
+    scorer(archs)
+    assert (scorer.naive, scorer.computed) == (2 * 4 * 2**4, 2 * (2 + 4 + 8 + 16))
+    assert 4 * 6**4 / sum(6**n for n in range(1, 5)) == pytest.approx(3.34, abs=0.01)
+
+
+# -- a round's judge --------------------------------------------------------------------------------------------------
+
+
+def test_what_blocks_lose_adds_up(judge: BlockwiseJudge) -> None:
+    rng = Random(0)
+    archs = [SPACE.sample(rng) for _ in range(5)]
+    parts = [[judge.known(i)[Architecture(arch.genes[2 * i : 2 * i + 2])] for i in range(3)] for arch in archs]
+    assert judge.losses(archs) == [sum(losses) for losses in parts]
+    scores = [evaluation.accuracy for evaluation in judge(archs)]
+    by_score = sorted(range(5), key=lambda i: -scores[i])
+    assert by_score == sorted(range(5), key=lambda i: sum(parts[i]))
+    assert all(0 < score < 1 for score in scores)
+
+
+def test_the_combined_front_is_the_front_of_all(judge: BlockwiseJudge) -> None:
+    archs = everything()
+    listed = Round(1, SPACE, tuple(judge(archs))).front
+    found = Round(1, SPACE, tuple(judge(judge.front("macs")))).front
+    assert [(e.macs, e.accuracy) for e in found] == list(dict.fromkeys((e.macs, e.accuracy) for e in listed))
+
+
+def test_operations_are_rated_by_the_best_candidate_that_has_them(judge: BlockwiseJudge) -> None:
+    known = judge.known(1)
+    for place in (0, 1):
+        for op in SPACE.layers[2 + place].candidates:
+            assert judge.ratings[2 + place, op] == -min(loss for a, loss in known.items() if a.genes[place] == op)
+    assert rated(SPACE, [{Architecture(("mb_k3_e1", "id")): 2.0}] * 3)[0, "mb_k5_e2"] == -2.0  # never scored
+
+
+def test_dnas_ratings_go_with_nses_refill(judge: BlockwiseJudge) -> None:
+    crossing = Evolution(Learned(), Best(2), NextUnseen(3))
+    finished = Round(1, SPACE, tuple(judge(everything()[:3])), judge.ratings)
+    after = crossing(finished, Random(0)).space
+    for i, (old, new) in enumerate(zip(SPACE.layers, after.layers, strict=True)):
+        best = sorted(old.candidates, key=lambda op: -judge.ratings[i, op])[:2]
+        assert set(best) < set(new.candidates) or not old.pending
+        assert new.candidates[2:] == old.pending
+    assert str(crossing) == (
+        "rate by what the evaluator has learned; keep the best 2 of each layer; refill with unseen operations up to 3"
+    )
+
+
+def test_a_block_with_too_many_candidates_is_searched(judge: BlockwiseJudge, tmp_path: Path) -> None:
+    """Nine candidates each, five of them scored; the others are scored when somebody asks."""
+    searched = fitted(tmp_path, study(candidates=5))
+    assert [len(searched.known(i)) for i in range(3)] == [5, 5, 5]
+    archs = everything()[::40]
+    assert searched.losses(archs) == pytest.approx(judge.losses(archs), rel=1e-12)
+    assert {searched.known(2)[part] == judge.known(2)[part] for part in searched.known(2)} == {True}
+
+
+def test_killed_in_the_third_block_it_resumes_there(judge: BlockwiseJudge, tmp_path: Path) -> None:
+    """Three steps an epoch: twelve of the teacher, six of each block."""
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, study(), track=killed_in("training block 3 of 3", 4))
+    done = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("block-*.safetensors")}
+    assert sorted(name[:7] for name in done) == ["block-1", "block-2"]
+    assert [path.name[:7] for path in tmp_path.glob("*.progress")] == ["block-3"]
+    resumed = fitted(tmp_path, study())
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in done} == done
+    assert not list(tmp_path.glob("*.progress"))
+    assert resumed.name == judge.name
+    assert [path.read_bytes() for path, _ in resumed.files] == [path.read_bytes() for path, _ in judge.files]
+
+
+def killed_in(label: str, steps: int) -> Track:
+    return lambda said, total: interrupted_at(steps if said == label else None)(said, total)
+
+
+def test_blocks_on_two_workers_are_the_same_blocks(judge: BlockwiseJudge, tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+
+        def submit(work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
+            return pool.submit(work, items)
+
+        assert fitted(tmp_path, study(), partial(on, submit, 2)).name == judge.name
+
+
+def test_a_damaged_block_is_told_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = fitted(tmp_path, study(epochs=1, candidates=2))
+    path, _ = found.files[0]
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(EvoError, match="its sha256 has changed"):
+        found(everything()[:1])
+    assert fitted(tmp_path, study(epochs=1, candidates=2)).files == found.files
+    assert "is damaged" in capsys.readouterr().err
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+
+
+# -- a round ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_round_holds_the_combined_front_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    space.write_text(SPACE.to_json())
+    data = study().model_dump()
+    data["space"] = {"name": "small", "path": str(space)}
+    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
+        run = begin(store, "small", check(data, "test"))
+        shared = run_context(run, store, tmp_path, here)
+        for n in (1, 2):
+            run_round(shared, n)
+        first, second = store.rounds(run)
+        assert first.judge == second.judge
+        proposals = store.proposals(first)
+        origins = [proposal.origin for proposal in proposals]
+        assert origins[: origins.count("combined")] == ["combined"] * origins.count("combined")
+        assert set(origins) == {"combined", "stratified", "child"}  # the front has fewer than a first population
+        combined = [p.evaluation for p in proposals if p.origin == "combined"]
+        assert set(combined) <= set(Round(1, SPACE, tuple(p.evaluation for p in proposals)).front)
+        assert any(not proposal.fresh for proposal in store.proposals(second))
+        kinds = store.frame("SELECT kind FROM checkpoints WHERE round = 1")["kind"].tolist()
+        assert kinds == ["block 1", "block 2", "block 3"]
+        study_of = optuna.load_study(study_name=first.study, storage=store.optuna)
+        assert study_of.metric_names == ["exp(-block loss)", "macs"]
+    assert len(list((tmp_path / "small").glob("block-*"))) == 3
+
+
+# -- what is published -----------------------------------------------------------------------------------------------
+
+
+def test_dna_a_lies_in_the_space_of_several_depths() -> None:
+    blocks = (
+        "ds_r1_k3_s1_c16_se0.25 ir_r1_k5_s2_e3_c24_se0.25 ir_r1_k3_s1_e3_c24_se0.25 ir_r1_k3_s1_e6_c24_se0.25 "
+        "ir_r2_k3_s2_e3_c40_se0.25 ir_r1_k5_s1_e3_c40_se0.25 ir_r1_k3_s1_e6_c40_se0.25 ir_r1_k7_s2_e6_c80_se0.25 "
+        "ir_r1_k3_s1_e3_c80_se0.25 ir_r1_k5_s1_e3_c80_se0.25 ir_r1_k3_s1_e6_c80_se0.25 ir_r1_k5_s1_e6_c96_se0.25 "
+        "ir_r2_k5_s1_e3_c96_se0.25 ir_r1_k5_s1_e6_c96_se0.25 ir_r1_k5_s2_e6_c160_se0.25 ir_r3_k5_s1_e3_c160_se0.25 "
+        "ir_r1_k5_s1_e6_c160_se0.25 ir_r1_k3_s1_e6_c320_se0.25"
+    )
+    _, arch = from_block_strings(blocks.split())
+    space = load_space("dna_multi")
+    assert arch in space
+    assert cost_table(space, "dna").count([arch])[0].tolist()[:2] == [348_161_054, 4_243_318]
+    encodings = [Architecture(arch.genes[start:stop]) for start, stop in space.blocks]
+    assert [len(part.genes) for part in encodings] == [4, 4, 4, 4, 5, 1]
+    kernels = ["".join(gene[4] for gene in part.genes) for part in encodings]
+    assert kernels == ["3533", "3353", "7353", "5555", "55555", "3"]
+
+
+def test_the_sizes_that_dna_tells() -> None:
+    space = load_space("dna")
+    sizes = [len(list(product(*(layer.genes for layer in space.layers[a:b])))) for a, b in space.blocks]
+    assert sizes == [36, 1296, 1296, 1296, 1296, 6]
+    assert sum(sizes) == 5226
+    assert space.size == 6**19 == 609_359_740_010_496  # 6.1e14

@@ -1,0 +1,118 @@
+"""Combining blocks is exact: what listing every combination finds, to the last tie."""
+
+from __future__ import annotations
+
+import time
+from itertools import product
+from random import Random
+
+import numpy as np
+import pytest
+
+from evo.evaluators.blockwise.combination import Candidates, Combination, best, front
+from spaces.architecture import Architecture
+from spaces.costs.table import COLUMNS, cost_table
+from spaces.library.named_spaces import load
+
+
+def listed(blocks: list[Candidates]) -> list[Combination]:
+    """Every combination there is."""
+    found = []
+    for choice in product(*(range(len(block.losses)) for block in blocks)):
+        loss = cost = 0.0
+        for block, i in zip(blocks, choice, strict=True):
+            loss, cost = loss + float(block.losses[i]), cost + float(block.costs[i])
+        found.append(Combination(choice, loss, cost))
+    return found
+
+
+def cheapest_loss(blocks: list[Candidates], budget: float) -> Combination | None:
+    affordable = [combination for combination in listed(blocks) if combination.cost < budget]
+    return min(affordable, key=lambda c: (c.loss, c.cost, c.choice)) if affordable else None
+
+
+def stairs(blocks: list[Candidates]) -> list[Combination]:
+    found: list[Combination] = []
+    for combination in sorted(listed(blocks), key=lambda c: (c.cost, c.loss, c.choice)):
+        if not found or combination.loss < found[-1].loss:
+            found.append(combination)
+    return found
+
+
+def instance(rng: Random, kind: str) -> list[Candidates]:
+    """Up to five blocks of up to six candidates: anything, dear ones that lose less, or integers full of ties."""
+    blocks = []
+    for _ in range(rng.randint(1, 5)):
+        n = rng.randint(1, 6)
+        if kind == "ties":
+            blocks.append(Candidates.of([rng.randrange(4) for _ in range(n)], [rng.randrange(4) for _ in range(n)]))
+        else:
+            losses, costs = [rng.random() for _ in range(n)], [rng.random() for _ in range(n)]
+            if kind == "opposed":
+                losses, costs = sorted(losses), sorted(costs, reverse=True)
+            blocks.append(Candidates.of(losses, costs))
+    return blocks
+
+
+@pytest.mark.parametrize("kind", ["any", "opposed", "ties"])
+def test_it_equals_brute_force_on_hundreds_of_instances(kind: str) -> None:
+    rng = Random(kind)
+    for _ in range(170):
+        blocks = instance(rng, kind)
+        dearest = sum(float(block.costs.max()) for block in blocks)
+        budget = rng.randint(0, round(dearest) + 1) if kind == "ties" else rng.uniform(0, 1.05 * dearest)
+        assert best(blocks, budget) == cheapest_loss(blocks, budget)
+        assert front(blocks) == stairs(blocks)
+
+
+def test_of_equal_combinations_the_cheaper_counts_and_then_the_first() -> None:
+    alike = Candidates.of([1, 1, 1], [3, 2, 2])
+    assert best([alike, alike], 100) == Combination((1, 1), 2.0, 4.0)
+    assert front([alike, alike]) == [Combination((1, 1), 2.0, 4.0)]
+
+
+def test_the_budget_itself_is_not_below_the_budget() -> None:
+    block = Candidates.of([2, 1], [1, 5])
+    assert best([block], 5) == Combination((0,), 2.0, 1.0)
+    assert best([block], 5.1) == Combination((1,), 1.0, 5.0)
+    assert best([block], 1) is None
+
+
+@pytest.mark.parametrize("shape", ["dna", "opposed"])
+def test_six_blocks_of_1296_candidates_take_seconds(shape: str) -> None:
+    """With the costs of DNA's own blocks and losses that fall with them; and where no candidate is beaten by another."""
+    rng = np.random.default_rng(0)
+    if shape == "dna":
+        layers = cost_table(load("dna")).layers[7:11]
+        column = COLUMNS.index("macs")
+        block = [[layer.row(gene)[column] for gene in layer.genes] for layer in layers]
+        costs = [np.array([sum(row) for row in product(*block)]) for _ in range(6)]
+        losses = [0.3 + 0.2 * cost.min() / cost + 0.01 * rng.standard_normal(len(cost)) for cost in costs]
+    else:
+        costs = [np.sort(rng.random(1296)) for _ in range(6)]
+        losses = [-np.sort(rng.random(1296)) for _ in range(6)]
+    blocks = [Candidates.of(loss, cost) for loss, cost in zip(losses, costs, strict=True)]
+    budget = 0.5 * (sum(cost.min() for cost in costs) + sum(cost.max() for cost in costs))
+    started = time.process_time()
+    found = best(blocks, budget)
+    assert found is not None
+    assert found.cost < budget
+    if shape == "dna":
+        inside = [combination for combination in front(blocks) if combination.cost < budget]
+        assert inside[-1] == found
+    assert time.process_time() - started < 10
+    assert len(blocks[0].losses) == 1296
+
+
+def test_what_cannot_be_combined_is_told() -> None:
+    with pytest.raises(ValueError, match="one loss and one cost per candidate, found shapes"):
+        Candidates.of([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="finite"):
+        Candidates.of([float("nan")], [1.0])
+
+
+def test_a_combination_spells_an_architecture() -> None:
+    space = load("dna")
+    assert [stop - start for start, stop in space.blocks] == [3, 4, 4, 4, 4, 1]
+    parts = [next(iter(product(*(layer.genes for layer in space.layers[a:b])))) for a, b in space.blocks]
+    assert Architecture(tuple(gene for part in parts for gene in part)) in space

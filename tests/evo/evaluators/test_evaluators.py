@@ -1,0 +1,157 @@
+"""What every evaluator promises, and what each does by itself."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from evo.evaluators import FitContext, Judge
+from evo.evaluators.registry import EVALUATORS
+from evo.workers.executors import workers
+from evo.workers.protocol import Evaluate
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, check
+from studies.records import Evaluation, EvoError
+
+EVOLUTION = {"method": "fixed"}
+QUICK = {"epochs": 1, "batch_size": 64}
+
+
+@pytest.fixture(scope="module")
+def table_file(space: SearchSpace, table: CostTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of some architectures of the digits space, accuracies in percent."""
+    rng = Random(0)
+    archs = [space.sample(rng) for _ in range(10)]
+    path = tmp_path_factory.mktemp("table") / "mine.csv"
+    rows = [f"{arch},{50 + i}" for i, arch in enumerate(archs)]
+    path.write_text("\n".join(["arch,top1", *rows]))
+    return path
+
+
+@pytest.fixture(params=sorted(EVALUATORS))
+def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
+    section = {
+        "tabular": {"path": str(table_file), "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01},
+        "scratch": QUICK,
+        "oneshot": QUICK,
+        "blockwise": {**QUICK, "teacher": QUICK, "candidates": 100},
+    }[request.param]
+    evaluator = {"kind": request.param, **section}
+    data = {"name": "digits", "max_images": 300}
+    return check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
+
+
+@pytest.fixture
+def archs(space: SearchSpace) -> list[Architecture]:
+    rng = Random(0)
+    return [space.sample(rng) for _ in range(4)]
+
+
+@pytest.fixture
+def fit(config: StudyConfig, space: SearchSpace, table: CostTable) -> Callable[[Path], Judge]:
+    evaluator = EVALUATORS[config.evaluator.kind](config, space)
+    return lambda folder: evaluator.fit(space, FitContext(1, 7, table, folder))
+
+
+def answers(evaluations: list[Evaluation]) -> list[tuple[object, ...]]:
+    return [(e.arch, e.judge, e.accuracy, e.nll, e.macs, e.params) for e in evaluations]
+
+
+def test_answers_come_in_order_with_exact_costs(
+    fit: Callable[[Path], Judge], archs: list[Architecture], table: CostTable, tmp_path: Path
+) -> None:
+    judge = fit(tmp_path)
+    found = judge(archs)
+    assert [e.arch for e in found] == archs
+    assert {e.judge for e in found} == {judge.name}
+    assert [[e.macs, e.params] for e in found] == table.count(archs)[:, :2].tolist()
+    assert all(0 <= e.accuracy <= 1 for e in found)
+    assert [e.latency_ms for e in found] == [None] * 4
+
+
+def test_an_answer_depends_on_its_architecture_alone(
+    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path
+) -> None:
+    judge = fit(tmp_path)
+    together = answers(judge(archs))
+    assert answers(judge(archs[::-1])) == together[::-1]
+    assert answers(judge(archs[1:2])) == together[1:2]
+
+
+def test_fitting_twice_gives_the_same_judge(
+    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path
+) -> None:
+    first, again, elsewhere = fit(tmp_path), fit(tmp_path), fit(tmp_path / "elsewhere")
+    assert first.name == again.name == elsewhere.name
+    assert answers(first(archs)) == answers(elsewhere(archs))
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Evaluate]:
+    with workers(2, torch.get_num_threads()) as evaluate:
+        yield evaluate
+
+
+def test_a_judge_travels_to_worker_processes(
+    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path, two_workers: Evaluate
+) -> None:
+    judge = fit(tmp_path)
+    assert len(pickle.dumps(judge)) < 100_000
+    assert answers(two_workers(judge, archs)) == answers(judge(archs))
+
+
+def test_no_architectures_no_answers(fit: Callable[[Path], Judge], tmp_path: Path) -> None:
+    assert fit(tmp_path)([]) == []
+
+
+def test_an_architecture_that_the_table_lacks_is_named(table_file: Path, space: SearchSpace, table: CostTable) -> None:
+    section = {"kind": "tabular", "path": str(table_file), "separator": "|", "accuracy_column": "top1"}
+    config = check({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
+    judge = EVALUATORS["tabular"](config, space).fit(space, FitContext(1, 0, table, table_file.parent))
+    stranger = Architecture(tuple(layer.genes[0] for layer in space.layers))
+    with pytest.raises(EvoError, match=r"has no row for mb_k3_e1\|.*in column 'arch'"):
+        judge([stranger])
+
+
+def test_a_table_that_is_not_there_says_where_it_may_be(space: SearchSpace) -> None:
+    section = {"kind": "tabular", "path": "no/such.csv"}
+    config = check({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
+    with pytest.raises(EvoError, match="no such table here, nor below the folder EVO_DATA"):
+        EVALUATORS["tabular"](config, space)
+
+
+def test_a_damaged_checkpoint_is_told(
+    space: SearchSpace, table: CostTable, tmp_path: Path, archs: list[Architecture]
+) -> None:
+    evaluator = {"kind": "oneshot", **QUICK}
+    data = {"name": "digits", "max_images": 300}
+    config = check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
+    judge = EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, 7, table, tmp_path))
+    weights, _ = judge.files()["weights"]
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(EvoError, match="its sha256 has changed"):
+        judge(archs)
+
+
+def test_weights_that_another_run_left_behind_are_not_taken(
+    space: SearchSpace, table: CostTable, tmp_path: Path
+) -> None:
+    names = []
+    for seed, epochs in ((7, 1), (8, 1), (7, 2), (7, 1)):
+        evaluator = {"kind": "oneshot", "epochs": epochs, "batch_size": 64}
+        data = {"name": "digits", "max_images": 240}
+        config = check(
+            {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
+        )
+        names.append(EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, seed, table, tmp_path)).name)
+    assert names[0] == names[3]
+    assert len(set(names)) == 3

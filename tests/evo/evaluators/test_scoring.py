@@ -1,0 +1,111 @@
+"""Scoring by the trie gives the numbers of scoring one by one with torch's own train and eval modes, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from evo.data.loading import load
+from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.scoring import Score, Scorer
+from evo.training.loop import Schedule, train
+from spaces.architecture import Architecture
+from spaces.networks.supernet import Supernet
+from spaces.space import SearchSpace
+from studies.config import DataSection
+
+IMAGES = load(DataSection(name="digits"))
+CALIBRATION = [IMAGES.train.x[:128], IMAGES.train.x[128:256]]
+
+
+@pytest.fixture(scope="module")
+def supernet(space: SearchSpace) -> Supernet:
+    torch.manual_seed(0)
+    net = Supernet(space)
+    train(net, IMAGES.train, Schedule(epochs=4, batch_size=64, learning_rate=0.1), seed=0, paths=uniform(space))
+    return net
+
+
+def naive(supernet: Supernet, arch: Architecture, batch: int) -> Score:
+    """Reset all statistics, run the calibration batches through the whole network in train mode, then evaluate."""
+    for module in supernet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    right, loss = 0.0, 0.0
+    with torch.inference_mode():
+        supernet.train()
+        for x in CALIBRATION:
+            supernet(x, arch)
+        supernet.eval()
+        for x, y in zip(IMAGES.validation.x.split(batch), IMAGES.validation.y.split(batch), strict=True):
+            scores = supernet(x, arch)
+            right += float((scores.argmax(1) == y).sum())
+            loss += float(F.cross_entropy(scores, y, reduction="sum").double())
+    return Score(right / len(IMAGES.validation), loss / len(IMAGES.validation))
+
+
+@pytest.mark.parametrize("batch", [100, 1000])
+def test_the_trie_is_bit_identical_to_one_by_one(supernet: Supernet, space: SearchSpace, batch: int) -> None:
+    rng = Random(1)
+    archs = [space.sample(rng) for _ in range(12)]
+    archs += [replace(arch, genes=(*arch.genes[:-1], space.layers[-1].genes[0])) for arch in archs[:3]]
+    assert Scorer(supernet, CALIBRATION, IMAGES.validation, batch)(archs) == [naive(supernet, a, batch) for a in archs]
+
+
+def test_a_score_does_not_depend_on_the_company(supernet: Supernet, space: SearchSpace) -> None:
+    rng = Random(2)
+    archs = [space.sample(rng) for _ in range(8)]
+    together = Scorer(supernet, CALIBRATION, IMAGES.validation, 200)(archs)
+    backwards = Scorer(supernet, CALIBRATION, IMAGES.validation, 200)(archs[::-1])
+    assert together == backwards[::-1]
+    assert together[3] == Scorer(supernet, CALIBRATION, IMAGES.validation, 200)(archs[3:4])[0]
+
+
+def test_equal_architectures_are_scored_alike(supernet: Supernet, space: SearchSpace) -> None:
+    arch = space.sample(Random(3))
+    first, second = Scorer(supernet, CALIBRATION, IMAGES.validation, 200)([arch, arch])
+    assert first == second
+    assert first.accuracy > 0.3
+
+
+@pytest.mark.parametrize("memory", [0, 200_000, 1 << 29])
+def test_what_is_kept_between_generations_changes_no_number(
+    supernet: Supernet, space: SearchSpace, memory: int
+) -> None:
+    rng = Random(4)
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 200, memory)
+    for _ in range(4):
+        archs = [space.sample(rng) for _ in range(6)]
+        assert scorer(archs) == [naive(supernet, arch, 200) for arch in archs]
+        assert scorer.held <= memory
+
+
+def test_a_prefix_that_is_kept_is_not_computed_again(supernet: Supernet, space: SearchSpace) -> None:
+    arch = space.sample(Random(5))
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 1000)
+    scorer([arch])
+    assert scorer.computed == scorer.naive == 2 * len(space.layers)  # calibration, and one batch of validation images
+    last = replace(arch, genes=(*arch.genes[:-1], next(g for g in space.layers[-1].genes if g != arch.genes[-1])))
+    scorer([last])
+    assert scorer.computed == 2 * len(space.layers) + 2
+
+
+def test_a_generation_that_has_converged_saves_most_of_the_work(supernet: Supernet, space: SearchSpace) -> None:
+    """Fifty mutants of one network, one gene each."""
+    rng = Random(6)
+    parent = space.sample(rng)
+    mutants = []
+    for _ in range(50):
+        i = rng.randrange(len(space.layers))
+        mutants.append(
+            replace(parent, genes=(*parent.genes[:i], rng.choice(space.layers[i].genes), *parent.genes[i + 1 :]))
+        )
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 1000)
+    scorer(mutants)
+    assert scorer.naive / scorer.computed > 1.8

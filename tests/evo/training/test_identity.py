@@ -1,0 +1,252 @@
+"""Names of weight and progress files: golden values, so that no release orphans anybody's work by accident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evo.training.identity import identity, place
+from evo.training.legacy_names import legacy
+from spaces.library import named_spaces
+from studies import config
+from studies.config import (
+    CHOICES,
+    CellsSection,
+    DataSection,
+    GatesSection,
+    GroundTruthSection,
+    OneShotSection,
+    Section,
+    TeacherSection,
+)
+
+
+def test_golden_values_of_identities() -> None:
+    """Who changes one of these, orphans the weights of every run that is under way: raise a version on purpose instead."""
+    study = config.load("digits")
+    space = named_spaces.load("digits", channels=1, size=8, classes=10)
+    assert identity("supernet", 1, seed=3, parent=None)[:12] == "d8372b008e87"
+    assert identity("supernet", 1, space=space)[:12] == "1593a07d3f46"
+    assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "3208acb74fef"
+    assert identity("block", 1, settings=config.load("dna_digits").evaluator)[:12] == "95f84f40e5c5"
+    assert identity("supernet", 1, settings=config.load("autospace_digits").evaluator)[:12] == "497a341137e6"
+
+
+SETTINGS: list[type[Section]] = [
+    *(section for _, known in CHOICES.values() for section in known.values()),
+    CellsSection, GatesSection, TeacherSection, GroundTruthSection,
+]  # fmt: skip
+
+DEFAULTS: dict[str, dict[str, str]] = {
+    "AutoSpaceEvolution": {"k": "6", "population": "24", "references": "3"},
+    "BlockwiseSection": {
+        "epochs": "20.0",
+        "batch_size": "64",
+        "learning_rate": "(0.002, 0.005)",
+        "decay": "0.9",
+        "weight_decay": "0.0001",
+        "zero_init": "True",
+        "candidates": "5000",
+        "calibration_batches": "4",
+        "validation_batches": "None",
+        "eval_batch_size": "512",
+        "prefix_memory_mb": "512",
+    },
+    "CellsSection": {
+        "epochs": "20.0",
+        "batch_size": "64",
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.0",
+        "warmup_fraction": "0.05",
+        "steps": "16",
+        "parallel_cells": "4",
+        "children": "0.5",
+        "tournament": "3",
+        "crossover": "0.25",
+        "window": "2",
+        "update_every": "2",
+        "alpha_learning_rate": "0.05",
+        "fitness_momentum": "0.5",
+        "cost_target": "None",
+        "cost_weight": "1.0",
+        "reference_weight": "1.0",
+        "reference_half_life": "10.0",
+        "nodes": "4",
+        "edge_ops": "'ip35'",
+        "expansions": "(1, 3, 6)",
+        "activation": "'relu'",
+    },
+    "DataSection": {
+        "name": "'digits'",
+        "size": "None",
+        "max_images": "None",
+        "validation_fraction": "0.2",
+        "augment": "()",
+        "in_memory": "None",
+    },
+    "DnaEvolution": {"keep": "None"},
+    "FixedEvolution": {},
+    "GatesSection": {
+        "update_every": "2",
+        "learning_rate": "0.005",
+        "cost_target": "None",
+        "cost_weight": "0.9",
+        "drop_below": "-2.0",
+    },
+    "NseEvolution": {
+        "k": "5",
+        "branches": "None",
+        "samples": "48",
+        "guard_samples": "4",
+        "guard": "0.05",
+        "continue_from": "None",
+    },
+    "OneShotSection": {
+        "epochs": "20.0",
+        "batch_size": "64",
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.0",
+        "warmup_fraction": "0.05",
+        "sampling": "'uniform'",
+        "gates": "None",
+        "cells": "None",
+        "inherit": "True",
+        "zero_init": "True",
+        "calibration_batches": "4",
+        "eval_batch_size": "512",
+        "prefix_memory_mb": "512",
+    },
+    "PadNasEvolution": {"rank": "10", "share": "0.01"},
+    "ScratchSection": {
+        "epochs": "20.0",
+        "batch_size": "64",
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.0",
+        "warmup_fraction": "0.05",
+        "rungs": "()",
+    },
+    "TabularSection": {
+        "kind": "'tabular'",
+        "arch_column": "'arch'",
+        "tokens": "'operations'",
+        "separator": "''",
+        "accuracy_column": "'accuracy'",
+        "accuracy_scale": "1.0",
+        "macs_column": "None",
+        "params_column": "None",
+        "latency_column": "None",
+    },
+    "TeacherSection": {
+        "epochs": "20.0",
+        "batch_size": "64",
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.0",
+        "warmup_fraction": "0.05",
+        "model": "None",
+        "weights": "None",
+        "splits": "()",
+        "width": "2.0",
+        "mean": "()",
+        "std": "()",
+    },
+    "GroundTruthSection": {
+        "epochs": "20.0",
+        "batch_size": "64",
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.0",
+        "warmup_fraction": "0.05",
+        "sample": "0",
+        "table": "None",
+    },
+}
+
+
+@pytest.mark.parametrize("section", sorted(set(SETTINGS), key=lambda section: section.__name__))
+def test_a_default_that_changes_needs_a_new_version(section: type[Section]) -> None:
+    """A setting at its default is in no name, so its default may not change its meaning in silence: raise the version of
+    the identities that the section is part of, then change the value here. A new setting is added here, and that is all."""
+    found = {
+        name: repr(field.default)
+        for name, field in section.model_fields.items()
+        if not field.is_required() and name not in section.unrelated and not isinstance(field.default, Section)
+    }
+    assert found == DEFAULTS[section.__name__]
+
+
+def test_a_setting_at_its_default_is_in_no_name() -> None:
+    given = OneShotSection(kind="oneshot", epochs=20.0, zero_init=True)
+    assert identity("supernet", 1, settings=given) == identity("supernet", 1, settings=OneShotSection(kind="oneshot"))
+    other = OneShotSection(kind="oneshot", zero_init=False)
+    assert identity("supernet", 1, settings=other) != identity("supernet", 1, settings=given)
+
+
+def test_what_changes_no_result_is_in_no_name() -> None:
+    here, there = DataSection(path="here", workers=1), DataSection(path="there", workers=8)
+    assert identity("supernet", 1, data=here) == identity("supernet", 1, data=there)
+    slow = OneShotSection(kind="oneshot", timeout=3.0)
+    assert identity("supernet", 1, settings=slow) == identity("supernet", 1, settings=OneShotSection(kind="oneshot"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"kind": "supernet"}, {"kind": "block"}),
+        ({"version": 1}, {"version": 2}),
+        ({"seed": 1}, {"seed": 2}),
+        ({"sources": {"data": "a"}}, {"sources": {"data": "b"}}),
+        ({"inherited": [["id"], []]}, {"inherited": [[], ["id"]]}),
+    ],
+)
+def test_everything_counts(one: dict[str, object], other: dict[str, object]) -> None:
+    names = [identity(**{"kind": "supernet", "version": 1} | parts) for parts in (one, other)]  # type: ignore[arg-type]
+    assert names[0] != names[1]
+
+
+def test_what_has_no_stable_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="cannot be part of an identity"):
+        identity("supernet", 1, what=object())
+
+
+# -- release 0.1 ------------------------------------------------------------------------------------------------------
+
+
+def test_the_names_of_release_0_1_are_known() -> None:
+    """The values were computed by release 0.1 itself: ``sha256(repr(parts))``."""
+    digits, nse = config.load("digits"), config.load("nse_digits")
+    dna, autospace = config.load("dna_digits"), config.load("autospace_digits")
+    assert legacy(digits.evaluator, digits.data, digits.device) == "62f2ca71574f"
+    assert legacy(nse.evaluator) == "1e23f4163778"
+    assert legacy(autospace.evaluator) == "b8d2f770684b"
+    assert legacy(dna.evaluator) == "47ae8e28425a"
+    assert legacy(dna.evaluator.teacher) == "79d100a97b57"  # type: ignore[attr-defined]
+    assert legacy(digits.ground_truth) == "01f2d4a0c433"
+    assert legacy("a", [["x"]], None, 1.5, (1,), digits.data) == "2764c8163fd6"
+
+
+def test_a_setting_that_release_0_1_did_not_have_has_no_old_name() -> None:
+    class Later(OneShotSection):
+        colour: str = "red"
+
+    Later.__name__ = "OneShotSection"
+    assert legacy(Later(kind="oneshot")) == legacy(OneShotSection(kind="oneshot"))
+    assert legacy(Later(kind="oneshot", colour="blue")) is None
+
+
+def test_files_of_release_0_1_are_found(tmp_path: Path) -> None:
+    name = "block-1.{}.safetensors"
+    new = tmp_path / "block-1.v1-0123456789ab.safetensors"
+    assert place(tmp_path, name, "0123456789abcdef", "feedfeedfeed") == new
+    (tmp_path / "block-1.feedfeedfeed.progress").touch()
+    assert place(tmp_path, name, "0123456789abcdef", "feedfeedfeed") == tmp_path / "block-1.feedfeedfeed.safetensors"
+    assert place(tmp_path, name, "0123456789abcdef", None) == new

@@ -1,0 +1,448 @@
+"""Several processes do what one does: they train one model, share out what is to be measured, and none waits for the dead."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evo.data.loading import load
+from evo.data.source import Source, Split
+from evo.evaluators.autospace.fitness import Breeding
+from evo.evaluators.autospace.population import alphabet_of
+from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced
+from evo.evaluators.oneshot.paths import fair, uniform
+from evo.methods.autospace import Populate
+from evo.round.__main__ import main
+from evo.seeds import derive
+from evo.training.data_parallel import synchronised
+from evo.training.loop import Between, Paths, Schedule, train, whole_network
+from evo.workers import ranks
+from evo.workers.executors import among
+from evo.workers.ranks import ALONE, Team, follow, leading, team
+from spaces.architecture import Architecture
+from spaces.costs.table import cost_table
+from spaces.library.named_spaces import load as load_space
+from spaces.networks.cell_supernet import CellSupernet
+from spaces.networks.network import Network
+from spaces.networks.supernet import Supernet
+from spaces.operations.cells import covering, reference_cells
+from studies.config import CellsSection, DataSection, GatesSection
+from studies.database.store import opened
+from studies.records import EvoError
+from tests.conftest import ROOT
+
+DIGITS = DataSection(name="digits", max_images=240)
+SPACE = load_space("digits")
+PROCESSES = 2
+LIMIT = 60
+"""Seconds after which a process is taken to hang."""
+
+
+# -- two processes, forked --------------------------------------------------------------------------------------------
+
+
+def forked(rank: int, port: int, work: Callable[[], None]) -> int:
+    """The process of one rank, which rank 0 leads to do ``work``, and the others follow."""
+    if child := os.fork():
+        return child
+    code = 1
+    with suppress(BaseException):
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
+        os.environ["MASTER_PORT"] = str(port)
+        ranks.GRACE = 0.5
+        if rank:
+            code = follow()
+        else:
+            with leading():
+                work()
+            code = 0
+    os._exit(code)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def ended(child: int) -> int:
+    """The exit code of a process, which must not take for ever."""
+    for _ in range(LIMIT * 50):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    raise AssertionError("a process hangs")
+
+
+def led(work: Callable[[], None]) -> list[int]:
+    """The exit codes of two processes."""
+    port = free_port()
+    return [ended(child) for child in [forked(rank, port, work) for rank in range(PROCESSES)]]
+
+
+# -- trainings --------------------------------------------------------------------------------------------------------
+
+Trained = tuple[list[float], dict[str, Tensor]]
+"""The loss of every step over all its images; the weights in the end, and what else has learned."""
+
+LOSSES: list[tuple[int, float]] = []
+
+
+def noted(output: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy, remembered with the number of images that it is the mean of."""
+    loss = F.cross_entropy(output, target)
+    LOSSES.append((len(target), loss.item()))
+    return loss
+
+
+def told(_: Sequence[int]) -> list[list[tuple[int, float]]]:
+    """What this process has noted since it was asked last."""
+    losses = LOSSES.copy()
+    LOSSES.clear()
+    return [losses]
+
+
+def images(exact: bool) -> tuple[Source, Source]:
+    """Training and validation digits; in double precision, where the order of additions is not to be seen in any loss."""
+    parts = load(DIGITS).train, load(DIGITS).validation
+    if not exact:
+        return parts
+    train_part, validation = (Split(part.x.double(), part.y) for part in parts if isinstance(part, Split))
+    return train_part, validation
+
+
+def trained(
+    who: Team,
+    model: nn.Module,
+    paths: Paths,
+    between: Between | None = None,
+    *,
+    exact: bool = True,
+    batch: int = 48,
+) -> Trained:
+    model = model.double() if exact else model
+    schedule = Schedule(1, batch, learning_rate=0.1 if exact else 0.03, augment=("crop", "cutout"))
+    train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, between=between, team=who)
+    parts = among(who, told, range(who.size)) if who.size > 1 else told([])
+    steps = [sum(n * loss for n, loss in step) / sum(n for n, _ in step) for step in zip(*parts, strict=True)]
+    state = between.state() if between else {}
+    learned = {f"between.{name}": tensor for name, tensor in state.items() if name != "told"}
+    return steps, model.state_dict() | learned
+
+
+def supernet() -> Supernet:
+    torch.manual_seed(0)
+    return Supernet(SPACE)
+
+
+def by_uniform(who: Team) -> Trained:
+    return trained(who, supernet(), uniform(SPACE))
+
+
+def by_uniform_in_single_precision(who: Team) -> Trained:
+    return trained(who, supernet(), uniform(SPACE), exact=False)
+
+
+def by_fair(who: Team) -> Trained:
+    """Several paths per step, and batches that two processes cannot halve."""
+    return trained(who, supernet(), fair(SPACE), batch=91)
+
+
+def by_gates(who: Team) -> Trained:
+    """Paths depend on gates that learn, and lose operations, between the steps."""
+    settings = GatesSection(cost_target=1e5, learning_rate=0.5, drop_below=-0.2)
+    nothing: list[frozenset[str]] = [frozenset()] * len(SPACE.layers)
+    gates = Gates(SPACE)
+    learner = Indicators(
+        gates, cost_table(SPACE), images(True)[1], settings, batch_size=16, cost="macs", inherited=nothing, seed=1
+    )
+    return trained(who, supernet(), balanced(gates), learner)
+
+
+def by_cells(who: Team) -> Trained:
+    settings = CellsSection(
+        batch_size=16, steps=2, parallel_cells=2, alpha_learning_rate=0.1, nodes=3, edge_ops="ip3", expansions=(1, 2)
+    )
+    alphabet = alphabet_of(settings)
+    space = Populate(alphabet, k=2, size=4, references=3)(SPACE, Random(1))
+    learner = Breeding(space, cost_table(space), images(True)[1], settings, cost="macs", n=1, seed=5)
+    torch.manual_seed(0)
+    model = CellSupernet(space, [*covering(alphabet), *reference_cells(alphabet)])
+    return trained(who, model, learner.paths(), learner, batch=64)
+
+
+def by_one_network(who: Team) -> Trained:
+    torch.manual_seed(0)
+    network = Network(Architecture(tuple(layer.genes[0] for layer in SPACE.layers)), SPACE)
+    return trained(who, network, whole_network)
+
+
+ONLY = Architecture(tuple(layer.genes[0] for layer in SPACE.layers))
+
+
+def always(arch: Architecture, _: Random) -> tuple[tuple[Architecture]]:
+    return ((arch,),)
+
+
+def by_one_path(who: Team) -> Trained:
+    return trained(who, supernet(), partial(always, ONLY), exact=False)
+
+
+TRAININGS: dict[str, Callable[[Team], Trained]] = {
+    "uniform": by_uniform,
+    "uniform in single precision": by_uniform_in_single_precision,
+    "fair": by_fair,
+    "gates": by_gates,
+    "cells": by_cells,
+    "one network": by_one_network,
+    "one path": by_one_path,
+}
+
+
+def normalised(who: Team, exact: bool = False) -> list[Tensor]:
+    """What a normalisation makes of this rank's part of five images far from zero; gradient; running mean and variance."""
+    x = 1e3 + torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    wanted = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))[who.part(5)]
+    x = x[who.part(5)].requires_grad_()
+    plain = nn.BatchNorm2d(3)
+    if exact:
+        x, wanted, plain = x.detach().double().requires_grad_(), wanted.double(), plain.double()
+    alone = nn.Sequential(plain)
+    output = synchronised(alone, torch.distributed.group.WORLD, x.device)(x) if who.size > 1 else alone(x)
+    (output * wanted).sum().backward()
+    found = [output.detach(), x.grad, plain.running_mean, plain.running_var]
+    return [tensor for tensor in found if tensor is not None]
+
+
+def in_pieces(who: Team) -> list[Any]:
+    answers: list[Any] = [None] * who.size
+    torch.distributed.gather_object(normalised(who), answers if who.rank == 0 else None)
+    return answers
+
+
+def tenfold(items: Sequence[int]) -> list[int]:
+    if 7 in items:
+        raise EvoError("seven is refused")
+    return [10 * item for item in items]
+
+
+def refused(who: Team) -> str:
+    with pytest.raises(EvoError) as error:
+        among(who, tenfold, range(8))
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Trained]:
+    """What one process comes to."""
+    return {name: training(ALONE) for name, training in TRAININGS.items()}
+
+
+@pytest.fixture(scope="module")
+def found(alone: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What two processes have come to, one thing after another. (Forked behind ``alone``, they have all modules loaded.)"""
+    path = tmp_path_factory.mktemp("ranks") / "found"
+
+    def work() -> None:
+        who = team()
+        done: dict[str, Any] = {name: training(who) for name, training in TRAININGS.items()}
+        done["in parts"] = by_uniform(replace(who, sync=False))
+        done["normalised"] = who.together(in_pieces)
+        done["refused"] = refused(who)
+        done["answers"] = among(who, tenfold, [3, 1, 12, 5, 2]), among(who, tenfold, [4]), among(who, tenfold, [])
+        torch.save(done, path)
+
+    assert led(work) == [0, 0]
+    done: dict[str, Any] = torch.load(path, weights_only=False)
+    return done
+
+
+# -- the same as in one process ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_train_as_one(alone: dict[str, Trained], found: dict[str, Any], name: str) -> None:
+    losses, learned = alone[name]
+    losses_of_two, learned_by_two = found[name]
+    single = learned["stem.0.0.weight"].dtype == torch.float32
+    assert losses_of_two == pytest.approx(losses, abs=1e-4 if single else 1e-12)
+    assert len(losses) > 2
+    assert learned.keys() == learned_by_two.keys()
+    for part, tensor in learned.items():
+        torch.testing.assert_close(learned_by_two[part], tensor, atol=1e-3 if single else 1e-9, rtol=0, msg=part)
+
+
+def test_what_no_path_has_used_does_not_move(found: dict[str, Any]) -> None:
+    before = supernet().state_dict()
+    moved = {name for name, tensor in found["one path"][1].items() if not torch.equal(tensor, before[name])}
+    used = tuple(f"layers.{i}.ops.{gene}." for i, gene in enumerate(ONLY.genes))
+    assert moved
+    assert all(name.startswith(("stem", "head", *used)) for name in moved)
+
+
+def test_normalisation_over_parts_is_that_of_the_whole(found: dict[str, Any]) -> None:
+    """As good as torch's own in single precision, by the yardstick of double precision."""
+    exact, torchs = normalised(ALONE, exact=True), normalised(ALONE)
+    first, second = found["normalised"]
+    ours = [torch.cat(parts) for parts in list(zip(first, second, strict=True))[:2]] + first[2:]
+    for own, single, double in zip(ours, torchs, exact, strict=True):
+        assert (own - double).abs().max() < 1.5 * (single - double).abs().max() + 1e-7 * double.abs().max()
+    assert all(torch.equal(mine, yours) for mine, yours in zip(first[2:], second[2:], strict=True))
+
+
+def test_without_synchronisation_each_part_is_normalised_by_itself(found: dict[str, Any]) -> None:
+    """The first loss is the mean of two halves' that one process runs one after the other."""
+    model, (x, y) = (
+        supernet().double().train(),
+        next(images(True)[0].epoch(48, ("crop", "cutout"), derive(3, "batches", 0))),
+    )
+    (path,) = uniform(SPACE)(Random(derive(3, "paths", 0)))
+    halves = [F.cross_entropy(model(x[half], *path), y[half]).item() for half in (slice(0, 24), slice(24, 48))]
+    assert found["in parts"][0][0] == pytest.approx(sum(halves) / 2, abs=1e-9)
+    assert found["in parts"][0][0] != pytest.approx(found["uniform"][0][0], abs=1e-5)
+
+
+def test_answers_come_in_order_and_a_refusal_is_told_without_a_rank_left_behind(found: dict[str, Any]) -> None:
+    assert found["answers"] == ([30, 10, 120, 50, 20], [40], [])
+    assert found["refused"] == "seven is refused"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_parts_of_a_batch_are_the_batch(size: int, tmp_path: Path) -> None:
+    """In memory and from files, every rank is given the images that one process would have at its places."""
+    for i in range(24):
+        (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
+        noise = torch.randint(0, 256, (20, 20, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(i))
+        Image.fromarray(noise.numpy()).save(tmp_path / f"{i % 2}" / f"{i}.png")
+    folder = DataSection(name="images", path=str(tmp_path), size=16, in_memory=False, workers=0)
+    for section, augment in ((DIGITS, ("crop", "cutout")), (folder, ("resized_crop", "flip", "cutout"))):
+        source = load(section).train
+        parts = [Team(rank, size).part(7) for rank in range(size)]
+        epochs = [source.epoch(7, augment, 5, part) for part in parts]
+        for whole, *pieces in zip(source.epoch(7, augment, 5), *epochs, strict=True):
+            x, y = zip(*pieces, strict=True)
+            torch.testing.assert_close(torch.cat(x), whole[0], rtol=0, atol=0)
+            assert torch.equal(torch.cat(y), whole[1])
+
+
+def test_a_batch_of_less_than_an_image_each_is_refused() -> None:
+    with pytest.raises(EvoError, match="a batch of 2 images cannot be divided among 3 processes: raise batch_size"):
+        Team(0, 3).part(2)
+
+
+# -- ranks that die ---------------------------------------------------------------------------------------------------
+
+
+def dying(who: Team, rank: int) -> None:
+    if who.rank == rank:
+        os.kill(os.getpid(), signal.SIGKILL)
+    torch.distributed.barrier()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_nobody_waits_for_the_dead(rank: int, capfd: pytest.CaptureFixture[str]) -> None:
+    codes = led(lambda: team().together(partial(dying, rank=rank)))
+    assert codes[rank] == -signal.SIGKILL
+    assert codes[1 - rank] == 1
+
+
+def stopped(who: Team) -> None:
+    if who.rank:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    torch.distributed.barrier()
+
+
+def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    leader, other = (forked(rank, port, lambda: team().together(stopped)) for rank in range(PROCESSES))
+    os.waitpid(other, os.WUNTRACED)
+    time.sleep(0.2)  # the leader waits inside torch
+    os.kill(leader, signal.SIGTERM)
+    assert ended(leader) == 1
+    assert "error: another process of this run has ended, or torchrun was told to stop" in capfd.readouterr().err
+    os.kill(other, signal.SIGKILL)
+    ended(other)
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES)]
+WORK = ["1", "--set", "evaluator.epochs=6", "--set", "data.max_images=120", "--set", "ground_truth.sample=0"]
+WORK += ["--set", "search.evaluations=6", "--set", "search.population=6", "--set", "evaluator.learning_rate=0.02"]
+
+
+def under_torchrun(folder: Path) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, "-m", "evo.round", *WORK, "--storage", f"sqlite:///{folder}/evo.db"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def rank_of(process: Path) -> int | None:
+    with suppress(OSError):
+        for entry in (process / "environ").read_bytes().split(b"\0"):
+            if entry.startswith(b"RANK="):
+                return int(entry.removeprefix(b"RANK="))
+    return None
+
+
+def kill_rank(launcher: int, rank: int) -> None:
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    (child,) = [int(child) for child in children if rank_of(Path("/proc") / child) == rank]
+    os.kill(child, signal.SIGKILL)
+
+
+def scores(folder: Path) -> list[list[Any]]:
+    with opened(f"sqlite:///{folder}/evo.db") as store:
+        return store.frame("SELECT canonical, accuracy, nll, macs FROM evaluations ORDER BY canonical").values.tolist()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_torchrun_tells_that_a_process_died_and_goes_on_when_called_again(tmp_path: Path) -> None:
+    broken = under_torchrun(tmp_path)
+    deadline = time.monotonic() + LIMIT
+    while not list(tmp_path.glob("evo_files/digits/*.progress")):  # an epoch is kept
+        assert time.monotonic() < deadline
+        assert broken.poll() is None, broken.communicate()
+        time.sleep(0.01)
+    kill_rank(broken.pid, 1)
+    _, errors = broken.communicate(timeout=LIMIT)
+    assert broken.returncode != 0
+    assert (
+        "error: another process of this run has ended, or torchrun was told to stop; everything measured so far is kept. "
+        "Continue with the same command\n"
+    ) in errors
+    assert scores(tmp_path) == []
+
+    assert main([*WORK, "--quiet", "--storage", f"sqlite:///{tmp_path}/evo.db"]) == 0  # one process does as well
+    assert len(scores(tmp_path)) == 6
+
+
+def test_workers_are_not_asked_for_under_torchrun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr(ranks, "leave", lambda code: code)
+    for rank, code in (("0", 1), ("3", 0)):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["1", "--workers", "2"]) == code
+    told_once = "error: --workers is 2, and torchrun has started 4 processes, which are the workers: leave it out\n"
+    assert capsys.readouterr().err == told_once

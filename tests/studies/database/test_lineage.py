@@ -1,0 +1,60 @@
+"""The lineage of bred cells in SQL: what is written comes back, and writing a round twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studies.database.rows import Run
+from studies.database.store import Store
+from studies.records import Life
+from tests import example_run
+
+MOTHER = Life(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.5),))
+FATHER = Life(0, "cell:e1_5", "random", (), 1, 0)
+CHILD = Life(0, "cell:e1_3_-5", "crossover", ("cell:e1_3", "cell:e1_5"), 1, 2, ((1, 2, 0.25),))
+NAMESAKE = Life(1, "cell:e1_3", "mutation", ("cell:e1_5",), 1, 2, ((1, 2, -1.0),))
+FIRST = [MOTHER, FATHER, CHILD, NAMESAKE]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(f"sqlite:///{tmp_path}/evo.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(store: Store) -> Run:
+    return example_run.begin(store)
+
+
+def test_a_run_without_cells_has_no_lineage(store: Store, run: Run) -> None:
+    assert store.lives(run) == []
+
+
+def test_what_was_bred_comes_back_and_a_later_round_adds_to_it(store: Store, run: Run) -> None:
+    store.record_lives(run, 1, FIRST)
+    store.record_lives(run, 1, FIRST)
+    assert store.lives(run) == FIRST
+    older = replace(MOTHER, fitness=(*MOTHER.fitness, (2, 1, 0.75)))
+    born = Life(0, "cell:e3_3", "mutation", ("cell:e1_3",), 2, 1, ((2, 1, 0.1),))
+    store.record_lives(run, 2, [older, FATHER, CHILD, NAMESAKE, born])
+    assert store.lives(run) == [older, FATHER, CHILD, NAMESAKE, born]
+    assert store.lives(example_run.begin(store, "another")) == []
+
+
+def test_parents_birth_and_fitness_can_be_asked_for_in_sql(store: Store, run: Run) -> None:
+    store.record_lives(run, 1, FIRST)
+    query = "SELECT layer, cell, origin, parent, second_parent, round, iteration FROM cells WHERE origin = 'crossover'"
+    assert store.frame(query).values.tolist() == [
+        ["stage1.layer1", "cell:e1_3_-5", "crossover", "cell:e1_3", "cell:e1_5", 1, 2]
+    ]
+    over_time = (
+        "SELECT cells.cell, fitness.round, fitness.iteration, fitness.fitness "
+        "FROM fitness JOIN cells ON cells.id = fitness.cell_id WHERE layer_index = 0 ORDER BY fitness.id"
+    )
+    assert store.frame(over_time).values.tolist() == [["cell:e1_3", 1, 1, 0.5], ["cell:e1_3_-5", 1, 2, 0.25]]
