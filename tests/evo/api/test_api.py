@@ -21,13 +21,14 @@ import evo
 from evo.round.__main__ import main
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.config import StudyConfig
+from studies.database.rows import RoundRow
+from studies.database.rows import Run as StoredRun
+from studies.database.store import Store, opened
 from studies.records import Proposal
-from studies.store import RoundRow, Store, opened
-from studies.store import Run as StoredRun
 from tests import example_run
 from tests.html import Checked
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 OPS = ("mb_k3_e1", "mb_k5_e1", "mb_k3_e3", "mb_k5_e3")
 SPACE = SearchSpace("made", (Layer(Shape(8, 8, 1, 8), OPS),) * 4, Stem(8, stride=1, c_in=1, size=8), Head(0, 10))
 DIGITS = {
