@@ -7,6 +7,7 @@ imported before a name is asked for.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,10 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'evo' has no attribute {name!r}")
     module, _, other = _WHERE[name].partition(":")
-    return getattr(import_module(module), other or name)
+    with warnings.catch_warnings():  # of tqdm's, which Optuna imports: nothing here shows its bars
+        warnings.filterwarnings("ignore", "IProgress not found")
+        found = globals()[name] = getattr(import_module(module), other or name)
+    return found
 
 
 def __dir__() -> list[str]:
