@@ -5,3 +5,5 @@ normalises them, and gives ``source.Images``: tensors in memory, or, of large fo
 (``image_folders``). ``augmentation`` changes batches of images; ``fingerprint`` tells whether data have changed; ``paths``
 knows where files may lie. Other processes are sent the name of a data set (``source.Origin``) and load it themselves.
 """
+
+__all__ = ["augmentation", "datasets", "fingerprint", "image_folders", "loading", "paths", "source"]
