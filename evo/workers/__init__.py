@@ -5,4 +5,4 @@ of this machine, ``ranks`` those that torchrun has started. ``dask_cluster`` use
 meant and starts it, ``staging`` sends files along. An answer depends on its architecture alone, so none of this changes one.
 """
 
-__all__ = ["cluster_spec", "dask_cluster", "executors", "pool", "protocol", "ranks", "staging"]
+__all__ = ["cluster_spec", "dask_cluster", "executors", "gpus", "pool", "protocol", "ranks", "staging"]
