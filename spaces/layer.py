@@ -115,7 +115,7 @@ class LayerChange:
 
     kept: tuple[Op, ...]
     dropped: tuple[Op, ...]
-    refilled: tuple[Op, ...]
+    added: tuple[Op, ...]
 
 
 def _has_rows(layer: Layer) -> bool:

@@ -30,7 +30,7 @@ def checked(run: Run, accept: bool) -> str:
     Raises:
         EvoError: it is another one.
     """
-    found, known = fingerprint(run.config), run.data
+    found, known = fingerprint(run.config), run.data_sha256
     if known is not None and known != found and not accept:
         raise EvoError(
             f"run {run.name!r} rests on data with the fingerprint {known[:SHORT]}, and those found now have "

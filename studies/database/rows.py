@@ -24,7 +24,7 @@ class Run:
     """A row of ``runs``: one configuration, one seed, any number of rounds.
 
     Attributes:
-        data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
+        data_sha256: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None until it is computed.
         classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
     """
 
@@ -34,7 +34,7 @@ class Run:
     space: SearchSpace
     max_cost: float
     min_accuracy: float
-    data: str | None = None
+    data_sha256: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
 
@@ -121,7 +121,7 @@ def run_of(row: RowMapping) -> Run:
     space = SearchSpace.from_json(row["space_json"])
     classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
     return Run(
-        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
+        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data_sha256"],
         json.loads(row["versions_json"]), classes,
     )  # fmt: skip
 
@@ -137,14 +137,8 @@ def round_of(row: RowMapping) -> RoundRow:
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
         judge=row["judge"],
         hypervolume=row["hypervolume"],
-        stats=_stats(row["stats_json"]),
+        stats=json.loads(row["stats_json"]),
     )
-
-
-def _stats(text: str) -> dict[str, Any]:
-    """A round's counts and times; what are proposals now, release 0.1 called trials."""
-    stats: dict[str, Any] = json.loads(text)
-    return {"proposals" if name == "trials" else name: value for name, value in stats.items()}
 
 
 def utc_now() -> datetime:
