@@ -6,14 +6,11 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from evo.data.datasets import DATASETS
 from evo.deliver.__main__ import main as deliver
 from evo.evaluators.registry import EVALUATORS
-from evo.methods.registry import METHODS
 from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
@@ -29,10 +26,11 @@ from spaces.operations.own_operations import Form, operation
 from spaces.operations.primitives import Conv, Tally
 from studies import config as configs
 from studies import plugins
-from studies.config import ConfigError, study
+from studies.config import ConfigError
 from studies.database.store import opened
 from studies.plugins import PluginError
 from studies.records import EvoError
+from tests.registries import restored
 
 OWN = """
     from dataclasses import dataclass, field
@@ -78,16 +76,9 @@ OWN = """
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """What a test registers is forgotten after it: in one process, a name belongs to one file."""
-    registries: list[dict[Any, Any]] = [
-        plugins._LOADED, grammar.OPERATIONS, grammar._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
-        *(known for _, known in configs.CHOICES.values()),
-    ]  # fmt: skip
-    before = [dict(registry) for registry in registries]
-    yield
-    for registry, content in zip(registries, before, strict=True):
-        registry.clear()
-        registry.update(content)
+    """What a test registers is forgotten after it."""
+    with restored():
+        yield
 
 
 @pytest.fixture
