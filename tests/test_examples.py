@@ -147,7 +147,9 @@ def test_contributing_adds_a_method() -> None:
     snippet("CONTRIBUTING.md", "Add a method")
     config = check({**DATA, "evaluator": {"kind": "scratch"}, "evolution": {"method": "frequent", "keep": 1}}, "test")
     evolution = evolution_of(config)
-    assert str(evolution) == "rate by share among nondomination ranks < 1; keep the best 1 of each layer; refill nothing"
+    assert (
+        str(evolution) == "rate by share among nondomination ranks < 1; keep the best 1 of each layer; refill nothing"
+    )
     step = evolution(finished_round(example_run.FIRST), Random(0))
     assert [layer.candidates for layer in step.space.layers] == [("mb_k5_e3",), ("mb_k5_e3",)]
 
@@ -180,7 +182,9 @@ def test_the_guide_to_the_python_interface_runs(monkeypatch: pytest.MonkeyPatch)
     with opened("sqlite:///evo.db") as store:
         for name in ("digits", "small"):
             example_run.two_rounds(store, name)
-    bound = {name: inspect.signature(thing) for name, thing in {"search": evo.search, "deliver": evo.Run.deliver}.items()}
+    bound = {
+        name: inspect.signature(thing) for name, thing in {"search": evo.search, "deliver": evo.Run.deliver}.items()
+    }
 
     def search(*args: Any, **options: Any) -> evo.Run:
         bound["search"].bind(*args, **options)
