@@ -80,11 +80,11 @@ def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: 
     from spaces.units import short
 
     cost = COSTS[frames.cost]
-    lines = [["round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "refilled"]]
+    lines = [["round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "added"]]
     lines += [
         [
             str(row.round), short(row.space_size), str(row.proposals), str(row.front), f"{row.best_accuracy:.2%}",
-            short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.refilled),
+            short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.added),
         ]
         for row in frames.rounds
     ]  # fmt: skip

@@ -114,4 +114,4 @@ class LayerChange:
 
     kept: tuple[Op, ...]
     dropped: tuple[Op, ...]
-    refilled: tuple[Op, ...]
+    added: tuple[Op, ...]

@@ -243,7 +243,7 @@ class SearchSpace:
             LayerChange(
                 kept=tuple(op for op in old.candidates if op in new.candidates),
                 dropped=tuple(op for op in old.candidates if op not in new.candidates),
-                refilled=tuple(op for op in new.candidates if op not in old.candidates),
+                added=tuple(op for op in new.candidates if op not in old.candidates),
             )
             for old, new in zip(self.layers, later.layers, strict=True)
         )

@@ -63,7 +63,7 @@ QUERIES = (
     "SELECT round, number, arch FROM failures ORDER BY round, number",
     "SELECT number, state, space_json, next_space_json, judge, hypervolume FROM rounds ORDER BY number",
     "SELECT round_id, layer, op, rating, share, fate FROM choices ORDER BY id",
-    "SELECT round, kind, sha256 FROM checkpoints ORDER BY round",
+    "SELECT round_number, kind, sha256 FROM checkpoints ORDER BY round_number",
     "SELECT judge, canonical, COUNT(*) FROM evaluations GROUP BY judge, canonical ORDER BY judge, canonical",
 )
 

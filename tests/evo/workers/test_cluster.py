@@ -126,7 +126,7 @@ def results(storage: str) -> list[list[list[Any]]]:
     queries = (
         "SELECT round, number, arch, judge, accuracy, macs FROM results ORDER BY round, number",
         "SELECT number, space_json, next_space_json, hypervolume FROM rounds ORDER BY number",
-        "SELECT round, kind, sha256 FROM checkpoints ORDER BY round",
+        "SELECT round_number, kind, sha256 FROM checkpoints ORDER BY round_number",
     )
     with opened(storage) as store:
         return [store.frame(query).values.tolist() for query in queries]

@@ -102,11 +102,11 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
         ("", ["search={ trails = 3 }"], ["--set search={ trails = 3 }: unknown key 'search.trails' (found 3)"]),
         ("", ["colour.red=1"], ["--set colour.red=1: unknown key 'colour'"]),
         ("", ["seed=1", "evaluator.kind=guess"], ["--set evaluator.kind=guess: evaluator.kind is 'guess'; allowed: "]),
-        ("[search]\ntrials = -3", ["search.population=-4", "seed=1"], [
+        ("[search]\nevaluations = -3", ["search.population=-4", "seed=1"], [
             "--set search.population=-4: search.population is -4: input should be greater than or equal to 2",
-            "FILE: search.trials is -3: input should be greater than 0",
+            "FILE: search.evaluations is -3: input should be greater than 0",
         ]),
-        ("[search]\ntrials = -3", ["search.trials=-4"], ["--set search.trials=-4: search.trials is -4"]),
+        ("[search]\nevaluations = -3", ["search.evaluations=-4"], ["--set search.evaluations=-4: search.evaluations is -4"]),
         ("", ["evolution.method=dna", "seed=1"], [
             "FILE with --set evolution.method=dna --set seed=1: evolution.method = 'dna' rates operations by block loss",
         ]),
