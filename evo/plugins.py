@@ -68,7 +68,10 @@ def method(name: str, settings: type[MethodSection] = MethodSection) -> Callable
 def dataset(name: str, settings: type[DataSection] = DataSection) -> Callable[[F], F]:
     """Register a data set: ``data.name = NAME``.
 
-    The decorated function is called with the section ``[data]`` and gives arrays or data sets of torch.
+    The decorated function is called with the section ``[data]``. It gives numpy arrays ``(x_train, y_train, x_test,
+    y_test[, classes])``, with images ``(n, height, width[, channels])`` of uint8 or floats from 0 to 1; or a map-style
+    ``Dataset`` of torch, whose items are an image and a label and of which every sixth is a test image; or two of these,
+    ``(train, test)``. The names of classes are those in a data set's attribute ``classes``, where it has one.
 
     Args:
         settings: the keys that ``[data]`` may have.

@@ -1,40 +1,48 @@
-"""Data sets by name: where their files lie, and their images and labels as arrays, before anything is computed."""
+"""Data sets by name: how each is made, and where its files lie."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from evo.data.image_folders import listed
 from evo.data.paths import named, roots
+from evo.data.raw import Maker, Raw, as_raw, is_test, title
 from spaces import torchvision_shim
 from studies.config import DataSection
 from studies.records import EvoError
 
 
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """A data set as its files hold it: labels count from 0; images are uint8 ``(n, height, width, channels)``, or paths.
+def maker_of(section: DataSection) -> Maker:
+    """What makes the data set that a configuration names.
 
-    Attributes:
-        class_names: in the order of the labels; one list for training and test images.
+    Raises:
+        EvoError: there is none of this name; the message lists those there are.
     """
+    if section.name not in DATASETS:
+        raise EvoError(f"data.name is {section.name!r}; allowed: {', '.join(sorted(DATASETS))}")
+    return DATASETS[section.name]
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    class_names: tuple[str, ...] = field(kw_only=True)
 
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """Training images, their labels, test images, their labels."""
-        return self.x_train, self.y_train, self.x_test, self.y_test
+def raw(section: DataSection, maker: Maker) -> Raw:
+    """A data set as it is kept.
+
+    Raises:
+        EvoError: its files are not where the configuration says, or it is none that can be used.
+    """
+    try:
+        made = maker(section)
+    except EvoError:
+        raise
+    except Exception as error:
+        if getattr(maker, "__module__", None) == __name__:
+            raise
+        raise EvoError(f"{title(section)} cannot be made: {type(error).__name__}: {error}") from error
+    return as_raw(made, section)
 
 
 def _digits(section: DataSection) -> Raw:
@@ -43,7 +51,7 @@ def _digits(section: DataSection) -> Raw:
 
     bunch = load_digits()
     x = (bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    test = np.arange(len(x)) % 6 == 5
+    test = is_test(len(x))
     names = tuple(map(str, bunch.target_names))
     return Raw(x[~test], bunch.target[~test], x[test], bunch.target[test], class_names=names)
 
@@ -110,8 +118,8 @@ def _idx(path: Path) -> np.ndarray:
         raise EvoError(f"{path} is not a packed idx file, or is damaged ({error}); fetch it again") from None
 
 
-def _arrays(section: DataSection) -> Raw:
-    """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``: images uint8 ``(n, h, w[, channels])``.
+def _arrays(section: DataSection) -> tuple[Any, ...]:
+    """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``, as ``as_raw`` takes them.
 
     ``classes``, where it is there, holds the names of the classes; otherwise they are called by their numbers.
     """
@@ -125,17 +133,7 @@ def _arrays(section: DataSection) -> Raw:
         raise EvoError(
             f"data.path is {section.path!r}: expected an .npz file with {', '.join(names)} ({error})"
         ) from None
-    x_train, x_test = (x if x.ndim == 4 else x[..., None] for x in (parts["x_train"], parts["x_test"]))
-    if x_train.dtype != np.uint8:
-        raise EvoError(f"data.path is {section.path!r}: x_train is {x_train.dtype}, expected uint8 values 0..255")
-    numbers = int(max(parts["y_train"].max(), parts["y_test"].max())) + 1
-    found = tuple(map(str, range(numbers) if classes is None else classes.tolist()))
-    if len(found) < numbers:
-        raise EvoError(
-            f"data.path is {section.path!r}: classes holds {len(found)} names, and the labels count to {numbers - 1}; "
-            f"expected {numbers} names"
-        )
-    return Raw(x_train, parts["y_train"], x_test, parts["y_test"], class_names=found)
+    return (*parts.values(), classes)
 
 
 def _file(section: DataSection) -> Path | None:
@@ -151,8 +149,8 @@ def _images(section: DataSection) -> Raw:
         x, y, names = listed(root / "train")
         return Raw(x, y, *listed(root / "test", names)[:2], class_names=names)
     x, y, names = listed(root)
-    test = np.arange(len(y)) % 6 == 5
-    return Raw(x[~test], y[~test], x[test], y[test], class_names=names)
+    test = is_test(len(y))
+    return Raw(x.take(~test), y[~test], x.take(test), y[test], class_names=names)
 
 
 def _folder(section: DataSection) -> Path:
@@ -174,20 +172,29 @@ def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
         return _folder(section), ()
     if section.name == "arrays":
         return _file(section), ("",)
-    if section.name not in FOLDERS or (root := _root(section)) is None:
+    if section.name not in FOLDERS:
+        return _of_maker(section)
+    if (root := _root(section)) is None:
         return None, ()
     found = sorted(path for path in (root / FOLDERS[section.name]).rglob("*") if path.is_file())
     return root, tuple(path.relative_to(root).as_posix() for path in found)
 
 
-DATASETS: dict[str, Callable[[DataSection], Raw]] = {
+def _of_maker(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
+    """The file or folder that ``data.path`` names for a data set of somebody's own."""
+    if section.path == type(section).model_fields["path"].default:
+        return None, ()
+    return (file, ("",)) if (file := _file(section)) is not None else (_folder(section), ())
+
+
+DATASETS: dict[str, Maker] = {
     "digits": _digits,
     "fashion_mnist": _fashion_mnist,
     "cifar10": _torchvision,
     "images": _images,
     "arrays": _arrays,
 }
-"""How each data set is read: its name in a configuration -> its images and labels."""
+"""What makes each data set of the section ``[data]``, by the name that the configuration gives it."""
 
 CLASS_NAMES = {
     "fashion_mnist": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
@@ -10,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evo.data.datasets import DATASETS
+from evo.data.datasets import maker_of, raw
 from evo.data.paths import file_hash, named
+from evo.data.raw import Maker
 from studies.config import DataSection, EvaluatorSection, StudyConfig
 from studies.database.rows import Run
 from studies.records import EvoError
-
-LOOKED_INTO = 1000
-"""Of images in a folder all names, sizes and classes count, and the content of so many, spread evenly: of a hundred gigabytes
-nobody reads every byte before a round."""
 
 SHORT = 12
 """Characters of a fingerprint that a person compares."""
@@ -47,29 +43,24 @@ def fingerprint(config: StudyConfig) -> str:
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
     trains = config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
-    parts = [_images(config.data)] if trains else []
+    parts = [_images(config.data, maker_of(config.data))] if trains else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _found(name)]
     return sha256("".join(parts).encode()).hexdigest()
 
 
 @lru_cache(maxsize=2)
-def _images(section: DataSection) -> str:
+def _images(section: DataSection, maker: Maker) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
-    told = sha256()
-    for array in DATASETS[section.name](section).arrays:
-        told.update(repr((str(array.dtype.kind), array.shape)).encode())
-        for piece in _files(array) if array.dtype.kind == "U" else [np.ascontiguousarray(array).data]:
-            told.update(piece)
-    return told.hexdigest()
+    digest = sha256()
+    for part in raw(section, maker).parts:
+        for piece in _content(part) if isinstance(part, np.ndarray) else part.content():
+            digest.update(piece)
+    return digest.hexdigest()
 
 
-def _files(paths: np.ndarray) -> Iterator[bytes]:
-    """What is to be known of image files: class folder, name and size; of some the content."""
-    every = max(1, len(paths) // LOOKED_INTO)
-    for place, path in enumerate(map(Path, paths.tolist())):
-        yield f"{path.parent.name}/{path.name} {os.path.getsize(path)}\n".encode()
-        if place % every == 0:
-            yield path.read_bytes()
+def _content(array: np.ndarray) -> Iterator[bytes | memoryview]:
+    yield repr((str(array.dtype.kind), array.shape)).encode()
+    yield np.ascontiguousarray(array).data
 
 
 def _found(name: str) -> list[Path]:

@@ -1,78 +1,112 @@
-"""A configured data set, loaded: as tensors on the device where it fits, else left in its files."""
+"""A configured data set, loaded: divided, normalised, as tensors on the device where it fits, else left where it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from evo.data.datasets import DATASETS
-from evo.data.image_folders import files, read
-from evo.data.source import Images, Origin, Part, Source, Split
+from evo.data.datasets import maker_of, raw
+from evo.data.raw import Maker, fits
+from evo.data.source import Images, Origin, Part, Pictures, Split
+from evo.data.streaming import Streamed, read, streamed
 from spaces.size import Size, area, sides
 from studies.config import DataSection
 from studies.records import EvoError
 
+Kept = np.ndarray | Pictures
+"""Images before they are normalised."""
+
+Moments = tuple[np.ndarray, np.ndarray]
+"""Mean and standard deviation per channel, of values from 0 to 1."""
+
 FOLDER_SIZE = 32
 """Pixels of images from a folder where the configuration says nothing."""
 
-IN_MEMORY = 4 << 30
-"""Bytes that a folder's images may take as tensors where the configuration says nothing."""
 
-
-@lru_cache(maxsize=2)
 def load(section: DataSection, device: str = "cpu") -> Images:
     """The data set that a configuration names, on ``device`` (``auto``: CUDA where there is one).
 
     Raises:
-        EvoError: its files are not where the configuration says; the message says which folder to fill.
+        EvoError: its files are not where the configuration says; the message says which folder to fill. Or it is none that
+            can be used.
     """
-    if section.in_memory is False and section.name != "images":
-        raise EvoError(f"data.in_memory = false is for data.name = 'images', found {section.name!r}; leave it out")
-    raw = DATASETS[section.name](section)
-    x, y, x_test, y_test = raw.arrays
-    order = np.random.default_rng(0).permutation(len(y))  # one split for all runs, so that they can be compared
-    order = _interleave(order, y)[: section.max_images]
-    x, y = x[order], y[order]
-    held = round(len(y) * section.validation_fraction)
-    if held < 1 or held >= len(y):
+    return _load(section, device, maker_of(section))
+
+
+@lru_cache(maxsize=2)
+def _load(section: DataSection, device: str, maker: Maker) -> Images:
+    kept = raw(section, maker)
+    if section.in_memory is False and isinstance(kept.x_train, np.ndarray):
         raise EvoError(
-            f"data.validation_fraction={section.validation_fraction} of {len(y)} images leaves none to train on or none "
+            f"data.in_memory = false is for data.name = 'images' or a data set of torch, found {section.name!r}: leave it out"
+        )
+    train, validation = _divided(kept.y_train, section)
+    x: dict[Part, Kept] = {
+        "train": _taken(kept.x_train, train),
+        "validation": _taken(kept.x_train, validation),
+        "test": kept.x_test,
+    }
+    y = {"train": kept.y_train[train], "validation": kept.y_train[validation], "test": kept.y_test}
+    x = _in_memory(x, section)
+    moments, source = _source_of(x, section, _device(device))
+    sources: dict[str, Any] = {
+        name: replace(source(x[name], y[name]), origin=Origin(load, section, device, name)) for name in x
+    }
+    mean, std = (tuple(values.tolist()) for values in moments)
+    return Images(**sources, class_names=kept.class_names, mean=mean, std=std)
+
+
+def _divided(y: np.ndarray, section: DataSection) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the training images that train, and of those that validate: the same in all runs, so that they can be
+    compared."""
+    order = np.random.default_rng(0).permutation(len(y))
+    order = _interleave(order, y)[: section.max_images]
+    held = round(len(order) * section.validation_fraction)
+    if held < 1 or held >= len(order):
+        raise EvoError(
+            f"data.validation_fraction={section.validation_fraction} of {len(order)} images leaves none to train on or none "
             "to score by"
         )
-    place = _device(device)
-    part: Callable[[np.ndarray, np.ndarray], Source]
-    if x.dtype.kind != "U":
-        moments = _moments(x[held:])
-        part = partial(_split, moments=moments, size=section.size, device=place)
-    else:
-        size = section.size or FOLDER_SIZE
-        if _fits(section, (len(x) + len(x_test)) * area(size)):
-            x, x_test = read(x, size), read(x_test, size)
-            moments = _moments(x[held:])
-            part = partial(_split, moments=moments, size=size, device=place)
-        else:
-            moments = _moments(read(x[held :: len(x) // 500 + 1], size))
-            part = partial(files, moments=moments, size=size, device=place, workers=section.workers)
-    mean, std = (tuple(values.tolist()) for values in moments)
-    given: dict[Part, tuple[np.ndarray, np.ndarray]] = {
-        "train": (x[held:], y[held:]),
-        "validation": (x[:held], y[:held]),
-        "test": (x_test, y_test),
-    }
-    sources = {
-        name: replace(part(*arrays), origin=Origin(load, section, device, name)) for name, arrays in given.items()
-    }
-    return Images(**sources, class_names=raw.class_names, mean=mean, std=std)
+    return order[held:], order[:held]
 
 
-def _fits(section: DataSection, pixels: int) -> bool:
-    """Whether images of a folder become tensors, of three channels in single precision."""
-    return 4 * 3 * pixels < IN_MEMORY if section.in_memory is None else section.in_memory
+def _taken(x: Kept, places: np.ndarray) -> Kept:
+    return x[places] if isinstance(x, np.ndarray) else x.take(places)
+
+
+def _in_memory(x: dict[Part, Kept], section: DataSection) -> dict[Part, Kept]:
+    """Pictures that fit are read; others are left as they are."""
+    train = x["train"]
+    if isinstance(train, np.ndarray):
+        return x
+    size = _size(train, section)
+    if not fits(section, 4 * train.channels * area(size) * sum(map(len, x.values()))):
+        return x
+    return {name: part if isinstance(part, np.ndarray) else read(part, size) for name, part in x.items()}
+
+
+def _size(pictures: Pictures, section: DataSection) -> Size:
+    return section.size or pictures.size or FOLDER_SIZE
+
+
+def _source_of(
+    x: dict[Part, Kept], section: DataSection, device: torch.device
+) -> tuple[Moments, Callable[[Any, np.ndarray], Split | Streamed]]:
+    """Mean and deviation of the training images, and what makes a source of images and labels."""
+    train = x["train"]
+    if isinstance(train, np.ndarray):
+        moments = _moments(train)
+        return moments, partial(_split, moments=moments, size=section.size, device=device)
+    size = _size(train, section)
+    some = train.take(slice(None, None, (len(train) + len(x["validation"])) // 500 + 1))
+    moments = _moments(read(some, size))
+    return moments, partial(streamed, moments=moments, size=size, device=device, workers=section.workers)
 
 
 def _device(name: str) -> torch.device:
@@ -95,17 +129,19 @@ def _interleave(order: np.ndarray, y: np.ndarray) -> np.ndarray:
     return order[np.argsort(place, kind="stable")]
 
 
-Moments = tuple[np.ndarray, np.ndarray]
-
-
 def _moments(x: np.ndarray) -> Moments:
     """Mean and standard deviation per channel, of values in [0, 1]."""
-    values = x[:: max(1, len(x) // 5000)].reshape(-1, x.shape[-1]) / 255.0
+    values = x[:: max(1, len(x) // 5000)].reshape(-1, x.shape[-1]) / _highest(x)
     return values.mean(axis=0), values.std(axis=0) + 1e-6
 
 
+def _highest(x: np.ndarray) -> float:
+    """The value of white."""
+    return 255.0 if x.dtype == np.uint8 else 1.0
+
+
 def _split(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> Split:
-    images = torch.from_numpy(x).permute(0, 3, 1, 2).float().div_(255.0)
+    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(_highest(x))
     if size is not None and sides(size) != images.shape[2:]:
         images = F.interpolate(images, sides(size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)

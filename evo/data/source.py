@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,6 +64,47 @@ class Source(Batches, Protocol):
 
     def take(self, chosen: Tensor) -> Batch:
         """The images at the positions ``chosen``, as they are."""
+        ...
+
+
+LOOKED_INTO = 1000
+"""Of pictures all names and sizes count in a fingerprint, and the content of so many, spread evenly: of a hundred gigabytes
+nobody reads every byte before a round."""
+
+
+class Pictures(Protocol):
+    """Images that are decoded one by one, when they are asked for.
+
+    Attributes:
+        size: that of all of them; None: they differ, and have to be resized.
+        threads: whether several threads may ask at once.
+    """
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def size(self) -> Size | None: ...
+
+    @property
+    def threads(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> Any:
+        """A PIL image, or a tensor ``(channels, height, width)``: uint8, or floats from 0 to 1."""
+        ...
+
+    def take(self, places: np.ndarray | slice) -> Self:
+        """Those at ``places``, in that order."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """These, and behind them ``other``."""
+        ...
+
+    def content(self) -> Iterator[bytes]:
+        """What a fingerprint is made of."""
         ...
 
 

@@ -14,7 +14,7 @@ from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
 from evo.methods.registry import evolution_of
-from evo.plugins import sources
+from evo.plugins import used
 from evo.round.costs import costs_of
 from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive
@@ -48,7 +48,8 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     limit = getattr(config.limits, config.search.cost)
     most = min(most, limit[1]) if limit else most
     names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
-    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config), names)
+    plugins = list(used(config, space).values())
+    return store.create_run(name, config, space, most, versions(), fingerprint(config), names, plugins)
 
 
 def first_space(config: StudyConfig) -> SearchSpace:

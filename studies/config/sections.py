@@ -106,8 +106,8 @@ class DataSection(Section):
     """Random changes of training images, from: `flip`, `crop`, `cutout`, `resized_crop`, `colour_jitter`."""
 
     in_memory: bool | None = None
-    """Whether a folder's images are read into memory once (`true`) or from their files in every epoch (`false`). Not
-    given: into memory where they take less than 4 GB."""
+    """Whether images in files, or items of a data set of torch, are read into memory once (`true`) or anew in every epoch
+    (`false`). Not given: into memory where they take less than 4 GB."""
 
     workers: NonNegativeInt = 4
     """Processes that read images from files."""

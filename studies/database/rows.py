@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ class Run:
 
     Attributes:
         data_sha256: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None until it is computed.
+        plugins: a user's own files and modules, by name: their ``path`` and ``sha256`` when the run began.
         classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
     """
 
@@ -35,7 +37,7 @@ class Run:
     max_cost: float
     min_accuracy: float
     data_sha256: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
 
 
@@ -117,12 +119,14 @@ def evaluation_columns(run: Run, evaluation: Evaluation, space: SearchSpace) -> 
 
 def run_of(row: RowMapping) -> Run:
     """The run in a row of ``runs``."""
-    config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
+    plugins = json.loads(row["plugins_json"] or "{}")
+    folders = [Path(plugin["path"]).parent for plugin in plugins.values()]
+    config = check(json.loads(row["config_json"]), f"run {row['name']!r}", folders)
     space = SearchSpace.from_json(row["space_json"])
     classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
     return Run(
         row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data_sha256"],
-        json.loads(row["versions_json"]), classes,
+        plugins, classes,
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ runs = Table(
         Text,
         doc="class names in the order of the labels; null: no images, or a run of an earlier version",
     ),
-    Column("plugins_json", Text, doc="the user's own files and modules: spec to path and sha256; null: none"),
+    Column("plugins_json", Text, doc="the user's own files and modules: name to path and sha256; null: none"),
     info={"doc": "One row for every run."},
 )
 

@@ -39,6 +39,7 @@ from studies.database.schema import cells, checkpoints, choices, evaluations, fi
 from studies.database.statistics import columns_of
 from studies.database.trials import distributions, to_trial
 from studies.database.urls import shown
+from studies.plugins import Plugin
 from studies.records import Evaluation, EvoError, Life, Proposal
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Store:
         versions: Mapping[str, str],
         data: str | None = None,
         classes: Sequence[str] | None = None,
+        plugins: Sequence[Plugin] = (),
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -142,6 +144,9 @@ class Store:
             "created_at": utc_now(),
             "data_sha256": data,
             "classes_json": json.dumps(list(classes)) if classes is not None else None,
+            "plugins_json": json.dumps({p.name: {"path": p.path, "sha256": p.sha256} for p in plugins})
+            if plugins
+            else None,
         }
 
         @patient

@@ -118,7 +118,7 @@ def test_a_changed_file_is_another_run(own: Path, tmp_path: Path, capsys: pytest
 def test_a_file_that_is_gone_is_named(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--plugin", str(own), *PROXY) == 0
     (tmp_path / "elsewhere").mkdir()
-    moved = own.rename(tmp_path / "elsewhere" / "own.py")
+    moved = own.rename(tmp_path / "elsewhere" / "own.py")  # neither here nor where it was
     plugins._LOADED.clear()  # as in a process of its own
     again = ["2", "--storage", f"sqlite:///{tmp_path}/evo.db", "--quiet", "--run", "digits"]
     assert main(again) == 1

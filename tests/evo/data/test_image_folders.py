@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from evo.data.image_folders import Files, read
-from evo.data.loading import load
+from evo.data.image_folders import Photographs
+from evo.data.loading import _load, load
 from evo.data.source import Images, Split
+from evo.data.streaming import Streamed, read
 from evo.evaluators.oneshot.paths import uniform
 from evo.evaluators.oneshot.scoring import Scorer
 from evo.training.loop import Schedule, train
@@ -44,7 +45,7 @@ def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Im
 
 def test_few_images_are_taken_into_memory(folder: Path) -> None:
     assert isinstance(images(folder, None).train, Split)
-    assert isinstance(images(folder).train, Files)
+    assert isinstance(images(folder).train, Streamed)
 
 
 def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
@@ -73,7 +74,7 @@ def test_test_images_have_the_labels_of_the_training_images_class_folders(folder
     assert images(tmp_path).class_names == ("ant", "bee", "cat")
     assert images(tmp_path).test.y.tolist() == [1] * 12 + [2] * 12
     (tmp_path / "test" / "dog").symlink_to(folder / "ant")
-    load.cache_clear()
+    _load.cache_clear()
     with pytest.raises(EvoError, match=r"test has the class 'dog', and the training images have only ant, bee, cat"):
         images(tmp_path)
 
@@ -111,7 +112,7 @@ def test_a_rectangle_is_cut_from_the_middle_of_an_image_that_just_covers_it(tmp_
         (tmp_path / name).mkdir()
         for i in range(6):
             Image.fromarray(columns).save(tmp_path / name / f"{i}.png")
-    middle = read([str(tmp_path / "ant" / "0.png")] * 2, (10, 10 + 2))
+    middle = read(Photographs(np.array([str(tmp_path / "ant" / "0.png")] * 2)), (10, 10 + 2))
     assert middle.shape == (2, 10, 12, 3)
     spread = middle[0, :, :, 0].mean(axis=0) / 6
     assert spread[0] == pytest.approx(8.5, abs=1)
@@ -141,5 +142,5 @@ def test_a_supernet_trains_and_is_scored_from_files(folder: Path) -> None:
 
 
 def test_only_a_folder_can_stay_in_its_files() -> None:
-    with pytest.raises(EvoError, match=r"data\.in_memory = false is for data\.name = 'images', found 'digits'"):
+    with pytest.raises(EvoError, match=r"data\.in_memory = false is for .* or a data set of torch, found 'digits'"):
         load(DataSection(name="digits", in_memory=False))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evo.data import paths
-from evo.data.loading import load
+from evo.data.loading import _load
 from evo.workers import staging
 from evo.workers.staging import MissingFilesError, pack, receive, unpack
 from studies.config import DataSection, TabularSection
@@ -71,7 +71,7 @@ def test_files_that_are_not_there_are_asked_for_once(here: Path, there: Path, mo
     assert len(missing.value.digests) == 2
     for digest, name in zip(missing.value.digests, ("weights", "images.npz"), strict=True):
         receive((here.with_name("gone") / name).read_bytes(), digest, there / "received")
-    load.cache_clear()
+    _load.cache_clear()
     work = unpack(parcel, there / "received")
     assert work([1]) == [("heavy", 8)]
     assert work.path.is_relative_to(there)
@@ -122,6 +122,16 @@ def test_a_table_travels_with_its_name(here: Path, there: Path) -> None:
     receive(content, sha256(content).hexdigest(), there)
     unpack(parcel, there)
     assert paths.named("scores.csv.gz")[0].name == "scores.csv.gz"
+
+
+def test_the_file_of_a_data_set_of_one_s_own_travels(here: Path, there: Path) -> None:
+    parcel = pack(DataSection(name="own", path="images.npz"))
+    content = (here / "images.npz").read_bytes()
+    (here / "images.npz").unlink()
+    receive(content, sha256(content).hexdigest(), there)
+    unpack(parcel, there)
+    assert paths.named("images.npz")[0].read_bytes() == content
+    assert pack(DataSection(name="own")).settings == ()
 
 
 def test_settings_without_files_name_nothing(there: Path) -> None:

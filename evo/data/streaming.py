@@ -1,0 +1,179 @@
+"""Images that are decoded when they are needed, batch by batch: a ``Source`` of ``Pictures``; and pictures read at once.
+
+What is read for an epoch depends on its seed and on each image's position, not on how many workers read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from evo.data.augmentation import AUGMENTATIONS
+from evo.data.source import WHOLE, Origin, Pictures
+from evo.seeds import derive
+from spaces import torchvision_shim
+from spaces.size import Size, sides
+
+READING: dict[str, Callable[[Size], Any]] = {
+    "resized_crop": lambda size: _part(size),
+    "flip": lambda size: torchvision_shim.transforms.RandomHorizontalFlip(),
+    "colour_jitter": lambda size: torchvision_shim.transforms.ColorJitter(0.4, 0.4, 0.4),
+}
+"""What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
+
+
+def read(pictures: Pictures, size: Size) -> np.ndarray:
+    """The middle of each image, ``(n, height, width, channels)``."""
+    decoded = _Decoded(pictures, _transform(size))
+    return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
+
+
+def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
+    """From an image in memory to a tensor ``(channels, height, width)``."""
+    whole = [] if "resized_crop" in names else [_covering(size), torchvision_shim.transforms.CenterCrop(sides(size))]
+    composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
+        [*whole, *(READING[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
+    )
+    return composed
+
+
+def _covering(size: Size) -> Callable[[Any], Any]:
+    """Scales an image so that it just covers ``size``, its proportions kept."""
+    if isinstance(size, int):
+        resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
+        return resize
+    height, width = size
+
+    def scaled(picture: Any) -> Any:
+        rows, columns = torchvision_shim.transforms.functional.get_size(picture)
+        scale = max(height / rows, width / columns)
+        covering = [max(height, round(scale * rows)), max(width, round(scale * columns))]
+        return torchvision_shim.transforms.functional.resize(picture, covering)
+
+    return scaled
+
+
+def _part(size: Size) -> Callable[[Any], Any]:
+    """A random part of an image, nearly of the proportions of ``size``, stretched to it (Inception's crop)."""
+    height, width = sides(size)
+    ratio = (3 / 4 * (width / height), 4 / 3 * (width / height))
+    part: Callable[[Any], Any] = torchvision_shim.transforms.RandomResizedCrop((height, width), ratio=ratio)
+    return part
+
+
+class _Decoded(Dataset[Tensor]):
+    """Decoded images; each is transformed under a seed of its own where there is one for all."""
+
+    def __init__(self, pictures: Pictures, transform: Callable[[Any], Tensor], seed: int | None = None) -> None:
+        self.pictures = pictures
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, i: int) -> Tensor:
+        picture = self.pictures[i]
+        if self.seed is None:
+            return self.transform(picture)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, "image", i))
+            return self.transform(picture)
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A ``Source`` whose images stay where they are; memory holds a few batches of them.
+
+    Attributes:
+        mean, std: per channel, ``(channels, 1, 1)``, of values in [0, 1].
+        workers: processes that read ahead in an epoch, and threads that read otherwise; 0: neither.
+    """
+
+    pictures: Pictures = field(repr=False)
+    y: Tensor = field(repr=False)
+    mean: Tensor
+    std: Tensor
+    size: Size
+    workers: int
+    origin: Origin | None = field(default=None, repr=False, compare=False)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
+
+    @property
+    def channels(self) -> int:
+        return self.pictures.channels
+
+    @property
+    def device(self) -> torch.device:
+        return self.y.device
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def joined(self, other: Streamed) -> Streamed:
+        both = self.pictures.joined(other.pictures)
+        return replace(self, pictures=both, y=torch.cat((self.y, other.y)), origin=None)
+
+    def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The middles of the images at the positions ``chosen``."""
+        decoded = _Decoded(self.pictures, _transform(self.size))
+        with ThreadPoolExecutor(max(1, self.workers) if self.pictures.threads else 1) as pool:
+            x = torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
+        return self._normalised(x), self.y[chosen.to(self.device)]
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All of them in order; the last batch may be smaller."""
+        return map(self.take, torch.split(torch.arange(len(self)), size))
+
+    def epoch(
+        self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled, augmented, whole batches; ``workers`` processes read ahead, of each batch its ``part`` only."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        size = min(size, len(self))
+        batches = torch.split(order[: len(self) // size * size], size)
+        loader = DataLoader(
+            _Decoded(self.pictures, _transform(self.size, [name for name in augment if name in READING]), seed),
+            batch_sampler=[batch[part].tolist() for batch in batches],
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # its own: torch's global one would move with every epoch
+        )
+        rng = torch.Generator(self.device).manual_seed(seed)
+        drawn = [name for name in augment if name not in READING]
+        labels = torch.split(self.y[order.to(self.device)], size)
+        for x, y in zip(map(self._normalised, loader), labels, strict=False):
+            if drawn:
+                batch = x.new_empty((size, *x.shape[1:])).contiguous(memory_format=torch.channels_last)
+                batch[part] = x  # what is drawn is drawn for all images of the batch
+                for name in drawn:
+                    batch = AUGMENTATIONS[name](batch, rng)
+                x = batch[part]
+            yield x.contiguous(memory_format=torch.channels_last), y[part]
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        x = x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        x = x if x.is_floating_point() else x.float().div_(255)
+        return x.sub_(self.mean).div_(self.std)
+
+
+def streamed(
+    pictures: Pictures,
+    y: np.ndarray,
+    moments: tuple[np.ndarray, np.ndarray],
+    size: Size,
+    device: torch.device,
+    workers: int,
+) -> Streamed:
+    """Pictures with the labels ``y``, for ``device``; their mean and standard deviation are given."""
+    mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in moments)
+    return Streamed(pictures, torch.from_numpy(y.astype(np.int64)).to(device), mean, std, size, workers)
