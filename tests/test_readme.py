@@ -29,7 +29,11 @@ from tests.registries import restored
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [path for folder in ("start", "concepts", "howto", "extend") for path in sorted((ROOT / "docs" / folder).glob("*.md"))]
+PAGES = [
+    path
+    for folder in ("start", "concepts", "howto", "extend")
+    for path in sorted((ROOT / "docs" / folder).glob("*.md"))
+]
 TEXTS = [README, *(path.read_text(encoding="utf-8") for path in PAGES)]
 SMALL = {
     "digits": [
@@ -81,7 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a user would stand: photographs in class folders, the examples, and README's plugin beside the command."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(ROOT / "examples", folder / "examples")
-    (plugin,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "@operation" in block)
+    (plugin,) = (
+        block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "@operation" in block
+    )
     (folder / "my_ops.py").write_text(plugin)
     rng = np.random.default_rng(0)
     for label in ("cats", "dogs"):
