@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "run",
         metavar="RUN",
         nargs="+",
-        help=f"{RUN_HELP}; the page is about the first. Of a run with other objectives, only the ranking of its scores is shown",
+        help=f"{RUN_HELP}; the page is about the first. A run with other objectives shows only how its scores rank",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN.html)")
     add_arguments(command)
