@@ -25,6 +25,7 @@ lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -17,11 +17,12 @@ from analysis.ablation import dropping
 from analysis.ranking import Truth
 from studies import pareto
 from studies.database.rows import RoundRow, Run
+from studies.database.statistics import SEARCHING
 from studies.database.store import Store
 from studies.records import EvoError, Life
 
 RESULTS = """
-SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.fresh,
+SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.is_new,
        proposals.arch, proposals.evaluation_id AS evaluation, evaluations.judge, evaluations.state = 'pruned' AS pruned,
        evaluations.state = 'failed' AS failed, evaluations.reason,
        CASE evaluations.state WHEN 'complete' THEN evaluations.accuracy END AS accuracy,
@@ -44,9 +45,6 @@ ORDER BY rounds.number, choices.layer_index, choices.id
 """
 
 ALL_ROUNDS = 1_000_000
-SEARCHING = ["proposing", "evaluating", "storing", "searching"]
-"""What a search consists of; its sum alone was kept at first, as ``searching``."""
-
 NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "seconds"]
 
 
@@ -61,7 +59,7 @@ class RoundSummary:
         failed: of the measured ones, those that could not be: they have no scores.
         data_changed: fingerprints of the data before and after, where the round went on with others.
         front: networks on the round's own Pareto front, of which the best has ``best_accuracy``.
-        kept: operations, counted per layer, like ``dropped`` and ``refilled``.
+        kept: operations, counted per layer, like ``dropped`` and ``added``.
         fitting: seconds; like ``searching`` (proposing, evaluating and storing), and ``asking`` for the truth.
         truth: how far the round's scores may be trusted, where that was asked.
     """
@@ -80,7 +78,7 @@ class RoundSummary:
     hypervolume: float
     kept: int
     dropped: int
-    refilled: int
+    added: int
     rule: str | None
     fitting: float
     searching: float
@@ -170,12 +168,12 @@ def versions(store: Store, run: Run) -> dict[str, str]:
 def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per trial, in the order in which they were proposed.
 
-    ``score`` is what the search maximised. ``fresh`` tells whether the trial was measured for it or known before; trials
+    ``score`` is what the search maximised. ``is_new`` tells whether the trial was measured for it or known before; trials
     of one network under one judge share their ``evaluation``. A trial that was ``pruned`` has no accuracy, nor has one that
     ``failed``, which has a ``reason``.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
-    frame = frame.astype({"fresh": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
+    frame = frame.astype({"is_new": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
     frame["score"] = np.exp(-frame["nll"]) if run.config.search.objective == "likelihood" else frame["accuracy"]
     return frame
 
@@ -221,9 +219,9 @@ def trace(results: pd.DataFrame, run: Run, fitting: Mapping[int, float]) -> pd.D
     is the time that fitting (training a supernet, say) and measuring took until then; ``fitting`` gives it per round.
     """
     frame = results[["round", "number"]].copy()
-    frame["evaluations"] = results["fresh"].cumsum()
+    frame["evaluations"] = results["is_new"].cumsum()
     fitted = pd.Series(dict(fitting), dtype=float).sort_index().cumsum()
-    measuring = (results["seconds"] * results["fresh"]).cumsum()
+    measuring = (results["seconds"] * results["is_new"]).cumsum()
     frame["seconds"] = measuring + results["round"].map(fitted).fillna(0.0)
     frame["hypervolume"] = 0.0
     for _, group in results.groupby("round"):
@@ -256,10 +254,10 @@ def summary(
         next_size=row.next_space.size if row.next_space else None,
         proposals=len(mine),
         distinct=int(mine["evaluation"].nunique()),
-        measured=int(mine["fresh"].sum()),
-        pruned=int((mine["fresh"] & mine["pruned"]).sum()),
+        measured=int(mine["is_new"].sum()),
+        pruned=int((mine["is_new"] & mine["pruned"]).sum()),
         epochs_saved=int(row.stats.get("epochs_saved", 0)),
-        failed=int((mine["fresh"] & mine["failed"]).sum()),
+        failed=int((mine["is_new"] & mine["failed"]).sum()),
         data_changed=tuple(row.stats["data_changed"]) if "data_changed" in row.stats else None,
         front=len(front),
         best_accuracy=float(best["accuracy"].sum()),
@@ -267,7 +265,7 @@ def summary(
         hypervolume=float(volumes["hypervolume"].iloc[-1:].sum()),
         kept=int(counts.get("kept", 0)),
         dropped=int(counts.get("dropped", 0)),
-        refilled=int(counts.get("refilled", 0)),
+        added=int(counts.get("added", 0)),
         rule=next(iter(fates["rule"]), None),
         fitting=seconds(row, ["fitting"]),
         searching=seconds(row, SEARCHING),

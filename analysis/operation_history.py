@@ -65,7 +65,7 @@ class LayerFlow:
 
     @property
     def steady(self) -> bool:
-        """Whether nothing was ever dropped or refilled here."""
+        """Whether nothing was ever dropped or added here."""
         return not any(track.entering or any(cell.state != KEPT for cell in track.cells) for track in self.tracks)
 
 
@@ -81,15 +81,15 @@ def _layer(name: str, rounds: tuple[int, ...], choices: pd.DataFrame) -> LayerFl
     for op in choices["op"].drop_duplicates().tolist():
         cells = tuple(_cell(number, found.get((number, op)), found.get((number - 1, op))) for number in rounds)
         last = found.get((rounds[-1], op), {"fate": DROPPED})["fate"]
-        tracks.append(Track(op, cells, last != DROPPED, last == "refilled"))
+        tracks.append(Track(op, cells, last != DROPPED, last == "added"))
     return LayerFlow(name, rounds, tuple(tracks))
 
 
 def _cell(number: int, row: dict[str, object] | None, before: dict[str, object] | None) -> Cell:
-    """A row says what the round did with the operation; one that it refilled is a candidate of the next round only."""
-    if row is None or row["fate"] == "refilled":
+    """A row says what the round did with the operation; one that it added is a candidate of the next round only."""
+    if row is None or row["fate"] == "added":
         return Cell(number, ABSENT)
     share, rating = (None if pd.isna(value) else float(str(value)) for value in (row["share"], row["rating"]))
-    new = before is not None and before["fate"] == "refilled"
+    new = before is not None and before["fate"] == "added"
     (colour,) = sample_colorscale([list(stop) for stop in SHARES], [share or 0.0])
     return Cell(number, str(row["fate"]), new, share, rating, colour, (share or 0.0) > 0.45)

@@ -17,7 +17,7 @@ from analysis.comparison import Compared
 from analysis.drawings import drawn
 from analysis.frames import Frames
 from analysis.operation_history import flows
-from analysis.theme import DROPPED, REFILLED, SHARES, run_styles
+from analysis.theme import ADDED, DROPPED, SHARES, run_styles
 from spaces.units import short
 from studies.database.rows import Run
 
@@ -30,7 +30,7 @@ CONFIG = {
 WORTH_A_LOOK = 5.0
 """Seconds from which on a figure over seconds says something."""
 
-COLOURS = {"dropped": DROPPED, "refilled": REFILLED, "none": SHARES[0][1], "all": SHARES[-1][1]}
+COLOURS = {"dropped": DROPPED, "added": ADDED, "none": SHARES[0][1], "all": SHARES[-1][1]}
 
 
 def render(
@@ -61,7 +61,7 @@ def render(
         lineage=[fragment(f"lineage-{i}", shown) | {"words": said} for i, (shown, said) in enumerate(lineage.figures(frames))],
         flows=flows(frames.choices),
         rated=bool(frames.choices["rating"].notna().any()),
-        refilled=bool((frames.choices["fate"] == "refilled").any()),
+        added=bool((frames.choices["fate"] == "added").any()),
         rules=frames.choices["rule"].unique().tolist(),
         whatif=frames.whatif.to_dict("records"),
         free=int((frames.whatif["on_front"] == 0).sum()),

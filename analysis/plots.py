@@ -14,11 +14,11 @@ import plotly.graph_objects as go
 
 from analysis.sentences import COSTS
 from analysis.theme import (
+    ADDED,
     COST_AXES,
     DROPPED,
     FAINT,
     REFERENCE,
-    REFILLED,
     SHARES,
     SPENT,
     SYMBOLS,
@@ -101,7 +101,7 @@ def hypervolume(trace: pd.DataFrame, over: str = "evaluations") -> go.Figure:
 
 
 def operations(choices: pd.DataFrame, number: int) -> go.Figure:
-    """One round's operations, layer by layer: colour is the share of the front, marks are what was dropped or refilled.
+    """One round's operations, layer by layer: colour is the share of the front, marks are what was dropped or added.
 
     All rounds of ``choices`` share one pair of axes, so that figures of different rounds can be laid side by side; a
     cell without colour was no candidate in this round.
@@ -120,7 +120,7 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
             "tickvals": [0, 0.5, 1], "outlinewidth": 0,
         },
     )  # fmt: skip
-    for fate, symbol, colour in (("dropped", "x-thin", DROPPED), ("refilled", "cross-thin", REFILLED)):
+    for fate, symbol, colour in (("dropped", "x-thin", DROPPED), ("added", "cross-thin", ADDED)):
         met = mine[mine["fate"] == fate]
         figure.add_scatter(
             x=met["layer"], y=met["op"], name=fate, mode="markers", showlegend=True,

@@ -74,7 +74,7 @@ def stopped(frames: Frames) -> list[str]:
 
 def failed(frames: Frames) -> list[str]:
     """How many networks could not be measured, and why, the most frequent reason first; nothing where all could."""
-    reasons = frames.results.loc[frames.results["fresh"] & frames.results["failed"], "reason"].value_counts()
+    reasons = frames.results.loc[frames.results["is_new"] & frames.results["failed"], "reason"].value_counts()
     return unmeasured(dict(zip(reasons.index.tolist(), reasons.tolist(), strict=True)))
 
 
@@ -122,14 +122,14 @@ def ends(front: pd.DataFrame, cost: str) -> str:
 def evolved(frames: Frames) -> list[str]:
     """What became of the space; nothing to say before a round is finished."""
     rounds = [row for row in frames.rounds if row.next_size is not None]
-    dropped, refilled = sum(row.dropped for row in rounds), sum(row.refilled for row in rounds)
+    dropped, added = sum(row.dropped for row in rounds), sum(row.added for row in rounds)
     if not rounds:
         return []
-    if not dropped and not refilled:
+    if not dropped and not added:
         return [f"The space never changed: {short(rounds[0].space_size)} architectures in every round."]
     return [
         f"The space went from {short(rounds[0].space_size)} to {short(rounds[-1].next_size or 0)} architectures: "
-        f"{count(dropped, 'operation')} dropped, {refilled} refilled, counted per layer."
+        f"{count(dropped, 'operation')} dropped, {added} added, counted per layer."
     ]
 
 

@@ -18,7 +18,7 @@ TRACE_AXES = {"evaluations": "new evaluations", "seconds": "seconds spent fittin
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SHARES = ((0.0, "#dfe6f1"), (0.5, "#6f8fc0"), (1.0, "#12306b"))
-DROPPED, REFILLED, REFERENCE = "#c8102e", "#00795c", "#22262e"
+DROPPED, ADDED, REFERENCE = "#c8102e", "#00795c", "#22262e"
 RUNS = ("#0f9d8a", "#7a9a01", "#5aa9e6", "#8c6d46", "#7f7f7f")
 SPENT = {
     "fitting": ("fitting (training a supernet)", "#12306b"),

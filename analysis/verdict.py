@@ -209,7 +209,7 @@ def outcome(store: Store, run: Run, n: int) -> Outcome:
     alone = trained_alone(store, run, n, truth.judge) if truth else None
     if not run.config.evaluator.shared_weights:
         alone = own
-    return Outcome(run.config.seed, own, alone, truth.found.tau if truth else None, int(measured["fresh"].sum()))
+    return Outcome(run.config.seed, own, alone, truth.found.tau if truth else None, int(measured["is_new"].sum()))
 
 
 def volume(run: Run, costs: ArrayLike, scores: ArrayLike) -> float:

@@ -136,7 +136,7 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
         judge = Scratch(alone, config.data, config.device, 0).fit(space, fit_context(context))
         members = chosen(store, run, n, size.members)
         found = evaluate_missing(context, judge, members, "training the front alone")
-        measurements = sum(p.fresh for row in store.rounds(run) for p in store.proposals(row))
+        measurements = sum(p.is_new for row in store.rounds(run) for p in store.proposals(row))
         seconds = sum(sum(row.stats["seconds"].values()) for row in store.rounds(run))
         return [
             {"seed": seed, "arm": name, "arch": str(e.arch), "macs": e.macs, "accuracy": e.accuracy,

@@ -7,6 +7,7 @@ imported before a name is asked for.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from evo.api.verdicts import Verdicts
     from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, scored
     from evo.methods.evolution import Evolution
-    from evo.plugins import dataset, evaluator, method
+    from evo.plugins import dataset, evaluator, load_plugin, method
     from evo.round.plan import Plan
     from spaces.errors import UserError
     from spaces.operations.own_operations import operation
@@ -57,6 +58,7 @@ _WHERE = {
     "dataset": "evo.plugins",
     "evaluator": "evo.plugins",
     "load": "evo.api.calls",
+    "load_plugin": "evo.plugins",
     "method": "evo.plugins",
     "operation": "spaces.operations.own_operations",
     "plan": "evo.api.calls",
@@ -92,6 +94,7 @@ __all__ = [
     "dataset",
     "evaluator",
     "load",
+    "load_plugin",
     "method",
     "operation",
     "plan",
@@ -105,7 +108,10 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'evo' has no attribute {name!r}")
     module, _, other = _WHERE[name].partition(":")
-    return getattr(import_module(module), other or name)
+    with warnings.catch_warnings():  # of tqdm's, which Optuna imports: nothing here shows its bars
+        warnings.filterwarnings("ignore", "IProgress not found")
+        found = globals()[name] = getattr(import_module(module), other or name)
+    return found
 
 
 def __dir__() -> list[str]:

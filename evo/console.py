@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 Advance = Callable[[int], None]
 Track = Callable[[str, int], AbstractContextManager[Advance]]
-"""``with track("training", steps) as advance: ... advance(1)``: progress, seen by whoever is looking."""
+"""``with track("training", steps) as advance: ... advance(1)``: progress, shown to the user."""
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def untracked(label: str, total: int) -> Iterator[Advance]:
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Advance]:
-    """A progress bar with the time left, on a terminal or in a notebook; gone when it is done."""
+    """A progress bar with the time left, on a terminal; gone when it is done."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -35,10 +36,6 @@ def bar(label: str, total: int) -> Iterator[Advance]:
     )
 
     screen = Console(stderr=True)
-    if screen.is_jupyter:  # where rich needs ipywidgets, and warns without them
-        with _notebook_bar(label, total) as advance:
-            yield advance
-        return
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
@@ -56,29 +53,43 @@ REFRESH = 0.2
 """Seconds between two updates of a notebook's progress bar."""
 
 
-@contextmanager
-def _notebook_bar(label: str, total: int) -> Iterator[Advance]:
-    """HTML's own progress bar in the output of a notebook's cell."""
-    from IPython.display import display
+class NotebookBar:
+    """HTML's own progress bar above the other output of a notebook's cell, one for all that is done in it.
 
-    began, done, shown = time.monotonic(), 0, 0.0
-    handle = display(_progress(label, 0, total, 0.0), raw=True, display_id=True)
+    What rich shows in a notebook needs ipywidgets.
+    """
 
-    def advance(n: int) -> None:
-        nonlocal done, shown
-        done += n
-        if (now := time.monotonic()) - shown >= REFRESH:
-            shown = now
-            handle.update(_progress(label, done, total, now - began), raw=True)
+    def __init__(self) -> None:
+        self._handle: Any = None
 
-    try:
-        yield advance
-    finally:
-        handle.update({"text/html": "", "text/plain": ""}, raw=True)
+    @contextmanager
+    def __call__(self, label: str, total: int) -> Iterator[Advance]:
+        began, done, drawn = time.monotonic(), 0, 0.0
+
+        def advance(n: int) -> None:
+            nonlocal done, drawn
+            done += n
+            if (now := time.monotonic()) - drawn >= REFRESH:
+                drawn = now
+                self._show(_progress(label, done, total, now - began))
+
+        advance(0)
+        try:
+            yield advance
+        finally:
+            self._show({"text/html": "", "text/plain": ""})
+
+    def _show(self, bundle: dict[str, str]) -> None:
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
 
 
 def _progress(label: str, done: int, total: int, seconds: float) -> dict[str, str]:
-    """A progress bar for a notebook; as plain text where HTML is not shown."""
+    """A progress bar for a notebook, and plain text where HTML is not shown."""
     left = f", {seconds / done * (total - done):.0f} s left" if done else ""
     text = f"{label}: {done}/{total}, {seconds:.0f} s{left}"
     bar = f'<progress value="{done}" max="{max(total, 1)}" style="vertical-align: middle"></progress>'
@@ -112,4 +123,13 @@ class Reporter:
 
 SILENT = Reporter()
 TERMINAL = Reporter(say, bar)
-"""Lines on standard output, and progress bars beside them: on a terminal, or in a notebook."""
+"""Lines on standard output, and progress bars beside them on a terminal."""
+
+
+def reporter(progress: bool) -> Reporter:
+    """Shows lines and progress bars wherever this process has them seen: on a terminal, or in a notebook."""
+    from rich.console import Console
+
+    if not progress:
+        return SILENT
+    return Reporter(say, NotebookBar()) if Console().is_jupyter else TERMINAL

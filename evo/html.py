@@ -21,10 +21,11 @@ def paragraph(text: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of cells under headings."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in headings)
+    """Rows of cells under headings, if there are any."""
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in headings)
+    head = f"<thead><tr>{cells}</tr></thead>" if cells else ""
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
 def calls(*codes: str) -> str:

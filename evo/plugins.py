@@ -90,6 +90,16 @@ def dataset(name: str, settings: type[DataSection] = DataSection) -> Callable[[F
     return registered
 
 
+def load_plugin(spec: str) -> None:
+    """Load a file or an installed module with operations, evaluators, methods or data sets of your own, as a configuration's
+    ``plugins`` do: before a delivered network that rests on it is loaded, for instance.
+
+    Raises:
+        EvoError: it is missing, or fails.
+    """
+    plugins.load([spec])
+
+
 def used(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
     """The plugins that a run rests on: those that it names, and those of installed packages that define what it chooses."""
     ops = {op for layer in space.layers for op in layer.candidates + layer.pending}

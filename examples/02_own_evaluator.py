@@ -72,7 +72,12 @@ class ActivationJudge(Judge):
 
 
 if __name__ == "__main__":
-    settings = {"evaluator": {"kind": "activations", "images": 64}, "search.trials": 40, "truth.sample": 8}
+    settings = {
+        "evaluator": {"kind": "activations", "images": 64},
+        "search.evaluations": 16,
+        "ground_truth.sample": 8,
+        "ground_truth.epochs": 1,
+    }
     run = evo.search("digits", rounds=1, run="own-evaluator", plugins=[__file__], set=settings)
     print(run.front())
     print("Kendall's tau against networks trained alone:", run.rounds()["tau"].tolist())

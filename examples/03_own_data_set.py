@@ -44,8 +44,8 @@ if __name__ == "__main__":
     settings = {
         "data": {"name": "narrow_digits", "cut": 1},
         "evaluator.epochs": 5,
-        "search.trials": 24,
-        "truth.sample": 0,
+        "search.evaluations": 24,
+        "ground_truth.sample": 0,
     }
     run = evo.search("digits", rounds=1, run="own-data-set", plugins=[__file__], set=settings)
     print(run)

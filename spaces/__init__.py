@@ -9,6 +9,30 @@ if TYPE_CHECKING:
 
     from spaces.networks.network import Network
 
+__all__ = [
+    "architecture",
+    "atomic_files",
+    "cli",
+    "columns",
+    "costs",
+    "errors",
+    "export",
+    "latency",
+    "layer",
+    "library",
+    "load_network",
+    "networks",
+    "operations",
+    "shell",
+    "show",
+    "size",
+    "space",
+    "torchvision_shim",
+    "units",
+    "variants",
+    "weight_files",
+]
+
 
 def load_network(folder: str | Path) -> Network:
     """The trained network in a folder that ``python -m evo.deliver`` made: see ``spaces.export.network_folder``."""

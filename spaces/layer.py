@@ -11,7 +11,6 @@ from itertools import combinations
 from spaces.architecture import IDENTITIES, Op, join, operations
 from spaces.errors import SpaceError
 from spaces.size import Size, as_size, strided
-from spaces.variants import is_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,4 @@ class LayerChange:
 
     kept: tuple[Op, ...]
     dropped: tuple[Op, ...]
-    refilled: tuple[Op, ...]
-
-
-def _has_rows(layer: Layer) -> bool:
-    """Whether the layer chooses its block's row."""
-    return any(map(is_row, layer.candidates + layer.pending))
+    added: tuple[Op, ...]

@@ -18,9 +18,9 @@ from typing import Any
 
 from spaces.architecture import IDENTITIES, Architecture, join, operations
 from spaces.errors import SpaceError
-from spaces.layer import Head, Layer, LayerChange, Shape, Stem, _has_rows
+from spaces.layer import Head, Layer, LayerChange, Shape, Stem
 from spaces.size import as_text, strided
-from spaces.variants import Rowed
+from spaces.variants import Rowed, has_rows
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class SearchSpace:
         seen: Counter[str] = Counter()
         names = []
         for layer in self.layers:
-            rows = _has_rows(layer)
+            rows = has_rows(layer)
             seen[layer.block] += not rows
             names.append(f"{layer.block}.{'row' if rows else f'layer{seen[layer.block]}'}")
         return tuple(names)
@@ -71,7 +71,7 @@ class SearchSpace:
         """The blocks that have rows (``spaces.variants``); none in most spaces."""
         found, start = [], 0
         while start < len(self.layers):
-            if not _has_rows(self.layers[start]):
+            if not has_rows(self.layers[start]):
                 start += 1
                 continue
             block, stop = self.layers[start].block, start + 1
@@ -243,7 +243,7 @@ class SearchSpace:
             LayerChange(
                 kept=tuple(op for op in old.candidates if op in new.candidates),
                 dropped=tuple(op for op in old.candidates if op not in new.candidates),
-                refilled=tuple(op for op in new.candidates if op not in old.candidates),
+                added=tuple(op for op in new.candidates if op not in old.candidates),
             )
             for old, new in zip(self.layers, later.layers, strict=True)
         )

@@ -20,13 +20,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from random import Random
-from typing import TYPE_CHECKING
 
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
-
-if TYPE_CHECKING:
-    from spaces.layer import Layer, Shape
+from spaces.layer import Layer, Shape
 
 PREFIX, SKIP = "row_", "skip"
 
@@ -52,6 +49,11 @@ class Row:
 def is_row(op: Op) -> bool:
     """Whether ``op`` chooses a row."""
     return op.startswith(PREFIX)
+
+
+def has_rows(layer: Layer) -> bool:
+    """Whether the layer chooses its block's row."""
+    return any(map(is_row, layer.candidates + layer.pending))
 
 
 @cache

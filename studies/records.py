@@ -99,14 +99,14 @@ class Proposal:
         number: place in the round, from 0; the Optuna trial's number.
         origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
             ``combined`` of the best blocks, a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
-        fresh: whether it was measured for this trial (and so counts against the budget) or known before.
+        is_new: whether it was measured for this trial (and so counts against the budget) or known before.
     """
 
     number: int
     generation: int
     origin: str
     evaluation: Evaluation
-    fresh: bool = True
+    is_new: bool = True
 
     @property
     def arch(self) -> Architecture:

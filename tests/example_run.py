@@ -39,7 +39,7 @@ CHOICES_1 = [
     Choice(0, "mb_k3_e1", 0.5, 0.5, "kept", RULE),
     Choice(0, "mb_k5_e3", 0.5, 0.5, "kept", RULE),
     Choice(0, "mb_k7_e3", 0.0, 0.0, "dropped", RULE),
-    Choice(0, "id", None, None, "refilled", RULE),
+    Choice(0, "id", None, None, "added", RULE),
     Choice(1, "mb_k3_e1", 0.5, 0.5, "kept", RULE),
     Choice(1, "mb_k5_e3", 0.5, 0.5, "kept", RULE),
 ]
@@ -58,7 +58,7 @@ def search(store: Store, run: Run, n: int) -> RoundRow:
     generation = []
     for number, (arch, accuracy, macs) in enumerate((ROUND_1, ROUND_2)[n - 1]):
         evaluation = Evaluation(Architecture.parse(arch), f"oneshot@{n}:abc", accuracy, macs, 2 * macs, seconds=0.5)
-        generation.append(Proposal(number, 0, "stratified", evaluation, fresh=arch not in seen))
+        generation.append(Proposal(number, 0, "stratified", evaluation, is_new=arch not in seen))
         seen.add(arch)
     for proposal in generation:  # one by one, since the fourth of round 1 refers to the first
         store.record(run, row, [proposal])

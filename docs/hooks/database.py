@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def page() -> str:
     """The page, as Markdown."""
     parts = [INTRODUCTION, "## Views"]
     for view, (columns, text) in views().items():
-        parts += [f"### {view}", table(["column", "meaning"], [[code(c), meaning(c)] for c in columns])]
+        parts += [f"### {view}", table(["column", "meaning"], [[code(c), meaning(view, c)] for c in columns])]
         parts += [block(text, "sql")]
     parts += ["## Tables"]
     for found in metadata.sorted_tables:
@@ -64,19 +65,33 @@ def views() -> dict[str, tuple[list[str], str]]:
 
 def _wrapped(text: str) -> str:
     """A statement with its clauses on lines of their own."""
-    for word in (" SELECT ", " FROM ", " JOIN ", " WHERE "):
-        text = text.replace(word, "\n" + word.lstrip())
+    text = re.sub(r" (?=(SELECT|FROM|(LEFT )?JOIN|WHERE|GROUP BY) )", "\n", text).replace("LEFT\nJOIN", "LEFT JOIN")
     return text.replace(", ", ",\n       ")
 
 
-def meaning(column: str) -> str:
+def meaning(view: str, column: str) -> str:
     """What a view's column means: what the table's column of that name does, or the place it is taken from."""
     if column in NAMED:
         return NAMED[column]
-    docs = (t.columns[column].doc for t in map(metadata.tables.get, FROM) if t is not None and column in t.columns)
+    tables = [metadata.tables[name] for name in FROM[view]]
+    docs = (found.columns[column].doc for found in tables if column in found.columns)
     return next((doc for doc in docs if doc), "")
 
 
-NAMED = {"run": "the run's name", "round": "the round's number, from 1", "number": "the Optuna trial's number"}
-FROM = ("evaluations", "proposals")
-"""Where the columns of the views come from, in the order in which they are looked for."""
+NAMED = {
+    "run": "the run's name",
+    "round": "the round's number, from 1",
+    "number": "the Optuna trial's number",
+    "proposals": "how many architectures the search proposed",
+    "distinct_networks": "how many different networks are among them",
+    "measured": "how many of them were measured in this round, not known before",
+    "pruned": "how many of the measured ones were stopped early",
+    "failed": "how many of the measured ones failed",
+    "front": "networks on the round's Pareto front; null while it runs, like all that follows",
+}
+FROM = {
+    "results": ("evaluations", "proposals"),
+    "failures": ("evaluations", "proposals"),
+    "round_stats": ("rounds",),
+}
+"""The tables in which the columns of a view are looked for, in this order."""

@@ -1,19 +1,10 @@
-"""Reference: what ``import evo`` offers, in the order in which one needs it."""
+"""Reference: the names that ``import evo`` offers, in the order in which one needs them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import evo
-
-INTRODUCTION = """# Python
-
-```python
-import evo
-```
-
-The commands are thin shells over these functions. In a notebook or a script, call them yourself.
-"""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Search, and look at results": (
@@ -25,6 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "A method of your own": ("method", "MethodSettings", "Evolution"),
     "A data set of your own": ("dataset", "DataSettings"),
+    "Plugins": ("load_plugin",),
     "Errors": ("UserError", "EvoError"),
 }  # fmt: skip
 """Heading -> names, in order."""
@@ -38,9 +30,9 @@ def groups() -> Iterator[tuple[str, list[str]]]:
             yield heading, public
 
 
-def page() -> str:
-    """The page, as Markdown; mkdocstrings writes what stands under each name."""
-    parts = [INTRODUCTION]
+def names() -> str:
+    """All public names, as Markdown; mkdocstrings writes what stands under each of them."""
+    parts = []
     for heading, names in groups():
         parts += [f"## {heading}", *(f"::: evo.{name}\n    options: {{ heading_level: 3 }}" for name in names)]
     return "\n\n".join(parts) + "\n"

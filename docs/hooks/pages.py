@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +19,6 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # the command `mkdocs`, unlike `python -m mkdocs`, does not look where it is started
 
 from docs.hooks import commands, database, grammar, interface, reading, settings  # noqa: E402
-from docs.hooks.markdown import block  # noqa: E402
 
 
 def from_root(name: str) -> Callable[[], str]:
@@ -36,21 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill ``<!-- made: NAME -->`` with what ``PARTS`` makes, ``<!-- example: WORD -->`` with the example of that name."""
-    markdown = re.sub(r"<!-- made: (\w+) -->", lambda match: PARTS[match[1]](), markdown)
-    return re.sub(r"<!-- example: (\w+) -->", lambda match: example(match[1]), markdown)
-
-
-def example(word: str) -> str:
-    """The file of ``examples/`` with this word in its name, as code.
-
-    Raises:
-        PluginError: there is not exactly one; the build ends.
-    """
-    found = sorted((ROOT / "examples").glob(f"*{word}*.py"))
-    if len(found) != 1:
-        raise PluginError(f"examples/*{word}*.py: expected one file, found {len(found)}")
-    return f"`{found[0].relative_to(ROOT)}`:\n\n{block(found[0].read_text(encoding='utf-8'), 'python')}"
+    """Fill ``<!-- made: NAME -->`` with what ``PARTS`` makes."""
+    return re.sub(r"<!-- made: (\w+) -->", lambda match: PARTS[match[1]](), markdown)
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -61,11 +46,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/operations.md": grammar.operations_page,
     "reference/macs.md": grammar.macs_page,
     "reference/spaces.md": grammar.spaces_page,
-    "reference/python.md": interface.page,
     "developers/contributing.md": from_root("CONTRIBUTING.md"),
     "developers/changelog.md": from_root("CHANGELOG.md"),
 }
 """Place in the site -> what makes the page."""
 
-PARTS: dict[str, Callable[[], str]] = {"reading": reading.reading_table}
+PARTS: dict[str, Callable[[], str]] = {"interface": interface.names, "reading": reading.reading_table}
 """Name of a marked place -> what makes its content."""

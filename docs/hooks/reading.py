@@ -19,7 +19,7 @@ PATH: dict[str, str] = {
     "studies/records.py": "`Evaluation`, `Proposal`, `Round`: what a round is made of",
     "spaces/architecture.py": "`Architecture`: a tuple of strings",
     "evo/methods/evolution.py": "`Evolution`: rate, keep, refill, and the parts that methods choose from",
-    "evo/methods/registry.py": "`pad_nas`: one paper, as a choice of parts",
+    "evo/methods/pad_nas.py": "`pad_nas`: one paper, as a choice of parts",
 }
 """File -> what one learns there, in the order of reading."""
 

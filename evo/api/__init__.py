@@ -3,3 +3,5 @@
 ``calls`` are its functions; each gives an object of ``run`` (``Run``), ``delivered``, ``comparison``, ``verdicts`` or
 ``pages``, all of which show themselves in a notebook (``evo.html``) and hold no connection. The commands call the same code.
 """
+
+__all__ = ["calls", "comparison", "delivered", "figures", "pages", "run", "verdicts"]

@@ -14,7 +14,7 @@ from analysis.cli import named
 from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run
-from evo.console import SILENT, TERMINAL
+from evo.console import reporter
 from evo.main_guard import check_script, end_if_starting
 from evo.round.options import STORAGE, RunOptions, overrides_of
 from evo.round.plan import Plan, planned
@@ -102,7 +102,7 @@ def search(
     )
     if options.workers > 1 or (options.cluster or "").startswith("local:"):
         check_script()
-    finished = finish_rounds(options, TERMINAL if progress else SILENT)
+    finished = finish_rounds(options, reporter(progress))
     return Run(finished.runs[0].name, storage)
 
 

@@ -87,4 +87,4 @@ class Delivered:
             ("architecture", self.arch),
         ]
         title = heading("Delivered network", f"in {self.folder}")
-        return block(title, table(("", ""), rows), calls("delivered.network()", "delivered.description"))
+        return block(title, table((), rows), calls("delivered.network()", "delivered.description"))

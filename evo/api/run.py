@@ -17,11 +17,11 @@ from evo.api.delivered import Delivered
 from evo.api.figures import chosen
 from evo.api.pages import Page
 from evo.api.verdicts import Verdicts
-from evo.console import SILENT, TERMINAL
+from evo.console import reporter
 from evo.html import block, calls, heading, paragraph, table
 from evo.main_guard import end_if_starting
 from evo.round.options import STORAGE, overrides_of
-from evo.round.printing import headings, row_values
+from evo.round.printing import asked, headings, row_values
 from evo.round.session import introduction
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
@@ -67,7 +67,7 @@ class Run:
         Returns:
             A row per proposal. The columns of the SQL view ``results``: ``run``, ``round``, ``number``, ``arch``, ``judge``,
             ``accuracy`` (a fraction, higher is better), ``macs``, ``params``, ``latency_ms``, ``seconds``; and beside them
-            ``generation``, ``origin``, ``fresh`` (measured for this proposal, not known before), ``pruned``, ``failed`` and
+            ``generation``, ``origin``, ``is_new`` (measured for this proposal, not known before), ``pruned``, ``failed`` and
             ``reason`` (such rows have no accuracy), ``nll`` (lower is better), ``score`` (what the search maximised).
 
         Raises:
@@ -106,7 +106,7 @@ class Run:
         Returns:
             A row per round that has measured something: ``run``, ``round``, ``finished``, sizes of the space before and
             after it, counts of proposals, ``best_accuracy`` and ``best_cost`` of its front, ``hypervolume`` (a share of the
-            run's box, higher is better), operations ``kept``, ``dropped`` and ``refilled``, seconds, and ``tau``: Kendall's,
+            run's box, higher is better), operations ``kept``, ``dropped`` and ``added``, seconds, and ``tau``: Kendall's,
             of its scores against networks that were trained alone, where that was asked.
 
         Raises:
@@ -125,7 +125,7 @@ class Run:
 
         Returns:
             A row per round, layer and operation: ``run``, ``round``, ``layer_index``, ``layer``, ``op``, ``rating`` (by the
-            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, refilled), ``rule``.
+            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, added), ``rule``.
 
         Raises:
             EvoError: the database or the run is missing.
@@ -253,12 +253,12 @@ class Run:
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
         most = {name: number(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
         if arch is not None and (most or knee):
-            raise EvoError("arch says which network it is: leave out knee, max_macs, max_params and max_latency_ms")
+            raise EvoError("arch names the network: leave out knee, max_macs, max_params and max_latency_ms")
         wanted = Architecture.parse(str(arch)) if arch is not None else None
         wish = Wish(most, wanted, knee, None if scale_to is None else number("scale_to", scale_to))
         folder = Path(out) if out is not None else Path("delivered") / self.name
-        reporter = TERMINAL if progress else SILENT
-        return Delivered(folder, deliver_run(self.name, self.storage, wish, folder, overrides_of(set), reporter))
+        made = deliver_run(self.name, self.storage, wish, folder, overrides_of(set), reporter(progress))
+        return Delivered(folder, made)
 
     # -- how it shows itself ------------------------------------------------------------------------------------------
 
@@ -268,8 +268,8 @@ class Run:
     def _repr_html_(self) -> str:
         with self._stored() as (store, run):
             rows = store.rounds(run)
-            done = [row_values(store, run, row) for row in rows if row.finished]
-            columns = headings(run)
+            done = [asked(run, row_values(store, run, row)) for row in rows if row.finished]
+            columns = asked(run, headings(run))
         front, config = self.front(), run.config
         said = f"{introduction(run).partition(': ')[2]}; seed {config.seed}; {shown(self.storage)}"
         return block(

@@ -6,3 +6,5 @@ them, and gives ``source.Images``: tensors in memory, or images that are decoded
 ``augmentation`` changes batches; ``fingerprint`` tells whether data have changed; ``paths`` knows where files may lie. Other
 processes are sent the name of a data set (``source.Origin``) and load it themselves.
 """
+
+__all__ = ["augmentation", "datasets", "fingerprint", "image_folders", "loading", "paths", "source"]

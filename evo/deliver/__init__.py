@@ -4,3 +4,5 @@
 is meant, ``recipe`` how a full training differs, ``manifest`` keeps ``architecture.json`` from the plan to the result, and
 ``model_card`` writes the folder's README.
 """
+
+__all__ = ["manifest", "model_card", "pipeline", "recipe", "selection"]

@@ -23,11 +23,11 @@ CARD = """# {title}
 {scale}
 ## Use
 
-`model.py` needs torch and nothing else; it reads `model.safetensors` beside it:
+{use}
 
 ```python
-from model import load
-network = load(".")
+{load}
+network = {call}(".")
 scores = network(images)
 names = [network.classes[i] for i in scores.argmax(1)]
 ```
@@ -49,7 +49,11 @@ def card(said: dict[str, Any]) -> str:
     """``README.md`` from what ``architecture.json`` says."""
     preprocessing, provenance, scale = said["preprocessing"], said["provenance"], said["scale"]
     height, width = sides(as_size(preprocessing["size"]))
+    call = "load_network" if "left_out" in said else "load"
     return CARD.format(
+        use=use(said),
+        load="from spaces import load_network" if call == "load_network" else "from model import load",
+        call=call,
         title=f"A network of run {provenance['run']}: {said['test']['accuracy']:.2%} with {short(said['costs']['macs'])} MACs",
         accuracy=accuracy(said),
         macs=f"{said['costs']['macs']:,} ({CONVENTIONS[said['costs']['convention']].definition})",
@@ -66,6 +70,14 @@ def card(said: dict[str, Any]) -> str:
         std=", ".join(f"{value:.4f}" for value in preprocessing["std"]),
         classes=", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(said["classes"])),
     )
+
+
+def use(said: dict[str, Any]) -> str:
+    """What is needed to load the network in Python."""
+    if "left_out" not in said:
+        return "`model.py` needs torch and nothing else; it reads `model.safetensors` beside it:"
+    own = "".join(f" and `evo.load_plugin({name!r})`" for name in said.get("plugins", {}))
+    return f"There is no `model.py`: {said['left_out']['model.py']}. This needs the package `evo-nas`{own}:"
 
 
 def accuracy(said: dict[str, Any]) -> str:
@@ -107,13 +119,15 @@ def widths(scale: dict[str, Any]) -> str:
 def told(said: dict[str, Any], folder: str) -> str:
     """The same for a terminal."""
     scale = f"  scale     {widths(said['scale'])}\n" if said["scale"] else ""
+    left_out = said.get("left_out", {})
     return (
         f"  network   {said['arch']}\n{scale}"
         f"  found by  {found(said['provenance']).replace('`', '')}\n"
         f"  accuracy  {accuracy(said)}\n"
         f"  costs     {said['costs']['macs']:,} MACs, {said['costs']['params']:,} parameters\n"
         f"  latency   {latency(said)}\n"
-        f"  files     {', '.join(FILES)} in {folder}\n"
+        f"  files     {', '.join(name for name in FILES if name not in left_out)} in {folder}\n"
+        f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"
         f'  load it   from spaces import load_network; network = load_network("{folder}")'
     )
 

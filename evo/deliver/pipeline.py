@@ -26,6 +26,7 @@ from evo.deliver.manifest import Description, claim, note, read
 from evo.deliver.model_card import card
 from evo.deliver.recipe import Average, drop_paths, mixing
 from evo.deliver.selection import Pick, Wish, pick
+from evo.plugins import used
 from evo.round.new_run import versions
 from evo.seeds import derive
 from evo.training.checkpoints import discard, sound, write
@@ -89,7 +90,7 @@ def deliver(
 
     Raises:
         EvoError: nothing fits the wish, or the folder holds something else.
-        SpaceError: an architecture or a budget that cannot be, or a module that model.py cannot have.
+        SpaceError: an architecture or a budget that cannot be.
     """
     chosen = pick(store, run, wish)
     scaled = (
@@ -97,8 +98,6 @@ def deliver(
     )
     images = fitting(load(config.data, config.device), chosen.space)
     planned = plan(run, config, chosen, scaled, images)
-    with torch.device("meta"):  # weights that nobody needs yet
-        exportable(built(planned))
     claim(folder, planned)
     if not sound(folder / WEIGHTS):
         train_in(folder, config, images, track)
@@ -133,7 +132,10 @@ def settings(run: Run, overrides: Sequence[str]) -> StudyConfig:
 
 def is_done(folder: Path) -> bool:
     """Whether nothing is missing in a folder."""
-    return (folder / DESCRIPTION).is_file() and all((folder / name).is_file() for name in (WEIGHTS, *EXPORTS))
+    if not (folder / DESCRIPTION).is_file():
+        return False
+    left_out = read(folder).get("left_out", {})
+    return all((folder / name).is_file() for name in (WEIGHTS, *EXPORTS) if name not in left_out)
 
 
 # -- what the folder is to hold ---------------------------------------------------------------------------------------
@@ -160,7 +162,8 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
     """All that is known before training; the weights are a function of it."""
     arch, space = (scaled.arch, scaled.space) if scaled else (chosen.arch, chosen.space)
     found = chosen.evaluation
-    return {
+    own = {plugin.name: plugin.sha256 for plugin in used(config, space).values()}
+    known: Description = {
         "format": 1,
         **described(arch, space, images.mean, images.std),
         "classes": list(images.class_names),
@@ -185,7 +188,11 @@ def plan(run: Run, config: StudyConfig, chosen: Pick, scaled: Scaled | None, ima
             "threads": config.threads,
             "device": images.train.device.type,
         },
+        **({"plugins": own} if own else {}),
     }
+    with torch.device("meta"):  # weights that nobody needs yet
+        reason = exportable(built(known))
+    return known | ({"left_out": {"model.py": reason}} if reason else {})
 
 
 # -- train, measure, export -------------------------------------------------------------------------------------------
@@ -245,7 +252,7 @@ def timed(network: Network, space: SearchSpace, threads: int) -> Description:
 def export(folder: Path, network: Network, track: Track) -> None:
     """Write the other forms of the network that the folder lacks."""
     said = read(folder)
-    missing = [name for name in EXPORTS if not (folder / name).exists()]
+    missing = [name for name in EXPORTS if name not in said.get("left_out", {}) and not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(said["space"]))
     title = f"The network that run {said['provenance']['run']!r} found: {said['test']['accuracy']:.2%} on test images."
     classes, generator = said["classes"], torch.Generator().manual_seed(0)
@@ -259,7 +266,7 @@ def export(folder: Path, network: Network, track: Track) -> None:
         "model.pt2": lambda path: write_program(program(), network, example, path, classes),
         "README.md": lambda path: write_text(path, card(said)),
     }
-    with track("writing model.py, ONNX, torch.export", len(missing)) as advance:
+    with track("writing other forms", len(missing)) as advance:
         for name in missing:
             writers[name](folder / name)
             advance(1)

@@ -26,6 +26,8 @@ from spaces.space import SearchSpace, canonical
 from studies.pareto import thinned
 from studies.records import Evaluation, Life, Ratings
 
+__all__ = ["Ask", "Evaluator", "FitContext", "Judge", "Request", "WrappedJudge", "scored", "with_costs"]
+
 Ask = Callable[["Judge", Sequence[Architecture]], list[Evaluation]]
 """One evaluation per architecture, in order, from the workers; some of them may have failed."""
 

@@ -63,7 +63,7 @@ def with_unseen(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: 
     Args:
         space: the new run's first space, its operations dealt already.
         earlier: the first space of the earlier run: all operations it could have tried.
-        kept: the earlier run's last space without what was refilled.
+        kept: the earlier run's last space without what was added.
 
     Raises:
         EvoError: the two runs' layers have other shapes.

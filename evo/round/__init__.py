@@ -4,3 +4,20 @@
 round rests on once; ``new_run`` begins a run, ``arms`` names the runs of a command line, ``command`` and ``printing`` are the
 command's body and its lines, ``ground_truth`` compares scores with networks trained alone, ``dashboard`` publishes.
 """
+
+__all__ = [
+    "algorithm",
+    "arms",
+    "clock",
+    "command",
+    "context",
+    "costs",
+    "dashboard",
+    "ground_truth",
+    "new_run",
+    "options",
+    "plan",
+    "printing",
+    "session",
+    "survivors",
+]

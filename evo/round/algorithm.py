@@ -111,7 +111,7 @@ def search_task(context: RoundContext, judge: Judge) -> Task:
     """What the search of the round is given. The same however much of the round was done already."""
     shared, config, space = context.shared, context.config, judge.space
     costs = context.costs if space == context.space else costs_of(config, space)
-    here = {canonical(proposal.arch, space) for proposal in context.done if proposal.fresh}
+    here = {canonical(proposal.arch, space) for proposal in context.done if proposal.is_new}
     answered = {canonical(e.arch, space): e for e in shared.store.evaluations(shared.run, judge.name)}
     known = {form: evaluation for form, evaluation in answered.items() if form not in here}
     most = len(known) or config.search.population  # what is known costs nothing to keep
@@ -175,7 +175,7 @@ def hypervolume_of(context: RoundContext, finished: Round) -> float:
 
 def failures(proposals: list[Proposal]) -> dict[str, int]:
     """Why architectures could not be measured, and how often, the most frequent reason first."""
-    reasons = (p.evaluation.failed for p in proposals if p.fresh and p.evaluation.failed)
+    reasons = (p.evaluation.failed for p in proposals if p.is_new and p.evaluation.failed)
     return dict(Counter(reasons).most_common())
 
 
@@ -185,10 +185,10 @@ def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) 
     return {
         "proposals": len(proposals),
         "distinct": len({canonical(p.arch, context.space) for p in proposals}),
-        "measured": sum(p.fresh for p in proposals),
+        "measured": sum(p.is_new for p in proposals),
         "failed": failures(proposals),
         "unscreened": len({p.generation for p in proposals if p.origin == "child"}) if screens else 0,
-        **judge.stats([p.evaluation for p in proposals if p.fresh]),
+        **judge.stats([p.evaluation for p in proposals if p.is_new]),
     }
 
 
@@ -197,6 +197,6 @@ def operation_fates(finished: Round, step: Step, rule: str) -> list[Choice]:
     share = shares(finished.space, finished.front)
     choices = []
     for i, change in enumerate(finished.space.diff(step.space)):
-        for fate, ops in (("kept", change.kept), ("dropped", change.dropped), ("refilled", change.refilled)):
+        for fate, ops in (("kept", change.kept), ("dropped", change.dropped), ("added", change.added)):
             choices += [Choice(i, op, step.ratings.get((i, op)), share.get((i, op)), fate, rule) for op in ops]
     return choices

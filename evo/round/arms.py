@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evo.plugins import sources
+from evo.plugins import used
 from evo.round.options import RunOptions
 from studies import config as configs
 from studies import plugins
@@ -54,11 +54,12 @@ def check_plugins(run: Run) -> None:
     Raises:
         EvoError: one of them has changed.
     """
-    for name, digest in sources(run.config, run.space).items():
-        if (known := run.versions.get(name, digest)) != digest:
+    for plugin in used(run.config, run.space).values():
+        known, digest = run.plugins.get(plugin.name, {}).get("sha256", plugin.sha256), plugin.sha256
+        if known != digest:
             raise EvoError(
-                f"{name} has changed since run {run.name!r} began (sha256 {known[:12]}, now {digest[:12]}): put the old "
-                "file back, or begin another run: --run NAME"
+                f"plugin {plugin.name} has changed since run {run.name!r} began (sha256 {known[:12]}, now {digest[:12]}): "
+                "put the old file back, or begin another run: --run NAME"
             )
 
 

@@ -123,7 +123,7 @@ def open_round(shared: RunContext, n: int) -> RoundContext:
     data = checked(run, shared.accept_data_change)
     attrs = {"run": run.name, "round": n, "method": run.config.evolution.method}
     row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, attrs)
-    if data != run.data:
+    if data != run.data_sha256:
         row = store.rest_on(run, row, data)
     return RoundContext(shared, n, space, costs, row, tuple(rows[: n - 1]), tuple(store.proposals(row)), data)
 

@@ -74,7 +74,7 @@ def note(frames: Frames, n: int) -> str:
     choices = frames.choices[frames.choices["round"] == n]
     changes = [
         f"| {fate} | {plain(layer)} | {', '.join(f'`{plain(op)}`' for op in ops)} |"
-        for fate in ("dropped", "refilled")
+        for fate in ("dropped", "added")
         for layer, ops in sentences.by_layer(choices, fate)
     ]
     told = [sentences.compared(row.truth), row.truth.found.warning] if row.truth else []
@@ -95,7 +95,7 @@ def note(frames: Frames, n: int) -> str:
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {said}" for said in told if said),
             f"- **Next space:** {short(row.next_size or 0)} architectures; "
-            f"{row.kept} operations kept, {row.dropped} dropped, {row.refilled} refilled (counted per layer)",
+            f"{row.kept} operations kept, {row.dropped} dropped, {row.added} added (counted per layer)",
             f"- **Rule:** {row.rule}",
             *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),
         ]

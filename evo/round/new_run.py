@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,15 +14,13 @@ from evo.data.loading import load as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import spelled_space
 from evo.methods.registry import evolution_of
-from evo.plugins import sources
+from evo.plugins import used
 from evo.round.costs import costs_of
+from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive
 from evo.strategy.generations import check_limits
-from spaces.architecture import Op
 from spaces.costs.table import cost_table
 from spaces.library import named_spaces
-from spaces.networks.build import check_module
-from spaces.operations.grammar import owner_file, tally
 from spaces.size import Size, sides, spelled
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
@@ -51,7 +48,8 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     limit = getattr(config.limits, config.search.cost)
     most = min(most, limit[1]) if limit else most
     names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
-    return store.create_run(name, config, space, most, versions() | sources(config, space), fingerprint(config), names)
+    plugins = list(used(config, space).values())
+    return store.create_run(name, config, space, most, versions(), fingerprint(config), names, plugins)
 
 
 def first_space(config: StudyConfig) -> SearchSpace:
@@ -111,52 +109,6 @@ def prepared(config: StudyConfig) -> SearchSpace:
     space = with_operations(first_space(config), config.space.add_operations)
     check_own_operations(space)
     return evolution_of(config).prepare(space, Random(derive(config.seed, "prepare")))
-
-
-def with_operations(space: SearchSpace, ops: Sequence[Op]) -> SearchSpace:
-    """``space`` with further candidates in every layer whose shape allows them, behind those that it has.
-
-    Raises:
-        EvoError: there is no such operation, its options are wrong, or no layer can have it.
-    """
-    fits: dict[Op, list[bool]] = {op: [] for op in ops}
-    for op in ops:
-        reasons = []
-        for layer in space.layers:
-            try:
-                tally(op, layer.shape)
-                fits[op].append(True)
-            except ValueError as error:
-                fits[op].append(False)
-                reasons.append(str(error))
-        if not any(fits[op]):
-            raise EvoError(f"space.add_operations: {reasons[0]}")
-    return space.replace_layers(
-        replace(
-            layer,
-            candidates=layer.candidates + tuple(op for op in ops if fits[op][i] and op not in layer.candidates),
-        )
-        for i, layer in enumerate(space.layers)
-    )
-
-
-def check_own_operations(space: SearchSpace) -> None:
-    """Build a user's own operations without numbers, in every shape that the space has for them, before anything is trained.
-
-    Raises:
-        EvoError: a module gives another shape than it should, or has other parameters than were counted.
-    """
-    own = {
-        (op, layer.shape)
-        for layer in space.layers
-        for op in layer.candidates + layer.pending
-        if owner_file(op) is not None
-    }
-    for op, shape in sorted(own, key=str):
-        try:
-            check_module(op, shape)
-        except (ValueError, RuntimeError) as error:
-            raise EvoError(f"{owner_file(op)}: {error}") from error
 
 
 def _continued(store: Store, space: SearchSpace, config: StudyConfig) -> SearchSpace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evo.html import block, calls, heading, paragraph, table
 from evo.round.arms import configuration, run_name
@@ -22,6 +22,7 @@ class Plan:
         name: of the run; ``rounds``: how many it would have.
         space: the first one, as the method wants it.
         costs: least and most of each cost among the space's architectures, of those that are known.
+        plugins: sha256 of each file of a user's own; ``notes``: what is to be known of their operations.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Plan:
     config: StudyConfig
     space: SearchSpace
     costs: dict[str, tuple[float, float]]
+    plugins: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -45,6 +48,8 @@ class Plan:
             *config.evolution.plan(self.space),
             *config.evaluator.plan(self.space, self.rounds),
             *self._truth(),
+            *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
+            *self.notes,
         ]
 
     def _truth(self) -> list[str]:
@@ -52,7 +57,7 @@ class Plan:
         if not ground_truth.sample:
             return []
         how = f"from {ground_truth.table.path}" if ground_truth.table else "by training each of them alone"
-        return [f"the truth about {ground_truth.sample} architectures of each round {how}"]
+        return [f"ground truth of {ground_truth.sample} architectures per round, {how}"]
 
     def __str__(self) -> str:
         return "\n".join([self.title, "", space_lines(self.space), "", *self.work])
@@ -76,11 +81,14 @@ def planned(options: RunOptions) -> Plan:
     Raises:
         EvoError: a setting cannot be, or a file is missing.
     """
+    from evo.plugins import sources
     from evo.round.costs import costs_of
     from evo.round.new_run import prepared
+    from evo.round.own_operations import notes_on_own_operations
 
     config = configuration(options)
     space = prepared(config)
     least, most = costs_of(config, space).bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
-    return Plan(run_name(options, config.seed), options.rounds, config, space, known)
+    name, notes = run_name(options, config.seed), tuple(notes_on_own_operations(space))
+    return Plan(name, options.rounds, config, space, known, sources(config, space), notes)

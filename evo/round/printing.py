@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from analysis.frames import truth_of
 from analysis.sentences import unmeasured
@@ -17,9 +18,11 @@ from studies.database.store import Store
 from studies.database.urls import database, files_of, shown
 from studies.records import Evaluation, Round, complete
 
+T = TypeVar("T")
+
 HEADINGS = (
     "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
-    "kept", "dropped", "refilled", "seconds",
+    "kept", "dropped", "added", "seconds",
 )  # fmt: skip
 WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
 
@@ -42,13 +45,14 @@ def headings(run: Run) -> Sequence[str]:
 
 
 def line(run: Run, values: Sequence[str]) -> str:
-    """Values under ``HEADINGS``; ``tau`` only where the run asks for the truth."""
-    shown = [
-        (value, width)
-        for heading, value, width in zip(HEADINGS, values, WIDTHS, strict=True)
-        if heading != "tau" or run.config.ground_truth.sample
-    ]
-    return columns.row([value for value, _ in shown], [width for _, width in shown])
+    """Values under ``HEADINGS``, as far as the run has them."""
+    return columns.row(asked(run, values), asked(run, WIDTHS))
+
+
+def asked(run: Run, values: Sequence[T]) -> list[T]:
+    """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth."""
+    shown = zip(HEADINGS, values, strict=True)
+    return [value for heading, value in shown if heading != "tau" or run.config.ground_truth.sample]
 
 
 def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
@@ -69,7 +73,7 @@ def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
         "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
-        str(sum(len(change.refilled) for change in changes)),
+        str(sum(len(change.added) for change in changes)),
         f"{sum(row.stats['seconds'].values()):.1f}",
     )
 
@@ -97,7 +101,9 @@ def closing(store: Store, run: Run, options: RunOptions) -> str:
     storage = _storage(options.storage)
     flag = "" if options.storage == STORAGE else f" --storage {storage}"
     said = "".join(f"{remark}\n" for remark in remarks(rows))
-    hidden = "\n(*** is the password; it need not be in the URL: see README, PostgreSQL)" if "***" in storage else ""
+    hidden = (
+        "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
+    )
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"

@@ -4,3 +4,5 @@
 breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume;
 ``encoding`` gives it architectures as numbers.
 """
+
+__all__ = ["encoding", "generations", "nsga2", "screening", "surrogate"]

@@ -84,7 +84,7 @@ def search(
             record(generation)
             proposals += generation
             memory.tell(generation)
-            advance(sum(proposal.fresh for proposal in generation))
+            advance(sum(proposal.is_new for proposal in generation))
     return proposals, False
 
 
@@ -131,9 +131,9 @@ class _Memory:
         """
         task = self.task
         for proposal in generation:
-            self.spent += proposal.fresh
+            self.spent += proposal.is_new
             self.frontier.seen.add(canonical(proposal.arch, task.space))
-            if proposal.fresh and proposal.evaluation.state == "complete":
+            if proposal.is_new and proposal.evaluation.state == "complete":
                 self.screen.seen.append(proposal.evaluation)
         told = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
         trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in told]

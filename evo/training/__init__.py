@@ -4,3 +4,5 @@
 progress whole, and verifies them; ``identity`` names their files after everything that their content depends on, and
 ``legacy_names`` knows the names of release 0.1.
 """
+
+__all__ = ["checkpoints", "data_parallel", "identity", "legacy_names", "loop"]

@@ -4,3 +4,5 @@
 of this machine, ``ranks`` those that torchrun has started. ``dask_cluster`` uses Dask, ``cluster_spec`` reads which cluster is
 meant and starts it, ``staging`` sends files along. An answer depends on its architecture alone, so none of this changes one.
 """
+
+__all__ = ["cluster_spec", "dask_cluster", "executors", "gpus", "pool", "protocol", "ranks", "staging"]

@@ -17,7 +17,6 @@ A table ``[scheduler]`` names a running one instead, ``address``, and the ``reso
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shlex
 import shutil
@@ -25,7 +24,7 @@ import signal
 import sys
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,11 +34,11 @@ from typing import Any
 
 import cryptography  # noqa: F401  (Dask asks for it only when it makes a certificate)
 import dask
-import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster, Status
 from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
+from evo.workers.gpus import own_gpu, visible_gpus
 from studies.records import EvoError
 
 REACHED_WITHIN = 10
@@ -175,9 +174,9 @@ def _started(count: int) -> SpecCluster:
         "memory_limit": 0,  # Dask pauses and kills by what a process uses; a training may use what there is
         "silence_logs": logging.CRITICAL,
     }
-    gpus = _gpus()
+    gpus = visible_gpus()
     return SpecCluster(
-        workers={i: {"cls": Nanny, "options": options | {"env": _environment(i, gpus)}} for i in range(count)},
+        workers={i: {"cls": Nanny, "options": options | {"env": own_gpu(i, gpus)}} for i in range(count)},
         scheduler={
             "cls": Scheduler,
             "options": {
@@ -192,17 +191,6 @@ def _started(count: int) -> SpecCluster:
         security=security,
         silence_logs=logging.CRITICAL,
     )
-
-
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` calls them."""
-    known = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return known.split(",") if known else [str(i) for i in range(torch.cuda.device_count())]
-
-
-def _environment(worker: int, gpus: Sequence[str]) -> dict[str, str]:
-    """What tells a worker which GPU is its own."""
-    return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]} if gpus else {}
 
 
 # -- as a file says ---------------------------------------------------------------------------------------------------

@@ -4,3 +4,5 @@
 cost how much, and ``sampling`` draws inside limits with it, uniformly or evenly over cost. ``benchmark_tables`` reads costs and
 accuracies that others have published.
 """
+
+__all__ = ["benchmark_tables", "cost_histogram", "sampling", "table"]

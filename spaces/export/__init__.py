@@ -4,3 +4,5 @@
 and ``python_source``, a file that needs torch and nothing else, and checks each of them. ``scaling`` makes a space wider or
 slimmer before it is trained.
 """
+
+__all__ = ["formats", "network_folder", "python_source", "scaling"]

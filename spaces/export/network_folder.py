@@ -59,9 +59,13 @@ def load_network(folder: str | Path) -> Network:
         raise SpaceError(
             f"{folder} has no {' and no '.join(missing)}: expected the folder that python -m evo.deliver RUN made"
         )
+    own: list[str] = []
     try:
-        network = built(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        own = list(description.get("plugins", ()))
+        network = built(description)
         network.load_state_dict(read(folder / WEIGHTS)[0])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise SpaceError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}") from error
+        hint = f"; it rests on {', '.join(own)}: evo.load_plugin(PATH) first" if own else ""
+        raise SpaceError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}{hint}") from error
     return network.eval()

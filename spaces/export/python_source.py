@@ -199,18 +199,23 @@ def source(network: Network, space: SearchSpace, arch: str, title: str, classes:
     return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
 
 
-def exportable(network: Network) -> None:
-    """Nothing, where ``source`` can write ``network``: to be asked before it is trained.
-
-    Raises:
-        SpaceError: nobody has said how a module of an operation is written.
-    """
+def exportable(network: Network) -> str:
+    """Why ``source`` cannot write ``network``, in a line; empty where it can. To be asked before it is trained."""
+    ops = []
     for layer in network.layers:
         assert isinstance(layer, Cell)
-        for op in layer.ops.values():
-            written(op)
-    written(network.stem)
-    written(network.head)
+        ops += list(layer.ops.values())
+    reasons = map(not_written, [*ops, network.stem, network.head])
+    return next((reason for reason in reasons if reason), "")
+
+
+def not_written(module: nn.Module) -> str:
+    """Why model.py cannot have ``module``, in a line; empty where it can."""
+    try:
+        written(module)
+    except SpaceError as error:
+        return str(error)
+    return ""
 
 
 def _pieces(arch: str) -> Iterator[str]:

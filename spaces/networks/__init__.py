@@ -4,3 +4,5 @@
 ``network`` stacks stem, layers and head; ``supernet`` holds all candidates of a space with shared weights. A cell by itself
 is in ``cell_module``, all cells of a space at once in ``cell_supernet``.
 """
+
+__all__ = ["build", "cell_module", "cell_supernet", "modules", "network", "supernet"]

@@ -5,3 +5,5 @@ are these steps: convolutions, squeeze-excitation, averages. ``cells`` are opera
 cross over; ``cell_graph`` says which steps lie on their edges. ``own_operations`` registers a user's.
 ``spaces.networks.build`` makes torch modules of all of them.
 """
+
+__all__ = ["cell_graph", "cells", "grammar", "own_operations", "primitives"]

@@ -4,3 +4,17 @@
 into records, ``views`` are for people who ask the database themselves. ``urls`` and ``engines`` connect, ``errors`` says what a
 database cannot do, ``leases`` give each run one coordinator. ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
 """
+
+__all__ = [
+    "deliveries",
+    "engines",
+    "errors",
+    "leases",
+    "optuna_tables",
+    "rows",
+    "schema",
+    "store",
+    "trials",
+    "urls",
+    "views",
+]

@@ -49,9 +49,9 @@ def remember(store: Store, run: Run, delivery: Delivery) -> None:
     )
     values = {
         "run_id": run.id,
-        "round": delivery.round,
+        "round_number": delivery.round,
         "arch": delivery.arch,
-        "scale_json": None if delivery.widths is None else json.dumps(dict(delivery.widths)),
+        "widths_json": None if delivery.widths is None else json.dumps(dict(delivery.widths)),
         "accuracy": delivery.accuracy,
         "macs": delivery.macs,
         "params": delivery.params,
@@ -72,9 +72,9 @@ def of_run(store: Store, run: Run) -> list[Delivery]:
     with store.engine.connect() as connection:
         return [
             Delivery(
-                round=row["round"],
+                round=row["round_number"],
                 arch=row["arch"],
-                widths=json.loads(row["scale_json"]) if row["scale_json"] else None,
+                widths=json.loads(row["widths_json"]) if row["widths_json"] else None,
                 accuracy=row["accuracy"],
                 macs=row["macs"],
                 params=row["params"],

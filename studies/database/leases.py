@@ -42,13 +42,13 @@ class Lease:
 
     Attributes:
         holder: for people: "user@host, process 123".
-        place: where ``process`` is the number of that process; see ``here``.
+        place: where ``pid`` is the number of that process; see ``here``.
     """
 
     token: str
     holder: str
     place: str
-    process: int
+    pid: int
     beats: int
     taken_at: datetime
 
@@ -113,7 +113,7 @@ def taken(store: Store, run: Run, say: Callable[[str], object] = str, stale: flo
 @patient
 def lease(store: Store, run: Run) -> Lease | None:
     """Who holds the run, if anyone does."""
-    columns = [leases.c[name] for name in ("token", "holder", "place", "process", "beats", "taken_at")]
+    columns = [leases.c[name] for name in ("token", "holder", "place", "pid", "beats", "taken_at")]
     with store.engine.connect() as connection:
         row = connection.execute(sa.select(*columns).where(leases.c.run_id == run.id)).first()
     return None if row is None else Lease(*row)
@@ -136,7 +136,7 @@ def _take(store: Store, run: Run, token: str, say: Callable[[str], object], stal
     """
     ours = {
         "run_id": run.id, "token": token, "holder": f"{_user()}@{platform.node()}, process {os.getpid()}"[:300],
-        "place": here(), "process": os.getpid(), "beats": 0, "taken_at": datetime.now(UTC).replace(tzinfo=None),
+        "place": here(), "pid": os.getpid(), "beats": 0, "taken_at": datetime.now(UTC).replace(tzinfo=None),
     }  # fmt: skip
     while True:
         store.run(run.name)  # it may be deleted while we wait
@@ -169,7 +169,7 @@ def _ended(store: Store, run: Run, found: Lease, say: Callable[[str], object], s
     Raises:
         EvoError: its holder lives.
     """
-    if found.place and found.place == here() and not _alive(found.process):
+    if found.place and found.place == here() and not _alive(found.pid):
         return "that process is no longer there"
     started, told = time.monotonic(), False
     while (now := lease(store, run)) and (now.token, now.beats) == (found.token, found.beats):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +25,8 @@ class Run:
     """A row of ``runs``: one configuration, one seed, any number of rounds.
 
     Attributes:
-        data: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None where nobody has looked yet.
+        data_sha256: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None until it is computed.
+        plugins: a user's own files and modules, by name: their ``path`` and ``sha256`` when the run began.
         classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
     """
 
@@ -34,8 +36,8 @@ class Run:
     space: SearchSpace
     max_cost: float
     min_accuracy: float
-    data: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
+    data_sha256: str | None = None
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
 
 
@@ -117,12 +119,14 @@ def evaluation_columns(run: Run, evaluation: Evaluation, space: SearchSpace) -> 
 
 def run_of(row: RowMapping) -> Run:
     """The run in a row of ``runs``."""
-    config = check(json.loads(row["config_json"]), f"run {row['name']!r}")
+    plugins = json.loads(row["plugins_json"] or "{}")
+    folders = [Path(plugin["path"]).parent for plugin in plugins.values()]
+    config = check(json.loads(row["config_json"]), f"run {row['name']!r}", folders)
     space = SearchSpace.from_json(row["space_json"])
     classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
     return Run(
-        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data"],
-        json.loads(row["versions_json"]), classes,
+        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data_sha256"],
+        plugins, classes,
     )  # fmt: skip
 
 
@@ -137,14 +141,8 @@ def round_of(row: RowMapping) -> RoundRow:
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
         judge=row["judge"],
         hypervolume=row["hypervolume"],
-        stats=_stats(row["stats_json"]),
+        stats=json.loads(row["stats_json"]),
     )
-
-
-def _stats(text: str) -> dict[str, Any]:
-    """A round's counts and times; what are proposals now, release 0.1 called trials."""
-    stats: dict[str, Any] = json.loads(text)
-    return {"proposals" if name == "trials" else name: value for name, value in stats.items()}
 
 
 def utc_now() -> datetime:

@@ -62,12 +62,15 @@ runs = Table(
     ),
     Column("min_accuracy", Float, nullable=False, doc="the least accuracy of that box"),
     Column("created_at", DateTime, nullable=False),
-    Column("data", String(64), doc="sha256 of the data that results rest on; null until the next round computes it"),
+    Column(
+        "data_sha256", String(64), doc="sha256 of the data that results rest on; null until the next round computes it"
+    ),
     Column(
         "classes_json",
         Text,
         doc="class names in the order of the labels; null: no images, or a run of an earlier version",
     ),
+    Column("plugins_json", Text, doc="the user's own files and modules: name to path and sha256; null: none"),
     info={"doc": "One row for every run."},
 )
 
@@ -83,6 +86,16 @@ rounds = Table(
     Column("next_space_json", Text, doc="the space that the evolution made of it; null while the round runs"),
     Column("judge", Text, doc="name of the judge that measured the round"),
     Column("hypervolume", Float, doc="of all that the round measured, in the run's box"),
+    Column(
+        "front_size", Integer, doc="networks on the round's Pareto front; null while it runs, like all that follows"
+    ),
+    Column(
+        "tau", Float, doc="Kendall's tau of the scores with networks trained alone, higher is better; null: not asked"
+    ),
+    Column("tau_macs", Float, doc="the tau of multiply-accumulates taken as the score"),
+    Column("fitting_seconds", Float, doc="that fitting the evaluator took, e.g. training a supernet"),
+    Column("searching_seconds", Float, doc="that proposing, evaluating and storing took"),
+    Column("truth_seconds", Float, doc="that training or looking up for `tau` took"),
     Column("stats_json", Text, nullable=False, doc="counts, seconds by activity, and how well scores rank"),
     Column("started_at", DateTime, nullable=False),
     Column("finished_at", DateTime),
@@ -100,7 +113,7 @@ choices = Table(
     Column("op", Text, nullable=False, doc="the operation"),
     Column("rating", Float, doc="what the method's rate gave it, higher is better"),
     Column("share", Float, doc="fraction of the round's Pareto front that uses it"),
-    Column("fate", String(20), nullable=False, doc="`kept`, `dropped` or `refilled`"),
+    Column("fate", String(20), nullable=False, doc="`kept`, `dropped` or `added`"),
     Column("rule", Text, nullable=False, doc="the rule that decided, in words"),
     info={"doc": "What became of every operation of every layer at the end of a round, and by which rule."},
 )
@@ -152,7 +165,7 @@ proposals = Table(
         doc="why it was proposed: `survivor`, `stratified`, `drawn`, `guard`, `combined`, `child`, `screened`, `random`",
     ),
     Column(
-        "fresh",
+        "is_new",
         Boolean,
         nullable=False,
         doc="whether it was measured for this trial, and so counts against `search.evaluations`",
@@ -168,7 +181,7 @@ checkpoints = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("round", Integer, nullable=False, doc="number of the round"),
+    Column("round_number", Integer, nullable=False, doc="number of the round"),
     Column("kind", String(50), nullable=False, doc="what the file holds, e.g. `weights`"),
     Column("path", Text, nullable=False, doc="where the file lies"),
     Column("sha256", String(64), nullable=False, doc="of the file's content"),
@@ -181,9 +194,9 @@ deliveries = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("round", Integer, nullable=False, doc="number of the round from whose front the network was picked"),
+    Column("round_number", Integer, nullable=False, doc="number of the round from whose front the network was picked"),
     Column("arch", Text, nullable=False, doc="genes joined by `|`"),
-    Column("scale_json", Text, doc="old channels to new channels; null: as searched"),
+    Column("widths_json", Text, doc="old channels to new channels; null: as searched"),
     Column("accuracy", Float, nullable=False, doc="on the test images"),
     Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
     Column("params", Float, nullable=False, doc="weights and biases"),
@@ -206,7 +219,7 @@ cells = Table(
     Column("origin", String(20), nullable=False, doc="`random`, `mutation` or `crossover`"),
     Column("parent", Text, doc="a cell of the same layer"),
     Column("second_parent", Text, doc="a cell of the same layer; only after a crossover"),
-    Column("round", Integer, nullable=False, doc="number of the round of birth"),
+    Column("round_number", Integer, nullable=False, doc="number of the round of birth"),
     Column("iteration", Integer, nullable=False, doc="iteration of birth; 0: the first population"),
     UniqueConstraint("run_id", "layer_index", "cell"),
     info={"doc": "Cells that a run bred (AutoSpace-style), one row for each layer and cell."},
@@ -217,7 +230,7 @@ fitness = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("cell_id", Integer, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("round", Integer, nullable=False, doc="number of the round"),
+    Column("round_number", Integer, nullable=False, doc="number of the round"),
     Column("iteration", Integer, nullable=False, doc="number of the iteration"),
     Column("fitness", Float, nullable=False, doc="higher is better"),
     info={"doc": "The fitness of a cell after every iteration in which it ran."},
@@ -235,7 +248,7 @@ leases = Table(
         nullable=False,
         doc="the machine and process namespace in which the process has its number",
     ),
-    Column("process", Integer, nullable=False, doc="number of the process"),
+    Column("pid", Integer, nullable=False, doc="number of the process"),
     Column("beats", Integer, nullable=False, doc="counts up while the holder lives"),
     Column("taken_at", DateTime, nullable=False, doc="by the holder's clock, in UTC"),
     info={"doc": "The coordinator that holds a run. A run without a row is free."},

@@ -36,8 +36,10 @@ from studies.database.rows import (
     utc_now,
 )
 from studies.database.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
+from studies.database.statistics import columns_of
 from studies.database.trials import distributions, to_trial
 from studies.database.urls import shown
+from studies.plugins import Plugin
 from studies.records import Evaluation, EvoError, Life, Proposal
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class Store:
         versions: Mapping[str, str],
         data: str | None = None,
         classes: Sequence[str] | None = None,
+        plugins: Sequence[Plugin] = (),
     ) -> Run:
         """A new run whose first round starts in ``space``.
 
@@ -139,8 +142,11 @@ class Store:
             "max_cost": max_cost,
             "min_accuracy": config.search.min_accuracy,
             "created_at": utc_now(),
-            "data": data,
+            "data_sha256": data,
             "classes_json": json.dumps(list(classes)) if classes is not None else None,
+            "plugins_json": json.dumps({p.name: {"path": p.path, "sha256": p.sha256} for p in plugins})
+            if plugins
+            else None,
         }
 
         @patient
@@ -152,14 +158,14 @@ class Store:
             return there == values["created_at"]
 
         if not begun():
-            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it")
+            raise EvoError(f"run {name!r} was begun by another process just now; run the same command again")
         return self.run(name)
 
     def rest_on(self, run: Run, row: RoundRow, data: str) -> RoundRow:
         """Let the run's results rest on other data from round ``row`` on, which remembers both fingerprints."""
-        stats = row.stats if run.data is None else row.stats | {"data_changed": [run.data, data]}
+        stats = row.stats if run.data_sha256 is None else row.stats | {"data_changed": [run.data_sha256, data]}
         with self.writing() as connection:
-            connection.execute(runs.update().where(runs.c.id == run.id).values(data=data))
+            connection.execute(runs.update().where(runs.c.id == run.id).values(data_sha256=data))
             connection.execute(rounds.update().where(rounds.c.id == row.id).values(stats_json=json.dumps(stats)))
         return replace(row, stats=stats)
 
@@ -213,6 +219,7 @@ class Store:
             "judge": judge,
             "hypervolume": hypervolume,
             "stats_json": json.dumps(dict(stats)),
+            **columns_of(stats),
             "finished_at": utc_now(),
         }
         names = row.space.names
@@ -265,7 +272,7 @@ class Store:
                         "number": proposal.number,
                         "generation": proposal.generation,
                         "origin": proposal.origin,
-                        "fresh": proposal.fresh,
+                        "is_new": proposal.is_new,
                         "arch": str(proposal.arch),
                         "evaluation_id": evaluation_id,
                     }
@@ -285,11 +292,11 @@ class Store:
         self, connection: Connection, run: Run, space: SearchSpace, generation: Sequence[Proposal]
     ) -> list[int]:
         """The row of each proposal's evaluation; fresh ones are inserted."""
-        new = [evaluation_columns(run, proposal.evaluation, space) for proposal in generation if proposal.fresh]
+        new = [evaluation_columns(run, proposal.evaluation, space) for proposal in generation if proposal.is_new]
         insert = evaluations.insert().returning(evaluations.c.id, sort_by_parameter_order=True)
         inserted = iter(connection.scalars(insert, new) if new else ())
         return [
-            next(inserted) if proposal.fresh else _evaluation_id(connection, run, proposal.evaluation, space)
+            next(inserted) if proposal.is_new else _evaluation_id(connection, run, proposal.evaluation, space)
             for proposal in generation
         ]
 
@@ -304,7 +311,7 @@ class Store:
         )
         with self.engine.connect() as connection:
             return [
-                Proposal(found["number"], found["generation"], found["origin"], evaluation_of(found), found["fresh"])
+                Proposal(found["number"], found["generation"], found["origin"], evaluation_of(found), found["is_new"])
                 for found in connection.execute(query).mappings()
             ]
 
@@ -349,7 +356,7 @@ class Store:
                     "origin": life.origin,
                     "parent": next(iter(life.parents), None),
                     "second_parent": next(iter(life.parents[1:]), None),
-                    "round": life.round,
+                    "round_number": life.round,
                     "iteration": life.iteration,
                 }
                 for life in lives
@@ -359,9 +366,14 @@ class Store:
                 connection.execute(cells.insert(), born)
             known = cell_ids(connection, run)
             ours = sa.select(cells.c.id).where(cells.c.run_id == run.id)
-            connection.execute(fitness.delete().where(fitness.c.round == number, fitness.c.cell_id.in_(ours)))
+            connection.execute(fitness.delete().where(fitness.c.round_number == number, fitness.c.cell_id.in_(ours)))
             found = [
-                {"cell_id": known[life.layer_index, life.cell], "round": n, "iteration": iteration, "fitness": value}
+                {
+                    "cell_id": known[life.layer_index, life.cell],
+                    "round_number": n,
+                    "iteration": iteration,
+                    "fitness": value,
+                }
                 for life in lives
                 for n, iteration, value in life.fitness
                 if n == number
@@ -377,14 +389,14 @@ class Store:
         measured: dict[int, list[tuple[int, int, float]]] = {}
         with self.engine.connect() as connection:
             for row in connection.execute(history).mappings():
-                measured.setdefault(row["cell_id"], []).append((row["round"], row["iteration"], row["fitness"]))
+                measured.setdefault(row["cell_id"], []).append((row["round_number"], row["iteration"], row["fitness"]))
             return [
                 Life(
                     row["layer_index"],
                     row["cell"],
                     row["origin"],
                     tuple(parent for parent in (row["parent"], row["second_parent"]) if parent),
-                    row["round"],
+                    row["round_number"],
                     row["iteration"],
                     tuple(sorted(measured.get(row["id"], []))),
                 )
@@ -397,7 +409,7 @@ class Store:
     def add_checkpoint(self, run: Run, number: int, kind: str, path: Path, digest: str) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
         values = {
-            "run_id": run.id, "round": number, "kind": kind, "path": str(path),
+            "run_id": run.id, "round_number": number, "kind": kind, "path": str(path),
             "sha256": digest, "created_at": utc_now(),
         }  # fmt: skip
         with self.writing() as connection:
@@ -408,7 +420,7 @@ class Store:
         """Path and sha256 of the newest checkpoint of a round, if there is one."""
         query = (
             sa.select(checkpoints.c.path, checkpoints.c.sha256)
-            .where(checkpoints.c.run_id == run.id, checkpoints.c.round == number, checkpoints.c.kind == kind)
+            .where(checkpoints.c.run_id == run.id, checkpoints.c.round_number == number, checkpoints.c.kind == kind)
             .order_by(checkpoints.c.id.desc())
         )
         with self.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""The views for people who ask the database themselves: results, failures. Each by the schema version that made it.
+"""The views for people who query the database: results, failures, round_stats. Each by the schema version that made it.
 
 A migration makes the view of its own time, so no text here changes: a new one is added under its version.
 """
@@ -29,3 +29,22 @@ RESULTS = {
 
 FAILURES = {"0007": _view("failures", "evaluations.reason AS reason", " WHERE evaluations.state = 'failed'")}
 """What could not be measured, and why."""
+
+ROUND_STATS = {
+    "0009": (
+        "CREATE VIEW round_stats AS "
+        "SELECT runs.name AS run, rounds.number AS round, rounds.state AS state, rounds.judge AS judge, "
+        "rounds.hypervolume AS hypervolume, count(proposals.id) AS proposals, "
+        "count(DISTINCT proposals.evaluation_id) AS distinct_networks, "
+        "sum(CASE WHEN proposals.is_new THEN 1 ELSE 0 END) AS measured, "
+        "sum(CASE WHEN proposals.is_new AND evaluations.state = 'pruned' THEN 1 ELSE 0 END) AS pruned, "
+        "sum(CASE WHEN proposals.is_new AND evaluations.state = 'failed' THEN 1 ELSE 0 END) AS failed, "
+        "rounds.front_size AS front, rounds.tau AS tau, rounds.tau_macs AS tau_macs, "
+        "rounds.fitting_seconds AS fitting_seconds, rounds.searching_seconds AS searching_seconds, "
+        "rounds.truth_seconds AS truth_seconds "
+        "FROM rounds JOIN runs ON runs.id = rounds.run_id LEFT JOIN proposals ON proposals.round_id = rounds.id "
+        "LEFT JOIN evaluations ON evaluations.id = proposals.evaluation_id "
+        "GROUP BY runs.id, rounds.id"
+    )
+}
+"""Every round in one row, the unfinished one, too."""

@@ -2,3 +2,5 @@
 
 ``manage`` does it, each change in one transaction; the command prints, and asks before it deletes.
 """
+
+__all__ = ["manage"]

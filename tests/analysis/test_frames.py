@@ -18,7 +18,7 @@ from tests.example_run import CHEAP, DEAR, FREE, RULE, WORST
 
 
 def test_results_are_all_trials_in_order(frames: Frames) -> None:
-    columns = ["round", "number", "arch", "fresh", "accuracy", "macs", "params", "judge"]
+    columns = ["round", "number", "arch", "is_new", "accuracy", "macs", "params", "judge"]
     assert frames.results[columns].values.tolist() == [
         [1, 0, CHEAP, True, 0.5, 10.0, 20.0, "oneshot@1:abc"],
         [1, 1, WORST, True, 0.4, 20.0, 40.0, "oneshot@1:abc"],
@@ -63,7 +63,7 @@ def test_choices_carry_fate_and_rule(frames: Frames) -> None:
     changed = frames.choices[frames.choices["fate"] != "kept"]
     assert changed[["round", "layer", "op", "fate", "rule"]].values.tolist() == [
         [1, "stage1.layer1", "mb_k7_e3", "dropped", RULE],
-        [1, "stage1.layer1", "id", "refilled", RULE],
+        [1, "stage1.layer1", "id", "added", RULE],
     ]
 
 
@@ -71,12 +71,29 @@ def test_rounds_sum_up(store: Store, frames: Frames) -> None:
     first, second = frames.rounds
     assert first == RoundSummary(
         round=1, finished=True, judge="oneshot@1:abc", space_size=6, next_size=6, proposals=4, distinct=3, measured=3,
-        front=2, best_accuracy=0.8, best_cost=40.0, hypervolume=pytest.approx(0.63), kept=4, dropped=1, refilled=1,
+        front=2, best_accuracy=0.8, best_cost=40.0, hypervolume=pytest.approx(0.63), kept=4, dropped=1, added=1,
         rule=RULE, fitting=10.0, searching=2.0,
     )  # fmt: skip
     assert (second.front, second.best_accuracy, second.kept, second.dropped) == (3, 0.9, 5, 0)
     stored = [row.hypervolume for row in store.rounds(frames.run)]
     assert [first.hypervolume, second.hypervolume] == pytest.approx(stored)
+
+
+def test_the_view_of_rounds_says_the_same(store: Store, frames: Frames) -> None:
+    view = store.frame("SELECT * FROM round_stats WHERE run = 'tiny' ORDER BY round").to_dict("records")
+    for row, said in zip(frames.rounds, view, strict=True):
+        assert (said["round"], said["state"], said["judge"]) == (row.round, "finished", row.judge)
+        assert (said["proposals"], said["distinct_networks"]) == (row.proposals, row.distinct)
+        assert (said["measured"], said["pruned"], said["failed"]) == (row.measured, row.pruned, row.failed)
+        assert said["hypervolume"] == pytest.approx(row.hypervolume)
+        assert (said["fitting_seconds"], said["searching_seconds"]) == (row.fitting, row.searching)
+
+
+def test_the_view_of_rounds_has_those_that_run(store: Store) -> None:
+    run = example_run.begin(store, "running")
+    example_run.search(store, run, 1)
+    view = store.frame("SELECT state, proposals, measured, front, tau FROM round_stats WHERE run = 'running'")
+    assert view.replace({float("nan"): None}).values.tolist() == [["running", 4, 3, None, None]]
 
 
 def test_until_leaves_later_rounds_out(store: Store, frames: Frames) -> None:

@@ -89,9 +89,9 @@ def test_operations_stand_at_their_layer_with_their_share(frames: Frames) -> Non
 
 def test_what_was_dropped_or_refilled_is_marked_with_its_rule(frames: Frames) -> None:
     figure = plots.operations(frames.choices, 1)
-    (dropped,), (refilled,) = traces(figure, name="dropped"), traces(figure, name="refilled")
+    (dropped,), (added,) = traces(figure, name="dropped"), traces(figure, name="added")
     assert (list(dropped.x), list(dropped.y)) == (["stage1.layer1"], ["mb_k7_e3"])
-    assert (list(refilled.x), list(refilled.y)) == (["stage1.layer1"], ["id"])
+    assert (list(added.x), list(added.y)) == (["stage1.layer1"], ["id"])
     assert "keep ratings &gt; 0.01" in dropped.hovertext[0]
 
 

@@ -49,7 +49,7 @@ def test_the_summary_says_what_happened_and_how_far_to_trust_it(frames: Frames) 
     assert "6 evaluations, 4 different architectures." in said
     assert "rose from 0.6300 in round 1 to 0.7350 in round 2" in said
     assert "3 networks, from 30.00% at 5 MACs to 90.00% at 40 MACs." in said
-    assert "1 operation dropped, 1 refilled" in said
+    assert "1 operation dropped, 1 added" in said
     assert "not strictly comparable" in said
     assert "not the accuracies that the networks reach when trained alone" in said
     assert "smoke test" in said

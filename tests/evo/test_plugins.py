@@ -6,17 +6,17 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from evo.data.datasets import DATASETS
+from evo.deliver.__main__ import main as deliver
 from evo.evaluators.registry import EVALUATORS
-from evo.methods.registry import METHODS
 from evo.plugins import sources
 from evo.round.__main__ import main
 from evo.round.new_run import prepared, with_operations
+from spaces import load_network
 from spaces.costs.table import cost_table
+from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.library import named_spaces
 from spaces.networks.build import build, check_module
@@ -26,10 +26,11 @@ from spaces.operations.own_operations import Form, operation
 from spaces.operations.primitives import Conv, Tally
 from studies import config as configs
 from studies import plugins
-from studies.config import ConfigError, study
+from studies.config import ConfigError
 from studies.database.store import opened
 from studies.plugins import PluginError
 from studies.records import EvoError
+from tests.registries import restored
 
 OWN = """
     from dataclasses import dataclass, field
@@ -75,16 +76,9 @@ OWN = """
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """What a test registers is forgotten after it: in one process, a name belongs to one file."""
-    registries: list[dict[Any, Any]] = [
-        plugins._LOADED, grammar.OPERATIONS, grammar._OWNERS, study._OWNERS, EVALUATORS, METHODS, DATASETS,
-        *(known for _, known in configs.CHOICES.values()),
-    ]  # fmt: skip
-    before = [dict(registry) for registry in registries]
-    yield
-    for registry, content in zip(registries, before, strict=True):
-        registry.clear()
-        registry.update(content)
+    """What a test registers is forgotten after it."""
+    with restored():
+        yield
 
 
 @pytest.fixture
@@ -124,7 +118,7 @@ def test_a_changed_file_is_another_run(own: Path, tmp_path: Path, capsys: pytest
 def test_a_file_that_is_gone_is_named(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--plugin", str(own), *PROXY) == 0
     (tmp_path / "elsewhere").mkdir()
-    moved = own.rename(tmp_path / "elsewhere" / "own.py")
+    moved = own.rename(tmp_path / "elsewhere" / "own.py")  # neither here nor where it was
     plugins._LOADED.clear()  # as in a process of its own
     again = ["2", "--storage", f"sqlite:///{tmp_path}/evo.db", "--quiet", "--run", "digits"]
     assert main(again) == 1
@@ -246,3 +240,60 @@ def test_added_operations_stand_where_they_fit() -> None:
     assert cost_table(space).bounds()[1][0] > 0
     with pytest.raises(EvoError, match=r"space\.add_operations: unknown operation 'nothing_k3'"):
         with_operations(named_spaces.load("digits"), ["nothing_k3"])
+
+
+# -- delivered --------------------------------------------------------------------------------------------------------
+
+MODULE = """
+    import torch
+    from torch import nn
+    from evo import Tally, operation
+
+    class ChannelGate(nn.Module):
+        '''Scales channels by a learned vector, then mixes them.'''
+
+        def __init__(self, shape):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(shape.c_in, 1, 1))
+            self.mix = nn.Conv2d(shape.c_in, shape.c_out, 1, shape.stride, bias=False)
+            self.norm = nn.BatchNorm2d(shape.c_out)
+
+        def forward(self, x):
+            return self.norm(self.mix(x * self.scale))
+
+    def counts(shape):
+        weights = shape.c_in * shape.c_out
+        return Tally(macs=weights * shape.size_out**2, params=weights + shape.c_in + 2 * shape.c_out)
+
+    @operation("gated", counts=counts)
+    def gated(shape):
+        return ChannelGate(shape)
+"""
+
+
+def test_a_module_of_ones_own_is_delivered_in_the_forms_that_can_have_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """model.py cannot: it is told in the plan, and again where it would stand."""
+    own, folder = tmp_path / "gate.py", tmp_path / "network"
+    own.write_text(textwrap.dedent(MODULE))
+    quick = ["--plugin", str(own), *PROXY[2:], "--set", "space.add_operations=['gated']"]
+    quick += ["--set", "evaluator={ kind = 'oneshot', epochs = 1 }", "--set", "data.max_images=200"]
+    assert main(["1", "--plan", *quick]) == 0
+    planned = capsys.readouterr().out
+    assert "plugin gate.py (sha256 " in planned
+    assert "gated: a delivered network with it has no model.py (ChannelGate cannot be written" in planned
+    assert run(tmp_path, *quick) == 0
+    arch = "|".join(["gated"] * len(named_spaces.load("digits").layers))
+    command = ["digits", "--storage", f"sqlite:///{tmp_path}/evo.db", "--out", str(folder), "--arch", arch]
+    assert deliver([*command, "--set", "deliver.epochs=1"]) == 0
+    assert "left out  model.py: ChannelGate cannot be written into model.py" in capsys.readouterr().out
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"architecture.json", "model.safetensors", "model.onnx", "model.pt2", "README.md"}
+    assert "evo.load_plugin('gate.py')" in (folder / "README.md").read_text()
+    assert load_network(folder).layers is not None
+    assert deliver([*command, "--set", "deliver.epochs=1"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    del grammar.OPERATIONS["gated"]
+    with pytest.raises(SpaceError, match=r"it rests on gate\.py: evo\.load_plugin\(PATH\) first"):
+        load_network(folder)

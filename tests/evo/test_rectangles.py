@@ -40,7 +40,8 @@ def command(folder: Path, *more: str, space: str = "digits") -> list[str]:
     settings = folder / "settings.toml"
     settings.write_text(
         f'[space]\nname = "{space}"\n[data]\nname = "arrays"\npath = "{folder}/images.npz"\naugment = ["flip", "crop"]\n'
-        '[search]\ntrials = 8\npopulation = 4\n[truth]\nsample = 0\n[deliver]\nepochs = 12\nbatch_size = 20\nema = 0.9\n'
+        "[search]\nevaluations = 8\npopulation = 4\n[ground_truth]\nsample = 0\n"
+        "[deliver]\nepochs = 12\nbatch_size = 20\nema = 0.9\n"
     )  # fmt: skip
     settings.write_text(settings.read_text() + more[0])
     return ["1", "--config", str(settings), "--storage", f"sqlite:///{folder}/evo.db", "--quiet", *more[1:]]

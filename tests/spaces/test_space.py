@@ -143,7 +143,7 @@ def test_nas_bench_macro_holds_3969_networks() -> None:
     assert len({canonical(arch, macro) for arch in archs}) == 3969
 
 
-def test_diff_tells_what_was_kept_dropped_and_refilled() -> None:
+def test_diff_tells_what_was_kept_dropped_and_added() -> None:
     before = space(Layer(SHAPE, ("a", "b"), pending=("c",)), Layer(SHAPE, ("a",)))
     after = before.replace_layers([replace(before.layers[0], candidates=("a", "c"), pending=()), before.layers[1]])
     assert before.diff(after) == (LayerChange(("a",), ("b",), ("c",)), LayerChange(("a",), (), ()))

@@ -4,3 +4,5 @@
 candidates; ``evaluator`` judges an architecture by the losses of its blocks, and ``combination`` finds the best of all
 architectures, exactly.
 """
+
+__all__ = ["combination", "distillation", "evaluator", "stages", "teacher"]

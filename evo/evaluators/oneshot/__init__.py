@@ -3,3 +3,5 @@
 ``evaluator`` trains it and gives the judge; ``paths`` says which architectures a training step runs. ``scoring`` computes what
 architectures share once. ``nse_gates`` learns how much each branch of a layer is worth (NSE, https://arxiv.org/abs/2011.10904).
 """
+
+__all__ = ["evaluator", "nse_gates", "paths", "scoring"]

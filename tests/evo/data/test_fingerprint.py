@@ -79,24 +79,29 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
     assert main(["1", *work, "--quiet"]) == 0
     with opened(storage) as store:
         run = store.run("made")
-        assert run.data == fingerprint(run.config)
+        assert run.data_sha256 == fingerprint(run.config)
     (tmp_path / "table.csv").write_text("\n".join(["arch,accuracy", *rows]).replace(",0.5", ",0.6", 1))
     assert main(["2", *work, "--quiet"]) == 1
     told = capsys.readouterr().err
     with opened(storage) as store:
         assert len(store.rounds(run)) == 1
         now = fingerprint(run.config)
-        assert run.data
-        assert run.data[:12] in told
+        assert run.data_sha256
+        assert run.data_sha256[:12] in told
         assert now[:12] in told
         assert "--accept-data-change" in told
-        with pytest.raises(EvoError, match="rests on data with the fingerprint"):
+        with pytest.raises(EvoError, match="was begun on data with the fingerprint"):
             checked(run, accept=False)
     assert main(["3", *work, "--quiet", "--accept-data-change"]) == 0
     assert main(["4", *work, "--quiet"]) == 0
     with opened(storage) as store:
         assert store.run("made").data == now
-        assert [row.stats.get("data_changed") for row in store.rounds(run)] == [None, [run.data, now], None, None]
+        assert [row.stats.get("data_changed") for row in store.rounds(run)] == [
+            None,
+            [run.data_sha256, now],
+            None,
+            None,
+        ]
         (said,) = changed(load(store, run))
         assert said.startswith("The data changed before the end of round 2")
         assert "not comparable" in comparable(load(store, run))

@@ -289,7 +289,7 @@ def test_a_round_holds_the_combined_front_and_a_second_one_trains_nothing(tmp_pa
         assert set(origins) == {"combined", "stratified", "child"}  # the front has fewer than a first population
         combined = [p.evaluation for p in proposals if p.origin == "combined"]
         assert set(combined) <= set(Round(1, SPACE, tuple(p.evaluation for p in proposals)).front)
-        assert any(not proposal.fresh for proposal in store.proposals(second))
+        assert any(not proposal.is_new for proposal in store.proposals(second))
         kinds = store.frame("SELECT kind FROM checkpoints WHERE round = 1")["kind"].tolist()
         assert kinds == ["block 1", "block 2", "block 3"]
         study_of = optuna.load_study(study_name=first.study, storage=store.optuna)

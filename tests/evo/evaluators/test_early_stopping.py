@@ -193,7 +193,7 @@ for setting in (
 ):
     WORK += ["--set", setting]
 STATE = (
-    "SELECT number, generation, origin, fresh, proposals.arch, judge, accuracy, nll, macs, state, rungs_json "
+    "SELECT number, generation, origin, is_new, proposals.arch, judge, accuracy, nll, macs, state, rungs_json "
     "FROM proposals JOIN evaluations ON evaluations.id = evaluation_id WHERE round_id = 1 ORDER BY number",
     "SELECT next_space_json, hypervolume FROM rounds WHERE number = 1",
     "SELECT layer, op, rating, share, fate FROM choices WHERE round_id = 1 ORDER BY id",
@@ -221,7 +221,7 @@ def test_what_was_stopped_is_remembered_and_used_for_nothing(finished: str) -> N
         proposals = [p for row in rows for p in store.proposals(row)]
         view = store.frame("SELECT * FROM results")
     stopped = {canonical(p.arch, run.space) for p in proposals if p.evaluation.pruned}
-    measured = [canonical(p.arch, run.space) for p in proposals if p.fresh]
+    measured = [canonical(p.arch, run.space) for p in proposals if p.is_new]
     assert stopped
     assert len(set(measured)) == len(measured) == 32  # stopped ones were charged, and not proposed again
     assert len(view) == len(proposals) - len(stopped)

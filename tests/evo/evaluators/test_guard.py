@@ -60,7 +60,7 @@ class Moody(Judge):
 
 
 REASONS = {
-    "raises": "ZeroDivisionError: of course (test_careful.py, line",
+    "raises": "ZeroDivisionError: of course (test_guard.py, line",
     "diverges": "training: the loss is nan",
     "infinite": "its nll is inf",
     "is no number": "its accuracy is nan",

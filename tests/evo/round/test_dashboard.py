@@ -49,7 +49,7 @@ def test_the_note_tells_what_was_dropped_and_why(store: Store) -> None:
     said = note(store, 1)
     assert said.startswith("## Round 1\n")
     assert "| dropped | stage1.layer1 | `mb_k7_e3` |" in said
-    assert "| refilled | stage1.layer1 | `id` |" in said
+    assert "| added | stage1.layer1 | `id` |" in said
     assert f"**Rule:** {RULE}" in said
 
 

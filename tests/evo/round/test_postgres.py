@@ -36,6 +36,8 @@ QUERIES = (
     "SELECT number, state, space_json, next_space_json, judge, hypervolume FROM rounds ORDER BY number",
     "SELECT layer, op, rating, share, fate, rule FROM choices ORDER BY round_id, layer_index, op",
     "SELECT judge, canonical, arch, accuracy, macs FROM evaluations ORDER BY id",
+    "SELECT run, round, state, judge, hypervolume, proposals, distinct_networks, measured, failed, front "
+    "FROM round_stats ORDER BY round",
 )
 
 

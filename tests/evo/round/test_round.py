@@ -55,7 +55,7 @@ def test_three_rounds_are_told_in_three_lines(finished: str, capsys: pytest.Capt
     assert lines[0] == "run digits: pad_nas on digits, judged by oneshot"
     assert lines[1].split() == [
         "round", "space", "proposals", "distinct", "front", "best", "acc", "its", "cost", "hypervolume",
-        "kept", "dropped", "refilled", "seconds",
+        "kept", "dropped", "added", "seconds",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
     assert lines[-1] == "nothing to do: run digits has finished round 3; next: python -m evo.round 4"

@@ -140,9 +140,9 @@ def test_what_is_known_is_not_measured_again(task: Task) -> None:
     known = {canonical(p.arch, task.space): p.evaluation for p in first}
     survivors = [p.arch for p in first[:5]]
     again, _ = run(replace(task, seed=9, known=known, survivors=survivors))
-    assert [p.fresh for p in again[:5]] == [False] * 5
-    assert sum(p.fresh for p in again) == 30
-    assert not {canonical(p.arch, task.space) for p in again if p.fresh} & known.keys()
+    assert [p.is_new for p in again[:5]] == [False] * 5
+    assert sum(p.is_new for p in again) == 30
+    assert not {canonical(p.arch, task.space) for p in again if p.is_new} & known.keys()
 
 
 def small(space: SearchSpace) -> SearchSpace:

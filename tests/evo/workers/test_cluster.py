@@ -21,7 +21,7 @@ import psutil
 import pytest
 from distributed import KilledWorker, Scheduler, SpecCluster, Worker
 
-from evo import round
+from evo.round.__main__ import main
 from evo.workers import cluster_spec as machinery
 from evo.workers import dask_cluster as clusters
 from evo.workers.cluster_spec import machines, quiet
@@ -126,7 +126,7 @@ def results(storage: str) -> list[list[list[Any]]]:
     queries = (
         "SELECT round, number, arch, judge, accuracy, macs FROM results ORDER BY round, number",
         "SELECT number, space_json, next_space_json, hypervolume FROM rounds ORDER BY number",
-        "SELECT round, kind, sha256 FROM checkpoints ORDER BY round",
+        "SELECT round_number, kind, sha256 FROM checkpoints ORDER BY round_number",
     )
     with opened(storage) as store:
         return [store.frame(query).values.tolist() for query in queries]
@@ -148,11 +148,11 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     ]
     work += ["--set", "search.population=4", "--set", "ground_truth.sample=2"]
     storages = [f"sqlite:///{tmp_path / name}.db" for name in ("alone", "cluster")]
-    assert round.main([*work, "--storage", storages[0]]) == 0
+    assert main([*work, "--storage", storages[0]]) == 0
     monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.machines)))
     killer = threading.Thread(target=kill_one_at_work, args=[hands])
     killer.start()
-    assert round.main([*work, "--storage", storages[1], "--cluster", "local:2"]) == 0
+    assert main([*work, "--storage", storages[1], "--cluster", "local:2"]) == 0
     killer.join()
     assert results(storages[0]) == results(storages[1])
     assert capfd.readouterr().err == ""
@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_is_told(
 @pytest.mark.parametrize("where", ["scheduler", "local:0", "local:many", "tcp://host"])
 def test_a_cluster_that_cannot_be_is_told_before_anything_runs(where: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        round.main(["1", "--cluster", where])
+        main(["1", "--cluster", where])
     assert f"processes here (local:4), or a TOML file that names a queue (slurm.toml), found '{where}'" in (
         capsys.readouterr().err
     )
@@ -287,7 +287,7 @@ def test_without_dask_the_command_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "evo.workers.dask_cluster", None)
     storage = f"sqlite:///{tmp_path}/evo.db"
-    assert round.main(["1", "--quiet", "--storage", storage, "--cluster", "local:2"]) == 1
+    assert main(["1", "--quiet", "--storage", storage, "--cluster", "local:2"]) == 1
     assert capsys.readouterr().err.endswith("pip install '.[cluster]'\n")
 
 

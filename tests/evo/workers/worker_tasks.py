@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from evo.data.loading import load
 from studies.config import DataSection
 from studies.records import EvoError
@@ -21,6 +23,16 @@ def processes(items: Sequence[int]) -> list[int]:
     """Who does it, a little slowly."""
     time.sleep(0.05)
     return [os.getpid() for _ in items]
+
+
+def variable(names: Sequence[str]) -> list[str]:
+    """What variables of the environment are in the process that is asked; empty where there is none."""
+    return [os.environ.get(name, "") for name in names]
+
+
+def own_devices(items: Sequence[int]) -> list[tuple[str, bool]]:
+    """The GPUs that a process may use, and whether it has begun to use one."""
+    return [(os.environ["CUDA_VISIBLE_DEVICES"], torch.cuda.is_initialized()) for _ in items]
 
 
 def some_kind() -> str:

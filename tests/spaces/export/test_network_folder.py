@@ -16,7 +16,6 @@ from torch import Tensor, nn
 import spaces.export.network_folder
 from spaces import load_network
 from spaces.architecture import Architecture
-from spaces.errors import SpaceError
 from spaces.export.formats import exported, write_onnx, write_program, write_source
 from spaces.export.network_folder import built, described
 from spaces.export.python_source import exportable, source, written
@@ -203,7 +202,6 @@ def test_a_network_is_asked_whether_it_can_be_written_before_it_is_trained() -> 
         pass
 
     network = Network(ALL, EVERYTHING)
-    exportable(network)
+    assert exportable(network) == ""
     network.layers[2].ops["novel"] = Novel()  # type: ignore[index,union-attr]
-    with pytest.raises(SpaceError, match=r"Novel cannot be written into model.py"):
-        exportable(network)
+    assert exportable(network).startswith("Novel cannot be written into model.py")

@@ -102,11 +102,11 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
         ("", ["search={ trails = 3 }"], ["--set search={ trails = 3 }: unknown key 'search.trails' (found 3)"]),
         ("", ["colour.red=1"], ["--set colour.red=1: unknown key 'colour'"]),
         ("", ["seed=1", "evaluator.kind=guess"], ["--set evaluator.kind=guess: evaluator.kind is 'guess'; allowed: "]),
-        ("[search]\ntrials = -3", ["search.population=-4", "seed=1"], [
+        ("[search]\nevaluations = -3", ["search.population=-4", "seed=1"], [
             "--set search.population=-4: search.population is -4: input should be greater than or equal to 2",
-            "FILE: search.trials is -3: input should be greater than 0",
+            "FILE: search.evaluations is -3: input should be greater than 0",
         ]),
-        ("[search]\ntrials = -3", ["search.trials=-4"], ["--set search.trials=-4: search.trials is -4"]),
+        ("[search]\nevaluations = -3", ["search.evaluations=-4"], ["--set search.evaluations=-4: search.evaluations is -4"]),
         ("", ["evolution.method=dna", "seed=1"], [
             "FILE with --set evolution.method=dna --set seed=1: evolution.method = 'dna' rates operations by block loss",
         ]),
@@ -175,7 +175,7 @@ def test_dna_needs_blocks_and_a_teacher_that_has_learned(tmp_path: Path) -> None
         load(write(tmp_path, VALID), ["evolution.method=dna"])
     with pytest.raises(ConfigError, match="evaluator.teacher.model needs weights that have learned something"):
         load(write(tmp_path, blocks), ["evaluator.teacher.model=resnet18"])
-    with pytest.raises(ConfigError, match="search.objective is 'likelihood': blocks know of no classes"):
+    with pytest.raises(ConfigError, match="search.objective is 'likelihood': blocks are not trained on classes"):
         load(write(tmp_path, blocks), ["search.objective=likelihood"])
     config = load(write(tmp_path, blocks), ["evolution.method=dna"])
     assert (config.measured, config.score) == ("exp(-block loss)", "exp(-block loss)")
@@ -190,7 +190,7 @@ def test_per_round_settings_repeat_their_last_entry() -> None:
 def test_a_table_cannot_be_searched_by_likelihood(tmp_path: Path) -> None:
     text = VALID + '[search]\nobjective = "likelihood"\n'
     assert load(write(tmp_path, text)).search.objective == "likelihood"
-    with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table knows accuracies only"):
+    with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table holds accuracies only"):
         load(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))
 
 

@@ -35,9 +35,9 @@ def run(store: Store) -> Iterator[Run]:
     """A run that nobody holds; whoever does at the end is killed."""
     run = example_run.begin(store)
     yield run
-    if (found := lease(store, run)) and found.process not in (0, os.getpid()):
-        os.kill(found.process, signal.SIGKILL)
-        os.waitpid(found.process, 0)
+    if (found := lease(store, run)) and found.pid not in (0, os.getpid()):
+        os.kill(found.pid, signal.SIGKILL)
+        os.waitpid(found.pid, 0)
     give_back(store)
     delete(store, run)
 
@@ -85,9 +85,9 @@ def test_a_second_coordinator_is_told_who_holds_the_run_until_he_is_killed(store
     until(lambda: "State:\tZ" in Path(f"/proc/{child}/status").read_text())
     with held(store, run, said.append):
         assert (now := lease(store, run))
-        assert (now.process, now.place) == (os.getpid(), here())
+        assert (now.pid, now.place) == (os.getpid(), here())
     os.waitpid(child, 0)
-    assert said[0].startswith(f"run tiny: taken over from {now.holder.replace(str(now.process), str(child))}, since 20")
+    assert said[0].startswith(f"run tiny: taken over from {now.holder.replace(str(now.pid), str(child))}, since 20")
     assert said[0].endswith("that process is no longer there")
     assert lease(store, run) is None
 
@@ -114,7 +114,7 @@ def test_of_many_that_arrive_at_once_one_wins(store: Store, run: Run) -> None:
     assert {os.waitstatus_to_exitcode(status) for status in refused.values()} == {7}
     (winner,) = set(children) - refused.keys()
     assert (found := lease(store, run))
-    assert found.process == winner
+    assert found.pid == winner
 
 
 def put(store: Store, run: Run, **changes: Any) -> None:
@@ -144,7 +144,7 @@ def test_a_silent_lease_of_another_machine_is_taken_over_and_a_live_one_is_not(s
     os.waitpid(child, os.WUNTRACED)
     with held(store, run, said.append, **SOON):
         assert (found := lease(store, run))
-        assert found.process == os.getpid()
+        assert found.pid == os.getpid()
     assert "listening for a sign of life, for 0.5 seconds at the most" in said[0]
     assert "nothing was heard of it for 0.5 seconds" in said[1]
     os.kill(child, signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_a_lease_given_back_while_one_listens_is_taken(store: Store, run: Run) -
     given.start()
     with held(store, run, str):
         assert (found := lease(store, run))
-        assert found.process == os.getpid()
+        assert found.pid == os.getpid()
     given.join()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -176,7 +176,7 @@ def test_clocks_that_jump_take_nothing_from_a_holder_that_beats(store: Store, ru
 
 
 def wait_without_the_lease(store: Store, run: Run) -> None:
-    put(store, run, token="another", holder="ann@far, process 5", process=0)
+    put(store, run, token="another", holder="ann@far, process 5", pid=0)
     threading.Event().wait(60)
 
 
@@ -207,9 +207,9 @@ def test_what_has_read_may_write_while_hearts_beat(store: Store, run: Run) -> No
     with held(store, run, str, beat=0.001):
         for _ in range(50):
             with store.writing() as connection:
-                number = connection.scalar(leases.select().with_only_columns(leases.c.process))
+                number = connection.scalar(leases.select().with_only_columns(leases.c.pid))
                 time.sleep(0.002)
-                connection.execute(leases.update().values(process=number))
+                connection.execute(leases.update().values(pid=number))
 
 
 QUICK = ["--set", "evaluator.epochs=1", "--set", "data.max_images=200", "--set", "search.evaluations=6"]

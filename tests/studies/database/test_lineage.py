@@ -49,12 +49,12 @@ def test_what_was_bred_comes_back_and_a_later_round_adds_to_it(store: Store, run
 
 def test_parents_birth_and_fitness_can_be_asked_for_in_sql(store: Store, run: Run) -> None:
     store.record_lives(run, 1, FIRST)
-    query = "SELECT layer, cell, origin, parent, second_parent, round, iteration FROM cells WHERE origin = 'crossover'"
+    query = "SELECT layer, cell, origin, parent, second_parent, round_number, iteration FROM cells WHERE origin = 'crossover'"
     assert store.frame(query).values.tolist() == [
         ["stage1.layer1", "cell:e1_3_-5", "crossover", "cell:e1_3", "cell:e1_5", 1, 2]
     ]
     over_time = (
-        "SELECT cells.cell, fitness.round, fitness.iteration, fitness.fitness "
+        "SELECT cells.cell, fitness.round_number, fitness.iteration, fitness.fitness "
         "FROM fitness JOIN cells ON cells.id = fitness.cell_id WHERE layer_index = 0 ORDER BY fitness.id"
     )
     assert store.frame(over_time).values.tolist() == [["cell:e1_3", 1, 1, 0.5], ["cell:e1_3_-5", 1, 2, 0.25]]

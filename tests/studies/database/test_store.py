@@ -43,10 +43,10 @@ SPACE = SearchSpace(
 
 
 def proposal(
-    number: int, genes: str, accuracy: float, macs: float, *, fresh: bool = True, generation: int = 0
+    number: int, genes: str, accuracy: float, macs: float, *, is_new: bool = True, generation: int = 0
 ) -> Proposal:
     evaluation = Evaluation(Architecture.parse(genes), "test", accuracy, macs, params=2 * macs, seconds=0.5)
-    return Proposal(number, generation, "stratified", evaluation, fresh)
+    return Proposal(number, generation, "stratified", evaluation, is_new)
 
 
 FIRST = [proposal(0, "a|a", 0.5, 10.0), proposal(1, "b|id", 0.75, 30.0)]
@@ -115,13 +115,13 @@ def test_what_is_said_twice_is_done_once(store: Store, run: Run, row: RoundRow) 
     assert store.proposals(row) == FIRST
     assert len(store.evaluations(run, "truth")) == 1
     assert len(optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials) == 2
-    with pytest.raises(EvoError, match="begun by someone else just now"):
+    with pytest.raises(EvoError, match="begun by another process just now"):
         store.create_run("tiny", CONFIG, SPACE, 40.0, {})
 
 
 def test_a_generation_comes_back_as_it_was_recorded(store: Store, run: Run, row: RoundRow) -> None:
     store.record(run, row, FIRST)
-    second = [proposal(2, "id|b", 0.75, 30.0, fresh=False, generation=1)]  # the same network as b|id
+    second = [proposal(2, "id|b", 0.75, 30.0, is_new=False, generation=1)]  # the same network as b|id
     store.record(run, row, second)
     assert store.proposals(row) == FIRST + second
     assert store.evaluations(run, "test") == [p.evaluation for p in FIRST]

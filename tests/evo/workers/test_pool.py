@@ -1,0 +1,142 @@
+"""Worker processes of this machine: what each is given, and what is left when one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from subprocess import PIPE
+
+import psutil
+import pytest
+
+from evo.workers import pool
+from evo.workers.executors import workers
+from evo.workers.gpus import own_gpu, visible_gpus
+from evo.workers.pool import Crew
+from evo.workers.protocol import DiedError, LateError
+from tests.conftest import ROOT
+from tests.evo.workers.worker_tasks import naps, own_devices, processes, tenfold, variable
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
+    """Three workers beside two GPUs."""
+    monkeypatch.setattr(pool, "visible_gpus", lambda: ["4", "MIG-7"])
+    crew = Crew(3, 1)
+    yield crew
+    crew.dismiss()
+
+
+def pid_of(crew: Crew, number: int) -> int:
+    """The process id of one worker, which starts where it has not."""
+    return crew.workers[number].do(processes, [0], None)[0]
+
+
+# -- GPUs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "count", "gpus"),
+    [
+        ({}, 3, ["0", "1", "2"]),
+        ({}, 0, []),
+        ({"CUDA_VISIBLE_DEVICES": "2, 5"}, 8, ["2", "5"]),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937,MIG-5b6c"}, 2, ["GPU-8932f937", "MIG-5b6c"]),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 0, []),
+    ],
+)
+def test_the_gpus_that_there_are(environment: dict[str, str], count: int, gpus: list[str]) -> None:
+    assert visible_gpus(environment, lambda: count) == gpus
+
+
+def test_gpus_are_dealt_out_in_turn() -> None:
+    names = [own_gpu(worker, ["4", "7"]).get("CUDA_VISIBLE_DEVICES") for worker in range(5)]
+    assert names == ["4", "7", "4", "7", "4"]
+    assert own_gpu(3, []) == {}
+
+
+def test_each_worker_has_a_gpu_of_its_own_before_it_looks_for_one(crew: Crew) -> None:
+    """And the next process in its place has the same."""
+    found = [worker.do(own_devices, [0], None)[0] for worker in crew.workers]
+    assert found == [("4", False), ("MIG-7", False), ("4", False)]
+    os.kill(pid_of(crew, 1), signal.SIGKILL)
+    assert crew.workers[1].do(own_devices, [0], None) == [("MIG-7", False)]
+
+
+# -- processes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_sees_the_environment_that_its_coordinator_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("one", "two"):
+        monkeypatch.setenv("EVO_TEST", value)
+        with workers(2, 1) as evaluate:
+            assert evaluate(variable, ["EVO_TEST"]) == [value]
+    monkeypatch.delenv("EVO_TEST")
+    with workers(2, 1) as evaluate:
+        assert evaluate(variable, ["EVO_TEST"]) == [""]
+
+
+def test_a_worker_that_takes_too_long_or_dies_is_replaced(crew: Crew) -> None:
+    worker, late = crew.workers[0], pid_of(crew, 0)
+    with pytest.raises(LateError):
+        worker.do(naps, [60], 0.1)
+    assert not psutil.pid_exists(late)
+    victim = pid_of(crew, 0)
+    killer = threading.Timer(0.2, os.kill, [victim, signal.SIGKILL])
+    killer.start()
+    with pytest.raises(DiedError, match=" of SIGKILL"):
+        worker.do(naps, [60], None)
+    assert worker.do(tenfold, [1, 2], None) == [10, 20]
+
+
+def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: Crew) -> None:
+    before = pid_of(crew, 0)
+    server = psutil.Process(before).parent()
+    assert server is not None
+    if server.pid == os.getpid():
+        pytest.skip("needs Linux: elsewhere each worker starts by itself")
+    server.kill()
+    assert pid_of(crew, 0) == before
+    assert crew.workers[1].do(tenfold, [3], None) == [30]
+    os.kill(before, signal.SIGKILL)
+    assert pid_of(crew, 0) != before
+
+
+COORDINATOR = """
+import sys
+from evo.workers import pool
+from evo.workers.executors import workers
+from tests.evo.workers.worker_tasks import naps
+pool.IMPORTED = ("evo.workers.pool",)  # there is nothing to evaluate
+if __name__ == "__main__":
+    with workers(2, 1) as evaluate:
+        print("ready", flush=True)
+        evaluate(naps, [600, 601])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_coordinator(how: signal.Signals) -> None:
+    """Ctrl-C goes to all processes of a terminal at once; one says so."""
+    command = subprocess.Popen(
+        [sys.executable, "-c", COORDINATOR], cwd=ROOT, stdout=PIPE, stderr=PIPE, start_new_session=True
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == b"ready\n"
+    family: Sequence[psutil.Process] = []
+    until = time.monotonic() + 60
+    while len(family) < 4 and time.monotonic() < until:  # two workers, what they are copies of, and Python's own helper
+        family = psutil.Process(command.pid).children(recursive=True)
+        time.sleep(0.05)
+    if how == signal.SIGKILL:
+        command.kill()
+    else:
+        os.killpg(command.pid, how)
+    _, said = command.communicate(timeout=60)
+    assert said.decode().count("Traceback") == (how == signal.SIGINT)
+    assert not psutil.wait_procs(family, timeout=30)[1]
