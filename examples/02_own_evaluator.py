@@ -74,9 +74,9 @@ class ActivationJudge(Judge):
 if __name__ == "__main__":
     settings = {
         "evaluator": {"kind": "activations", "images": 64},
-        "search.evaluations": 24,
+        "search.evaluations": 16,
         "ground_truth.sample": 8,
-        "ground_truth.epochs": 2,
+        "ground_truth.epochs": 1,
     }
     run = evo.search("digits", rounds=1, run="own-evaluator", plugins=[__file__], set=settings)
     print(run.front())

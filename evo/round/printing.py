@@ -101,7 +101,9 @@ def closing(store: Store, run: Run, options: RunOptions) -> str:
     storage = _storage(options.storage)
     flag = "" if options.storage == STORAGE else f" --storage {storage}"
     said = "".join(f"{remark}\n" for remark in remarks(rows))
-    hidden = "\n(*** is the password; it need not be in the URL: see README, PostgreSQL)" if "***" in storage else ""
+    hidden = (
+        "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
+    )
     return (
         f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"

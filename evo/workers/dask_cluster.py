@@ -277,7 +277,7 @@ def piece_size(pace: float | None, count: int, workers: int) -> int:
     return max(1, min(brisk, -(-count // max(1, workers))))
 
 
-KEPT = "; what was recorded is kept: start workers, and say the same command again"
+KEPT = "; what was recorded is kept: start workers, and run the same command again"
 
 
 # -- on a worker ------------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def leading() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-ENDED = "another process of this run has ended, or torchrun was told to stop"
+ENDED = "another process of this run has ended, or torchrun was stopped"
 
 
 def _heed() -> None:

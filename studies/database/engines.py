@@ -99,7 +99,7 @@ def patient(work: Callable[P, R]) -> Callable[P, R]:
                 elif time.monotonic() - gone > PATIENCE:
                     raise EvoError(
                         f"the database has not answered for {PATIENCE:g} seconds ({reason(error)}). All that was "
-                        "recorded is kept: say the same command again when it is back, and it goes on from there"
+                        "recorded is kept: run the same command again when it is back; it continues from there"
                     ) from None
             time.sleep(pause)
             pause = min(2 * pause, PAUSES[1])

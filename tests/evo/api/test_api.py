@@ -344,7 +344,7 @@ def test_what_is_not_there_is_answered(run: evo.Run, tmp_path: Path) -> None:
     [
         ({"max_macs": "many"}, "max_macs is 'many': expected a positive number"),
         ({"max_params": -1}, "max_params is -1"),
-        ({"arch": example_run.CHEAP, "knee": True}, "arch says which network it is"),
+        ({"arch": example_run.CHEAP, "knee": True}, "arch names the network"),
         ({"max_macs": 1}, "no network of the front has at most 1 macs"),
         ({"set": {"search.evaluations": 3}}, "was searched with its own settings"),
     ],
