@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 
 from analysis import frames
 from analysis.findings import Findings, Place, frames_at, verdicts_at
-from analysis.frames import RoundSummary
 from evo.api.delivered import Delivered
 from evo.api.figures import chosen
 from evo.api.pages import Page
@@ -32,6 +31,10 @@ from studies.database.rows import RoundRow
 from studies.database.store import Store, opened
 from studies.database.urls import existing, shown
 from studies.records import EvoError
+
+ROUNDS = "SELECT * FROM round_stats WHERE run = :run ORDER BY round"
+BESIDE = ["round", "space_size", "next_size", "best_accuracy", "best_cost", "kept", "dropped", "added", "rule"]
+"""Of ``RoundSummary``: what the view ``round_stats`` has not."""
 
 SHOWN = 5
 """Rows of a front that a notebook shows."""
@@ -104,21 +107,22 @@ class Run:
         """The rounds in numbers.
 
         Returns:
-            A row per round that has measured something: ``run``, ``round``, ``finished``, sizes of the space before and
-            after it, counts of proposals, ``best_accuracy`` and ``best_cost`` of its front, ``hypervolume`` (a share of the
-            run's box, higher is better), operations ``kept``, ``dropped`` and ``added``, seconds, and ``tau``: Kendall's,
-            of its scores against networks that were trained alone, where that was asked.
+            A row per round, the unfinished one, too. The columns of the SQL view ``round_stats``: ``run``, ``round``,
+            ``state``, ``judge``, ``hypervolume`` (a share of the run's box, higher is better), counts of proposals,
+            ``front``, ``tau`` (Kendall's, of the scores with networks that were trained alone, where that was asked),
+            ``tau_macs``, and seconds; and beside them the architectures of the space (``space_size``, then ``next_size``),
+            ``best_accuracy`` and ``best_cost`` of the front, operations ``kept``, ``dropped`` and ``added``, and the
+            ``rule`` by which.
 
         Raises:
             EvoError: the database or the run is missing.
         """
-        columns = [field.name for field in fields(RoundSummary) if field.name not in ("truth", "data_changed")]
         with self._stored() as (store, run):
+            counted = store.frame(ROUNDS, run=self.name)
             measured = not frames.complete(frames.results(store, run)).empty
             found = frames.load(store, run).rounds if measured else ()
-        taus = [row.truth.found.tau if row.truth else None for row in found]
-        rows = [{name: asdict(row)[name] for name in columns} for row in found]
-        return self._named(pd.DataFrame(rows, columns=columns).assign(tau=pd.Series(taus, dtype=float)))
+        rows = [{name: asdict(row)[name] for name in BESIDE} for row in found]
+        return counted.merge(pd.DataFrame(rows, columns=BESIDE), on="round", how="left")
 
     def choices(self) -> pd.DataFrame:
         """What became of every operation after each finished round.

@@ -148,7 +148,7 @@ def test_an_interrupted_search_keeps_what_it_measured_and_goes_on(
         evo.search(settings, rounds=2, run="made", storage=storage, progress=False)
     unfinished = evo.load("made", storage)
     assert len(unfinished.results()) == 8
-    assert unfinished.rounds()["finished"].tolist() == [False]
+    assert unfinished.rounds()["state"].tolist() == ["running"]
     assert "round 1 is unfinished" in unfinished._repr_html_()
     monkeypatch.undo()
     evo.search(settings, rounds=2, run="made", storage=storage, progress=False)
@@ -195,6 +195,12 @@ def test_results_have_the_columns_of_the_view_and_its_values(run: evo.Run) -> No
     pd.testing.assert_frame_equal(mine, view.astype(mine.dtypes), check_exact=True)
 
 
+def test_rounds_have_the_columns_of_the_view_and_its_values(run: evo.Run) -> None:
+    with opened(run.storage) as store:
+        view = store.frame("SELECT * FROM round_stats WHERE run = 'made' ORDER BY round")
+    pd.testing.assert_frame_equal(run.rounds()[list(view.columns)], view, check_exact=True)
+
+
 def test_the_front_is_what_nothing_dominates(run: evo.Run) -> None:
     results, front = run.results(), run.front()
     macs, accuracy = results["macs"], results["accuracy"]
@@ -210,7 +216,7 @@ def test_the_front_is_what_nothing_dominates(run: evo.Run) -> None:
 
 def test_rounds_choices_and_spaces_tell_one_story(run: evo.Run) -> None:
     rounds, choices = run.rounds(), run.choices()
-    assert rounds["finished"].tolist() == [True, True]
+    assert rounds["state"].tolist() == ["finished", "finished"]
     for n in (1, 2):
         dropped = choices[(choices["round"] == n) & (choices["fate"] == "dropped")]
         assert len(dropped) == rounds["dropped"][n - 1]
