@@ -35,7 +35,7 @@ def table_file(space: SearchSpace, table: CostTable, tmp_path_factory: pytest.Te
     return path
 
 
-@pytest.fixture(params=sorted(EVALUATORS))
+@pytest.fixture(scope="module", params=sorted(EVALUATORS))
 def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
     section = {
         "tabular": {"path": str(table_file), "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01},
@@ -54,20 +54,29 @@ def archs(space: SearchSpace) -> list[Architecture]:
     return [space.sample(rng) for _ in range(4)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fit(config: StudyConfig, space: SearchSpace, table: CostTable) -> Callable[[Path], Judge]:
     evaluator = EVALUATORS[config.evaluator.kind](config, space)
     return lambda folder: evaluator.fit(space, FitContext(1, 7, table, folder))
+
+
+@pytest.fixture(scope="module")
+def folder(config: StudyConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ``judge`` keeps what it has learned."""
+    return tmp_path_factory.mktemp(config.evaluator.kind)
+
+
+@pytest.fixture(scope="module")
+def judge(fit: Callable[[Path], Judge], folder: Path) -> Judge:
+    """Fitted once for all tests of its kind."""
+    return fit(folder)
 
 
 def answers(evaluations: list[Evaluation]) -> list[tuple[object, ...]]:
     return [(e.arch, e.judge, e.accuracy, e.nll, e.macs, e.params) for e in evaluations]
 
 
-def test_answers_come_in_order_with_exact_costs(
-    fit: Callable[[Path], Judge], archs: list[Architecture], table: CostTable, tmp_path: Path
-) -> None:
-    judge = fit(tmp_path)
+def test_answers_come_in_order_with_exact_costs(judge: Judge, archs: list[Architecture], table: CostTable) -> None:
     found = judge(archs)
     assert [e.arch for e in found] == archs
     assert {e.judge for e in found} == {judge.name}
@@ -76,21 +85,18 @@ def test_answers_come_in_order_with_exact_costs(
     assert [e.latency_ms for e in found] == [None] * 4
 
 
-def test_an_answer_depends_on_its_architecture_alone(
-    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path
-) -> None:
-    judge = fit(tmp_path)
+def test_an_answer_depends_on_its_architecture_alone(judge: Judge, archs: list[Architecture]) -> None:
     together = answers(judge(archs))
     assert answers(judge(archs[::-1])) == together[::-1]
     assert answers(judge(archs[1:2])) == together[1:2]
 
 
 def test_fitting_twice_gives_the_same_judge(
-    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path
+    judge: Judge, fit: Callable[[Path], Judge], archs: list[Architecture], folder: Path, tmp_path: Path
 ) -> None:
-    first, again, elsewhere = fit(tmp_path), fit(tmp_path), fit(tmp_path / "elsewhere")
-    assert first.name == again.name == elsewhere.name
-    assert answers(first(archs)) == answers(elsewhere(archs))
+    again, elsewhere = fit(folder), fit(tmp_path / "elsewhere")
+    assert judge.name == again.name == elsewhere.name
+    assert answers(judge(archs)) == answers(again(archs)) == answers(elsewhere(archs))
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +105,13 @@ def two_workers() -> Iterator[Evaluate]:
         yield evaluate
 
 
-def test_a_judge_travels_to_worker_processes(
-    fit: Callable[[Path], Judge], archs: list[Architecture], tmp_path: Path, two_workers: Evaluate
-) -> None:
-    judge = fit(tmp_path)
+def test_a_judge_travels_to_worker_processes(judge: Judge, archs: list[Architecture], two_workers: Evaluate) -> None:
     assert len(pickle.dumps(judge)) < 100_000
     assert answers(two_workers(judge, archs)) == answers(judge(archs))
 
 
-def test_no_architectures_no_answers(fit: Callable[[Path], Judge], tmp_path: Path) -> None:
-    assert fit(tmp_path)([]) == []
+def test_no_architectures_no_answers(judge: Judge) -> None:
+    assert judge([]) == []
 
 
 def test_an_architecture_that_the_table_lacks_is_named(table_file: Path, space: SearchSpace, table: CostTable) -> None:

@@ -130,24 +130,25 @@ def test_workers_change_nothing(finished: str, tmp_path: Path) -> None:
     assert rows(storage) == [row for row in rows(finished) if row[0] <= 2]
 
 
-@pytest.mark.parametrize("generations", [0, 1, 3])
 def test_an_interrupted_run_continues_to_the_same_end(
-    finished: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], generations: int
+    finished: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Interrupted three times: before anything is recorded, within round 1, and within round 2."""
     storage = f"sqlite:///{tmp_path}/evo.db"
-    record, left = Store.record, generations
+    record, recorded, stops = Store.record, 0, [0, 1, 3]
 
     def interrupting(self: Store, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
-        nonlocal left
-        if left == 0:
+        nonlocal recorded
+        if recorded in stops:
+            stops.remove(recorded)
             raise KeyboardInterrupt
-        left -= 1
+        recorded += 1
         record(self, run, row, generation)
 
     monkeypatch.setattr(Store, "record", interrupting)
-    assert main(["2", "--storage", storage, *QUICK]) == 130
-    assert "everything measured so far is kept. Continue with: python -m evo.round 2" in capsys.readouterr().err
-    monkeypatch.undo()
+    for _ in range(3):
+        assert main(["2", "--storage", storage, *QUICK]) == 130
+        assert "everything measured so far is kept. Continue with: python -m evo.round 2" in capsys.readouterr().err
     assert main(["2", "--storage", storage, "--quiet", *QUICK]) == 0
     assert rows(storage) == [row for row in rows(finished) if row[0] <= 2]
     assert spaces(storage) == spaces(finished)[:2]

@@ -32,7 +32,9 @@ from studies.config import DataSection
 from studies.database.store import opened
 from studies.records import EvoError
 from tests.conftest import ROOT
+from tests.evo.workers import own_code
 from tests.evo.workers.worker_tasks import Reader, complains, naps, processes, some_kind, tenfold
+from tests.registries import restored
 
 LOCAL = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
@@ -156,6 +158,17 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     killer.join()
     assert results(storages[0]) == results(storages[1])
     assert capfd.readouterr().err == ""
+
+
+def test_a_users_own_code_runs_on_a_cluster(hands: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workers are sent an operation, an evaluator and a data set that no module of theirs has."""
+    folders = [tmp_path / name for name in ("alone", "cluster")]
+    monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.machines)))
+    for folder, words in zip(folders, ([], ["--cluster", "local:2"]), strict=True):
+        folder.mkdir()
+        with restored():
+            assert main(own_code.command(folder, *words)) == 0
+    assert own_code.state(folders[0]) == own_code.state(folders[1])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # dask-jobqueue kills, and does not wait
