@@ -40,7 +40,7 @@ DIGITS = {
 }
 EVERYTHING = """
 SELECT runs.name, rounds.number AS round, rounds.space_json, rounds.next_space_json, rounds.hypervolume,
-       proposals.number, proposals.generation, proposals.origin, proposals.fresh, proposals.arch,
+       proposals.number, proposals.generation, proposals.origin, proposals.is_new, proposals.arch,
        evaluations.judge, evaluations.accuracy, evaluations.nll, evaluations.macs, evaluations.params
 FROM runs
 JOIN rounds ON rounds.run_id = runs.id
