@@ -195,7 +195,7 @@ def test_a_run_without_a_finished_round_has_nothing_to_pick_from(tmp_path: Path)
         (["--set", "search.evaluations=5"], "those of deliver and data, device and threads may be changed here"),
         (["--set", "deliver.epoch=5"], "unknown key 'deliver.epoch' .* allowed there: .*epochs"),
         (["--set", "data.size=16"], "the images are 1 x 16 x 16 in 10 classes, and 'tiny' is made for 1 x 8 x 8 in 10"),
-        (["--out", "OCCUPIED"], "is there already and is no delivered network: give another folder"),
+        (["--out", "OCCUPIED"], "exists and is not a delivered network: choose another folder"),
         (["--out", "DELIVERED", "--knee"], "holds another network, with other arch, .*give another folder with --out"),
     ],
 )
