@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import evo
-from evo import EvaluatorSettings, Judge, evaluator, scored
+from evo import EvaluatorSettings, Judge, evaluations_of, evaluator
 from evo.data.loading import load
 from evo.seeds import derive
 from spaces.costs.table import CostTable
@@ -55,7 +55,7 @@ class ActivationJudge(Judge):
         return f"activations:{self.images}"
 
     def __call__(self, archs):
-        return scored(self, archs, map(self.score, archs), self.table)
+        return evaluations_of(self, archs, map(self.score, archs), self.table)
 
     def score(self, arch):
         """From 0 (all images look alike) to 1 (no two have anything in common)."""
