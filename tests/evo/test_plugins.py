@@ -61,7 +61,8 @@ OWN = """
         name: str = "proxy"
 
         def __call__(self, archs):
-            return evaluations_of(self, archs, [min(1.0, self.slope * macs) for macs in self.table.count(archs)[:, 0]], self.table)
+            accuracies = [min(1.0, self.slope * macs) for macs in self.table.count(archs)[:, 0]]
+            return evaluations_of(self, archs, accuracies, self.table)
 
     @evaluator("proxy", settings=ProxySettings)
     @dataclass
