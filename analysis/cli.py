@@ -23,9 +23,12 @@ def add_arguments(command: ArgumentParser) -> None:
     """Databases, and files beside the page."""
     add = command.add_argument
     add("--storage", action="append", metavar="URL", help=f"database (default: {STORAGE}); may be given again")
-    add("--csv", type=Path, metavar="DIR", help="write every frame behind the figures there, too")
+    add("--csv", type=Path, metavar="DIR", help="also write the data behind the figures into this folder, as CSV")
     add(
-        "--png", type=Path, metavar="DIR", help="write the figures there as pictures, too (needs kaleido and a browser)"
+        "--png",
+        type=Path,
+        metavar="DIR",
+        help="also write the figures into this folder, as PNG (needs kaleido and a browser)",
     )
     add("--json", action="store_true", help="print the findings as JSON, for scripts")
 

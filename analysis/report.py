@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
     command = shell.parser(
         "analysis.report",
-        "Write one self-contained HTML page about a run, beside others where they are named: fronts, hypervolume,\n"
+        "Write one self-contained HTML page about a run, with other runs for comparison: fronts, hypervolume,\n"
         "networks, operations, time.",
         EXAMPLES,
     )
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "run",
         metavar="RUN",
         nargs="+",
-        help=f"{RUN_HELP}; the page is about the first. Of a run with other objectives only how its scores rank is told",
+        help=f"{RUN_HELP}; the page is about the first. A run with other objectives shows only how its scores rank",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN.html)")
     add_arguments(command)

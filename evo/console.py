@@ -13,7 +13,7 @@ from typing import Any
 
 Advance = Callable[[int], None]
 Track = Callable[[str, int], AbstractContextManager[Advance]]
-"""``with track("training", steps) as advance: ... advance(1)``: progress, seen by whoever is looking."""
+"""``with track("training", steps) as advance: ... advance(1)``: progress, shown to the user."""
 
 
 @contextmanager

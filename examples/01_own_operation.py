@@ -25,8 +25,8 @@ if __name__ == "__main__":
         plugins=[__file__],
         set={
             "space.add_operations": ["sep_k3", "sep_k5"],
-            "evaluator.epochs": 5,
-            "search.evaluations": 32,
+            "evaluator.epochs": 3,
+            "search.evaluations": 24,
             "ground_truth.sample": 0,
         },
     )

@@ -13,11 +13,11 @@ from torch import nn
 
 import evo
 from evo import EvaluatorSettings, Judge, evaluations_of, evaluator
-from evo.data.loading import load
-from evo.seeds import derive
+from evo.data.loading import load_dataset
+from evo.seeds import derive_seed
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection
 
 
@@ -59,13 +59,13 @@ class ActivationJudge(Judge):
 
     def score(self, arch):
         """From 0 (all images look alike) to 1 (no two have anything in common)."""
-        torch.manual_seed(derive(self.seed, str(canonical(arch, self.space))))
+        torch.manual_seed(derive_seed(self.seed, str(canonical_arch(arch, self.space))))
         network, patterns = Network(arch, self.space), []
         for module in network.modules():
             if isinstance(module, (nn.ReLU, nn.ReLU6)):
                 module.register_forward_hook(lambda module, x, y: patterns.append((y > 0).flatten(1).double()))
         with torch.no_grad():
-            network(next(load(self.data, "cpu").train.batches(self.images))[0])
+            network(next(load_dataset(self.data, "cpu").train.batches(self.images))[0])
         active = torch.cat(patterns, 1)
         kernel = (active @ active.T + (1 - active) @ (1 - active).T) / active.shape[1]
         return float(torch.exp(torch.linalg.slogdet(kernel).logabsdet / len(kernel)))
@@ -74,9 +74,9 @@ class ActivationJudge(Judge):
 if __name__ == "__main__":
     settings = {
         "evaluator": {"kind": "activations", "images": 64},
-        "search.evaluations": 24,
+        "search.evaluations": 16,
         "ground_truth.sample": 8,
-        "ground_truth.epochs": 2,
+        "ground_truth.epochs": 1,
     }
     run = evo.search("digits", rounds=1, run="own-evaluator", plugins=[__file__], set=settings)
     print(run.front())

@@ -14,7 +14,7 @@ from spaces.space import SearchSpace
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that fit a named space to other images."""
-    images = parser.add_argument_group("images, where not as the space's own data set has them")
+    images = parser.add_argument_group("images, where they differ from the space's own data set")
     images.add_argument("--channels", type=integer(1), metavar="C", help="3 for colour, 1 for grey")
     images.add_argument("--size", type=_size, metavar="PIXELS", help="height and width, e.g. 32 or 24x32")
     images.add_argument("--classes", type=integer(1), metavar="N")

@@ -42,8 +42,8 @@ def parser(name: str, description: str, examples: str, *parents: argparse.Argume
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options that all commands have."""
     add = command.add_argument
-    add("--version", action=_Version, help="print the versions of this program and of what it runs on")
-    add("--traceback", action="store_true", help="where there is an error, show Python's traceback, too")
+    add("--version", action=_Version, help="print the versions of this program and its libraries")
+    add("--traceback", action="store_true", help="on an error, also show Python's traceback")
 
 
 class _Version(argparse.Action):
@@ -79,7 +79,7 @@ class Renamed(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, args: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        print(f"{option} is now --{self.dest}; the next release will not know {option}", file=sys.stderr)
+        print(f"{option} is now --{self.dest}; the next release will not accept {option}", file=sys.stderr)
         setattr(args, self.dest, values)
 
 

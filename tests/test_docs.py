@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -142,3 +143,24 @@ def test_every_column_of_a_view_is_explained() -> None:
 
 def test_a_bar_in_a_cell_ends_no_cell_but_stays_itself_in_code() -> None:
     assert markdown.table(["a"], [["x | `y|z`\nw"]]).splitlines()[-1] == "| x \\| `y|z` w |"
+
+
+PATHS = re.compile(r"`((?:evo|spaces|studies|analysis|tests|benchmarks|docs|examples)/[\w/.-]+)`")
+NAMES = re.compile(r"`((?:evo|spaces|studies|analysis)(?:\.\w+)+)(?:\([^`]*\))?`")
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_files_and_names_that_a_page_speaks_of_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [path for path in PATHS.findall(text) if not (ROOT / path).exists()] == []
+    assert [name for name in NAMES.findall(text) if name not in ("evo.db", "evo.plugins") and not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True

@@ -9,9 +9,11 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +25,15 @@ from evo.deliver import __main__ as deliver
 from studies.database.store import open_store
 from tests import example_run
 from tests.commands import main_of
+from tests.registries import restored
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [path for folder in ("start", "concepts", "howto") for path in sorted((ROOT / "docs" / folder).glob("*.md"))]
+PAGES = [
+    path
+    for folder in ("start", "concepts", "howto", "extend")
+    for path in sorted((ROOT / "docs" / folder).glob("*.md"))
+]
 TEXTS = [README, *(path.read_text(encoding="utf-8") for path in PAGES)]
 SMALL = {
     "digits": [
@@ -68,14 +75,20 @@ def small(command: list[str]) -> list[str]:
     command = [*command[:rounds], "1", *command[rounds + 1 :]]
     preset = command[command.index("--config") + 1] if "--config" in command else "digits"
     given = {command[i + 1].split("=")[0] for i, word in enumerate(command) if word == "--set"}
-    changes = [change for change in SMALL[preset] if change.split("=")[0] not in given]
+    small_settings = SMALL.get(preset, SMALL["digits"])
+    changes = [change for change in small_settings if not {change.split("=")[0], change.split(".")[0]} & given]
     return command + [word for change in changes for word in ("--set", change)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a user would stand: photographs in class folders beside the command."""
+    """Where a user would stand: photographs in class folders, the examples, and README's plugin beside the command."""
     folder = tmp_path_factory.mktemp("user")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (plugin,) = (
+        block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "@operation" in block
+    )
+    (folder / "my_ops.py").write_text(plugin)
     rng = np.random.default_rng(0)
     for label in ("cats", "dogs"):
         (folder / "photos" / label).mkdir(parents=True)
@@ -110,6 +123,13 @@ def run(command: list[str], folder: Path) -> str:
 
 def test_readme_and_the_pages_have_commands() -> None:
     assert len(COMMANDS) >= 15
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """What a plugin registers is forgotten after the command."""
+    with restored():
+        yield
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -17,6 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "A method of your own": ("method", "MethodSettings", "Evolution"),
     "A data set of your own": ("dataset", "DataSettings"),
+    "Plugins": ("load_plugin",),
     "Errors": ("UserError", "EvoError"),
 }  # fmt: skip
 """Heading -> names, in order."""

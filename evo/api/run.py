@@ -253,7 +253,7 @@ class Run:
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
         most = {name: parse_limit(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
         if arch is not None and (most or knee):
-            raise EvoError("arch says which network it is: leave out knee, max_macs, max_params and max_latency_ms")
+            raise EvoError("arch names the network: leave out knee, max_macs, max_params and max_latency_ms")
         wanted = Architecture.parse(str(arch)) if arch is not None else None
         criteria = Criteria(most, wanted, knee, None if scale_to is None else parse_limit("scale_to", scale_to))
         folder = Path(out) if out is not None else Path("delivered") / self.name

@@ -29,9 +29,9 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
     current, known = fingerprint(run.config), run.data_sha256
     if known is not None and known != current and not accept:
         raise EvoError(
-            f"run {run.name!r} rests on data with the fingerprint {known[:SHORT]}, and those found now have "
-            f"{current[:SHORT]}: they were changed, added to, or are others. Put the old ones back, or begin another run "
-            "(--run NAME); --accept-data-change goes on, and the report will say so"
+            f"run {run.name!r} was begun on data with the fingerprint {known[:SHORT]}, and the data found now have "
+            f"{current[:SHORT]}: they were changed, extended or replaced. Put the old data back, or begin another run "
+            "(--run NAME); with --accept-data-change the run continues, and its report mentions the change"
         )
     return current
 

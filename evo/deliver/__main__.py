@@ -1,6 +1,6 @@
 """``python -m evo.deliver RUN`` makes a trained network of a run's front: weights, model.py, ONNX, torch.export, README.
 
-Like make: what is there is not made again, what was interrupted goes on. Saying it twice changes nothing.
+Like make: what is there is not made again, what was interrupted goes on. Running it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -27,37 +27,39 @@ def parser() -> argparse.ArgumentParser:
     command = shell.parser(
         "evo.deliver",
         "Pick a network from a run's last front, train it from scratch, measure it once on the test images, and\n"
-        "write it into a folder in every form that one may need.",
+        "export it into a folder: safetensors, model.py, ONNX, torch.export.",
         EXAMPLES,
     )
     command.add_argument("run", metavar="RUN", help="the run's name, as python -m evo.round prints it")
     command.add_argument("--storage", default="sqlite:///evo.db", metavar="URL", help="database (default: %(default)s)")
     pick = command.add_argument_group("which network (default: the most accurate within the run's limits)")
-    pick.add_argument("--max-macs", type=shell.number, metavar="N", help="with at most so many MACs, e.g. 50M")
-    pick.add_argument("--max-params", type=shell.number, metavar="N", help="with at most so many parameters, e.g. 1.2M")
+    pick.add_argument("--max-macs", type=shell.number, metavar="N", help="at most this many MACs, e.g. 50M")
+    pick.add_argument("--max-params", type=shell.number, metavar="N", help="at most this many parameters, e.g. 1.2M")
     pick.add_argument(
-        "--max-latency-ms", type=shell.number, metavar="MS", help="and no slower, by the run's latency table"
+        "--max-latency-ms", type=shell.number, metavar="MS", help="at most this latency, by the run's latency table"
     )
     which = pick.add_mutually_exclusive_group()
     which.add_argument("--knee", action="store_true", help="the one where the front bends most")
-    which.add_argument("--arch", metavar="STRING", help="this one: genes joined by |, as studies print them")
-    pick.add_argument("--scale-to", type=shell.number, metavar="N", help="widen or slim it to so many MACs, e.g. 300M")
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: delivered/RUN)")
+    which.add_argument("--arch", metavar="STRING", help="this architecture: genes joined by |, as reports print it")
+    pick.add_argument(
+        "--scale-to", type=shell.number, metavar="N", help="change its widths to reach this many MACs, e.g. 300M"
+    )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="the folder to write (default: delivered/RUN)")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="override a setting of [deliver] or [data], device or threads; repeatable",
     )  # fmt: skip
-    command.add_argument("--json", action="store_true", help="print what architecture.json says, and nothing else")
+    command.add_argument("--json", action="store_true", help="print architecture.json and nothing else")
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: it is there; 1: something the user must do first; 130: interrupted, whole epochs are kept."""
+    """0: the network is there; 1: something the user must do first; 130: interrupted, whole epochs are kept."""
     command = parser()
     args = command.parse_args(argv)
     if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
-        command.error("--arch says which network it is: leave out --max-macs, --max-params and --max-latency-ms")
-    return shell.run_command(_deliver, args, "whole epochs are kept, and the same command goes on")
+        command.error("--arch names the network: leave out --max-macs, --max-params and --max-latency-ms")
+    return shell.run_command(_deliver, args, "whole epochs are kept; the same command continues")
 
 
 def _deliver(args: argparse.Namespace) -> int:

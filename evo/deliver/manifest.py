@@ -27,7 +27,7 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
         if folder.exists() and (
             not folder.is_dir() or any(not path.name.startswith(DRAFT) for path in folder.iterdir())
         ):
-            raise EvoError(f"{folder} is there already and is no delivered network: give another folder: --out FOLDER")
+            raise EvoError(f"{folder} exists and is not a delivered network: choose another folder with --out FOLDER")
         folder.mkdir(parents=True, exist_ok=True)
         write_manifest(folder, wanted)
         return

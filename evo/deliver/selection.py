@@ -87,7 +87,7 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
         asked = " and ".join(f"{format_number(limit)} {name}" for name, limit in most.items())
         least = ", ".join(f"{format_number(min(e.cost(name) for e in front))} {name}" for name in most)
         raise EvoError(
-            f"no network of the front has at most {asked}: they begin at {least}; allow more, or say --scale-to"
+            f"no network of the front has at most {asked}: they begin at {least}; allow more, or use --scale-to"
         )
     return allowed
 

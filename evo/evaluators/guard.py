@@ -48,7 +48,7 @@ def guarded(evaluate: Evaluate, table: CostTable, seconds: float | None = None) 
         if len(archs) >= MIN_FOR_COMMON_FAILURE and len(reasons) == 1 and "" not in reasons:
             raise EvoError(
                 f"all {len(archs)} networks of a generation failed, and all for one reason: {reasons.pop()}. None of them "
-                "was recorded; the same command goes on when the reason is gone"
+                "was recorded; run the same command again when the reason is removed"
             )
         return [with_costs([answer], table)[0] if answer.failed else answer for answer in answers]
 

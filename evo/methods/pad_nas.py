@@ -14,7 +14,7 @@ from studies.records import Ratings, Round
 
 @dataclass(frozen=True)
 class ShareAmongRanks:
-    """How often an operation occurs at a layer among the architectures of nondomination rank < ``rank`` (1: the front).
+    """How often an operation occurs at a layer among the architectures of nondomination rank < ``rank`` (rank 1 is the front).
 
     PAD-NAS, https://arxiv.org/abs/2005.07564: ranks behind the front are let in against one-shot noise.
     """

@@ -1,7 +1,7 @@
 """``python -m evo.round N`` brings a run to the end of round N.
 
 Like make: finished rounds are skipped, an interrupted one continues with what it lacks, missing earlier ones come first.
-Saying it twice changes nothing.
+Running it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         const=Control.FIXED.value,
         default=[],
         choices=[control.value for control in Control],
-        help="run a control arm beside, in a space that never changes, and compare; random: random search; repeatable",
+        help="also run a control arm in a space that never changes, and compare (random: by random search); repeatable",
     )
     hands = command.add_mutually_exclusive_group()
     hands.add_argument("--workers", type=shell.integer(1), default=1, help="processes that evaluate (default: 1)")
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         help="load operations, evaluators, methods or data sets of your own; repeatable",
     )
     command.add_argument(
-        "--accept-data-change", action="store_true", help="go on although the data are not those the run began with"
+        "--accept-data-change", action="store_true", help="continue although the data have changed since the run began"
     )
     command.add_argument("--plan", action="store_true", help="print the space and the work to come; run nothing")
     command.add_argument("--quiet", action="store_true", help="print errors only")

@@ -57,7 +57,7 @@ class Plan:
         if not ground_truth.sample:
             return []
         how = f"from {ground_truth.table.path}" if ground_truth.table else "by training each of them alone"
-        return [f"the truth about {ground_truth.sample} architectures of each round {how}"]
+        return [f"ground truth of {ground_truth.sample} architectures per round, {how}"]
 
     def __str__(self) -> str:
         return "\n".join([self.title, "", space_lines(self.space), "", *self.work])

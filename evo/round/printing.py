@@ -104,7 +104,9 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     storage = _storage_option(options.storage)
     flag = "" if options.storage == STORAGE else f" --storage {storage}"
     notes = "".join(f"{remark}\n" for remark in remarks(rows))
-    hidden = "\n(*** is the password; it need not be in the URL: see README, PostgreSQL)" if "***" in storage else ""
+    hidden = (
+        "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
+    )
     return (
         f"\n{notes}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{format_number(members[0].cost(cost))} to {members[-1].accuracy:.2%} at "

@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Facts]:
     except (ValueError, OSError) as error:
         raise DamagedError(path, f"is damaged: {error}") from None
     if not facts:
-        raise DamagedError(path, "is damaged: its header says nothing")
+        raise DamagedError(path, "is damaged: its header is empty")
     return tensors, facts
 
 
@@ -124,5 +124,5 @@ def _disk_full_message(path: Path, needed: int) -> str:
     free = shutil.disk_usage(path.parent).free
     return (
         f"{path} cannot be written: the disk is full, or a limit is reached. Needed: {needed / 1e6:.1f} MB; free: "
-        f"{free / 1e6:.1f} MB. Make room and say the same command again: it goes on from what was written before"
+        f"{free / 1e6:.1f} MB. Make room and run the same command again: it continues from what was written before"
     )

@@ -287,7 +287,7 @@ def chunk_size(pace: float | None, count: int, workers: int) -> int:
     return max(1, min(brisk, -(-count // max(1, workers))))
 
 
-RECORDED_IS_KEPT = "; what was recorded is kept: start workers, and say the same command again"
+RECORDED_IS_KEPT = "; what was recorded is kept: start workers, and run the same command again"
 
 
 # -- on a worker ------------------------------------------------------------------------------------------------------

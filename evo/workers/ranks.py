@@ -139,7 +139,7 @@ def as_rank_zero() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-RANK_ENDED = "another process of this run has ended, or torchrun was told to stop"
+RANK_ENDED = "another process of this run has ended, or torchrun was stopped"
 
 
 def _install_sigterm_handler() -> None:

@@ -23,13 +23,13 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = shell.parser(
         "spaces.latency",
-        "Measure how long every operation of a space takes on this machine, and write a table of it.\n"
-        "What the table holds already is not measured again: a measurement that was stopped goes on.",
+        "Measure how long every operation of a space takes on this machine, and write a table.\n"
+        "An interrupted measurement continues: what the table already holds is not measured again.",
         EXAMPLES,
     )
     add, count = command.add_argument, shell.integer(1)
     add("--space", required=True, metavar="NAME", help=SPACE_HELP)
-    add("--out", required=True, type=Path, metavar="FILE", help="the table to write or to go on with, .csv")
+    add("--out", required=True, type=Path, metavar="FILE", help="the table to write or to continue, .csv")
     add("--device", default="cpu", help="as torch names it: cpu, cuda, cuda:1, mps (default: %(default)s)")
     add("--batch", type=count, default=1, metavar="N", help="images at a time (default: %(default)s)")
     add("--threads", type=count, default=1, metavar="N", help="on a CPU (default: %(default)s)")
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """0: measured; 1: something the user must do first; 130: interrupted, what was measured is kept."""
     args = parser().parse_args(argv)
-    return shell.run_command(_measure, args, f"{args.out} has what was measured: the same command goes on")
+    return shell.run_command(_measure, args, f"{args.out} has what was measured; the same command continues")
 
 
 def _measure(args: argparse.Namespace) -> int:

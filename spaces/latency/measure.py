@@ -217,7 +217,7 @@ def _read_lines(path: Path, setting: MeasurementSetting) -> list[dict[str, str]]
     lines = read_rows(path) if path.is_file() else []
     for line in lines:
         if tuple(line) != COLUMNS:
-            raise SpaceError(f"{path} is there already and is no table of this command: choose another file")
+            raise SpaceError(f"{path} exists and is not a table of this command: choose another file")
         for name in ("device", "batch", "threads"):
             if line[name] != str(getattr(setting, name)):
                 raise SpaceError(

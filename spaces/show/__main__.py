@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     add("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
     add("--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published")
     add("--latency-device", metavar="NAME", help="which device of a table that has several")
-    add("--out", type=Path, metavar="FILE", help="draw it there, too, as SVG")
+    add("--out", type=Path, metavar="FILE", help="also draw it into this file, as SVG")
     add("--svg", dest="out", type=Path, action=shell.Renamed)
     add("--json", action="store_true", help="print JSON instead of the table")
     add_image_arguments(command)

@@ -61,7 +61,7 @@ class TabularSection(EvaluatorSection):
     """Accuracies come from a table with one row per architecture."""
 
     uses_images: ClassVar[bool] = False
-    no_likelihood: ClassVar[str] = "a table knows accuracies only"
+    no_likelihood: ClassVar[str] = "a table holds accuracies only"
 
     kind: Literal["tabular"] = "tabular"
     """`tabular`: look accuracies up in a table."""
@@ -298,7 +298,7 @@ class TeacherSection(Training):
             raise PydanticCustomError(
                 "teacher",
                 "evaluator.teacher.mean and std are one number per channel each, for an evaluator.teacher.model of "
-                "torchvision; this tool's own teachers know theirs",
+                "torchvision; the program's own teachers bring theirs",
             )
         return self
 
@@ -309,7 +309,7 @@ class BlockwiseSection(EvaluatorSection):
 
     shared_weights: ClassVar[bool] = True
     measures: ClassVar[str] = "exp(-block loss)"
-    no_likelihood: ClassVar[str] = "blocks know of no classes"
+    no_likelihood: ClassVar[str] = "blocks are not trained on classes"
 
     kind: Literal["blockwise"]
     """`blockwise`: judge by the losses of blocks that imitate a teacher's."""

@@ -47,7 +47,8 @@ class PadNasEvolution(MethodSection):
     """`pad_nas`: drop operations that good architectures do not use."""
 
     rank: PositiveInt = 10
-    """Architectures of a nondomination rank below this number count as good; 1: the Pareto front only."""
+    """Architectures of a nondomination rank below this number count as good. Rank 1 is the Pareto front, so 2 means the
+    front only."""
 
     share: Share = 0.01
     """An operation stays if more than this fraction of the good architectures have it, from 0 to 1."""

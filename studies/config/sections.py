@@ -94,7 +94,7 @@ class DataSection(Section):
     `images`: 32."""
 
     max_images: PositiveInt | None = None
-    """Use so many training images only, with all classes represented alike. Not given: all."""
+    """How many training images are used, with all classes represented alike. Not given: all."""
 
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of the training images that never trains a candidate and scores it instead, between 0 and 1."""
@@ -183,7 +183,7 @@ class SearchSection(Section):
     """New measurements per round. A proposal whose score is known already costs nothing."""
 
     time_limit_seconds: PositiveFloat | None = None
-    """End the search of a round after so many seconds, even if `evaluations` is not reached; the results then depend on the
+    """Seconds after which the search of a round ends, even if `evaluations` is not reached; results then depend on the
     machine's speed. Not given: no limit."""
 
     objective: Literal["accuracy", "likelihood"] = "accuracy"

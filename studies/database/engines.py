@@ -101,7 +101,7 @@ def retry_while_unavailable(work: Callable[P, R]) -> Callable[P, R]:
                 elif time.monotonic() - gone > RETRY_SECONDS:
                     raise EvoError(
                         f"the database has not answered for {RETRY_SECONDS:g} seconds ({first_line(error)}). All that was "
-                        "recorded is kept: say the same command again when it is back, and it goes on from there"
+                        "recorded is kept: run the same command again when it is back; it continues from there"
                     ) from None
             time.sleep(pause)
             pause = min(2 * pause, RETRY_DELAYS[1])

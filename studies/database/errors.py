@@ -40,14 +40,14 @@ def repair_advice(engine: Engine, name: str, said: str) -> str:
     if engine.dialect.name != "sqlite":
         place = engine.url.render_as_string(hide_password=True)
         why = "its disk is full" if name in DISK_FULL else "it is damaged"
-        return f"{place}: {why} ({said.splitlines()[0]}); nothing was written. Mend it and say the same command again"
+        return f"{place}: {why} ({said.splitlines()[0]}); nothing was written. Repair it and run the same command again"
     path = Path(engine.url.database or "")
     if name.startswith(DISK_FULL):
         free = shutil.disk_usage(path.absolute().parent).free
         return (
             f"{path} cannot be written ({said}): the disk is full, or a limit is reached. Free there: {free / 1e6:.1f} MB; "
-            "a generation needs some megabytes. Nothing of this one was recorded. Make room and say the same command "
-            "again: it goes on from what was recorded before"
+            "a generation needs some megabytes. Nothing of this one was recorded. Make room and run the same command "
+            "again: it continues from what was recorded before"
         )
     if name.startswith("SQLITE_NOTADB"):
         return f"--storage: {path} is not a database of SQLite; nothing was written. Name another file"

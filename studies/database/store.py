@@ -165,7 +165,7 @@ class Store:
             return there == values["created_at"]
 
         if not begun():
-            raise EvoError(f"run {name!r} has been begun by someone else just now; say it again to see it")
+            raise EvoError(f"run {name!r} was begun by another process just now; run the same command again")
         return self.run(name)
 
     def record_data_hash(self, run: StoredRun, row: StoredRound, data: str) -> StoredRound:

@@ -142,7 +142,7 @@ def delete_command(store: Store, args: argparse.Namespace) -> int:
     if not args.yes:
         print("\n".join(told), file=sys.stderr)
         if args.json or not sys.stdin.isatty():
-            raise EvoError("nothing was deleted: nobody is there to be asked; confirm with --yes")
+            raise EvoError("nothing was deleted: there is no terminal to ask on; confirm with --yes")
         if input("Delete? This cannot be undone. [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was deleted", file=sys.stderr)
             return 1

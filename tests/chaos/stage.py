@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 import optuna
+import psutil
 
 from evo.round.__main__ import main
 from spaces.layer import Head, Layer, Shape, Stem
@@ -123,11 +124,11 @@ class Child:
         return self.said.read_text(errors="replace")
 
     def workers(self) -> list[int]:
-        """Its worker processes."""
-        found = subprocess.run(
-            ["pgrep", "-P", str(self.pid), "-f", "spawn_main"], capture_output=True, text=True
-        ).stdout
-        return [int(pid) for pid in found.split()]
+        """Its worker processes: copies of one of its children."""
+        with suppress(psutil.NoSuchProcess):
+            servers = (child for child in psutil.Process(self.pid).children() if "forkserver" in str(child.cmdline()))
+            return [worker.pid for server in servers for worker in server.children()]
+        return []
 
 
 @dataclass

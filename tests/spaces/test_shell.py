@@ -93,7 +93,7 @@ def test_an_options_earlier_name_is_taken_with_a_notice(capsys: pytest.CaptureFi
     command.add_argument("--out", type=Path)
     command.add_argument("--svg", dest="out", type=Path, action=shell.Renamed)
     assert command.parse_args(["--svg", "a.svg"]).out == Path("a.svg")
-    assert capsys.readouterr().err == "--svg is now --out; the next release will not know --svg\n"
+    assert capsys.readouterr().err == "--svg is now --out; the next release will not accept --svg\n"
     assert command.parse_args(["--out", "a.svg"]).out == Path("a.svg")
     assert command.parse_args([]).out is None
     assert capsys.readouterr().err == ""

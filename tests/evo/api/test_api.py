@@ -39,7 +39,7 @@ DIGITS = {
 }
 EVERYTHING = """
 SELECT runs.name, rounds.number AS round, rounds.space_json, rounds.next_space_json, rounds.hypervolume,
-       proposals.number, proposals.generation, proposals.origin, proposals.fresh, proposals.arch,
+       proposals.number, proposals.generation, proposals.origin, proposals.is_new, proposals.arch,
        evaluations.judge, evaluations.accuracy, evaluations.nll, evaluations.macs, evaluations.params
 FROM runs
 JOIN rounds ON rounds.run_id = runs.id
@@ -337,7 +337,7 @@ def test_what_is_not_there_is_answered(run: evo.Run, tmp_path: Path) -> None:
     [
         ({"max_macs": "many"}, "max_macs is 'many': expected a positive number"),
         ({"max_params": -1}, "max_params is -1"),
-        ({"arch": example_run.CHEAP, "knee": True}, "arch says which network it is"),
+        ({"arch": example_run.CHEAP, "knee": True}, "arch names the network"),
         ({"max_macs": 1}, "no network of the front has at most 1 macs"),
         ({"set": {"search.evaluations": 3}}, "was searched with its own settings"),
     ],

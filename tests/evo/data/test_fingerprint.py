@@ -90,7 +90,7 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
         assert run.data_sha256[:12] in told
         assert now[:12] in told
         assert "--accept-data-change" in told
-        with pytest.raises(EvoError, match="rests on data with the fingerprint"):
+        with pytest.raises(EvoError, match="was begun on data with the fingerprint"):
             check_fingerprint(run, accept=False)
     assert main(["3", *work, "--quiet", "--accept-data-change"]) == 0
     assert main(["4", *work, "--quiet"]) == 0

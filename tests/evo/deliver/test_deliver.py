@@ -22,7 +22,6 @@ from evo.deliver.pipeline import train_in, training_settings
 from evo.deliver.selection import Criteria, select_network
 from spaces import load_network
 from spaces.architecture import Architecture
-from spaces.export import python_source
 from studies.config import DataSection
 from studies.database import deliveries
 from studies.database.store import open_store
@@ -105,7 +104,7 @@ def test_saying_it_again_changes_nothing(folder: Path, storage: str, capsys: pyt
 def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its settings had other names."""
     training = read_manifest(folder)["training"]
-    old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "validation"}
+    old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "held_out"}
     for name in ("settings", "data"):
         training[name] = {old.get(key, key): value for key, value in training[name].items()}
     now = (folder / "architecture.json").read_text()
@@ -238,13 +237,3 @@ def test_a_database_or_a_run_that_is_not_there_is_answered(
     assert "no database" in capsys.readouterr().err
     assert main(["tine", "--storage", storage]) == 1
     assert "no run 'tine' in this database; runs: tiny" in capsys.readouterr().err
-
-
-def test_a_module_that_model_py_cannot_have_is_answered_before_training(
-    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delitem(python_source.WRITERS, torch.nn.Sequential)
-    out = tmp_path / "new"
-    assert main(["tiny", "--storage", storage, "--out", str(out), *WORK]) == 1
-    assert "error: Sequential cannot be written into model.py" in capsys.readouterr().err
-    assert not out.exists()

@@ -29,7 +29,7 @@ def test_limits_hold_for_every_cost_and_include_their_ends() -> None:
 
 
 def test_limits_that_none_keeps_are_answered_with_the_cheapest() -> None:
-    with pytest.raises(EvoError, match=r"at most 500k macs: they begin at 1M macs; allow more, or say --scale-to"):
+    with pytest.raises(EvoError, match=r"at most 500k macs: they begin at 1M macs; allow more, or use --scale-to"):
         within_limits(BENT, {"macs": 5e5})
 
 

@@ -72,7 +72,7 @@ def test_a_file_without_facts_is_none_of_ours(tmp_path: Path) -> None:
     write_checkpoint(ONE, tmp_path / "file", {})
     content = (tmp_path / "file").read_bytes()
     (tmp_path / "file").write_bytes(content.replace(b'"evo"', b'"eve"'))
-    with pytest.raises(DamagedError, match="its header says nothing"):
+    with pytest.raises(DamagedError, match="its header is empty"):
         read_checkpoint(tmp_path / "file")
     with pytest.raises(DamagedError, match="nowhere is missing"):
         read_checkpoint(tmp_path / "nowhere")

@@ -109,10 +109,12 @@ def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: 
 
 COORDINATOR = """
 import sys
-from evo.workers.executors import workers
+from evo.workers import pool
+from evo.local_executor.executors import local_executor
 from tests.evo.workers.worker_tasks import naps
+pool.IMPORTED = ("evo.workers.pool",)  # there is nothing to evaluate
 if __name__ == "__main__":
-    with workers(2, 1) as evaluate:
+    with local_executor(2, 1) as evaluate:
         print("ready", flush=True)
         evaluate(naps, [600, 601])
 """
@@ -128,9 +130,7 @@ def test_no_worker_outlives_its_coordinator(how: signal.Signals) -> None:
     assert command.stdout.readline() == b"ready\n"
     family: Sequence[psutil.Process] = []
     until = time.monotonic() + 60
-    while (
-        len(family) < 4 and time.monotonic() < until
-    ):  # two workers, the process that they are copies of, and Python's tracker of resources
+    while len(family) < 4 and time.monotonic() < until:  # two workers, what they are copies of, and Python's own helper
         family = psutil.Process(command.pid).children(recursive=True)
         time.sleep(0.05)
     if how == signal.SIGKILL:

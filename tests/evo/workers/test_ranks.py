@@ -382,7 +382,7 @@ def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.
     time.sleep(0.2)  # the leader waits inside torch
     os.kill(leader, signal.SIGTERM)
     assert ended(leader) == 1
-    assert "error: another process of this run has ended, or torchrun was told to stop" in capfd.readouterr().err
+    assert "error: another process of this run has ended, or torchrun was stopped" in capfd.readouterr().err
     os.kill(other, signal.SIGKILL)
     ended(other)
 
@@ -431,7 +431,7 @@ def test_torchrun_tells_that_a_process_died_and_goes_on_when_called_again(tmp_pa
     _, errors = broken.communicate(timeout=LIMIT)
     assert broken.returncode != 0
     assert (
-        "error: another process of this run has ended, or torchrun was told to stop; everything measured so far is kept. "
+        "error: another process of this run has ended, or torchrun was stopped; everything measured so far is kept. "
         "Continue with the same command\n"
     ) in errors
     assert scores(tmp_path) == []

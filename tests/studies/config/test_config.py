@@ -175,7 +175,7 @@ def test_dna_needs_blocks_and_a_teacher_that_has_learned(tmp_path: Path) -> None
         load_config(write(tmp_path, VALID), ["evolution.method=dna"])
     with pytest.raises(ConfigError, match="evaluator.teacher.model needs weights that have learned something"):
         load_config(write(tmp_path, blocks), ["evaluator.teacher.model=resnet18"])
-    with pytest.raises(ConfigError, match="search.objective is 'likelihood': blocks know of no classes"):
+    with pytest.raises(ConfigError, match="search.objective is 'likelihood': blocks are not trained on classes"):
         load_config(write(tmp_path, blocks), ["search.objective=likelihood"])
     config = load_config(write(tmp_path, blocks), ["evolution.method=dna"])
     assert (config.measured, config.score) == ("exp(-block loss)", "exp(-block loss)")
@@ -190,7 +190,7 @@ def test_per_round_settings_repeat_their_last_entry() -> None:
 def test_a_table_cannot_be_searched_by_likelihood(tmp_path: Path) -> None:
     text = VALID + '[search]\nobjective = "likelihood"\n'
     assert load_config(write(tmp_path, text)).search.objective == "likelihood"
-    with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table knows accuracies only"):
+    with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table holds accuracies only"):
         load_config(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))
 
 

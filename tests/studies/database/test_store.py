@@ -115,7 +115,7 @@ def test_what_is_said_twice_is_done_once(store: Store, run: StoredRun, row: Stor
     assert store.proposals(row) == FIRST
     assert len(store.evaluations(run, "truth")) == 1
     assert len(optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials) == 2
-    with pytest.raises(EvoError, match="begun by someone else just now"):
+    with pytest.raises(EvoError, match="begun by another process just now"):
         store.create_run("tiny", CONFIG, SPACE, 40.0, {})
 
 
