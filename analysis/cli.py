@@ -57,8 +57,8 @@ def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]
     Raises:
         EvoError: a database is missing, or none of several has a run of that name.
     """
-    from studies.database.store import opened
-    from studies.database.urls import existing, shown
+    from studies.database.store import open_store
+    from studies.database.urls import redacted, require_existing
     from studies.records import EvoError
 
     found = []
@@ -70,11 +70,11 @@ def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]
         else:
             held = []
             for url in storages:
-                with opened(existing(url)) as store:
+                with open_store(require_existing(url)) as store:
                     held += [(text, url)] if store.find_run(text) else []
             if not held:
                 raise EvoError(
-                    f"no run {text!r} in any of {', '.join(map(shown, storages))}; see: python -m studies.runs"
+                    f"no run {text!r} in any of {', '.join(map(redacted, storages))}; see: python -m studies.runs"
                 )
             found += held
     return found

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: compared; 1: something the user must do first."""
-    return shell.run(_compare, parser().parse_args(argv))
+    return shell.run_command(_compare, parser().parse_args(argv))
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -68,24 +68,26 @@ def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> 
     """Runs and differing settings as tables, the findings, and where the page is."""
     from analysis import comparison
     from analysis.cli import folded, tell
-    from spaces.columns import table
-    from spaces.units import short
+    from spaces.columns import format_table
+    from spaces.units import format_number
 
     points = sorted(compared.equal["evaluations"].unique().tolist())
-    lines = [["run", "method", "rounds", "evaluations", "best", *(f"volume at {short(point)}" for point in points)]]
+    lines = [
+        ["run", "method", "rounds", "evaluations", "best", *(f"volume at {format_number(point)}" for point in points)]
+    ]
     for row in comparison.rows(compared):
         volumes = (f"{volume:.4f}" for volume in row["hypervolumes"])
         lines.append(
             [row["run"], row["method"], str(row["rounds"]), str(row["evaluations"]), f"{row['best_accuracy']:.2%}", *volumes]
         )  # fmt: skip
-    print(table(lines, left=(0,)), end="\n\n")
+    print(format_table(lines, left=(0,)), end="\n\n")
     judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
     for sentence in (*comparison.words(compared), *judged):
         tell(sentence)
     print("\nSettings that differ:" + (" none" if compared.settings.empty else ""))
     if not compared.settings.empty:
         settings = folded([list(compared.settings.columns), *compared.settings.values.tolist()])
-        print(table(settings, left=range(len(settings[0]))), end="\n\n")
+        print(format_table(settings, left=range(len(settings[0]))), end="\n\n")
     if page:
         print(f"report: {page.resolve()}")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.frames import Frames, complete
 from analysis.sentences import COSTS, count, method
-from spaces.units import short
+from spaces.units import format_number
 from studies import pareto
 from studies.records import EvoError
 
@@ -57,7 +57,9 @@ class Compared:
     @property
     def box(self) -> str:
         """The common box, in words."""
-        return f"0 to {short(self.max_cost)} {COSTS[self.cost]}, {self.objective} {self.min_accuracy:.0%} to 100%"
+        return (
+            f"0 to {format_number(self.max_cost)} {COSTS[self.cost]}, {self.objective} {self.min_accuracy:.0%} to 100%"
+        )
 
 
 def compare(runs: Sequence[Frames]) -> Compared:
@@ -232,7 +234,7 @@ def words(compared: Compared) -> list[str]:
         )
     for row in compared.references.to_dict("records"):
         said.append(
-            f"For context: {row['name']} has {row['accuracy']:.2%} at {short(row[compared.cost])} "
+            f"For context: {row['name']} has {row['accuracy']:.2%} at {format_number(row[compared.cost])} "
             f"{COSTS[compared.cost]} (judged by {row['judge']})."
         )
     return said

@@ -12,7 +12,7 @@ from plotly.io import write_images
 
 from analysis.comparison import Compared
 from analysis.frames import Frames
-from spaces.atomic_files import whole
+from spaces.atomic_files import atomic_write
 from studies.records import EvoError
 
 SIZE = (1200, 600)
@@ -46,7 +46,7 @@ def write_csv(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            with whole(folder / f"{name}.csv") as draft:
+            with atomic_write(folder / f"{name}.csv") as draft:
                 frame.to_csv(draft, index=False)
     except OSError as error:
         raise EvoError(f"cannot write to {folder}: {error.strerror}; give another place: --csv DIR") from None

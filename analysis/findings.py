@@ -12,8 +12,8 @@ from analysis import comparison, frames, page
 from analysis.comparison import Compared
 from analysis.frames import Frames
 from analysis.verdict import Verdict, verdicts
-from studies.database.store import opened
-from studies.database.urls import existing
+from studies.database.store import open_store
+from studies.database.urls import require_existing
 from studies.records import EvoError
 
 Place = tuple[str, str]
@@ -86,7 +86,7 @@ def frames_at(places: Iterable[Place]) -> list[Frames]:
     """
     found = []
     for name, url in places:
-        with opened(existing(url)) as store:
+        with open_store(require_existing(url)) as store:
             found.append(frames.load(store, store.run(name)))
     return found
 
@@ -99,6 +99,6 @@ def verdicts_at(places: Iterable[Place]) -> list[Verdict]:
     """
     found: list[Verdict] = []
     for name, url in places:
-        with opened(existing(url)) as store:
+        with open_store(require_existing(url)) as store:
             found += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in found]
     return found

@@ -16,10 +16,10 @@ import pandas as pd
 from analysis.ablation import dropping
 from analysis.ranking import Truth
 from studies import pareto
-from studies.database.rows import RoundRow, Run
+from studies.database.rows import StoredRound, StoredRun
 from studies.database.statistics import SEARCHING
 from studies.database.store import Store
-from studies.records import EvoError, Life
+from studies.records import BredCell, EvoError
 
 RESULTS = """
 SELECT rounds.number AS round, proposals.number AS number, proposals.generation, proposals.origin, proposals.is_new,
@@ -102,7 +102,7 @@ class Frames:
         lives: all cells that the run has bred; empty where it breeds none.
     """
 
-    run: Run
+    run: StoredRun
     results: pd.DataFrame
     fronts: pd.DataFrame
     final: pd.DataFrame
@@ -113,7 +113,7 @@ class Frames:
     witnesses: pd.DataFrame
     rounds: tuple[RoundSummary, ...]
     versions: dict[str, str]
-    lives: tuple[Life, ...] = ()
+    lives: tuple[BredCell, ...] = ()
 
     @property
     def cost(self) -> str:
@@ -131,7 +131,7 @@ class Frames:
         return self.run.config.measured
 
 
-def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
+def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     """The frames of a run's rounds 1 to ``until``.
 
     Raises:
@@ -155,17 +155,17 @@ def load(store: Store, run: Run, until: int = ALL_ROUNDS) -> Frames:
     seen, last = witnesses(told), final(measured, cost)
     return Frames(
         run, measured, best, last, volumes, fates, spent(rows), lost, seen, told, versions(store, run),
-        tuple(life for life in store.lives(run) if life.round <= until),
+        tuple(life for life in store.bred_cells(run) if life.round <= until),
     )  # fmt: skip
 
 
-def versions(store: Store, run: Run) -> dict[str, str]:
+def versions(store: Store, run: StoredRun) -> dict[str, str]:
     """When the run was begun, and with which versions of the program and its libraries."""
     row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=run.id).iloc[0]
     return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
 
 
-def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
+def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per trial, in the order in which they were proposed.
 
     ``score`` is what the search maximised. ``is_new`` tells whether the trial was measured for it or known before; trials
@@ -178,7 +178,7 @@ def results(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
     return frame
 
 
-def choices(store: Store, run: Run, until: int = ALL_ROUNDS) -> pd.DataFrame:
+def choices(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per finished round, layer and operation: its rating, its share of the front, its fate, and the rule."""
     return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
 
@@ -212,7 +212,7 @@ def alike(results: pd.DataFrame) -> pd.DataFrame:
     return complete(results[last]).drop_duplicates("evaluation", ignore_index=True)
 
 
-def trace(results: pd.DataFrame, run: Run, fitting: Mapping[int, float]) -> pd.DataFrame:
+def trace(results: pd.DataFrame, run: StoredRun, fitting: Mapping[int, float]) -> pd.DataFrame:
     """Hypervolume of a round's trials so far, one row per row of ``results``.
 
     ``evaluations`` counts the run's new measurements up to and with the row: what was known before is free. ``seconds``
@@ -235,7 +235,7 @@ def trace(results: pd.DataFrame, run: Run, fitting: Mapping[int, float]) -> pd.D
 
 
 def summary(
-    row: RoundRow,
+    row: StoredRound,
     cost: str,
     results: pd.DataFrame,
     fronts: pd.DataFrame,
@@ -274,7 +274,7 @@ def summary(
     )
 
 
-def truth_of(row: RoundRow) -> Truth | None:
+def truth_of(row: StoredRound) -> Truth | None:
     """What a finished round's scores were worth, where that was asked."""
     found = row.stats.get("truth")
     return Truth.from_dict(found) if found else None
@@ -286,7 +286,7 @@ def witnesses(rounds: Iterable[RoundSummary]) -> pd.DataFrame:
     return pd.DataFrame(told, columns=["round", "arch", "macs", "one_shot", "nll", "stand_alone"])
 
 
-def spent(rows: Iterable[RoundRow]) -> pd.DataFrame:
+def spent(rows: Iterable[StoredRound]) -> pd.DataFrame:
     """Where the time of finished rounds went: ``round``, ``what`` (fitting, evaluating, ...), ``seconds``."""
     told = [
         (row.number, what, float(taken)) for row in rows for what, taken in row.stats.get("seconds", {}).items()
@@ -294,7 +294,7 @@ def spent(rows: Iterable[RoundRow]) -> pd.DataFrame:
     return pd.DataFrame(told, columns=["round", "what", "seconds"])
 
 
-def seconds(row: RoundRow, what: Sequence[str]) -> float:
+def seconds(row: StoredRound, what: Sequence[str]) -> float:
     """Seconds that a round spent on all of ``what``; 0 while it is unfinished."""
     taken = row.stats.get("seconds", {})
     return float(sum(taken.get(name, 0.0) for name in what))

@@ -13,7 +13,7 @@ from analysis.frames import Frames
 from analysis.theme import FAINT, INK, THEME
 from spaces.architecture import Architecture, Op
 from spaces.operations.cells import Genome, parse_cell
-from studies.records import Life
+from studies.records import BredCell
 
 COLUMNS = 3
 EDGES = {
@@ -56,7 +56,7 @@ def own_cells(arch: Architecture, names: Sequence[str]) -> dict[tuple[int, str],
     return {(i, name): gene for (i, name), gene in genes if gene.startswith("cell:")}
 
 
-def family_tree(lives: Sequence[Life], winner: Mapping[tuple[int, str], Op]) -> go.Figure:
+def family_tree(lives: Sequence[BredCell], winner: Mapping[tuple[int, str], Op]) -> go.Figure:
     """Per layer the ancestors of the winner's cell: when each was born, and the fitness it had at last."""
     known = {(life.layer_index, life.cell): life for life in lives}
     starts = birthdays(lives)
@@ -104,7 +104,7 @@ def graphs(cells: Mapping[tuple[int, str], Op]) -> go.Figure:
                 line={"color": colour, "dash": dash, "width": 2.5},
                 hovertemplate=f"{what}, from {_node(cell, source)} to {_node(cell, target)}<extra></extra>",
             )  # fmt: skip
-        nodes = list(range(len(cell.rows) + 1))
+        nodes = list(range(len(cell.node_inputs) + 1))
         gates = [False, *cell.gates]
         figure.add_scatter(
             x=nodes, y=[0.0] * len(nodes), **spot, mode="markers+text", showlegend=False, hoverinfo="skip",
@@ -127,7 +127,7 @@ def graphs(cells: Mapping[tuple[int, str], Op]) -> go.Figure:
     return figure
 
 
-def ancestors(cell: Op, layer: int, known: Mapping[tuple[int, Op], Life]) -> list[Op]:
+def ancestors(cell: Op, layer: int, known: Mapping[tuple[int, Op], BredCell]) -> list[Op]:
     """The cell and all it descends from, itself first; nothing where it was not bred."""
     found: dict[Op, None] = {}
     waiting = [cell]
@@ -139,7 +139,7 @@ def ancestors(cell: Op, layer: int, known: Mapping[tuple[int, Op], Life]) -> lis
     return list(found)
 
 
-def birthdays(lives: Sequence[Life]) -> dict[int, int]:
+def birthdays(lives: Sequence[BredCell]) -> dict[int, int]:
     """Round -> how many iterations the run had finished when it began."""
     most: dict[int, int] = {}
     for life in lives:
@@ -155,22 +155,22 @@ def arc(source: int, target: int) -> tuple[list[float], list[float]]:
     return (source + along * (target - source)).tolist(), (4 * height * along * (1 - along)).tolist()
 
 
-def _born(life: Life, starts: Mapping[int, int]) -> int:
+def _born(life: BredCell, starts: Mapping[int, int]) -> int:
     return starts[life.round] + life.iteration
 
 
-def _last(life: Life) -> float:
+def _last(life: BredCell) -> float:
     return life.fitness[-1][2] if life.fitness else 0.0
 
 
-def _told(life: Life) -> str:
+def _told(life: BredCell) -> str:
     parents = f"<br>{life.origin} of {escape(' and '.join(life.parents))}" if life.parents else "<br>drawn at random"
     times = f"measured {len(life.fitness)} times, fitness {_last(life):.3f}"
     return f"{escape(life.cell)}{parents}<br>born in iteration {life.iteration} of round {life.round}<br>{times}"
 
 
 def _node(cell: Genome, node: int) -> str:
-    return "the input" if node == 0 else "the output" if node == len(cell.rows) else f"node {node}"
+    return "the input" if node == 0 else "the output" if node == len(cell.node_inputs) else f"node {node}"
 
 
 def _grid(title: str, names: Sequence[str], height: int) -> go.Figure:

@@ -18,8 +18,8 @@ from analysis.drawings import drawn
 from analysis.frames import Frames
 from analysis.operation_history import flows
 from analysis.theme import ADDED, DROPPED, SHARES, run_styles
-from spaces.units import short
-from studies.database.rows import Run
+from spaces.units import format_number
+from studies.database.rows import StoredRun
 
 CONFIG = {
     "responsive": True,
@@ -65,7 +65,8 @@ def render(
         rules=frames.choices["rule"].unique().tolist(),
         whatif=frames.whatif.to_dict("records"),
         free=int((frames.whatif["on_front"] == 0).sum()),
-        box=f"0 to {short(run.max_cost)} {sentences.COSTS[frames.cost]}, {frames.objective} {run.min_accuracy:.0%} to 100%",
+        box=f"0 to {format_number(run.max_cost)} {sentences.COSTS[frames.cost]}, "
+        f"{frames.objective} {run.min_accuracy:.0%} to 100%",
         taus=taus(frames),
         rounds=frames.rounds,
         final=final,
@@ -134,7 +135,7 @@ def fragment(name: str, figure: go.Figure) -> dict[str, Any]:
     return {"title": title, "html": Markup(html), "name": name}
 
 
-def drawing(run: Run, arch: str) -> Markup | None:
+def drawing(run: StoredRun, arch: str) -> Markup | None:
     """The architecture as SVG, where something is known of its operations."""
     svg = drawn(run, arch, run.space.name)
     return None if svg is None else Markup(svg)
@@ -147,8 +148,8 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     return [
         ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
         (f"best {frames.measured}", f"{frames.final['accuracy'].max():.2%}"),
-        ("architectures in the space", f"{short(first.space_size)} → {short(end)}"),
-        ("evaluations", short(sum(row.measured for row in frames.rounds))),
+        ("architectures in the space", f"{format_number(first.space_size)} → {format_number(end)}"),
+        ("evaluations", format_number(sum(row.measured for row in frames.rounds))),
     ]
 
 
@@ -179,5 +180,5 @@ def _best_first(front: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    environment.globals |= {"plotlyjs": Markup(get_plotlyjs()), "short": short, "colours": COLOURS}
+    environment.globals |= {"plotlyjs": Markup(get_plotlyjs()), "short": format_number, "colours": COLOURS}
     return environment

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: the page is written; 1: something the user must do first."""
-    return shell.run(_report, parser().parse_args(argv))
+    return shell.run_command(_report, parser().parse_args(argv))
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -76,19 +76,19 @@ def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: 
     from analysis import comparison
     from analysis.cli import tell
     from analysis.sentences import COSTS, summary
-    from spaces.columns import table
-    from spaces.units import short
+    from spaces.columns import format_table
+    from spaces.units import format_number
 
     cost = COSTS[frames.cost]
     lines = [["round", "space", "proposals", "front", "best", cost, "hypervolume", "dropped", "added"]]
     lines += [
         [
-            str(row.round), short(row.space_size), str(row.proposals), str(row.front), f"{row.best_accuracy:.2%}",
-            short(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.added),
+            str(row.round), format_number(row.space_size), str(row.proposals), str(row.front), f"{row.best_accuracy:.2%}",
+            format_number(row.best_cost), f"{row.hypervolume:.4f}", str(row.dropped), str(row.added),
         ]
         for row in frames.rounds
     ]  # fmt: skip
-    print(table(lines), end="\n\n")
+    print(format_table(lines), end="\n\n")
     beside = comparison.words(compared) if len(compared.runs) > 1 or len(compared.references) else []
     judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
     for sentence in (*summary(frames), *beside, *judged):

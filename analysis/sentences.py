@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.frames import Frames, RoundSummary
 from analysis.ranking import Truth
-from spaces.units import short
+from spaces.units import format_number
 from studies.config import StudyConfig
 
 COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
@@ -39,7 +39,7 @@ def summary(frames: Frames) -> list[str]:
 def searched(frames: Frames) -> str:
     """What was searched, how, and how much of it was looked at."""
     run, config = frames.run, frames.run.config
-    space = f"{run.space.name}: {count(len(run.space.layers), 'layer')}, {short(run.space.size)} architectures"
+    space = f"{run.space.name}: {count(len(run.space.layers), 'layer')}, {format_number(run.space.size)} architectures"
     measured = sum(row.measured for row in frames.rounds)
     return (
         f"{count(len(frames.rounds), 'round')} of {method(config)} searched the space {space}. "
@@ -111,7 +111,7 @@ def found(frames: Frames) -> str:
 def ends(front: pd.DataFrame, cost: str) -> str:
     """A front, cheapest first, end to end: ``7 networks, from 93.51% at 28.9k MACs to 97.71% at 214k MACs``."""
     points = [
-        f"{accuracy:.2%} at {short(least)} {COSTS[cost]}"
+        f"{accuracy:.2%} at {format_number(least)} {COSTS[cost]}"
         for accuracy, least in zip(front["accuracy"].tolist(), front[cost].tolist(), strict=True)
     ]
     return (
@@ -126,10 +126,10 @@ def evolved(frames: Frames) -> list[str]:
     if not rounds:
         return []
     if not dropped and not added:
-        return [f"The space never changed: {short(rounds[0].space_size)} architectures in every round."]
+        return [f"The space never changed: {format_number(rounds[0].space_size)} architectures in every round."]
     return [
-        f"The space went from {short(rounds[0].space_size)} to {short(rounds[-1].next_size or 0)} architectures: "
-        f"{count(dropped, 'operation')} dropped, {added} added, counted per layer."
+        f"The space went from {format_number(rounds[0].space_size)} to {format_number(rounds[-1].next_size or 0)} "
+        f"architectures: {count(dropped, 'operation')} dropped, {added} added, counted per layer."
     ]
 
 
@@ -204,4 +204,4 @@ def listed(by_layer: Sequence[tuple[str, Iterable[str]]]) -> str:
 
 def count(number: float, noun: str) -> str:
     """``1 layer``, ``3 layers``."""
-    return f"{short(number)} {noun}{'' if number == 1 else 's'}"
+    return f"{format_number(number)} {noun}{'' if number == 1 else 's'}"

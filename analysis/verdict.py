@@ -17,10 +17,10 @@ from scipy.stats import t as student
 from analysis import frames
 from analysis import sentences as words
 from spaces.architecture import Architecture
-from spaces.space import canonical
+from spaces.space import canonical_arch
 from studies.config import StudyConfig
-from studies.controls import Control, control_of
-from studies.database.rows import Run
+from studies.controls import Control, control_kind
+from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.pareto import hypervolume
 
@@ -162,16 +162,16 @@ class Verdict:
         }
 
 
-def verdicts(store: Store, run: Run) -> list[Verdict]:
+def verdicts(store: Store, run: StoredRun) -> list[Verdict]:
     """A verdict per kind of control arm that the database holds for this run or for its like with other seeds.
 
     Runs are alike when their settings are, but for the seed; arms are paired by seed, and compared at the last round
     that all of them have finished.
     """
-    kin: dict[Control | None, dict[int, Run]] = {}
+    kin: dict[Control | None, dict[int, StoredRun]] = {}
     for other in map(store.run, store.runs()):
         if like(other.config, run.config):
-            kin.setdefault(control_of(other.config), {}).setdefault(other.config.seed, other)
+            kin.setdefault(control_kind(other.config), {}).setdefault(other.config.seed, other)
     evolved = kin.pop(None, {})
     found = []
     for control, arm in sorted(kin.items(), key=lambda item: str(item[0])):
@@ -195,12 +195,12 @@ def _stripped(config: StudyConfig) -> StudyConfig:
     return config.model_copy(update={"seed": 0, "control": False, "search": search})
 
 
-def finished(store: Store, run: Run) -> int:
+def finished(store: Store, run: StoredRun) -> int:
     """How many rounds a run has finished."""
     return sum(row.finished for row in store.rounds(run))
 
 
-def outcome(store: Store, run: Run, n: int) -> Outcome:
+def outcome(store: Store, run: StoredRun, n: int) -> Outcome:
     """What a run came to after ``n`` rounds."""
     measured = frames.results(store, run, n)
     truth = frames.truth_of(store.rounds(run)[n - 1])
@@ -212,23 +212,23 @@ def outcome(store: Store, run: Run, n: int) -> Outcome:
     return Outcome(run.config.seed, own, alone, truth.found.tau if truth else None, int(measured["is_new"].sum()))
 
 
-def volume(run: Run, costs: ArrayLike, scores: ArrayLike) -> float:
+def volume(run: StoredRun, costs: ArrayLike, scores: ArrayLike) -> float:
     """Hypervolume in the run's box."""
     return hypervolume(costs, scores, max_cost=run.max_cost, min_accuracy=run.min_accuracy)
 
 
-def trained_alone(store: Store, run: Run, n: int, judge: str) -> float | None:
+def trained_alone(store: Store, run: StoredRun, n: int, judge: str) -> float | None:
     """Hypervolume of the chosen members of the final front by ``judge``; None before it has measured all of them."""
     space = store.rounds(run)[n - 1].space
-    told = {canonical(e.arch, space): e for e in store.evaluations(run, judge)}
-    found = [told.get(canonical(arch, space)) for arch in chosen(store, run, n)]
+    told = {canonical_arch(e.arch, space): e for e in store.evaluations(run, judge)}
+    found = [told.get(canonical_arch(arch, space)) for arch in chosen(store, run, n)]
     members = [e for e in found if e is not None and not e.failed]
     if not members or None in found:
         return None
     return volume(run, [e.cost(run.config.search.cost) for e in members], [e.accuracy for e in members])
 
 
-def chosen(store: Store, run: Run, n: int, count: int | None = None) -> list[Architecture]:
+def chosen(store: Store, run: StoredRun, n: int, count: int | None = None) -> list[Architecture]:
     """Of the front after ``n`` rounds, the members that speak for it when each is trained alone: ``count``, or as many as
     ``ground_truth.sample``, evenly along the front, its two ends among them."""
     most = run.config.ground_truth.sample if count is None else count

@@ -19,12 +19,12 @@ from typing import Any
 
 import optuna
 
-from evo.strategy.generations import Task, search
+from evo.strategy.generations import SearchTask, search_round
 from spaces.architecture import Architecture
-from spaces.costs.benchmark_tables import Columns, additive_costs, opaque_space, read, split
+from spaces.costs.benchmark_tables import TableColumns, additive_costs, opaque_space, read_benchmark_table, split_key
 from spaces.costs.table import CostTable, cost_table
-from spaces.library.named_spaces import load
-from spaces.space import SearchSpace, canonical
+from spaces.library.named_spaces import load_space
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions
 from studies.pareto import hypervolume
@@ -71,12 +71,12 @@ class Problem:
 
     def answer(self, arch: Architecture) -> tuple[float, float]:
         """What the table says. What it lacks has no accuracy, and costs what its operations do."""
-        found = self.answers.get(canonical(arch, self.space))
+        found = self.answers.get(canonical_arch(arch, self.space))
         return found or (0.0, float(self.costs.count([arch])[0, 0]))
 
 
 def problem(
-    path: Path, columns: Columns, *, separator: str, scale: float, floor: float, library: str | None = None
+    path: Path, columns: TableColumns, *, separator: str, scale: float, floor: float, library: str | None = None
 ) -> Problem:
     """The problem that a table poses.
 
@@ -88,21 +88,21 @@ def problem(
     Raises:
         ValueError: the table is not as the arguments say; the message says where.
     """
-    frame = read(path, columns)
+    frame = read_benchmark_table(path, columns)
     keys, (accuracy, cost) = frame[columns.arch].tolist(), frame[[columns.accuracy, columns.macs]].to_numpy().T
     if library is None:
         space = opaque_space(path.name, keys, separator)
-        archs = [Architecture(split(key, separator)) for key in keys]
+        archs = [Architecture(split_key(key, separator)) for key in keys]
     else:
-        space = load(library)
+        space = load_space(library)
         archs = [_spelled(key, space, separator) for key in keys]
     additive = additive_costs(space, archs, cost)
     priced = "exact sums of one number per layer and operation"
-    if not additive.exact:
+    if not additive.is_exact:
         priced = f"least squares, one number per layer and operation: off by at most {additive.error:.2%} of the mean"
     answers: dict[Architecture, tuple[float, float]] = {}
     for arch, pair in zip(archs, zip((accuracy * scale).tolist(), cost.tolist(), strict=True), strict=True):
-        answers.setdefault(canonical(arch, space), pair)
+        answers.setdefault(canonical_arch(arch, space), pair)
     if not any(floor < a <= 1 for a, _ in answers.values()):
         best = max(a for a, _ in answers.values())
         raise ValueError(
@@ -114,7 +114,7 @@ def problem(
 
 def _spelled(key: str, space: SearchSpace, separator: str) -> Architecture:
     """The architecture whose genes a key names by their places among each layer's candidates."""
-    tokens = split(key, separator)
+    tokens = split_key(key, separator)
     if len(tokens) != len(space.layers):
         raise ValueError(f"{key!r} has {len(tokens)} genes, and {space.name!r} has {len(space.layers)} layers")
     for name, layer, token in zip(space.names, space.layers, tokens, strict=True):
@@ -145,7 +145,7 @@ class Answers:
         Raises:
             SpentError: this would be one more network than the budget, or the arm only repeats itself.
         """
-        form = canonical(arch, self.problem.space)
+        form = canonical_arch(arch, self.problem.space)
         if form in self.found:
             self.repeats += 1
         elif len(self.found) < self.budget:
@@ -193,7 +193,7 @@ def _neighbours(
             for gene in layer.genes
             if gene != arch.genes[i]
         ]
-        if new := [other for other in around if canonical(other, space) not in answers.found]:
+        if new := [other for other in around if canonical_arch(other, space) not in answers.found]:
             return rng.sample(new, len(new))
     return []
 
@@ -250,8 +250,8 @@ def product(**settings: Any) -> Callable[[Answers, int], None]:
             found = [(arch, *answers(arch)) for arch in archs]
             return [Evaluation(arch, "table", accuracy, cost, params=0.0) for arch, accuracy, cost in found]
 
-        task = Task(table.space, table.costs, section, LimitsSection(), seed)
-        search(task, measure, record=lambda generation: None)
+        task = SearchTask(table.space, table.costs, section, LimitsSection(), seed)
+        search_round(task, measure, record=lambda generation: None)
 
     return run
 

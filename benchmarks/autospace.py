@@ -68,14 +68,14 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
     """Stand-alone accuracies of networks of the bred and of a random space, pair by pair, and how far apart in cost."""
     from evo.evaluators import FitContext
     from evo.evaluators.standalone import Scratch
-    from evo.round.new_run import prepared
-    from evo.seeds import derive
+    from evo.round.new_run import prepared_space
+    from evo.seeds import derive_seed
     from spaces.costs.table import cost_table
-    from studies.config import GroundTruthSection, load
+    from studies.config import GroundTruthSection, load_config
 
     settings = (*args.set, f"seed={seed}")
-    config = load(args.config, settings)
-    other = prepared(config.model_copy(update={"seed": derive(seed, "another first space")}))
+    config = load_config(args.config, settings)
+    other = prepared_space(config.model_copy(update={"seed": derive_seed(seed, "another first space")}))
     bred = bred_space(args, settings)
     if [layer.size for layer in bred.layers] != [layer.size for layer in other.layers]:
         raise SystemExit("the two spaces are not of one size: evolution.population is too small for evolution.k")
@@ -95,7 +95,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
 def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace:
     """The space after the rounds. Searching inside it changes nothing in it, and is kept to the least."""
     from evo.round.__main__ import main as evo_round
-    from studies.database.store import opened
+    from studies.database.store import open_store
 
     words = [
         word for setting in (*settings, "search.evaluations=4", "evaluator.epochs=1") for word in ("--set", setting)
@@ -105,7 +105,7 @@ def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace
         told = [str(args.rounds), "--config", args.config, "--run", "bred", "--storage", storage, "--quiet", *words]
         if code := evo_round(told):
             raise SystemExit(code)
-        with opened(storage) as store:
+        with open_store(storage) as store:
             space = store.rounds(store.run("bred"))[args.rounds - 1].next_space
     assert space is not None
     return space
@@ -118,12 +118,12 @@ def at_equal_cost(a: SearchSpace, b: SearchSpace, count: int, seed: int) -> list
     """
     import numpy as np
 
-    from evo.seeds import derive
+    from evo.seeds import derive_seed
     from spaces.costs.table import cost_table
 
     drawn, costs = [], []
     for name, space in (("a", a), ("b", b)):
-        rng = Random(derive(seed, name))
+        rng = Random(derive_seed(seed, name))
         drawn.append([space.sample(rng) for _ in range(DRAWN)])
         costs.append(cost_table(space).count(drawn[-1])[:, 0])
     least = max(np.quantile(cost, 0.05) for cost in costs)

@@ -27,23 +27,23 @@ import torch
 from analysis.ranking import agreement
 from benchmarks.comparison import Table
 from evo.console import bar, say
-from evo.data.loading import load as load_images
+from evo.data.loading import load_dataset as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.blockwise.evaluator import blockwise
-from evo.evaluators.blockwise.teacher import dearest
+from evo.evaluators.blockwise.teacher import largest_architecture
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import scratch
-from evo.seeds import derive
-from spaces.costs.sampling import stratified
-from spaces.costs.table import CostTable, cost_table, fixed_tally
-from spaces.export.scaling import scaled
-from spaces.library.named_spaces import load
-from spaces.operations.grammar import tally
-from spaces.operations.primitives import stem_steps, total
-from spaces.size import area
+from evo.seeds import derive_seed
+from spaces.costs.sampling import sample_stratified
+from spaces.costs.table import CostTable, cost_table, fixed_counts
+from spaces.export.scaling import scale_widths
+from spaces.library.named_spaces import load_space
+from spaces.operations.grammar import count_operation
+from spaces.operations.primitives import stem_steps, total_counts
+from spaces.size import pixel_count
 from spaces.space import SearchSpace
-from spaces.units import short
-from studies.config import StudyConfig, check
+from spaces.units import format_number
+from studies.config import StudyConfig, check_config
 from studies.records import Evaluation
 
 
@@ -72,7 +72,7 @@ def study(size: Size, data: Path, seed: int, evaluator: dict[str, Any]) -> Study
         "max_images": size.images,
         "validation_fraction": 0.3,
     }
-    return check(
+    return check_config(
         {
             "seed": seed,
             "device": "cpu",
@@ -91,32 +91,32 @@ def study(size: Size, data: Path, seed: int, evaluator: dict[str, Any]) -> Study
 def of_path(space: SearchSpace, table: CostTable) -> float:
     """Forward and back through a path drawn uniformly."""
     layers = sum(float(layer.costs[:, 0].mean()) for layer in table.layers)
-    return 3 * (fixed_tally(space).macs + layers)
+    return 3 * (fixed_counts(space).macs + layers)
 
 
 def of_blocks(space: SearchSpace, table: CostTable) -> float:
     """Forward and back through a path of each block and its adapters, and the teacher from the images to the block's end."""
-    wide = scaled(space, TEACHER)
-    taught, costs = dearest(space), 0.0
+    wide = scale_widths(space, TEACHER)
+    taught, costs = largest_architecture(space), 0.0
     ops = zip(taught.genes, wide.layers, strict=True)
-    teacher = [tally(op, layer.shape).macs for op, layer in ops]
+    teacher = [count_operation(op, layer.shape).macs for op, layer in ops]
     for start, stop in space.blocks:
         first, last = space.layers[start].shape, space.layers[stop - 1].shape
-        enters = total(stem_steps(space.stem), space.stem.size).macs
+        enters = total_counts(stem_steps(space.stem), space.stem.size).macs
         if start:
-            enters = wide.layers[start].shape.c_in * first.c_in * area(first.size)
-        leaves = last.c_out * wide.layers[stop - 1].shape.c_out * area(last.size_out)
+            enters = wide.layers[start].shape.c_in * first.c_in * pixel_count(first.size)
+        leaves = last.c_out * wide.layers[stop - 1].shape.c_out * pixel_count(last.size_out)
         layers = sum(float(layer.costs[:, 0].mean()) for layer in table.layers[start:stop])
         costs += 3 * (enters + layers + leaves)
-        costs += total(stem_steps(wide.stem), wide.stem.size).macs + sum(teacher[:stop])
+        costs += total_counts(stem_steps(wide.stem), wide.stem.size).macs + sum(teacher[:stop])
     return costs
 
 
 def of_teacher(space: SearchSpace) -> float:
     """Forward and back through the teacher."""
-    wide = scaled(space, TEACHER)
-    layers = zip(dearest(space).genes, wide.layers, strict=True)
-    return 3 * float(fixed_tally(wide).macs + sum(tally(op, layer.shape).macs for op, layer in layers))
+    wide = scale_widths(space, TEACHER)
+    layers = zip(largest_architecture(space).genes, wide.layers, strict=True)
+    return 3 * float(fixed_counts(wide).macs + sum(count_operation(op, layer.shape).macs for op, layer in layers))
 
 
 # -- arms -------------------------------------------------------------------------------------------------------------
@@ -161,7 +161,9 @@ def arms(size: Size, data: Path, seed: int, alone: Sequence[Evaluation], space: 
             epochs = max(1, round(cost / (images * of_path(space, table))))
             config = study(size, data, seed, {"kind": "oneshot", "epochs": epochs, "learning_rate": 0.1})
             started = time.process_time()
-            judge = oneshot(config, space).fit(space, FitContext(1, derive(seed, name), table, Path(folder), track=bar))
+            judge = oneshot(config, space).fit(
+                space, FitContext(1, derive_seed(seed, name), table, Path(folder), track=bar)
+            )
             found.append(ranked(f"{name}: {epochs} epochs", cost, judge, alone, started))
     return found
 
@@ -173,7 +175,7 @@ def trained_alone(size: Size, data: Path, space: SearchSpace) -> list[Evaluation
     judge = scratch(config, space).fit(space, FitContext(1, 0, table, Path()))
     found = []
     with bar("training networks alone", size.sample) as advance:
-        for arch in stratified(table, size.sample, Random(0)):
+        for arch in sample_stratified(table, size.sample, Random(0)):
             found += judge([arch])
             advance(1)
     return found
@@ -191,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     size = SIZES[args.size]
-    space = scaled(load("mobile_28", size=14), WIDTH)
+    space = scale_widths(load_space("mobile_28", size=14), WIDTH)
     alone = trained_alone(size, args.data, space)
     by_seed = []
     for seed in args.seeds:
@@ -212,7 +214,7 @@ def row(same: Sequence[Arm]) -> tuple[str, ...]:
     """One arm over all seeds."""
     seconds = f"{mean(arm.seconds for arm in same):.0f}"
     taus, losses = spelled([arm.tau for arm in same]), spelled([arm.by_loss for arm in same])
-    return same[0].name, short(same[0].cost), taus, losses, seconds
+    return same[0].name, format_number(same[0].cost), taus, losses, seconds
 
 
 def spelled(taus: Sequence[float | None]) -> str:

@@ -16,13 +16,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from evo.evaluators.blockwise.combination import Candidates, best, front
+from evo.evaluators.blockwise.combination import BlockCandidates, best_combination, combination_front
 
 BUDGETS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Where budgets lie between the cheapest combination and the dearest."""
 
 
-def made_up(shape: str, seed: int, blocks: int, candidates: int) -> list[Candidates]:
+def made_up(shape: str, seed: int, blocks: int, candidates: int) -> list[BlockCandidates]:
     """Blocks whose dearer candidates always lose less: MACs drawn below 50 million, losses by ``shape``."""
     rng, found = np.random.default_rng(seed), []
     for i in range(blocks):
@@ -32,7 +32,7 @@ def made_up(shape: str, seed: int, blocks: int, candidates: int) -> list[Candida
             losses = np.exp(-3 * (1 - losses[::-1])).cumsum()[::-1] / candidates
         if shape == "uneven":
             costs, losses = costs / 2**i, losses * rng.uniform(0.2, 1.0)
-        found.append(Candidates.of(losses, costs))
+        found.append(BlockCandidates.of(losses, costs))
     return found
 
 
@@ -40,13 +40,13 @@ def measured(shape: str, seed: int, blocks: int, candidates: int) -> tuple[int, 
     """Members of the front, CPU seconds of all of it, and those of single budgets, whose answers are the front's."""
     some = made_up(shape, seed, blocks, candidates)
     started = process_time()
-    members = front(some)
+    members = combination_front(some)
     whole, single = process_time() - started, []
     least, most = (sum(float(end(block.costs)) for block in some) for end in (np.min, np.max))
     for share in BUDGETS:
         budget = least + share * (most - least)
         started = process_time()
-        found = best(some, budget)
+        found = best_combination(some, budget)
         single.append(process_time() - started)
         assert found is not None
         assert found.loss == min(member.loss for member in members if member.cost < budget)

@@ -6,8 +6,8 @@ import time
 from random import Random
 
 from spaces.costs.table import cost_table
-from spaces.library.named_spaces import load
-from spaces.library.nse import NSE_POOLS, nse
+from spaces.library.named_spaces import load_space
+from spaces.library.nse import NSE_POOLS, nse_space
 from spaces.space import SearchSpace
 
 ARCHITECTURES = 20_000
@@ -28,8 +28,8 @@ def rate(space: SearchSpace) -> float:
 
 def main() -> None:
     """Print the rate for spaces of 22 layers: one operation per layer, and up to five in parallel."""
-    nse_space = nse(NSE_POOLS["multi_mac"], "NER", [1, 3, 3, 3, 3, 3], [16, 24, 40, 80, 96, 192, 320], k=5)
-    for space in (load("pad_nas_large"), nse_space):
+    cells = nse_space(NSE_POOLS["multi_mac"], "NER", [1, 3, 3, 3, 3, 3], [16, 24, 40, 80, 96, 192, 320], k=5)
+    for space in (load_space("pad_nas_large"), cells):
         print(f"{space.name}: {len(space.layers)} layers, {rate(space):,.0f} architectures per second")
 
 

@@ -26,7 +26,7 @@ from urllib.request import ProxyHandler, build_opener
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
-    from studies.database.rows import Run
+    from studies.database.rows import StoredRun
     from studies.database.store import Store
     from tests.browser import Page
 
@@ -59,29 +59,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measured(
-    publish: Callable[[Store, Run, int, Path], None], rounds: int, trials: int, repeat: int
+    publish: Callable[[Store, StoredRun, int, Path], None], rounds: int, trials: int, repeat: int
 ) -> tuple[str, ...]:
     """Size of what the browser is sent about the study, and of the drawings; what serving, drawing and writing take."""
     import optuna
 
     from benchmarks.made_up import fill
     from studies import dashboard
-    from studies.database.store import opened
-    from studies.database.urls import artifacts_of, files_of
+    from studies.database.store import open_store
+    from studies.database.urls import artifacts_folder, files_folder
     from tests.browser import browser
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/evo.db"
-        drawings = artifacts_of(files_of(url))
+        drawings = artifacts_folder(files_folder(url))
         drawings.mkdir(parents=True)
-        with opened(url) as store:
+        with open_store(url) as store:
             run = fill(store, rounds, trials)
             started = time.process_time()
             for n in range(1, rounds + 1):
                 publish(store, run, n, drawings)
             written = (time.process_time() - started) / rounds
-        with dashboard.server(url, "127.0.0.1", 0) as serving, _served(serving.serve_forever, serving.shutdown):
+        with dashboard.open_server(url, "127.0.0.1", 0) as serving, _served(serving.serve_forever, serving.shutdown):
             home = f"http://127.0.0.1:{serving.server_port}"
             answers = [_asked(f"{home}/api/studies/{rounds}?after=0") for _ in range(repeat)]
             with browser(Path(folder) / "profile", 1400) as page:
@@ -138,31 +138,31 @@ def _served(serve: Callable[[], None], shutdown: Callable[[], None]) -> Iterator
 # -- ways of publishing a round ----------------------------------------------------------------------------------------
 
 
-def nothing(store: Store, run: Run, n: int, drawings: Path) -> None:
+def nothing(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
     """Trials alone, as plain Optuna has them."""
 
 
-def note_and_figures(store: Store, run: Run, n: int, drawings: Path) -> None:
+def note_and_figures(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
     """As ``evo.round.dashboard.publish``, without drawings."""
     import optuna
 
     from analysis.frames import load
-    from evo.round.dashboard import figures, note, write_figures, write_note
+    from evo.round.dashboard import dashboard_figures, round_note, write_figures, write_note
 
     frames = load(store, run, until=n)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
-    write_note(study, note(frames, n))
-    write_figures(study, figures(frames, n))
+    write_note(study, round_note(frames, n))
+    write_figures(study, dashboard_figures(frames, n))
 
 
-def front_drawn(store: Store, run: Run, n: int, drawings: Path) -> None:
+def front_drawn(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
     """What a round does."""
     from evo.round.dashboard import publish
 
     publish(store, run, n, drawings)
 
 
-def all_drawn(store: Store, run: Run, n: int, drawings: Path) -> None:
+def all_drawn(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
     """A drawing for every trial."""
     import optuna
 
@@ -173,7 +173,7 @@ def all_drawn(store: Store, run: Run, n: int, drawings: Path) -> None:
     write_drawings(store, run, study, range(len(study.get_trials(deepcopy=False))), drawings)
 
 
-WAYS: dict[str, Callable[[Store, Run, int, Path], None]] = {
+WAYS: dict[str, Callable[[Store, StoredRun, int, Path], None]] = {
     "trials alone": nothing,
     "note and figures": note_and_figures,
     "and the front drawn (ours)": front_drawn,

@@ -7,10 +7,10 @@ from random import Random
 import optuna
 
 from benchmarks.overhead import a_space
-from evo.methods.evolution import shares
+from evo.methods.evolution import operation_shares
 from spaces.costs.table import cost_table
-from studies.config import check
-from studies.database.rows import Choice, Run
+from studies.config import check_config
+from studies.database.rows import Choice, StoredRun
 from studies.database.store import Store
 from studies.pareto import hypervolume
 from studies.records import Evaluation, Proposal, Round
@@ -18,7 +18,7 @@ from studies.records import Evaluation, Proposal, Round
 GENERATION = 20
 
 
-def fill(store: Store, rounds: int, trials: int) -> Run:
+def fill(store: Store, rounds: int, trials: int) -> StoredRun:
     """A finished run of so many rounds and new trials in each; 24 layers of 7 operations, all kept."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, rng = a_space(), Random(0)
@@ -30,7 +30,7 @@ def fill(store: Store, rounds: int, trials: int) -> Run:
         "search": {"evaluations": trials, "population": GENERATION},
     }
     most = float(table.bounds()[1][0])
-    run = store.create_run("made_up", check(settings, "made up"), space, most, {"evo": "0"})
+    run = store.create_run("made_up", check_config(settings, "made up"), space, most, {"evo": "0"})
     for n in range(1, rounds + 1):
         row = store.open_round(run, n, space, {"run": run.name, "round": n, "method": "pad_nas"})
         archs = [space.sample(rng) for _ in range(trials)]
@@ -43,7 +43,7 @@ def fill(store: Store, rounds: int, trials: int) -> Run:
             numbers = range(g * GENERATION, g * GENERATION + len(generation))
             store.record(run, row, [Proposal(i, g, "child", e) for i, e in zip(numbers, generation, strict=True)])
         finished = Round(n, space, tuple(found))
-        share = shares(space, finished.front)
+        share = operation_shares(space, finished.front)
         fates = [
             Choice(i, op, share.get((i, op)), share.get((i, op)), "kept", "keep everything")
             for i, layer in enumerate(space.layers)

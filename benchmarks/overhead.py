@@ -141,9 +141,9 @@ def server(url: str) -> Iterator[str | None]:
     elif url != "own":
         import sqlalchemy as sa
 
-        from studies.database.urls import database
+        from studies.database.urls import parse_url
 
-        engine = sa.create_engine(database(url))
+        engine = sa.create_engine(parse_url(url))
         with engine.begin() as connection:
             connection.execute(sa.text("DROP SCHEMA public CASCADE"))
             connection.execute(sa.text("CREATE SCHEMA public"))
@@ -195,15 +195,15 @@ class Mark(NamedTuple):
 
 def searched(url: str, trials: int, population: int = POPULATION, screen: bool = False) -> list[Mark]:
     """Search as a round does, into a database; a mark after each generation."""
-    from evo.strategy.generations import Task, search
+    from evo.strategy.generations import SearchTask, search_round
     from spaces.costs.table import cost_table
-    from studies.config import check
-    from studies.database.store import opened
+    from studies.config import check_config
+    from studies.database.store import open_store
     from studies.records import Evaluation
 
     space = a_space()
     settings = {"population": population, "evaluations": trials, "surrogate": screen}
-    config = check(
+    config = check_config(
         {
             "space": {"name": "overhead"},
             "search": settings,
@@ -221,7 +221,7 @@ def searched(url: str, trials: int, population: int = POPULATION, screen: bool =
         evaluating[:] += clock() - started
         return found
 
-    with opened(url) as store:
+    with open_store(url) as store:
         run = store.create_run("overhead", config, space, 1.0, {})
         row = store.open_round(run, 1, space, {})
 
@@ -232,7 +232,7 @@ def searched(url: str, trials: int, population: int = POPULATION, screen: bool =
             total = last.trials + len(generation)
             marks.append(Mark(total, ended, last.storing + ended - started, evaluating.copy()))
 
-        search(Task(space, cost_table(space), config.search, config.limits, seed=0), measure, record)
+        search_round(SearchTask(space, cost_table(space), config.search, config.limits, seed=0), measure, record)
     return marks
 
 

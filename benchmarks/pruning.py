@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def volume(args: argparse.Namespace, arm: str, seed: int) -> float:
     """Hypervolume of all that one run has measured, in the run's box above accuracy 80 %."""
     from evo.round.__main__ import main as evo_round
-    from studies.database.store import opened
+    from studies.database.store import open_store
     from studies.pareto import hypervolume
 
     settings = (
@@ -63,7 +63,7 @@ def volume(args: argparse.Namespace, arm: str, seed: int) -> float:
         told = ["--config", "macro", "--run", "arm", "--storage", storage, "--seed", str(seed), "--quiet"]
         if code := evo_round([str(args.rounds), *told, *words]):
             raise SystemExit(code)
-        with opened(storage) as store:
+        with open_store(storage) as store:
             run = store.run("arm")
             results = store.frame("SELECT accuracy, macs FROM results")
     return hypervolume(results["macs"], results["accuracy"], max_cost=run.max_cost, min_accuracy=run.min_accuracy)

@@ -25,22 +25,22 @@ from scipy.stats import t as student
 
 from analysis.ranking import agreement
 from evo.console import bar
-from evo.data.loading import load as load_images
+from evo.data.loading import load_dataset as load_images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.tabular import Tabular
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
-from evo.seeds import derive
-from evo.workers.executors import workers
+from evo.seeds import derive_seed
+from evo.workers.executors import local_executor
 from evo.workers.protocol import Evaluate
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.export.scaling import scaled
-from spaces.library.named_spaces import load
-from spaces.space import SearchSpace, canonical
-from studies.config import StudyConfig, TabularSection, check
-from studies.database.store import opened
+from spaces.export.scaling import scale_widths
+from spaces.library.named_spaces import load_space
+from spaces.space import SearchSpace, canonical_arch
+from studies.config import StudyConfig, TabularSection, check_config
+from studies.database.store import open_store
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ SIZES = {
 def study(size: Size, args: argparse.Namespace, seed: int) -> StudyConfig:
     """PAD-NAS at this size. With three candidates per layer the paper's thresholds (rank < 10, share > 1 %) drop hardly
     anything; these are stricter."""
-    return check(
+    return check_config(
         {
             "seed": seed,
             "threads": args.threads,
@@ -125,7 +125,7 @@ def supernets(size: Size, config: StudyConfig, space: SearchSpace, folder: Path,
     for arm, inside in (("pad_nas", spaces), ("control", [space] * len(spaces))):
         for n, here in enumerate(inside, start=1):
             parent = weights(folder / arm, n - 1) if n > 1 else None
-            seed = derive(config.seed, "fit", n)
+            seed = derive_seed(config.seed, "fit", n)
             work = FitContext(n, seed, cost_table(here), folder / arm, parent, track=bar)
             found.append(Supernet(arm, n, batches * sum(size.epochs[:n]), oneshot(config, space).fit(here, work)))
     return found
@@ -135,7 +135,7 @@ def evolved(
     config: StudyConfig, space: SearchSpace, rounds: int, folder: Path, evaluate: Evaluate
 ) -> list[SearchSpace]:
     """The space of each round of PAD-NAS, the run brought to its end; its weights lie in ``folder``."""
-    with opened(f"sqlite:///{folder}/evo.db") as store:
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
         run = store.find_run("pad_nas")
         if run is None:
             run = store.create_run("pad_nas", config, space, cost_table(space).bounds()[1][0], {})
@@ -159,7 +159,7 @@ def sample(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
     found: dict[Architecture, Architecture] = {}
     for _ in range(50 * count):
         arch = space.sample(rng)
-        found.setdefault(canonical(arch, space), arch)
+        found.setdefault(canonical_arch(arch, space), arch)
         if len(found) == count:
             break
     return list(found.values())
@@ -168,15 +168,15 @@ def sample(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
 def measured(size: Size, args: argparse.Namespace, seed: int) -> pd.DataFrame:
     """One row per supernet and sample of architectures: its rank agreement with the table."""
     config, folder = study(size, args, seed), args.out / f"{args.size}-seed{seed}"
-    whole = load("nas_bench_macro")
-    space = scaled(load("nas_bench_macro", size=size.pixels), size.width)
+    whole = load_space("nas_bench_macro")
+    space = scale_widths(load_space("nas_bench_macro", size=size.pixels), size.width)
     folder.mkdir(parents=True, exist_ok=True)
-    with workers(args.workers, args.threads) as evaluate:
+    with local_executor(args.workers, args.threads) as evaluate:
         nets = supernets(size, config, space, folder, evaluate)
         last = max((net for net in nets if net.arm == "pad_nas"), key=lambda net: net.n).judge.space
         samples = {
-            "full": sample(space, size.full, derive(seed, "full")),
-            "surviving": sample(last, size.left, derive(seed, "surviving")),
+            "full": sample(space, size.full, derive_seed(seed, "full")),
+            "surviving": sample(last, size.left, derive_seed(seed, "surviving")),
         }
         section = TabularSection(
             path=str(args.table), tokens="indices", accuracy_column="mean_acc", accuracy_scale=0.01

@@ -41,11 +41,11 @@ def measured(evaluations: int) -> tuple[float, float, int, int]:
     from plotly.offline import get_plotlyjs
 
     from benchmarks.made_up import fill
-    from studies.database.store import opened
+    from studies.database.store import open_store
 
     with TemporaryDirectory() as folder:
         url, page = f"sqlite:///{folder}/evo.db", Path(folder) / "page.html"
-        with opened(url) as store:
+        with open_store(url) as store:
             fill(store, ROUNDS, evaluations // ROUNDS)
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(

@@ -26,7 +26,7 @@ if __package__ in (None, ""):  # run as a file: the packages stand one folder up
 
 if TYPE_CHECKING:
     from benchmarks.comparison import Table
-    from evo.workers.dask_cluster import Cluster
+    from evo.workers.dask_cluster import DaskExecutor
     from spaces.architecture import Architecture
     from studies.records import Evaluation
 
@@ -192,22 +192,22 @@ def crewed(workers: int, sleep: float) -> Crew:
 
 
 @contextmanager
-def _crew(workers: int) -> Iterator[Cluster]:
+def _crew(workers: int) -> Iterator[DaskExecutor]:
     """A cluster whose workers are many in one other process; the scheduler is in this one, as with a queue's jobs."""
     from distributed import Scheduler, SpecCluster
 
-    from evo.workers.cluster_spec import quiet
-    from evo.workers.dask_cluster import cluster
+    from evo.workers.cluster_spec import quiet_dask
+    from evo.workers.dask_cluster import cluster_executor
 
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    with quiet(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": options}) as found:
+    with quiet_dask(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": options}) as found:
         address = found.scheduler_address
         process = multiprocessing.get_context("spawn").Process(target=_asleep, args=(address, workers), daemon=True)
         process.start()
         try:
             while len(found.scheduler_info["workers"]) < workers:
                 time.sleep(0.1)
-            with cluster(address, 1) as hands:
+            with cluster_executor(address, 1) as hands:
                 yield hands
         finally:
             process.terminate()
@@ -219,9 +219,9 @@ def _asleep(address: str, workers: int) -> None:
     from distributed import Worker
 
     from evo.workers import dask_cluster
-    from evo.workers.cluster_spec import quiet
+    from evo.workers.cluster_spec import quiet_dask
 
-    dask_cluster._alone = nullcontext()  # type: ignore[assignment]  # those who sleep may do so side by side
+    dask_cluster._one_at_a_time = nullcontext()  # type: ignore[assignment]  # those who sleep may do so side by side
 
     async def work() -> None:
         options = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
@@ -229,7 +229,7 @@ def _asleep(address: str, workers: int) -> None:
         await asyncio.gather(*crew)
         await asyncio.gather(*(worker.finished() for worker in crew))
 
-    with quiet():
+    with quiet_dask():
         asyncio.run(work())
 
 
@@ -275,10 +275,10 @@ def simulated(
     workers: int, seconds: float, size: int, costs: Costs, spread: tuple[float, float] = SPREAD, seed: int = 0
 ) -> Outcome:
     """A run of ``ROUNDS`` generations, event by event: the coordinator does one thing at a time, and so does a worker."""
-    from evo.workers.dask_cluster import piece_size
+    from evo.workers.dask_cluster import chunk_size
 
     rng, clock, busy = Random(seed), 0.0, 0.0
-    per_piece = piece_size(seconds, size, workers)
+    per_piece = chunk_size(seconds, size, workers)
     for _ in range(ROUNDS):
         clock += size * costs.propose
         trials = [seconds * rng.uniform(*spread) for _ in range(size)]

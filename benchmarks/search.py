@@ -89,15 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault(
         "OMP_NUM_THREADS", "1"
     )  # before numpy: seconds are CPU seconds, and threads would wait in them
-    from evo.console import complain
+    from evo.console import warn
 
     try:
         compare(args)
     except ValueError as error:
-        complain(f"error: {error}")
+        warn(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        complain("\ninterrupted; nothing is kept")
+        warn("\ninterrupted; nothing is kept")
         return 130
     return 0
 
@@ -111,10 +111,10 @@ def compare(args: argparse.Namespace) -> None:
     from benchmarks.arms import ARMS, problem
     from benchmarks.comparison import figure, tables, write_csv
     from evo.console import bar, say
-    from spaces.costs.benchmark_tables import Columns
+    from spaces.costs.benchmark_tables import TableColumns
 
     names = chosen(args.arms)
-    columns = Columns(args.arch_column, args.accuracy_column, args.macs_column)
+    columns = TableColumns(args.arch_column, args.accuracy_column, args.macs_column)
     separator = "" if args.genes == "digits" else args.genes
     posed = problem(
         args.table, columns, separator=separator, scale=args.accuracy_scale, floor=args.floor, library=args.space
@@ -145,14 +145,14 @@ def chosen(arms: str) -> list[str]:
         ValueError: an arm is unknown, or none can run.
     """
     from benchmarks.arms import ARMS
-    from evo.console import complain
+    from evo.console import warn
 
     names = list(dict.fromkeys(arms.split(",")))
     if unknown := [name for name in names if name not in ARMS]:
         raise ValueError(f"--arms: unknown arm {unknown[0]!r}; known: {', '.join(ARMS)}")
     for name in names:
         if ARMS[name].missing:
-            complain(f"without {name}: {ARMS[name].missing}")
+            warn(f"without {name}: {ARMS[name].missing}")
     if not (able := [name for name in names if not ARMS[name].missing]):
         raise ValueError(f"--arms {arms}: none of them can run here")
     return able

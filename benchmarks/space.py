@@ -27,14 +27,14 @@ from evo.evaluators.standalone import Scratch
 from evo.round.algorithm import run_round
 from evo.round.context import fit_context, open_round, run_context
 from evo.round.ground_truth import evaluate_missing
-from evo.round.new_run import begin
-from evo.workers.executors import workers
+from evo.round.new_run import begin_run
+from evo.workers.executors import local_executor
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.nse import NSE_POOLS
 from spaces.space import SearchSpace
-from studies.config import GroundTruthSection, StudyConfig, check
-from studies.database.rows import Run
-from studies.database.store import opened
+from studies.config import GroundTruthSection, StudyConfig, check_config
+from studies.database.rows import StoredRun
+from studies.database.store import open_store
 from studies.pareto import hypervolume
 
 
@@ -77,7 +77,7 @@ def pool_of_27() -> SearchSpace:
         Shape(8, 8, 1, 14), Shape(8, 16, 2, 14), Shape(16, 16, 1, 7),
         Shape(16, 16, 1, 7), Shape(16, 32, 2, 7), Shape(32, 32, 1, 4),
     )  # fmt: skip
-    layers = tuple(Layer(shape, NSE_POOLS["multi_mac"], skippable=shape.residual) for shape in shapes)
+    layers = tuple(Layer(shape, NSE_POOLS["multi_mac"], skippable=shape.is_residual) for shape in shapes)
     return SearchSpace("pool_of_27", layers, Stem(8, 1, c_in=1, size=14, activation="relu"), Head(0, 10), "mean")
 
 
@@ -88,7 +88,7 @@ def shares(epochs: int, rounds: int) -> list[int]:
 
 def settings(arm: Mapping[str, Any], size: Size, args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
     """One arm's run."""
-    return check(
+    return check_config(
         {
             "seed": seed,
             "threads": args.threads,
@@ -122,8 +122,8 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
     label = str(list(ARMS).index(name))
     if arm.get("sampler") == "random" and not (folder / label).exists():
         shutil.copytree(folder / str(int(label) - 1), folder / label)  # the supernets of the arm that searches well
-    with opened(f"sqlite:///{folder}/evo.db") as store, workers(args.workers, args.threads) as evaluate:
-        run = store.find_run(label) or begin(store, label, config)
+    with open_store(f"sqlite:///{folder}/evo.db") as store, local_executor(args.workers, args.threads) as evaluate:
+        run = store.find_run(label) or begin_run(store, label, config)
         shared = run_context(run, store, folder, evaluate, bar, args.workers)
         rows = store.rounds(run)
         for n in range(1, arm["rounds"] + 1):
@@ -145,7 +145,7 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
         ]  # fmt: skip
 
 
-def candidates(run: Run, space: SearchSpace) -> float:
+def candidates(run: StoredRun, space: SearchSpace) -> float:
     """Operations per cell at the end, on average."""
     return sum(len(layer.candidates) for layer in space.layers) / len(space.layers)
 

@@ -17,12 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.comparison import Table
 from evo.console import Advance
-from evo.data.source import Split
+from evo.data.source import ImageSet
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.export.scaling import scaled
-from spaces.library.named_spaces import load
+from spaces.export.scaling import scale_widths
+from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import Supernet
 from spaces.operations.grammar import parse_op
 from spaces.space import SearchSpace
@@ -86,7 +86,7 @@ class Plain(nn.Module):
                 nn.BatchNorm2d(shape.c_out),
             )
             self.blocks.append(block)
-        self.residual = [layer.shape.residual for layer in space.layers]
+        self.residual = [layer.shape.is_residual for layer in space.layers]
         last = space.layers[-1].shape.c_out
         self.last = nn.Sequential(
             nn.Conv2d(last, head.features, 1, bias=False), nn.BatchNorm2d(head.features), nn.ReLU6(True)
@@ -149,7 +149,7 @@ def plan(size: Size) -> Schedule:
     return Schedule(epochs=1, batch_size=size.batch, learning_rate=0.01, warmup_fraction=0)
 
 
-def ours(supernet: Supernet, images: Split, size: Size) -> float:
+def ours(supernet: Supernet, images: ImageSet, size: Size) -> float:
     """A step of ``train`` on one path."""
     watch = Stopwatch(images.device)
     train(supernet, images, plan(size), seed=0, paths=lambda rng: ((PATH,),), track=watch.track)
@@ -159,7 +159,7 @@ def ours(supernet: Supernet, images: Split, size: Size) -> float:
 def by_hand(
     network: Callable[[Tensor], Tensor],
     parameters: list[nn.Parameter],
-    images: Split,
+    images: ImageSet,
     size: Size,
     *,
     layout: torch.memory_format = torch.channels_last,
@@ -208,7 +208,7 @@ class HostReads(TorchDispatchMode):
         return result
 
 
-def host_reads(supernet: Supernet, images: Split, schedule: Schedule) -> int:
+def host_reads(supernet: Supernet, images: ImageSet, schedule: Schedule) -> int:
     """How often the host waits between the first step of an epoch and the end of its last one."""
     reads, seen = HostReads(), []
 
@@ -226,11 +226,11 @@ def host_reads(supernet: Supernet, images: Split, schedule: Schedule) -> int:
 
 def measured(size: Size, device: torch.device, *, compiled: bool) -> tuple[Table, str]:
     """Seconds per step of every arm, taken in turn, and what to say below the table."""
-    space = scaled(load("nas_bench_macro", size=size.pixels), size.width)
+    space = scale_widths(load_space("nas_bench_macro", size=size.pixels), size.width)
     torch.manual_seed(0)
     n = size.batch * BATCHES
     x = torch.randn(n, 3, size.pixels, size.pixels).contiguous(memory_format=torch.channels_last)
-    images = Split(x, torch.randint(0, space.head.classes, (n,))).to(device)
+    images = ImageSet(x, torch.randint(0, space.head.classes, (n,))).to(device)
     supernet = Supernet(space).to(device)
     arms: dict[str, Callable[[], float]] = {"supernet, one path": partial(ours, supernet, images, size)}
 

@@ -20,17 +20,17 @@ import torch
 from benchmarks.comparison import Table
 from benchmarks.steps import SIZES, Size, clock, measured
 from evo.console import bar, say
-from evo.data.loading import load
+from evo.data.loading import load_dataset
 from evo.data.source import Images, Source
 from evo.evaluators import with_costs
-from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import Scorer
-from evo.strategy.generations import Task, search
+from evo.strategy.generations import SearchTask, search_round
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.export.scaling import scaled
-from spaces.library.named_spaces import load as load_space
+from spaces.export.scaling import scale_widths
+from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
 from studies.config import DataSection, LimitsSection, SearchSection
@@ -41,7 +41,7 @@ def trained(space: SearchSpace, images: Source, epochs: int, seed: int = 0, *, z
     """A supernet of ``space`` after a short training on uniform paths."""
     torch.manual_seed(seed)
     net = Supernet(space, zero_init=zero_init)
-    train(net, images, Schedule(epochs, 64, 0.2), seed=seed, paths=uniform(space))
+    train(net, images, Schedule(epochs, 64, 0.2), seed=seed, paths=uniform_paths(space))
     return net
 
 
@@ -88,7 +88,9 @@ def found(space: SearchSpace, net: Supernet, images: Images, size: Size) -> list
         return with_costs(answers, table)
 
     settings = SearchSection(population=20, evaluations=size.trials)
-    proposals, _ = search(Task(space, table, settings, LimitsSection(), seed=0), measure, lambda generation: None)
+    proposals, _ = search_round(
+        SearchTask(space, table, settings, LimitsSection(), seed=0), measure, lambda generation: None
+    )
     return [*generations, mutants(space, proposals, size.population)]
 
 
@@ -107,7 +109,7 @@ def mutants(space: SearchSpace, proposals: Sequence[Proposal], population: int) 
 def prefixes(images: Images, size: Size) -> Table:
     """Layers run and seconds, one architecture after the other and by the trie."""
     whole = load_space("nas_bench_macro", channels=images.channels, size=images.size)
-    space, rng, device = scaled(whole, 0.25), Random(0), images.train.device
+    space, rng, device = scale_widths(whole, 0.25), Random(0), images.train.device
     net = trained(space, images.train, size.epochs)
     *generations, converged = found(space, net, images, size)
     cases = {
@@ -149,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     device = torch.device(args.device)
     size = SIZES["smoke" if args.smoke else args.device]
-    images = load(DataSection(name="digits", validation_fraction=0.35, max_images=size.images), args.device)
+    images = load_dataset(DataSection(name="digits", validation_fraction=0.35, max_images=size.images), args.device)
     with bar("measuring", 3) as advance:
         table, below = measured(size, device, compiled=args.compile)
         advance(1)

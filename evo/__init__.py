@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from evo.api.pages import Page
     from evo.api.run import Run
     from evo.api.verdicts import Verdicts
-    from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, scored
+    from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, evaluations_of
     from evo.methods.evolution import Evolution
     from evo.plugins import dataset, evaluator, load_plugin, method
     from evo.round.plan import Plan
     from spaces.errors import UserError
     from spaces.operations.own_operations import operation
-    from spaces.operations.primitives import Conv, SqueezeExcite, Tally
+    from spaces.operations.primitives import Conv, OpCounts, SqueezeExcite
     from studies.config import DataSection as DataSettings
     from studies.config import EvaluatorSection as EvaluatorSettings
     from studies.config import MethodSection as MethodSettings
@@ -50,12 +50,13 @@ _WHERE = {
     "Request": "evo.evaluators",
     "Run": "evo.api.run",
     "SqueezeExcite": "spaces.operations.primitives",
-    "Tally": "spaces.operations.primitives",
+    "OpCounts": "spaces.operations.primitives",
     "UserError": "spaces.errors",
     "Verdicts": "evo.api.verdicts",
     "WrappedJudge": "evo.evaluators",
     "compare": "evo.api.calls",
     "dataset": "evo.plugins",
+    "evaluations_of": "evo.evaluators",
     "evaluator": "evo.plugins",
     "load": "evo.api.calls",
     "load_plugin": "evo.plugins",
@@ -63,7 +64,6 @@ _WHERE = {
     "operation": "spaces.operations.own_operations",
     "plan": "evo.api.calls",
     "runs": "evo.api.calls",
-    "scored": "evo.evaluators",
     "search": "evo.api.calls",
 }
 """Public name -> the module that has it, and its name there where it is another one."""
@@ -81,17 +81,18 @@ __all__ = [
     "FitContext",
     "Judge",
     "MethodSettings",
+    "OpCounts",
     "Page",
     "Plan",
     "Request",
     "Run",
     "SqueezeExcite",
-    "Tally",
     "UserError",
     "Verdicts",
     "WrappedJudge",
     "compare",
     "dataset",
+    "evaluations_of",
     "evaluator",
     "load",
     "load_plugin",
@@ -99,7 +100,6 @@ __all__ = [
     "operation",
     "plan",
     "runs",
-    "scored",
     "search",
 ]  # fmt: skip
 

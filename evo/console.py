@@ -104,12 +104,12 @@ def say(text: str = "") -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (it lives as long as the process)
 
 
-def complain(text: str) -> None:
+def warn(text: str) -> None:
     """A line for the reader, about something that went wrong."""
     print(text, file=sys.stderr, flush=True)
 
 
-def nothing(text: str = "") -> None:
+def discard(text: str = "") -> None:
     """A line that nobody wants."""
 
 
@@ -117,7 +117,7 @@ def nothing(text: str = "") -> None:
 class Reporter:
     """What becomes of the lines and the progress of some work."""
 
-    say: Callable[[str], None] = nothing
+    say: Callable[[str], None] = discard
     track: Track = untracked
 
 

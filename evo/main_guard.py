@@ -16,7 +16,7 @@ UNGUARDED = 71
 """The exit status of a process that would begin a search while it starts."""
 
 
-def end_if_starting() -> None:
+def exit_in_worker() -> None:
     """End this process where it is one that is still importing the user's script."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
         sys.exit(UNGUARDED)

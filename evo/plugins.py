@@ -97,23 +97,23 @@ def load_plugin(spec: str) -> None:
     Raises:
         EvoError: it is missing, or fails.
     """
-    plugins.load([spec])
+    plugins.load_plugins([spec])
 
 
-def used(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
+def used_plugins(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
     """The plugins that a run rests on: those that it names, and those of installed packages that define what it chooses."""
     ops = {op for layer in space.layers for op in layer.candidates + layer.pending}
     chosen = (type(config.evaluator), type(config.evolution), type(config.data))
     files = {owner_file(op) for op in ops}
-    found = [plugin for spec in config.plugins for plugin in plugins.load([spec])]
-    found += [
+    needed = [plugin for spec in config.plugins for plugin in plugins.load_plugins([spec])]
+    needed += [
         plugin
-        for plugin in plugins.loaded()
-        if plugin.path in files or any(plugins.owner(thing) == plugin for thing in chosen)
+        for plugin in plugins.loaded_plugins()
+        if plugin.path in files or any(plugins.owner_of(thing) == plugin for thing in chosen)
     ]
-    return {plugin.spec: plugin for plugin in found}
+    return {plugin.spec: plugin for plugin in needed}
 
 
-def sources(config: StudyConfig, space: SearchSpace) -> dict[str, str]:
+def plugin_sources(config: StudyConfig, space: SearchSpace) -> dict[str, str]:
     """sha256 of each plugin that a run rests on, by its name."""
-    return {f"plugin {plugin.name}": plugin.sha256 for plugin in used(config, space).values()}
+    return {f"plugin {plugin.name}": plugin.sha256 for plugin in used_plugins(config, space).values()}

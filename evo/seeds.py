@@ -5,6 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 
 
-def derive(seed: int, *place: int | str) -> int:
-    """A seed in ``[0, 2**32)`` for one place of a run, e.g. ``derive(seed, "search", round, generation)``."""
+def derive_seed(seed: int, *place: int | str) -> int:
+    """A seed in ``[0, 2**32)`` for one place of a run, e.g. ``derive_seed(seed, "search", round, generation)``."""
     return int.from_bytes(sha256(repr((seed, *place)).encode()).digest()[:4], "big")

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 import evo
-from evo import EvaluatorSettings, Judge, evaluator, scored
-from evo.data.loading import load
-from evo.seeds import derive
+from evo import EvaluatorSettings, Judge, evaluations_of, evaluator
+from evo.data.loading import load_dataset
+from evo.seeds import derive_seed
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection
 
 
@@ -55,17 +55,17 @@ class ActivationJudge(Judge):
         return f"activations:{self.images}"
 
     def __call__(self, archs):
-        return scored(self, archs, map(self.score, archs), self.table)
+        return evaluations_of(self, archs, map(self.score, archs), self.table)
 
     def score(self, arch):
         """From 0 (all images look alike) to 1 (no two have anything in common)."""
-        torch.manual_seed(derive(self.seed, str(canonical(arch, self.space))))
+        torch.manual_seed(derive_seed(self.seed, str(canonical_arch(arch, self.space))))
         network, patterns = Network(arch, self.space), []
         for module in network.modules():
             if isinstance(module, (nn.ReLU, nn.ReLU6)):
                 module.register_forward_hook(lambda module, x, y: patterns.append((y > 0).flatten(1).double()))
         with torch.no_grad():
-            network(next(load(self.data, "cpu").train.batches(self.images))[0])
+            network(next(load_dataset(self.data, "cpu").train.batches(self.images))[0])
         active = torch.cat(patterns, 1)
         kernel = (active @ active.T + (1 - active) @ (1 - active).T) / active.shape[1]
         return float(torch.exp(torch.linalg.slogdet(kernel).logabsdet / len(kernel)))

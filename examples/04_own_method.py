@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from evo import Evolution, MethodSettings, WrappedJudge, evaluator, method
 from evo.evaluators.blockwise.combination import front_of_ratings
-from evo.evaluators.blockwise.teacher import dearest
+from evo.evaluators.blockwise.teacher import largest_architecture
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.methods.evolution import Best, Learned, Nothing
 from spaces.architecture import Architecture
@@ -30,7 +30,7 @@ class Swap:
         self.supernet = oneshot(config, space)
 
     def fit(self, space, context):
-        judge, base = self.supernet.fit(space, context), dearest(space).genes
+        judge, base = self.supernet.fit(space, context), largest_architecture(space).genes
         candidates = [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
         swapped = {(i, op): Architecture((*base[:i], op, *base[i + 1 :])) for i, op in candidates}
         losses = {e.arch: e.nll for e in judge(list(dict.fromkeys(swapped.values())))}

@@ -12,7 +12,7 @@ DRAFT = "draft-"
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Where to write ``path``: it takes its place in one step when the body has ended, and nothing does when it fails."""
     draft = path.with_name(f"{DRAFT}{path.name}")
     try:
@@ -26,5 +26,5 @@ def whole(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """A text file in UTF-8."""
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from spaces.errors import SpaceError
-from spaces.library.named_spaces import LIBRARY, load
+from spaces.library.named_spaces import LIBRARY, load_space
 from spaces.shell import integer
-from spaces.size import Size, parse, sides
+from spaces.size import Size, both_sides, parse_size
 from spaces.space import SearchSpace
 
 
@@ -23,10 +23,10 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
 def _size(text: str) -> Size:
     """``32``, or ``24x32``: height, then width."""
     try:
-        size = parse(text)
+        size = parse_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if not all(sides(size)):
+    if not all(both_sides(size)):
         raise argparse.ArgumentTypeError(f"expected pixels from 1 on, found {text!r}")
     return size
 
@@ -34,7 +34,7 @@ def _size(text: str) -> Size:
 SPACE_HELP = f"a space of the library ({', '.join(LIBRARY)}), or a file that holds one as JSON"
 
 
-def space_named(name: str, arguments: argparse.Namespace) -> SearchSpace:
+def resolve_space(name: str, arguments: argparse.Namespace) -> SearchSpace:
     """The library's space of this name, for the images of ``arguments``; or the space in the file ``name``.
 
     Raises:
@@ -42,7 +42,7 @@ def space_named(name: str, arguments: argparse.Namespace) -> SearchSpace:
     """
     sizes = {option: getattr(arguments, option) for option in ("channels", "size", "classes")}
     if not name.endswith(".json"):
-        return load(name, **sizes)
+        return load_space(name, **sizes)
     if not Path(name).is_file():
         raise SpaceError(f"no file {name}: expected a search space as JSON, or one of {', '.join(LIBRARY)}")
     if any(sizes.values()):

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from spaces.architecture import IDENTITIES, Op, join, operations
 from spaces.errors import SpaceError
-from spaces.size import Size, as_size, strided
+from spaces.size import Size, as_size, stride_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Shape:
     @property
     def size_out(self) -> Size:
         """The output's pixels; every operation pads to keep ``ceil(side / stride)``."""
-        return strided(self.size, self.stride)
+        return stride_size(self.size, self.stride)
 
     @property
-    def residual(self) -> bool:
+    def is_residual(self) -> bool:
         """Whether input and output have one shape, so that the input can be added to the output."""
         return self.c_in == self.c_out and self.stride == 1
 
@@ -61,7 +61,7 @@ class Layer:
             raise SpaceError(f"a layer of {self.block} has no candidates: expected at least one operation")
         if repeated := [op for op, n in Counter(ops).items() if n > 1]:
             raise SpaceError(f"operations stand twice in a layer of {self.block}: {', '.join(repeated)}")
-        if (self.skippable or IDENTITIES & set(ops)) and not self.shape.residual:
+        if (self.skippable or IDENTITIES & set(ops)) and not self.shape.is_residual:
             raise SpaceError(f"a layer of {self.block} turns {self.shape} and cannot be an identity")
 
     @cached_property

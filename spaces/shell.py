@@ -16,10 +16,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from spaces.errors import UserError
-from spaces.units import parse
+from spaces.units import parse_number
 
 PACKAGE = "evo-nas"
-SHOWN = ("torch", "optuna")
+VERSIONED_LIBRARIES = ("torch", "optuna")
 """Packages whose versions ``--version`` names."""
 
 FAULT = "this is a fault of the program, not yours: please report it, with the lines above"
@@ -59,7 +59,7 @@ class _Version(argparse.Action):
 
 def versions() -> str:
     """This program's version, and in brackets those of what it runs on."""
-    around = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in SHOWN)]
+    around = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in VERSIONED_LIBRARIES)]
     return f"{PACKAGE} {_version(PACKAGE)} ({', '.join(around)})"
 
 
@@ -98,12 +98,12 @@ def integer(least: int, most: int | None = None) -> Callable[[str], int]:
 def number(text: str) -> float:
     """Reads positive numbers such as 50M off a command line."""
     try:
-        return parse(text)
+        return parse_number(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, kept: str = "") -> int:
+def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, kept: str = "") -> int:
     """The exit status of a command.
 
     Args:
@@ -115,26 +115,26 @@ def run(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, kep
         sys.stdout.flush()
         return status
     except (UserError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and _reader_has_gone():
+        if isinstance(error, BrokenPipeError) and _silence_stdout():
             return 0
         if args.traceback:
             traceback.print_exc()
-        _complain(f"error: {error}")
+        _print_error(f"error: {error}")
     except KeyboardInterrupt as stop:  # one that has words was no Ctrl-C
         why = f"error: {stop}" if str(stop) else "interrupted"
-        _complain(f"\n{why}; {kept}" if kept else f"\n{why}")
+        _print_error(f"\n{why}; {kept}" if kept else f"\n{why}")
         return 1 if str(stop) else 130
     except Exception:
         traceback.print_exc()
-        _complain(f"error: {FAULT}")
+        _print_error(f"error: {FAULT}")
     return 1
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _reader_has_gone() -> bool:
+def _silence_stdout() -> bool:
     """Whether nobody reads what is printed any more (``| head``), which is no error; the rest then goes nowhere."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)

@@ -25,38 +25,38 @@ def as_size(size: int | list[int] | tuple[int, ...]) -> Size:
     return height if height == width else (height, width)
 
 
-def sides(size: Size) -> tuple[int, int]:
+def both_sides(size: Size) -> tuple[int, int]:
     """Height and width."""
     return (size, size) if isinstance(size, int) else size
 
 
-def strided(size: Size, stride: int) -> Size:
+def stride_size(size: Size, stride: int) -> Size:
     """What a layer with this stride makes of it: ``ceil(side / stride)``, both ways."""
     return -(-size // stride) if isinstance(size, int) else as_size([-(-side // stride) for side in size])
 
 
-def area(size: Size) -> int:
+def pixel_count(size: Size) -> int:
     """How many pixels there are."""
-    height, width = sides(size)
+    height, width = both_sides(size)
     return height * width
 
 
-def spelled(size: Size) -> str:
+def size_text(size: Size) -> str:
     """Both sides: ``8 x 8``, ``24 x 32``."""
-    return " x ".join(map(str, sides(size)))
+    return " x ".join(map(str, both_sides(size)))
 
 
-def in_short(size: Size) -> str:
+def short_size(size: Size) -> str:
     """For columns of text: ``8²``, ``24 x 32``."""
-    return f"{size}²" if isinstance(size, int) else spelled(size)
+    return f"{size}²" if isinstance(size, int) else size_text(size)
 
 
 def as_text(size: Size) -> str:
-    """For tables and errors; ``parse`` reads it: ``8``, ``24x32``."""
+    """For tables and errors; ``parse_size`` reads it: ``8``, ``24x32``."""
     return str(size) if isinstance(size, int) else "x".join(map(str, size))
 
 
-def parse(text: str) -> Size:
+def parse_size(text: str) -> Size:
     """The size that ``as_text`` wrote.
 
     Raises:

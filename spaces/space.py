@@ -19,8 +19,8 @@ from typing import Any
 from spaces.architecture import IDENTITIES, Architecture, join, operations
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, LayerChange, Shape, Stem
-from spaces.size import as_text, strided
-from spaces.variants import Rowed, has_rows
+from spaces.size import as_text, stride_size
+from spaces.variants import VariantBlock, has_variants
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SearchSpace:
             raise SpaceError(f"space {self.name!r} has no layers")
         if self.merge not in ("residual", "mean"):
             raise SpaceError(f"space {self.name!r}: merge is {self.merge!r}, expected 'residual' or 'mean'")
-        channels, size = self.stem.c_out, strided(self.stem.size, self.stem.stride)
+        channels, size = self.stem.c_out, stride_size(self.stem.size, self.stem.stride)
         for name, layer in zip(self.names, self.layers, strict=True):
             if (layer.shape.c_in, layer.shape.size) != (channels, size):
                 raise SpaceError(
@@ -51,7 +51,7 @@ class SearchSpace:
                     f"and is given {channels} channels at {as_text(size)} pixels"
                 )
             channels, size = layer.shape.c_out, layer.shape.size_out
-        _ = self.rowed  # raises where a block's rows do not fit its layers
+        _ = self.variant_blocks  # raises where a block's rows do not fit its layers
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -61,33 +61,33 @@ class SearchSpace:
         seen: Counter[str] = Counter()
         names = []
         for layer in self.layers:
-            rows = has_rows(layer)
+            rows = has_variants(layer)
             seen[layer.block] += not rows
             names.append(f"{layer.block}.{'row' if rows else f'layer{seen[layer.block]}'}")
         return tuple(names)
 
     @cached_property
-    def rowed(self) -> tuple[Rowed, ...]:
+    def variant_blocks(self) -> tuple[VariantBlock, ...]:
         """The blocks that have rows (``spaces.variants``); none in most spaces."""
         found, start = [], 0
         while start < len(self.layers):
-            if not has_rows(self.layers[start]):
+            if not has_variants(self.layers[start]):
                 start += 1
                 continue
             block, stop = self.layers[start].block, start + 1
             while stop < len(self.layers) and self.layers[stop].block == block:
                 stop += 1
-            found.append(Rowed(start, self.layers[start:stop]))
+            found.append(VariantBlock(start, self.layers[start:stop]))
             start = stop
         return tuple(found)
 
-    def row_of(self, i: int) -> tuple[Rowed, int] | None:
+    def variant_of(self, i: int) -> tuple[VariantBlock, int] | None:
         """The block with rows that layer ``i`` belongs to, and its place there; None for all others."""
         return self._places.get(i)
 
     @cached_property
-    def _places(self) -> dict[int, tuple[Rowed, int]]:
-        return {i: (block, i - block.start) for block in self.rowed for i in range(block.start, block.stop)}
+    def _places(self) -> dict[int, tuple[VariantBlock, int]]:
+        return {i: (block, i - block.start) for block in self.variant_blocks for i in range(block.start, block.stop)}
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, int], ...]:
@@ -106,11 +106,11 @@ class SearchSpace:
 
         None in blocks with rows: a shape is not theirs alone, and identities stand at their ends only."""
         shapes = [layer.shape for layer in self.layers]
-        for block in self.rowed:
+        for block in self.variant_blocks:
             shapes[block.start : block.stop] = [Shape(0, 1, 1, 0)] * len(block.layers)
         runs, start = [], 0
         for i in range(1, len(shapes) + 1):
-            if i == len(shapes) or shapes[i] != shapes[start] or not shapes[start].residual:
+            if i == len(shapes) or shapes[i] != shapes[start] or not shapes[start].is_residual:
                 if i - start > 1:
                     runs.append((start, i))
                 start = i
@@ -120,23 +120,23 @@ class SearchSpace:
     def size(self) -> int:
         """How many architectures the space holds, counted as strings (an exact integer)."""
         ordinary = math.prod(layer.size for i, layer in enumerate(self.layers) if i not in self._places)
-        return ordinary * math.prod(block.size for block in self.rowed)
+        return ordinary * math.prod(block.size for block in self.variant_blocks)
 
     @cached_property
     def genes(self) -> tuple[tuple[str, ...], ...]:
         """Every gene that each layer may carry. In a block with rows the row decides which of them fit."""
-        found = [block[0].genes(block[1]) if (block := self.row_of(i)) else () for i in range(len(self.layers))]
+        found = [block[0].genes(block[1]) if (block := self.variant_of(i)) else () for i in range(len(self.layers))]
         return tuple(genes or layer.genes for genes, layer in zip(found, self.layers, strict=True))
 
-    def everything(self) -> Iterator[Architecture]:
+    def enumerate(self) -> Iterator[Architecture]:
         """Every architecture, in the order of its genes."""
         pools: list[Iterable[tuple[str, ...]]] = []
         for i, layer in enumerate(self.layers):
-            block = self.row_of(i)
+            block = self.variant_of(i)
             if block is None:
                 pools.append((gene,) for gene in layer.genes)
             elif block[1] == 0:
-                pools.append(block[0].everything())
+                pools.append(block[0].enumerate())
         return (Architecture(tuple(chain.from_iterable(parts))) for parts in product(*pools))
 
     def __contains__(self, arch: object) -> bool:
@@ -148,54 +148,58 @@ class SearchSpace:
 
     def _allows(self, genes: tuple[str, ...], i: int) -> bool:
         """Whether the gene at layer ``i`` may stand there."""
-        if not self.rowed or (block := self.row_of(i)) is None:
+        if not self.variant_blocks or (block := self.variant_of(i)) is None:
             return self.layers[i].allows(genes[i])
         return block[0].allows(genes[block[0].start : block[0].stop], block[1])
 
     def sample(self, rng: Random) -> Architecture:
         """An architecture drawn uniformly: gene by gene, a block's row first."""
-        if not self.rowed:
+        if not self.variant_blocks:
             return Architecture(tuple(rng.choice(layer.genes) for layer in self.layers))
         genes: list[str] = []
         for i, layer in enumerate(self.layers):
-            block = self.row_of(i)
+            block = self.variant_of(i)
             if block is None:
                 genes.append(rng.choice(layer.genes))
             elif block[1] == 0:
                 genes += block[0].sample(rng)
         return Architecture(tuple(genes))
 
-    def told(self, arch: Architecture) -> tuple[str, ...]:
+    def qualified_genes(self, arch: Architecture) -> tuple[str, ...]:
         """The genes, in blocks with rows each with its row in front (``row_d2_w24/mb_k3_e6``): what shapes, costs and
         weights depend on. Everywhere else the genes themselves."""
         genes = arch.genes
-        for block in self.rowed:
-            genes = (*genes[: block.start], *block.told(genes[block.start : block.stop]), *genes[block.stop :])
+        for block in self.variant_blocks:
+            genes = (
+                *genes[: block.start],
+                *block.qualified_genes(genes[block.start : block.stop]),
+                *genes[block.stop :],
+            )
         return genes
 
-    def spelled(self, told: tuple[str, ...]) -> Architecture:
+    def from_qualified_genes(self, told: tuple[str, ...]) -> Architecture:
         """The architecture that ``told`` has told."""
-        for block in self.rowed:
+        for block in self.variant_blocks:
             inside = (gene.rpartition("/")[2] for gene in told[block.start : block.stop])
             told = (*told[: block.start], *inside, *told[block.stop :])
         return Architecture(told)
 
-    def fitted(self, arch: Architecture) -> Architecture:
+    def repair(self, arch: Architecture) -> Architecture:
         """``arch`` with the genes of blocks made to fit their rows, after one was changed; itself where all fit."""
         genes = arch.genes
-        for block in self.rowed:
-            genes = (*genes[: block.start], *block.fitted(genes[block.start : block.stop]), *genes[block.stop :])
-        return Architecture(genes) if self.rowed else arch
+        for block in self.variant_blocks:
+            genes = (*genes[: block.start], *block.repair(genes[block.start : block.stop]), *genes[block.stop :])
+        return Architecture(genes) if self.variant_blocks else arch
 
     def shapes(self, i: int) -> tuple[Shape, ...]:
         """The shapes that layer ``i`` may have: one, but in a block with rows, those that wait included."""
-        if (block := self.row_of(i)) is None or block[1] == 0:
+        if (block := self.variant_of(i)) is None or block[1] == 0:
             return (self.layers[i].shape,)
         rowed, place = block
-        rows = (*rowed.rows, *rowed.layers[0].pending)
+        rows = (*rowed.variants, *rowed.layers[0].pending)
         return tuple(dict.fromkeys(rowed.shape(row, place) for row in rows if rowed.runs(row, place)))
 
-    def part(self, start: int, stop: int) -> SearchSpace:
+    def slice(self, start: int, stop: int) -> SearchSpace:
         """Some neighbouring layers, whole blocks of them, as a space of their own."""
         layers = self.layers[start:stop]
         given = layers[0].shape
@@ -214,7 +218,7 @@ class SearchSpace:
         for i, (name, layer, gene) in enumerate(zip(self.names, self.layers, arch.genes, strict=True)):
             if self._allows(arch.genes, i):
                 continue
-            block = self.row_of(i)
+            block = self.variant_of(i)
             if block and block[1] and not block[0].runs(row := arch.genes[block[0].start], block[1]):
                 raise SpaceError(f"{name} of {self.name!r} is {gene!r}, and {row} has no such layer: expected 'skip'")
             raise SpaceError(
@@ -222,11 +226,11 @@ class SearchSpace:
             )
         return arch
 
-    def only(self, arch: Architecture) -> SearchSpace:
+    def restrict_to(self, arch: Architecture) -> SearchSpace:
         """The space that holds ``arch`` and nothing else of this one, or what is left out of a layer that may be empty."""
         layers = []
         for i, (layer, gene) in enumerate(zip(self.layers, self.check(arch).genes, strict=True)):
-            if gene == "skip" and self.row_of(i):
+            if gene == "skip" and self.variant_of(i):
                 layers.append(layer)  # not there in the one row that is left
                 continue
             ops = () if gene == "skip" and layer.skippable else operations(gene)
@@ -270,16 +274,16 @@ class SearchSpace:
         return cls(**{**data, "layers": layers, "stem": Stem(**data["stem"]), "head": Head(**data["head"])})
 
 
-def plain(arch: Architecture, space: SearchSpace) -> tuple[Architecture, SearchSpace]:
+def resolve_variants(arch: Architecture, space: SearchSpace) -> tuple[Architecture, SearchSpace]:
     """The same network in a space without rows: every layer that is there, in the shape that its row gives it.
 
     Without rows, ``arch`` and ``space`` themselves. Whatever is built or counted alone is built and counted so.
     """
-    if not space.rowed:
+    if not space.variant_blocks:
         return arch, space
     genes, layers = [], []
     for i, (layer, gene) in enumerate(zip(space.layers, arch.genes, strict=True)):
-        block = space.row_of(i)
+        block = space.variant_of(i)
         if block is None:
             genes.append(gene)
             layers.append(layer)
@@ -289,7 +293,7 @@ def plain(arch: Architecture, space: SearchSpace) -> tuple[Architecture, SearchS
     return Architecture(tuple(genes)), space.replace_layers(layers)
 
 
-def canonical(arch: Architecture, space: SearchSpace) -> Architecture:
+def canonical_arch(arch: Architecture, space: SearchSpace) -> Architecture:
     """The one spelling of all strings that are the same network.
 
     Branches have no order, and an identity commutes with its neighbours among layers of one shape: both are sorted, the

@@ -31,7 +31,7 @@ _GRAMMAR = re.compile(r"row_d(?P<depth>[1-9]\d*)(_w(?P<width>[1-9]\d*))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BlockVariant:
     """A parsed row; ``str()`` gives the one spelling back.
 
     Attributes:
@@ -46,18 +46,18 @@ class Row:
         return f"row_d{self.depth}" + (f"_w{self.width}" if self.width else "")
 
 
-def is_row(op: Op) -> bool:
+def is_variant(op: Op) -> bool:
     """Whether ``op`` chooses a row."""
     return op.startswith(PREFIX)
 
 
-def has_rows(layer: Layer) -> bool:
+def has_variants(layer: Layer) -> bool:
     """Whether the layer chooses its block's row."""
-    return any(map(is_row, layer.candidates + layer.pending))
+    return any(map(is_variant, layer.candidates + layer.pending))
 
 
 @cache
-def parse_row(op: Op) -> Row:
+def parse_variant(op: Op) -> BlockVariant:
     """What ``row_...`` says.
 
     Raises:
@@ -68,11 +68,11 @@ def parse_row(op: Op) -> Row:
         raise SpaceError(
             f"row {op!r}: expected row_d<layers>_w<channels between them>, or row_d1, which has nothing between"
         )
-    return Row(int(match["depth"]), int(match["width"] or 0))
+    return BlockVariant(int(match["depth"]), int(match["width"] or 0))
 
 
 @dataclass(frozen=True)
-class Rowed:
+class VariantBlock:
     """A block with rows, or the neighbouring layers of one.
 
     ``place`` counts its layers: 0 chooses the row, 1 is the first that may run.
@@ -90,17 +90,17 @@ class Rowed:
     def __post_init__(self) -> None:
         chooser, *others = self.layers
         name = chooser.block
-        known = [parse_row(op) for op in chooser.candidates + chooser.pending]
+        known = [parse_variant(op) for op in chooser.candidates + chooser.pending]
         deepest, least = max(row.depth for row in known), min(row.depth for row in known)
         if deepest > len(others):
             raise SpaceError(f"{name} has {len(others)} layers and a row of {deepest}: expected as many layers as that")
-        if not chooser.shape.residual or any(layer.branches > 1 or layer.skippable for layer in self.layers):
+        if not chooser.shape.is_residual or any(layer.branches > 1 or layer.skippable for layer in self.layers):
             raise SpaceError(f"{name} has rows: its first layer passes on what it is given, and no layer has branches")
         for layer in others:
-            if here := [op for op in layer.candidates + layer.pending if op in IDENTITIES or is_row(op)]:
+            if here := [op for op in layer.candidates + layer.pending if op in IDENTITIES or is_variant(op)]:
                 raise SpaceError(f"{name} has rows, which say how many layers there are: leave out {', '.join(here)}")
         for place, layer in enumerate(others):
-            if (place and layer.shape.c_in != layer.shape.c_out) or (place >= least and not layer.shape.residual):
+            if (place and layer.shape.c_in != layer.shape.c_out) or (place >= least and not layer.shape.is_residual):
                 raise SpaceError(
                     f"{name} has rows, and a layer that turns {layer.shape}: expected the block's channels from its first "
                     f"layer on, and stride 1 behind the least depth, {least}"
@@ -112,56 +112,58 @@ class Rowed:
         return self.start + len(self.layers)
 
     @property
-    def rows(self) -> tuple[Op, ...]:
+    def variants(self) -> tuple[Op, ...]:
         """The rows that one may choose now."""
         return self.layers[0].candidates
 
     @property
     def size(self) -> int:
         """How many ways there are through the block."""
-        return sum(math.prod(layer.size for layer in self.layers[1 : parse_row(row).depth + 1]) for row in self.rows)
+        return sum(
+            math.prod(layer.size for layer in self.layers[1 : parse_variant(row).depth + 1]) for row in self.variants
+        )
 
     def runs(self, row: Op, place: int) -> bool:
         """Whether the layer at ``place`` is there in ``row``."""
-        return 0 < place <= parse_row(row).depth
+        return 0 < place <= parse_variant(row).depth
 
     def shape(self, row: Op, place: int) -> Shape:
         """What the layer at ``place`` must turn into what in ``row``."""
-        shape, known = self.layers[place].shape, parse_row(row)
+        shape, known = self.layers[place].shape, parse_variant(row)
         if not self.runs(row, place):
             return shape
         c_in = known.width if place > 1 else shape.c_in
         return replace(shape, c_in=c_in, c_out=known.width if place < known.depth else shape.c_out)
 
-    def told_genes(self, place: int) -> tuple[str, ...]:
+    def all_qualified_genes(self, place: int) -> tuple[str, ...]:
         """All that the layer at ``place`` may be, each gene with its row in front; row by row."""
         if place == 0:
-            return self.rows
+            return self.variants
         return tuple(
             f"{row}/{gene}"
-            for row in self.rows
+            for row in self.variants
             for gene in (self.layers[place].genes if self.runs(row, place) else (SKIP,))
         )
 
     def states(self, place: int) -> tuple[list[int], list[int]]:
-        """Of each of ``told_genes``: the place of the row that it belongs to, and of the one in force behind it (0: none)."""
-        order = {row: i for i, row in enumerate(self.rows)}
+        """Of each of ``all_qualified_genes``: the place of its row, and of the row in force behind it (0: none)."""
+        order = {row: i for i, row in enumerate(self.variants)}
         if place == 0:
             return [0] * len(order), list(order.values())
-        before = [order[gene.partition("/")[0]] for gene in self.told_genes(place)]
+        before = [order[gene.partition("/")[0]] for gene in self.all_qualified_genes(place)]
         return before, before if place < len(self.layers) - 1 else [0] * len(before)
 
     def genes(self, place: int) -> tuple[str, ...]:
         """What the layer at ``place`` may carry in some row."""
-        return tuple(dict.fromkeys(gene.rpartition("/")[2] for gene in self.told_genes(place)))
+        return tuple(dict.fromkeys(gene.rpartition("/")[2] for gene in self.all_qualified_genes(place)))
 
-    def told(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+    def qualified_genes(self, genes: tuple[str, ...]) -> tuple[str, ...]:
         """The genes of the block's layers, each with the row in front."""
         row = genes[0]
         rest = (f"{row}/{gene if self.runs(row, i) else SKIP}" for i, gene in enumerate(genes[1:], start=1))
         return (row, *rest)
 
-    def fitted(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+    def repair(self, genes: tuple[str, ...]) -> tuple[str, ...]:
         """The genes of the block's layers, made to fit the row: those behind its depth go, and a layer that lacks one gets
         that of the layer before, or its own first where that is not among its candidates."""
         row, found = genes[0], [genes[0]]
@@ -177,19 +179,19 @@ class Rowed:
     def allows(self, genes: tuple[str, ...], place: int) -> bool:
         """Whether the gene at ``place`` may stand there, where the row may."""
         gene, row = genes[place], genes[0]
-        if place == 0 or row not in self.rows:
-            return gene in self.rows or place > 0
+        if place == 0 or row not in self.variants:
+            return gene in self.variants or place > 0
         return self.layers[place].allows(gene) if self.runs(row, place) else gene == SKIP
 
-    def everything(self) -> Iterator[tuple[str, ...]]:
+    def enumerate(self) -> Iterator[tuple[str, ...]]:
         """All ways through the block, row by row."""
-        for row in self.rows:
+        for row in self.variants:
             places = range(1, len(self.layers))
             pools = (self.layers[i].genes if self.runs(row, i) else (SKIP,) for i in places)
             yield from product((row,), *pools)
 
     def sample(self, rng: Random) -> tuple[str, ...]:
         """A row drawn uniformly, and every gene in it."""
-        row = rng.choice(self.rows)
+        row = rng.choice(self.variants)
         places = range(1, len(self.layers))
         return (row, *(rng.choice(self.layers[i].genes) if self.runs(row, i) else SKIP for i in places))

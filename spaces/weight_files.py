@@ -24,12 +24,12 @@ KEY, DIGEST = "evo", "sha256"
 """The header's only entry (safetensors shuffles entries: the same content shall give the same bytes), and one in it."""
 
 
-def header(tensors: Mapping[str, Tensor], facts: Facts) -> dict[str, str]:
+def header_bytes(tensors: Mapping[str, Tensor], facts: Facts) -> dict[str, str]:
     """What stands in the header of a file of these ``tensors`` (contiguous, on the CPU)."""
     return {KEY: json.dumps(facts | {DIGEST: _digest(tensors, facts)})}
 
 
-def read(path: str | Path) -> tuple[dict[str, Tensor], Facts]:
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], Facts]:
     """A file's tensors and facts. One without a digest (another program's, or an older one's) is taken as it is.
 
     Raises:

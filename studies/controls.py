@@ -23,13 +23,13 @@ SAMPLERS = {Control.FIXED: "nsga2", Control.RANDOM: "random"}
 """The ``search.sampler`` of each."""
 
 
-def controlled(config: StudyConfig, control: Control) -> StudyConfig:
+def control_settings(config: StudyConfig, control: Control) -> StudyConfig:
     """The settings of a control arm: the same data, training and budget of new measurements."""
     search = config.search.model_copy(update={"sampler": SAMPLERS[control]})
     return config.model_copy(update={"control": True, "search": search})
 
 
-def control_of(config: StudyConfig) -> Control | None:
+def control_kind(config: StudyConfig) -> Control | None:
     """Which control arm these settings are; None: none."""
     if not config.control:
         return None

@@ -31,20 +31,20 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
-class Server(ThreadingMixIn, WSGIServer):
+class DashboardServer(ThreadingMixIn, WSGIServer):
     """A browser asks for several things at once; threads answer."""
 
     daemon_threads = True
 
 
-class Quiet(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     """A page's dozens of requests are nothing to print."""
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-def server(url: str, host: str, port: int) -> WSGIServer:
+def open_server(url: str, host: str, port: int) -> WSGIServer:
     """optuna-dashboard on a database, bound to an address and ready to ``serve_forever``.
 
     Raises:
@@ -54,16 +54,16 @@ def server(url: str, host: str, port: int) -> WSGIServer:
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
-    from studies.database.store import opened
-    from studies.database.urls import artifacts_of, existing, files_of
+    from studies.database.store import open_store
+    from studies.database.urls import artifacts_folder, files_folder, require_existing
     from studies.records import EvoError
 
-    with opened(existing(url)) as store:
+    with open_store(require_existing(url)) as store:
         storage = optuna.storages.get_storage(store.optuna)
-    drawings = artifacts_of(files_of(url))
+    drawings = artifacts_folder(files_folder(url))
     app = wsgi(storage, FileSystemArtifactStore(drawings) if drawings.is_dir() else None)
     try:
-        return make_server(host, port, app, server_class=Server, handler_class=Quiet)
+        return make_server(host, port, app, server_class=DashboardServer, handler_class=QuietHandler)
     except OSError as error:
         taken = f"cannot listen on {host}:{port}: {error.strerror}"
         raise EvoError(f"{taken}; give another port: --port {port + 1}") from None
@@ -71,11 +71,11 @@ def server(url: str, host: str, port: int) -> WSGIServer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """130: served until Ctrl-C; 1: something the user must do first."""
-    return shell.run(_serve, parser().parse_args(argv))
+    return shell.run_command(_serve, parser().parse_args(argv))
 
 
 def _serve(args: argparse.Namespace) -> int:
-    with server(args.storage, args.host, args.port) as serving:
+    with open_server(args.storage, args.host, args.port) as serving:
         print(f"optuna-dashboard: http://{args.host}:{serving.server_port}/  (Ctrl-C ends it)", flush=True)
         serving.serve_forever()
     return 0

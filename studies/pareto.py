@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 T = TypeVar("T")
 
 
-def ranks(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.int64]:
+def nondomination_ranks(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.int64]:
     """Nondomination rank of each point, ``(n,)``: 1 is the Pareto front, 2 the front once that is taken away, ...
 
     Deb et al., NSGA-II (2002), by sorting: with points in order of cost, a front dominates a new point exactly when its
@@ -34,7 +34,7 @@ def ranks(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.int64]:
 
 def on_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
     """Which points no other point dominates, ``(n,)``."""
-    return np.asarray(ranks(cost, accuracy) == 1)
+    return np.asarray(nondomination_ranks(cost, accuracy) == 1)
 
 
 def hypervolume(cost: ArrayLike, accuracy: ArrayLike, *, max_cost: float, min_accuracy: float = 0.0) -> float:
@@ -68,7 +68,7 @@ def _staircase(front: list[tuple[float, float]], max_cost: float, min_accuracy: 
     return sum((end - cost) * (accuracy - min_accuracy) for (cost, accuracy), end in zip(front, ends, strict=True))
 
 
-def thinned(front: Sequence[T], most: int) -> list[T]:
+def evenly_spaced(front: Sequence[T], most: int) -> list[T]:
     """At most so many members of a front, spread evenly, its two ends kept."""
     places = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
     return [front[place] for place in places]

@@ -58,7 +58,7 @@ _LOADED: dict[str, Plugin] = {}
 """By the module's name."""
 
 
-def load(specs: Iterable[str], folders: Sequence[Path] = ()) -> list[Plugin]:
+def load_plugins(specs: Iterable[str], folders: Sequence[Path] = ()) -> list[Plugin]:
     """Load plugins, those that are loaded already once only.
 
     Args:
@@ -76,12 +76,12 @@ def load_installed() -> list[Plugin]:
     return [_load_module(entry.value.split(":")[0]) for entry in entry_points(group=GROUP)]
 
 
-def loaded() -> tuple[Plugin, ...]:
+def loaded_plugins() -> tuple[Plugin, ...]:
     """Everything that this process has loaded, for the processes that work for it."""
     return tuple(_LOADED.values())
 
 
-def install(plugins: Iterable[Plugin]) -> None:
+def install_plugins(plugins: Iterable[Plugin]) -> None:
     """Load what another process has loaded, from the text that it sent.
 
     Raises:
@@ -96,14 +96,14 @@ def install(plugins: Iterable[Plugin]) -> None:
                     f"{plugin.sha256[:12]}): install the same package everywhere"
                 )
         elif plugin.module not in _LOADED:
-            _run(plugin)
+            _execute(plugin)
 
 
-def owner(thing: object) -> Plugin | None:
+def owner_of(thing: object) -> Plugin | None:
     """The plugin in which a class or function is defined; None: it is defined elsewhere."""
     module = getattr(thing, "__module__", "")
     package = module.split(".")[0]
-    packages = (plugin for plugin in loaded() if plugin.text is None and plugin.module.split(".")[0] == package)
+    packages = (plugin for plugin in loaded_plugins() if plugin.text is None and plugin.module.split(".")[0] == package)
     return _LOADED.get(module) or next(packages, None)
 
 
@@ -113,7 +113,9 @@ def _load(spec: str, folders: Sequence[Path]) -> Plugin:
     places = [Path(spec), *(folder / spec for folder in folders)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        elsewhere = [plugin for plugin in loaded() if plugin.text is not None and plugin.name == Path(spec).name]
+        elsewhere = [
+            plugin for plugin in loaded_plugins() if plugin.text is not None and plugin.name == Path(spec).name
+        ]
         if elsewhere:
             return elsewhere[-1]
         looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
@@ -124,7 +126,7 @@ def _load(spec: str, folders: Sequence[Path]) -> Plugin:
         raise PluginError(f"plugin {spec!r}: {path} cannot be read: {error.strerror}") from None
     digest = sha256(text).hexdigest()
     plugin = Plugin(spec, f"evo_plugin_{path.stem}_{digest[:12]}", str(path.absolute()), digest, text)
-    return _LOADED.get(plugin.module) or _run(plugin)
+    return _LOADED.get(plugin.module) or _execute(plugin)
 
 
 def _load_module(name: str) -> Plugin:
@@ -160,7 +162,7 @@ class _TextLoader(SourceLoader):
         return self.plugin.text
 
 
-def _run(plugin: Plugin) -> Plugin:
+def _execute(plugin: Plugin) -> Plugin:
     """Import a plugin's text as its module."""
     found = importlib.util.spec_from_loader(plugin.module, _TextLoader(plugin))
     assert found is not None

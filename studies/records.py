@@ -86,7 +86,7 @@ class Evaluation:
         return float(value)
 
 
-def complete(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
+def complete_evaluations(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
     """Those that were measured to the end."""
     return tuple(evaluation for evaluation in evaluations if evaluation.state == "complete")
 
@@ -114,7 +114,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class BredCell:
     """A cell of one layer's population: where it comes from, and how it fared.
 
     Attributes:
@@ -154,7 +154,7 @@ class Round:
     def ranks(self) -> np.ndarray:
         """Nondomination rank of each evaluation, ``(n,)``, 1 is the front."""
         scores = [e.score(self.objective) for e in self.evaluations]
-        return pareto.ranks([e.cost(self.cost) for e in self.evaluations], scores)
+        return pareto.nondomination_ranks([e.cost(self.cost) for e in self.evaluations], scores)
 
     @property
     def front(self) -> tuple[Evaluation, ...]:

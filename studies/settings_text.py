@@ -12,7 +12,7 @@ from typing import Any
 from studies.records import EvoError
 
 
-def override(key: str, value: Any) -> str:
+def override_text(key: str, value: Any) -> str:
     """A setting and its value as ``section.key=value``.
 
     Raises:

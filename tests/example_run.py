@@ -5,8 +5,8 @@ from __future__ import annotations
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.config import check
-from studies.database.rows import Choice, RoundRow, Run
+from studies.config import check_config
+from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import Evaluation, Proposal
 
@@ -46,12 +46,12 @@ CHOICES_1 = [
 CHOICES_2 = [Choice(i, op, 0.5, 0.5, "kept", RULE) for i in (0, 1) for op in SECOND.layers[i].candidates]
 
 
-def begin(store: Store, name: str = "tiny") -> Run:
+def begin(store: Store, name: str = "tiny") -> StoredRun:
     """The run, with no round yet."""
-    return store.create_run(name, check(CONFIG, "example"), FIRST, max_cost=100.0, versions={"evo": "0.1.0"})
+    return store.create_run(name, check_config(CONFIG, "example"), FIRST, max_cost=100.0, versions={"evo": "0.1.0"})
 
 
-def search(store: Store, run: Run, n: int) -> RoundRow:
+def search(store: Store, run: StoredRun, n: int) -> StoredRound:
     """Round ``n``, measured and unfinished. Every measurement took half a second."""
     row = store.open_round(run, n, (FIRST, SECOND)[n - 1], {"run": run.name, "round": n})
     seen: set[str] = set()
@@ -65,7 +65,7 @@ def search(store: Store, run: Run, n: int) -> RoundRow:
     return row
 
 
-def finish(store: Store, row: RoundRow) -> None:
+def finish(store: Store, row: StoredRound) -> None:
     """The round's end. Fitting took ten seconds in round 1, twenty in round 2."""
     n = row.number
     store.finish_round(
@@ -79,7 +79,7 @@ def finish(store: Store, row: RoundRow) -> None:
     )  # fmt: skip
 
 
-def two_rounds(store: Store, name: str = "tiny") -> Run:
+def two_rounds(store: Store, name: str = "tiny") -> StoredRun:
     """The whole run."""
     run = begin(store, name)
     for n in (1, 2):

@@ -38,18 +38,18 @@ from spaces import shell
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.errors import SpaceError, UserError
-from spaces.export.network_folder import DESCRIPTION, WEIGHTS, built, described, load_network
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
 from spaces.latency import measure
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library.named_spaces import load as load_space
-from spaces.networks.build import build
+from spaces.library.named_spaces import load_space
+from spaces.networks.build import build_operation
 from spaces.operations import cells
-from spaces.operations.grammar import tally
-from spaces.space import SearchSpace, canonical
+from spaces.operations.grammar import count_operation
+from spaces.space import SearchSpace, canonical_arch
 from studies import config
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.database.trials import distributions
-from studies.database.urls import existing, files_of
+from studies.database.urls import files_folder, require_existing
 from tests.spaces.library import autospace_files
 
 PASSWORD = "hunter2"
@@ -93,7 +93,7 @@ COUNT = 12
 
 def read_architecture(text: str) -> object:
     space = load_space("digits")
-    return canonical(space.check(Architecture.parse(text)), space)
+    return canonical_arch(space.check(Architecture.parse(text)), space)
 
 
 def architectures() -> list[str]:
@@ -103,10 +103,10 @@ def architectures() -> list[str]:
 
 
 def read_operation(text: str) -> object:
-    found = tally(text, SHAPE)
+    found = count_operation(text, SHAPE)
     if found.macs < 1e9:  # weights that nobody fills take no room
         with torch.device("meta"):
-            build(text, SHAPE)
+            build_operation(text, SHAPE)
     return found
 
 
@@ -117,7 +117,7 @@ def operations() -> list[str]:
 
 
 def read_cell(text: str) -> object:
-    return cells.mutate(cells.canonical(cells.parse_cell(text)), ALPHABET, Random(0))
+    return cells.mutate(cells.canonical_cell(cells.parse_cell(text)), ALPHABET, Random(0))
 
 
 ALPHABET = cells.Alphabet(nodes=4, codes="i357p", expansions=(1, 3, 6))
@@ -138,7 +138,7 @@ def autospaces() -> list[str]:
 def read_table(path: str) -> object:
     section = {"kind": "tabular", "path": path, "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01}
     settings = {"space": {"name": "table"}, "evaluator": section, "evolution": {"method": "fixed"}}
-    checked = config.check(settings, "fuzz")
+    checked = config.check_config(settings, "fuzz")
     space = first_space(checked)
     return tabular(checked, space)
 
@@ -149,7 +149,7 @@ def tables() -> list[str]:
 
 
 def read_latency(path: str) -> object:
-    model = measure.load(path)
+    model = measure.load_latency_table(path)
     return [model.operation(op, Shape(4, 4, 1, 4)) for op in ("mb_k3_e1", "id")]
 
 
@@ -163,7 +163,7 @@ def latency_tables() -> list[str]:
 
 
 def read_configuration(path: str) -> object:
-    return config.load(path)
+    return config.load_config(path)
 
 
 def configurations() -> list[str]:
@@ -172,7 +172,7 @@ def configurations() -> list[str]:
 
 def read_override(text: str) -> object:
     """A setting of the command line; and the space and the costs that come of it, where it is one of the space."""
-    checked = config.load("macro", [text])
+    checked = config.load_config("macro", [text])
     space = first_space(checked)
     return distributions(space), cost_table(space, checked.search.macs_convention).bounds()
 
@@ -186,7 +186,7 @@ def overrides() -> list[str]:
 
 
 def read_space(path: str) -> object:
-    checked = config.load("macro", [f"space.path={json.dumps(path)}"])
+    checked = config.load_config("macro", [f"space.path={json.dumps(path)}"])
     space = first_space(checked)
     cost_table(space)
     return distributions(space), space.sample(Random(0))
@@ -199,11 +199,11 @@ def small_space() -> SearchSpace:
 
 def read_storage(text: str) -> object:
     """A database's URL: opened where that takes no network."""
-    files_of(existing(text))
+    files_folder(require_existing(text))
     name = text.partition(":///")[2]
     local = text.startswith("sqlite") and not os.path.isabs(name) and ".." not in name
     if local or text.partition("://")[0] not in ("postgresql+psycopg", "mysql+pymysql", "postgresql"):
-        with opened(text) as store:
+        with open_store(text) as store:
             return store.runs()
     return None
 
@@ -222,7 +222,7 @@ def read_delivered(path: str) -> object:
     arch = Architecture(("mb_k3_e1", "id"))
     if not folder.is_dir():
         folder.mkdir()
-        save_file(built(described(arch, space, [0.5], [0.25])).state_dict(), folder / WEIGHTS)
+        save_file(build_described(describe_network(arch, space, [0.5], [0.25])).state_dict(), folder / WEIGHTS)
     (folder / DESCRIPTION).write_bytes(Path(path).read_bytes())
     try:
         return load_network(folder)
@@ -231,7 +231,7 @@ def read_delivered(path: str) -> object:
 
 
 def deliveries() -> list[str]:
-    return [json.dumps(described(Architecture(("mb_k3_e1", "id")), small_space(), [0.5], [0.25]))]
+    return [json.dumps(describe_network(Architecture(("mb_k3_e1", "id")), small_space(), [0.5], [0.25]))]
 
 
 TARGETS: dict[str, Target] = {

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from spaces.networks.build_operation import build_operation, check_module
 
 import evo
 from evo.evaluators import FitContext
@@ -23,15 +24,14 @@ from evo.evaluators.registry import evaluator_of
 from evo.methods.registry import evolution_of
 from evo.round.__main__ import main
 from spaces.costs.table import cost_table
-from spaces.export.python_source import written
+from spaces.export.python_source import module_expression
 from spaces.layer import Shape
 from spaces.library import named_spaces
-from spaces.networks.build import build, check_module
-from spaces.operations.grammar import tally
+from spaces.operations.grammar import count_operation
 from spaces.space import SearchSpace
-from studies.config import check
+from studies.config import check_config
 from studies.database.schema import metadata
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.records import Evaluation, Round
 from tests import example_run
 from tests.registries import restored
@@ -76,7 +76,7 @@ def test_an_evaluator_of_ones_own_scores_without_training() -> None:
 
 def test_a_data_set_of_ones_own_is_rectangular_and_has_names_for_its_classes() -> None:
     output("03_own_data_set.py")
-    with opened("sqlite:///evo.db") as store:
+    with open_store("sqlite:///evo.db") as store:
         run = store.run("own-data-set")
     assert run.space.stem.size == (8, 6)
     assert run.classes == ("even", "odd")
@@ -86,7 +86,7 @@ def test_a_method_of_ones_own_learns_and_proposes() -> None:
     small = ["evaluator.epochs=2", "search.evaluations=16", "search.population=8", "ground_truth.sample=0"]
     changes = [word for change in small for word in ("--set", change)]
     assert main(["1", "--config", str(EXAMPLES / "04_own_method.toml"), "--quiet", *changes]) == 0
-    with opened("sqlite:///evo.db") as store:
+    with open_store("sqlite:///evo.db") as store:
         run = store.run("04_own_method")
         (row,) = store.rounds(run)
         proposals = store.proposals(row)
@@ -119,20 +119,22 @@ DATA = {"space": {"name": "digits"}, "data": {"name": "digits", "max_images": 10
 def test_contributing_adds_an_operation() -> None:
     snippet("CONTRIBUTING.md", "Add an operation")
     check_module("twice_k3_e6_se25", SHAPE)
-    assert tally("twice_k3_e6", SHAPE).params > tally("mb_k3_e6", SHAPE).params
+    assert count_operation("twice_k3_e6", SHAPE).params > count_operation("mb_k3_e6", SHAPE).params
 
 
 def test_the_guide_makes_an_operation_of_a_module() -> None:
     snippet("docs/extend/operation.md", "Steps, or a module of torch")
     check_module("pool", SHAPE)
-    assert "nn.AvgPool2d(" in written(build("pool", SHAPE))
+    assert "nn.AvgPool2d(" in module_expression(build_operation("pool", SHAPE))
 
 
 def test_contributing_adds_an_evaluator(tmp_path: Path) -> None:
     snippet("CONTRIBUTING.md", "Add an evaluator")
-    config = check({**DATA, "evaluator": {"kind": "capacity", "half": 2e4}, "evolution": {"method": "fixed"}}, "test")
+    config = check_config(
+        {**DATA, "evaluator": {"kind": "capacity", "half": 2e4}, "evolution": {"method": "fixed"}}, "test"
+    )
     assert config.measured == "capacity"
-    space = named_spaces.load("digits")
+    space = named_spaces.load_space("digits")
     judge = evaluator_of(config, space).fit(space, FitContext(1, 7, cost_table(space), tmp_path))
     archs = [space.sample(Random(i)) for i in range(4)]
     found = judge(archs)
@@ -145,7 +147,9 @@ def test_contributing_adds_an_evaluator(tmp_path: Path) -> None:
 
 def test_contributing_adds_a_method() -> None:
     snippet("CONTRIBUTING.md", "Add a method")
-    config = check({**DATA, "evaluator": {"kind": "scratch"}, "evolution": {"method": "frequent", "keep": 1}}, "test")
+    config = check_config(
+        {**DATA, "evaluator": {"kind": "scratch"}, "evolution": {"method": "frequent", "keep": 1}}, "test"
+    )
     evolution = evolution_of(config)
     assert (
         str(evolution) == "rate by share among nondomination ranks < 2; keep the best 1 of each layer; refill nothing"
@@ -179,7 +183,7 @@ def columns(connection: sa.Connection, name: str) -> list[str]:
 
 def test_the_guide_to_the_python_interface_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """On runs that are there already; how long a search or a delivery takes is shown elsewhere."""
-    with opened("sqlite:///evo.db") as store:
+    with open_store("sqlite:///evo.db") as store:
         for name in ("digits", "small"):
             example_run.two_rounds(store, name)
     bound = {

@@ -22,7 +22,7 @@ from PIL import Image
 
 from analysis.verdict import FEWEST
 from evo.deliver import __main__ as deliver
-from studies.database.store import opened
+from studies.database.store import open_store
 from tests import example_run
 from tests.commands import main_of
 from tests.registries import restored
@@ -103,7 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a user stands who has made all runs that the README speaks of."""
     folder = tmp_path_factory.mktemp("searched")
-    with opened(f"sqlite:///{folder / 'evo.db'}") as store:
+    with open_store(f"sqlite:///{folder / 'evo.db'}") as store:
         for name in ("digits", "small", "mobilenet_v2"):
             example_run.two_rounds(store, name)
     return folder

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from docs.hooks.markdown import block, code, table
 from studies.database.schema import metadata
-from studies.database.store import opened
+from studies.database.store import open_store
 
 INTRODUCTION = """# Tables and views
 
@@ -52,7 +52,7 @@ def views() -> dict[str, tuple[list[str], str]]:
     """Every view of a new database: its columns and its statement."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'evo.db'}"
-        with opened(url):
+        with open_store(url):
             pass
         engine = sa.create_engine(url)
         with engine.connect() as connection:

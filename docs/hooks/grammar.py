@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from docs.hooks.markdown import code, first_sentence, prose, table
 from spaces.architecture import Op
-from spaces.costs.table import CONVENTIONS, cost_table, count
+from spaces.costs.table import CONVENTIONS, cost_table, count_costs
 from spaces.layer import Shape
 from spaces.library import named_spaces
 from spaces.operations import grammar
 from spaces.operations.cells import Alphabet, reference_cells
 from spaces.space import SearchSpace
-from spaces.units import short
+from spaces.units import format_number
 
 SHOWN = Shape(24, 24, 1, 14)
 """The layer that the examples stand in."""
@@ -26,7 +26,7 @@ def operations_page() -> str:
     costs = [
         [code(example), code(name), f"{counts.macs:,}", f"{counts.params:,}"]
         for name in grammar.OPERATIONS
-        if (example := _example(name)) and (counts := grammar.tally(example, SHOWN))
+        if (example := _example(name)) and (counts := grammar.count_operation(example, SHOWN))
     ]
     return "\n\n".join(
         [
@@ -47,14 +47,14 @@ def _example(name: str) -> Op | None:
 def _used() -> Iterator[Op]:
     yield from ("id", "skip")
     for name in named_spaces.LIBRARY:
-        for layer in named_spaces.load(name).layers:
+        for layer in named_spaces.load_space(name).layers:
             yield from (op for op in layer.candidates + layer.pending if not op.startswith("row_"))
     yield from map(str, reference_cells(Alphabet()))
 
 
 def _fits(op: Op) -> bool:
     try:
-        grammar.tally(op, SHOWN)
+        grammar.count_operation(op, SHOWN)
     except ValueError:
         return False
     return True
@@ -62,13 +62,13 @@ def _fits(op: Op) -> bool:
 
 def macs_page() -> str:
     """The page of conventions, as Markdown."""
-    networks = {name: named_spaces.load(name) for name in MEASURED_ON}
+    networks = {name: named_spaces.load_space(name) for name in MEASURED_ON}
     rows = [
         [
             code(name),
             convention.definition,
             convention.source,
-            *(f"{count(space, next(space.everything()), name).macs:,}" for space in networks.values()),
+            *(f"{count_costs(space, next(space.enumerate()), name).macs:,}" for space in networks.values()),
         ]
         for name, convention in CONVENTIONS.items()
     ]
@@ -85,7 +85,7 @@ one image.
 def spaces_page() -> str:
     """The page of named spaces, as Markdown."""
     rows = [
-        [code(name), *_space(named_spaces.load(name), first_sentence(_maker(name).__doc__))]
+        [code(name), *_space(named_spaces.load_space(name), first_sentence(_maker(name).__doc__))]
         for name in named_spaces.LIBRARY
     ]
     headings = ["space", "what it is", "layers and images", "architectures", "MACs", "parameters"]
@@ -110,5 +110,5 @@ def _space(space: SearchSpace, what: str) -> list[str]:
     stem = space.stem
     images = f"{len(space.layers)} layers; {stem.c_in} x {stem.size} x {stem.size}, {space.head.classes} classes"
     least, most = cost_table(space).bounds()[:, :2].tolist()
-    costs = [" to ".join(dict.fromkeys(map(short, ends))) for ends in zip(least, most, strict=True)]
-    return [what, images, short(space.size), *costs]
+    costs = [" to ".join(dict.fromkeys(map(format_number, ends))) for ends in zip(least, most, strict=True)]
+    return [what, images, format_number(space.size), *costs]

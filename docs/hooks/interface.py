@@ -10,9 +10,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Search, and look at results": (
         "search", "load", "runs", "compare", "plan", "Run", "Delivered", "Comparison", "Verdicts", "Plan", "Page",
     ),
-    "An operation of your own": ("operation", "Conv", "SqueezeExcite", "Tally"),
+    "An operation of your own": ("operation", "Conv", "SqueezeExcite", "OpCounts"),
     "An evaluator of your own": (
-        "evaluator", "EvaluatorSettings", "Evaluator", "FitContext", "Judge", "Request", "Evaluation", "scored", "WrappedJudge",
+        "evaluator", "EvaluatorSettings", "Evaluator", "FitContext", "Judge", "Request", "Evaluation",
+        "evaluations_of", "WrappedJudge",
     ),
     "A method of your own": ("method", "MethodSettings", "Evolution"),
     "A data set of your own": ("dataset", "DataSettings"),

@@ -15,15 +15,15 @@ from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run
 from evo.console import reporter
-from evo.main_guard import check_script, end_if_starting
+from evo.main_guard import check_script, exit_in_worker
 from evo.round.options import STORAGE, RunOptions, overrides_of
-from evo.round.plan import Plan, planned
+from evo.round.plan import Plan, make_plan
 from evo.round.session import finish_rounds
 from studies.config import StudyConfig
-from studies.database.store import opened
-from studies.database.urls import existing
+from studies.database.store import open_store
+from studies.database.urls import require_existing
 from studies.records import EvoError
-from studies.runs.manage import Entry, entries
+from studies.runs.manage import RunSummary, run_summaries
 
 Config = str | Path | Mapping[str, Any] | StudyConfig
 """A preset's name, a TOML file, or settings: as tables, or checked already."""
@@ -80,7 +80,7 @@ def search(
         >>> evo.search("digits", rounds=3, run="small", set={"limits.macs": [0, 2e5]})          # doctest: +SKIP
         >>> evo.search("digits", rounds=3, seeds=5, control="fixed", workers=2).verdict()       # doctest: +SKIP
     """
-    end_if_starting()
+    exit_in_worker()
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise EvoError(
             f"torchrun has started {processes} processes, and evo.search runs in one: "
@@ -93,9 +93,9 @@ def search(
         run=run,
         seed=seed,
         repeat=seeds,
-        control=_several(control),
+        control=_runs_of(control),
         overrides=overrides_of(set),
-        plugins=_several(plugins),
+        plugins=_runs_of(plugins),
         workers=workers,
         cluster=None if cluster is None else str(cluster),
         accept_data_change=accept_data_change,
@@ -126,8 +126,8 @@ def plan(
         >>> import evo
         >>> print(evo.plan("digits", rounds=3))   # doctest: +SKIP
     """
-    return planned(
-        _options(config, rounds=rounds, run=run, seed=seed, overrides=overrides_of(set), plugins=_several(plugins))
+    return make_plan(
+        _options(config, rounds=rounds, run=run, seed=seed, overrides=overrides_of(set), plugins=_runs_of(plugins))
     )
 
 
@@ -141,7 +141,7 @@ def load(run: str, storage: str = STORAGE) -> Run:
         >>> import evo
         >>> run = evo.load("digits", "sqlite:///evo.db")   # doctest: +SKIP
     """
-    with opened(existing(storage)) as store:
+    with open_store(require_existing(storage)) as store:
         return Run(store.run(run).name, storage)
 
 
@@ -155,9 +155,9 @@ def runs(storage: str = STORAGE) -> pd.DataFrame:
     Raises:
         EvoError: there is no such database.
     """
-    with opened(existing(storage)) as store:
-        found = entries(store)
-    return pd.DataFrame([asdict(entry) for entry in found], columns=[field.name for field in fields(Entry)])
+    with open_store(require_existing(storage)) as store:
+        summaries = run_summaries(store)
+    return pd.DataFrame([asdict(entry) for entry in summaries], columns=[field.name for field in fields(RunSummary)])
 
 
 def compare(runs: Sequence[Run | str], storage: str = STORAGE) -> Comparison:
@@ -190,6 +190,6 @@ def _options(config: Config | None, **others: Any) -> RunOptions:
     return RunOptions(config=str(config) if isinstance(config, Path) else config, **others)
 
 
-def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+def _runs_of(given: str | Sequence[str]) -> tuple[str, ...]:
     """One name, or some."""
     return (given,) if isinstance(given, str) else tuple(given)

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from analysis import comparison, findings, page
 from analysis.comparison import Compared
 from analysis.verdict import Verdict
-from evo.api.figures import chosen
+from evo.api.figures import figure_named
 from evo.api.pages import Page
 from evo.html import block, heading, paragraph, table
 
@@ -62,7 +62,7 @@ class Comparison:
         Raises:
             EvoError: there is no such figure.
         """
-        return chosen(page.comparison_figures(self.compared), name)
+        return figure_named(page.comparison_figures(self.compared), name)
 
     def report(self, path: str | Path | None = None) -> Page:
         """The page of the comparison.
@@ -73,8 +73,8 @@ class Comparison:
         Raises:
             EvoError: the file cannot be written.
         """
-        found = Page(findings.comparison_page(self.compared, self.verdicts))
-        return found if path is None else found.save(path)
+        page = Page(findings.comparison_page(self.compared, self.verdicts))
+        return page if path is None else page.save(path)
 
     def __repr__(self) -> str:
         return f"Comparison of {', '.join(self.compared.labels)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evo.deliver.model_card import accuracy, latency, told
+from evo.deliver.model_card import accuracy_sentence, latency_sentence, terminal_summary
 from evo.html import block, calls, heading, table
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ class Delivered:
         return load_network(self.folder)
 
     def __str__(self) -> str:
-        return told(self.description, str(self.folder))
+        return terminal_summary(self.description, str(self.folder))
 
     def _repr_html_(self) -> str:
         rows = [
-            ("accuracy on test images", accuracy(self.description)),
+            ("accuracy on test images", accuracy_sentence(self.description)),
             ("MACs", f"{self.macs:,}"),
             ("parameters", f"{self.params:,}"),
-            ("latency", latency(self.description)),
+            ("latency", latency_sentence(self.description)),
             ("architecture", self.arch),
         ]
         title = heading("Delivered network", f"in {self.folder}")

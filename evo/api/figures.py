@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from studies.records import EvoError
 
 
-def chosen(figures: Mapping[str, go.Figure], name: str) -> go.Figure:
+def figure_named(figures: Mapping[str, go.Figure], name: str) -> go.Figure:
     """The figure of that name.
 
     Raises:

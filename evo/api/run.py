@@ -13,30 +13,30 @@ import plotly.graph_objects as go
 from analysis import frames
 from analysis.findings import Findings, Place, frames_at, verdicts_at
 from evo.api.delivered import Delivered
-from evo.api.figures import chosen
+from evo.api.figures import figure_named
 from evo.api.pages import Page
 from evo.api.verdicts import Verdicts
 from evo.console import reporter
 from evo.html import block, calls, heading, paragraph, table
-from evo.main_guard import end_if_starting
+from evo.main_guard import exit_in_worker
 from evo.round.options import STORAGE, overrides_of
-from evo.round.printing import asked, headings, row_values
+from evo.round.printing import asked, row_values, run_headings
 from evo.round.session import introduction
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
-from spaces.units import parse, short
+from spaces.units import format_number, parse_number
 from studies.config import StudyConfig
 from studies.database import rows as studies
-from studies.database.rows import RoundRow
-from studies.database.store import Store, opened
-from studies.database.urls import existing, shown
+from studies.database.rows import StoredRound
+from studies.database.store import Store, open_store
+from studies.database.urls import redacted, require_existing
 from studies.records import EvoError
 
 ROUNDS = "SELECT * FROM round_stats WHERE run = :run ORDER BY round"
 BESIDE = ["round", "space_size", "next_size", "best_accuracy", "best_cost", "kept", "dropped", "added", "rule"]
 """Of ``RoundSummary``: what the view ``round_stats`` has not."""
 
-SHOWN = 5
+MAX_SHOWN = 5
 """Rows of a front that a notebook shows."""
 
 
@@ -92,15 +92,15 @@ class Run:
             EvoError: the database or the run is missing.
         """
         with self._stored() as (store, run):
-            found, cost = frames.results(store, run), run.config.search.cost
+            results, cost = frames.results(store, run), run.config.search.cost
         if round is not None:
-            found = found[found["round"] == round]
-        if frames.complete(found).empty:
-            best = found.iloc[:0]
+            results = results[results["round"] == round]
+        if frames.complete(results).empty:
+            best = results.iloc[:0]
         elif round is None:
-            best = frames.final(found, cost)
+            best = frames.final(results, cost)
         else:
-            best = frames.fronts(found, cost)
+            best = frames.fronts(results, cost)
         return self._named(best.drop(columns="evaluation"))
 
     def rounds(self) -> pd.DataFrame:
@@ -203,7 +203,7 @@ class Run:
         Raises:
             EvoError: there is no such figure, nothing has been measured yet, or the run or its database is missing.
         """
-        return chosen(self._findings(beside).figures(), name)
+        return figure_named(self._findings(beside).figures(), name)
 
     def verdict(self) -> Verdicts:
         """Did evolving the space help? The run, with its other seeds, against its control arms.
@@ -250,37 +250,37 @@ class Run:
             >>> small.accuracy, small.interval               # doctest: +SKIP
             >>> network = small.network()                    # doctest: +SKIP
         """
-        end_if_starting()
+        exit_in_worker()
         from evo.deliver.pipeline import deliver_run
-        from evo.deliver.selection import Wish
+        from evo.deliver.selection import Criteria
 
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
-        most = {name: number(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
+        most = {name: parse_limit(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
         if arch is not None and (most or knee):
             raise EvoError("arch names the network: leave out knee, max_macs, max_params and max_latency_ms")
         wanted = Architecture.parse(str(arch)) if arch is not None else None
-        wish = Wish(most, wanted, knee, None if scale_to is None else number("scale_to", scale_to))
+        criteria = Criteria(most, wanted, knee, None if scale_to is None else parse_limit("scale_to", scale_to))
         folder = Path(out) if out is not None else Path("delivered") / self.name
-        made = deliver_run(self.name, self.storage, wish, folder, overrides_of(set), reporter(progress))
+        made = deliver_run(self.name, self.storage, criteria, folder, overrides_of(set), reporter(progress))
         return Delivered(folder, made)
 
     # -- how it shows itself ------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, storage={shown(self.storage)!r})"
+        return f"Run({self.name!r}, storage={redacted(self.storage)!r})"
 
     def _repr_html_(self) -> str:
         with self._stored() as (store, run):
             rows = store.rounds(run)
             done = [asked(run, row_values(store, run, row)) for row in rows if row.finished]
-            columns = asked(run, headings(run))
+            columns = asked(run, run_headings(run))
         front, config = self.front(), run.config
-        said = f"{introduction(run).partition(': ')[2]}; seed {config.seed}; {shown(self.storage)}"
+        description = f"{introduction(run).partition(': ')[2]}; seed {config.seed}; {redacted(self.storage)}"
         return block(
-            heading(f"run {self.name}:", said),
-            paragraph(_progress(run, rows)),
+            heading(f"run {self.name}:", description),
+            paragraph(_progress_sentence(run, rows)),
             *([table(columns, done)] if done else []),
-            *([paragraph(_shown(front)), _front(front, config)] if len(front) else []),
+            *([paragraph(_front_caption(front)), _front_table(front, config)] if len(front) else []),
             calls("run.front()", "run.results()", 'run.plot("fronts")', "run.report()", "run.deliver()"),
         )
 
@@ -291,13 +291,13 @@ class Run:
         return self.name, self.storage
 
     @contextmanager
-    def _stored(self) -> Iterator[tuple[Store, studies.Run]]:
+    def _stored(self) -> Iterator[tuple[Store, studies.StoredRun]]:
         """The database and the run in it.
 
         Raises:
             EvoError: one of them is missing.
         """
-        with opened(existing(self.storage)) as store:
+        with open_store(require_existing(self.storage)) as store:
             yield store, store.run(self.name)
 
     def _findings(self, beside: Sequence[Run]) -> Findings:
@@ -310,37 +310,39 @@ class Run:
         return named
 
 
-def number(name: str, value: float | str) -> float:
+def parse_limit(name: str, value: float | str) -> float:
     """A positive number, or a text such as ``50M``.
 
     Raises:
         EvoError: it is neither.
     """
     try:
-        return parse(value if isinstance(value, str) else repr(float(value)))
+        return parse_number(value if isinstance(value, str) else repr(float(value)))
     except (TypeError, ValueError):
         raise EvoError(f"{name} is {value!r}: expected a positive number, or a text such as '50M' or '300k'") from None
 
 
-def _progress(run: studies.Run, rows: Sequence[RoundRow]) -> str:
+def _progress_sentence(run: studies.StoredRun, rows: Sequence[StoredRound]) -> str:
     """How far a run has come, and what its space is by now."""
     finished = [row for row in rows if row.next_space]
     left = f", round {rows[-1].number} is unfinished" if len(rows) > len(finished) else ""
     newest = finished[-1].next_space if finished else None
-    now = f", {short(newest.size)} now" if newest is not None and newest != run.space else ""
+    now = f", {format_number(newest.size)} now" if newest is not None and newest != run.space else ""
     rounds = f"{len(finished)} round{'' if len(finished) == 1 else 's'} finished{left}"
-    return f"{rounds}; {short(run.space.size)} architectures of {len(run.space.layers)} layers{now}."
+    return f"{rounds}; {format_number(run.space.size)} architectures of {len(run.space.layers)} layers{now}."
 
 
-def _shown(front: pd.DataFrame) -> str:
+def _front_caption(front: pd.DataFrame) -> str:
     """How many networks a front has, and how many of them are shown."""
-    some = f"; the {SHOWN} most accurate" if len(front) > SHOWN else ""
+    some = f"; the {MAX_SHOWN} most accurate" if len(front) > MAX_SHOWN else ""
     return f"Front: {len(front)} network{'' if len(front) == 1 else 's'}{some}"
 
 
-def _front(front: pd.DataFrame, config: StudyConfig) -> str:
+def _front_table(front: pd.DataFrame, config: StudyConfig) -> str:
     """The most accurate networks of a front, as a table."""
     cost = config.search.cost
-    best = front.sort_values("accuracy", ascending=False, kind="stable").head(SHOWN)
+    best = front.sort_values("accuracy", ascending=False, kind="stable").head(MAX_SHOWN)
     rows = zip(best["accuracy"].tolist(), best[cost].tolist(), best["arch"].tolist(), strict=True)
-    return table((config.measured, cost, "arch"), [(f"{value:.2%}", short(price), arch) for value, price, arch in rows])
+    return table(
+        (config.measured, cost, "arch"), [(f"{value:.2%}", format_number(price), arch) for value, price, arch in rows]
+    )

@@ -38,10 +38,17 @@ class Verdicts:
             (its 95 % interval; missing where there are too few seeds), ``seeds``, ``conclusion``.
         """
         rows = [
-            (verdict.control, found.what, found.mean, *(found.interval or (None, None)), found.pairs, found.conclusion)
+            (
+                verdict.control,
+                difference.what,
+                difference.mean,
+                *(difference.interval or (None, None)),
+                difference.pairs,
+                difference.conclusion,
+            )
             for verdict in self.verdicts
-            for found in (verdict.hypervolume, verdict.tau)
-            if found is not None
+            for difference in (verdict.hypervolume, verdict.tau)
+            if difference is not None
         ]
         return pd.DataFrame(rows, columns=COLUMNS).astype({"mean": float, "low": float, "high": float})
 
@@ -61,5 +68,5 @@ class Verdicts:
             for control, what, mean, low, high, seeds, conclusion in self.differences().itertuples(index=False)
         ]
         headings = ("control arm", "measure", "difference", "95 % interval", "seeds", "conclusion")
-        found = [table(headings, rows)] if rows else []
-        return block(heading("Verdict", f"on run {self.run}"), *found, *map(paragraph, self.sentences()))
+        blocks = [table(headings, rows)] if rows else []
+        return block(heading("Verdict", f"on run {self.run}"), *blocks, *map(paragraph, self.sentences()))

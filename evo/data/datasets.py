@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from evo.data.image_folders import listed
-from evo.data.paths import named, roots
-from evo.data.raw import Maker, Raw, as_raw, is_test, title
+from evo.data.image_folders import list_images
+from evo.data.paths import candidate_paths, candidate_roots
+from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, is_test_image
 from spaces import torchvision_shim
 from studies.config import DataSection
 from studies.records import EvoError
 
 
-def maker_of(section: DataSection) -> Maker:
+def maker_of(section: DataSection) -> DatasetMaker:
     """What makes the data set that a configuration names.
 
     Raises:
@@ -28,7 +28,7 @@ def maker_of(section: DataSection) -> Maker:
     return DATASETS[section.name]
 
 
-def raw(section: DataSection, maker: Maker) -> Raw:
+def raw_dataset(section: DataSection, maker: DatasetMaker) -> RawDataset:
     """A data set as it is kept.
 
     Raises:
@@ -41,29 +41,29 @@ def raw(section: DataSection, maker: Maker) -> Raw:
     except Exception as error:
         if getattr(maker, "__module__", None) == __name__:
             raise
-        raise EvoError(f"{title(section)} cannot be made: {type(error).__name__}: {error}") from error
+        raise EvoError(f"{dataset_title(section)} cannot be made: {type(error).__name__}: {error}") from error
     return as_raw(made, section)
 
 
-def _digits(section: DataSection) -> Raw:
+def _load_digits(section: DataSection) -> RawDataset:
     """scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels, 0..16; every sixth is a test image."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     x = (bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    test = is_test(len(x))
+    test = is_test_image(len(x))
     names = tuple(map(str, bunch.target_names))
-    return Raw(x[~test], bunch.target[~test], x[test], bunch.target[test], class_names=names)
+    return RawDataset(x[~test], bunch.target[~test], x[test], bunch.target[test], class_names=names)
 
 
 FOLDERS = {"fashion_mnist": "FashionMNIST/raw", "cifar10": "cifar-10-batches-py"}
 """Where torchvision keeps a data set's files below its root."""
 
 
-def _torchvision(section: DataSection) -> Raw:
+def _load_torchvision(section: DataSection) -> RawDataset:
     """Fashion-MNIST and CIFAR-10 as torchvision reads them, downloaded where they are missing."""
     folder = FOLDERS[section.name]
-    root = _root(section) or Path(section.path)
+    root = _torchvision_root(section) or Path(section.path)
     dataset = {
         "fashion_mnist": torchvision_shim.torchvision.datasets.FashionMNIST,
         "cifar10": torchvision_shim.torchvision.datasets.CIFAR10,
@@ -81,30 +81,30 @@ def _torchvision(section: DataSection) -> Raw:
     for part in parts:
         images = np.asarray(part.data)
         arrays += [images if images.ndim == 4 else images[..., None], np.asarray(part.targets)]
-    return Raw(*arrays, class_names=CLASS_NAMES[section.name])
+    return RawDataset(*arrays, class_names=CLASS_NAMES[section.name])
 
 
-def _root(section: DataSection) -> Path | None:
+def _torchvision_root(section: DataSection) -> Path | None:
     """The folder in which torchvision would find the data set; None: there is none."""
-    return next((root for root in roots(section.path) if (root / FOLDERS[section.name]).is_dir()), None)
+    return next((root for root in candidate_roots(section.path) if (root / FOLDERS[section.name]).is_dir()), None)
 
 
 IDX = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 """Fashion-MNIST's official files: training images and labels, test images and labels."""
 
 
-def _fashion_mnist(section: DataSection) -> Raw:
+def _load_fashion_mnist(section: DataSection) -> RawDataset:
     """Fashion-MNIST from its official packed files where they lie (torchvision would write beside them), else from
     torchvision."""
-    for folder in (root / FOLDERS["fashion_mnist"] for root in roots(section.path)):
+    for folder in (root / FOLDERS["fashion_mnist"] for root in candidate_roots(section.path)):
         paths = [folder / f"{name}-ubyte.gz" for name in IDX]
         if all(path.is_file() for path in paths):
-            x, y, x_test, y_test = map(_idx, paths)
-            return Raw(x[..., None], y, x_test[..., None], y_test, class_names=CLASS_NAMES["fashion_mnist"])
-    return _torchvision(section)
+            x, y, x_test, y_test = map(_read_idx, paths)
+            return RawDataset(x[..., None], y, x_test[..., None], y_test, class_names=CLASS_NAMES["fashion_mnist"])
+    return _load_torchvision(section)
 
 
-def _idx(path: Path) -> np.ndarray:
+def _read_idx(path: Path) -> np.ndarray:
     """A packed idx file of bytes: two zeros, the type, the number of dimensions, each of them in four bytes, the values.
 
     Raises:
@@ -118,12 +118,12 @@ def _idx(path: Path) -> np.ndarray:
         raise EvoError(f"{path} is not a packed idx file, or is damaged ({error}); fetch it again") from None
 
 
-def _arrays(section: DataSection) -> tuple[Any, ...]:
+def _load_npz(section: DataSection) -> tuple[Any, ...]:
     """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``, as ``as_raw`` takes them.
 
     ``classes``, where it is there, holds the names of the classes; otherwise they are called by their numbers.
     """
-    path = _file(section) or Path(section.path)
+    path = _dataset_file(section) or Path(section.path)
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -136,29 +136,29 @@ def _arrays(section: DataSection) -> tuple[Any, ...]:
     return (*parts.values(), classes)
 
 
-def _file(section: DataSection) -> Path | None:
+def _dataset_file(section: DataSection) -> Path | None:
     """The file of a data set that is one file; None: it is not there."""
-    return next((path for path in roots(section.path) if path.is_file()), None)
+    return next((path for path in candidate_roots(section.path) if path.is_file()), None)
 
 
-def _images(section: DataSection) -> Raw:
+def _load_image_folder(section: DataSection) -> RawDataset:
     """The paths in a folder of class folders (torchvision's ImageFolder). ``train`` and ``test`` inside it are used where
     there are both; otherwise every sixth image of the folder is a test image."""
-    root = _folder(section)
-    if _divided(root):
-        x, y, names = listed(root / "train")
-        return Raw(x, y, *listed(root / "test", names)[:2], class_names=names)
-    x, y, names = listed(root)
-    test = is_test(len(y))
-    return Raw(x.take(~test), y[~test], x.take(test), y[test], class_names=names)
+    root = _dataset_folder(section)
+    if _has_test_folder(root):
+        x, y, names = list_images(root / "train")
+        return RawDataset(x, y, *list_images(root / "test", names)[:2], class_names=names)
+    x, y, names = list_images(root)
+    test = is_test_image(len(y))
+    return RawDataset(x.take(~test), y[~test], x.take(test), y[test], class_names=names)
 
 
-def _folder(section: DataSection) -> Path:
+def _dataset_folder(section: DataSection) -> Path:
     """The folder of class folders."""
-    return next((root for root in named(section.path) if root.is_dir()), Path(section.path))
+    return next((root for root in candidate_paths(section.path) if root.is_dir()), Path(section.path))
 
 
-def _divided(root: Path) -> bool:
+def _has_test_folder(root: Path) -> bool:
     """Whether a folder tells training from test images."""
     return (root / "train").is_dir() and (root / "test").is_dir()
 
@@ -169,30 +169,30 @@ def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
     The files of class folders, which may be millions, are not listed.
     """
     if section.name == "images":
-        return _folder(section), ()
+        return _dataset_folder(section), ()
     if section.name == "arrays":
-        return _file(section), ("",)
+        return _dataset_file(section), ("",)
     if section.name not in FOLDERS:
-        return _of_maker(section)
-    if (root := _root(section)) is None:
+        return _files_of_maker(section)
+    if (root := _torchvision_root(section)) is None:
         return None, ()
-    found = sorted(path for path in (root / FOLDERS[section.name]).rglob("*") if path.is_file())
-    return root, tuple(path.relative_to(root).as_posix() for path in found)
+    files = sorted(path for path in (root / FOLDERS[section.name]).rglob("*") if path.is_file())
+    return root, tuple(path.relative_to(root).as_posix() for path in files)
 
 
-def _of_maker(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
+def _files_of_maker(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
     """The file or folder that ``data.path`` names for a data set of somebody's own."""
     if section.path == type(section).model_fields["path"].default:
         return None, ()
-    return (file, ("",)) if (file := _file(section)) is not None else (_folder(section), ())
+    return (file, ("",)) if (file := _dataset_file(section)) is not None else (_dataset_folder(section), ())
 
 
-DATASETS: dict[str, Maker] = {
-    "digits": _digits,
-    "fashion_mnist": _fashion_mnist,
-    "cifar10": _torchvision,
-    "images": _images,
-    "arrays": _arrays,
+DATASETS: dict[str, DatasetMaker] = {
+    "digits": _load_digits,
+    "fashion_mnist": _load_fashion_mnist,
+    "cifar10": _load_torchvision,
+    "images": _load_image_folder,
+    "arrays": _load_npz,
 }
 """What makes each data set of the section ``[data]``, by the name that the configuration gives it."""
 

@@ -9,31 +9,31 @@ from pathlib import Path
 
 import numpy as np
 
-from evo.data.datasets import maker_of, raw
-from evo.data.paths import file_hash, named
-from evo.data.raw import Maker
+from evo.data.datasets import maker_of, raw_dataset
+from evo.data.paths import candidate_paths, file_hash
+from evo.data.raw import DatasetMaker
 from studies.config import DataSection, EvaluatorSection, StudyConfig
-from studies.database.rows import Run
+from studies.database.rows import StoredRun
 from studies.records import EvoError
 
 SHORT = 12
 """Characters of a fingerprint that a person compares."""
 
 
-def checked(run: Run, accept: bool) -> str:
+def check_fingerprint(run: StoredRun, accept: bool) -> str:
     """The fingerprint of the data now: the one that the run rests on, or any where it has none yet or ``accept`` says so.
 
     Raises:
         EvoError: it is another one.
     """
-    found, known = fingerprint(run.config), run.data_sha256
-    if known is not None and known != found and not accept:
+    current, known = fingerprint(run.config), run.data_sha256
+    if known is not None and known != current and not accept:
         raise EvoError(
             f"run {run.name!r} was begun on data with the fingerprint {known[:SHORT]}, and the data found now have "
-            f"{found[:SHORT]}: they were changed, extended or replaced. Put the old data back, or begin another run "
+            f"{current[:SHORT]}: they were changed, extended or replaced. Put the old data back, or begin another run "
             "(--run NAME); with --accept-data-change the run continues, and its report mentions the change"
         )
-    return found
+    return current
 
 
 def fingerprint(config: StudyConfig) -> str:
@@ -43,16 +43,16 @@ def fingerprint(config: StudyConfig) -> str:
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
     trains = config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
-    parts = [_images(config.data, maker_of(config.data))] if trains else []
-    parts += [file_hash(path) for judge in judges for name in judge.files() for path in _found(name)]
+    parts = [_hash_images(config.data, maker_of(config.data))] if trains else []
+    parts += [file_hash(path) for judge in judges for name in judge.files() for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
 
 
 @lru_cache(maxsize=2)
-def _images(section: DataSection, maker: Maker) -> str:
+def _hash_images(section: DataSection, maker: DatasetMaker) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
     digest = sha256()
-    for part in raw(section, maker).parts:
+    for part in raw_dataset(section, maker).parts:
         for piece in _content(part) if isinstance(part, np.ndarray) else part.content():
             digest.update(piece)
     return digest.hexdigest()
@@ -63,6 +63,6 @@ def _content(array: np.ndarray) -> Iterator[bytes | memoryview]:
     yield np.ascontiguousarray(array).data
 
 
-def _found(name: str) -> list[Path]:
+def _existing_file(name: str) -> list[Path]:
     """The file that a configuration names; none where it is missing."""
-    return [path for path in named(name) if path.is_file()][:1]
+    return [path for path in candidate_paths(name) if path.is_file()][:1]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evo.data.source import LOOKED_INTO
+from evo.data.source import HASHED_IMAGES
 from spaces import torchvision_shim
 from studies.records import EvoError
 
@@ -34,20 +34,22 @@ class Photographs:
     def take(self, places: np.ndarray | slice) -> Photographs:
         return Photographs(self.paths[places])
 
-    def joined(self, other: Photographs) -> Photographs:
+    def joined_with(self, other: Photographs) -> Photographs:
         return Photographs(np.concatenate((self.paths, other.paths)))
 
     def content(self) -> Iterator[bytes]:
         """Class folder, name and size of each; of some the content."""
         yield repr(("U", self.paths.shape)).encode()
-        every = max(1, len(self.paths) // LOOKED_INTO)
+        every = max(1, len(self.paths) // HASHED_IMAGES)
         for place, path in enumerate(map(Path, self.paths.tolist())):
             yield f"{path.parent.name}/{path.name} {os.path.getsize(path)}\n".encode()
             if place % every == 0:
                 yield path.read_bytes()
 
 
-def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[Photographs, np.ndarray, tuple[str, ...]]:
+def list_images(
+    folder: Path, classes: tuple[str, ...] | None = None
+) -> tuple[Photographs, np.ndarray, tuple[str, ...]]:
     """All images in the class folders of ``folder``, their labels, and the names of the classes.
 
     Args:
@@ -59,15 +61,15 @@ def listed(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[Photog
     if not folder.is_dir():
         raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
     try:
-        found = torchvision_shim.torchvision.datasets.ImageFolder(str(folder))
+        folder_images = torchvision_shim.torchvision.datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
-    names = tuple(found.classes) if classes is None else classes
-    if unknown := [name for name in found.classes if name not in names]:
+    names = tuple(folder_images.classes) if classes is None else classes
+    if unknown := [name for name in folder_images.classes if name not in names]:
         raise EvoError(
             f"{folder} has the class {unknown[0]!r}, and the training images have only {', '.join(names)}: expected the "
             "same class folders in both"
         )
-    labels = np.array([names.index(name) for name in found.classes])
-    paths = np.array([path for path, _ in found.samples])
-    return Photographs(paths), labels[np.asarray(found.targets)], names
+    labels = np.array([names.index(name) for name in folder_images.classes])
+    paths = np.array([path for path, _ in folder_images.samples])
+    return Photographs(paths), labels[np.asarray(folder_images.targets)], names

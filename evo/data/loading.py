@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from evo.data.datasets import maker_of, raw
-from evo.data.raw import Maker, fits
-from evo.data.source import Images, Origin, Part, Pictures, Split
-from evo.data.streaming import Streamed, read, streamed
-from spaces.size import Size, area, sides
+from evo.data.datasets import maker_of, raw_dataset
+from evo.data.raw import DatasetMaker, fits_in_memory
+from evo.data.source import Images, ImageSet, Origin, Part, Pictures
+from evo.data.streaming import StreamedImages, read_images, stream_images
+from spaces.size import Size, both_sides, pixel_count
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -29,40 +29,40 @@ FOLDER_SIZE = 32
 """Pixels of images from a folder where the configuration says nothing."""
 
 
-def load(section: DataSection, device: str = "cpu") -> Images:
+def load_dataset(section: DataSection, device: str = "cpu") -> Images:
     """The data set that a configuration names, on ``device`` (``auto``: CUDA where there is one).
 
     Raises:
         EvoError: its files are not where the configuration says; the message says which folder to fill. Or it is none that
             can be used.
     """
-    return _load(section, device, maker_of(section))
+    return _load_cached(section, device, maker_of(section))
 
 
 @lru_cache(maxsize=2)
-def _load(section: DataSection, device: str, maker: Maker) -> Images:
-    kept = raw(section, maker)
+def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Images:
+    kept = raw_dataset(section, maker)
     if section.in_memory is False and isinstance(kept.x_train, np.ndarray):
         raise EvoError(
             f"data.in_memory = false is for data.name = 'images' or a data set of torch, found {section.name!r}: leave it out"
         )
-    train, validation = _divided(kept.y_train, section)
+    train, validation = _validation_split(kept.y_train, section)
     x: dict[Part, Kept] = {
-        "train": _taken(kept.x_train, train),
-        "validation": _taken(kept.x_train, validation),
+        "train": _take(kept.x_train, train),
+        "validation": _take(kept.x_train, validation),
         "test": kept.x_test,
     }
     y = {"train": kept.y_train[train], "validation": kept.y_train[validation], "test": kept.y_test}
     x = _in_memory(x, section)
-    moments, source = _source_of(x, section, _device(device))
+    moments, source = _source_of(x, section, _resolve_device(device))
     sources: dict[str, Any] = {
-        name: replace(source(x[name], y[name]), origin=Origin(load, section, device, name)) for name in x
+        name: replace(source(x[name], y[name]), origin=Origin(load_dataset, section, device, name)) for name in x
     }
     mean, std = (tuple(values.tolist()) for values in moments)
     return Images(**sources, class_names=kept.class_names, mean=mean, std=std)
 
 
-def _divided(y: np.ndarray, section: DataSection) -> tuple[np.ndarray, np.ndarray]:
+def _validation_split(y: np.ndarray, section: DataSection) -> tuple[np.ndarray, np.ndarray]:
     """The places of the training images that train, and of those that validate: the same in all runs, so that they can be
     compared."""
     order = np.random.default_rng(0).permutation(len(y))
@@ -76,7 +76,7 @@ def _divided(y: np.ndarray, section: DataSection) -> tuple[np.ndarray, np.ndarra
     return order[held:], order[:held]
 
 
-def _taken(x: Kept, places: np.ndarray) -> Kept:
+def _take(x: Kept, places: np.ndarray) -> Kept:
     return x[places] if isinstance(x, np.ndarray) else x.take(places)
 
 
@@ -86,9 +86,9 @@ def _in_memory(x: dict[Part, Kept], section: DataSection) -> dict[Part, Kept]:
     if isinstance(train, np.ndarray):
         return x
     size = _size(train, section)
-    if not fits(section, 4 * train.channels * area(size) * sum(map(len, x.values()))):
+    if not fits_in_memory(section, 4 * train.channels * pixel_count(size) * sum(map(len, x.values()))):
         return x
-    return {name: part if isinstance(part, np.ndarray) else read(part, size) for name, part in x.items()}
+    return {name: part if isinstance(part, np.ndarray) else read_images(part, size) for name, part in x.items()}
 
 
 def _size(pictures: Pictures, section: DataSection) -> Size:
@@ -97,19 +97,19 @@ def _size(pictures: Pictures, section: DataSection) -> Size:
 
 def _source_of(
     x: dict[Part, Kept], section: DataSection, device: torch.device
-) -> tuple[Moments, Callable[[Any, np.ndarray], Split | Streamed]]:
+) -> tuple[Moments, Callable[[Any, np.ndarray], ImageSet | StreamedImages]]:
     """Mean and deviation of the training images, and what makes a source of images and labels."""
     train = x["train"]
     if isinstance(train, np.ndarray):
-        moments = _moments(train)
-        return moments, partial(_split, moments=moments, size=section.size, device=device)
+        moments = _channel_moments(train)
+        return moments, partial(_image_set, moments=moments, size=section.size, device=device)
     size = _size(train, section)
     some = train.take(slice(None, None, (len(train) + len(x["validation"])) // 500 + 1))
-    moments = _moments(read(some, size))
-    return moments, partial(streamed, moments=moments, size=size, device=device, workers=section.workers)
+    moments = _channel_moments(read_images(some, size))
+    return moments, partial(stream_images, moments=moments, size=size, device=device, workers=section.workers)
 
 
-def _device(name: str) -> torch.device:
+def _resolve_device(name: str) -> torch.device:
     """What ``device`` in a configuration means on this machine.
 
     Raises:
@@ -129,7 +129,7 @@ def _interleave(order: np.ndarray, y: np.ndarray) -> np.ndarray:
     return order[np.argsort(place, kind="stable")]
 
 
-def _moments(x: np.ndarray) -> Moments:
+def _channel_moments(x: np.ndarray) -> Moments:
     """Mean and standard deviation per channel, of values in [0, 1]."""
     values = x[:: max(1, len(x) // 5000)].reshape(-1, x.shape[-1]) / _highest(x)
     return values.mean(axis=0), values.std(axis=0) + 1e-6
@@ -140,10 +140,10 @@ def _highest(x: np.ndarray) -> float:
     return 255.0 if x.dtype == np.uint8 else 1.0
 
 
-def _split(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> Split:
+def _image_set(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> ImageSet:
     images = torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(_highest(x))
-    if size is not None and sides(size) != images.shape[2:]:
-        images = F.interpolate(images, sides(size), mode="bilinear", antialias=True)
+    if size is not None and both_sides(size) != images.shape[2:]:
+        images = F.interpolate(images, both_sides(size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)
     images = images.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-    return Split(images, torch.from_numpy(y.astype(np.int64))).to(device)
+    return ImageSet(images, torch.from_numpy(y.astype(np.int64))).to(device)

@@ -15,7 +15,7 @@ def redirect(places: Mapping[str, Path]) -> None:
     _redirected.update(places)
 
 
-def named(path: str) -> list[Path]:
+def candidate_paths(path: str) -> list[Path]:
     """The places where the file or folder ``path`` is looked for: as it stands, and below the folder ``EVO_DATA``."""
     if path in _redirected:
         return [_redirected[path]]
@@ -23,10 +23,10 @@ def named(path: str) -> list[Path]:
     return [Path(path), *([Path(data) / path] if data else [])]
 
 
-def roots(path: str) -> list[Path]:
+def candidate_roots(path: str) -> list[Path]:
     """The same for a folder of data sets, which may be the folder ``EVO_DATA`` itself."""
     data = os.environ.get("EVO_DATA")
-    return named(path) + ([Path(data)] if data and path not in _redirected else [])
+    return candidate_paths(path) + ([Path(data)] if data and path not in _redirected else [])
 
 
 def file_hash(path: Path) -> str:

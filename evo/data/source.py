@@ -17,7 +17,7 @@ from studies.config import DataSection
 Batch = tuple[Tensor, Tensor]
 """Normalised images ``(n, channels, height, width)``, channels last in memory, and labels ``(n,)``, on the device."""
 
-WHOLE = slice(None)
+WHOLE_BATCH = slice(None)
 """All places of a batch."""
 
 Part = Literal["train", "validation", "test"]
@@ -36,7 +36,7 @@ class Batches(Protocol):
         """All of it in order and as it is; the last batch may be smaller."""
         ...
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH) -> Iterator[Batch]:
         """Shuffled and augmented by ``seed`` alone; whole batches. Of each, the places ``part`` are given: the same images
         that would stand there in the whole batch."""
         ...
@@ -58,7 +58,7 @@ class Source(Batches, Protocol):
         """All labels ``(n,)``."""
         ...
 
-    def joined(self, other: Self) -> Self:
+    def joined_with(self, other: Self) -> Self:
         """These images, and behind them those of ``other``."""
         ...
 
@@ -67,7 +67,7 @@ class Source(Batches, Protocol):
         ...
 
 
-LOOKED_INTO = 1000
+HASHED_IMAGES = 1000
 """Of pictures all names and sizes count in a fingerprint, and the content of so many, spread evenly: of a hundred gigabytes
 nobody reads every byte before a round."""
 
@@ -99,7 +99,7 @@ class Pictures(Protocol):
         """Those at ``places``, in that order."""
         ...
 
-    def joined(self, other: Self) -> Self:
+    def joined_with(self, other: Self) -> Self:
         """These, and behind them ``other``."""
         ...
 
@@ -113,7 +113,7 @@ class Origin:
     """Where images came from: one part of a data set. They are sent to other processes as this, and loaded there.
 
     Attributes:
-        load: gives the data set that a section names, on a device (``evo.data.loading.load``).
+        load: gives the data set that a section names, on a device (``evo.data.loading.load_dataset``).
     """
 
     load: Callable[[DataSection, str], Images]
@@ -127,7 +127,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Split:
+class ImageSet:
     """Images that are one tensor: ``x`` and ``y`` are a ``Batch`` of all of them."""
 
     x: Tensor
@@ -152,12 +152,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
-    def to(self, device: torch.device) -> Split:
+    def to(self, device: torch.device) -> ImageSet:
         """The same images and labels, on ``device``."""
-        return Split(self.x.to(device), self.y.to(device))
+        return ImageSet(self.x.to(device), self.y.to(device))
 
-    def joined(self, other: Split) -> Split:
-        return Split(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
+    def joined_with(self, other: ImageSet) -> ImageSet:
+        return ImageSet(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
 
     def take(self, chosen: Tensor) -> Batch:
         return self.x[chosen], self.y[chosen]
@@ -165,7 +165,7 @@ class Split:
     def batches(self, size: int) -> Iterator[Batch]:
         return zip(torch.split(self.x, size), torch.split(self.y, size), strict=True)
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH) -> Iterator[Batch]:
         rng = torch.Generator(self.device).manual_seed(seed)  # where the images are: no step waits for the host
         size = min(size, len(self))
         order = torch.randperm(len(self), generator=rng, device=self.device)

@@ -16,20 +16,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evo.data.augmentation import AUGMENTATIONS
-from evo.data.source import WHOLE, Origin, Pictures
-from evo.seeds import derive
+from evo.data.source import WHOLE_BATCH, Origin, Pictures
+from evo.seeds import derive_seed
 from spaces import torchvision_shim
-from spaces.size import Size, sides
+from spaces.size import Size, both_sides
 
-READING: dict[str, Callable[[Size], Any]] = {
-    "resized_crop": lambda size: _part(size),
+READ_AHEAD: dict[str, Callable[[Size], Any]] = {
+    "resized_crop": lambda size: _random_part(size),
     "flip": lambda size: torchvision_shim.transforms.RandomHorizontalFlip(),
     "colour_jitter": lambda size: torchvision_shim.transforms.ColorJitter(0.4, 0.4, 0.4),
 }
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
 
-def read(pictures: Pictures, size: Size) -> np.ndarray:
+def read_images(pictures: Pictures, size: Size) -> np.ndarray:
     """The middle of each image, ``(n, height, width, channels)``."""
     decoded = _Decoded(pictures, _transform(size))
     return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
@@ -37,14 +37,18 @@ def read(pictures: Pictures, size: Size) -> np.ndarray:
 
 def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
     """From an image in memory to a tensor ``(channels, height, width)``."""
-    whole = [] if "resized_crop" in names else [_covering(size), torchvision_shim.transforms.CenterCrop(sides(size))]
+    whole = (
+        []
+        if "resized_crop" in names
+        else [_resize_to_cover(size), torchvision_shim.transforms.CenterCrop(both_sides(size))]
+    )
     composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
-        [*whole, *(READING[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
+        [*whole, *(READ_AHEAD[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
 
 
-def _covering(size: Size) -> Callable[[Any], Any]:
+def _resize_to_cover(size: Size) -> Callable[[Any], Any]:
     """Scales an image so that it just covers ``size``, its proportions kept."""
     if isinstance(size, int):
         resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
@@ -60,9 +64,9 @@ def _covering(size: Size) -> Callable[[Any], Any]:
     return scaled
 
 
-def _part(size: Size) -> Callable[[Any], Any]:
+def _random_part(size: Size) -> Callable[[Any], Any]:
     """A random part of an image, nearly of the proportions of ``size``, stretched to it (Inception's crop)."""
-    height, width = sides(size)
+    height, width = both_sides(size)
     ratio = (3 / 4 * (width / height), 4 / 3 * (width / height))
     part: Callable[[Any], Any] = torchvision_shim.transforms.RandomResizedCrop((height, width), ratio=ratio)
     return part
@@ -84,12 +88,12 @@ class _Decoded(Dataset[Tensor]):
         if self.seed is None:
             return self.transform(picture)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, "image", i))
+            torch.manual_seed(derive_seed(self.seed, "image", i))
             return self.transform(picture)
 
 
 @dataclass(frozen=True)
-class Streamed:
+class StreamedImages:
     """A ``Source`` whose images stay where they are; memory holds a few batches of them.
 
     Attributes:
@@ -119,8 +123,8 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def joined(self, other: Streamed) -> Streamed:
-        both = self.pictures.joined(other.pictures)
+    def joined_with(self, other: StreamedImages) -> StreamedImages:
+        both = self.pictures.joined_with(other.pictures)
         return replace(self, pictures=both, y=torch.cat((self.y, other.y)), origin=None)
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,21 +139,21 @@ class Streamed:
         return map(self.take, torch.split(torch.arange(len(self)), size))
 
     def epoch(
-        self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE
+        self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled, augmented, whole batches; ``workers`` processes read ahead, of each batch its ``part`` only."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         size = min(size, len(self))
         batches = torch.split(order[: len(self) // size * size], size)
         loader = DataLoader(
-            _Decoded(self.pictures, _transform(self.size, [name for name in augment if name in READING]), seed),
+            _Decoded(self.pictures, _transform(self.size, [name for name in augment if name in READ_AHEAD]), seed),
             batch_sampler=[batch[part].tolist() for batch in batches],
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # its own: torch's global one would move with every epoch
         )
         rng = torch.Generator(self.device).manual_seed(seed)
-        drawn = [name for name in augment if name not in READING]
+        drawn = [name for name in augment if name not in READ_AHEAD]
         labels = torch.split(self.y[order.to(self.device)], size)
         for x, y in zip(map(self._normalised, loader), labels, strict=False):
             if drawn:
@@ -166,14 +170,14 @@ class Streamed:
         return x.sub_(self.mean).div_(self.std)
 
 
-def streamed(
+def stream_images(
     pictures: Pictures,
     y: np.ndarray,
     moments: tuple[np.ndarray, np.ndarray],
     size: Size,
     device: torch.device,
     workers: int,
-) -> Streamed:
+) -> StreamedImages:
     """Pictures with the labels ``y``, for ``device``; their mean and standard deviation are given."""
     mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in moments)
-    return Streamed(pictures, torch.from_numpy(y.astype(np.int64)).to(device), mean, std, size, workers)
+    return StreamedImages(pictures, torch.from_numpy(y.astype(np.int64)).to(device), mean, std, size, workers)

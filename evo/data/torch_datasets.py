@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from evo.data.source import LOOKED_INTO
+from evo.data.source import HASHED_IMAGES
 from spaces.size import Size, as_size, as_text
 from studies.records import EvoError
 
@@ -23,7 +23,7 @@ IMAGE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class DatasetItems:
     """``Pictures`` that are items of data sets of torch.
 
     Attributes:
@@ -41,7 +41,7 @@ class Items:
     threads = False
 
     @classmethod
-    def of(cls, title: str, dataset: Any) -> Items:
+    def of(cls, title: str, dataset: Any) -> DatasetItems:
         """All items of ``dataset``, which has some; they have the first one's channels and size.
 
         Raises:
@@ -113,17 +113,17 @@ class Items:
             x[i] = image.permute(1, 2, 0).numpy()
         return x, y
 
-    def take(self, places: np.ndarray | slice) -> Items:
+    def take(self, places: np.ndarray | slice) -> DatasetItems:
         return replace(self, places=self.places[places])
 
-    def joined(self, other: Items) -> Items:
+    def joined_with(self, other: DatasetItems) -> DatasetItems:
         moved = other.places + np.array([len(self.datasets), 0])
         return replace(self, datasets=self.datasets + other.datasets, places=np.concatenate((self.places, moved)))
 
     def content(self) -> Iterator[bytes]:
         """How many items there are, and some of them."""
         yield repr(("I", len(self))).encode()
-        for i in range(0, len(self), max(1, len(self) // LOOKED_INTO)):
+        for i in range(0, len(self), max(1, len(self) // HASHED_IMAGES)):
             x = self[i]
             yield repr((str(x.dtype), tuple(x.shape))).encode() + x.contiguous().numpy().tobytes()
 

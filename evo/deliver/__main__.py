@@ -59,25 +59,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = command.parse_args(argv)
     if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
         command.error("--arch names the network: leave out --max-macs, --max-params and --max-latency-ms")
-    return shell.run(_deliver, args, "whole epochs are kept; the same command continues")
+    return shell.run_command(_deliver, args, "whole epochs are kept; the same command continues")
 
 
 def _deliver(args: argparse.Namespace) -> int:
     from evo.console import TERMINAL, Reporter, bar, say
-    from evo.deliver.model_card import told
+    from evo.deliver.model_card import terminal_summary
     from evo.deliver.pipeline import deliver_run
-    from evo.deliver.selection import Wish
+    from evo.deliver.selection import Criteria
     from spaces.architecture import Architecture
     from studies.records import COSTS
 
     folder = args.out or Path("delivered") / args.run
     most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
-    wish = Wish(most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to)
+    criteria = Criteria(
+        most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to
+    )
     reporter = Reporter(track=bar) if args.json else TERMINAL
-    said = deliver_run(args.run, args.storage, wish, folder, args.set, reporter)
-    reporter.say(told(said, str(folder)))
+    description = deliver_run(args.run, args.storage, criteria, folder, args.set, reporter)
+    reporter.say(terminal_summary(description, str(folder)))
     if args.json:
-        say(json.dumps({"folder": str(folder), **said}, indent=1))
+        say(json.dumps({"folder": str(folder), **description}, indent=1))
     return 0
 
 

@@ -16,7 +16,7 @@ Description = dict[str, Any]
 """What ``architecture.json`` says."""
 
 
-def claim(folder: Path, wanted: Description) -> None:
+def create_or_verify(folder: Path, wanted: Description) -> None:
     """Write the plan into an empty folder, or find that it is the folder's.
 
     Raises:
@@ -29,39 +29,39 @@ def claim(folder: Path, wanted: Description) -> None:
         ):
             raise EvoError(f"{folder} exists and is not a delivered network: choose another folder with --out FOLDER")
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder, wanted)
+        write_manifest(folder, wanted)
         return
-    there = read(folder)
+    there = read_manifest(folder)
     if differing := [name for name in wanted if there.get(name) != wanted[name]]:
         raise EvoError(
             f"{folder} holds another network, with other {', '.join(differing)}: give another folder with --out FOLDER"
         )
 
 
-def note(folder: Path, name: str, find: Callable[[], Any]) -> None:
+def add_once(folder: Path, name: str, find: Callable[[], Any]) -> None:
     """Add what ``find`` gives to the folder's description, unless it is there: it is found once and no more."""
-    said = read(folder)
-    if name not in said:
-        write(folder, said | {name: find()})
+    description = read_manifest(folder)
+    if name not in description:
+        write_manifest(folder, description | {name: find()})
 
 
-def read(folder: Path) -> Description:
+def read_manifest(folder: Path) -> Description:
     """What the folder's ``architecture.json`` says; settings of its training are called as they are today.
 
     Raises:
         EvoError: it is no JSON.
     """
     try:
-        said: Description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description: Description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except ValueError as error:
         raise EvoError(f"{folder / DESCRIPTION} cannot be read ({error}): give another folder: --out FOLDER") from None
-    training = said.get("training", {})
+    training = description.get("training", {})
     for name, section in (("settings", "deliver"), ("data", "data")):
         if name in training:
             training[name], _ = renewed(training[name], lambda _: False, section)
-    return said
+    return description
 
 
-def write(folder: Path, said: Description) -> None:
+def write_manifest(folder: Path, description: Description) -> None:
     """Replace the folder's ``architecture.json`` in one step."""
-    write_text(folder / DESCRIPTION, json.dumps(said, indent=1) + "\n")
+    write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")

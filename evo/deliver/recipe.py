@@ -10,13 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from evo.training.loop import Mix
+from evo.training.loop import MixImages
 from spaces import torchvision_shim
-from spaces.networks.network import Cell, Network
+from spaces.networks.network import MixedLayer, Network
 from studies.config import DeliverSection
 
 
-def mixing(section: DeliverSection, classes: int) -> Mix | None:
+def mix_images(section: DeliverSection, classes: int) -> MixImages | None:
     """MixUp (https://arxiv.org/abs/1710.09412), CutMix (https://arxiv.org/abs/1905.04899), or one of them per batch."""
     asked = ((torchvision_shim.transforms.MixUp, section.mixup), (torchvision_shim.transforms.CutMix, section.cutmix))
     kinds = [kind(alpha=alpha, num_classes=classes) for kind, alpha in asked if alpha]
@@ -31,28 +31,28 @@ def mixing(section: DeliverSection, classes: int) -> Mix | None:
     return mix
 
 
-def drop_paths(network: Network, rate: float) -> None:
+def add_drop_path(network: Network, rate: float) -> None:
     """Let operations be left out of single images while training, where the layer's input can pass by them.
 
     The probability grows linearly with depth, to ``rate`` in the last layer; outputs that stay are scaled up to make up for
     it (stochastic depth, https://arxiv.org/abs/1603.09382, section 3).
     """
     for place, cell in enumerate(network.layers, start=1):
-        assert isinstance(cell, Cell)
-        if rate and cell.shape.residual:
+        assert isinstance(cell, MixedLayer)
+        if rate and cell.shape.is_residual:
             for op in cell.ops.values():
-                op.register_forward_hook(partial(_dropped, rate * place / len(network.layers)))
+                op.register_forward_hook(partial(_drop_samples, rate * place / len(network.layers)))
 
 
-def _dropped(probability: float, module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _drop_samples(probability: float, module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
     if not module.training:
         return output
     stays = torch.rand(len(output), 1, 1, 1, device=output.device) >= probability
     return output * stays / (1 - probability)
 
 
-class Average:
-    """The moving average of all weights, and of what batch normalisation has counted: a ``Between`` of ``evo.training.loop``.
+class ModelEMA:
+    """The moving average of all weights, and of what batch normalisation has counted: a ``BetweenSteps`` of the training.
 
     It forgets quickly at first: the decay after step ``t`` is the lesser of ``decay`` and ``(1 + t) / (10 + t)``.
     """

@@ -9,14 +9,14 @@ import numpy as np
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
-from spaces.units import short
-from studies.database.rows import RoundRow, Run
+from spaces.units import format_number
+from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
-from studies.records import Evaluation, EvoError, Round, complete
+from studies.records import Evaluation, EvoError, Round, complete_evaluations
 
 
 @dataclass(frozen=True)
-class Wish:
+class Criteria:
     """Which network of a run is wanted.
 
     Attributes:
@@ -26,14 +26,14 @@ class Wish:
         scale_to: the MACs to widen or slim it to.
     """
 
-    most: Mapping[str, float]
+    max_costs: Mapping[str, float]
     arch: Architecture | None = None
     knee: bool = False
     scale_to: float | None = None
 
 
 @dataclass(frozen=True)
-class Pick:
+class Selected:
     """The network that a wish means; ``evaluation`` is what the round's judge said of it, if it was asked."""
 
     arch: Architecture
@@ -42,7 +42,7 @@ class Pick:
     evaluation: Evaluation | None
 
 
-def pick(store: Store, run: Run, wish: Wish) -> Pick:
+def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected:
     """The network that ``wish`` means, of the run's last finished round.
 
     Raises:
@@ -54,29 +54,29 @@ def pick(store: Store, run: Run, wish: Wish) -> Pick:
         raise EvoError(
             f"run {run.name!r} has no finished round to pick from; run: python -m evo.round 1 --run {run.name}"
         )
-    evaluations = complete(proposal.evaluation for proposal in store.proposals(rows[-1]))
-    if wish.arch is not None:
-        found = next((e for e in evaluations if e.arch == wish.arch), None)
-        return Pick(wish.arch, space_of(wish.arch, run, rows), rows[-1].number, found)
+    evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(rows[-1]))
+    if criteria.arch is not None:
+        evaluation = next((e for e in evaluations if e.arch == criteria.arch), None)
+        return Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)
     cost = run.config.search.cost
     limits = run.config.limits.given()
     held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
-    allowed = within(Round(rows[-1].number, rows[-1].space, held, cost=cost).front, wish.most)
-    wanted = knee(allowed, cost) if wish.knee else best(allowed, cost)
-    return Pick(wanted.arch, rows[-1].space, rows[-1].number, wanted)
+    allowed = within_limits(Round(rows[-1].number, rows[-1].space, held, cost=cost).front, criteria.max_costs)
+    wanted = knee_point(allowed, cost) if criteria.knee else most_accurate(allowed, cost)
+    return Selected(wanted.arch, rows[-1].space, rows[-1].number, wanted)
 
 
-def space_of(arch: Architecture, run: Run, rows: list[RoundRow]) -> SearchSpace:
+def find_space(arch: Architecture, run: StoredRun, rows: list[StoredRound]) -> SearchSpace:
     """The latest of the run's spaces that holds ``arch``.
 
     Raises:
         SpaceError: none does; the message names the layer.
     """
     spaces = [run.space, *(row.space for row in rows)]
-    return next((space for space in reversed(spaces) if arch in space), None) or run.space.only(arch)
+    return next((space for space in reversed(spaces) if arch in space), None) or run.space.restrict_to(arch)
 
 
-def within(front: Sequence[Evaluation], most: Mapping[str, float]) -> list[Evaluation]:
+def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> list[Evaluation]:
     """Those of a front that cost at most ``most``: a cost's name -> its limit.
 
     Raises:
@@ -84,35 +84,35 @@ def within(front: Sequence[Evaluation], most: Mapping[str, float]) -> list[Evalu
     """
     allowed = [e for e in front if all(e.cost(name) <= limit for name, limit in most.items())]
     if not allowed:
-        asked = " and ".join(f"{short(limit)} {name}" for name, limit in most.items())
-        least = ", ".join(f"{short(min(e.cost(name) for e in front))} {name}" for name in most)
+        asked = " and ".join(f"{format_number(limit)} {name}" for name, limit in most.items())
+        least = ", ".join(f"{format_number(min(e.cost(name) for e in front))} {name}" for name in most)
         raise EvoError(
             f"no network of the front has at most {asked}: they begin at {least}; allow more, or use --scale-to"
         )
     return allowed
 
 
-def best(front: Sequence[Evaluation], cost: str) -> Evaluation:
+def most_accurate(front: Sequence[Evaluation], cost: str) -> Evaluation:
     """The most accurate; of equals the cheapest."""
     return max(front, key=lambda e: (e.accuracy, -e.cost(cost)))
 
 
-def knee(front: Sequence[Evaluation], cost: str) -> Evaluation:
+def knee_point(front: Sequence[Evaluation], cost: str) -> Evaluation:
     """Where a front bends most: the network farthest above the line from its cheapest to its most accurate.
 
     Accuracy against the logarithm of cost, both from 0 to 1 over the front. Where no network is above the line, there is
     no knee, and the most accurate is it.
     """
     if len(front) < 3:
-        return best(front, cost)
-    x = _unit(np.log(np.maximum([e.cost(cost) for e in front], 1e-12)))
-    y = _unit(np.array([e.accuracy for e in front]))
+        return most_accurate(front, cost)
+    x = _normalise(np.log(np.maximum([e.cost(cost) for e in front], 1e-12)))
+    y = _normalise(np.array([e.accuracy for e in front]))
     above = y - x  # the line is the diagonal: the distance from it is this, over the square root of 2
     place = int(np.argmax(above))
-    return front[place] if above[place] > 1e-9 else best(front, cost)
+    return front[place] if above[place] > 1e-9 else most_accurate(front, cost)
 
 
-def _unit(values: np.ndarray) -> np.ndarray:
+def _normalise(values: np.ndarray) -> np.ndarray:
     """Values moved and stretched to [0, 1]."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else np.zeros_like(values)

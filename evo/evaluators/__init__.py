@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from evo.console import Track, untracked
-from evo.workers.executors import here
+from evo.workers.executors import map_inline
 from evo.workers.protocol import Evaluate
-from evo.workers.ranks import ALONE, Team
+from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import COLUMNS, CostTable
-from spaces.space import SearchSpace, canonical
-from studies.pareto import thinned
-from studies.records import Evaluation, Life, Ratings
+from spaces.space import SearchSpace, canonical_arch
+from studies.pareto import evenly_spaced
+from studies.records import BredCell, Evaluation, Ratings
 
-__all__ = ["Ask", "Evaluator", "FitContext", "Judge", "Request", "WrappedJudge", "scored", "with_costs"]
+__all__ = ["Ask", "Evaluator", "FitContext", "Judge", "Request", "WrappedJudge", "evaluations_of", "with_costs"]
 
 Ask = Callable[["Judge", Sequence[Architecture]], list[Evaluation]]
 """One evaluation per architecture, in order, from the workers; some of them may have failed."""
@@ -56,14 +56,14 @@ class Request:
         evenly, as half of the evaluations can measure. The other half is left to the search."""
         distinct: dict[Architecture, Architecture] = {}
         for arch in front:
-            distinct.setdefault(canonical(arch, self.costs.space), arch)
+            distinct.setdefault(canonical_arch(arch, self.costs.space), arch)
         costs = self.costs.count(distinct.values())
         inside = np.ones(len(costs), bool)
         for name, (least, most) in self.limits.items():
             column = costs[:, COLUMNS.index(name)]
             inside &= (least <= column) & (column <= most)
         feasible = [arch for arch, good in zip(distinct.values(), inside.tolist(), strict=True) if good]
-        return [(arch, origin) for arch in thinned(feasible, max(1, self.evaluations // 2))]
+        return [(arch, origin) for arch in evenly_spaced(feasible, max(1, self.evaluations // 2))]
 
 
 class Judge:
@@ -89,7 +89,7 @@ class Judge:
         def ratings(self) -> Ratings: ...
 
         @property
-        def history(self) -> tuple[Life, ...]: ...
+        def history(self) -> tuple[BredCell, ...]: ...
 
         def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
             """One evaluation per architecture, in order; an answer depends on its architecture alone."""
@@ -173,8 +173,8 @@ class FitContext:
     parent: Path | None = None
     inherited: Sequence[frozenset[Op]] = ()
     track: Track = untracked
-    evaluate: Evaluate = here
-    team: Team = ALONE
+    evaluate: Evaluate = map_inline
+    team: ProcessGroup = SINGLE_PROCESS
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -196,9 +196,9 @@ def with_costs(evaluations: Sequence[Evaluation], table: CostTable) -> list[Eval
     ]
 
 
-def scored(
+def evaluations_of(
     judge: Judge, archs: Sequence[Architecture], accuracies: Sequence[float], table: CostTable
 ) -> list[Evaluation]:
     """One evaluation by ``judge`` per architecture: its accuracy, from 0 to 1, and its exact costs."""
-    found = [Evaluation(arch, judge.name, float(a), 0, 0) for arch, a in zip(archs, accuracies, strict=True)]
-    return with_costs(found, table)
+    evaluations = [Evaluation(arch, judge.name, float(a), 0, 0) for arch, a in zip(archs, accuracies, strict=True)]
+    return with_costs(evaluations, table)

@@ -61,25 +61,25 @@ def train_in_rungs(
         earlier: what the round measured before, whose accuracies at the same rungs count too.
         cost: the cost objective.
     """
-    found: dict[int, Evaluation] = {}
+    evaluations: dict[int, Evaluation] = {}
     running = list(range(len(archs)))
     for epochs in (*judge.rungs, judge.epochs):
         answers = ask(judge.until_rung(epochs), [archs[i] for i in running])
         for i, answer in zip(running, answers, strict=True):
             paused = ((epochs, answer.accuracy),) if epochs < judge.epochs and not answer.failed else ()
-            before = found.get(i, replace(answer, seconds=0.0))
-            found[i] = replace(answer, rungs=before.rungs + paused, seconds=before.seconds + answer.seconds)
-        running = [i for i in running if not found[i].failed]
+            before = evaluations.get(i, replace(answer, seconds=0.0))
+            evaluations[i] = replace(answer, rungs=before.rungs + paused, seconds=before.seconds + answer.seconds)
+        running = [i for i in running if not evaluations[i].failed]
         if epochs < judge.epochs and running:
-            here = [found[i] for i in running] + [e for e in earlier if epochs in dict(e.rungs)]
+            here = [evaluations[i] for i in running] + [e for e in earlier if epochs in dict(e.rungs)]
             stopped = confidently_dominated(
                 [e.cost(cost) for e in here], [dict(e.rungs)[epochs] for e in here], judge.images
             )
             for i in [i for i, stop in zip(running, stopped[: len(running)].tolist(), strict=True) if stop]:
-                found[i] = replace(found[i], pruned=True)
+                evaluations[i] = replace(evaluations[i], pruned=True)
                 running.remove(i)
     judge.discard_progress()
-    return [found[i] for i in range(len(archs))]
+    return [evaluations[i] for i in range(len(archs))]
 
 
 def confidently_dominated(cost: ArrayLike, accuracy: ArrayLike, images: int) -> NDArray[np.bool_]:
@@ -92,7 +92,7 @@ def confidently_dominated(cost: ArrayLike, accuracy: ArrayLike, images: int) -> 
     order = np.argsort(costs)
     best = np.maximum.accumulate(own[order])[np.searchsorted(costs[order], costs, side="right") - 1]
     error = np.sqrt((own * (1 - own) + best * (1 - best)) / images)
-    return np.asarray((best - own > CONFIDENCE * error) & (pareto.ranks(costs, own) > NEAR_FRONT))
+    return np.asarray((best - own > CONFIDENCE * error) & (pareto.nondomination_ranks(costs, own) > NEAR_FRONT))
 
 
 def epochs_saved(judge: PausingJudge, evaluations: Sequence[Evaluation]) -> int:

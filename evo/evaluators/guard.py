@@ -16,19 +16,19 @@ from pathlib import Path
 
 from evo.evaluators import Ask, Judge, with_costs
 from evo.training.loop import DivergedError
-from evo.workers.protocol import Evaluate, LostError
+from evo.workers.protocol import Evaluate, EvaluationsLostError
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from studies.records import Evaluation, EvoError
 
-FEW = 3
+MIN_FOR_COMMON_FAILURE = 3
 """That fewer networks than these fail for one reason may be chance."""
 
-LONGEST = 300
+MAX_REASON_LENGTH = 300
 """Characters of a reason."""
 
 
-def careful(evaluate: Evaluate, table: CostTable, seconds: float | None = None) -> Ask:
+def guarded(evaluate: Evaluate, table: CostTable, seconds: float | None = None) -> Ask:
     """Asks judges through ``evaluate``; an architecture may take ``seconds``, if that is limited.
 
     Raises (when asked):
@@ -36,16 +36,16 @@ def careful(evaluate: Evaluate, table: CostTable, seconds: float | None = None) 
     """
 
     def ask(judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:
-        attempt = Attempt(judge)
+        attempt = GuardedJudge(judge)
         try:
             answers = evaluate(attempt, archs, seconds)
-        except LostError as lost:
+        except EvaluationsLostError as lost:
             answers = [
-                lost.found[place] if place in lost.found else failure(judge, arch, lost.reasons[place])
+                lost.answers[place] if place in lost.answers else failed_evaluation(judge, arch, lost.reasons[place])
                 for place, arch in enumerate(archs)
             ]
         reasons = {answer.failed for answer in answers}
-        if len(archs) >= FEW and len(reasons) == 1 and "" not in reasons:
+        if len(archs) >= MIN_FOR_COMMON_FAILURE and len(reasons) == 1 and "" not in reasons:
             raise EvoError(
                 f"all {len(archs)} networks of a generation failed, and all for one reason: {reasons.pop()}. None of them "
                 "was recorded; run the same command again when the reason is removed"
@@ -56,7 +56,7 @@ def careful(evaluate: Evaluate, table: CostTable, seconds: float | None = None) 
 
 
 @dataclass(frozen=True)
-class Attempt:
+class GuardedJudge:
     """A judge that always answers: where it raises, its architectures are asked for one by one."""
 
     judge: Judge
@@ -71,24 +71,24 @@ class Attempt:
                 raise
             if len(archs) != 1:
                 return [answer for arch in archs for answer in self([arch])]
-            return [failure(self.judge, archs[0], told(error), time.perf_counter() - started)]
+            return [failed_evaluation(self.judge, archs[0], describe_error(error), time.perf_counter() - started)]
 
     def _checked(self, arch: Architecture, answer: Evaluation) -> Evaluation:
         for name, number in (("accuracy", answer.accuracy), ("nll", answer.nll)):
             if number is not None and not math.isfinite(number):
-                return failure(self.judge, arch, f"its {name} is {number}", answer.seconds)
+                return failed_evaluation(self.judge, arch, f"its {name} is {number}", answer.seconds)
         return answer
 
 
-def failure(judge: Judge, arch: Architecture, reason: str, seconds: float = 0.0) -> Evaluation:
+def failed_evaluation(judge: Judge, arch: Architecture, reason: str, seconds: float = 0.0) -> Evaluation:
     """What a judge could not say, without costs."""
     return Evaluation(arch, judge.name, math.nan, macs=0, params=0, seconds=seconds, failed=reason)
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """An error in one line, and where it was raised."""
     if isinstance(error, EvoError):
         return str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
-    return f"{said} ({Path(where.filename).name}, line {where.lineno})"
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON_LENGTH]
+    return f"{message} ({Path(where.filename).name}, line {where.lineno})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evo.data.paths import named
+from evo.data.paths import candidate_paths
 from evo.evaluators import Evaluator
 from evo.evaluators.blockwise.evaluator import blockwise
 from evo.evaluators.oneshot.evaluator import oneshot
@@ -35,7 +35,7 @@ def reference_evaluator(config: StudyConfig, space: SearchSpace) -> Evaluator | 
         return None
     if section.table is None:
         return Scratch(section, config.data, config.device, config.seed)
-    if not any(path.is_file() for path in named(section.table.path)):
+    if not any(path.is_file() for path in candidate_paths(section.table.path)):
         raise EvoError(
             f"ground_truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "
             "give the path with --set ground_truth.table.path=FILE, or leave [ground_truth.table] out to train instead"

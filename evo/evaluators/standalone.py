@@ -11,17 +11,17 @@ from typing import Any
 
 import torch
 
-from evo.data.loading import load
+from evo.data.loading import load_dataset
 from evo.evaluators import Ask, FitContext, Judge, with_costs
 from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from evo.training.identity import identity
-from evo.training.legacy_names import legacy
-from evo.training.loop import schedule, train
+from evo.training.legacy_names import legacy_digest
+from evo.training.loop import schedule_of, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection, ScratchSection, StudyConfig, Training
 from studies.records import Evaluation
 
@@ -41,8 +41,8 @@ class Scratch:
     rungs: Sequence[float] = ()
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
-        load(self.data, self.device)  # a missing folder is told before anything runs
-        whole = schedule(self.training, self.data, 1).epochs
+        load_dataset(self.data, self.device)  # a missing folder is told before anything runs
+        whole = schedule_of(self.training, self.data, 1).epochs
         rungs = sorted({max(1, round(share * whole)) for share in self.rungs} - {whole})
         folder = context.folder / "rungs" if rungs else None
         return ScratchJudge(
@@ -78,15 +78,15 @@ class ScratchJudge(Judge):
     @property
     def epochs(self) -> int:
         """Of a whole training."""
-        return schedule(self.training, self.data, 1).epochs
+        return schedule_of(self.training, self.data, 1).epochs
 
     @property
     def images(self) -> int:
         """How many validation images an accuracy is measured on."""
-        return len(load(self.data, self.device).validation)
+        return len(load_dataset(self.data, self.device).validation)
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        load(self.data, self.device)  # before the first is measured, whose time may be limited
+        load_dataset(self.data, self.device)  # before the first is measured, whose time may be limited
         return with_costs([self._measure(arch) for arch in archs], self.table)
 
     def measure(
@@ -109,15 +109,17 @@ class ScratchJudge(Judge):
 
     def _measure(self, arch: Architecture) -> Evaluation:
         started = time.perf_counter()
-        images = load(self.data, self.device)
-        seed = derive(self.seed, "scratch", str(canonical(arch, self.space)))
+        images = load_dataset(self.data, self.device)
+        seed = derive_seed(self.seed, "scratch", str(canonical_arch(arch, self.space)))
         torch.manual_seed(seed)
         network = Network(arch, self.space)
-        kept = [self._progress(arch, epochs) for epochs in (*self.rungs, self.epochs) if epochs <= (self.until or 0)]
+        kept = [
+            self._progress_path(arch, epochs) for epochs in (*self.rungs, self.epochs) if epochs <= (self.until or 0)
+        ]
         train(
             network,
             images.train,
-            schedule(self.training, self.data, 1),
+            schedule_of(self.training, self.data, 1),
             seed=seed,
             checkpoint=kept[-1] if kept else None,
             start=kept[-2] if kept[1:] else None,
@@ -137,14 +139,14 @@ class ScratchJudge(Judge):
             seconds=time.perf_counter() - started,
         )
 
-    def _progress(self, arch: Architecture, epochs: int) -> Path:
+    def _progress_path(self, arch: Architecture, epochs: int) -> Path:
         """Where weights wait at a rung. A file each: training that was interrupted behind a rung can answer at it again.
 
         Its name tells all that the weights depend on: what another run left behind is not taken for ours.
         """
         assert self.folder is not None
-        form = str(canonical(arch, self.space))
-        before = legacy(form, self.space.to_json(), self.training, self.data, self.device, self.seed, digits=16)
+        form = str(canonical_arch(arch, self.space))
+        before = legacy_digest(form, self.space.to_json(), self.training, self.data, self.device, self.seed, digits=16)
         if before and (path := self.folder / f"{before}-{epochs:04d}.progress").exists():
             return path
         digest = identity(

@@ -8,10 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evo.data.paths import named
+from evo.data.paths import candidate_paths
 from evo.evaluators import FitContext, Judge, with_costs
 from spaces.architecture import Architecture
-from spaces.costs.benchmark_tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
+from spaces.costs.benchmark_tables import (
+    TableColumns,
+    additive_costs,
+    opaque_space,
+    read_benchmark_table,
+    restrict_costs,
+    split_key,
+    table_key,
+)
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
@@ -43,19 +51,19 @@ class TableJudge(Judge):
         return f"table:{Path(self.section.path).name.split('.')[0]}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        rows = _rows(self.section)
+        rows = _read_rows(self.section)
         blank = [Evaluation(arch, self.name, 0.0, macs=0, params=0) for arch in archs]
         return [self._look_up(evaluation, rows) for evaluation in with_costs(blank, self.table)]
 
     def _look_up(self, evaluation: Evaluation, rows: Mapping[str, Mapping[str, float]]) -> Evaluation:
-        row = key(evaluation.arch, self.origin, self.section.tokens, self.section.separator)
+        row = table_key(evaluation.arch, self.origin, self.section.tokens, self.section.separator)
         if row not in rows:
             raise EvoError(
                 f"evaluator.path {self.section.path!r} has no row for {evaluation.arch} "
                 f"(looked for {row!r} in column {self.section.arch_column!r})"
             )
-        found: dict[str, Any] = dict(rows[row])
-        return replace(evaluation, accuracy=found.pop("accuracy") * self.section.accuracy_scale, **found)
+        entry: dict[str, Any] = dict(rows[row])
+        return replace(evaluation, accuracy=entry.pop("accuracy") * self.section.accuracy_scale, **entry)
 
 
 def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
@@ -65,47 +73,47 @@ def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
         EvoError: the table is missing; a missing column is a SpaceError.
     """
     assert isinstance(config.evaluator, TabularSection)
-    _rows(config.evaluator)
+    _read_rows(config.evaluator)
     return Tabular(config.evaluator, space)
 
 
-def spelled_space(section: TabularSection) -> SearchSpace:
+def table_space(section: TabularSection) -> SearchSpace:
     """The space that the table spells out (``space.name = "table"``)."""
     try:
-        return opaque_space("table", _rows(section), section.separator)
+        return opaque_space("table", _read_rows(section), section.separator)
     except ValueError as error:
         raise EvoError(f"evaluator.path is {section.path!r}, which spells out no space: {error}") from None
 
 
 @lru_cache(maxsize=4)
-def spelled_costs(section: TabularSection, space: SearchSpace) -> CostTable:
-    """Costs of a part of ``spelled_space``: the table's, taken apart into one number per layer and gene.
+def table_costs(section: TabularSection, space: SearchSpace) -> CostTable:
+    """Costs of a part of ``table_space``: the table's, taken apart into one number per layer and gene.
 
     Raises:
         EvoError: the configuration names no column of MACs.
     """
     if section.macs_column is None:
         raise EvoError("space.name is 'table', which needs evaluator.macs_column: what architectures cost")
-    rows, whole = _rows(section), spelled_space(section)
-    archs = [Architecture(split(row, section.separator)) for row in rows]
+    rows, whole = _read_rows(section), table_space(section)
+    archs = [Architecture(split_key(row, section.separator)) for row in rows]
     costs = {name: [row[name] for row in rows.values()] for name in COSTS if name in next(iter(rows.values()))}
-    found = additive_costs(whole, archs, costs["macs"], costs.get("params"), costs.get("latency_ms")).table
-    return narrowed(found, space)
+    costs_table = additive_costs(whole, archs, costs["macs"], costs.get("params"), costs.get("latency_ms")).table
+    return restrict_costs(costs_table, space)
 
 
 @lru_cache(maxsize=2)
-def _rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
+def _read_rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
     """Key -> accuracy and the costs that the table has, by their names here."""
-    columns = Columns(
+    columns = TableColumns(
         section.arch_column, section.accuracy_column, section.macs_column, section.params_column, section.latency_column
     )
-    path = next((path for path in named(section.path) if path.is_file()), None)
+    path = next((path for path in candidate_paths(section.path) if path.is_file()), None)
     if path is None:
         raise EvoError(
             f"evaluator.path is {section.path!r}: no such table here, nor below the folder EVO_DATA; give the path with "
             "--set evaluator.path=FILE, or set the environment variable EVO_DATA to the folder that holds it"
         )
-    frame = read(path, columns)
+    frame = read_benchmark_table(path, columns)
     names = {
         columns.accuracy: "accuracy",
         columns.macs: "macs",

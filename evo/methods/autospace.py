@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from evo.evaluators.autospace.population import alphabet_of
-from evo.methods.evolution import Best, Evolution, Learned, ranking
+from evo.methods.evolution import Best, Evolution, Learned, ranked_ops
 from spaces.architecture import IDENTITIES, Op
 from spaces.layer import Layer
 from spaces.operations.cells import Alphabet, random_cell, reference_cells
@@ -20,7 +20,7 @@ from studies.records import EvoError, Ratings
 
 
 @dataclass(frozen=True)
-class Populate:
+class StartPopulations:
     """The space with cells in place of its operations: reference cells, then ``k`` of a random population of ``size``; the
     others wait. Where a layer may be left out, it still may (AutoSpace).
 
@@ -34,7 +34,7 @@ class Populate:
     references: int
 
     def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
-        if space.rowed:
+        if space.variant_blocks:
             raise EvoError(f"{space.name!r} has blocks with rows, and no layers for cells: choose another space")
         return space.replace_layers(self._populated(layer, rng) for layer in space.layers)
 
@@ -58,7 +58,7 @@ class Populate:
 
 
 @dataclass(frozen=True)
-class Bred:
+class AddTopBred:
     """The best that was bred, until all of a layer's best ``k`` are candidates; the rest of what was rated waits.
 
     Mutation and crossover have happened while the evaluator was fitted: a child must train to be rated (AutoSpace).
@@ -67,7 +67,7 @@ class Bred:
     k: int
 
     def __call__(self, space: SearchSpace, ratings: Ratings, rng: Random) -> SearchSpace:
-        return space.replace_layers(self._filled(layer, ranking(ratings, i)) for i, layer in enumerate(space.layers))
+        return space.replace_layers(self._filled(layer, ranked_ops(ratings, i)) for i, layer in enumerate(space.layers))
 
     def _filled(self, layer: Layer, ranked: list[Op]) -> Layer:
         new = tuple(op for op in ranked[: self.k] if op not in layer.candidates)
@@ -88,5 +88,5 @@ def autospace(section: AutoSpaceEvolution, config: StudyConfig) -> Evolution:
     assert config.evaluator.cells is not None  # the configuration is checked for both
     alphabet = alphabet_of(config.evaluator.cells)
     stays = IDENTITIES | set(map(str, reference_cells(alphabet)))
-    first = Populate(alphabet, section.k, section.population, section.references)
-    return Evolution(Learned(), Best(section.k, stays), Bred(section.k), first)
+    first = StartPopulations(alphabet, section.k, section.population, section.references)
+    return Evolution(Learned(), Best(section.k, stays), AddTopBred(section.k), first)

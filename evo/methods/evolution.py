@@ -33,7 +33,7 @@ Continue = Callable[[SearchSpace, SearchSpace, SearchSpace], SearchSpace]
 what the earlier run kept in the end."""
 
 
-def the_kept(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace) -> SearchSpace:
+def kept_space(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace) -> SearchSpace:
     """The run goes on in what the earlier one has kept."""
     return kept
 
@@ -54,7 +54,7 @@ class Evolution:
     keep: Keep
     refill: Refill
     prepare: Prepare = lambda space, rng: space
-    continued: Continue = the_kept
+    continued: Continue = kept_space
 
     def __call__(self, finished: Round, rng: Random) -> Step:
         ratings = self.rate(finished)
@@ -79,7 +79,7 @@ class Uniform:
         return "nothing (all alike)"
 
 
-def shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
+def operation_shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
     """Per layer, the fraction of the architectures that carry each candidate."""
     counts = Counter(
         (i, op) for e in evaluations for i, gene in enumerate(e.arch.genes) for op in set(operations(gene))
@@ -137,7 +137,7 @@ class Best:
     stays: frozenset[Op] = frozenset()
 
     def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
-        best = [self.stays | set(ranking(ratings, i)[: self.k]) for i in range(len(space.layers))]
+        best = [self.stays | set(ranked_ops(ratings, i)[: self.k]) for i in range(len(space.layers))]
         return space.replace_layers(
             _restrict(layer, [op for op in layer.candidates if op in best[i]], i, ratings)
             for i, layer in enumerate(space.layers)
@@ -147,7 +147,7 @@ class Best:
         return f"the best {self.k} of each layer" + (", and what always stays" if self.stays else "")
 
 
-def ranking(ratings: Ratings, i: int) -> list[Op]:
+def ranked_ops(ratings: Ratings, i: int) -> list[Op]:
     """What was rated at layer ``i``, best first; of equals what was rated first."""
     return sorted((op for layer, op in ratings if layer == i), key=lambda op: -ratings[i, op])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
-from evo.methods.evolution import Above, Evolution, shares
+from evo.methods.evolution import Above, Evolution, operation_shares
 from spaces.architecture import IDENTITIES
 from spaces.layer import Layer
 from spaces.space import SearchSpace
@@ -34,14 +34,14 @@ class OnFront:
             for e in finished.front
             if all(least <= e.cost(name) <= most for name, (least, most) in self.limits.items())
         ]
-        return {choice: float(share > 0) for choice, share in shares(finished.space, inside).items()}
+        return {choice: float(share > 0) for choice, share in operation_shares(finished.space, inside).items()}
 
     def __str__(self) -> str:
         return "use on the Pareto front"
 
 
 @dataclass(frozen=True)
-class NextUnseen:
+class AddNextUnseen:
     """The next pending operations, until a layer has ``k`` candidates. What was dropped does not come back (NSE)."""
 
     k: int
@@ -57,7 +57,7 @@ class NextUnseen:
         return f"with unseen operations up to {self.k}"
 
 
-def with_unseen(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: int) -> SearchSpace:
+def add_unseen(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: int) -> SearchSpace:
     """NSE's second space: what an earlier run kept stays, and the operations it never had fill each layer up to ``k``.
 
     Args:
@@ -77,11 +77,11 @@ def with_unseen(space: SearchSpace, earlier: SearchSpace, kept: SearchSpace, k: 
         unseen = tuple(op for op in new.candidates + new.pending if op not in old.candidates + old.pending)
         branches = len(have.candidates) + len(unseen)
         layers.append(replace(new, candidates=have.candidates, pending=unseen, branches=branches))
-    return NextUnseen(k)(space.replace_layers(layers), {}, Random(0))
+    return AddNextUnseen(k)(space.replace_layers(layers), {}, Random(0))
 
 
 @dataclass(frozen=True)
-class Deal:
+class RandomSubset:
     """The space as cells of branches, each layer's operations in a random order: the first ``k`` to start with, the rest
     pending. A cell keeps any subset of its candidates, of at most ``branches``; one whose shape allows it may keep none
     (NSE)."""
@@ -90,13 +90,13 @@ class Deal:
     branches: int | None = None
 
     def __call__(self, space: SearchSpace, rng: Random) -> SearchSpace:
-        if space.rowed:
+        if space.variant_blocks:
             raise EvoError(
                 f"{space.name!r} has blocks with rows, whose layers are no cells of branches: choose another space"
             )
-        return replace(space, merge="mean", layers=tuple(self._dealt(layer, rng) for layer in space.layers))
+        return replace(space, merge="mean", layers=tuple(self._drawn_layer(layer, rng) for layer in space.layers))
 
-    def _dealt(self, layer: Layer, rng: Random) -> Layer:
+    def _drawn_layer(self, layer: Layer, rng: Random) -> Layer:
         ops = [op for op in layer.candidates + layer.pending if op not in IDENTITIES]
         rng.shuffle(ops)
         return replace(
@@ -104,7 +104,7 @@ class Deal:
             candidates=tuple(ops[: self.k]),
             pending=tuple(ops[self.k :]),
             branches=min(len(ops), self.branches or len(ops)),
-            skippable=layer.shape.residual,
+            skippable=layer.shape.is_residual,
         )
 
 
@@ -117,7 +117,7 @@ def nse(section: NseEvolution, config: StudyConfig) -> Evolution:
     return Evolution(
         OnFront(config.limits.given()),
         Above(0.0),
-        NextUnseen(section.k),
-        prepare=Deal(section.k, section.branches),
-        continued=partial(with_unseen, k=section.k),
+        AddNextUnseen(section.k),
+        prepare=RandomSubset(section.k, section.branches),
+        continued=partial(add_unseen, k=section.k),
     )

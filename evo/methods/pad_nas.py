@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evo.methods.evolution import Above, Evolution, Nothing, shares
+from evo.methods.evolution import Above, Evolution, Nothing, operation_shares
 from studies.config import (
     PadNasEvolution,
     StudyConfig,
@@ -23,7 +23,7 @@ class ShareAmongRanks:
 
     def __call__(self, finished: Round) -> Ratings:
         good = [e for e, rank in zip(finished.evaluations, finished.ranks.tolist(), strict=True) if rank < self.rank]
-        return shares(finished.space, good)
+        return operation_shares(finished.space, good)
 
     def __str__(self) -> str:
         return f"share among nondomination ranks < {self.rank}"

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     hands.add_argument("--workers", type=shell.integer(1), default=1, help="processes that evaluate (default: 1)")
     hands.add_argument(
         "--cluster",
-        type=_where,
+        type=_cluster_argument,
         metavar="WHERE",
         help="evaluate on a Dask cluster: its scheduler's tcp://HOST:PORT, local:N for processes here, or a TOML file "
         "that names a queue (Slurm, PBS, ...)",
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
-def _where(text: str) -> str:
+def _cluster_argument(text: str) -> str:
     from evo.round.options import CLUSTER, CLUSTER_FORMS
 
     if not CLUSTER.fullmatch(text):
@@ -93,54 +93,54 @@ def _where(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """0: round N is finished; 1: something the user must do first; 130: interrupted, nothing recorded is lost."""
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        return _ranked(argv, processes)
-    return _answered(parser().parse_args(argv), argv)
+        return _run_as_rank(argv, processes)
+    return _run_guarded(parser().parse_args(argv), argv)
 
 
-def _answered(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
+def _run_guarded(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
     """The exit status, and where something stands in the way, what it is."""
-    from studies.database.urls import shown
+    from studies.database.urls import redacted
 
-    said = shlex.join(map(shown, argv if argv is not None else sys.argv[1:]))
-    again = f": python -m evo.round {said}" if processes == 1 else " the same command"
+    command_line = shlex.join(map(redacted, argv if argv is not None else sys.argv[1:]))
+    again = f": python -m evo.round {command_line}" if processes == 1 else " the same command"
     kept = f"everything measured so far is kept. Continue with{again}"
-    return shell.run(partial(_bring, processes=processes), args, kept)
+    return shell.run_command(partial(_run_command, processes=processes), args, kept)
 
 
-def _bring(args: argparse.Namespace, processes: int) -> int:
+def _run_command(args: argparse.Namespace, processes: int) -> int:
     """Do what the command line asks for."""
-    from evo.round.command import bring, plan
+    from evo.round.command import print_plan, run_rounds
     from studies.records import EvoError
 
     if args.plan:
-        return plan(args)
+        return print_plan(args)
     if processes == 1:
-        return bring(args)
-    from evo.workers.ranks import leading
+        return run_rounds(args)
+    from evo.workers.ranks import as_rank_zero
 
     if args.workers > 1 or args.cluster:
         given = f"--cluster is {args.cluster}" if args.cluster else f"--workers is {args.workers}"
         raise EvoError(f"{given}, and torchrun has started {processes} processes, which are the workers: leave it out")
     args.workers = processes
-    with leading():
-        return bring(args)
+    with as_rank_zero():
+        return run_rounds(args)
 
 
-def _ranked(argv: Sequence[str] | None, processes: int) -> int:
+def _run_as_rank(argv: Sequence[str] | None, processes: int) -> int:
     """As one of the processes that torchrun has started: rank 0 does what is asked for, the others help it in silence."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what torch's C++ side remarks is no news to a user
     if os.environ["RANK"] == "0":
-        from evo.workers.ranks import leave
+        from evo.workers.ranks import exit_now
 
-        code = _answered(parser().parse_args(argv), argv, processes)
-        return leave(code)  # at once: torch's threads would be ended in the middle of what they do
+        code = _run_guarded(parser().parse_args(argv), argv, processes)
+        return exit_now(code)  # at once: torch's threads would be ended in the middle of what they do
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         args = parser().parse_args(argv)
     if args.plan or args.workers > 1 or args.cluster:
         return 0
-    from evo.workers.ranks import follow, leave
+    from evo.workers.ranks import exit_now, serve_rank
 
-    return leave(follow())
+    return exit_now(serve_rank())
 
 
 if __name__ == "__main__":

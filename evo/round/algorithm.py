@@ -9,25 +9,25 @@ from random import Random
 from analysis.sentences import unmeasured
 from analysis.verdict import chosen
 from evo.evaluators import Judge, Request
-from evo.evaluators.guard import careful
-from evo.methods.evolution import Step, shares
+from evo.evaluators.guard import guarded
+from evo.methods.evolution import Step, operation_shares
 from evo.round import dashboard
 from evo.round.clock import Clock
-from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen
+from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen_round
 from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
-from evo.round.survivors import last_evaluations, survivors
-from evo.seeds import derive
-from evo.strategy.generations import Measure, Task, search
-from evo.training.checkpoints import DamagedError, set_aside
-from spaces.space import canonical
-from studies.database.rows import Choice, RoundRow
-from studies.database.urls import artifacts_of
+from evo.round.survivors import last_evaluations, surviving_front
+from evo.seeds import derive_seed
+from evo.strategy.generations import Measure, SearchTask, search_round
+from evo.training.checkpoints import DamagedError, quarantine
+from spaces.space import canonical_arch
+from studies.database.rows import Choice, StoredRound
+from studies.database.urls import artifacts_folder
 from studies.pareto import hypervolume
-from studies.records import EvoError, Proposal, Round, complete
+from studies.records import EvoError, Proposal, Round, complete_evaluations
 
 
-def run_round(shared: RunContext, n: int) -> RoundRow:
+def run_round(shared: RunContext, n: int) -> StoredRound:
     """Bring round ``n`` to its end, from wherever it stands: fit, search, evolve, remember."""
     run, store, clock = shared.run, shared.store, Clock()
     context = open_round(shared, n)
@@ -35,9 +35,9 @@ def run_round(shared: RunContext, n: int) -> RoundRow:
     with clock.time("fitting"):
         judge = fit_judge(context)
     with clock.time("proposing"):
-        proposals, exhausted = search(
+        proposals, exhausted = search_round(
             search_task(context, judge),
-            measure=clock.timed("evaluating", measuring(context, judge)),
+            measure=clock.timed("evaluating", measure_generation(context, judge)),
             record=clock.timed("storing", partial(store.record, run, context.row)),
             done=context.done,
             track=shared.track,
@@ -46,7 +46,7 @@ def run_round(shared: RunContext, n: int) -> RoundRow:
     finished = finished_round(context, judge, proposals)
     with clock.time("truth"):
         truth = check_ranking(context, finished) if shared.reference else None
-    step = shared.evolution(finished, Random(derive(run.config.seed, "evolve", n)))
+    step = shared.evolution(finished, Random(derive_seed(run.config.seed, "evolve", n)))
 
     store.finish_round(
         context.row,
@@ -63,7 +63,7 @@ def run_round(shared: RunContext, n: int) -> RoundRow:
             "seconds": clock.seconds,
         },
     )
-    dashboard.publish(store, run, n, artifacts_of(shared.folder.parent))
+    dashboard.publish(store, run, n, artifacts_folder(shared.folder.parent))
     return store.rounds(run)[n - 1]
 
 
@@ -79,15 +79,15 @@ def fit_judge(context: RoundContext) -> Judge:
     except DamagedError as damage:
         if context.n == 1:
             raise
-        set_aside(damage)
-        fit_judge(reopen(context, context.n - 1))
+        quarantine(damage)
+        fit_judge(reopen_round(context, context.n - 1))
         judge = shared.evaluator.fit(context.space, fit_context(context))
     check_recorded(context, judge)
     for kind, (path, digest) in judge.files().items():
         if shared.store.checkpoint(shared.run, context.n, kind) != (path, digest):
             shared.store.add_checkpoint(shared.run, context.n, kind, path, digest)
     if judge.history:
-        shared.store.record_lives(shared.run, context.n, judge.history)
+        shared.store.record_bred_cells(shared.run, context.n, judge.history)
     return judge
 
 
@@ -107,33 +107,33 @@ def check_recorded(context: RoundContext, judge: Judge) -> None:
         )
 
 
-def search_task(context: RoundContext, judge: Judge) -> Task:
+def search_task(context: RoundContext, judge: Judge) -> SearchTask:
     """What the search of the round is given. The same however much of the round was done already."""
     shared, config, space = context.shared, context.config, judge.space
     costs = context.costs if space == context.space else costs_of(config, space)
-    here = {canonical(proposal.arch, space) for proposal in context.done if proposal.is_new}
-    answered = {canonical(e.arch, space): e for e in shared.store.evaluations(shared.run, judge.name)}
+    here = {canonical_arch(proposal.arch, space) for proposal in context.done if proposal.is_new}
+    answered = {canonical_arch(e.arch, space): e for e in shared.store.evaluations(shared.run, judge.name)}
     known = {form: evaluation for form, evaluation in answered.items() if form not in here}
     most = len(known) or config.search.population  # what is known costs nothing to keep
     before = known.values() or last_evaluations(shared.store, shared.run, context.earlier)
-    parents = survivors(before, space, config, most)
-    limits, rng = config.limits.given(), Random(derive(config.seed, "drawn", context.n))
-    return Task(
+    parents = surviving_front(before, space, config, most)
+    limits, rng = config.limits.given(), Random(derive_seed(config.seed, "drawn", context.n))
+    return SearchTask(
         space,
         costs,
         config.search,
         config.limits,
-        seed=derive(config.seed, "search", context.n),
+        seed=derive_seed(config.seed, "search", context.n),
         survivors=parents,
         drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.evaluations, rng, parents)),
         known=known,
     )
 
 
-def measuring(context: RoundContext, judge: Judge) -> Measure:
+def measure_generation(context: RoundContext, judge: Judge) -> Measure:
     """How a generation is measured; a judge that fails at an architecture costs that trial."""
     shared, config = context.shared, context.config
-    ask = careful(shared.evaluate, context.costs, config.evaluator.timeout)
+    ask = guarded(shared.evaluate, context.costs, config.evaluator.timeout)
     return lambda archs: judge.measure(
         archs, ask, lambda: [p.evaluation for p in shared.store.proposals(context.row)], config.search.cost
     )
@@ -145,14 +145,14 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
     Raises:
         EvoError: nothing could be measured.
     """
-    evaluations, settings = complete(p.evaluation for p in proposals), context.config.search
+    evaluations, settings = complete_evaluations(p.evaluation for p in proposals), context.config.search
     if not evaluations:
-        reasons = " ".join(unmeasured(failures(proposals)))
+        reasons = " ".join(unmeasured(count_failures(proposals)))
         raise EvoError(f"round {context.n}: {reasons} There is nothing to evolve the space by")
     return Round(context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective)
 
 
-def front_alone(shared: RunContext, n: int) -> None:
+def train_front_alone(shared: RunContext, n: int) -> None:
     """Train members of the front after round ``n`` alone: arms whose supernets differ have no other common measure."""
     if shared.reference is None:
         return
@@ -173,7 +173,7 @@ def hypervolume_of(context: RoundContext, finished: Round) -> float:
     )
 
 
-def failures(proposals: list[Proposal]) -> dict[str, int]:
+def count_failures(proposals: list[Proposal]) -> dict[str, int]:
     """Why architectures could not be measured, and how often, the most frequent reason first."""
     reasons = (p.evaluation.failed for p in proposals if p.is_new and p.evaluation.failed)
     return dict(Counter(reasons).most_common())
@@ -184,9 +184,9 @@ def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) 
     screens = context.config.search.surrogate
     return {
         "proposals": len(proposals),
-        "distinct": len({canonical(p.arch, context.space) for p in proposals}),
+        "distinct": len({canonical_arch(p.arch, context.space) for p in proposals}),
         "measured": sum(p.is_new for p in proposals),
-        "failed": failures(proposals),
+        "failed": count_failures(proposals),
         "unscreened": len({p.generation for p in proposals if p.origin == "child"}) if screens else 0,
         **judge.stats([p.evaluation for p in proposals if p.is_new]),
     }
@@ -194,7 +194,7 @@ def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) 
 
 def operation_fates(finished: Round, step: Step, rule: str) -> list[Choice]:
     """What became of every candidate, and by which rule."""
-    share = shares(finished.space, finished.front)
+    share = operation_shares(finished.space, finished.front)
     choices = []
     for i, change in enumerate(finished.space.diff(step.space)):
         for fate, ops in (("kept", change.kept), ("dropped", change.dropped), ("added", change.added)):

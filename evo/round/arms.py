@@ -5,39 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evo.plugins import used
+from evo.plugins import used_plugins
 from evo.round.options import RunOptions
 from studies import config as configs
 from studies import plugins
 from studies.config import StudyConfig
-from studies.controls import Control, controlled
-from studies.database.rows import Run
+from studies.controls import Control, control_settings
+from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import EvoError
 
 
-def arms(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:
+def runs_to_make(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:
     """Name and settings of every run that is asked for: per seed the run itself, then its control arms."""
-    plugins.load(options.plugins)
+    plugins.load_plugins(options.plugins)
     known = store.find_run(options.run) if options.run else None
     alone = known is not None and options.config is None and not options.overrides and options.seed is None
-    config = known.config if known is not None and alone else configuration(options)
+    config = known.config if known is not None and alone else read_settings(options)
     for seed in range(config.seed, config.seed + options.repeat):
         mine = config.model_copy(update={"seed": seed})
         name = run_name(options, seed, first=seed == config.seed)
         yield name, mine
         for control in map(Control, dict.fromkeys(options.control)):
-            yield f"{name}-{control}", controlled(mine, control)
+            yield f"{name}-{control}", control_settings(mine, control)
 
 
-def find(store: Store, name: str, config: StudyConfig) -> Run | None:
+def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
     """The run of that name, if it was begun.
 
     Raises:
         EvoError: the run exists with other settings; the message says which.
     """
     existing = store.find_run(name)
-    if existing and (changed := differences(existing.config.model_dump(), config.model_dump())):
+    if existing and (changed := setting_differences(existing.config.model_dump(), config.model_dump())):
         raise EvoError(
             f"run {name!r} was begun with other settings:\n  "
             + "\n  ".join(f"{key} was {was!r} and is now {now!r}" for key, was, now in changed)
@@ -48,13 +48,13 @@ def find(store: Store, name: str, config: StudyConfig) -> Run | None:
     return existing
 
 
-def check_plugins(run: Run) -> None:
+def check_plugins(run: StoredRun) -> None:
     """Compare the plugins of a run with those that it began with.
 
     Raises:
         EvoError: one of them has changed.
     """
-    for plugin in used(run.config, run.space).values():
+    for plugin in used_plugins(run.config, run.space).values():
         known, digest = run.plugins.get(plugin.name, {}).get("sha256", plugin.sha256), plugin.sha256
         if known != digest:
             raise EvoError(
@@ -63,7 +63,7 @@ def check_plugins(run: Run) -> None:
             )
 
 
-def configuration(options: RunOptions) -> StudyConfig:
+def read_settings(options: RunOptions) -> StudyConfig:
     """The settings that are asked for.
 
     Raises:
@@ -71,10 +71,10 @@ def configuration(options: RunOptions) -> StudyConfig:
     """
     overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
     if isinstance(options.config, StudyConfig):
-        return configs.changed(options.config, overrides, "config", options.plugins)
+        return configs.change_config(options.config, overrides, "config", options.plugins)
     if isinstance(options.config, Mapping):
-        return configs.from_mapping(options.config, overrides, options.plugins)
-    return configs.load(options.config or "digits", overrides, options.plugins)
+        return configs.config_from_mapping(options.config, overrides, options.plugins)
+    return configs.load_config(options.config or "digits", overrides, options.plugins)
 
 
 def run_name(options: RunOptions, seed: int, first: bool = True) -> str:
@@ -90,13 +90,13 @@ def run_name(options: RunOptions, seed: int, first: bool = True) -> str:
     return f"{stem}-seed{seed}" if numbered else stem
 
 
-def differences(was: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+def setting_differences(was: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
     """The settings in which two configurations differ: (key, was, is now)."""
     if isinstance(was, dict) and isinstance(now, dict):
         keys = sorted(was.keys() | now.keys())
         return [
-            found
+            difference
             for name in keys
-            for found in differences(was.get(name), now.get(name), f"{key}.{name}" if key else name)
+            for difference in setting_differences(was.get(name), now.get(name), f"{key}.{name}" if key else name)
         ]
     return [] if was == now else [(key, was, now)]

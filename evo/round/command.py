@@ -9,29 +9,29 @@ from evo.round.options import RunOptions
 from evo.round.session import finish_rounds
 
 
-def bring(args: Namespace) -> int:
+def run_rounds(args: Namespace) -> int:
     """Bring the runs that the command line asks for to the end of round N; compare them where there are control arms."""
-    from evo.round.printing import closing, nothing_to_do
-    from studies.database.store import opened
+    from evo.round.printing import next_commands, nothing_to_do
+    from studies.database.store import open_store
 
     options = options_of(args)
     reporter = console.SILENT if args.quiet else console.TERMINAL
     finished = finish_rounds(options, reporter)
-    with opened(options.storage) as store:
+    with open_store(options.storage) as store:
         run = finished.runs[0]
-        reporter.say(closing(store, run, options) if finished.worked else nothing_to_do(run, options))
+        reporter.say(next_commands(store, run, options) if finished.worked else nothing_to_do(run, options))
         if options.control:
             from analysis.verdict import verdicts
 
-            reporter.say("\n" + "\n".join(words for found in verdicts(store, run) for words in found.sentences()))
+            reporter.say("\n" + "\n".join(words for verdict in verdicts(store, run) for words in verdict.sentences()))
     return 0
 
 
-def plan(args: Namespace) -> int:
+def print_plan(args: Namespace) -> int:
     """Print what would run; touch nothing."""
-    from evo.round.plan import planned
+    from evo.round.plan import make_plan
 
-    console.say(str(planned(options_of(args))))
+    console.say(str(make_plan(options_of(args))))
     return 0
 
 

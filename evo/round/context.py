@@ -7,23 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evo.console import Track, untracked
-from evo.data.fingerprint import checked
+from evo.data.fingerprint import check_fingerprint
 from evo.data.paths import file_hash
 from evo.evaluators import Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.methods.evolution import Evolution
 from evo.methods.registry import evolution_of
-from evo.plugins import sources
+from evo.plugins import plugin_sources
 from evo.round.costs import costs_of
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
 from evo.training.checkpoints import DamagedError
 from evo.workers.protocol import Evaluate
-from evo.workers.ranks import team
+from evo.workers.ranks import current_group
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
-from studies.database.rows import RoundRow, Run
+from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import Proposal
 
@@ -39,7 +39,7 @@ class RunContext:
         accept_data_change: whether the run goes on when its data are no longer those it began with.
     """
 
-    run: Run
+    run: StoredRun
     store: Store
     folder: Path
     evaluate: Evaluate
@@ -56,7 +56,7 @@ class RunContext:
 
 
 def run_context(
-    run: Run,
+    run: StoredRun,
     store: Store,
     folder: Path,
     evaluate: Evaluate,
@@ -97,8 +97,8 @@ class RoundContext:
     n: int
     space: SearchSpace
     costs: CostTable
-    row: RoundRow
-    earlier: Sequence[RoundRow]
+    row: StoredRound
+    earlier: Sequence[StoredRound]
     done: Sequence[Proposal]
     data: str
 
@@ -120,15 +120,15 @@ def open_round(shared: RunContext, n: int) -> RoundContext:
     space = last or run.space
     costs = costs_of(run.config, space)
     check_limits(space, costs, run.config.limits)
-    data = checked(run, shared.accept_data_change)
+    data = check_fingerprint(run, shared.accept_data_change)
     attrs = {"run": run.name, "round": n, "method": run.config.evolution.method}
     row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, attrs)
     if data != run.data_sha256:
-        row = store.rest_on(run, row, data)
+        row = store.record_data_hash(run, row, data)
     return RoundContext(shared, n, space, costs, row, tuple(rows[: n - 1]), tuple(store.proposals(row)), data)
 
 
-def reopen(context: RoundContext, n: int) -> RoundContext:
+def reopen_round(context: RoundContext, n: int) -> RoundContext:
     """The context of an earlier round, whose files have to be made again."""
     row = context.earlier[n - 1]
     costs = costs_of(context.config, row.space)
@@ -152,13 +152,13 @@ def fit_context(context: RoundContext) -> FitContext:
     kept = last.space.diff(last.next_space) if last and last.next_space else ()
     return FitContext(
         n,
-        derive(context.config.seed, "fit", n),
+        derive_seed(context.config.seed, "fit", n),
         context.costs,
         shared.folder,
         parent[0] if parent else None,
         tuple(frozenset(change.kept) for change in kept),
         shared.track,
         shared.evaluate,
-        replace(team(), sync=context.config.sync_batchnorm),
-        {"data": context.data, **sources(context.config, shared.run.space)},
+        replace(current_group(), sync=context.config.sync_batchnorm),
+        {"data": context.data, **plugin_sources(context.config, shared.run.space)},
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from evo.data.paths import named
-from evo.evaluators.tabular import spelled_costs
+from evo.data.paths import candidate_paths
+from evo.evaluators.tabular import table_costs
 from spaces.costs.table import CostTable, LatencyModel, cost_table
-from spaces.latency.measure import load as load_latency
+from spaces.latency.measure import load_latency_table as load_latency
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import EvoError
@@ -14,7 +14,7 @@ from studies.records import EvoError
 def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     """Exact costs of a space's architectures, as the configuration counts them."""
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
-        return spelled_costs(config.evaluator, space)
+        return table_costs(config.evaluator, space)
     return cost_table(space, config.search.macs_convention, latency_of(config))
 
 
@@ -26,7 +26,7 @@ def latency_of(config: StudyConfig) -> LatencyModel | None:
     """
     if config.latency is None:
         return None
-    path = next((path for path in named(config.latency.path) if path.is_file()), None)
+    path = next((path for path in candidate_paths(config.latency.path) if path.is_file()), None)
     if path is None:
         raise EvoError(
             f"latency.path is {config.latency.path!r}: no such file; measure one with python -m spaces.latency"

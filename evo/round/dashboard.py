@@ -20,9 +20,9 @@ from analysis import plots, sentences
 from analysis.drawings import drawn
 from analysis.frames import Frames, load
 from spaces.atomic_files import write_text
-from spaces.units import short
-from studies.database.engines import patient
-from studies.database.rows import Run
+from spaces.units import format_number
+from studies.database.engines import retry_while_unavailable
+from studies.database.rows import StoredRun
 from studies.database.store import Store
 
 BACKGROUND = 100
@@ -32,23 +32,23 @@ DRAWINGS = "dashboard:artifacts"
 """Where optuna-dashboard looks among a study's attributes for the artifacts of a trial."""
 
 
-@patient
-def publish(store: Store, run: Run, n: int, artifacts: Path) -> None:
+@retry_while_unavailable
+def publish(store: Store, run: StoredRun, n: int, artifacts: Path) -> None:
     """Write round ``n``'s note, the figures of rounds 1 to ``n`` and drawings of its front to the round's Optuna study.
 
     Said twice, it changes nothing. ``artifacts``: the folder of the drawings.
     """
     frames = load(store, run, until=n)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
-    write_note(study, note(frames, n))
-    write_figures(study, figures(frames, n))
+    write_note(study, round_note(frames, n))
+    write_figures(study, dashboard_figures(frames, n))
     write_drawings(store, run, study, frames.fronts[frames.fronts["round"] == n]["number"].tolist(), artifacts)
 
 
-def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
+def dashboard_figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     """What the study's page shows under Optuna's own history, by identifier."""
     return {
-        "fronts": thin(
+        "fronts": without_hover(
             plots.fronts(
                 frames.results, frames.fronts, frames.cost, frames.objective, frames.run.min_accuracy, BACKGROUND
             ),
@@ -59,7 +59,7 @@ def figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     }
 
 
-def thin(figure: go.Figure, n: int) -> go.Figure:
+def without_hover(figure: go.Figure, n: int) -> go.Figure:
     """The fronts with architectures on hover in round ``n``'s own only: the other rounds' stand on their own pages."""
     for trace in figure.data:
         if trace.name != f"round {n}" or trace.mode == "markers":
@@ -67,17 +67,17 @@ def thin(figure: go.Figure, n: int) -> go.Figure:
     return figure
 
 
-def note(frames: Frames, n: int) -> str:
+def round_note(frames: Frames, n: int) -> str:
     """The round in Markdown: its space, what its search found, what was kept and dropped, and why."""
     row, before = frames.rounds[-1], frames.rounds[-2] if n > 1 else None
     front = frames.fronts[frames.fronts["round"] == n]
     choices = frames.choices[frames.choices["round"] == n]
     changes = [
-        f"| {fate} | {plain(layer)} | {', '.join(f'`{plain(op)}`' for op in ops)} |"
+        f"| {fate} | {escape_markdown(layer)} | {', '.join(f'`{escape_markdown(op)}`' for op in ops)} |"
         for fate in ("dropped", "added")
         for layer, ops in sentences.by_layer(choices, fate)
     ]
-    told = [sentences.compared(row.truth), row.truth.found.warning] if row.truth else []
+    truth = [sentences.compared(row.truth), row.truth.found.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     failed = f", {row.failed} of them failed" if row.failed else ""
     volume = f"{row.hypervolume:.4f}"
@@ -88,13 +88,13 @@ def note(frames: Frames, n: int) -> str:
         [
             f"## Round {n}",
             "",
-            f"- **Space:** {short(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
+            f"- **Space:** {format_number(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {sentences.count(row.proposals, 'proposal')}, {row.measured} measured for this "
             f"round{pruned}{failed}",
             f"- **Front:** {sentences.ends(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
-            *(f"- **Truth:** {said}" for said in told if said),
-            f"- **Next space:** {short(row.next_size or 0)} architectures; "
+            *(f"- **Truth:** {sentence}" for sentence in truth if sentence),
+            f"- **Next space:** {format_number(row.next_size or 0)} architectures; "
             f"{row.kept} operations kept, {row.dropped} dropped, {row.added} added (counted per layer)",
             f"- **Rule:** {row.rule}",
             *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),
@@ -102,7 +102,7 @@ def note(frames: Frames, n: int) -> str:
     )
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """What a file of a user's calls something, without the signs that would end a cell of the table or begin HTML."""
     return "".join(" " if sign in "`|<>&\n\r" else sign for sign in text)
 
@@ -125,7 +125,7 @@ def write_figures(study: optuna.Study, figures: Mapping[str, go.Figure]) -> None
             save_plotly_graph_object(study, figure, graph_object_id=name)
 
 
-def write_drawings(store: Store, run: Run, study: optuna.Study, numbers: Sequence[int], folder: Path) -> None:
+def write_drawings(store: Store, run: StoredRun, study: optuna.Study, numbers: Sequence[int], folder: Path) -> None:
     """Save a drawing of each of these trials' architectures: a file in ``folder``, and its name in the study's attributes.
 
     Optuna lets nobody add to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
@@ -139,7 +139,7 @@ def write_drawings(store: Store, run: Run, study: optuna.Study, numbers: Sequenc
         if svg is None:
             continue
         name = str(uuid5(NAMESPACE_URL, svg))
-        told = {"artifact_id": name, "filename": "architecture.svg", "mimetype": "image/svg+xml", "encoding": None}
+        artifact = {"artifact_id": name, "filename": "architecture.svg", "mimetype": "image/svg+xml", "encoding": None}
         write_text(folder / name, svg)
         if (key := f"{DRAWINGS}:{trial._trial_id}:{name}") not in there:
-            store.optuna.set_study_system_attr(study._study_id, key, json.dumps(told))
+            store.optuna.set_study_system_attr(study._study_id, key, json.dumps(artifact))

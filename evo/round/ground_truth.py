@@ -11,11 +11,11 @@ from random import Random
 
 from analysis.ranking import Truth, Witness, truth_of
 from evo.evaluators import Judge
-from evo.evaluators.guard import careful
+from evo.evaluators.guard import guarded
 from evo.round.context import RoundContext, fit_context
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from spaces.architecture import Architecture
-from spaces.space import canonical
+from spaces.space import canonical_arch
 from studies.records import Evaluation, Round
 
 
@@ -24,8 +24,8 @@ def check_ranking(context: RoundContext, finished: Round) -> Truth:
     shared = context.shared
     assert shared.reference is not None
     judge = shared.reference.fit(finished.space, fit_context(context))
-    seed = derive(shared.config.seed, "truth", finished.n)
-    scored = sample(finished, shared.config.ground_truth.sample, seed)
+    seed = derive_seed(shared.config.seed, "truth", finished.n)
+    scored = sample_by_cost(finished, shared.config.ground_truth.sample, seed)
     label = f"round {finished.n}: asking for the truth"
     answers = evaluate_missing(context, judge, [e.arch for e in scored], label)
     pairs = [(e, true) for e, true in zip(scored, answers, strict=True) if not true.failed]
@@ -41,28 +41,28 @@ def evaluate_missing(
     As many are measured at once as there are workers, and recorded before the next.
     """
     run, store, space = context.shared.run, context.shared.store, context.space
-    ask, at_once = careful(context.shared.evaluate, context.costs), context.shared.workers
-    forms = [canonical(arch, space) for arch in archs]
-    known = {canonical(e.arch, space): e for e in store.evaluations(run, judge.name)}
+    ask, at_once = guarded(context.shared.evaluate, context.costs), context.shared.workers
+    forms = [canonical_arch(arch, space) for arch in archs]
+    known = {canonical_arch(e.arch, space): e for e in store.evaluations(run, judge.name)}
     missing = [arch for arch, form in zip(archs, forms, strict=True) if form not in known]
     with context.shared.track(label, len(archs)) as advance:
         advance(len(archs) - len(missing))
         for start in range(0, len(missing), at_once):
             answers = ask(judge, missing[start : start + at_once])
             store.record_evaluations(run, space, answers)
-            known |= {canonical(e.arch, space): e for e in answers}
+            known |= {canonical_arch(e.arch, space): e for e in answers}
             advance(len(answers))
     return [known[form] for form in forms]
 
 
-def sample(finished: Round, count: int, seed: int) -> Sequence[Evaluation]:
+def sample_by_cost(finished: Round, count: int, seed: int) -> Sequence[Evaluation]:
     """``count`` of a round's networks, cheapest first, spread evenly over cost: of as many equal parts, one drawn of each.
 
     All of them where there are fewer; a network counts once.
     """
     distinct: dict[Architecture, Evaluation] = {}
     for evaluation in finished.evaluations:
-        distinct.setdefault(canonical(evaluation.arch, finished.space), evaluation)
+        distinct.setdefault(canonical_arch(evaluation.arch, finished.space), evaluation)
     ordered = sorted(distinct.values(), key=lambda e: (e.cost(finished.cost), str(e.arch)))
     count = min(count, len(ordered))
     rng = Random(seed)

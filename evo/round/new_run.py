@@ -10,36 +10,36 @@ from random import Random
 
 from evo import __version__
 from evo.data.fingerprint import fingerprint
-from evo.data.loading import load as load_images
+from evo.data.loading import load_dataset as load_images
 from evo.evaluators.registry import evaluator_of, reference_evaluator
-from evo.evaluators.tabular import spelled_space
+from evo.evaluators.tabular import table_space
 from evo.methods.registry import evolution_of
-from evo.plugins import used
+from evo.plugins import used_plugins
 from evo.round.costs import costs_of
 from evo.round.own_operations import check_own_operations, with_operations
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
 from spaces.costs.table import cost_table
 from spaces.library import named_spaces
-from spaces.size import Size, sides, spelled
+from spaces.size import Size, both_sides, size_text
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
-from studies.database.rows import Run
+from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import COSTS, EvoError
 
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 
 
-def begin(store: Store, name: str, config: StudyConfig) -> Run:
+def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     """A new run, after everything that can be checked beforehand has been.
 
     Raises:
         EvoError: a file is missing, or no architecture lies inside the limits; nothing was written.
     """
-    space = prepared(config)
+    space = prepared_space(config)
     if config.evolution.predecessor:
-        space = _continued(store, space, config)
+        space = _continued_space(store, space, config)
     costs = costs_of(config, space)
     check_limits(space, costs, config.limits)
     evaluator_of(config, space)  # raises where files are missing
@@ -48,8 +48,8 @@ def begin(store: Store, name: str, config: StudyConfig) -> Run:
     limit = getattr(config.limits, config.search.cost)
     most = min(most, limit[1]) if limit else most
     names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
-    plugins = list(used(config, space).values())
-    return store.create_run(name, config, space, most, versions(), fingerprint(config), names, plugins)
+    plugins = list(used_plugins(config, space).values())
+    return store.create_run(name, config, space, most, library_versions(), fingerprint(config), names, plugins)
 
 
 def first_space(config: StudyConfig) -> SearchSpace:
@@ -63,21 +63,21 @@ def first_space(config: StudyConfig) -> SearchSpace:
     if section.name == "table" and section.path is None:
         if not isinstance(config.evaluator, TabularSection):
             raise EvoError("space.name is 'table', which needs evaluator.kind = 'tabular'")
-        return spelled_space(config.evaluator)
+        return table_space(config.evaluator)
     images = load_images(config.data, config.device) if config.evaluator.uses_images else None
     if section.path is not None:
-        space = _read(section.path)
+        space = _read_space(section.path)
     else:
         wanted = {
             name: getattr(section, name) or getattr(images, name, None) for name in ("channels", "size", "classes")
         }
-        space = named_spaces.load(section.name, **wanted)
+        space = named_spaces.load_space(section.name, **wanted)
     if images is not None:
         _check_proportions(space, images.size)
     return space
 
 
-def _read(path: str) -> SearchSpace:
+def _read_space(path: str) -> SearchSpace:
     """The space in a JSON file."""
     try:
         space = SearchSpace.from_json(Path(path).read_text(encoding="utf-8"))
@@ -98,20 +98,20 @@ def _check_proportions(space: SearchSpace, size: Size) -> None:
     made_for = space.stem.size
     if size != made_for and not (isinstance(size, int) and isinstance(made_for, int)):
         raise EvoError(
-            f"the images are {spelled(size)} pixels (height x width), and space {space.name!r} is made for "
-            f"{spelled(made_for)}: resize the images with data.size = {list(sides(made_for))}, or leave space.size and "
+            f"the images are {size_text(size)} pixels (height x width), and space {space.name!r} is made for "
+            f"{size_text(made_for)}: resize the images with data.size = {list(both_sides(made_for))}, or leave space.size and "
             "space.path out, so that a named space is made for the images"
         )
 
 
-def prepared(config: StudyConfig) -> SearchSpace:
+def prepared_space(config: StudyConfig) -> SearchSpace:
     """The first space, with the operations that the configuration adds, as the method wants it."""
     space = with_operations(first_space(config), config.space.add_operations)
     check_own_operations(space)
-    return evolution_of(config).prepare(space, Random(derive(config.seed, "prepare")))
+    return evolution_of(config).prepare(space, Random(derive_seed(config.seed, "prepare")))
 
 
-def _continued(store: Store, space: SearchSpace, config: StudyConfig) -> SearchSpace:
+def _continued_space(store: Store, space: SearchSpace, config: StudyConfig) -> SearchSpace:
     """The first space of a run that continues another one."""
     assert config.evolution.predecessor
     earlier = store.run(config.evolution.predecessor)
@@ -127,6 +127,6 @@ def _continued(store: Store, space: SearchSpace, config: StudyConfig) -> SearchS
     return evolution_of(config).continued(space, earlier.space, kept)
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """What a result may depend on: this program, Python, the libraries."""
     return {"evo": __version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

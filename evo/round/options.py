@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from studies.controls import Control
 from studies.records import EvoError
-from studies.settings_text import override
+from studies.settings_text import override_text
 
 if TYPE_CHECKING:
     from studies.config import StudyConfig
@@ -90,5 +90,5 @@ def overrides_of(given: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise EvoError(f"set is {given!r}: expected a mapping or a list, such as {{'search.evaluations': 32}}")
     if isinstance(given, Mapping):
-        return tuple(override(key, value) for key, value in given.items())
+        return tuple(override_text(key, value) for key, value in given.items())
     return tuple(given)

@@ -9,8 +9,8 @@ import torch
 
 from spaces.architecture import Op
 from spaces.export.python_source import not_written
-from spaces.networks.build import build, check_module
-from spaces.operations.grammar import owner_file, tally
+from spaces.networks.build import build_operation, check_module
+from spaces.operations.grammar import count_operation, owner_file
 from spaces.space import SearchSpace
 from studies.records import EvoError
 
@@ -26,7 +26,7 @@ def with_operations(space: SearchSpace, ops: Sequence[Op]) -> SearchSpace:
         reasons = []
         for layer in space.layers:
             try:
-                tally(op, layer.shape)
+                count_operation(op, layer.shape)
                 fits[op].append(True)
             except ValueError as error:
                 fits[op].append(False)
@@ -48,7 +48,7 @@ def notes_on_own_operations(space: SearchSpace) -> list[str]:
     notes = []
     for op, shape in sorted(shapes.items()):
         with torch.device("meta"):
-            reason = not_written(build(op, shape))
+            reason = not_written(build_operation(op, shape))
         if reason:
             notes.append(f"{op}: a delivered network with it has no model.py ({reason}); ONNX and torch.export it has")
     return notes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from evo.html import block, calls, heading, paragraph, table
-from evo.round.arms import configuration, run_name
+from evo.round.arms import read_settings, run_name
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
 from spaces.space import SearchSpace
-from spaces.units import short
+from spaces.units import format_number
 from studies.config import StudyConfig
 from studies.records import COSTS
 
@@ -42,8 +42,8 @@ class Plan:
         """The work to come and what the space holds, a line each."""
         config, search = self.config, self.config.search
         return [
-            f"{short(self.space.size)} architectures of {len(self.space.layers)} layers",
-            *(f"{name}: {short(least)} to {short(most)}" for name, (least, most) in self.costs.items()),
+            f"{format_number(self.space.size)} architectures of {len(self.space.layers)} layers",
+            *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
             f"{self.rounds} rounds of {search.evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),
             *config.evaluator.plan(self.space, self.rounds),
@@ -75,20 +75,20 @@ class Plan:
         return block(heading(f"{name}:", about), layers, *map(paragraph, self.work), calls("evo.search(...)"))
 
 
-def planned(options: RunOptions) -> Plan:
+def make_plan(options: RunOptions) -> Plan:
     """What ``options`` would begin.
 
     Raises:
         EvoError: a setting cannot be, or a file is missing.
     """
-    from evo.plugins import sources
+    from evo.plugins import plugin_sources
     from evo.round.costs import costs_of
-    from evo.round.new_run import prepared
+    from evo.round.new_run import prepared_space
     from evo.round.own_operations import notes_on_own_operations
 
-    config = configuration(options)
-    space = prepared(config)
+    config = read_settings(options)
+    space = prepared_space(config)
     least, most = costs_of(config, space).bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
     name, notes = run_name(options, config.seed), tuple(notes_on_own_operations(space))
-    return Plan(name, options.rounds, config, space, known, sources(config, space), notes)
+    return Plan(name, options.rounds, config, space, known, plugin_sources(config, space), notes)

@@ -9,14 +9,14 @@ from analysis.frames import truth_of
 from analysis.sentences import unmeasured
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
-from spaces.show.overview import widths
+from spaces.show.overview import channel_range
 from spaces.size import as_text
 from spaces.space import SearchSpace
-from spaces.units import short
-from studies.database.rows import RoundRow, Run
+from spaces.units import format_number
+from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
-from studies.database.urls import database, files_of, shown
-from studies.records import Evaluation, Round, complete
+from studies.database.urls import files_folder, parse_url, redacted
+from studies.records import Evaluation, Round, complete_evaluations
 
 T = TypeVar("T")
 
@@ -30,7 +30,10 @@ WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
 def space_lines(space: SearchSpace) -> str:
     """The space, a line per layer."""
     width = max(map(len, space.names))
-    channels = [(widths(space.shapes(i), "c_in"), widths(space.shapes(i), "c_out")) for i in range(len(space.layers))]
+    channels = [
+        (channel_range(space.shapes(i), "c_in"), channel_range(space.shapes(i), "c_out"))
+        for i in range(len(space.layers))
+    ]
     wide = [max(4, *map(len, column)) for column in zip(*channels, strict=True)]
     return "\n".join(
         f"{name:{width}}  {c_in:>{wide[0]}} -> {c_out:<{wide[1]}} stride {layer.shape.stride} at "
@@ -39,36 +42,36 @@ def space_lines(space: SearchSpace) -> str:
     )
 
 
-def headings(run: Run) -> Sequence[str]:
+def run_headings(run: StoredRun) -> Sequence[str]:
     """``HEADINGS``, without the word accuracy where none is measured."""
     return HEADINGS if run.config.measured == "accuracy" else [h.replace("best acc", "best") for h in HEADINGS]
 
 
-def line(run: Run, values: Sequence[str]) -> str:
+def format_line(run: StoredRun, values: Sequence[str]) -> str:
     """Values under ``HEADINGS``, as far as the run has them."""
-    return columns.row(asked(run, values), asked(run, WIDTHS))
+    return columns.format_row(asked(run, values), asked(run, WIDTHS))
 
 
-def asked(run: Run, values: Sequence[T]) -> list[T]:
+def asked(run: StoredRun, values: Sequence[T]) -> list[T]:
     """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth."""
     shown = zip(HEADINGS, values, strict=True)
     return [value for heading, value in shown if heading != "tau" or run.config.ground_truth.sample]
 
 
-def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
+def row_values(store: Store, run: StoredRun, row: StoredRound) -> Sequence[str]:
     """A finished round, one value for each of ``HEADINGS``."""
     assert row.next_space is not None
     changes = row.space.diff(row.next_space)
-    best = max(front(store, run, row), key=lambda e: e.score(run.config.search.objective))
+    best = max(round_front(store, run, row), key=lambda e: e.score(run.config.search.objective))
     truth = truth_of(row)
     return (
         str(row.number),
-        short(row.space.size),
+        format_number(row.space.size),
         str(row.stats["proposals"]),
         str(row.stats["distinct"]),
         str(row.stats["front"]),
         f"{best.accuracy:.2%}",
-        short(best.cost(run.config.search.cost)),
+        format_number(best.cost(run.config.search.cost)),
         f"{row.hypervolume:.4f}",
         "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
@@ -78,57 +81,58 @@ def row_values(store: Store, run: Run, row: RoundRow) -> Sequence[str]:
     )
 
 
-def front(store: Store, run: Run, row: RoundRow) -> tuple[Evaluation, ...]:
+def round_front(store: Store, run: StoredRun, row: StoredRound) -> tuple[Evaluation, ...]:
     """The Pareto front of a round, cheapest first."""
-    evaluations = complete(proposal.evaluation for proposal in store.proposals(row))
+    evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(row))
     return Round(
         row.number, row.space, evaluations, cost=run.config.search.cost, objective=run.config.search.objective
     ).front
 
 
-def nothing_to_do(run: Run, options: RunOptions) -> str:
+def nothing_to_do(run: StoredRun, options: RunOptions) -> str:
     """Why nothing ran."""
     done = options.rounds
     return f"\nnothing to do: run {run.name} has finished round {done}; next: python -m evo.round {done + 1}"
 
 
-def closing(store: Store, run: Run, options: RunOptions) -> str:
+def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     """Where the results are, and the next commands."""
     rows = store.rounds(run)[: options.rounds]
     last = rows[-1]
-    members = front(store, run, last)
+    members = round_front(store, run, last)
     cost = run.config.search.cost
-    storage = _storage(options.storage)
+    storage = _storage_option(options.storage)
     flag = "" if options.storage == STORAGE else f" --storage {storage}"
-    said = "".join(f"{remark}\n" for remark in remarks(rows))
+    notes = "".join(f"{remark}\n" for remark in remarks(rows))
     hidden = (
         "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
     )
     return (
-        f"\n{said}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
-        f"{short(members[0].cost(cost))} to {members[-1].accuracy:.2%} at {short(members[-1].cost(cost))} {cost}\n"
-        f"results: {storage} (view results, run {run.name!r}); weights: {files_of(options.storage) / run.name}\n"
+        f"\n{notes}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
+        f"{format_number(members[0].cost(cost))} to {members[-1].accuracy:.2%} at "
+        f"{format_number(members[-1].cost(cost))} {cost}\n"
+        f"results: {storage} (view results, run {run.name!r}); weights: {files_folder(options.storage) / run.name}\n"
         f"next: python -m analysis.report {run.name}{flag}\n"
         f"      optuna-dashboard {storage}\n"
         f"      python -m evo.deliver {run.name}{flag}{hidden}"
     )
 
 
-def remarks(rows: Sequence[RoundRow]) -> list[str]:
+def remarks(rows: Sequence[StoredRound]) -> list[str]:
     """What a reader of finished rounds should know, a sentence each."""
     last = rows[-1]
-    found = []
+    notes = []
     if last.stats["exhausted"]:
-        found.append("the space was exhausted before the budget was")
+        notes.append("the space was exhausted before the budget was")
     if unscreened := last.stats.get("unscreened"):
-        found.append(f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there")
-    found += [f"round {row.number}: {reason}" for row in rows for reason in unmeasured(row.stats.get("failed", {}))]
+        notes.append(f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there")
+    notes += [f"round {row.number}: {reason}" for row in rows for reason in unmeasured(row.stats.get("failed", {}))]
     truth = truth_of(last)
     if truth and truth.found.warning:
-        found.append(truth.found.warning)
-    return found
+        notes.append(truth.found.warning)
+    return notes
 
 
-def _storage(storage: str) -> str:
+def _storage_option(storage: str) -> str:
     """The database, as it may be shown and typed again."""
-    return shown(database(storage).render_as_string(hide_password=True))
+    return redacted(parse_url(storage).render_as_string(hide_password=True))

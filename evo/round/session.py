@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import optuna
 
 from evo.console import Reporter
-from evo.round.arms import arms, find
+from evo.round.arms import find_run, runs_to_make
 from evo.round.options import RunOptions
-from evo.round.printing import headings, line, row_values
+from evo.round.printing import format_line, row_values, run_headings
 from studies.config import StudyConfig
-from studies.database.leases import held
-from studies.database.rows import RoundRow, Run
-from studies.database.store import Store, opened
-from studies.database.urls import files_of
+from studies.database.leases import hold_lease
+from studies.database.rows import StoredRound, StoredRun
+from studies.database.store import Store, open_store
+from studies.database.urls import files_folder
 from studies.records import EvoError
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRuns:
     """Runs that have reached the end of their last round: the run itself first, then its other seeds and control arms.
 
     Attributes:
         worked: whether anything was left to do.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[StoredRun, ...]
     worked: bool
 
 
@@ -51,18 +51,18 @@ class Session:
     store: Store
     options: RunOptions
     reporter: Reporter
-    hands: Callable[[], Hands]
+    executor: Callable[[], Hands]
 
-    def context(self, run: Run) -> RunContext:
+    def context(self, run: StoredRun) -> RunContext:
         """What the rounds of a run share. torch is imported here, when there is work."""
         from evo.round.context import run_context
 
-        options, (evaluate, count) = self.options, self.hands()
-        files, track = files_of(options.storage), self.reporter.track
+        options, (evaluate, count) = self.options, self.executor()
+        files, track = files_folder(options.storage), self.reporter.track
         return run_context(run, self.store, files, evaluate, track, count, options.accept_data_change)
 
 
-def finish_rounds(options: RunOptions, reporter: Reporter) -> Finished:
+def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
     """Bring all runs that ``options`` mean to the end of their last round.
 
     Finished rounds are skipped and an interrupted one goes on, so a second call changes nothing.
@@ -71,17 +71,17 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> Finished:
         EvoError: something the user must do first; all that was measured before is kept.
         KeyboardInterrupt: the same.
     """
-    with quiet_optuna(), opened(options.storage) as store, ExitStack() as stack:
-        wanted = list(arms(store, options))
-        runs = [find(store, name, config) or _begun(store, name, config) for name, config in wanted]
+    with quiet_optuna(), open_store(options.storage) as store, ExitStack() as stack:
+        wanted = list(runs_to_make(store, options))
+        runs = [find_run(store, name, config) or _begin_run(store, name, config) for name, config in wanted]
         settings = runs[0].config
         limited = settings.evaluator.timeout is not None
-        hands = cache(lambda: stack.enter_context(_hands(options, settings.threads, limited)))
+        hands = cache(lambda: stack.enter_context(_open_executor(options, settings.threads, limited)))
         session = Session(store, options, reporter, hands)
-        worked = [_finish(session, run) for run in runs]
+        worked = [_finish_run(session, run) for run in runs]
         if options.control:
             _train_fronts_alone(session, runs)
-    return Finished(tuple(runs), any(worked))
+    return FinishedRuns(tuple(runs), any(worked))
 
 
 @contextmanager
@@ -96,46 +96,46 @@ def quiet_optuna() -> Iterator[None]:
 
 
 @contextmanager
-def _hands(options: RunOptions, threads: int, limited: bool) -> Iterator[Hands]:
+def _open_executor(options: RunOptions, threads: int, limited: bool) -> Iterator[Hands]:
     """What evaluates, and how many architectures at once. torch is imported here, when there is work."""
-    from evo.workers.executors import workers
+    from evo.workers.executors import local_executor
 
     if options.cluster is None:
-        with workers(options.workers, threads, limited) as evaluate:
+        with local_executor(options.workers, threads, limited) as evaluate:
             yield evaluate, options.workers
         return
     try:
-        from evo.workers.dask_cluster import cluster
+        from evo.workers.dask_cluster import cluster_executor
     except ImportError as error:
         raise EvoError(f"--cluster needs Dask ({error}): pip install '.[cluster]'") from None
-    with cluster(options.cluster, threads) as found:
-        yield found, len(found)
+    with cluster_executor(options.cluster, threads) as executor:
+        yield executor, len(executor)
 
 
-def _begun(store: Store, name: str, config: StudyConfig) -> Run:
+def _begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     """A run that begins now."""
-    from evo.round.new_run import begin
+    from evo.round.new_run import begin_run
 
-    return begin(store, name, config)
+    return begin_run(store, name, config)
 
 
-def _finish(session: Session, run: Run) -> bool:
+def _finish_run(session: Session, run: StoredRun) -> bool:
     """Bring one run to the end of its last round, a line for each; whether there was anything to do."""
     store, say, last = session.store, session.reporter.say, session.options.rounds
     say(introduction(run))
-    if unfinished(store, run, last):
+    if unfinished_rounds(store, run, last):
         store.examine()
-    with held(store, run, say) if unfinished(store, run, last) else nullcontext():
-        todo = unfinished(store, run, last)  # whatever held the run until now may have finished some
-        say(line(run, headings(run)))
+    with hold_lease(store, run, say) if unfinished_rounds(store, run, last) else nullcontext():
+        todo = unfinished_rounds(store, run, last)  # whatever held the run until now may have finished some
+        say(format_line(run, run_headings(run)))
         for row in store.rounds(run)[: last - len(todo)]:
-            say(line(run, row_values(store, run, row)))
-        for row in _rounds(session, run, todo) if todo else ():
-            say(line(run, row_values(store, run, row)))
+            say(format_line(run, row_values(store, run, row)))
+        for row in _run_rounds(session, run, todo) if todo else ():
+            say(format_line(run, row_values(store, run, row)))
     return bool(todo)
 
 
-def introduction(run: Run) -> str:
+def introduction(run: StoredRun) -> str:
     """A run in a line: its method, its space, its evaluator."""
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
@@ -143,13 +143,13 @@ def introduction(run: Run) -> str:
     return f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}"
 
 
-def unfinished(store: Store, run: Run, last: int) -> list[int]:
+def unfinished_rounds(store: Store, run: StoredRun, last: int) -> list[int]:
     """The rounds up to ``last`` that are not finished."""
     rows = store.rounds(run)
     return [n for n in range(1, last + 1) if n > len(rows) or not rows[n - 1].finished]
 
 
-def _rounds(session: Session, run: Run, todo: Sequence[int]) -> Iterator[RoundRow]:
+def _run_rounds(session: Session, run: StoredRun, todo: Sequence[int]) -> Iterator[StoredRound]:
     """The rounds ``todo``, each as it ends."""
     from evo.round.algorithm import run_round
 
@@ -158,11 +158,11 @@ def _rounds(session: Session, run: Run, todo: Sequence[int]) -> Iterator[RoundRo
         yield run_round(shared, n)
 
 
-def _train_fronts_alone(session: Session, runs: Sequence[Run]) -> None:
+def _train_fronts_alone(session: Session, runs: Sequence[StoredRun]) -> None:
     """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
     for run in runs:
         if run.config.ground_truth.sample:
-            from evo.round.algorithm import front_alone
+            from evo.round.algorithm import train_front_alone
 
-            with held(session.store, run, session.reporter.say):
-                front_alone(session.context(run), session.options.rounds)
+            with hold_lease(session.store, run, session.reporter.say):
+                train_front_alone(session.context(run), session.options.rounds)

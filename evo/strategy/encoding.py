@@ -26,7 +26,7 @@ class Encoding:
 
     def __init__(self, table: CostTable, cost: int) -> None:
         """``cost``: which column of the table's costs."""
-        self._layers, self._told = table.layers, table.space.told
+        self._layers, self._told = table.layers, table.space.qualified_genes
         self._cost = cost
         known = {op for layer in table.layers for op in (*layer.layer.candidates, "id", "skip")}
         self._column = {op: i for i, op in enumerate(sorted(known))}
@@ -37,10 +37,10 @@ class Encoding:
         """``(n, columns)`` of canonical architectures: spellings of one network should be encoded alike."""
         n, m = len(self._layers), len(self._column)
         share, has = np.zeros((len(archs), n)), np.zeros((len(archs), n, m))
-        told = list(map(self._told, archs))
+        qualified = list(map(self._told, archs))
         for i, layer in enumerate(self._layers):
             genes = [arch.genes[i] for arch in archs]
-            costs = layer.select([genes[i] for genes in told])[:, self._cost]
+            costs = layer.select([genes[i] for genes in qualified])[:, self._cost]
             share[:, i] = np.sqrt(costs / max(layer.bounds[1, self._cost], costs.max(initial=0.0), 1e-12))
             for row, gene in enumerate(genes):
                 has[row, i, [self._column[op] for op in operations(gene)]] = 1.0

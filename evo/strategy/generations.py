@@ -15,20 +15,20 @@ from random import Random
 from optuna.trial import FrozenTrial
 
 from evo.console import Track, untracked
-from evo.seeds import derive
-from evo.strategy.nsga2 import Children, Frontier, breed, select
-from evo.strategy.screening import Screen
+from evo.seeds import derive_seed
+from evo.strategy.nsga2 import CandidateFilter, ChildGeneration, breed_children, select_survivors
+from evo.strategy.screening import SurrogateScreen
 from spaces.architecture import Architecture
-from spaces.costs.sampling import stratified
+from spaces.costs.sampling import sample_stratified
 from spaces.costs.table import CostTable
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions, to_trial
-from studies.records import COSTS, Evaluation, EvoError, Proposal, complete
+from studies.records import COSTS, Evaluation, EvoError, Proposal, complete_evaluations
 
 
 @dataclass(frozen=True)
-class Task:
+class SearchTask:
     """What one round's search is given.
 
     Attributes:
@@ -52,8 +52,8 @@ Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
 Record = Callable[[Sequence[Proposal]], None]
 
 
-def search(
-    task: Task,
+def search_round(
+    task: SearchTask,
     measure: Measure,
     record: Record,
     done: Sequence[Proposal] = (),
@@ -71,19 +71,19 @@ def search(
         All proposals of the round, and whether the space was exhausted before the budget was.
     """
     proposals = list(done)
-    memory = _Memory(task, proposals)
+    state = SearchState(task, proposals)
     deadline = time.monotonic() + (task.settings.time_limit_seconds or float("inf"))
     with track(label, task.settings.evaluations) as advance:
-        advance(memory.spent)
-        while (left := task.settings.evaluations - memory.spent) > 0 and (not proposals or time.monotonic() < deadline):
+        advance(state.spent)
+        while (left := task.settings.evaluations - state.spent) > 0 and (not proposals or time.monotonic() < deadline):
             number = proposals[-1].generation + 1 if proposals else 0
-            batch = memory.propose(number, len(proposals), left)
+            batch = state.propose(number, len(proposals), left)
             if not batch:
                 return proposals, True
-            generation = _measured(task, batch, number, len(proposals), measure)
+            generation = _measure_batch(task, batch, number, len(proposals), measure)
             record(generation)
             proposals += generation
-            memory.tell(generation)
+            state.tell(generation)
             advance(sum(proposal.is_new for proposal in generation))
     return proposals, False
 
@@ -92,9 +92,9 @@ Batch = list[tuple[Architecture, str]]
 """Architectures to measure, and where each comes from."""
 
 
-def _measured(task: Task, batch: Batch, generation: int, start: int, measure: Measure) -> list[Proposal]:
+def _measure_batch(task: SearchTask, batch: Batch, generation: int, start: int, measure: Measure) -> list[Proposal]:
     """The batch as proposals; what this judge has said before is not asked again."""
-    forms = [canonical(arch, task.space) for arch, _ in batch]
+    forms = [canonical_arch(arch, task.space) for arch, _ in batch]
     fresh = [form not in task.known for form in forms]
     answers = iter(measure([arch for (arch, _), new in zip(batch, fresh, strict=True) if new]))
     proposals = []
@@ -104,7 +104,7 @@ def _measured(task: Task, batch: Batch, generation: int, start: int, measure: Me
     return proposals
 
 
-class _Memory:
+class SearchState:
     """What the round has seen, and the parents that NSGA-II breeds the next generation from.
 
     Breeding is a pure function of the parents and a seed: Optuna is given the parents and nothing else. So a proposal
@@ -112,15 +112,17 @@ class _Memory:
     continuing after a crash is no different from going on.
     """
 
-    def __init__(self, task: Task, done: Sequence[Proposal]) -> None:
+    def __init__(self, task: SearchTask, done: Sequence[Proposal]) -> None:
         self.task = task
         self.spent = 0
         self.parents: list[FrozenTrial] = []
         self.options = distributions(task.space)
-        self.frontier = Frontier(task.space, task.table, task.limits.given(), set(task.known))
-        self.given = self._given()
-        learned = [evaluation for evaluation in complete(task.known.values()) if evaluation.arch in task.space]
-        self.screen = Screen(self.frontier, task.settings, task.seed, learned)
+        self.candidates = CandidateFilter(task.space, task.table, task.limits.given(), set(task.known))
+        self.given = self._opening_batch()
+        learned = [
+            evaluation for evaluation in complete_evaluations(task.known.values()) if evaluation.arch in task.space
+        ]
+        self.screen = SurrogateScreen(self.candidates, task.settings, task.seed, learned)
         for _, generation in groupby(done, key=lambda proposal: proposal.generation):
             self.tell(list(generation))
 
@@ -132,29 +134,29 @@ class _Memory:
         task = self.task
         for proposal in generation:
             self.spent += proposal.is_new
-            self.frontier.seen.add(canonical(proposal.arch, task.space))
+            self.candidates.seen.add(canonical_arch(proposal.arch, task.space))
             if proposal.is_new and proposal.evaluation.state == "complete":
                 self.screen.seen.append(proposal.evaluation)
-        told = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
-        trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in told]
-        self.parents = select(self.parents + trials, task.settings.population)
+        measured = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
+        trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in measured]
+        self.parents = select_survivors(self.parents + trials, task.settings.population)
 
-    def _given(self) -> Batch:
+    def _opening_batch(self) -> Batch:
         """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as
         many architectures spread evenly over cost as a first population still lacks."""
         task, size = self.task, self.task.settings.population
         taken: set[Architecture] = set()
         given: Batch = []
         for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn]:
-            form = canonical(arch, task.space)
+            form = canonical_arch(arch, task.space)
             if form not in taken:
                 taken.add(form)
                 given.append((arch, origin))
         if (lacking := size - len(given)) > 0:
-            rng = Random(derive(task.seed, 0))
-            spread = stratified(task.table, lacking, rng, cost=task.settings.cost, limits=task.limits.given())
-            new = self.frontier.fresh(spread, taken)
-            new += self.frontier.anything(rng, lacking - len(new), taken)
+            rng = Random(derive_seed(task.seed, 0))
+            spread = sample_stratified(task.table, lacking, rng, cost=task.settings.cost, limits=task.limits.given())
+            new = self.candidates.unseen(spread, taken)
+            new += self.candidates.random_unseen(rng, lacking - len(new), taken)
             given += [(arch, "stratified") for arch in new]
         return given
 
@@ -162,31 +164,31 @@ class _Memory:
         """Generation ``number``, which begins with trial ``start``; empty when the space is exhausted."""
         if self.task.settings.sampler == "random":
             size = min(self.task.settings.population, left)
-            found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
-            if found or start:
-                return [(arch, "random") for arch in found]
-        return self.opening(start, left) or self.next(number, left)
+            archs = self.candidates.random_unseen(Random(derive_seed(self.task.seed, number)), size, set())
+            if archs or start:
+                return [(arch, "random") for arch in archs]
+        return self.next_opening(start, left) or self.next_bred(number, left)
 
-    def opening(self, start: int, left: int) -> Batch:
+    def next_opening(self, start: int, left: int) -> Batch:
         """The next generation of what is given, as far as the budget goes; empty when all of it has been measured."""
         batch: Batch = []
         for arch, origin in self.given[start : start + self.task.settings.population]:
-            left -= canonical(arch, self.task.space) not in self.task.known
+            left -= canonical_arch(arch, self.task.space) not in self.task.known
             if left >= 0:
                 batch.append((arch, origin))
         return batch
 
-    def next(self, number: int, left: int) -> Batch:
+    def next_bred(self, number: int, left: int) -> Batch:
         """The next generation of NSGA-II; empty when the space is exhausted."""
         if len(self.given) < self.task.settings.population:
             return []  # the first generation took all there is
         size = min(self.task.settings.population, left)
         if len(self.parents) < 2:  # all others have failed
-            found = self.frontier.anything(Random(derive(self.task.seed, number)), size, set())
-            return [(arch, "random") for arch in found]
+            archs = self.candidates.random_unseen(Random(derive_seed(self.task.seed, number)), size, set())
+            return [(arch, "random") for arch in archs]
         screen = self.screen if self.task.settings.surrogate else None
-        children = Children(self.frontier, size, derive(self.task.seed, number), screen)
-        bred = breed(self.parents, children)
+        children = ChildGeneration(self.candidates, size, derive_seed(self.task.seed, number), screen)
+        bred = breed_children(self.parents, children)
         return [(arch, "screened" if children.screened else "child") for arch in bred]
 
 

@@ -25,21 +25,21 @@ from optuna.samplers.nsgaii._elite_population_selection_strategy import NSGAIIEl
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, CostTable
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.database.trials import GENERATION_KEY
 
 DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
 """Of a trial's values: accuracy, cost."""
 
-ENUMERABLE = 100_000
+MAX_ENUMERATED = 100_000
 """A space of at most so many strings is listed when chance finds nothing new in it."""
 
 
 @dataclass
-class Frontier:
+class CandidateFilter:
     """What may still be proposed: networks of the space, inside the limits, not seen before.
 
     Attributes:
@@ -61,53 +61,53 @@ class Frontier:
             inside &= (least <= column) & (column <= most)
         return inside
 
-    def fresh(self, archs: Iterable[Architecture], taken: set[Architecture]) -> list[Architecture]:
+    def unseen(self, archs: Iterable[Architecture], excluded: set[Architecture]) -> list[Architecture]:
         """The architectures that may be proposed, each network once; their canonical forms are added to ``taken``."""
         unseen = []
         for arch in archs:
-            form = canonical(arch, self.space)
-            if form not in self.seen and form not in taken:
-                taken.add(form)
+            form = canonical_arch(arch, self.space)
+            if form not in self.seen and form not in excluded:
+                excluded.add(form)
                 unseen.append(arch)
         inside = self.feasible(unseen) if unseen and self.limits else np.ones(len(unseen), bool)
         return [arch for arch, good in zip(unseen, inside.tolist(), strict=True) if good]
 
-    def anything(self, rng: Random, n: int, taken: set[Architecture]) -> list[Architecture]:
+    def random_unseen(self, rng: Random, n: int, excluded: set[Architecture]) -> list[Architecture]:
         """Up to ``n`` new networks from anywhere in the space: by chance, or by listing it when chance finds none."""
-        found: list[Architecture] = []
+        archs: list[Architecture] = []
         for _ in range(20):
-            found += self.fresh((self.space.sample(rng) for _ in range(10 * n)), taken)
-            if len(found) >= n:
-                return found[:n]
-        if self.space.size <= ENUMERABLE:
-            rest = self.fresh(self.space.everything(), taken)
-            found += rng.sample(rest, min(len(rest), n - len(found)))
-        return found
+            archs += self.unseen((self.space.sample(rng) for _ in range(10 * n)), excluded)
+            if len(archs) >= n:
+                return archs[:n]
+        if self.space.size <= MAX_ENUMERATED:
+            rest = self.unseen(self.space.enumerate(), excluded)
+            archs += rng.sample(rest, min(len(rest), n - len(archs)))
+        return archs
 
 
 Screening = Callable[[Iterator[Architecture], int, Random], list[Architecture] | None]
 """(children without end, how many are wanted, generator) -> the networks to measure; None: no opinion."""
 
 
-class Children:
+class ChildGeneration:
     """NSGA-II's child generation, a generation of ``n`` at a time: Optuna calls it once, and ``batch`` has them all.
 
     Attributes:
         screened: whether a screen chose the batch; False also when the screen had nothing to say.
     """
 
-    def __init__(self, frontier: Frontier, n: int, seed: int, screen: Screening | None = None) -> None:
-        self.frontier = frontier
+    def __init__(self, candidates: CandidateFilter, n: int, seed: int, screen: Screening | None = None) -> None:
+        self.candidates = candidates
         self.n = n
         self.screen = screen
         self.screened = False
         self.batch: list[Architecture] = []
-        self.rng = Random(derive(seed, "fill"))
+        self.rng = Random(derive_seed(seed, "fill"))
         self.breed = NSGAIIChildGenerationStrategy(
             crossover=UniformCrossover(),
             crossover_prob=0.9,
             swapping_prob=0.5,
-            rng=LazyRandomState(derive(seed, "breed")),
+            rng=LazyRandomState(derive_seed(seed, "breed")),
         )
 
     def __call__(
@@ -115,39 +115,39 @@ class Children:
     ) -> dict[str, Any]:
         """The parameters of the first child; none when there is no network left to propose."""
         self.batch = self._generation(study, search_space, parents)
-        return dict(zip(self.frontier.space.names, self.batch[0].genes, strict=True)) if self.batch else {}
+        return dict(zip(self.candidates.space.names, self.batch[0].genes, strict=True)) if self.batch else {}
 
     def _generation(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
     ) -> list[Architecture]:
-        bred = self._bred(study, search_space, parents)
+        bred = self._breed(study, search_space, parents)
         if self.screen is not None and (chosen := self.screen(bred, self.n, self.rng)) is not None:
             self.screened = True
             return chosen
         taken: set[Architecture] = set()
         children: list[Architecture] = []
         for _ in range(30):
-            children += self.frontier.fresh(islice(bred, self.n - len(children)), taken)
+            children += self.candidates.unseen(islice(bred, self.n - len(children)), taken)
             if len(children) == self.n:
                 return children
-        return children + self.frontier.anything(self.rng, self.n - len(children), taken)
+        return children + self.candidates.random_unseen(self.rng, self.n - len(children), taken)
 
-    def _bred(
+    def _breed(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]
     ) -> Iterator[Architecture]:
         """Children without end. Optuna leaves a mutated parameter out; it gets a gene drawn uniformly. Where a row was
         bred into a block of another depth, the block's genes are made to fit it."""
-        space = self.frontier.space
+        space = self.candidates.space
         while True:
             child = self.breed(study, search_space, parents)
             genes = (
                 child[name] if name in child else self.rng.choice(genes)
                 for name, genes in zip(space.names, space.genes, strict=True)
             )
-            yield space.fitted(Architecture(tuple(genes)))
+            yield space.repair(Architecture(tuple(genes)))
 
 
-def breed(parents: Sequence[FrozenTrial], children: Children) -> list[Architecture]:
+def breed_children(parents: Sequence[FrozenTrial], children: ChildGeneration) -> list[Architecture]:
     """What Optuna's NSGA-II breeds from ``parents``: up to ``children.n`` architectures, fewer when none are left.
 
     Each ``ask`` of a study walks through its trials to infer the space and to find the parents, and copies both. They
@@ -168,7 +168,7 @@ def breed(parents: Sequence[FrozenTrial], children: Children) -> list[Architectu
     return children.batch
 
 
-def select(trials: Sequence[FrozenTrial], population: int) -> list[FrozenTrial]:
+def select_survivors(trials: Sequence[FrozenTrial], population: int) -> list[FrozenTrial]:
     """Those that Optuna's NSGA-II lets live: by nondomination rank, then by crowding distance; in order of number."""
     if len(trials) <= population:
         return list(trials)

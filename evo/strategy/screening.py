@@ -14,14 +14,14 @@ from random import Random
 
 import numpy as np
 
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from evo.strategy.encoding import Encoding
-from evo.strategy.nsga2 import Frontier
-from evo.strategy.surrogate import choose, fit
+from evo.strategy.nsga2 import CandidateFilter
+from evo.strategy.surrogate import choose_batch, fit_surrogate
 from spaces.architecture import Architecture
-from spaces.costs.sampling import stratified
+from spaces.costs.sampling import sample_stratified
 from spaces.costs.table import COLUMNS
-from spaces.space import canonical
+from spaces.space import canonical_arch
 from studies.config import SearchSection
 from studies.pareto import on_front
 from studies.records import Evaluation
@@ -31,7 +31,7 @@ CHILDREN, SPREAD = 20, 500
 
 
 @dataclass
-class Screen:
+class SurrogateScreen:
     """Chooses generations with what one judge has said so far.
 
     Attributes:
@@ -40,54 +40,58 @@ class Screen:
         seen: every evaluation that may be learned from.
     """
 
-    frontier: Frontier
+    candidates: CandidateFilter
     settings: SearchSection
     seed: int
     seen: list[Evaluation] = field(default_factory=list)
 
     @cached_property
-    def spread(self) -> list[Architecture]:
+    def cost_spread(self) -> list[Architecture]:
         """Networks spread evenly over cost, inside the limits; the same for all generations of a round."""
-        rng = Random(derive(self.seed, "spread"))
-        return stratified(self.frontier.table, SPREAD, rng, cost=self.settings.cost, limits=self.frontier.limits)
+        rng = Random(derive_seed(self.seed, "spread"))
+        return sample_stratified(
+            self.candidates.table, SPREAD, rng, cost=self.settings.cost, limits=self.candidates.limits
+        )
 
     def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
         if not self.seen:
             return None
-        space, table = self.frontier.space, self.frontier.table
+        space, table = self.candidates.space, self.candidates.table
         encode = Encoding(table, COLUMNS.index(self.settings.cost))
         score = np.array([e.score(self.settings.objective) for e in self.seen])
         cost = np.array([e.cost(self.settings.cost) for e in self.seen])
-        surrogate = fit(encode([canonical(e.arch, space) for e in self.seen]), encode.groups, score, cost)
+        surrogate = fit_surrogate(
+            encode([canonical_arch(e.arch, space) for e in self.seen]), encode.groups, score, cost
+        )
         if surrogate is None or not surrogate.useful:
             return None
         candidates = self._candidates(bred, n, rng)
         if not candidates:
             return []
         costs = table.count(candidates)[:, COLUMNS.index(self.settings.cost)]
-        encoded = encode([canonical(arch, space) for arch in candidates])
-        return [candidates[i] for i in choose(surrogate, encoded, costs, n, self._most())]
+        encoded = encode([canonical_arch(arch, space) for arch in candidates])
+        return [candidates[i] for i in choose_batch(surrogate, encoded, costs, n, self._max_cost())]
 
     def _candidates(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture]:
         taken: set[Architecture] = set()
-        frontier = self.frontier
-        found = frontier.fresh(islice(bred, CHILDREN * n), taken)
-        found += frontier.fresh(self._neighbours(), taken)
-        found += frontier.fresh(self.spread, taken)
-        return found + frontier.anything(rng, max(0, n - len(found)), taken)
+        candidates = self.candidates
+        archs = candidates.unseen(islice(bred, CHILDREN * n), taken)
+        archs += candidates.unseen(self._neighbours(), taken)
+        archs += candidates.unseen(self.cost_spread, taken)
+        return archs + candidates.random_unseen(rng, max(0, n - len(archs)), taken)
 
     def _neighbours(self) -> Iterator[Architecture]:
         """Every network that differs from one of the front in one gene, and in what a changed row makes necessary."""
         scores = [e.score(self.settings.objective) for e in self.seen]
         front = on_front([e.cost(self.settings.cost) for e in self.seen], scores)
         for evaluation in (e for e, on in zip(self.seen, front.tolist(), strict=True) if on):
-            genes, space = evaluation.arch.genes, self.frontier.space
+            genes, space = evaluation.arch.genes, self.candidates.space
             for i, others in enumerate(space.genes):
                 for gene in others:
-                    yield space.fitted(Architecture((*genes[:i], gene, *genes[i + 1 :])))
+                    yield space.repair(Architecture((*genes[:i], gene, *genes[i + 1 :])))
 
-    def _most(self) -> float:
+    def _max_cost(self) -> float:
         """The most a network of the space may cost."""
-        most = float(self.frontier.table.bounds()[1, COLUMNS.index(self.settings.cost)])
-        return min(most, self.frontier.limits.get(self.settings.cost, (0.0, most))[1])
+        most = float(self.candidates.table.bounds()[1, COLUMNS.index(self.settings.cost)])
+        return min(most, self.candidates.limits.get(self.settings.cost, (0.0, most))[1])

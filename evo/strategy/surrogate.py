@@ -35,14 +35,14 @@ from threadpoolctl import threadpool_limits
 
 from evo.strategy.encoding import Floats
 
-PRIOR = 2.0
+PRIOR_DEVIATION = 2.0
 """Standard deviation of the prior over the logarithm of each of the kernel's parameters."""
 
-DOUBT = (1.0, 2.0)
+DEVIATION_FACTORS = (1.0, 2.0)
 """What predicted deviations are multiplied by, slot after slot of a generation in turn. A process that has seen one region
 for long is surer of its neighbourhood than it is right, and stalls on the last percent; every second slot doubts it."""
 
-FITTED = 200
+MAX_FITTED = 200
 """The most observations that the kernel's parameters are fitted to; predictions use all of them."""
 
 
@@ -107,7 +107,7 @@ class Surrogate:
         return bool(self.agreement > 1.645 / np.sqrt(len(self.value) - 1))
 
 
-def fit(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
+def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
     """A surrogate of the accuracies; None while there is nothing to learn: fewer than four, or all alike.
 
     The kernel's parameters are the most probable ones, given the accuracies and a wide prior.
@@ -128,25 +128,25 @@ def fit(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> 
         value = PowerTransformer().fit_transform(((accuracy - accuracy.mean()) / spread)[:, None])[:, 0]
         matern = GroupedMatern(groups, np.full(groups.max() + 1, 2.0))
         kernel = ConstantKernel(1.0, (0.05, 50.0)) * matern + WhiteKernel(0.01, (1e-5, 2.0))
-        some = np.linspace(0, len(value) - 1, min(len(value), FITTED)).round().astype(int)
-        fitted = GaussianProcessRegressor(kernel, optimizer=_most_probable).fit(x[some] * scale, value[some])
+        some = np.linspace(0, len(value) - 1, min(len(value), MAX_FITTED)).round().astype(int)
+        fitted = GaussianProcessRegressor(kernel, optimizer=_maximise_posterior).fit(x[some] * scale, value[some])
         process = GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x * scale, value)
         agreement = spearmanr(value, leave_one_out(process)).statistic
     return Surrogate(process, scale, value, cost, float(np.nan_to_num(agreement)))
 
 
-def _most_probable(
+def _maximise_posterior(
     objective: Callable[..., tuple[float, Floats]], start: Floats, bounds: Floats
 ) -> tuple[Floats, float]:
     """The kernel's parameters of highest posterior: likelihood, and a prior that keeps few observations from extremes."""
 
     def posterior(theta: Floats) -> tuple[float, Floats]:
         loss, slope = objective(theta)
-        away = (theta - start) / PRIOR
-        return loss + float(away @ away) / 2, slope + away / PRIOR
+        away = (theta - start) / PRIOR_DEVIATION
+        return loss + float(away @ away) / 2, slope + away / PRIOR_DEVIATION
 
-    found = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return found.x, found.fun
+    optimum = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return optimum.x, optimum.fun
 
 
 def leave_one_out(process: GaussianProcessRegressor) -> Floats:
@@ -155,7 +155,7 @@ def leave_one_out(process: GaussianProcessRegressor) -> Floats:
     return np.asarray(process.y_train_ - process.alpha_ / (inverse**2).sum(axis=0))
 
 
-def choose(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float) -> list[int]:
+def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float) -> list[int]:
     """Which ``n`` of the candidates to evaluate next: indices, best first.
 
     Args:
@@ -177,8 +177,8 @@ def choose(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: floa
         left = np.ones(len(x), bool)
         chosen: list[int] = []
         for row in range(seen, len(solved)):
-            deviation = DOUBT[len(chosen) % len(DOUBT)] * np.sqrt(variance)
-            gain = improvement(mean, deviation, cost, values, costs, (surrogate.value.min(), max_cost))
+            deviation = DEVIATION_FACTORS[len(chosen) % len(DEVIATION_FACTORS)] * np.sqrt(variance)
+            gain = expected_improvement(mean, deviation, cost, values, costs, (surrogate.value.min(), max_cost))
             best = int(np.argmax(np.where(left, gain, -1.0)))
             chosen.append(best)
             left[best] = False
@@ -189,7 +189,7 @@ def choose(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: floa
     return chosen
 
 
-def improvement(
+def expected_improvement(
     mean: Floats, deviation: Floats, cost: Floats, values: Floats, costs: Floats, reference: tuple[float, float]
 ) -> Floats:
     """Expected hypervolume improvement of candidates of Gaussian value and known cost, ``(m,)``.

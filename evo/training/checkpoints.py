@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from evo.console import complain
+from evo.console import warn
 from spaces import weight_files
 from spaces.weight_files import Facts
 from studies.records import EvoError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a system says when no more can be written: the disk is full, a quota used up, a file as large as it may be."""
 
 
@@ -34,10 +34,10 @@ class DamagedError(EvoError):
         return f"{self.path} {self.why}"
 
 
-def write(tensors: Mapping[str, Tensor], path: Path, facts: Facts, keep: bool = False) -> None:
+def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, facts: Facts, keep: bool = False) -> None:
     """A safetensors file that is either whole or not there; ``facts`` (JSON) stand in its header, with a digest of it all.
 
-    The same content gives the same bytes. ``keep``: what is there now is kept as ``previous(path)``.
+    The same content gives the same bytes. ``keep``: what is there now is kept as ``previous_path(path)``.
 
     Raises:
         EvoError: the disk is full; what was there before is still there.
@@ -46,28 +46,28 @@ def write(tensors: Mapping[str, Tensor], path: Path, facts: Facts, keep: bool = 
     draft = path.with_suffix(".draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(kept, str(draft), weight_files.header(kept, facts))
+        save_file(kept, str(draft), weight_files.header_bytes(kept, facts))
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         if keep and path.exists():
-            path.replace(previous(path))
+            path.replace(previous_path(path))
         draft.replace(path)
     except (SafetensorError, OSError) as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-        if _number(error) in FULL:
-            raise EvoError(_full(path, sum(tensor.nbytes for tensor in kept.values()))) from None
+        if _errno_of(error) in DISK_FULL:
+            raise EvoError(_disk_full_message(path, sum(tensor.nbytes for tensor in kept.values()))) from None
         raise EvoError(f"{path} cannot be written: {error}") from None
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], Facts]:
-    """What ``write`` wrote.
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Facts]:
+    """What ``write_checkpoint`` wrote.
 
     Raises:
         DamagedError: it is not there, or no longer that.
     """
     try:
-        tensors, facts = weight_files.read(path)
+        tensors, facts = weight_files.read_weights(path)
     except FileNotFoundError:
         raise DamagedError(path, "is missing") from None
     except (ValueError, OSError) as error:
@@ -77,19 +77,19 @@ def read(path: Path) -> tuple[dict[str, Tensor], Facts]:
     return tensors, facts
 
 
-def sound(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether a file is there and is what was written. A damaged one is told of and set aside, to be made again."""
     if not path.exists():
         return False
     try:
-        read(path)
+        read_checkpoint(path)
     except DamagedError as damage:
-        set_aside(damage)
+        quarantine(damage)
         return False
     return True
 
 
-def set_aside(damage: DamagedError) -> None:
+def quarantine(damage: DamagedError) -> None:
     """Rename a damaged file to ``....damaged``, and say so."""
     number = 1
     while (place := damage.path.with_name(f"{damage.path.name}.damaged{f'-{number}' if number > 1 else ''}")).exists():
@@ -98,29 +98,29 @@ def set_aside(damage: DamagedError) -> None:
     if damage.path.exists():
         damage.path.replace(place)
         aside = f" It is kept as {place.name}."
-    complain(f"{damage}.{aside} Its part of the work is done again")
+    warn(f"{damage}.{aside} Its part of the work is done again")
 
 
-def previous(path: Path) -> Path:
+def previous_path(path: Path) -> Path:
     """Where what a file held before is kept: the progress of the epoch before."""
     return path.with_name(f"{path.name}.previous")
 
 
-def discard(progress: Path) -> None:
+def delete_progress(progress: Path) -> None:
     """Remove the progress of what is finished."""
     progress.unlink(missing_ok=True)
-    previous(progress).unlink(missing_ok=True)
+    previous_path(progress).unlink(missing_ok=True)
 
 
-def _number(error: Exception) -> int | None:
+def _errno_of(error: Exception) -> int | None:
     """The system's number of an error; safetensors has it in its words."""
     if isinstance(error, OSError):
         return error.errno
-    found = re.search(r"os error (\d+)", str(error))
-    return int(found[1]) if found else None
+    match = re.search(r"os error (\d+)", str(error))
+    return int(match[1]) if match else None
 
 
-def _full(path: Path, needed: int) -> str:
+def _disk_full_message(path: Path, needed: int) -> str:
     free = shutil.disk_usage(path.parent).free
     return (
         f"{path} cannot be written: the disk is full, or a limit is reached. Needed: {needed / 1e6:.1f} MB; free: "

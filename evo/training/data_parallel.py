@@ -16,15 +16,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from evo.workers.ranks import SILENCE, Team
+from evo.workers.ranks import COLLECTIVE_TIMEOUT, ProcessGroup
 
-_ASKED = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # its name since torch 2.13
-SILENT: dict[str, Any] = {"forward_sync_buffers" if _ASKED else "broadcast_buffers": False}
+_WARNED = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # its name since torch 2.13
+SILENT: dict[str, Any] = {"forward_sync_buffers" if _WARNED else "broadcast_buffers": False}
 """What batch normalisation has counted is not sent around in every step: in training nobody goes by it."""
 
 
 @contextmanager
-def replicated(model: nn.Module, team: Team, device: torch.device, partial: bool) -> Iterator[nn.Module]:
+def replicate(model: nn.Module, team: ProcessGroup, device: torch.device, partial: bool) -> Iterator[nn.Module]:
     """``model`` as it is run in training; itself where a process trains alone. All ranks begin with rank 0's weights.
 
     Args:
@@ -33,20 +33,20 @@ def replicated(model: nn.Module, team: Team, device: torch.device, partial: bool
     if team.size == 1:
         yield model
         return
-    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=SILENCE)
-    run = synchronised(model, group, device) if team.sync else model
+    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_TIMEOUT)
+    run = synchronise_batchnorm(model, group, device) if team.sync else model
     yield DistributedDataParallel(run, process_group=group, find_unused_parameters=partial, **SILENT)
     dist.destroy_process_group(group)
 
 
-def accumulating(run: nn.Module, last: bool) -> AbstractContextManager[None]:
+def accumulate_gradients(run: nn.Module, last: bool) -> AbstractContextManager[None]:
     """Of several forward and backward passes in one step, only the last one exchanges gradients: the sum of all."""
     if last or not isinstance(run, DistributedDataParallel):
         return nullcontext()
     return run.no_sync()
 
 
-def mean(run: nn.Module, value: Tensor) -> Tensor:
+def mean_over_ranks(run: nn.Module, value: Tensor) -> Tensor:
     """The mean over all ranks that train ``run``."""
     if not isinstance(run, DistributedDataParallel):
         return value
@@ -58,7 +58,7 @@ def mean(run: nn.Module, value: Tensor) -> Tensor:
 # -- normalisation over the whole batch -------------------------------------------------------------------------------
 
 
-def synchronised(model: nn.Module, group: Any, device: torch.device) -> nn.Module:
+def synchronise_batchnorm(model: nn.Module, group: Any, device: torch.device) -> nn.Module:
     """A twin of ``model`` over the same tensors, in which batch normalisation goes by the batches of all ranks.
 
     ``model`` itself stays as it is: what learns between the steps runs it on the same whole batch on every rank.
@@ -87,9 +87,9 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         local = x.numel() // x.shape[1]
-        variance, mean = (found.double() for found in torch.var_mean(x, (0, 2, 3), correction=0))
+        variance, mean = (moment.double() for moment in torch.var_mean(x, (0, 2, 3), correction=0))
         sums = torch.cat((mean.new_full((1,), local), local * mean, local * (variance + mean.square())))
-        count, total, squares = _Sum.apply(sums, self.group).split((1, len(mean), len(mean)))  # type: ignore[no-untyped-call]
+        count, total, squares = _SumOverRanks.apply(sums, self.group).split((1, len(mean), len(mean)))  # type: ignore[no-untyped-call]
         mean = total / count
         variance = (squares / count - mean.square()).clamp(min=0)
         self._count(mean.detach(), (variance * count / (count - 1)).detach())
@@ -109,7 +109,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
 
-class _Sum(torch.autograd.Function):
+class _SumOverRanks(torch.autograd.Function):
     """The sum over all ranks. Every rank's loss depends on it, so its gradient is their sum, too."""
 
     @staticmethod

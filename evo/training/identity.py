@@ -30,11 +30,11 @@ def identity(kind: str, version: int, **parts: object) -> str:
     Raises:
         TypeError: a part is of another type, whose text may not be stable.
     """
-    told = {"kind": kind, "version": version, **{name: _plain(part) for name, part in parts.items()}}
-    return sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    content = {"kind": kind, "version": version, **{name: _to_json(part) for name, part in parts.items()}}
+    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def place(folder: Path, name: str, digest: str, legacy: str | None, *beside: str, begun: bool = False) -> Path:
+def weights_path(folder: Path, name: str, digest: str, legacy: str | None, *beside: str, begun: bool = False) -> Path:
     """``folder / name``, with ``{}`` in it replaced by the digest; where work of release 0.1 lies there, that file's path.
 
     Args:
@@ -50,24 +50,24 @@ def place(folder: Path, name: str, digest: str, legacy: str | None, *beside: str
     return folder / name.format(f"v1-{digest[:12]}")
 
 
-def _plain(part: object) -> Any:
+def _to_json(part: object) -> Any:
     """A part as JSON knows it."""
     if isinstance(part, Section):
         return {
-            name: _plain(value)
+            name: _to_json(value)
             for name in sorted(type(part).model_fields)
             if name not in part.unrelated and (value := getattr(part, name)) != type(part).model_fields[name].default
         }
     if isinstance(part, SearchSpace):
         return json.loads(part.to_json())
     if is_dataclass(part) and not isinstance(part, type):
-        return {field.name: _plain(getattr(part, field.name)) for field in fields(part)}
+        return {field.name: _to_json(getattr(part, field.name)) for field in fields(part)}
     if isinstance(part, Mapping):
-        return {str(key): _plain(value) for key, value in part.items()}
+        return {str(key): _to_json(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):
-        return [_plain(value) for value in part]
+        return [_to_json(value) for value in part]
     if isinstance(part, (set, frozenset)):
-        return sorted(_plain(value) for value in part)
+        return sorted(_to_json(value) for value in part)
     if part is None or isinstance(part, (str, int, float)):
         return part
     raise TypeError(f"cannot be part of an identity: {part!r}")

@@ -55,27 +55,27 @@ class LaterError(Exception):
     """A setting that release 0.1 did not have is in use, so it cannot have made the file."""
 
 
-def legacy(*parts: object, digits: int = 12) -> str | None:
+def legacy_digest(*parts: object, digits: int = 12) -> str | None:
     """The digest that release 0.1 made of ``parts``; None where it cannot have known them."""
     try:
-        told = _repr(parts)
+        content = _legacy_repr(parts)
     except LaterError:
         return None
-    return sha256(told.encode()).hexdigest()[:digits]
+    return sha256(content.encode()).hexdigest()[:digits]
 
 
-def _repr(part: object) -> str:
+def _legacy_repr(part: object) -> str:
     if isinstance(part, Section):
-        return _section(part)
+        return _legacy_section(part)
     if isinstance(part, tuple):
-        inside = ", ".join(map(_repr, part))
+        inside = ", ".join(map(_legacy_repr, part))
         return f"({inside},)" if len(part) == 1 else f"({inside})"
     if isinstance(part, list):
-        return f"[{', '.join(map(_repr, part))}]"
+        return f"[{', '.join(map(_legacy_repr, part))}]"
     return repr(part)
 
 
-def _section(section: Section) -> str:
+def _legacy_section(section: Section) -> str:
     kind = CLASSES.get(type(section).__name__, type(section).__name__)
     if kind not in SECTIONS:
         raise LaterError
@@ -84,4 +84,4 @@ def _section(section: Section) -> str:
     later = type(section).model_fields.keys() - known - section.unrelated
     if any(getattr(section, name) != type(section).model_fields[name].default for name in later):
         raise LaterError
-    return f"{kind}({', '.join(f'{key}={_repr(value)}' for key, value in values.items())})"
+    return f"{kind}({', '.join(f'{key}={_legacy_repr(value)}' for key, value in values.items())})"

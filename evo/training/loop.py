@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from evo.console import Track, untracked
 from evo.data.source import Batches
-from evo.seeds import derive
-from evo.training.checkpoints import DamagedError, previous, read, set_aside, write
-from evo.training.data_parallel import accumulating, mean, replicated
-from evo.workers.ranks import ALONE, Team
-from studies.config import DataSection, Training, of_round
+from evo.seeds import derive_seed
+from evo.training.checkpoints import DamagedError, previous_path, quarantine, read_checkpoint, write_checkpoint
+from evo.training.data_parallel import accumulate_gradients, mean_over_ranks, replicate
+from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup
+from studies.config import DataSection, Training, value_in_round
 from studies.records import EvoError
 
 
@@ -36,11 +36,11 @@ Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
 """What a step trains: for each entry, ``model(x, *entry)`` is run and its gradient added. A network has one: ``()``."""
 
 
-Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+MixImages = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Blends the images of a batch: images and labels ``(n,)`` -> images and shares of the classes ``(n, classes)``."""
 
 
-class Between(Protocol):
+class BetweenSteps(Protocol):
     """Something that learns between the steps (gates, cells), and is kept in the checkpoint with the weights."""
 
     def __call__(self, model: nn.Module, step: int) -> None:
@@ -77,7 +77,7 @@ class Schedule:
     augment: tuple[str, ...] = ()
     decay: float | None = None
 
-    def rate(self, step: int, steps: int) -> float:
+    def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate at ``step`` (from 0) of ``steps``."""
         if self.decay is not None:
             return self.learning_rate * self.decay ** (step * self.epochs // steps)
@@ -87,12 +87,12 @@ class Schedule:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
 
 
-def schedule(training: Training, data: DataSection, n: int) -> Schedule:
+def schedule_of(training: Training, data: DataSection, n: int) -> Schedule:
     """The schedule that a configuration gives for round ``n`` (from 1)."""
     return Schedule(
-        epochs=round(of_round(training.epochs, n)),
+        epochs=round(value_in_round(training.epochs, n)),
         batch_size=training.batch_size,
-        learning_rate=of_round(training.learning_rate, n),
+        learning_rate=value_in_round(training.learning_rate, n),
         momentum=training.momentum,
         weight_decay=training.weight_decay,
         label_smoothing=training.label_smoothing,
@@ -101,7 +101,7 @@ def schedule(training: Training, data: DataSection, n: int) -> Schedule:
     )
 
 
-def whole_network(rng: Random) -> Sequence[tuple[Any, ...]]:
+def whole_network_path(rng: Random) -> Sequence[tuple[Any, ...]]:
     """The path of a model that has only one."""
     return ((),)
 
@@ -113,15 +113,15 @@ def train(
     *,
     seed: int,
     loss: Loss | None = None,
-    paths: Paths = whole_network,
-    mix: Mix | None = None,
-    between: Between | None = None,
+    paths: Paths = whole_network_path,
+    mix: MixImages | None = None,
+    between: BetweenSteps | None = None,
     checkpoint: Path | None = None,
     start: Path | None = None,
     until: int | None = None,
     track: Track = untracked,
     label: str = "training",
-    team: Team = ALONE,
+    team: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train ``model`` in place.
 
@@ -141,14 +141,16 @@ def train(
         DivergedError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(model, schedule)
+    optimizer = _make_optimizer(model, schedule)
     loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
-    done = _resume(model, optimizer, between, [path for path in (checkpoint, start) if path])
-    work = partial(_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label)
-    team.together(work, checkpoint=checkpoint, track=track)
+    done = _resume_progress(model, optimizer, between, [path for path in (checkpoint, start) if path])
+    work = partial(
+        _train_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label
+    )
+    team.run_on_all_ranks(work, checkpoint=checkpoint, track=track)
 
 
-def _epochs(
+def _train_epochs(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     images: Batches,
@@ -156,12 +158,12 @@ def _epochs(
     seed: int,
     loss: Loss,
     paths: Paths,
-    mix: Mix | None,
-    between: Between | None,
+    mix: MixImages | None,
+    between: BetweenSteps | None,
     done: int,
     until: int | None,
     label: str,
-    team: Team,
+    team: ProcessGroup,
     checkpoint: Path | None = None,
     track: Track = untracked,
 ) -> None:
@@ -171,27 +173,29 @@ def _epochs(
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
     whole = min(schedule.batch_size, len(images))
-    part = team.part(whole)
+    part = team.batch_slice(whole)
     weight = (part.stop - part.start) * team.size / whole
-    idle = paths is not whole_network
-    with track(label, steps) as advance, replicated(model, team, images.device, idle) as run:
+    idle = paths is not whole_network_path
+    with track(label, steps) as advance, replicate(model, team, images.device, idle) as run:
         advance(done * batches)
         for epoch in range(done, until or schedule.epochs):
             model.train()
             run.train()
-            rng = Random(derive(seed, "paths", epoch))
-            torch.manual_seed(derive(seed, "torch", epoch))
+            rng = Random(derive_seed(seed, "paths", epoch))
+            torch.manual_seed(derive_seed(seed, "torch", epoch))
             total = torch.zeros((), device=images.device)
-            epoch_batches = images.epoch(schedule.batch_size, schedule.augment, derive(seed, "batches", epoch), part)
+            epoch_batches = images.epoch(
+                schedule.batch_size, schedule.augment, derive_seed(seed, "batches", epoch), part
+            )
             for batch, (x, y) in enumerate(epoch_batches):
                 for group in optimizer.param_groups:
-                    group["lr"] = schedule.rate(epoch * batches + batch, steps)
+                    group["lr"] = schedule.learning_rate_at(epoch * batches + batch, steps)
                 if mix is not None:
                     x, y = mix(x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
                 chosen = paths(rng)
                 for place, path in enumerate(chosen, start=1):
-                    with accumulating(run, last=place == len(chosen)):
+                    with accumulate_gradients(run, last=place == len(chosen)):
                         lost = weight * loss(run(x, *path), y)
                         lost.backward()
                     total += lost.detach()
@@ -199,17 +203,17 @@ def _epochs(
                 if between is not None:
                     between(model, epoch * batches + batch)
                 advance(1)
-            total = mean(run, total)
+            total = mean_over_ranks(run, total)
             if not torch.isfinite(total):
                 raise DivergedError(
                     f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
                     "lower learning_rate or raise warmup_fraction"
                 )
             if checkpoint is not None:
-                _keep(model, optimizer, between, checkpoint, epoch + 1)
+                _write_progress(model, optimizer, between, checkpoint, epoch + 1)
 
 
-def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+def _make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     """SGD or Adam, without weight decay on normalisation weights and biases."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
@@ -221,24 +225,28 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     )
 
 
-def _keep(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, path: Path, epochs: int) -> None:
+def _write_progress(
+    model: nn.Module, optimizer: torch.optim.Optimizer, between: BetweenSteps | None, path: Path, epochs: int
+) -> None:
     """Write weights and momenta after a whole epoch, and keep those of the epoch before."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"between.{name}": tensor for name, tensor in (between.state() if between else {}).items()}
     for name, parameter in model.named_parameters():
         state = optimizer.state.get(parameter, {}).items()
         tensors |= {f"{key}.{name}": value for key, value in state if value is not None}
-    write(tensors, path, {"epochs": epochs}, keep=True)
+    write_checkpoint(tensors, path, {"epochs": epochs}, keep=True)
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, between: Between | None, paths: Sequence[Path]) -> int:
-    """Load the newest that ``_keep`` wrote and that is sound, if anything; gives the number of epochs that are done."""
-    newest_first = [place for path in paths for place in (path, previous(path))]
+def _resume_progress(
+    model: nn.Module, optimizer: torch.optim.Optimizer, between: BetweenSteps | None, paths: Sequence[Path]
+) -> int:
+    """Load the newest intact file of ``_write_progress``, if there is one; gives the number of epochs that are done."""
+    newest_first = [place for path in paths for place in (path, previous_path(path))]
     for path in filter(Path.exists, newest_first):
         try:
-            kept, facts = read(path)
+            kept, facts = read_checkpoint(path)
         except DamagedError as damage:
-            set_aside(damage)
+            quarantine(damage)
             continue
         model.load_state_dict({name: kept[f"model.{name}"] for name in model.state_dict()})
         for name, parameter in model.named_parameters():

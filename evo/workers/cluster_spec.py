@@ -41,13 +41,13 @@ from distributed.versions import VersionMismatchWarning
 from evo.workers.gpus import own_gpu, visible_gpus
 from studies.records import EvoError
 
-REACHED_WITHIN = 10
+CONNECT_TIMEOUT = 10
 """Seconds in which a scheduler that runs must answer."""
 
-PATIENCE = 600.0
+WORKER_TIMEOUT = 600.0
 """Seconds that a scheduler may be without any worker."""
 
-PATIENCE_WITH_QUEUES = 86400.0
+QUEUE_TIMEOUT = 86400.0
 """The same where workers are jobs that wait for their turn."""
 
 LOOPBACK = "127.0.0.1"
@@ -66,7 +66,7 @@ QUEUES = {
 
 
 @dataclass(frozen=True)
-class Machines:
+class ClusterSpec:
     """What is known of a cluster.
 
     Attributes:
@@ -77,48 +77,52 @@ class Machines:
     """
 
     name: str
-    patience: float = PATIENCE
+    worker_timeout: float = WORKER_TIMEOUT
     resources: Mapping[str, float] = field(default_factory=dict)
-    revive: Callable[[], None] = lambda: None
+    restart_lost: Callable[[], None] = lambda: None
 
 
 @contextmanager
-def machines(where: str) -> Iterator[tuple[Client, Machines]]:
+def connect_client(where: str) -> Iterator[tuple[Client, ClusterSpec]]:
     """A client of the cluster that ``--cluster`` names; what was started for it ends with it.
 
     Raises:
         EvoError: there is no such cluster, or it could not be started.
     """
     with ExitStack() as stack:
-        stack.enter_context(quiet())
-        stack.enter_context(dask.config.set(SETTINGS))
+        stack.enter_context(quiet_dask())
+        stack.enter_context(dask.config.set(DASK_SETTINGS))
         address: Any = where
-        found = Machines(where)
+        spec = ClusterSpec(where)
         if where.startswith("local:"):
             count = int(where.removeprefix("local:"))
-            address = stack.enter_context(_local(count))
-            found = Machines(where, revive=partial(_revive, address, n=count))
+            address = stack.enter_context(_start_local_cluster(count))
+            spec = ClusterSpec(where, restart_lost=partial(_restart_lost, address, n=count))
         elif where.endswith(".toml"):
-            settings = _read(Path(where))
+            settings = _read_cluster_file(Path(where))
             if "scheduler" in settings:
-                address, found = _running(settings, where)
+                address, spec = _running_scheduler(settings, where)
             else:
-                address = stack.enter_context(_queued(settings, where))
-                revive = partial(_revive, address, jobs=settings["jobs"]) if "jobs" in settings else (lambda: None)
-                found = Machines(f"the queue of {where}", settings.get("patience", PATIENCE_WITH_QUEUES), revive=revive)
+                address = stack.enter_context(_start_queue_cluster(settings, where))
+                revive = (
+                    partial(_restart_lost, address, jobs=settings["jobs"]) if "jobs" in settings else (lambda: None)
+                )
+                spec = ClusterSpec(
+                    f"the queue of {where}", settings.get("patience", QUEUE_TIMEOUT), restart_lost=revive
+                )
         try:
-            client = Client(address, timeout=REACHED_WITHIN, set_as_default=False, name="evo")
+            client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, name="evo")
         except (OSError, RuntimeError, ValueError) as error:
             raise EvoError(
-                f"no Dask scheduler answers at {address} within {REACHED_WITHIN} seconds "
+                f"no Dask scheduler answers at {address} within {CONNECT_TIMEOUT} seconds "
                 f"({type(error).__name__}); start one there: dask scheduler"
             ) from None
-        yield stack.enter_context(client), found
+        yield stack.enter_context(client), spec
 
 
 ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://\S+:\d+")
 
-SETTINGS = {
+DASK_SETTINGS = {
     "distributed.scheduler.allowed-failures": 9,  # workers end for other reasons, too: a queue's time is up
     "distributed.scheduler.worker-saturation": 1.0,  # work that may last for hours waits for nobody in particular
     "distributed.worker.profile.enabled": False,
@@ -127,7 +131,7 @@ SETTINGS = {
 """Of Dask, for what is started here."""
 
 
-def _revive(cluster: SpecCluster, **amount: int) -> None:
+def _restart_lost(cluster: SpecCluster, **amount: int) -> None:
     """Start again what is missing of so many workers or jobs. Dask does so only when it is asked for an amount, and a
     process that died while it started stays on its books."""
 
@@ -144,23 +148,23 @@ def _revive(cluster: SpecCluster, **amount: int) -> None:
 # -- on this machine --------------------------------------------------------------------------------------------------
 
 
-STARTS = 3
+MAX_START_ATTEMPTS = 3
 """Times that workers are started before that is given up."""
 
 
-def _local(count: int) -> SpecCluster:
+def _start_local_cluster(count: int) -> SpecCluster:
     """So many workers here.
 
     Raises:
         EvoError: they end while they start.
     """
-    for _ in range(STARTS):
+    for _ in range(MAX_START_ATTEMPTS):
         with suppress(RuntimeError):  # of one that was killed before it was there
-            return _started(count)
+            return _start_processes(count)
     raise EvoError(f"local:{count}: worker processes end while they start; is there too little memory for {count}?")
 
 
-def _started(count: int) -> SpecCluster:
+def _start_processes(count: int) -> SpecCluster:
     """So many worker processes and a scheduler, which nobody else can reach: they listen on this machine alone, and to those
     who have the certificate of this very moment. GPUs are dealt out in turn."""
     security = Security.temporary()
@@ -196,7 +200,7 @@ def _started(count: int) -> SpecCluster:
 # -- as a file says ---------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_cluster_file(path: Path) -> dict[str, Any]:
     """A file's tables and keys, checked.
 
     Raises:
@@ -229,19 +233,22 @@ def _check_amounts(settings: Mapping[str, Any], path: Path) -> None:
     jobs, adapt = settings.get("jobs"), settings.get("adapt")
     if (jobs is None) == (adapt is None):
         raise EvoError(f"{path}: expected one of jobs = 20 and adapt = [1, 20]")
-    if jobs is not None and not (_whole(jobs) and jobs >= 1):
+    if jobs is not None and not (_is_positive_integer(jobs) and jobs >= 1):
         raise EvoError(f"{path}: jobs is {jobs!r}: expected a whole number from 1")
     if adapt is not None and not (
-        isinstance(adapt, list) and len(adapt) == 2 and all(map(_whole, adapt)) and 1 <= adapt[0] <= adapt[1]
+        isinstance(adapt, list)
+        and len(adapt) == 2
+        and all(map(_is_positive_integer, adapt))
+        and 1 <= adapt[0] <= adapt[1]
     ):
         raise EvoError(f"{path}: adapt is {adapt!r}: expected the least and the most jobs, e.g. [1, 20]")
 
 
-def _whole(value: Any) -> bool:
+def _is_positive_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _running(settings: Mapping[str, Any], where: str) -> tuple[str, Machines]:
+def _running_scheduler(settings: Mapping[str, Any], where: str) -> tuple[str, ClusterSpec]:
     """The address that ``[scheduler]`` gives, and what is known of it."""
     table = settings["scheduler"]
     address, resources = table.get("address"), table.get("resources", {})
@@ -249,14 +256,14 @@ def _running(settings: Mapping[str, Any], where: str) -> tuple[str, Machines]:
         raise EvoError(f'{where}: expected [scheduler] with address = "tcp://HOST:8786" and, if needed, resources')
     if not isinstance(resources, dict) or not all(isinstance(amount, (int, float)) for amount in resources.values()):
         raise EvoError(f"{where}: resources is {resources!r}: expected amounts by name, e.g. {{ GPU = 1 }}")
-    return str(address), Machines(str(address), settings.get("patience", PATIENCE), resources)
+    return str(address), ClusterSpec(str(address), settings.get("patience", WORKER_TIMEOUT), resources)
 
 
-DEFAULTS = {"processes": 1, "security": True, "silence_logs": logging.CRITICAL}
+QUEUE_DEFAULTS = {"processes": 1, "security": True, "silence_logs": logging.CRITICAL}
 """Keywords of a queue's class; its certificates lie in this folder, which jobs must see, as long as the command runs."""
 
 
-def _queued(settings: Mapping[str, Any], where: str) -> Any:
+def _start_queue_cluster(settings: Mapping[str, Any], where: str) -> Any:
     """A scheduler here whose workers are jobs of a queue, one thread each.
 
     Raises:
@@ -277,7 +284,7 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
         "scheduler_options", {}
     )
     try:
-        cluster = kind(**DEFAULTS | {"shared_temp_directory": str(Path.cwd())} | own)
+        cluster = kind(**QUEUE_DEFAULTS | {"shared_temp_directory": str(Path.cwd())} | own)
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise EvoError(f"{where}: [{queue}] is invalid: {' '.join(str(error).split()).split('. ')[0]}") from None
     if (adapt := settings.get("adapt")) is not None:
@@ -293,14 +300,22 @@ def _queued(settings: Mapping[str, Any], where: str) -> Any:
 # -- what Dask would say ----------------------------------------------------------------------------------------------
 
 
-LOUD = ("distributed", "distributed.client", "distributed.gc", "bokeh", "tornado", "tornado.application", "asyncio")
+NOISY_LOGGERS = (
+    "distributed",
+    "distributed.client",
+    "distributed.gc",
+    "bokeh",
+    "tornado",
+    "tornado.application",
+    "asyncio",
+)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_dask() -> Iterator[None]:
     """Dask's own lines stay away from the terminal: what matters in them is said by ``evo.workers.dask_cluster``."""
-    before = {name: logging.getLogger(name).level for name in LOUD}
-    for name in LOUD:
+    before = {name: logging.getLogger(name).level for name in NOISY_LOGGERS}
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():

@@ -27,53 +27,53 @@ from distributed import Client, KilledWorker, Worker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from evo import __version__
-from evo.console import complain
-from evo.workers.cluster_spec import Machines, machines
-from evo.workers.executors import cut
-from evo.workers.pool import Crew
-from evo.workers.protocol import DiedError, LateError, LostError, Work, settle
-from evo.workers.staging import MissingFilesError, Parcel, pack, receive, unpack
+from evo.console import warn
+from evo.workers.cluster_spec import ClusterSpec, connect_client
+from evo.workers.executors import chunk
+from evo.workers.pool import WorkerPool
+from evo.workers.protocol import EvaluationsLostError, EvaluationTimeoutError, Work, WorkerDiedError, make_deterministic
+from evo.workers.staging import MissingFilesError, StagedTask, deserialize, serialize, store_file
 from studies.records import EvoError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-BRISK = 2.0
+TARGET_TASK_SECONDS = 2.0
 """Seconds that a piece of work should take: long beside handing it out, short beside doing it again when a worker dies."""
 
-GLANCE = 1.0
+POLL_SECONDS = 1.0
 """Seconds without an answer after which it is asked whether anybody works."""
 
-LARGEST = 2 << 30
+MAX_FILE_BYTES = 2 << 30
 """Bytes of a file that is sent to workers."""
 
-RESENT = 5
+MAX_SENDS = 5
 """Times that something is sent before it is given up."""
 
 
 @contextmanager
-def cluster(where: str, threads: int) -> Iterator[Cluster]:
+def cluster_executor(where: str, threads: int) -> Iterator[DaskExecutor]:
     """An ``Evaluate`` on the cluster that ``--cluster`` names; each worker computes with ``threads`` threads.
 
     Raises:
         EvoError: it cannot be reached or started, or its workers run other software than this process.
     """
-    settle(threads)
-    with machines(where) as (client, found):
-        hands = Cluster(client, found, threads)
-        hands.meet()
+    make_deterministic(threads)
+    with connect_client(where) as (client, spec):
+        executor = DaskExecutor(client, spec, threads)
+        executor.verify_workers()
         try:
-            yield hands
+            yield executor
         finally:
-            hands.tidy()
+            executor.unregister_files()
 
 
-class Cluster:
+class DaskExecutor:
     """An ``Evaluate`` on the workers that there are at the moment."""
 
-    def __init__(self, client: Client, machines: Machines, threads: int) -> None:
+    def __init__(self, client: Client, machines: ClusterSpec, threads: int) -> None:
         self.client = client
-        self.machines = machines
+        self.cluster_spec = machines
         self.threads = threads
         self.executor: Executor = client.get_executor(pure=False, resources=dict(machines.resources) or None)
         self.pace: dict[type, float] = {}
@@ -87,58 +87,60 @@ class Cluster:
         """One answer per item, in order; each may take ``seconds``, if that is limited.
 
         Raises:
-            LostError: items over which several workers have died, or that took too long.
+            EvaluationsLostError: items over which several workers have died, or that took too long.
             EvoError: what the work raises; there have been no workers for too long; the scheduler is gone.
         """
-        self.machines.revive()
-        parcel = pack(work)
-        found: dict[int, R] = {}
+        self.cluster_spec.restart_lost()
+        task = serialize(work)
+        answers_by_place: dict[int, R] = {}
         reasons: dict[int, str] = {}
         paces: list[float] = []
         inbox: SimpleQueue[Future[Any]] = SimpleQueue()
         waiting: dict[Future[Any], tuple[list[int], int]] = {}
 
         def hand_out(piece: list[int], again: int = 0) -> None:
-            told = [items[place] for place in piece]
+            chosen = [items[place] for place in piece]
             future: Future[Any] = self.executor.submit(
-                pickle.loads, called(errand, parcel, told, software(), self.threads, seconds)
+                pickle.loads, pickle_call(run_task, task, chosen, software_versions(), self.threads, seconds)
             )
             waiting[future] = piece, again
             future.add_done_callback(inbox.put)
 
         try:
-            for piece in cut(items, piece_size(self.pace.get(type(work)), len(items), len(self))):
+            for piece in chunk(items, chunk_size(self.pace.get(type(work)), len(items), len(self))):
                 hand_out(piece)
             while waiting:
-                future = self._next(inbox)
+                future = self._next_finished(inbox)
                 piece, again = waiting.pop(future)
                 try:
                     answers, took = self._result(future)
                 except MissingFilesError as missing:
-                    if again == RESENT:
-                        raise EvoError(f"{self.machines.name}: a worker does not keep the files sent to it") from None
-                    self._send(parcel, missing.digests)
+                    if again == MAX_SENDS:
+                        raise EvoError(
+                            f"{self.cluster_spec.name}: a worker does not keep the files sent to it"
+                        ) from None
+                    self._send_files(task, missing.digests)
                     hand_out(piece, again + 1)
-                except (LateError, DiedError) as lost:
+                except (EvaluationTimeoutError, WorkerDiedError) as lost:
                     if piece[1:]:
                         for place in piece:
                             hand_out([place])
                     else:
-                        late = isinstance(lost, LateError)
+                        late = isinstance(lost, EvaluationTimeoutError)
                         reasons[piece[0]] = f"took longer than {seconds:g} seconds" if late else str(lost)
                 else:
-                    found.update(zip(piece, answers, strict=True))
+                    answers_by_place.update(zip(piece, answers, strict=True))
                     paces.append(took / len(piece))
         finally:
             for future in waiting:
                 future.cancel()
         if reasons:
-            raise LostError(reasons, found)
+            raise EvaluationsLostError(reasons, answers_by_place)
         if paces:
             self.pace[type(work)] = sorted(paces)[len(paces) // 2]
-        return [_arrived(found[place]) for place in range(len(items))]
+        return [_wait_for_file(answers_by_place[place]) for place in range(len(items))]
 
-    def meet(self) -> None:
+    def verify_workers(self) -> None:
         """Wait for workers, and see whether they are what results need them to be.
 
         Raises:
@@ -152,22 +154,22 @@ class Cluster:
                 f"worker {address} has {count} threads, and torch's random numbers are one stream per process: start "
                 f"workers with --nthreads 1 (several per machine: --nworkers), found {len(crowded)} with more"
             )
-        for address, found in self._asked(software).items():
-            _compare(found, software(), address)
-        kinds = sorted(set(self._asked(hardware).values()))
+        for address, versions in self._ask_workers(software_versions).items():
+            _check_software(versions, software_versions(), address)
+        kinds = sorted(set(self._ask_workers(hardware_name).values()))
         if len(kinds) > 1:
-            complain(
+            warn(
                 f"note: workers compute with {' and '.join(kinds)}: "
                 "numbers may differ in their last digits from one to the next"
             )
 
-    def tidy(self) -> None:
+    def unregister_files(self) -> None:
         """Take back what was left with the scheduler."""
         for digest in self.sent:
             with suppress(Exception):  # a scheduler that is gone keeps nothing
-                self.client.unregister_worker_plugin(_Sent.named(digest))
+                self.client.unregister_worker_plugin(_FileUpload.plugin_name(digest))
 
-    def _asked(self, question: Callable[[], R]) -> dict[str, R]:
+    def _ask_workers(self, question: Callable[[], R]) -> dict[str, R]:
         """What every worker answers, by its address. One that dies over it is left out: it will be asked when it works.
 
         Raises:
@@ -177,24 +179,26 @@ class Cluster:
         for address, answer in answers.items():
             if isinstance(answer, Exception) and not isinstance(answer, OSError):
                 raise EvoError(
-                    f"worker {address} cannot run evo ({_brief(answer)}): install the same version there as here"
+                    f"worker {address} cannot run evo ({_first_line(answer)}): install the same version there as here"
                 )
         return {address: answer for address, answer in answers.items() if not isinstance(answer, OSError)}
 
     def _workers(self) -> Mapping[str, int]:
         """Address -> threads of every worker that may be given work."""
-        needed = self.machines.resources
+        needed = self.cluster_spec.resources
         try:
-            found: Mapping[str, int] = self.client.nthreads()
+            threads: Mapping[str, int] = self.client.nthreads()
             if not needed:
-                return found
+                return threads
             known = self.client.scheduler_info(n_workers=-1)["workers"]
         except (OSError, RuntimeError, ValueError) as error:
-            raise EvoError(f"{self.machines.name}: the scheduler is gone ({_brief(error)}){KEPT}") from None
+            raise EvoError(
+                f"{self.cluster_spec.name}: the scheduler is gone ({_first_line(error)}){RECORDED_IS_KEPT}"
+            ) from None
         return {
-            address: found[address]
+            address: threads[address]
             for address, worker in known.items()
-            if address in found and all(worker["resources"].get(name, 0) >= least for name, least in needed.items())
+            if address in threads and all(worker["resources"].get(name, 0) >= least for name, least in needed.items())
         }
 
     def _wait_for_workers(self) -> None:
@@ -205,23 +209,25 @@ class Cluster:
         """
         if self._workers():
             return
-        patience = self.machines.patience
-        whose = f" with {dict(self.machines.resources)}" if self.machines.resources else ""
-        complain(f"{self.machines.name} has no workers{whose}: waiting up to {patience:g} seconds for one")
+        patience = self.cluster_spec.worker_timeout
+        whose = f" with {dict(self.cluster_spec.resources)}" if self.cluster_spec.resources else ""
+        warn(f"{self.cluster_spec.name} has no workers{whose}: waiting up to {patience:g} seconds for one")
         deadline = time.monotonic() + patience
         while not self._workers():
-            self.machines.revive()
+            self.cluster_spec.restart_lost()
             if time.monotonic() > deadline:
-                raise EvoError(f"{self.machines.name} has had no workers{whose} for {patience:g} seconds{KEPT}")
-            time.sleep(min(GLANCE, patience))
+                raise EvoError(
+                    f"{self.cluster_spec.name} has had no workers{whose} for {patience:g} seconds{RECORDED_IS_KEPT}"
+                )
+            time.sleep(min(POLL_SECONDS, patience))
 
-    def _next(self, inbox: SimpleQueue[Future[Any]]) -> Future[Any]:
+    def _next_finished(self, inbox: SimpleQueue[Future[Any]]) -> Future[Any]:
         """The next piece that has ended, whichever way."""
         while True:
             try:
-                return inbox.get(timeout=GLANCE)
+                return inbox.get(timeout=POLL_SECONDS)
             except Empty:
-                self.machines.revive()
+                self.cluster_spec.restart_lost()
                 self._wait_for_workers()
 
     def _result(self, future: Future[Any]) -> tuple[list[Any], float]:
@@ -229,33 +235,37 @@ class Cluster:
         try:
             answers, seconds = future.result()
         except KilledWorker:
-            raise DiedError("workers died over it, one after the other, most likely for want of memory") from None
+            raise WorkerDiedError("workers died over it, one after the other, most likely for want of memory") from None
         except ModuleNotFoundError as error:
-            raise EvoError(f"a worker cannot run evo ({error}): install the same version there as here{KEPT}") from None
+            raise EvoError(
+                f"a worker cannot run evo ({error}): install the same version there as here{RECORDED_IS_KEPT}"
+            ) from None
         except CancelledError:
-            raise EvoError(f"{self.machines.name}: the scheduler is gone, and its work with it{KEPT}") from None
+            raise EvoError(
+                f"{self.cluster_spec.name}: the scheduler is gone, and its work with it{RECORDED_IS_KEPT}"
+            ) from None
         return answers, seconds
 
-    def _send(self, parcel: Parcel, digests: Sequence[str]) -> None:
+    def _send_files(self, task: StagedTask, digests: Sequence[str]) -> None:
         """Give files to all workers, those to come too."""
         for digest in set(digests) - self.sent:
-            path = parcel.path_of(digest)
-            if (size := path.stat().st_size) > LARGEST:
+            path = task.find_file(digest)
+            if (size := path.stat().st_size) > MAX_FILE_BYTES:
                 raise EvoError(
                     f"workers do not see {path}, which is too large to send ({size / (1 << 30):.1f} GiB): "
                     "put it on storage that all workers share, mounted at the same path"
                 )
             content = path.read_bytes()
             if sha256(content).hexdigest() != digest:
-                raise EvoError(f"{path} has changed while it was in use{KEPT}")
-            for _ in range(RESENT):
+                raise EvoError(f"{path} has changed while it was in use{RECORDED_IS_KEPT}")
+            for _ in range(MAX_SENDS):
                 with suppress(OSError):  # of a worker that died over it
-                    self.client.register_plugin(_Sent(digest, content), name=_Sent.named(digest))
+                    self.client.register_plugin(_FileUpload(digest, content), name=_FileUpload.plugin_name(digest))
                     break
             self.sent.add(digest)
 
 
-def called(function: Callable[..., Any], *args: Any) -> bytes:
+def pickle_call(function: Callable[..., Any], *args: Any) -> bytes:
     """A call, pickled: whoever loads it makes it. A scheduler unpickles what it hands on (Dask 2026), but not these bytes:
     it needs neither this program nor torch."""
     return pickle.dumps(_Call(function, args), pickle.HIGHEST_PROTOCOL)
@@ -270,24 +280,24 @@ class _Call:
         return self.function, self.args
 
 
-def piece_size(pace: float | None, count: int, workers: int) -> int:
+def chunk_size(pace: float | None, count: int, workers: int) -> int:
     """How many of ``count`` items a piece has: as many as are brisk at so many seconds each (None: nobody knows yet, so
     that it is one), and never so many that a worker would get none."""
-    brisk = round(BRISK / pace) if pace else 1
+    brisk = round(TARGET_TASK_SECONDS / pace) if pace else 1
     return max(1, min(brisk, -(-count // max(1, workers))))
 
 
-KEPT = "; what was recorded is kept: start workers, and run the same command again"
+RECORDED_IS_KEPT = "; what was recorded is kept: start workers, and run the same command again"
 
 
 # -- on a worker ------------------------------------------------------------------------------------------------------
 
-_alone = Lock()
+_one_at_a_time = Lock()
 """Held by the piece of work that this process does: torch's random numbers and our caches are for one at a time."""
 
 
-def errand(
-    parcel: Parcel, items: Sequence[Any], expected: Mapping[str, str], threads: int, limit: float | None
+def run_task(
+    task: StagedTask, items: Sequence[Any], expected: Mapping[str, str], threads: int, limit: float | None
 ) -> tuple[list[Any], float]:
     """Do work that has come to this worker: the answers, and the seconds that they took.
 
@@ -295,43 +305,47 @@ def errand(
 
     Raises:
         MissingFilesError: files have to be sent first.
-        LateError: it took too long.
-        DiedError: the process is gone.
+        EvaluationTimeoutError: it took too long.
+        WorkerDiedError: the process is gone.
         EvoError: what the work raises, and whose worker it was; this one runs other software than it should.
     """
     address = get_worker().address
-    with _alone:
-        _compare(software(), expected, address)
+    with _one_at_a_time:
+        _check_software(software_versions(), expected, address)
         multiprocessing.current_process().daemon = (
             False  # under Dask's nanny it is, and may not start any that read images
         )
-        settle(threads)
+        make_deterministic(threads)
         try:
-            work = _opened(parcel, _received(get_worker()))
+            work = _deserialize(task, _files_folder(get_worker()))
             started = time.perf_counter()
-            answers = work(items) if limit is None else _crew(threads).submit(work, items, limit * len(items)).result()
+            answers = (
+                work(items)
+                if limit is None
+                else _killable_worker(threads).submit(work, items, limit * len(items)).result()
+            )
         except EvoError as error:
             raise EvoError(f"worker {address}: {error}") from None
         return answers, time.perf_counter() - started
 
 
 @lru_cache(maxsize=1)
-def _crew(threads: int) -> Crew:
+def _killable_worker(threads: int) -> WorkerPool:
     """A process that may be stopped. It ends with this worker."""
-    return Crew(1, threads)
+    return WorkerPool(1, threads)
 
 
 @lru_cache(maxsize=4)
-def _opened(parcel: Parcel, received: Path) -> Any:
-    return unpack(parcel, received)
+def _deserialize(task: StagedTask, received: Path) -> Any:
+    return deserialize(task, received)
 
 
-def _received(worker: Worker) -> Path:
+def _files_folder(worker: Worker) -> Path:
     """Where files lie that were sent to a worker; Dask deletes it when the worker ends."""
     return Path(worker.local_directory) / "evo"
 
 
-class _Sent(WorkerPlugin):
+class _FileUpload(WorkerPlugin):
     """A file for every worker, on its way."""
 
     def __init__(self, digest: str, content: bytes) -> None:
@@ -339,16 +353,16 @@ class _Sent(WorkerPlugin):
         self.content = content
 
     @staticmethod
-    def named(digest: str) -> str:
+    def plugin_name(digest: str) -> str:
         return f"evo-file-{digest}"
 
     def setup(self, worker: Worker) -> None:
-        receive(self.content, self.digest, _received(worker))
+        store_file(self.content, self.digest, _files_folder(worker))
         self.content = b""  # the worker keeps this object as long as it lives
 
 
 @lru_cache(maxsize=1)
-def software() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
     """What results depend on, and Dask itself: names and versions."""
     root = Path(__file__).resolve().parents[2]
     source = sha256()
@@ -356,29 +370,31 @@ def software() -> dict[str, str]:
         for path in sorted((root / room).rglob("*.py")):
             source.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     python = ".".join(platform.python_version_tuple()[:2])
-    found = {"evo": f"{__version__} ({source.hexdigest()[:8]})", "python": python}
-    return found | {name: version(name).split("+")[0] for name in ("torch", "torchvision", "numpy", "distributed")}
+    versions = {"evo": f"{__version__} ({source.hexdigest()[:8]})", "python": python}
+    return versions | {name: version(name).split("+")[0] for name in ("torch", "torchvision", "numpy", "distributed")}
 
 
-def hardware() -> str:
+def hardware_name() -> str:
     """What this process computes on."""
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return f"a CPU ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
 
 
-def _compare(found: Mapping[str, str], expected: Mapping[str, str], address: str) -> None:
+def _check_software(installed: Mapping[str, str], expected: Mapping[str, str], address: str) -> None:
     """Tell of other software on a worker.
 
     Raises:
         EvoError: there is some; results would not be those of the seed.
     """
-    other = [f"{name} {found.get(name)} instead of {its}" for name, its in expected.items() if found.get(name) != its]
+    other = [
+        f"{name} {installed.get(name)} instead of {its}" for name, its in expected.items() if installed.get(name) != its
+    ]
     if other:
         raise EvoError(f"worker {address} runs {', '.join(other)}: install the same there as here, and start it again")
 
 
-def _arrived(answer: R) -> R:
+def _wait_for_file(answer: R) -> R:
     """An answer; where it is a file that a worker has written, once it is to be seen here.
 
     Raises:
@@ -392,5 +408,5 @@ def _arrived(answer: R) -> R:
     return answer
 
 
-def _brief(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -14,18 +14,28 @@ from functools import partial
 
 import torch
 
-from evo.workers.protocol import DiedError, Evaluate, LateError, LostError, R, Submit, T, Work, settle
-from evo.workers.ranks import Team, team
+from evo.workers.protocol import (
+    Evaluate,
+    EvaluationsLostError,
+    EvaluationTimeoutError,
+    R,
+    Submit,
+    T,
+    Work,
+    WorkerDiedError,
+    make_deterministic,
+)
+from evo.workers.ranks import ProcessGroup, current_group
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
 
-DEATHS = 3
+MAX_CRASHES = 3
 """So often may a process die at one item before that is taken for the item's fault."""
 
 
 @contextmanager
-def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluate]:
+def local_executor(count: int, threads: int, limited: bool = False) -> Iterator[Evaluate]:
     """An ``Evaluate`` on ``count`` processes, each with ``threads`` threads. With ``count=1`` the current process
     evaluates, unless time is ``limited``: a process cannot interrupt itself reliably. Under torchrun, torchrun's processes
     evaluate.
@@ -33,36 +43,36 @@ def workers(count: int, threads: int, limited: bool = False) -> Iterator[Evaluat
     Raises:
         EvoError: time is limited under torchrun, whose processes end together.
     """
-    with threads_of_torch(threads):
-        settle(threads)
-        if (ranks := team()).size > 1:
+    with torch_threads(threads):
+        make_deterministic(threads)
+        if (ranks := current_group()).size > 1:
             if limited:
                 raise EvoError(
                     "evaluator.timeout is set, and torchrun ends all processes when one is stopped: leave it out"
                 )
-            ranks.together(partial(_settle_all, threads, plugins.loaded()))
-            yield partial(among, ranks)
+            ranks.run_on_all_ranks(partial(_prepare_rank, threads, plugins.loaded_plugins()))
+            yield partial(map_on_ranks, ranks)
         elif count == 1 and not limited:
-            yield here
+            yield map_inline
         else:
-            with _crew(count, threads) as evaluate:
+            with _pool_executor(count, threads) as evaluate:
                 yield evaluate
 
 
 @contextmanager
-def _crew(count: int, threads: int) -> Iterator[Evaluate]:
+def _pool_executor(count: int, threads: int) -> Iterator[Evaluate]:
     """An ``Evaluate`` on processes that are started here."""
-    from evo.workers.pool import Crew
+    from evo.workers.pool import WorkerPool
 
-    crew = Crew(count, threads)
+    pool = WorkerPool(count, threads)
     try:
-        yield lambda work, items, seconds=None: on(crew.submit, count, work, items, seconds)
+        yield lambda work, items, seconds=None: map_on_pool(pool.submit, count, work, items, seconds)
     finally:
-        crew.dismiss()
+        pool.shutdown()
 
 
 @contextmanager
-def threads_of_torch(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """torch computes with ``count`` threads in the body, and with as many as before after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -72,26 +82,28 @@ def threads_of_torch(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _settle_all(threads: int, needed: Sequence[Plugin], _: Team) -> None:
-    plugins.install(needed)
-    settle(threads)
+def _prepare_rank(threads: int, needed: Sequence[Plugin], _: ProcessGroup) -> None:
+    plugins.install_plugins(needed)
+    make_deterministic(threads)
 
 
-def here(work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+def map_inline(work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
     """In this process, however long it takes."""
     return work(items) if items else []
 
 
-def on(submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds: float | None = None) -> list[R]:
+def map_on_pool(
+    submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds: float | None = None
+) -> list[R]:
     """By ``count`` others, in pieces of neighbours in the alphabet: they share prefixes, which a supernet uses.
 
     What was lost with a piece is tried item by item, so that only the culprit is lost in the end.
 
     Raises:
-        LostError: items that took too long, or at which ``DEATHS`` processes have died.
+        EvaluationsLostError: items that took too long, or at which ``MAX_CRASHES`` processes have died.
     """
-    pieces = cut(items, -(-len(items) // count) or 1)
-    found: dict[int, R] = {}
+    pieces = chunk(items, -(-len(items) // count) or 1)
+    results: dict[int, R] = {}
     reasons: dict[int, str] = {}
     deaths: Counter[int] = Counter()
     while pieces:
@@ -103,36 +115,36 @@ def on(submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds
         for future in as_completed(futures):
             first, *others = piece = futures[future]
             try:
-                found.update(zip(piece, future.result(), strict=True))
-            except (LateError, DiedError) as lost:
-                deaths[first] += isinstance(lost, DiedError) and not others
+                results.update(zip(piece, future.result(), strict=True))
+            except (EvaluationTimeoutError, WorkerDiedError) as lost:
+                deaths[first] += isinstance(lost, WorkerDiedError) and not others
                 if others:
                     pieces += [[place] for place in piece]
-                elif isinstance(lost, LateError):
+                elif isinstance(lost, EvaluationTimeoutError):
                     reasons[first] = f"took longer than {seconds:g} seconds"
-                elif deaths[first] == DEATHS:
+                elif deaths[first] == MAX_CRASHES:
                     reasons[first] = f"its process died{lost}, every time"
                 else:
                     pieces.append(piece)
     if reasons:
-        raise LostError(reasons, found)
-    return [found[place] for place in range(len(items))]
+        raise EvaluationsLostError(reasons, results)
+    return [results[place] for place in range(len(items))]
 
 
-def among(ranks: Team, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+def map_on_ranks(ranks: ProcessGroup, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
     """On all ranks of a team, one piece each, however long it takes."""
-    places = cut(items, -(-len(items) // ranks.size) or 1)
+    places = chunk(items, -(-len(items) // ranks.size) or 1)
     pieces = [[items[place] for place in piece] for piece in places]
-    answers = ranks.share(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []
-    found = {
+    answers = ranks.scatter_map(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []
+    results = {
         place: answer
-        for piece, said in zip(places, answers, strict=False)
-        for place, answer in zip(piece, said, strict=True)
+        for piece, piece_answers in zip(places, answers, strict=False)
+        for place, answer in zip(piece, piece_answers, strict=True)
     }
-    return [found[place] for place in range(len(items))]
+    return [results[place] for place in range(len(items))]
 
 
-def cut(items: Sequence[T], size: int) -> list[list[int]]:
+def chunk(items: Sequence[T], size: int) -> list[list[int]]:
     """The places of items in pieces of ``size`` neighbours in the alphabet; the last piece may be smaller."""
     order = sorted(range(len(items)), key=lambda place: str(items[place]))
     return [order[start : start + size] for start in range(0, len(order), size)]

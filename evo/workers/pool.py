@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from evo.workers.gpus import own_gpu, visible_gpus
-from evo.workers.protocol import DiedError, LateError, R, T, Work, settle
+from evo.workers.protocol import EvaluationTimeoutError, R, T, Work, WorkerDiedError, make_deterministic
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
@@ -33,11 +33,11 @@ CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linu
 IMPORTED = ("evo.evaluators.registry", "evo.workers.pool")
 """By the process that is copied. Nothing in them computes or asks for a GPU when it is imported: a copy could do neither."""
 
-STARTS = 10
+MAX_START_ATTEMPTS = 10
 """So many processes in a row may die before they have begun."""
 
 
-class Crew:
+class WorkerPool:
     """``count`` workers with ``threads`` threads each; they start when there is something to do. GPUs are dealt out in turn."""
 
     def __init__(self, count: int, threads: int) -> None:
@@ -50,21 +50,22 @@ class Crew:
         self._threads = ThreadPoolExecutor(count, "crew")
 
     def submit(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
-        """The answers in time; the future ends with ``LateError`` or ``DiedError`` where whoever worked on them was lost."""
-        return self._threads.submit(self._done, work, items, limit)
+        """The answers in time. The future ends with ``EvaluationTimeoutError`` or ``WorkerDiedError`` where the worker was
+        lost."""
+        return self._threads.submit(self._run_on_idle_worker, work, items, limit)
 
-    def _done(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
+    def _run_on_idle_worker(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
         worker = self._idle.get()
         try:
-            return worker.do(work, items, limit)
+            return worker.run(work, items, limit)
         finally:
             self._idle.put(worker)
 
-    def dismiss(self) -> None:
+    def shutdown(self) -> None:
         """End all work at once."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self.workers:
-            worker.dismiss()
+            worker.shutdown()
         self._threads.shutdown()
 
 
@@ -74,39 +75,39 @@ class Worker:
     def __init__(self, threads: int, environment: Mapping[str, str]) -> None:
         self.threads, self.environment = threads, environment
         self.process: multiprocessing.process.BaseProcess | None = None
-        self.dismissed = False
+        self.is_shut_down = False
 
-    def do(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
+    def run(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
         """What ``work`` gives, or raises.
 
         Raises:
-            LateError: it took more than ``limit`` seconds, not counting what comes before the first item: the start of a
-                process, opening data and weights.
-            DiedError: the process is gone.
+            EvaluationTimeoutError: it took more than ``limit`` seconds, not counting what comes before the first item:
+                the start of a process, opening data and weights.
+            WorkerDiedError: the process is gone.
         """
         self._begin(work, items)
         try:
             if not self.pipe.poll(limit):
                 self._end()
-                raise LateError
+                raise EvaluationTimeoutError
             right, answer = self.pipe.recv()
         except (EOFError, ConnectionError):
-            raise DiedError(self._end()) from None
+            raise WorkerDiedError(self._end()) from None
         if not right:
             raise answer
-        found: list[R] = answer
-        return found
+        answers: list[R] = answer
+        return answers
 
-    def dismiss(self) -> None:
+    def shutdown(self) -> None:
         """End the process; whoever waits for it is told that it died."""
-        self.dismissed = True
+        self.is_shut_down = True
         if (process := self.process) is not None:
             _kill(process)
 
     def _begin(self, work: Work[T, R], items: Sequence[T]) -> None:
         """Give it to the process, which is ready then; one that dies before says nothing about the work."""
         how = ""
-        for _ in range(STARTS):
+        for _ in range(MAX_START_ATTEMPTS):
             try:
                 if self.process is None:
                     self._start()
@@ -115,23 +116,24 @@ class Worker:
                 return
             except (EOFError, ConnectionError):
                 how = self._end()
-            if self.dismissed:
-                raise DiedError(how)
+            if self.is_shut_down:
+                raise WorkerDiedError(how)
         raise EvoError(
-            f"worker processes crash during start-up ({STARTS} attempts, the last one died{how}); is there enough memory?"
+            f"worker processes crash during start-up ({MAX_START_ATTEMPTS} attempts, the last one died{how}); "
+            "is there enough memory?"
         )
 
     def _start(self) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
         with theirs:  # closed here, it ends with the process
             environment = os.environ | self.environment
-            process = CONTEXT.Process(target=serve, args=(theirs, self.threads, environment), name="worker")
+            process = CONTEXT.Process(target=serve_coordinator, args=(theirs, self.threads, environment), name="worker")
             with _without_ctrl_c():
                 process.start()
         self.process = process
         with suppress(ConnectionError):  # of one that has died already
-            self.pipe.send(plugins.loaded())
-        if self.dismissed:
+            self.pipe.send(plugins.loaded_plugins())
+        if self.is_shut_down:
             _kill(process)
 
     def _end(self) -> str:
@@ -161,31 +163,31 @@ def _kill(process: multiprocessing.process.BaseProcess) -> None:
         process.kill()
 
 
-def serve(pipe: Connection, threads: int, environment: Mapping[str, str]) -> None:
+def serve_coordinator(pipe: Connection, threads: int, environment: Mapping[str, str]) -> None:
     """What a worker does until nobody asks any more: it gets ready for a piece of work, says so, and answers."""
     os.environ.clear()  # of the process that was copied: the coordinator's may be another one by now
     os.environ.update(environment)
     threading.Thread(target=_end_with_the_coordinator, daemon=True).start()
-    settle(threads)
+    make_deterministic(threads)
     with suppress(EOFError, ConnectionError):
-        broken = _install(pipe.recv())
+        broken = _load_plugins(pipe.recv())
         while True:
-            work, items = _received(pipe)
+            work, items = _receive_work(pipe)
             work = broken or work
             with suppress(Exception):  # it will be raised again
                 work([])
             pipe.send(None)
-            answer = _answer(work, items)
+            answer = _run_work(work, items)
             try:
                 pipe.send(answer)
             except (TypeError, AttributeError, PicklingError) as error:
                 pipe.send((False, EvoError(f"a worker's answer cannot be sent ({error}): {answer[1]!r}")))
 
 
-def _install(needed: Sequence[Plugin]) -> Work[Any, Any] | None:
+def _load_plugins(needed: Sequence[Plugin]) -> Work[Any, Any] | None:
     """Load the coordinator's plugins; where that fails, all work raises why."""
     try:
-        plugins.install(needed)
+        plugins.install_plugins(needed)
     except EvoError as error:
         return _Raise(error)
     return None
@@ -201,7 +203,7 @@ class _Raise:
         raise self.error
 
 
-def _received(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
+def _receive_work(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
     """The next piece of work; one that cannot be unpickled here raises why when it is done."""
     try:
         work, items = pipe.recv()
@@ -212,7 +214,7 @@ def _received(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
     return work, items
 
 
-def _answer(work: Work[Any, Any], items: Sequence[Any]) -> tuple[bool, Any]:
+def _run_work(work: Work[Any, Any], items: Sequence[Any]) -> tuple[bool, Any]:
     """Whether it went right, and what came of it: answers, or what was raised."""
     try:
         return True, work(items)

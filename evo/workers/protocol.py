@@ -21,36 +21,38 @@ class Evaluate(Protocol):
     """Does some work, by whoever is there: ``evaluate(judge, archs)``. ``seconds``: what an item may take, if that is limited.
 
     Raises:
-        LostError: some items could not be done, however often they were tried.
+        EvaluationsLostError: some items could not be done, however often they were tried.
     """
 
     def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]: ...
 
 
 class Submit(Protocol):
-    """Sends a piece of work to somebody who has ``limit`` seconds for it. The future ends with ``LateError`` where that was
-    too little, and with ``DiedError`` where whoever was at it is gone."""
+    """Sends a piece of work to a worker that has ``limit`` seconds for it. The future ends with ``EvaluationTimeoutError``
+    where that was too little, and with ``WorkerDiedError`` where the worker is gone."""
 
     def __call__(self, work: Work[T, R], items: Sequence[T], limit: float | None, /) -> Future[list[R]]: ...
 
 
-class LateError(Exception):
+class EvaluationTimeoutError(Exception):
     """Work took longer than it may; whoever was at it has been stopped."""
 
 
-class DiedError(Exception):
+class WorkerDiedError(Exception):
     """Whoever was at it is gone: " of SIGKILL"."""
 
 
-class LostError(EvoError):
-    """Items of work that nobody could do: place -> why. ``found`` are the answers for all others."""
+class EvaluationsLostError(EvoError):
+    """Items of work that nobody could do: place -> why. ``answers`` are those for all others."""
 
-    def __init__(self, reasons: Mapping[int, str], found: Mapping[int, Any]) -> None:
-        super().__init__(f"{len(reasons)} of {len(reasons) + len(found)} items of work failed: {min(reasons.values())}")
-        self.reasons, self.found = reasons, found
+    def __init__(self, reasons: Mapping[int, str], answers: Mapping[int, Any]) -> None:
+        super().__init__(
+            f"{len(reasons)} of {len(reasons) + len(answers)} items of work failed: {min(reasons.values())}"
+        )
+        self.reasons, self.answers = reasons, answers
 
 
-def settle(threads: int) -> None:
+def make_deterministic(threads: int) -> None:
     """Make what this process computes depend on its inputs alone: a fixed number of threads, deterministic kernels."""
     torch.set_num_threads(threads)
     if torch.cuda.is_available():  # on a CPU nothing here is left to chance, and asking for it imports a compiler

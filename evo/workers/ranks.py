@@ -1,9 +1,9 @@
 """Several processes as one, started by torchrun: rank 0 leads, the others do with it what it says.
 
 Rank 0 runs the command as it would alone, and alone touches the database and the terminal. Every other rank waits in
-``follow`` for something to do: a function, which all ranks then run at the same moment, each with its own ``Team``.
+``serve_rank`` for something to do: a function, which all ranks then run at the same moment, each with its own ``ProcessGroup``.
 Between such moments nobody waits for rank 0 with anything but patience; inside one, a rank that is silent for
-``SILENCE`` is given up.
+``COLLECTIVE_TIMEOUT`` is given up.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from typing import Any, NoReturn, TypeVar
 import torch
 import torch.distributed as dist
 
-from evo.console import complain
+from evo.console import warn
 from studies.records import EvoError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-PATIENCE = timedelta(days=365)
-SILENCE = timedelta(minutes=10)
-GRACE = 10.0
+IDLE_TIMEOUT = timedelta(days=365)
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)
+GRACE_SECONDS = 10.0
 """Seconds that a rank waits, when the others no longer answer, for torchrun to say that one has ended."""
 
 
@@ -44,7 +44,7 @@ class RankLost(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """This process among those that work together.
 
     Attributes:
@@ -55,7 +55,7 @@ class Team:
     size: int = 1
     sync: bool = True
 
-    def together(self, work: Callable[..., R], **own: Any) -> R:
+    def run_on_all_ranks(self, work: Callable[..., R], **own: Any) -> R:
         """``work(team)`` on every rank at the same moment, each with its own team; rank 0 gets ``own`` as well.
 
         Called on rank 0. The work is sent as it stands: the others go on from the same weights, momenta and scores.
@@ -63,21 +63,21 @@ class Team:
         if self.size == 1:
             return work(self, **own)
         try:
-            _send((work, self.sync))
+            _broadcast((work, self.sync))
             return work(self, **own)
         except RuntimeError as error:
-            time.sleep(GRACE)
-            raise RankLost(f"{self.size} processes broke off their work together: {_line(error)}") from None
+            time.sleep(GRACE_SECONDS)
+            raise RankLost(f"{self.size} processes broke off their work together: {_first_line(error)}") from None
 
-    def share(self, work: Callable[[Sequence[T]], list[R]], pieces: Sequence[Sequence[T]]) -> list[list[R]]:
+    def scatter_map(self, work: Callable[[Sequence[T]], list[R]], pieces: Sequence[Sequence[T]]) -> list[list[R]]:
         """Each rank does one of the pieces, as many as there are ranks; the answers in the order of the pieces."""
-        answers = self.together(_Shared(work, pieces))
+        answers = self.run_on_all_ranks(_ScatteredWork(work, pieces))
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
         return answers  # type: ignore[return-value]
 
-    def part(self, batch: int) -> slice:
+    def batch_slice(self, batch: int) -> slice:
         """The places in a batch of so many images that are this rank's; all ranks' parts together are the batch.
 
         Raises:
@@ -91,17 +91,17 @@ class Team:
         return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @dataclass(frozen=True)
-class _Shared:
+class _ScatteredWork:
     """Work in pieces, run on every rank; what one of them raises is an answer, too, so that none is waited for in vain."""
 
     work: Callable[[Sequence[Any]], list[Any]]
     pieces: Sequence[Sequence[Any]]
 
-    def __call__(self, team: Team) -> list[list[Any] | Exception]:
+    def __call__(self, team: ProcessGroup) -> list[list[Any] | Exception]:
         answer: list[Any] | Exception
         try:
             piece = self.pieces[team.rank]
@@ -115,30 +115,34 @@ class _Shared:
         return answers
 
 
-def team() -> Team:
+def current_group() -> ProcessGroup:
     """All processes that torchrun has started; this one alone where there are no others."""
-    return Team(dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else ALONE
+    return (
+        ProcessGroup(dist.get_rank(), dist.get_world_size())
+        if dist.is_available() and dist.is_initialized()
+        else SINGLE_PROCESS
+    )
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def as_rank_zero() -> Iterator[None]:
     """Rank 0 among the others, which are let go in the end. After an error they see that this process has gone.
 
     Raises:
         EvoError: there are more processes here than CUDA devices.
     """
 
-    _heed()
-    _join()
+    _install_sigterm_handler()
+    _init_process_group()
     yield
-    _send(None)
+    _broadcast(None)
     dist.destroy_process_group()
 
 
-ENDED = "another process of this run has ended, or torchrun was stopped"
+RANK_ENDED = "another process of this run has ended, or torchrun was stopped"
 
 
-def _heed() -> None:
+def _install_sigterm_handler() -> None:
     """Let torchrun's SIGTERM raise ``RankLost``: it sends one to every rank when another has ended.
 
     Python hears signals between its own steps only. A process that waits inside torch or CUDA for one that has ended is
@@ -147,48 +151,48 @@ def _heed() -> None:
 
     def ended(*_: object) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise RankLost(ENDED)
+        raise RankLost(RANK_ENDED)
 
     def end_the_deaf() -> None:
         while os.read(heard, 1)[0] != signal.SIGTERM:
             pass
-        time.sleep(GRACE)
-        complain(f"error: {ENDED}; everything measured so far is kept. Continue with the same command")
-        leave(1)
+        time.sleep(GRACE_SECONDS)
+        warn(f"error: {RANK_ENDED}; everything measured so far is kept. Continue with the same command")
+        exit_now(1)
 
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    heard, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     Thread(target=end_the_deaf, daemon=True).start()
     signal.signal(signal.SIGTERM, ended)
 
 
-def follow() -> int:
+def serve_rank() -> int:
     """What all other ranks do: what rank 0 says, until it lets them go. They are silent, but where they break."""
     try:
-        _join()
-        while (order := _received()) is not None:
+        _init_process_group()
+        while (order := _receive_broadcast()) is not None:
             work, sync = order
-            work(Team(dist.get_rank(), dist.get_world_size(), sync))
+            work(ProcessGroup(dist.get_rank(), dist.get_world_size(), sync))
     except KeyboardInterrupt:
-        leave(130)
+        exit_now(130)
     except Exception:
-        told = traceback.format_exc()
-        time.sleep(GRACE)  # where rank 0 meets the same, or another one broke first, torchrun ends this one now
-        complain(f"rank {os.environ['RANK']}: {told}")
-        leave(1)
+        trace = traceback.format_exc()
+        time.sleep(GRACE_SECONDS)  # where rank 0 meets the same, or another one broke first, torchrun ends this one now
+        warn(f"rank {os.environ['RANK']}: {trace}")
+        exit_now(1)
     dist.destroy_process_group()
     return 0
 
 
-def leave(code: int) -> NoReturn:
+def exit_now(code: int) -> NoReturn:
     """End at once: what is still under way with the others must not keep this process."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _join() -> None:
+def _init_process_group() -> None:
     """Meet the other ranks. Each takes the CUDA device of its number on its machine, where there are any."""
     here, place = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():
@@ -198,29 +202,29 @@ def _join() -> None:
                 "start one for each, or hide them with CUDA_VISIBLE_DEVICES= and use the CPU"
             )
         torch.cuda.set_device(place)
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    dist.init_process_group("gloo", timeout=IDLE_TIMEOUT)
 
 
-def _send(order: object) -> None:
+def _broadcast(order: object) -> None:
     """Tell all other ranks what to do; None: nothing any more."""
     file = io.BytesIO()
     torch.save(order, file)  # unlike pickle, it says on which device a tensor was
     dist.broadcast_object_list([file.getvalue()], src=0, device=torch.device("cpu"))
 
 
-def _received() -> Any:
+def _receive_broadcast() -> Any:
     """What rank 0 has sent, its tensors on this rank's device. Where it has gone, it has said why."""
     sent: list[Any] = [None]
     try:
         dist.broadcast_object_list(sent, src=0, device=torch.device("cpu"))
     except RuntimeError:
-        leave(1)
-    return torch.load(io.BytesIO(sent[0]), _placed, weights_only=False)
+        exit_now(1)
+    return torch.load(io.BytesIO(sent[0]), _map_location, weights_only=False)
 
 
-def _placed(storage: Any, location: str) -> Any:
+def _map_location(storage: Any, location: str) -> Any:
     return storage.cuda() if location.startswith("cuda") else storage
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

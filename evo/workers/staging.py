@@ -24,12 +24,12 @@ from studies.config import DataSection, EvaluatorSection
 from studies.plugins import Plugin
 from studies.records import EvoError
 
-SHOWN_WITHIN = 10.0
+VISIBLE_WITHIN = 10.0
 """Seconds after which shared storage shows everybody a folder that somebody has made."""
 
 
 @dataclass(frozen=True)
-class Place:
+class StagedPath:
     """A file or a folder that work needs.
 
     Attributes:
@@ -43,7 +43,7 @@ class Place:
     path: str
     files: tuple[tuple[str, str], ...] = ()
 
-    def whole(self, path: Path) -> bool:
+    def is_complete_at(self, path: Path) -> bool:
         """Whether all of it lies at ``path`` on this machine."""
         if not self.files:
             return path.is_dir()
@@ -51,24 +51,24 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """Work, pickled; ``places`` are what it names by a path of its own, ``settings`` what its settings name, ``plugins`` the
-    user's own code that it needs."""
+class StagedTask:
+    """Work, pickled. ``paths``: the files and folders that it names itself; ``settings_paths``: those that its settings
+    name; ``plugins``: the user's own code that it needs."""
 
     content: bytes
-    places: tuple[Place, ...]
-    settings: tuple[Place, ...]
+    paths: tuple[StagedPath, ...]
+    settings_paths: tuple[StagedPath, ...]
     plugins: tuple[Plugin, ...] = ()
 
-    def path_of(self, digest: str) -> Path:
+    def find_file(self, digest: str) -> Path:
         """The file with this sha256, where the work comes from."""
-        found = (
+        paths = (
             Path(place.path) / name
-            for place in self.places + self.settings
+            for place in self.paths + self.settings_paths
             for name, its in place.files
             if its == digest
         )
-        return next(found)
+        return next(paths)
 
 
 class MissingFilesError(Exception):
@@ -79,15 +79,17 @@ class MissingFilesError(Exception):
         self.digests = digests
 
 
-def pack(work: Any) -> Parcel:
+def serialize(work: Any) -> StagedTask:
     """Work and what it needs, to be opened on any machine. A folder that it names is made here where there is none."""
     buffer = io.BytesIO()
-    packer = _Packer(buffer, pickle.HIGHEST_PROTOCOL)
+    packer = _TaskPickler(buffer, pickle.HIGHEST_PROTOCOL)
     packer.dump(work)
-    return Parcel(buffer.getvalue(), tuple(packer.places), tuple(dict.fromkeys(packer.settings)), plugins.loaded())
+    return StagedTask(
+        buffer.getvalue(), tuple(packer.paths), tuple(dict.fromkeys(packer.settings_paths)), plugins.loaded_plugins()
+    )
 
 
-def unpack(parcel: Parcel, received: Path) -> Any:
+def deserialize(task: StagedTask, received: Path) -> Any:
     """The work, ready to run on this machine.
 
     Args:
@@ -97,21 +99,21 @@ def unpack(parcel: Parcel, received: Path) -> Any:
         MissingFilesError: files that can be sent are not here.
         EvoError: a folder is not here.
     """
-    plugins.install(parcel.plugins)
-    at = [_located(place, received) for place in parcel.places]
+    plugins.install_plugins(task.plugins)
+    at = [_locate(place, received) for place in task.paths]
     moved = {
-        place.name: _located(place, received, paths.roots(place.name) if place.files else ())
-        for place in parcel.settings
+        place.name: _locate(place, received, paths.candidate_roots(place.name) if place.files else ())
+        for place in task.settings_paths
     }
-    if lacking := [digest for found in [*at, *moved.values()] if isinstance(found, tuple) for digest in found]:
+    if lacking := [digest for located in [*at, *moved.values()] if isinstance(located, tuple) for digest in located]:
         raise MissingFilesError(tuple(dict.fromkeys(lacking)))
     paths.redirect({name: path for name, path in moved.items() if isinstance(path, Path)})
-    opener = _Opener(io.BytesIO(parcel.content))
-    opener.places = [path for path in at if isinstance(path, Path)]
+    opener = _TaskUnpickler(io.BytesIO(task.content))
+    opener.paths = [path for path in at if isinstance(path, Path)]
     return opener.load()
 
 
-def receive(content: bytes, digest: str, received: Path) -> None:
+def store_file(content: bytes, digest: str, received: Path) -> None:
     """Keep a file that was sent: whole, or not at all."""
     received.mkdir(parents=True, exist_ok=True)
     draft = received / f"{digest}.draft-{os.getpid()}"
@@ -119,29 +121,29 @@ def receive(content: bytes, digest: str, received: Path) -> None:
     draft.replace(received / digest)
 
 
-def _located(place: Place, received: Path, nearby: Sequence[Path] = ()) -> Path | tuple[str, ...]:
+def _locate(place: StagedPath, received: Path, nearby: Sequence[Path] = ()) -> Path | tuple[str, ...]:
     """Where a place is on this machine; the sha256 of what would have to be sent first.
 
     Raises:
         EvoError: it is a folder, and not here.
     """
-    here = next((path for path in (Path(place.path), *nearby) if place.whole(path)), None)
+    here = next((path for path in (Path(place.path), *nearby) if place.is_complete_at(path)), None)
     if here is not None:
         return here.absolute()
     if not place.files:
-        return _shown(Path(place.path))
+        return _wait_for_folder(Path(place.path))
     if lacking := tuple(digest for _, digest in place.files if not (received / digest).is_file()):
         return lacking
-    return _laid_out(place, received)
+    return _lay_out(place, received)
 
 
-def _shown(folder: Path) -> Path:
+def _wait_for_folder(folder: Path) -> Path:
     """A folder that is not to be seen yet.
 
     Raises:
         EvoError: nor is it after a while.
     """
-    deadline = time.monotonic() + SHOWN_WITHIN
+    deadline = time.monotonic() + VISIBLE_WITHIN
     while not folder.is_dir():
         if time.monotonic() > deadline:
             raise EvoError(
@@ -151,7 +153,7 @@ def _shown(folder: Path) -> Path:
     return folder
 
 
-def _laid_out(place: Place, received: Path) -> Path:
+def _lay_out(place: StagedPath, received: Path) -> Path:
     """A place made of files that were sent, under the names that it has where it comes from."""
     root = received / sha256(repr(place).encode()).hexdigest()[:16] / Path(place.path).name
     for name, digest in place.files:
@@ -162,17 +164,17 @@ def _laid_out(place: Place, received: Path) -> Path:
     return root
 
 
-class _Packer(pickle.Pickler):
+class _TaskPickler(pickle.Pickler):
     """Pickles paths as numbers of places, and notes what settings name."""
 
     def __init__(self, file: io.BytesIO, protocol: int) -> None:
         super().__init__(file, protocol)
-        self.places: list[Place] = []
-        self.settings: list[Place] = []
+        self.paths: list[StagedPath] = []
+        self.settings_paths: list[StagedPath] = []
 
     def persistent_id(self, thing: Any) -> int | None:
         if isinstance(thing, (DataSection, EvaluatorSection)):
-            self.settings += _named_in(thing)
+            self.settings_paths += _files_of_section(thing)
         if not isinstance(thing, Path):
             return None
         path = thing.absolute()
@@ -180,29 +182,29 @@ class _Packer(pickle.Pickler):
             if path.suffix:
                 raise EvoError(f"{path} is missing, and the work to come needs it: put it back, or start another run")
             path.mkdir(parents=True)
-        self.places.append(Place(str(thing), str(path), (("", content_hash(path)),) if path.is_file() else ()))
-        return len(self.places) - 1
+        self.paths.append(StagedPath(str(thing), str(path), (("", content_hash(path)),) if path.is_file() else ()))
+        return len(self.paths) - 1
 
 
-class _Opener(pickle.Unpickler):
-    places: list[Path]
+class _TaskUnpickler(pickle.Unpickler):
+    paths: list[Path]
 
     def persistent_load(self, number: int) -> Path:
-        return self.places[number]
+        return self.paths[number]
 
 
-def _named_in(section: DataSection | EvaluatorSection) -> Iterator[Place]:
+def _files_of_section(section: DataSection | EvaluatorSection) -> Iterator[StagedPath]:
     """The files that a section names, where they lie here; nothing where there are none."""
     places: list[tuple[str, Path, tuple[str, ...]]]
     if isinstance(section, DataSection):
-        found, names = data_files(section)
-        places = [(section.path, found, names)] if found is not None else []
+        location, names = data_files(section)
+        places = [(section.path, location, names)] if location is not None else []
     else:
-        existing = [(name, path) for name in section.files() for path in paths.named(name) if path.is_file()]
+        existing = [(name, path) for name in section.files() for path in paths.candidate_paths(name) if path.is_file()]
         places = [(name, path, ("",)) for name, path in existing[:1]]
-    for name, found, names in places:
-        root = found.absolute()
-        yield Place(name, str(root), tuple((part, content_hash(root / part)) for part in names))
+    for name, location, names in places:
+        root = location.absolute()
+        yield StagedPath(name, str(root), tuple((part, content_hash(root / part)) for part in names))
 
 
 def content_hash(path: Path) -> str:

@@ -27,7 +27,7 @@ EXACT = 1e-9
 """Sums that are off by less, as a share of the mean cost, differ in rounding only."""
 
 
-class Columns(NamedTuple):
+class TableColumns(NamedTuple):
     """What a table calls its columns; None: it has no such column."""
 
     arch: str
@@ -37,7 +37,7 @@ class Columns(NamedTuple):
     latency_ms: str | None = None
 
 
-def read(path: str | Path, columns: Columns) -> pd.DataFrame:
+def read_benchmark_table(path: str | Path, columns: TableColumns) -> pd.DataFrame:
     """The named columns of a csv file, or a gzipped one: architectures as strings, all others as floats.
 
     Raises:
@@ -68,7 +68,7 @@ def read(path: str | Path, columns: Columns) -> pd.DataFrame:
     return frame
 
 
-def key(arch: Architecture, space: SearchSpace, tokens: Literal["operations", "indices"], separator: str) -> str:
+def table_key(arch: Architecture, space: SearchSpace, tokens: Literal["operations", "indices"], separator: str) -> str:
     """How a table spells an architecture.
 
     Args:
@@ -99,7 +99,7 @@ def opaque_space(name: str, keys: Iterable[str], separator: str) -> SearchSpace:
     Raises:
         SpaceError: the keys have different numbers of tokens, or a token cannot be a gene.
     """
-    rows = [(key, tuple(split(key, separator))) for key in keys]
+    rows = [(key, tuple(split_key(key, separator))) for key in keys]
     if not rows:
         raise SpaceError(f"the table of {name!r} has no rows")
     for text, tokens in rows:
@@ -109,14 +109,14 @@ def opaque_space(name: str, keys: Iterable[str], separator: str) -> SearchSpace:
                 f"expected one per layer, separated by {separator!r}"
             )
     shape = Shape(1, 1, 2, 1)
-    layers = (Layer(shape, _in_order(set(tokens))) for tokens in zip(*(tokens for _, tokens in rows), strict=True))
+    layers = (Layer(shape, _sorted_tokens(set(tokens))) for tokens in zip(*(tokens for _, tokens in rows), strict=True))
     return SearchSpace(name, tuple(layers), Stem(1, stride=1, kernel=1, c_in=1, size=1), Head(0, 1))
 
 
 _QUOTE = "'"
 
 
-def split(key: str, separator: str) -> tuple[str, ...]:
+def split_key(key: str, separator: str) -> tuple[str, ...]:
     """The genes of an opaque space that a table's key spells.
 
     Raises:
@@ -132,14 +132,14 @@ def split(key: str, separator: str) -> tuple[str, ...]:
     return tuple(f"{_QUOTE}{token}{_QUOTE}" if token in IDENTITIES else token for token in tokens)
 
 
-def _in_order(tokens: set[str]) -> tuple[str, ...]:
+def _sorted_tokens(tokens: set[str]) -> tuple[str, ...]:
     """By number where all are numbers, by spelling otherwise."""
     if all(re.fullmatch(r"\d+(\.\d+)?", token) for token in tokens):
         return tuple(sorted(tokens, key=lambda token: (float(token), token)))
     return tuple(sorted(tokens))
 
 
-class Additive(NamedTuple):
+class AdditiveCosts(NamedTuple):
     """Costs taken apart into one number per layer and gene.
 
     Attributes:
@@ -151,7 +151,7 @@ class Additive(NamedTuple):
     error: float
 
     @property
-    def exact(self) -> bool:
+    def is_exact(self) -> bool:
         """Whether the sums are the table's costs, but for rounding of the last digits."""
         return self.error < EXACT
 
@@ -162,7 +162,7 @@ def additive_costs(
     macs: ArrayLike,
     params: ArrayLike | None = None,
     latency_ms: ArrayLike | None = None,
-) -> Additive:
+) -> AdditiveCosts:
     """What each gene costs, from the costs of whole architectures: exactly where they add up, else by least squares.
 
     In each layer the cheapest gene costs 0, and what all architectures share is fixed.
@@ -173,7 +173,7 @@ def additive_costs(
     Raises:
         SpaceError: a gene of the space occurs in no architecture, or the space has rows.
     """
-    if space.rowed:
+    if space.variant_blocks:
         raise SpaceError(f"{space.name!r} has rows: what a gene costs depends on them, and cannot be read off a table")
     genes = [(i, gene) for i, layer in enumerate(space.layers) for gene in layer.candidates]
     one_hot = _one_hot(space, archs, genes)
@@ -181,10 +181,10 @@ def additive_costs(
     for column, given in enumerate((macs, params, latency_ms)):
         if given is not None:
             costs = np.asarray(given, dtype=np.float64)
-            fixed[column], rows[:, column] = _taken_apart(one_hot, costs, np.array([i for i, _ in genes]))
+            fixed[column], rows[:, column] = _decompose(one_hot, costs, np.array([i for i, _ in genes]))
             off = np.abs(fixed[column] + one_hot @ rows[:, column] - costs)
             error = max(error, float(off.max() / (np.abs(costs).mean() or 1.0)))
-    latency = None if latency_ms is None else _OfTheTable()
+    latency = None if latency_ms is None else _TableLatency()
     priced = dict(zip(genes, rows, strict=True))
     layers = (
         LayerCosts(name, layer, "macs", latency, {gene: priced[i, gene] for gene in layer.candidates})
@@ -192,17 +192,19 @@ def additive_costs(
     )
     table = CostTable(space, "macs", fixed, tuple(layers))
     if error < EXACT:
-        return Additive(table, error)
+        return AdditiveCosts(table, error)
     costs = np.zeros((len(archs), len(COLUMNS)))
     for column, given in enumerate((macs, params, latency_ms)):
         costs[:, column] = 0.0 if given is None else np.asarray(given, dtype=np.float64)
-    return Additive(KnownCosts(space, "macs", fixed, table.layers, dict(zip(archs, costs, strict=True))), error)
+    return AdditiveCosts(KnownCosts(space, "macs", fixed, table.layers, dict(zip(archs, costs, strict=True))), error)
 
 
-def narrowed(table: CostTable, space: SearchSpace) -> CostTable:
+def restrict_costs(table: CostTable, space: SearchSpace) -> CostTable:
     """The same costs for a space that has fewer candidates, or other ones of those that ``table`` knows."""
     layers = (
-        LayerCosts(name, layer, costs.convention, costs.latency, {gene: costs.row(gene) for gene in layer.candidates})
+        LayerCosts(
+            name, layer, costs.convention, costs.latency, {gene: costs.cost_of(gene) for gene in layer.candidates}
+        )
         for name, layer, costs in zip(space.names, space.layers, table.layers, strict=True)
     )
     return replace(table, space=space, layers=tuple(layers))
@@ -223,7 +225,7 @@ class KnownCosts(CostTable):
         return costs
 
 
-class _OfTheTable:
+class _TableLatency:
     """The latency of opaque genes: known from the table they stand in, and only of them."""
 
     def operation(self, op: Op, shape: Shape) -> float:
@@ -248,7 +250,7 @@ def _one_hot(space: SearchSpace, archs: Sequence[Architecture], genes: Sequence[
     return one_hot
 
 
-def _taken_apart(one_hot: Floats, costs: Floats, layer_of: NDArray[np.intp]) -> tuple[float, Floats]:
+def _decompose(one_hot: Floats, costs: Floats, layer_of: NDArray[np.intp]) -> tuple[float, Floats]:
     """The fixed cost, and what each gene adds to it: whole numbers where those give whole costs exactly."""
     rows = np.asarray(np.linalg.lstsq(np.column_stack([np.ones(len(costs)), one_hot]), costs)[0][1:])
     for layer in set(layer_of.tolist()):

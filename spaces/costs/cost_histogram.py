@@ -16,12 +16,12 @@ from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
 Places = NDArray[np.intp]
 """(n, layers) architectures, each gene by its place in ``Layer.genes``."""
 
-BUCKETS = 1 << 14
+MAX_BINS = 1 << 14
 """A cost is counted exactly where its range has at most so many steps, and in so many buckets otherwise."""
 
 
 @dataclass(frozen=True)
-class Buckets:
+class CostHistogram:
     """The architectures of a space by one cost.
 
     Attributes:
@@ -46,7 +46,7 @@ class Buckets:
     completions: tuple[Floats, ...]
 
     @classmethod
-    def of(cls, table: CostTable, cost: str, tilt: Floats | None = None) -> Buckets:
+    def of(cls, table: CostTable, cost: str, tilt: Floats | None = None) -> CostHistogram:
         """Counts every architecture of the table's space: once, or with a weight.
 
         Args:
@@ -55,22 +55,22 @@ class Buckets:
         column = COLUMNS.index(cost)
         costs = [layer.costs[:, column] for layer in table.layers]
         above = [layer - layer.min() for layer in costs]
-        span, width = float(sum(layer.max() for layer in above)), _unit(above)
-        exact = span <= width * BUCKETS
-        width = width if exact else span / BUCKETS
+        span, width = float(sum(layer.max() for layer in above)), _common_step(above)
+        exact = span <= width * MAX_BINS
+        width = width if exact else span / MAX_BINS
         steps = tuple(np.floor(layer / width).astype(np.intp) for layer in above)
         weights = tuple(_weights(layer.costs, tilt) for layer in table.layers)
-        states = tuple(_states(layer) for layer in table.layers)
+        states = tuple(_variant_states(layer) for layer in table.layers)
         completions = [np.ones((1, 1))]
         for step, weight, ends in zip(reversed(steps), reversed(weights), reversed(states), strict=True):
-            completions.insert(0, _added(step, weight, ends, completions[0]))
+            completions.insert(0, _prepend_step(step, weight, ends, completions[0]))
         origin = float(table.fixed[column] + sum(layer.min() for layer in costs))
         whole = all((layer == np.rint(layer)).all() for layer in (*costs, table.fixed[column]))  # else sums are rounded
         return cls(
             cost, origin, width, 0 if exact and whole else len(steps) + 1, steps, weights, states, tuple(completions)
         )
 
-    def covering(self, low: float, high: float) -> slice:
+    def bins_between(self, low: float, high: float) -> slice:
         """The buckets that hold all architectures costing from ``low`` to ``high``, and perhaps some beside them."""
         last = self.completions[0].shape[1] - 1
         first_bucket = np.floor((low - self.origin) / self.width) - self.slack
@@ -79,21 +79,21 @@ class Buckets:
 
     def count(self, low: float, high: float) -> float:
         """How many architectures these buckets hold."""
-        return float(self.completions[0][0, self.covering(low, high)].sum())
+        return float(self.completions[0][0, self.bins_between(low, high)].sum())
 
     def draw(self, low: float, high: float, n: int, generator: np.random.Generator) -> Places:
         """``n`` architectures of these buckets, drawn in proportion to their weights, with repetitions."""
-        window = self.covering(low, high)
-        left = window.start + _drawn(np.tile(self.completions[0][0, window], (n, 1)), generator)
+        window = self.bins_between(low, high)
+        left = window.start + _draw_rows(np.tile(self.completions[0][0, window], (n, 1)), generator)
         places, state = np.empty((n, len(self.steps)), np.intp), np.zeros(n, np.intp)
         for layer, steps in enumerate(self.steps):
-            places[:, layer] = _drawn(self._following(layer, left, state), generator)
+            places[:, layer] = _draw_rows(self._following(layer, left, state), generator)
             left, state = left - steps[places[:, layer]], self.states[layer][1][places[:, layer]]
         return places
 
     def list(self, low: float, high: float) -> Places:
         """All architectures of these buckets."""
-        window = self.covering(low, high)
+        window = self.bins_between(low, high)
         left = np.arange(window.start, window.stop)
         places, state = np.empty((len(left), 0), np.intp), np.zeros(len(left), np.intp)
         for layer, steps in enumerate(self.steps):
@@ -110,7 +110,7 @@ class Buckets:
         return np.where(fits, ways[behind, np.clip(rest, 0, most)], 0.0) * self.weights[layer]
 
 
-def _unit(above: list[Floats]) -> float:
+def _common_step(above: list[Floats]) -> float:
     """The greatest step that all costs are multiples of; 1 where all are equal, 0 where they are not whole numbers."""
     values = np.concatenate(above)
     if np.any(values != np.rint(values)):
@@ -125,13 +125,13 @@ def _weights(costs: Floats, tilt: Floats | None) -> Floats:
     return np.asarray(np.exp(exponents - exponents.max()))
 
 
-def _states(layer: LayerCosts) -> tuple[Places, Places]:
+def _variant_states(layer: LayerCosts) -> tuple[Places, Places]:
     """Of each gene, the state that it is for and the state that it leaves."""
     before, behind = layer.block[0].states(layer.block[1]) if layer.block else ([0] * len(layer.costs),) * 2
     return np.array(before, np.intp), np.array(behind, np.intp)
 
 
-def _added(steps: Places, weights: Floats, states: tuple[Places, Places], ways: Floats) -> Floats:
+def _prepend_step(steps: Places, weights: Floats, states: tuple[Places, Places], ways: Floats) -> Floats:
     """How many ways there are, in each state, when one of ``steps`` comes in front of ``ways``."""
     before, behind = states
     total = np.zeros((before.max() + 1, ways.shape[1] + steps.max()))
@@ -143,7 +143,7 @@ def _added(steps: Places, weights: Floats, states: tuple[Places, Places], ways: 
     return total
 
 
-def _drawn(weights: Floats, generator: np.random.Generator) -> Places:
+def _draw_rows(weights: Floats, generator: np.random.Generator) -> Places:
     """(n,) one place per row, drawn in proportion to its weight."""
     upto = np.cumsum(weights, axis=1)
     return np.asarray(np.argmax(upto > generator.random((len(upto), 1)) * upto[:, -1:], axis=1))

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.architecture import Architecture
-from spaces.costs.cost_histogram import Buckets, Places
+from spaces.costs.cost_histogram import CostHistogram, Places
 from spaces.costs.table import COLUMNS, CostTable, Floats
 from spaces.errors import SpaceError
-from spaces.space import canonical
+from spaces.space import canonical_arch
 
 Limit = tuple[float, float]
 """The least and the most an architecture may cost, both allowed."""
@@ -26,9 +26,9 @@ Limit = tuple[float, float]
 Limits = Mapping[str, Limit]
 """Limits by the name of their cost, one of ``spaces.costs.table.COLUMNS``."""
 
-EVERYTHING: Limit = (-np.inf, np.inf)
+NO_LIMIT: Limit = (-np.inf, np.inf)
 
-LISTABLE = 4096
+MAX_LISTED = 4096
 """Up to so many architectures are listed instead of drawn: then it is certain when there are no more."""
 
 BATCH, PATIENCE = 512, 1 << 15
@@ -38,7 +38,7 @@ RARE, TILTS, STEEP = 0.05, 12, 300.0
 """Draws are tilted when less than this share is of use, so many times, by at most a factor of e to this power."""
 
 
-def uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | None = None) -> list[Architecture]:
+def sample_uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | None = None) -> list[Architecture]:
     """``n`` distinct networks within all limits, drawn uniformly over the architectures of the space.
 
     Fewer than ``n`` where no more are found.
@@ -46,13 +46,13 @@ def uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | None = No
     Raises:
         SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
-    draws = _Draws(table, _checked(table, limits or {}), rng)
-    covers = [(Buckets.of(table, cost), limit) for cost, limit in (draws.limits or {"macs": EVERYTHING}).items()]
+    draws = _Sampler(table, _check_limits(table, limits or {}), rng)
+    covers = [(CostHistogram.of(table, cost), limit) for cost, limit in (draws.limits or {"macs": NO_LIMIT}).items()]
     buckets, limit = min(covers, key=lambda cover: cover[0].count(*cover[1]))
-    return draws.checked(draws.take(buckets, *limit, n), n)
+    return draws.require_some(draws.take(buckets, *limit, n), n)
 
 
-def stratified(
+def sample_stratified(
     table: CostTable, n: int, rng: Random, *, cost: str = "macs", limits: Limits | None = None
 ) -> list[Architecture]:
     """``n`` distinct networks spread evenly over the range of ``cost``, within all limits; cheapest stratum first.
@@ -64,9 +64,11 @@ def stratified(
     Raises:
         SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
-    limits = _checked(table, {cost: EVERYTHING, **(limits or {})})
-    uniform(table, min(n, 1), Random(0), limits=limits)  # raises now, not stratum by stratum, where there is nothing
-    draws, buckets = _Draws(table, limits, rng), Buckets.of(table, cost)
+    limits = _check_limits(table, {cost: NO_LIMIT, **(limits or {})})
+    sample_uniform(
+        table, min(n, 1), Random(0), limits=limits
+    )  # raises now, not stratum by stratum, where there is nothing
+    draws, buckets = _Sampler(table, limits, rng), CostHistogram.of(table, cost)
     least, most = table.bounds()[:, COLUMNS.index(cost)]
     low, high = limits[cost]
     edges = [low, *np.linspace(max(low, least), min(high, most), n + 1)[1:-1], high]
@@ -80,10 +82,10 @@ def stratified(
             more = draws.take(buckets, *strata[i], 1)
             found[i] += more
             open_strata -= set() if more else {i}
-    return draws.checked([arch for archs in found for arch in archs], n)
+    return draws.require_some([arch for archs in found for arch in archs], n)
 
 
-def _checked(table: CostTable, limits: Limits) -> dict[str, Limit]:
+def _check_limits(table: CostTable, limits: Limits) -> dict[str, Limit]:
     for cost, (low, high) in limits.items():
         if cost not in COLUMNS:
             raise SpaceError(f"unknown cost {cost!r}; known: {', '.join(COLUMNS)}")
@@ -93,7 +95,7 @@ def _checked(table: CostTable, limits: Limits) -> dict[str, Limit]:
 
 
 @dataclass
-class _Draws:
+class _Sampler:
     """Draws from one space, within all its limits; no network is given twice."""
 
     table: CostTable
@@ -104,26 +106,26 @@ class _Draws:
     def __post_init__(self) -> None:
         self.generator = np.random.default_rng(self.rng.getrandbits(64))
 
-    def take(self, buckets: Buckets, low: float, high: float, n: int) -> list[Architecture]:
+    def take(self, buckets: CostHistogram, low: float, high: float, n: int) -> list[Architecture]:
         """Up to ``n`` new networks between ``low`` and ``high`` by the cost of ``buckets``, and within all limits."""
         ways = buckets.count(low, high)
         box = self._box(buckets.cost, low, high)
-        if ways <= LISTABLE:
+        if ways <= MAX_LISTED:
             places = self.generator.permutation(buckets.list(low, high))
-            return self._new(places[_inside(self._costs(places), box)], n)
+            return self._new(places[_inside_box(self._costs(places), box)], n)
         found: list[Architecture] = []
         idle, tilts, tilt, size = 0, 0, np.zeros(len(COLUMNS)), max(16, n)
         while len(found) < n and idle < PATIENCE:
             size = min(2 * size, BATCH)
             places = buckets.draw(low, high, size, self.generator)
             costs = self._costs(places)
-            useful = _inside(costs, box)
+            useful = _inside_box(costs, box)
             useful &= self.generator.random(size) < np.exp(np.minimum(0, self._lowest(tilt, box) - costs @ tilt))
             new = self._new(places[useful], n - len(found))
             found, idle = found + new, 0 if new else idle + size
             if len(found) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
                 tilts, tilt = tilts + 1, self._tilted(tilt, costs, box, COLUMNS.index(buckets.cost))
-                buckets = Buckets.of(self.table, buckets.cost, tilt)
+                buckets = CostHistogram.of(self.table, buckets.cost, tilt)
         return found
 
     def _box(self, cost: str, low: float, high: float) -> Floats:
@@ -169,14 +171,14 @@ class _Draws:
             if len(found) == n:
                 break
             genes = (layer.genes[place] for layer, place in zip(self.table.layers, row, strict=True))
-            arch = self.table.space.spelled(tuple(genes))
-            network = canonical(arch, self.table.space)
+            arch = self.table.space.from_qualified_genes(tuple(genes))
+            network = canonical_arch(arch, self.table.space)
             if network not in self.seen:
                 self.seen.add(network)
                 found.append(arch)
         return found
 
-    def checked(self, found: list[Architecture], n: int) -> list[Architecture]:
+    def require_some(self, found: list[Architecture], n: int) -> list[Architecture]:
         """``found`` itself, unless some were wanted and there are none."""
         if found or not n:
             return found
@@ -188,5 +190,5 @@ class _Draws:
         raise SpaceError(f"no architecture of {name!r} with {limits} was found; the space has {bounds}")
 
 
-def _inside(costs: Floats, box: Floats) -> NDArray[np.bool_]:
+def _inside_box(costs: Floats, box: Floats) -> NDArray[np.bool_]:
     return np.asarray(((costs >= box[0]) & (costs <= box[1])).all(axis=1))

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from spaces.architecture import Architecture, Op, operations
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
-from spaces.operations.grammar import tally
-from spaces.operations.primitives import Tally, head_steps, stem_steps, total
-from spaces.size import area
-from spaces.space import SearchSpace, plain
-from spaces.variants import Rowed, is_row
+from spaces.operations.grammar import count_operation
+from spaces.operations.primitives import OpCounts, head_steps, stem_steps, total_counts
+from spaces.size import pixel_count
+from spaces.space import SearchSpace, resolve_variants
+from spaces.variants import VariantBlock, is_variant
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ COLUMNS = ("macs", "params", "latency_ms")
 
 @dataclass(frozen=True)
 class Convention:
-    """A way to count multiply-accumulates: a named sum of a ``Tally``'s raw counts.
+    """A way to count multiply-accumulates: a named sum of ``OpCounts``'s raw counts.
 
     Attributes:
         weights: raw count -> how often it counts.
@@ -43,7 +43,7 @@ class Convention:
     definition: str
     source: str
 
-    def __call__(self, counts: Tally) -> int:
+    def __call__(self, counts: OpCounts) -> int:
         """The figure under this convention, of one image."""
         return sum(weight * int(getattr(counts, name)) for name, weight in self.weights.items())
 
@@ -114,16 +114,16 @@ class Cost:
         macs: multiply-accumulates under the convention that was asked for.
         params: weights and biases.
         latency_ms: 0 where no latency model was given.
-        tally: the raw counts behind the figures.
+        counts: the raw counts behind the figures.
     """
 
     macs: int
     params: int
     latency_ms: float
-    tally: Tally
+    counts: OpCounts
 
 
-def count(
+def count_costs(
     space: SearchSpace, arch: Architecture, convention: str = "macs", latency: LatencyModel | None = None
 ) -> Cost:
     """What ``arch`` costs as a network of ``space``.
@@ -133,33 +133,35 @@ def count(
             message names the operation and its layer.
     """
     _check_length(space, arch)
-    arch, space = plain(arch, space)
-    counts, latency_ms = fixed_tally(space), latency.fixed(space) if latency else 0.0
+    arch, space = resolve_variants(arch, space)
+    counts, latency_ms = fixed_counts(space), latency.fixed(space) if latency else 0.0
     for name, layer, gene in zip(space.names, space.layers, arch.genes, strict=True):
         for op in operations(gene):
-            counts += _tally_in(name, op, layer.shape)
+            counts += _counts_in_layer(name, op, layer.shape)
             latency_ms += latency.operation(op, layer.shape) if latency else 0.0
     return Cost(convention_named(convention)(counts), counts.params, latency_ms, counts)
 
 
-def fixed_tally(space: SearchSpace) -> Tally:
+def fixed_counts(space: SearchSpace) -> OpCounts:
     """What stem and head cost: the convolutions, the average pool, the classifier."""
     last, head = space.layers[-1].shape, space.head
     features = head.features or last.c_out
-    classifier = Tally(
+    classifier = OpCounts(
         macs=features * head.classes,
-        pool_inputs=features * area(last.size_out),
+        pool_inputs=features * pixel_count(last.size_out),
         pool_outputs=features,
         params=(features + 1) * head.classes,
     )
     return (
-        total(stem_steps(space.stem), space.stem.size) + total(head_steps(head, last.c_out), last.size_out) + classifier
+        total_counts(stem_steps(space.stem), space.stem.size)
+        + total_counts(head_steps(head, last.c_out), last.size_out)
+        + classifier
     )
 
 
-def _tally_in(layer: str, op: Op, shape: Shape) -> Tally:
+def _counts_in_layer(layer: str, op: Op, shape: Shape) -> OpCounts:
     try:
-        return tally(op, shape)
+        return count_operation(op, shape)
     except ValueError as error:
         raise SpaceError(f"{layer} has no cost for {op!r}: {error}") from error
 
@@ -178,7 +180,8 @@ class LayerCosts:
     Rows of genes with several branches are made when they are asked for: a layer may have millions.
 
     Attributes:
-        block: where a block has rows, that block and the layer's place in it. Genes are as ``SearchSpace.told`` has them.
+        block: where a block has rows, that block and the layer's place in it. Genes are qualified then
+            (``SearchSpace.qualified_genes``).
     """
 
     name: str
@@ -186,54 +189,54 @@ class LayerCosts:
     convention: str
     latency: LatencyModel | None
     _rows: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
-    block: tuple[Rowed, int] | None = None
+    block: tuple[VariantBlock, int] | None = None
 
     def __post_init__(self) -> None:
         for op in self.genes if self.block else self.layer.candidates:
-            self.row(op)
+            self.cost_of(op)
 
-    def row(self, gene: str) -> Floats:
+    def cost_of(self, gene: str) -> Floats:
         """(3,) what ``gene`` costs: the sum over its branches."""
         if gene not in self._rows:
             ops = operations(gene)
-            self._rows[gene] = self._price(gene) if len(ops) == 1 else np.sum([self.row(op) for op in ops], axis=0)
+            self._rows[gene] = self._price(gene) if len(ops) == 1 else np.sum([self.cost_of(op) for op in ops], axis=0)
         return self._rows[gene]
 
     def _price(self, op: Op) -> Floats:
         shape = self.layer.shape
         if self.block is not None:
-            if is_row(op) and "/" not in op:
+            if is_variant(op) and "/" not in op:
                 return np.zeros(len(COLUMNS))
             row, _, op = op.partition("/")
             shape = self.block[0].shape(row, self.block[1])
-        counts = _tally_in(self.name, op, shape)
+        counts = _counts_in_layer(self.name, op, shape)
         latency_ms = self.latency.operation(op, shape) if self.latency else 0.0
         return np.array([CONVENTIONS[self.convention](counts), counts.params, latency_ms])
 
     @property
     def genes(self) -> tuple[str, ...]:
         """Every gene the layer may carry."""
-        return self.block[0].told_genes(self.block[1]) if self.block else self.layer.genes
+        return self.block[0].all_qualified_genes(self.block[1]) if self.block else self.layer.genes
 
     @cached_property
     def costs(self) -> Floats:
         """(genes, 3) what each of ``genes`` costs."""
-        return np.array([self.row(gene) for gene in self.genes])
+        return np.array([self.cost_of(gene) for gene in self.genes])
 
     @cached_property
     def bounds(self) -> Floats:
         """(2, 3) the least and the most a gene costs, column by column."""
         if self.block:
             return np.array([self.costs.min(axis=0), self.costs.max(axis=0)])
-        rows = np.sort([self.row(op) for op in self.layer.candidates] or [self.row("skip")], axis=0)
-        least = self.row("skip") if self.layer.skippable else rows[0]
+        rows = np.sort([self.cost_of(op) for op in self.layer.candidates] or [self.cost_of("skip")], axis=0)
+        least = self.cost_of("skip") if self.layer.skippable else rows[0]
         return np.array([least, rows[-self.layer.branches :].sum(axis=0)])
 
     def select(self, genes: Sequence[str]) -> Floats:
         """(n, 3) the rows of ``genes``, which may repeat."""
         distinct = list(set(genes))
         position = {gene: i for i, gene in enumerate(distinct)}
-        rows = np.array([self.row(gene) for gene in distinct])
+        rows = np.array([self.cost_of(gene) for gene in distinct])
         return rows[np.fromiter(map(position.__getitem__, genes), np.intp, len(genes))]
 
 
@@ -264,7 +267,7 @@ class CostTable:
         if not archs:
             return np.empty((0, len(COLUMNS)))
         costs = np.tile(self.fixed, (len(archs), 1))
-        for layer, genes in zip(self.layers, zip(*map(self.space.told, archs), strict=True), strict=True):
+        for layer, genes in zip(self.layers, zip(*map(self.space.qualified_genes, archs), strict=True), strict=True):
             costs += layer.select(genes)
         return costs
 
@@ -273,19 +276,19 @@ class CostTable:
         bounds = self.fixed + sum(
             (layer.bounds for layer in self.layers if not layer.block), np.zeros((2, len(COLUMNS)))
         )
-        for block in self.space.rowed:
-            ends = np.zeros((len(block.rows), 2, len(COLUMNS)))
+        for block in self.space.variant_blocks:
+            ends = np.zeros((len(block.variants), 2, len(COLUMNS)))
             for place, layer in enumerate(self.layers[block.start + 1 : block.stop], start=1):
                 row_of = np.array(block.states(place)[0])
-                for row in range(len(block.rows)):
+                for row in range(len(block.variants)):
                     inside = layer.costs[row_of == row]
                     ends[row] += [inside.min(axis=0), inside.max(axis=0)]
             bounds += [ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)]
         return np.asarray(bounds)
 
-    def part(self, start: int, stop: int) -> CostTable:
+    def slice(self, start: int, stop: int) -> CostTable:
         """The costs of some neighbouring layers, whole blocks of them, and nothing else."""
-        return CostTable(self.space.part(start, stop), self.convention, 0.0 * self.fixed, self.layers[start:stop])
+        return CostTable(self.space.slice(start, stop), self.convention, 0.0 * self.fixed, self.layers[start:stop])
 
 
 def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyModel | None = None) -> CostTable:
@@ -294,10 +297,10 @@ def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyMod
     Raises:
         SpaceError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
     """
-    counts = fixed_tally(space)
+    counts = fixed_counts(space)
     fixed = np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])
     layers = (
-        LayerCosts(name, layer, convention, latency, block=space.row_of(i))
+        LayerCosts(name, layer, convention, latency, block=space.variant_of(i))
         for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True))
     )
     return CostTable(space, convention, fixed, tuple(layers))

@@ -15,24 +15,24 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from spaces.atomic_files import whole
+from spaces.atomic_files import atomic_write
 
 TOLERANCE = 1e-4
 """How far the scores of an exported network may be from its own, as a share of the largest (of 1, if that is less)."""
 
 
-CLASSES = "classes"
+CLASSES_FILE = "classes"
 """What the names of the classes are called in the files of other programs."""
 
 
-def exported(network: nn.Module, example: Tensor) -> ExportedProgram:
+def export_program(network: nn.Module, example: Tensor) -> ExportedProgram:
     """``network`` as ``torch.export`` sees it.
 
     Args:
         network: on the CPU, in evaluation mode.
         example: images of the shape that it takes, ``(n, c, height, width)``, at least two.
     """
-    with _quiet():
+    with _quiet_exporters():
         return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},))
 
 
@@ -42,9 +42,9 @@ def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> 
     Raises:
         ValueError: what it loads does not give the scores of ``network``; no file is left then.
     """
-    with whole(path) as draft, torch.no_grad():
+    with atomic_write(path) as draft, torch.no_grad():
         draft.write_text(text, encoding="utf-8")
-        _agree(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
+        _check_scores(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
 
 
 def write_program(
@@ -55,11 +55,11 @@ def write_program(
     Raises:
         ValueError: it does not give the scores of ``network``; no file is left then.
     """
-    with whole(path) as draft, _quiet(), torch.no_grad():
-        torch.export.save(program, draft, extra_files={CLASSES: json.dumps(list(classes))})
+    with atomic_write(path) as draft, _quiet_exporters(), torch.no_grad():
+        torch.export.save(program, draft, extra_files={CLASSES_FILE: json.dumps(list(classes))})
         again = torch.export.load(draft).module()
         for images in (example, example[:1]):
-            _agree(path, network(images), again(images))
+            _check_scores(path, network(images), again(images))
 
 
 def write_onnx(
@@ -74,32 +74,32 @@ def write_onnx(
     """
     import onnxruntime
 
-    with _quiet():
+    with _quiet_exporters():
         made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
     assert made is not None
     for value in (*made.model.graph.inputs, *made.model.graph.outputs):
         assert value.shape is not None
         value.shape[0] = "n"
-    made.model.metadata_props[CLASSES] = json.dumps(list(classes))
+    made.model.metadata_props[CLASSES_FILE] = json.dumps(list(classes))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    with whole(path) as draft, torch.no_grad():
-        with _quiet():
+    with atomic_write(path) as draft, torch.no_grad():
+        with _quiet_exporters():
             made.save(draft, external_data=False)
         session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
         for images in (example, example[:1]):
             (scores,) = session.run(["scores"], {"images": images.numpy()})
-            _agree(path, network(images), torch.from_numpy(scores))
+            _check_scores(path, network(images), torch.from_numpy(scores))
 
 
-def _agree(path: Path, expected: Tensor, scores: Tensor) -> None:
+def _check_scores(path: Path, expected: Tensor, scores: Tensor) -> None:
     away = float((scores - expected).abs().max() / expected.abs().max().clamp(min=1))
     if not away <= TOLERANCE:
         raise ValueError(f"{path.name} is off by {away:.1e} of the network's scores, expected at most {TOLERANCE:.0e}")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_exporters() -> Iterator[None]:
     """Exporters warn and log much about themselves; what they wrote is checked anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -12,16 +12,18 @@ from spaces.errors import SpaceError
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.space import SearchSpace
-from spaces.weight_files import read
+from spaces.weight_files import read_weights
 
 DESCRIPTION, WEIGHTS = "architecture.json", "model.safetensors"
 
 
-def described(arch: Architecture, space: SearchSpace, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
-    """The part of ``architecture.json`` that rebuilds the network: what ``built`` reads."""
+def describe_network(
+    arch: Architecture, space: SearchSpace, mean: Sequence[float], std: Sequence[float]
+) -> dict[str, Any]:
+    """The part of ``architecture.json`` that rebuilds the network: what ``build_described`` reads."""
     return {
         "arch": str(arch),
-        "space": json.loads(space.only(arch).to_json()),
+        "space": json.loads(space.restrict_to(arch).to_json()),
         "preprocessing": {
             "images": "floats from 0 to 1; the network itself subtracts mean and divides by std",
             "channels": space.stem.c_in,
@@ -32,8 +34,8 @@ def described(arch: Architecture, space: SearchSpace, mean: Sequence[float], std
     }
 
 
-def built(description: dict[str, Any]) -> Network:
-    """The network that ``described`` tells of, with fresh weights."""
+def build_described(description: dict[str, Any]) -> Network:
+    """The network that ``describe_network`` tells of, with fresh weights."""
     space = SearchSpace.from_json(json.dumps(description["space"]))
     preprocessing = description["preprocessing"]
     return Network(
@@ -63,8 +65,8 @@ def load_network(folder: str | Path) -> Network:
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         own = list(description.get("plugins", ()))
-        network = built(description)
-        network.load_state_dict(read(folder / WEIGHTS)[0])
+        network = build_described(description)
+        network.load_state_dict(read_weights(folder / WEIGHTS)[0])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         hint = f"; it rests on {', '.join(own)}: evo.load_plugin(PATH) first" if own else ""
         raise SpaceError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}{hint}") from error

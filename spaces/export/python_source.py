@@ -16,10 +16,10 @@ from torch import nn
 from spaces.architecture import Architecture
 from spaces.errors import SpaceError
 from spaces.networks.cell_module import CellModule, edge_name
-from spaces.networks.modules import Gate
-from spaces.networks.network import Cell, Network
-from spaces.size import in_short, sides
-from spaces.space import SearchSpace, plain
+from spaces.networks.modules import SqueezeExcitation
+from spaces.networks.network import MixedLayer, Network
+from spaces.size import both_sides, short_size
+from spaces.space import SearchSpace, resolve_variants
 
 HEADER = '''"""{title}
 
@@ -172,15 +172,15 @@ if __name__ == "__main__":
 '''
 
 
-def source(network: Network, space: SearchSpace, arch: str, title: str, classes: Sequence[str]) -> str:
+def network_source(network: Network, space: SearchSpace, arch: str, title: str, classes: Sequence[str]) -> str:
     """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``; ``classes`` are called so.
 
     Raises:
         SpaceError: nobody has said how a module of an operation is written.
     """
-    _, there = plain(Architecture.parse(arch), space)
+    _, there = resolve_variants(Architecture.parse(arch), space)
     kinds = {type(module) for module in network.modules()}
-    height, width = sides(space.stem.size)
+    height, width = both_sides(space.stem.size)
     facts: dict[str, Any] = {
         "title": title,
         "channels": space.stem.c_in,
@@ -188,22 +188,22 @@ def source(network: Network, space: SearchSpace, arch: str, title: str, classes:
         "width": width,
         "classes": space.head.classes,
         "names": "".join(f"    {name!r},\n" for name in classes),
-        "arch": "".join(f"    {json.dumps(part)}\n" for part in _pieces(arch)),
+        "arch": "".join(f"    {json.dumps(part)}\n" for part in _arch_lines(arch)),
         "merged": "averaged" if space.merge == "mean" else "added",
         "divided": " / len(terms)" if space.merge == "mean" else "",
-        "stem": _indented(written(network.stem), 8),
-        "layers": indent("".join(_layers(network, there)), " " * 16),
-        "head": _indented(written(network.head), 8),
+        "stem": _indent(module_expression(network.stem), 8),
+        "layers": indent("".join(_layer_lines(network, there)), " " * 16),
+        "head": _indent(module_expression(network.head), 8),
     }
     parts = (HEADER, CONV, *(text for kind, text in DEFINITIONS.items() if kind in kinds))
     return "".join(part.format(**facts) if part in (HEADER, REST) else part for part in (*parts, REST))
 
 
-def exportable(network: Network) -> str:
-    """Why ``source`` cannot write ``network``, in a line; empty where it can. To be asked before it is trained."""
+def check_exportable(network: Network) -> str:
+    """Why ``network_source`` cannot write ``network``, in a line; empty where it can. To be asked before it is trained."""
     ops = []
     for layer in network.layers:
-        assert isinstance(layer, Cell)
+        assert isinstance(layer, MixedLayer)
         ops += list(layer.ops.values())
     reasons = map(not_written, [*ops, network.stem, network.head])
     return next((reason for reason in reasons if reason), "")
@@ -212,31 +212,33 @@ def exportable(network: Network) -> str:
 def not_written(module: nn.Module) -> str:
     """Why model.py cannot have ``module``, in a line; empty where it can."""
     try:
-        written(module)
+        module_expression(module)
     except SpaceError as error:
         return str(error)
     return ""
 
 
-def _pieces(arch: str) -> Iterator[str]:
+def _arch_lines(arch: str) -> Iterator[str]:
     """An architecture in lines of a few genes, which joined are the architecture."""
     genes = arch.split("|")
     for start in range(0, len(genes), 4):
         yield "|".join(genes[start : start + 4]) + ("|" if start + 4 < len(genes) else "")
 
 
-def _layers(network: Network, space: SearchSpace) -> Iterator[str]:
+def _layer_lines(network: Network, space: SearchSpace) -> Iterator[str]:
     """Each layer's name and shapes as a comment, and the expression that builds it."""
     for name, cell in zip(space.names, network.layers, strict=True):
-        assert isinstance(cell, Cell)
+        assert isinstance(cell, MixedLayer)
         shape = cell.shape
-        ops = "".join(f"        {json.dumps(op)}: {_indented(written(part), 8)},\n" for op, part in cell.ops.items())
+        ops = "".join(
+            f"        {json.dumps(op)}: {_indent(module_expression(part), 8)},\n" for op, part in cell.ops.items()
+        )
         said = f"{{\n{ops}    }}" if ops else "{}"
-        yield f"# {name}: {shape.c_in} x {in_short(shape.size)} -> {shape.c_out} x {in_short(shape.size_out)}\n"
-        yield f"Layer(\n    residual={shape.residual},\n    ops={said},\n),\n"
+        yield f"# {name}: {shape.c_in} x {short_size(shape.size)} -> {shape.c_out} x {short_size(shape.size_out)}\n"
+        yield f"Layer(\n    residual={shape.is_residual},\n    ops={said},\n),\n"
 
 
-def written(module: nn.Module) -> str:
+def module_expression(module: nn.Module) -> str:
     """The expression that builds ``module``.
 
     Raises:
@@ -252,19 +254,19 @@ def written(module: nn.Module) -> str:
     )
 
 
-def _sequential(module: nn.Module) -> str:
+def _write_sequential(module: nn.Module) -> str:
     parts = list(module.children())
     if parts and isinstance(parts[0], nn.Conv2d) and parts[0].bias is None:
-        return _convolution(parts[0], parts[1:])
+        return _write_convolution(parts[0], parts[1:])
     return (
         "nn.Sequential("
-        + "".join(f"\n    {_indented(written(part), 4)}," for part in parts)
+        + "".join(f"\n    {_indent(module_expression(part), 4)}," for part in parts)
         + ("\n" if parts else "")
         + ")"
     )
 
 
-def _convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:
+def _write_convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:
     """A call of ``conv``: what is at its default is left out."""
     norms = [part for part in behind if isinstance(part, nn.BatchNorm2d)]
     activations = [type(part).__name__ for part in behind if not isinstance(part, nn.BatchNorm2d)]
@@ -280,47 +282,47 @@ def _convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:
     return f"conv({', '.join([str(conv.in_channels), str(conv.out_channels), *said])})"
 
 
-def _gate(module: nn.Module) -> str:
-    assert isinstance(module, Gate)
+def _write_squeeze_excite(module: nn.Module) -> str:
+    assert isinstance(module, SqueezeExcitation)
     _, small, activation, *_ = module.gate
     assert isinstance(small, nn.Conv2d)
     return f"SqueezeExcite({small.in_channels}, {small.out_channels}, nn.{type(activation).__name__})"
 
 
-def _average(module: nn.Module) -> str:
+def _write_average(module: nn.Module) -> str:
     assert isinstance(module, nn.AvgPool2d)
     sizes = f"{module.kernel_size}, {module.stride}, {module.padding}"
     return f"nn.AvgPool2d({sizes}, count_include_pad={module.count_include_pad})"
 
 
-def _cell(module: nn.Module) -> str:
+def _write_cell(module: nn.Module) -> str:
     assert isinstance(module, CellModule)
     assert module.cell is not None
     nodes: list[tuple[list[str], bool]] = [([], gate) for gate in module.cell.gates]
     for (source, target), code in module.cell.edges.items():
         nodes[target - 1][0].append(edge_name((source, target, code)))
     edges = "".join(
-        f"        {json.dumps(name)}: {_indented(written(part), 8)},\n" for name, part in module.edges.items()
+        f"        {json.dumps(name)}: {_indent(module_expression(part), 8)},\n" for name, part in module.edges.items()
     )
-    parts = (repr(nodes), written(module.expand), f"{{\n{edges}    }}", written(module.project))
+    parts = (repr(nodes), module_expression(module.expand), f"{{\n{edges}    }}", module_expression(module.project))
     return "Graph(\n" + "".join(f"    {part},\n" for part in parts) + ")"
 
 
-def _indented(text: str, spaces: int) -> str:
+def _indent(text: str, spaces: int) -> str:
     """Every line but the first moved to the right."""
     return text.replace("\n", "\n" + " " * spaces)
 
 
 WRITERS: dict[type[nn.Module], Callable[[nn.Module], str]] = {
-    nn.Sequential: _sequential,
-    nn.AvgPool2d: _average,
-    Gate: _gate,
-    CellModule: _cell,
+    nn.Sequential: _write_sequential,
+    nn.AvgPool2d: _write_average,
+    SqueezeExcitation: _write_squeeze_excite,
+    CellModule: _write_cell,
 }
 """How a module is written: class -> the expression that builds it."""
 
 PLAIN: set[type[nn.Module]] = {nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear}
 """Modules of torch that print themselves as the call that makes them, with nothing left out."""
 
-DEFINITIONS: dict[type[nn.Module], str] = {Gate: SQUEEZE_EXCITE, CellModule: CELL}
+DEFINITIONS: dict[type[nn.Module], str] = {SqueezeExcitation: SQUEEZE_EXCITE, CellModule: CELL}
 """What such an expression needs: class -> the text that ``model.py`` defines it with."""

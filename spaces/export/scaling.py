@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spaces.architecture import Architecture
-from spaces.costs.table import count
+from spaces.costs.table import count_costs
 from spaces.errors import SpaceError
-from spaces.space import SearchSpace, make_divisible, plain
+from spaces.space import SearchSpace, make_divisible, resolve_variants
 
-WIDEST = 16
-"""The largest factor that ``scaled_to`` tries."""
+MAX_FACTOR = 16
+"""The largest factor that ``scale_to_macs`` tries."""
 
 EVENNESS = 1.25
-"""How far ahead of the others, at most, ``scaled_to`` lets a width grow to use up what is left of a budget."""
+"""How far ahead of the others, at most, ``scale_to_macs`` lets a width grow to use up what is left of a budget."""
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScaledSpace:
     """A space whose widths were chosen for one architecture and one budget.
 
     Attributes:
@@ -36,7 +36,7 @@ class Scaled:
     macs: int
 
 
-def scaled(space: SearchSpace, width: float, divisor: int = 8) -> SearchSpace:
+def scale_widths(space: SearchSpace, width: float, divisor: int = 8) -> SearchSpace:
     """``space`` with all channels but the images' multiplied by ``width`` and rounded to multiples of ``divisor``.
 
     Candidates, strides and sizes stay; so an architecture of one is an architecture of the other.
@@ -44,16 +44,16 @@ def scaled(space: SearchSpace, width: float, divisor: int = 8) -> SearchSpace:
     Raises:
         SpaceError: ``width`` is not positive, or the space has rows, in whose names widths stand.
     """
-    if space.rowed:
+    if space.variant_blocks:
         raise SpaceError(f"{space.name!r} has rows, in whose names widths stand: scale one of its networks (plain)")
     if width <= 0:
         raise SpaceError(f"width is {width}, expected a positive factor, e.g. 0.5")
-    return _rewidened(space, lambda channels: make_divisible(channels * width, divisor))
+    return _replace_channels(space, lambda channels: make_divisible(channels * width, divisor))
 
 
-def scaled_to(
+def scale_to_macs(
     space: SearchSpace, arch: Architecture, macs: float, convention: str = "macs", divisor: int = 8
-) -> Scaled:
+) -> ScaledSpace:
     """``space`` with the widths at which ``arch`` comes as close to ``macs`` as multiples of ``divisor`` allow, not above.
 
     First a common factor for all widths, the largest that fits. Rounding leaves a gap, so widths that would round up next
@@ -63,50 +63,50 @@ def scaled_to(
         SpaceError: no width is narrow enough, or the widest is not wide enough; the message says what can be had.
     """
 
-    arch, space = plain(arch, space)
+    arch, space = resolve_variants(arch, space)
 
     def cost(widths: dict[int, int]) -> int:
-        return count(_rewidened(space, widths.__getitem__), arch, convention).macs
+        return count_costs(_replace_channels(space, widths.__getitem__), arch, convention).macs
 
     def grown(steps: list[Step]) -> dict[int, int]:
         return dict.fromkeys(channels, divisor) | {old: new for _, old, new in steps}
 
-    channels = sorted(_channels(space))
-    steps = _growth(channels, divisor)
+    channels = sorted(_all_channels(space))
+    steps = _width_steps(channels, divisor)
     fitting = bisect_right(range(len(steps) + 1), macs, key=lambda n: cost(grown(steps[:n]))) - 1
     if fitting < 0:
         raise SpaceError(f"{macs:,.0f} MACs are too few: {str(arch)!r} needs {cost(grown([])):,} at its narrowest")
     if fitting == len(steps):
         most = cost(grown(steps))
-        raise SpaceError(f"{macs:,.0f} MACs are too many: {str(arch)!r} has {most:,} at {WIDEST} times its widths")
+        raise SpaceError(f"{macs:,.0f} MACs are too many: {str(arch)!r} has {most:,} at {MAX_FACTOR} times its widths")
     widths, too_wide = grown(steps[:fitting]), steps[fitting][0]
     for factor, old, new in steps[fitting:]:
         if factor < too_wide * EVENNESS and cost(widths | {old: new}) <= macs:
             widths[old] = new
-    return Scaled(_rewidened(space, widths.__getitem__), arch, divisor, widths, cost(widths))
+    return ScaledSpace(_replace_channels(space, widths.__getitem__), arch, divisor, widths, cost(widths))
 
 
 Step = tuple[float, int, int]
 """The common factor at which rounded channels become wider, the old channels, the new ones."""
 
 
-def _growth(channels: list[int], divisor: int) -> list[Step]:
+def _width_steps(channels: list[int], divisor: int) -> list[Step]:
     """Every step that rounded channels make while a common factor grows, in order."""
     steps = []
     for old in channels:
-        for new in range(2 * divisor, WIDEST * old + divisor, divisor):
+        for new in range(2 * divisor, MAX_FACTOR * old + divisor, divisor):
             below = new - divisor  # stays until it is nine tenths of the exact number, or that is nearer to the next
             steps.append((min(below / 0.9, below + divisor / 2) / old, old, new))
     return sorted(steps)
 
 
-def _channels(space: SearchSpace) -> set[int]:
+def _all_channels(space: SearchSpace) -> set[int]:
     """All numbers of channels that may change."""
     head = {space.head.features} if space.head.features else set()
     return {space.stem.c_out} | {layer.shape.c_out for layer in space.layers} | head
 
 
-def _rewidened(space: SearchSpace, channels: Callable[[int], int]) -> SearchSpace:
+def _replace_channels(space: SearchSpace, channels: Callable[[int], int]) -> SearchSpace:
     """``space`` with every number of channels but the images' replaced: equal ones stay equal."""
     layers = (
         replace(layer, shape=replace(layer.shape, c_in=channels(layer.shape.c_in), c_out=channels(layer.shape.c_out)))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spaces import shell
-from spaces.cli import SPACE_HELP, add_image_arguments, space_named
-from spaces.latency.measure import Setting, measured
+from spaces.cli import SPACE_HELP, add_image_arguments, resolve_space
+from spaces.latency.measure import MeasurementSetting, measure_missing
 from spaces.space import SearchSpace
 
 EXAMPLES = """examples:
@@ -41,11 +41,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """0: measured; 1: something the user must do first; 130: interrupted, what was measured is kept."""
     args = parser().parse_args(argv)
-    return shell.run(_measure, args, f"{args.out} has what was measured; the same command continues")
+    return shell.run_command(_measure, args, f"{args.out} has what was measured; the same command continues")
 
 
 def _measure(args: argparse.Namespace) -> int:
-    n = _measure_and_watch(space_named(args.space, args), args)
+    n = _measure_and_watch(resolve_space(args.space, args), args)
     print(f"{args.out}: {n} parts measured now\nsee it: python -m spaces.show {args.space} --latency {args.out}")
     return 0
 
@@ -55,8 +55,8 @@ def _measure_and_watch(space: SearchSpace, given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    setting = Setting(max(2, given.repeats), given.device, given.batch, given.threads)
-    left = measured(space, given.out, setting)
+    setting = MeasurementSetting(max(2, given.repeats), given.device, given.batch, given.threads)
+    left = measure_missing(space, given.out, setting)
     total = next(left)
     columns = (
         TextColumn("  measuring"),

@@ -1,7 +1,7 @@
 """Latency tables: measured here, part by part, or loaded from a file that was made elsewhere.
 
-``measured`` times every operation of a space in every shape that it has there, its stem and its head. ``load("lut.csv")`` gives
-the ``spaces.costs.table.LatencyModel`` that adds them up.
+``measure_missing`` times every operation of a space in every shape that it has there, its stem and its head.
+``load_latency_table("lut.csv")`` gives the ``spaces.costs.table.LatencyModel`` that adds them up.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from spaces.architecture import IDENTITIES, Op
-from spaces.atomic_files import whole
+from spaces.atomic_files import atomic_write
 from spaces.costs.table import LatencyModel
 from spaces.errors import SpaceError
-from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing, rows, stem_shape
+from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing_entry, read_rows, stem_shape
 from spaces.layer import Shape
-from spaces.size import as_text, parse, sides
+from spaces.size import as_text, both_sides, parse_size
 from spaces.space import SearchSpace
-from spaces.variants import is_row
+from spaces.variants import is_variant
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,7 @@ Part = tuple[str, Shape]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class MeasurementSetting:
     """What a measurement was made with; one file has one."""
 
     repeats: int
@@ -57,7 +57,7 @@ class LatencyTable:
     @classmethod
     def load(cls, path: Path) -> LatencyTable:
         """Reads what ``python -m spaces.latency`` wrote."""
-        return cls(path.name, {_part(line): float(line["median_ms"]) for line in rows(path)})
+        return cls(path.name, {_part_of_line(line): float(line["median_ms"]) for line in read_rows(path)})
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Milliseconds of one operation in a layer of ``shape``, the addition of its input included."""
@@ -69,11 +69,11 @@ class LatencyTable:
 
     def _entry(self, name: str, shape: Shape) -> float:
         if (name, shape) not in self.entries:
-            raise missing(self.name, repr(name), shape)
+            raise missing_entry(self.name, repr(name), shape)
         return self.entries[name, shape]
 
 
-def load(path: str | Path, device: str | None = None) -> LatencyModel:
+def load_latency_table(path: str | Path, device: str | None = None) -> LatencyModel:
     """The latency table in a file: a measured one, or a published one, told apart by their columns.
 
     Args:
@@ -90,7 +90,7 @@ def load(path: str | Path, device: str | None = None) -> LatencyModel:
     try:
         if ".json" in path.suffixes:
             return FbnetTable.load(path, device)
-        columns = {name for name in next(iter(rows(path)), {}) if name is not None}
+        columns = {name for name in next(iter(read_rows(path)), {}) if name is not None}
         for required, load_table in FORMATS:
             if required <= columns:
                 return load_table(path)
@@ -122,12 +122,12 @@ def head_part(space: SearchSpace) -> Part:
     return name, Shape(last.c_out, head.classes, 1, last.size_out)
 
 
-def parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
+def timed_parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
     """Everything of a space that takes time, each with what builds it: stem, head, and every operation in every shape.
 
     Operations that wait (``pending``) are among them: they may be searched later.
     """
-    from spaces.networks.network import Cell, build_head, build_stem  # here, so that --help needs no torch
+    from spaces.networks.network import MixedLayer, build_head, build_stem  # here, so that --help needs no torch
 
     found: dict[Part, Callable[[], nn.Module]] = {
         stem_part(space): lambda: build_stem(space),
@@ -135,12 +135,12 @@ def parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
     }
     for i, layer in enumerate(space.layers):
         for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
-            if op not in IDENTITIES and not is_row(op):
-                found[op, shape] = lambda op=op, shape=shape: Cell(shape, [op], space.merge)  # type: ignore[misc]
+            if op not in IDENTITIES and not is_variant(op):
+                found[op, shape] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
     return found
 
 
-def measure(module: nn.Module, shape: Shape, setting: Setting) -> tuple[float, float]:
+def measure_module(module: nn.Module, shape: Shape, setting: MeasurementSetting) -> tuple[float, float]:
     """Median and interquartile range, in milliseconds, of forward passes one at a time, after a warm-up.
 
     Args:
@@ -151,7 +151,7 @@ def measure(module: nn.Module, shape: Shape, setting: Setting) -> tuple[float, f
 
     kind = torch.device(setting.device).type
     wait: Callable[[], None] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(kind, _no_wait)
-    x = torch.randn(setting.batch, shape.c_in, *sides(shape.size), device=setting.device)
+    x = torch.randn(setting.batch, shape.c_in, *both_sides(shape.size), device=setting.device)
     times = []
     with torch.inference_mode():
         for _ in range(WARM_UP + setting.repeats):
@@ -176,7 +176,7 @@ COLUMNS = ("op", "c_in", "c_out", "stride", "size", "median_ms", "iqr_ms", "repe
 """Of a table that this module writes."""
 
 
-def measured(space: SearchSpace, path: Path, setting: Setting) -> Iterator[int]:
+def measure_missing(space: SearchSpace, path: Path, setting: MeasurementSetting) -> Iterator[int]:
     """Measures what ``path`` does not hold yet; yields how many parts are left, at first and after each of them.
 
     The file is whole at every moment. Stopped and called again, this goes on where it was.
@@ -184,20 +184,20 @@ def measured(space: SearchSpace, path: Path, setting: Setting) -> Iterator[int]:
     Raises:
         SpaceError: the file was measured in another setting, or torch has no such device.
     """
-    lines = _lines_there(path, setting)
-    there = {_part(line) for line in lines}
-    left = {part: make for part, make in parts(space).items() if part not in there}
+    lines = _read_lines(path, setting)
+    there = {_part_of_line(line) for line in lines}
+    left = {part: make for part, make in timed_parts(space).items() if part not in there}
     yield len(left)
     for done, ((name, shape), make) in enumerate(left.items(), start=1):
-        median, iqr = measure(_on_device(make(), setting), shape, setting)
+        median, iqr = measure_module(_on_device(make(), setting), shape, setting)
         layer = (shape.c_in, shape.c_out, shape.stride, as_text(shape.size))
         values = (name, *layer, f"{median:.6f}", f"{iqr:.6f}", *astuple(setting))
         lines.append(dict(zip(COLUMNS, map(str, values), strict=True)))
-        _write(path, lines)
+        _write_lines(path, lines)
         yield len(left) - done
 
 
-def _on_device(module: nn.Module, setting: Setting) -> nn.Module:
+def _on_device(module: nn.Module, setting: MeasurementSetting) -> nn.Module:
     import torch
 
     torch.set_num_threads(setting.threads)
@@ -207,14 +207,14 @@ def _on_device(module: nn.Module, setting: Setting) -> nn.Module:
         raise SpaceError(f"torch cannot use the device {setting.device!r}: {str(error).splitlines()[0]}") from error
 
 
-def _part(line: Mapping[str, str]) -> Part:
+def _part_of_line(line: Mapping[str, str]) -> Part:
     c_in, c_out, stride = (int(line[name]) for name in ("c_in", "c_out", "stride"))
-    return line["op"], Shape(c_in, c_out, stride, parse(line["size"]))
+    return line["op"], Shape(c_in, c_out, stride, parse_size(line["size"]))
 
 
-def _lines_there(path: Path, setting: Setting) -> list[dict[str, str]]:
+def _read_lines(path: Path, setting: MeasurementSetting) -> list[dict[str, str]]:
     """The lines of a table that is to be continued."""
-    lines = rows(path) if path.is_file() else []
+    lines = read_rows(path) if path.is_file() else []
     for line in lines:
         if tuple(line) != COLUMNS:
             raise SpaceError(f"{path} exists and is not a table of this command: choose another file")
@@ -226,8 +226,8 @@ def _lines_there(path: Path, setting: Setting) -> list[dict[str, str]]:
     return lines
 
 
-def _write(path: Path, lines: list[dict[str, str]]) -> None:
-    with whole(path) as draft, draft.open("w", newline="") as file:
+def _write_lines(path: Path, lines: list[dict[str, str]]) -> None:
+    with atomic_write(path) as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)

@@ -20,14 +20,14 @@ from statistics import fmean
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape, Stem
-from spaces.library.named_spaces import stages
-from spaces.operations.grammar import bottleneck, depthwise, double, full, rectangular
+from spaces.library.named_spaces import stage_layers
+from spaces.operations.grammar import bottleneck_steps, depthwise_steps, double_steps, full_steps, rectangular_steps
 from spaces.operations.primitives import Conv, Step, head_steps, stem_steps
-from spaces.size import Size, as_text, sides
+from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace
 
 
-def rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
     """The lines of a csv file, or of a gzipped one, by column.
 
     Raises:
@@ -41,7 +41,7 @@ def rows(path: Path) -> list[dict[str, str]]:
     return found
 
 
-def missing(table: str, what: str, shape: Shape) -> SpaceError:
+def missing_entry(table: str, what: str, shape: Shape) -> SpaceError:
     """The error of a table that has no entry for ``what``, in a layer of ``shape``."""
     return SpaceError(
         f"the latency table {table} has no entry for {what} from {shape.c_in} to {shape.c_out} channels at stride "
@@ -71,7 +71,7 @@ class BlockTable:
     def load(cls, path: Path) -> BlockTable:
         """Reads the columns type, input, output, expand, kernel, stride, se and mean_ms."""
         blocks, parts = {}, {}
-        for row in rows(path):
+        for row in read_rows(path):
             size, c_in = _size_and_channels(row["input"])
             size_out, c_out = _size_and_channels(row["output"])
             kind = _KINDS[row["type"]]
@@ -92,7 +92,7 @@ class BlockTable:
         block = re.fullmatch(r"mb_k(?P<kernel>\d+)_e(?P<expansion>\d+)(?P<se>_seh25)?(_relu6|_swish)?", op)
         options = (int(block["expansion"]), int(block["kernel"]), bool(block["se"])) if block else (0, 0, False)
         if (shape, *options) not in self.blocks:
-            raise missing(self.name, repr(op), shape)
+            raise missing_entry(self.name, repr(op), shape)
         return self.blocks[shape, *options]
 
     def fixed(self, space: SearchSpace) -> float:
@@ -109,7 +109,7 @@ class BlockTable:
         parts += [("classifier", Shape(head.features or last.c_out, head.classes, 1, 1))]
         for part, shape in parts:
             if (part, shape) not in self.parts:
-                raise missing(self.name, f"the {part}", shape)
+                raise missing_entry(self.name, f"the {part}", shape)
         return sum(self.parts[part] for part in parts)
 
 
@@ -159,10 +159,10 @@ class ConvolutionTable:
         return cls(
             path.name,
             {
-                (row["kind"], *(n for column in numbers for n in _numbers(row[column], 1 + (column in pairs)))): (
+                (row["kind"], *(n for column in numbers for n in _parse_numbers(row[column], 1 + (column in pairs)))): (
                     float(row["latency"])
                 )
-                for row in rows(path)
+                for row in read_rows(path)
             },
         )
 
@@ -170,11 +170,16 @@ class ConvolutionTable:
         """Milliseconds of one operation in a layer of ``shape``."""
         if op in IDENTITIES:
             return 0.0
-        middle = {"mb": depthwise, "conv": full, "dual": double, "rec": rectangular}.get(op.split("_")[0])
+        middle = {"mb": depthwise_steps, "conv": full_steps, "dual": double_steps, "rec": rectangular_steps}.get(
+            op.split("_")[0]
+        )
         if middle is None:
-            raise missing(self.name, repr(op), shape)
-        add = ("add", *sides(shape.size), shape.c_in, shape.c_in, 0, 0, 0, 0, 0, 0)
-        keys = [*_convolutions(bottleneck(middle, op, shape), shape.size), *([add] if shape.residual else [])]
+            raise missing_entry(self.name, repr(op), shape)
+        add = ("add", *both_sides(shape.size), shape.c_in, shape.c_in, 0, 0, 0, 0, 0, 0)
+        keys = [
+            *_convolution_keys(bottleneck_steps(middle, op, shape), shape.size),
+            *([add] if shape.is_residual else []),
+        ]
         return self._sum(keys, repr(op), shape)
 
     def fixed(self, space: SearchSpace) -> float:
@@ -182,24 +187,24 @@ class ConvolutionTable:
         last, head = space.layers[-1].shape, space.head
         size, features = last.size_out, head.features or last.c_out
         keys = [
-            *_convolutions(head_steps(head, last.c_out), size),
-            ("avgpool", *sides(size), features, features, *sides(size), 1, 1, 1, 1),
+            *_convolution_keys(head_steps(head, last.c_out), size),
+            ("avgpool", *both_sides(size), features, features, *both_sides(size), 1, 1, 1, 1),
             ("linear", 1, 1, features, head.classes, 0, 0, 0, 0, 0, 0),
         ]
-        stem = self._sum(_convolutions(stem_steps(space.stem), space.stem.size), "the stem", stem_shape(space))
+        stem = self._sum(_convolution_keys(stem_steps(space.stem), space.stem.size), "the stem", stem_shape(space))
         return stem + self._sum(keys, "the head", Shape(last.c_out, features, 1, size))
 
     def _sum(self, keys: Iterable[tuple[str | int, ...]], what: str, shape: Shape) -> float:
         if unknown := [key for key in keys if key not in self.entries]:
             kind, *numbers = unknown[0]
-            raise missing(self.name, f"{kind} {numbers} of {what}", shape)
+            raise missing_entry(self.name, f"{kind} {numbers} of {what}", shape)
         return sum(self.entries[key] for key in keys)
 
 
-def _convolutions(steps: Iterable[Step], size: Size) -> list[tuple[str | int, ...]]:
+def _convolution_keys(steps: Iterable[Step], size: Size) -> list[tuple[str | int, ...]]:
     """The table's keys of a chain of steps; squeeze-excitation has one that no table knows."""
     keys: list[tuple[str | int, ...]] = []
-    pixels = sides(size)
+    pixels = both_sides(size)
     for step in steps:
         if isinstance(step, Conv):
             keys.append(
@@ -211,7 +216,7 @@ def _convolutions(steps: Iterable[Step], size: Size) -> list[tuple[str | int, ..
     return keys
 
 
-def _numbers(text: str, n: int) -> tuple[int, ...]:
+def _parse_numbers(text: str, n: int) -> tuple[int, ...]:
     """``7`` -> (7,), or (7, 7) where two are wanted; ``1x7`` -> (1, 7)."""
     numbers = tuple(int(number) for number in text.split("x"))
     return numbers * n if len(numbers) == 1 else numbers
@@ -269,8 +274,8 @@ class FbnetTable:
         if op in IDENTITIES:
             return 0.0
         plain = re.sub(r"_(relu6|swish)$", "", op)
-        if (plain, shape) not in self.entries or (op == "proj" and shape.residual):
-            raise missing(self.name, repr(op), shape)
+        if (plain, shape) not in self.entries or (op == "proj" and shape.is_residual):
+            raise missing_entry(self.name, repr(op), shape)
         return self.entries[plain, shape]
 
     def fixed(self, space: SearchSpace) -> float:
@@ -288,4 +293,4 @@ class FbnetTable:
 
 def _fbnet_shapes() -> list[Shape]:
     stem = Stem(16)
-    return [layer.shape for layer in stages(stem, FBNET_PLAN, first=("proj",), rest=("proj",))]
+    return [layer.shape for layer in stage_layers(stem, FBNET_PLAN, first=("proj",), rest=("proj",))]

@@ -1,7 +1,7 @@
 """Spaces and networks of the literature.
 
-``named_spaces`` has every space that a configuration may name, and ``load`` gives one for images of any size. ``nse`` has the
-pools and the published networks of NSE; ``block_strings`` reads networks in the notation of timm and of DNA.
+``named_spaces`` has every space that a configuration may name, and ``load_space`` gives one for images of any size.
+``nse`` has the pools and the published networks of NSE; ``block_strings`` reads networks in the notation of timm and of DNA.
 """
 
 __all__ = ["block_strings", "named_spaces", "nse"]

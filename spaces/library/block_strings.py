@@ -17,7 +17,7 @@ from spaces.architecture import Architecture, Op
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.operations.grammar import Bottleneck
-from spaces.size import Size, strided
+from spaces.size import Size, stride_size
 from spaces.space import SearchSpace
 
 _BLOCK = re.compile(
@@ -46,10 +46,10 @@ def from_block_strings(
     """
     front = Stem(stem, c_in=channels, size=size, activation=activation)
     layers: list[Layer] = []
-    c_in, pixels = stem, strided(size, front.stride)
+    c_in, pixels = stem, stride_size(size, front.stride)
     stage = 1
     for block in blocks:
-        op, c_out, repeats, first_stride = _read(block, activation)
+        op, c_out, repeats, first_stride = _parse_block(block, activation)
         stage += bool(layers) and c_out != c_in
         for i in range(repeats):
             shape = Shape(c_in, c_out, first_stride if i == 0 else 1, pixels)
@@ -59,7 +59,7 @@ def from_block_strings(
     return space, Architecture(tuple(layer.candidates[0] for layer in layers))
 
 
-def _read(block: str, activation: str) -> tuple[Op, int, int, int]:
+def _parse_block(block: str, activation: str) -> tuple[Op, int, int, int]:
     """Operation, output channels, repeats, first stride."""
     match = _BLOCK.fullmatch(block)
     if match is None or (match["kind"] == "ir") != (match["e"] is not None):

@@ -1,6 +1,6 @@
 """Named spaces: those of the papers, and small ones for small images.
 
-``load("pad_nas_large")`` gives a space as its paper has it; images of other channels, size and classes are asked for by
+``load_space("pad_nas_large")`` gives a space as its paper has it; images of other channels, size and classes are asked for by
 keyword.
 """
 
@@ -15,15 +15,15 @@ from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.block_strings import from_block_strings
-from spaces.library.nse import NSE_POOLS, nse, nse_architecture
-from spaces.size import Size, strided
+from spaces.library.nse import NSE_POOLS, nse_architecture, nse_space
+from spaces.size import Size, stride_size
 from spaces.space import SearchSpace
-from spaces.variants import Row
+from spaces.variants import BlockVariant
 
-__all__ = ["LIBRARY", "NSE_POOLS", "from_block_strings", "load", "nse", "nse_architecture"]
+__all__ = ["LIBRARY", "NSE_POOLS", "from_block_strings", "load_space", "nse_architecture", "nse_space"]
 
 
-def load(
+def load_space(
     name: str, *, channels: int | None = None, size: Size | None = None, classes: int | None = None
 ) -> SearchSpace:
     """The space of this name, for images of ``channels``, ``size`` (pixels, or height and width) and ``classes`` classes.
@@ -43,10 +43,10 @@ Stage = tuple[int, int, int]
 """Output channels, number of layers, stride of the first of them."""
 
 
-def stages(stem: Stem, plan: Sequence[Stage], first: Sequence[Op], rest: Sequence[Op]) -> tuple[Layer, ...]:
+def stage_layers(stem: Stem, plan: Sequence[Stage], first: Sequence[Op], rest: Sequence[Op]) -> tuple[Layer, ...]:
     """The layers behind a stem: ``first`` are the candidates of a stage's first layer, ``rest`` those of the others."""
     layers = []
-    c_in, size = stem.c_out, strided(stem.size, stem.stride)
+    c_in, size = stem.c_out, stride_size(stem.size, stem.stride)
     for number, (c_out, repeats, stride) in enumerate(plan, start=1):
         for i in range(repeats):
             shape = Shape(c_in, c_out, 1 if i else stride, size)
@@ -55,14 +55,14 @@ def stages(stem: Stem, plan: Sequence[Stage], first: Sequence[Op], rest: Sequenc
     return tuple(layers)
 
 
-def in_rows(layers: Sequence[Layer], rows: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Layer, ...]:
+def with_variants(layers: Sequence[Layer], rows: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Layer, ...]:
     """The layers with a choice of rows in front of the blocks that have some: ``rows`` are depths and widths, by block."""
     found: list[Layer] = []
     for layer in layers:
         if layer.block in rows and (not found or found[-1].block != layer.block):
             shape = layer.shape
             passing = Shape(shape.c_in, shape.c_in, 1, shape.size)
-            choices = tuple(str(Row(depth, width if depth > 1 else 0)) for depth, width in rows[layer.block])
+            choices = tuple(str(BlockVariant(depth, width if depth > 1 else 0)) for depth, width in rows[layer.block])
             found.append(Layer(passing, choices, block=layer.block))
         found.append(layer)
     return tuple(found)
@@ -73,7 +73,7 @@ def inverted_bottlenecks(kernels: Sequence[int], expansions: Sequence[int], opti
     return tuple(f"mb_k{k}_e{e}{options}" for e in expansions for k in kernels)
 
 
-def mobile(
+def mobile_space(
     name: str,
     channels: int = 3,
     size: Size = 32,
@@ -91,7 +91,7 @@ def mobile(
     """
     front = Stem(*stem, activation="relu", c_in=channels, size=size)
     ops = inverted_bottlenecks(kernels, expansions)
-    layers = stages(front, plan, first=ops, rest=(*ops, "id"))
+    layers = stage_layers(front, plan, first=ops, rest=(*ops, "id"))
     return SearchSpace(name, layers, front, Head(features, classes, activation="relu"))
 
 
@@ -99,13 +99,13 @@ def digits_rows(name: str, channels: int = 1, size: Size = 8, classes: int = 10)
     """Three blocks of three rows each, for small images: a depth, and the channels inside."""
     front = Stem(8, 1, activation="relu", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5), (1, 3))
-    layers = stages(front, ((8, 2, 1), (16, 3, 2), (32, 2, 2)), first=ops, rest=ops)
+    layers = stage_layers(front, ((8, 2, 1), (16, 3, 2), (32, 2, 2)), first=ops, rest=ops)
     rows = {
         "stage1": ((1, 0), (2, 8), (2, 16)),
         "stage2": ((2, 16), (3, 16), (2, 24)),
         "stage3": ((1, 0), (2, 32), (2, 16)),
     }
-    return SearchSpace(name, in_rows(layers, rows), front, Head(0, classes, activation="relu"))
+    return SearchSpace(name, with_variants(layers, rows), front, Head(0, classes, activation="relu"))
 
 
 def nas_bench_macro(name: str, channels: int = 3, size: Size = 32, classes: int = 10) -> SearchSpace:
@@ -117,7 +117,7 @@ def nas_bench_macro(name: str, channels: int = 3, size: Size = 32, classes: int 
     stem = Stem(32, 1, c_in=channels, size=size)
     bottlenecks = ("mb_k3_e3_relu6", "mb_k5_e6_relu6")
     plan = ((64, 2, 2), (128, 3, 2), (256, 3, 2))
-    layers = stages(stem, plan, first=("proj", *bottlenecks), rest=("id", *bottlenecks))
+    layers = stage_layers(stem, plan, first=("proj", *bottlenecks), rest=("id", *bottlenecks))
     return SearchSpace(name, layers, stem, Head(1280, classes))
 
 
@@ -138,7 +138,7 @@ def pad_nas(
     front = Stem(stem, activation="relu", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5, 7), expansions)
     plan = ((16, 1, 1), (second, 4, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 4, 2), (320, 1, 1))
-    opening, *others = stages(front, plan, first=ops, rest=(*ops, "id"))
+    opening, *others = stage_layers(front, plan, first=ops, rest=(*ops, "id"))
     opening = replace(opening, candidates=inverted_bottlenecks((3, 5, 7), (1,)))
     return SearchSpace(name, (opening, *others), front, Head(1280, classes, activation="relu"))
 
@@ -182,12 +182,12 @@ def dna(
 
     Args:
         depths: per block, the least number of layers: those beyond it may be identities. Empty: all layers are needed.
-        rows: depths and widths by block (``in_rows``).
+        rows: depths and widths by block (``with_variants``).
     """
     stem = Stem(32, activation="swish", c_in=channels, size=size)
     ops = inverted_bottlenecks((3, 5, 7), (6, 3), "_se25_swish")
-    fixed = Layer(Shape(32, 16, 1, strided(size, 2)), ("mb_k3_e1_se25_swish",), block="stem")
-    layers = stages(replace(stem, c_out=fixed.shape.c_out), plan, first=ops, rest=ops)
+    fixed = Layer(Shape(32, 16, 1, stride_size(size, 2)), ("mb_k3_e1_se25_swish",), block="stem")
+    layers = stage_layers(replace(stem, c_out=fixed.shape.c_out), plan, first=ops, rest=ops)
     needed = (
         [i < least for (_, most, _), least in zip(plan, depths, strict=True) for i in range(most)] if depths else ()
     )
@@ -195,7 +195,7 @@ def dna(
         layer if always else replace(layer, candidates=(*layer.candidates, "id"))
         for layer, always in zip(layers, needed or (True,) * len(layers), strict=True)
     )
-    return SearchSpace(name, (fixed, *in_rows(layers, rows or {})), stem, Head(1280, classes, activation="swish"))
+    return SearchSpace(name, (fixed, *with_variants(layers, rows or {})), stem, Head(1280, classes, activation="swish"))
 
 
 def nse_cells(
@@ -214,11 +214,11 @@ def nse_cells(
 
     https://arxiv.org/abs/2011.10904
     """
-    space = nse(pool, plan, normal_cells, widths, k=k, size=size, classes=classes, image_channels=channels)
+    space = nse_space(pool, plan, normal_cells, widths, k=k, size=size, classes=classes, image_channels=channels)
     return replace(space, name=name)
 
 
-def published(name: str, *, blocks: str, activation: str, **images: Any) -> SearchSpace:
+def published_network(name: str, *, blocks: str, activation: str, **images: Any) -> SearchSpace:
     """The space that holds one published network and nothing else."""
     return from_block_strings(blocks.split(), activation=activation, name=name, **images)[0]
 
@@ -248,7 +248,7 @@ EFFICIENTNET_B0 = (
 
 LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "digits": partial(
-        mobile,
+        mobile_space,
         plan=((8, 2, 1), (16, 3, 2), (32, 2, 2)),
         stem=(8, 1),
         kernels=(3, 5),
@@ -256,10 +256,10 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
         channels=1,
         size=8,
     ),
-    "mobile_28": partial(mobile, plan=((16, 3, 1), (32, 3, 2), (64, 3, 2)), stem=(16, 2), channels=1, size=28),
-    "mobile_cifar": partial(mobile, plan=((24, 3, 2), (48, 3, 2), (96, 3, 2)), stem=(16, 1)),
+    "mobile_28": partial(mobile_space, plan=((16, 3, 1), (32, 3, 2), (64, 3, 2)), stem=(16, 2), channels=1, size=28),
+    "mobile_cifar": partial(mobile_space, plan=((24, 3, 2), (48, 3, 2), (96, 3, 2)), stem=(16, 1)),
     "mobile_64": partial(
-        mobile, plan=((24, 3, 2), (48, 3, 2), (96, 4, 2), (160, 1, 1)), stem=(16, 2), features=640, size=64
+        mobile_space, plan=((24, 3, 2), (48, 3, 2), (96, 4, 2), (160, 1, 1)), stem=(16, 2), features=640, size=64
     ),
     "nas_bench_macro": nas_bench_macro,
     "pad_nas_basic": partial(pad_nas, expansions=(3, 6), stem=32, second=32),
@@ -274,7 +274,7 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "nse_27": partial(nse_cells, pool="multi_mac", **NSE_MACS),
     "nse_72": partial(nse_cells, pool="multi_mac_group", **NSE_MACS),
     "nse_gpu": partial(nse_cells, pool="multi_branch", **NSE_GPU),
-    "mobilenet_v2": partial(published, blocks=MOBILENET_V2, activation="relu6"),
-    "efficientnet_b0": partial(published, blocks=EFFICIENTNET_B0, activation="swish"),
+    "mobilenet_v2": partial(published_network, blocks=MOBILENET_V2, activation="relu6"),
+    "efficientnet_b0": partial(published_network, blocks=EFFICIENTNET_B0, activation="swish"),
 }
 """Name -> the function that makes the space, from the name and from channels, size or classes that are not its own."""

@@ -11,28 +11,30 @@ from spaces.architecture import Architecture, Op, join
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.operations.grammar import Bottleneck
-from spaces.size import Size, strided
+from spaces.size import Size, stride_size
 from spaces.space import SearchSpace, make_divisible
 
 
-def _linear(kernel: int, expansion: int, dilation: int = 1, groups: tuple[int, int] = (1, 1)) -> Op:
+def _linear_bottleneck(kernel: int, expansion: int, dilation: int = 1, groups: tuple[int, int] = (1, 1)) -> Op:
     """NSE's linear bottleneck, which has its first 1x1 also at expansion 1."""
     return str(Bottleneck("mb", kernel, expansion, dilation, groups))
 
 
 _RECTANGULAR = tuple(f"rec_k{k}_e{t}" for k in (5, 7) for t in (1, 2, 4))
 _MULTI_MAC = (
-    *(_linear(3, t, d) for t in (1, 3, 6) for d in (1, 2, 3)),
-    *(_linear(k, t) for k in (5, 7, 9, 11) for t in (1, 3, 6)),
+    *(_linear_bottleneck(3, t, d) for t in (1, 3, 6) for d in (1, 2, 3)),
+    *(_linear_bottleneck(k, t) for k in (5, 7, 9, 11) for t in (1, 3, 6)),
     *_RECTANGULAR,
 )
-_GROUPED = tuple(_linear(k, t, groups=g) for k in (3, 5, 7, 9, 11) for t in (1, 3, 6) for g in ((1, 2), (2, 1), (2, 2)))
+_GROUPED = tuple(
+    _linear_bottleneck(k, t, groups=g) for k in (3, 5, 7, 9, 11) for t in (1, 3, 6) for g in ((1, 2), (2, 1), (2, 2))
+)
 
 NSE_POOLS: dict[str, tuple[Op, ...]] = {
     "multi_mac": _MULTI_MAC,
     "multi_mac_group": _MULTI_MAC + _GROUPED,
     "multi_branch": (
-        *(_linear(k, t) for k in (3, 5, 7) for t in (1, 3, 6)),
+        *(_linear_bottleneck(k, t) for k in (3, 5, 7) for t in (1, 3, 6)),
         *("conv_k3_e1", "conv_k3_e2", "dual_k3_e1", "dual_k3_e2"),
         *_RECTANGULAR,
     ),
@@ -44,7 +46,7 @@ PLANS: dict[str, str] = {"NER": "NRRRERE", "NR": "NRRRR"}
 E: a cell to the next width with stride 1."""
 
 
-def nse(
+def nse_space(
     pool: str | Sequence[Op],
     plan: str,
     alloc_space: Sequence[int],
@@ -72,7 +74,7 @@ def nse(
     Raises:
         SpaceError: the pool or the plan is unknown, or the widths do not fit the plan.
     """
-    ops = _decorated(_pool(pool), squeeze_excite, activation)
+    ops = _with_options(_operation_pool(pool), squeeze_excite, activation)
     if plan not in PLANS:
         raise SpaceError(f"unknown plan {plan!r}; known: {', '.join(PLANS)}")
     begins = PLANS[plan]
@@ -84,14 +86,19 @@ def nse(
     widths = (channels[0], *(make_divisible(c * scale) for c in channels[1:]))
     stem = Stem(channels[0], c_in=image_channels, size=size, activation=activation)
     layers: list[Layer] = []
-    c_in, pixels = stem.c_out, strided(size, stem.stride)
+    c_in, pixels = stem.c_out, stride_size(size, stem.stride)
     normal_cells = (*alloc_space, *(0 for _ in range(len(begins) - len(alloc_space))))
     for number, (begin, c_out, normal) in enumerate(zip(begins, widths, normal_cells, strict=True), start=1):
         for stride in {"N": [], "E": [1], "R": [2]}[begin] + [1] * normal:
             shape = Shape(c_in, c_out, stride, pixels)
             layers.append(
                 Layer(
-                    shape, ops[:k], ops[len(ops[:k]) :], f"stage{number}", branches=len(ops), skippable=shape.residual
+                    shape,
+                    ops[:k],
+                    ops[len(ops[:k]) :],
+                    f"stage{number}",
+                    branches=len(ops),
+                    skippable=shape.is_residual,
                 )
             )
             c_in, pixels = c_out, shape.size_out
@@ -111,13 +118,13 @@ def nse_architecture(
     Raises:
         SpaceError: the pool is unknown, or an id is not in it.
     """
-    ops = _decorated(_pool(pool), squeeze_excite, activation)
+    ops = _with_options(_operation_pool(pool), squeeze_excite, activation)
     if outside := sorted({i for cell in cells for i in cell if not 0 <= i < len(ops)}):
         raise SpaceError(f"the pool has the ids 0 to {len(ops) - 1}, found {outside}")
     return Architecture(tuple(join(ops[i] for i in cell) for cell in cells))
 
 
-def _pool(pool: str | Sequence[Op]) -> tuple[Op, ...]:
+def _operation_pool(pool: str | Sequence[Op]) -> tuple[Op, ...]:
     if not isinstance(pool, str):
         return tuple(pool)
     if pool not in NSE_POOLS:
@@ -125,6 +132,6 @@ def _pool(pool: str | Sequence[Op]) -> tuple[Op, ...]:
     return NSE_POOLS[pool]
 
 
-def _decorated(ops: tuple[Op, ...], squeeze_excite: bool, activation: str) -> tuple[Op, ...]:
+def _with_options(ops: tuple[Op, ...], squeeze_excite: bool, activation: str) -> tuple[Op, ...]:
     options = ("_seh25" if squeeze_excite else "") + (f"_{activation}" if activation != "relu" else "")
     return tuple(op + options for op in ops)

@@ -11,15 +11,15 @@ from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.networks.cell_module import CellModule
-from spaces.networks.modules import sequence
-from spaces.operations.cell_graph import wiring
+from spaces.networks.modules import build_sequence
+from spaces.operations.cell_graph import graph_of_cell
 from spaces.operations.cells import parse_cell
-from spaces.operations.grammar import OPERATIONS, entry_of, tally
+from spaces.operations.grammar import OPERATIONS, count_operation, entry_of
 from spaces.operations.own_operations import check_output
-from spaces.size import sides
+from spaces.size import both_sides
 
 
-def build(op: Op, shape: Shape) -> nn.Module:
+def build_operation(op: Op, shape: Shape) -> nn.Module:
     """A fresh module for ``op`` in a layer of ``shape``: (n, c_in, height, width) -> (n, c_out, height_out, width_out).
 
     Raises:
@@ -28,7 +28,7 @@ def build(op: Op, shape: Shape) -> nn.Module:
     entry = entry_of(op)
     _, steps, module = OPERATIONS[entry]
     if steps is not None:
-        return sequence(steps(op, shape))
+        return build_sequence(steps(op, shape))
     if module is not None:
         return module(op, shape)
     if entry not in BUILDERS:
@@ -41,7 +41,7 @@ def build(op: Op, shape: Shape) -> nn.Module:
 def build_cell(op: Op, shape: Shape) -> nn.Module:
     """The module of a ``cell:...``."""
     cell = parse_cell(op)
-    return CellModule(wiring(cell, shape), cell)
+    return CellModule(graph_of_cell(cell, shape), cell)
 
 
 def check_module(op: Op, shape: Shape) -> None:
@@ -51,10 +51,10 @@ def check_module(op: Op, shape: Shape) -> None:
         SpaceError: its output has another shape than the layer's, or it has other parameters than were counted.
     """
     with torch.device("meta"):
-        module = build(op, shape).eval()
-        output = module(torch.empty(1, shape.c_in, *sides(shape.size)))
+        module = build_operation(op, shape).eval()
+        output = module(torch.empty(1, shape.c_in, *both_sides(shape.size)))
     check_output(op, shape, int(output.shape[1]), (int(output.shape[2]), int(output.shape[3])))
-    counted, there = tally(op, shape).params, sum(parameter.numel() for parameter in module.parameters())
+    counted, there = count_operation(op, shape).params, sum(parameter.numel() for parameter in module.parameters())
     if counted != there:
         raise SpaceError(f"operation {op!r} counts {counted} parameters, and its module has {there}")
 

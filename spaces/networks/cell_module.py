@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from spaces.networks.modules import convolution, sequence
-from spaces.operations.cell_graph import Place, Wiring
+from spaces.networks.modules import build_convolution, build_sequence
+from spaces.operations.cell_graph import CellGraph, Place
 from spaces.operations.cells import NOTHING, Genome
 
 
@@ -17,12 +17,12 @@ class CellModule(nn.Module):
         cell: what ``forward`` runs; None: cells are only told to ``graph``.
     """
 
-    def __init__(self, wiring: Wiring, cell: Genome | None = None) -> None:
+    def __init__(self, wiring: CellGraph, cell: Genome | None = None) -> None:
         super().__init__()
         self.cell = cell
-        self.expand = convolution(wiring.expand)
-        self.edges = nn.ModuleDict({edge_name(place): sequence(steps) for place, steps in wiring.edges.items()})
-        self.project = convolution(wiring.project)
+        self.expand = build_convolution(wiring.expand)
+        self.edges = nn.ModuleDict({edge_name(place): build_sequence(steps) for place, steps in wiring.edges.items()})
+        self.project = build_convolution(wiring.project)
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.cell is not None
@@ -31,7 +31,7 @@ class CellModule(nn.Module):
     def graph(self, expanded: Tensor, cell: Genome) -> Tensor:
         """From node 0 to the output: a cell all of whose edges are here."""
         nodes = [expanded]
-        for target, (row, gate) in enumerate(zip(cell.rows, cell.gates, strict=True), start=1):
+        for target, (row, gate) in enumerate(zip(cell.node_inputs, cell.gates, strict=True), start=1):
             taken = [
                 self.edges[edge_name((source, target, code))](nodes[source])
                 for source, code in enumerate(row)

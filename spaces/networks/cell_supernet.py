@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from spaces.architecture import Op
 from spaces.layer import Shape
 from spaces.networks.cell_module import CellModule
-from spaces.networks.modules import initialise, silence
-from spaces.networks.network import build_head, build_stem, merge
-from spaces.networks.supernet import Supernet, inherit
-from spaces.operations.cell_graph import wired
+from spaces.networks.modules import initialise, zero_init_last_norm
+from spaces.networks.network import build_head, build_stem, merge_outputs
+from spaces.networks.supernet import Supernet, inherit_weights
+from spaces.operations.cell_graph import graph_of_edges
 from spaces.operations.cells import Genome, parse_cell
 from spaces.space import SearchSpace
 
@@ -40,7 +40,7 @@ class CellSupernet(nn.Module):
         if zero_init:
             for layer in self.layers:
                 assert isinstance(layer, CellLayer)
-                layer.silence()
+                layer.zero_init()
 
     def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
         x = self.stem(x)
@@ -60,7 +60,10 @@ class CellLayer(nn.Module):
         edges = sorted({edge for cell in cells for edge in cell.edges.items()})
         (activation,) = {cell.activation for cell in cells}
         self.parts = nn.ModuleDict(
-            {f"e{e}": CellModule(wired(shape, e, edges, activation)) for e in sorted({c.expansion for c in cells})}
+            {
+                f"e{e}": CellModule(graph_of_edges(shape, e, edges, activation))
+                for e in sorted({c.expansion for c in cells})
+            }
         )
 
     def forward(self, x: Tensor, weights: Mapping[Op, Tensor | float]) -> Tensor:
@@ -72,16 +75,16 @@ class CellLayer(nn.Module):
             weight * parts[cell.expansion].graph(expanded[cell.expansion], cell)
             for cell, weight in zip(cells, weights.values(), strict=True)
         ]
-        return merge(self.rule, self.shape, x, [sum(outputs[1:], start=outputs[0])])
+        return merge_outputs(self.rule, self.shape, x, [sum(outputs[1:], start=outputs[0])])
 
-    def silence(self) -> None:
+    def zero_init(self) -> None:
         """Let every cell begin by giving zero, where the layer's input is added to it."""
-        if self.shape.residual:
+        if self.shape.is_residual:
             for part in self.parts.values():
-                silence(part)
+                zero_init_last_norm(part)
 
 
-def hand_down(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
+def copy_cell_weights(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
     """Give the cells of ``supernet`` the weights that they had in a ``CellSupernet`` of the same layers."""
     named = {name: tensor for name, tensor in weights.items() if not name.startswith("layers.")}
     for i, layer in enumerate(supernet.layers):
@@ -90,4 +93,4 @@ def hand_down(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
             if op.startswith("cell:"):
                 shared = f"layers.{i}.parts.e{parse_cell(op).expansion}"
                 named |= {f"layers.{i}.ops.{op}.{own}": weights[f"{shared}.{own}"] for own in module.state_dict()}
-    inherit(supernet, named)
+    inherit_weights(supernet, named)

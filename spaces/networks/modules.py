@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import SpaceError
-from spaces.operations.primitives import Average, Conv, SqueezeExcite, Step
+from spaces.operations.primitives import AveragePool, Conv, SqueezeExcite, Step
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def activation(name: str) -> nn.Module:
+def build_activation(name: str) -> nn.Module:
     """A fresh activation.
 
     Raises:
@@ -28,7 +28,7 @@ def activation(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-class Gate(nn.Module):
+class SqueezeExcitation(nn.Module):
     """Squeeze-excitation: ``x`` times a gate per channel in (0, 1)."""
 
     def __init__(self, step: SqueezeExcite) -> None:
@@ -36,7 +36,7 @@ class Gate(nn.Module):
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(step.channels, step.reduced, 1),
-            activation(step.activation),
+            build_activation(step.activation),
             nn.Conv2d(step.reduced, step.channels, 1),
             nn.Sigmoid(),
         )
@@ -61,7 +61,7 @@ class Normalise(nn.Module):
         return (images - self.get_buffer("mean")) / self.get_buffer("std")
 
 
-def convolution(step: Conv) -> nn.Sequential:
+def build_convolution(step: Conv) -> nn.Sequential:
     """Convolution, batch normalisation, activation: those of the three that the step has."""
     modules: list[nn.Module] = [
         nn.Conv2d(
@@ -78,23 +78,23 @@ def convolution(step: Conv) -> nn.Sequential:
     if step.norm:
         modules.append(nn.BatchNorm2d(step.c_out))
     if step.activation:
-        modules.append(activation(step.activation))
+        modules.append(build_activation(step.activation))
     return nn.Sequential(*modules)
 
 
-def sequence(steps: Iterable[Step | Average]) -> nn.Sequential:
+def build_sequence(steps: Iterable[Step | AveragePool]) -> nn.Sequential:
     """The steps one after another."""
     return nn.Sequential(*map(build_step, steps))
 
 
-def build_step(step: Step | Average) -> nn.Module:
+def build_step(step: Step | AveragePool) -> nn.Module:
     """A fresh module for one step."""
     match step:
         case Conv():
-            return convolution(step)
+            return build_convolution(step)
         case SqueezeExcite():
-            return Gate(step)
-        case Average(kernel, stride):
+            return SqueezeExcitation(step)
+        case AveragePool(kernel, stride):
             return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
 
 
@@ -114,7 +114,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(part.bias)
 
 
-def silence(module: nn.Module) -> None:
+def zero_init_last_norm(module: nn.Module) -> None:
     """Zero the last batch normalisation's weight, so that the module gives zero until it has learned something.
 
     On a residual branch this starts the layer as the identity (https://arxiv.org/abs/1706.02677, section 5.1). A module

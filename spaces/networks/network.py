@@ -9,30 +9,30 @@ from torch import Tensor, nn
 from spaces.architecture import IDENTITIES, Architecture, Op, operations
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.networks.build import build
-from spaces.networks.modules import initialise, sequence, silence
+from spaces.networks.build import build_operation
+from spaces.networks.modules import build_sequence, initialise, zero_init_last_norm
 from spaces.operations.primitives import head_steps, stem_steps
-from spaces.space import SearchSpace, plain
-from spaces.variants import Rowed
+from spaces.space import SearchSpace, resolve_variants
+from spaces.variants import VariantBlock
 
 
 def build_stem(space: SearchSpace) -> nn.Module:
     """The convolution in front: (n, stem.c_in, height, width) -> the first layer's input."""
-    return sequence(stem_steps(space.stem))
+    return build_sequence(stem_steps(space.stem))
 
 
 def build_head(space: SearchSpace) -> nn.Module:
     """The last convolution (if any), average pool and classifier: the last layer's output -> (n, classes)."""
     c_in = space.layers[-1].shape.c_out
     return nn.Sequential(
-        sequence(head_steps(space.head, c_in)),
+        build_sequence(head_steps(space.head, c_in)),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(space.head.features or c_in, space.head.classes),
     )
 
 
-def merge(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+def merge_outputs(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
     """A layer's output from its input ``x`` and the outputs of its active operations, identities left out.
 
     No output at all gives ``x``. Otherwise ``residual`` adds all outputs, and ``x`` where the shape allows it; ``mean``
@@ -40,14 +40,14 @@ def merge(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tens
     """
     if not outputs:
         return x
-    terms = (*outputs, x) if shape.residual else tuple(outputs)
+    terms = (*outputs, x) if shape.is_residual else tuple(outputs)
     merged = terms[0]
     for term in terms[1:]:
         merged = merged + term
     return merged / len(terms) if rule == "mean" and len(terms) > 1 else merged
 
 
-class Cell(nn.Module):
+class MixedLayer(nn.Module):
     """One layer: some operations by name, and how their outputs become the layer's.
 
     The same class serves a network (all its operations always run) and a supernet (``forward`` is told the gene).
@@ -57,65 +57,69 @@ class Cell(nn.Module):
         super().__init__()
         self.shape = shape
         self.rule = rule
-        built = {op: build(op, shape) for op in sorted(set(ops))}  # identities too: building checks that they fit
+        built = {
+            op: build_operation(op, shape) for op in sorted(set(ops))
+        }  # identities too: building checks that they fit
         self.ops = nn.ModuleDict({op: module for op, module in built.items() if op not in IDENTITIES})
 
     def forward(self, x: Tensor, gene: str | None = None) -> Tensor:
         """The layer's output when the operations of ``gene`` run (None: all), in whatever order it names them."""
-        return merge(self.rule, self.shape, x, [op(x) for op in self.active(gene)])
+        return merge_outputs(self.rule, self.shape, x, [op(x) for op in self.active_modules(gene)])
 
-    def active(self, gene: str | None = None) -> list[nn.Module]:
+    def active_modules(self, gene: str | None = None) -> list[nn.Module]:
         """The operations that run for ``gene`` (None: all of them), in one order whatever the gene's."""
         names = list(self.ops) if gene is None else sorted(set(operations(gene)) - IDENTITIES)
         return [self.ops[name] for name in names]
 
-    def silence(self) -> None:
+    def zero_init(self) -> None:
         """Let every operation begin by giving zero, where the layer's input is added to it: the layer passes it on."""
-        if self.shape.residual:
+        if self.shape.is_residual:
             for op in self.ops.values():
-                silence(op)
+                zero_init_last_norm(op)
 
 
-class RowedCell(nn.Module):
-    """One layer of a block with rows in a supernet: a ``Cell`` for each row in which it is there, with weights of its own.
+class VariantLayer(nn.Module):
+    """One layer of a block with rows in a supernet: a ``MixedLayer`` with its own weights for each row in which it is there.
 
     Where it is not there, and where the row is only chosen, it passes its input on.
     """
 
-    def __init__(self, block: Rowed, place: int, rule: str) -> None:
+    def __init__(self, block: VariantBlock, place: int, rule: str) -> None:
         super().__init__()
         ops = block.layers[place].candidates
-        rows = [row for row in block.rows if block.runs(row, place)]
-        self.rows = nn.ModuleDict({row: Cell(block.shape(row, place), ops, rule) for row in rows})
+        rows = [row for row in block.variants if block.runs(row, place)]
+        self.rows = nn.ModuleDict({row: MixedLayer(block.shape(row, place), ops, rule) for row in rows})
 
     def forward(self, x: Tensor, gene: str) -> Tensor:
-        """The layer's output for a gene as ``SearchSpace.told`` has it, e.g. ``row_d2_w24/mb_k3_e6``."""
+        """The layer's output for a gene as ``SearchSpace.qualified_genes`` has it, e.g. ``row_d2_w24/mb_k3_e6``."""
         row, _, op = gene.partition("/")
         output: Tensor = self.rows[row](x, op) if row in self.rows else x
         return output
 
-    def active(self, gene: str) -> list[nn.Module]:
+    def active_modules(self, gene: str) -> list[nn.Module]:
         """The operations that run for ``gene``."""
         row, _, op = gene.partition("/")
         if row not in self.rows:
             return []
         cell = self.rows[row]
-        assert isinstance(cell, Cell)
-        return cell.active(op)
+        assert isinstance(cell, MixedLayer)
+        return cell.active_modules(op)
 
-    def silence(self) -> None:
-        """As ``Cell.silence``, in every row."""
+    def zero_init(self) -> None:
+        """As ``MixedLayer.zero_init``, in every row."""
         for cell in self.rows.values():
-            assert isinstance(cell, Cell)
-            cell.silence()
+            assert isinstance(cell, MixedLayer)
+            cell.zero_init()
 
 
-def build_cells(space: SearchSpace) -> nn.ModuleList:
+def build_layers(space: SearchSpace) -> nn.ModuleList:
     """Every layer of a supernet, with all its candidates."""
-    cells: list[Cell | RowedCell] = []
+    cells: list[MixedLayer | VariantLayer] = []
     for i, layer in enumerate(space.layers):
-        block = space.row_of(i)
-        cells.append(RowedCell(*block, space.merge) if block else Cell(layer.shape, layer.candidates, space.merge))
+        block = space.variant_of(i)
+        cells.append(
+            VariantLayer(*block, space.merge) if block else MixedLayer(layer.shape, layer.candidates, space.merge)
+        )
     return nn.ModuleList(cells)
 
 
@@ -146,11 +150,11 @@ class Network(nn.Module):
             raise SpaceError(
                 f"{space.name!r} has {len(space.layers)} layers, and {str(arch)!r} has {len(arch.genes)} genes"
             )
-        arch, space = plain(arch, space)
+        arch, space = resolve_variants(arch, space)
         self.preprocessing = preprocessing or nn.Identity()
         self.stem = build_stem(space)
         self.layers = nn.ModuleList(
-            Cell(layer.shape, operations(gene), space.merge)
+            MixedLayer(layer.shape, operations(gene), space.merge)
             for layer, gene in zip(space.layers, arch.genes, strict=True)
         )
         self.head = build_head(space)

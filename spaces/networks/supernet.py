@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from spaces.architecture import Architecture
-from spaces.networks.modules import initialise, sequence
-from spaces.networks.network import Cell, RowedCell, build_cells, build_head, build_stem
+from spaces.networks.modules import build_sequence, initialise
+from spaces.networks.network import MixedLayer, VariantLayer, build_head, build_layers, build_stem
 from spaces.operations.primitives import Conv
 from spaces.space import SearchSpace
 
 
-class Paths(nn.Module):
+class PathNetwork(nn.Module):
     """A stem, layers with all their candidates, and a head; an architecture is a path through them."""
 
     space: SearchSpace
@@ -28,7 +28,7 @@ class Paths(nn.Module):
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
         x = self.stem(x)
-        for cell, gene in zip(self.layers, self.space.told(arch), strict=True):
+        for cell, gene in zip(self.layers, self.space.qualified_genes(arch), strict=True):
             x = cell(x, gene)
         output: Tensor = self.head(x)
         return output
@@ -36,10 +36,10 @@ class Paths(nn.Module):
     def _initialise(self, zero_init: bool) -> None:
         initialise(self)
         if zero_init:
-            silence_layers(self.layers)
+            zero_init_layers(self.layers)
 
 
-class Supernet(Paths):
+class Supernet(PathNetwork):
     """All networks of ``space`` in one: images ``(n, c, height, width)`` and an architecture -> scores ``(n, classes)``.
 
     Rows of a block share no weights: their layers have other shapes, and in DNA each row is a supernet of its own.
@@ -53,12 +53,12 @@ class Supernet(Paths):
         super().__init__()
         self.space = space
         self.stem = build_stem(space)
-        self.layers = build_cells(space)
+        self.layers = build_layers(space)
         self.head = build_head(space)
         self._initialise(zero_init)
 
 
-class BlockSupernet(Paths):
+class BlockSupernet(PathNetwork):
     """A supernet of some neighbouring layers, which imitates a block of another network (DNA, arXiv 1911.13053).
 
     It turns what the block is given, ``(n, c_in, height, width)``, into what it should give, ``(n, c_out, height, width)``, by
@@ -74,24 +74,24 @@ class BlockSupernet(Paths):
         self, space: SearchSpace, start: int, stop: int, c_in: int, c_out: int, *, zero_init: bool = True
     ) -> None:
         super().__init__()
-        self.space = space.part(start, stop)
+        self.space = space.slice(start, stop)
         layers = self.space.layers
         entered, left = layers[0].shape.c_in, layers[-1].shape.c_out
-        adapter = sequence((Conv(c_in, entered),)) if c_in != entered else nn.Identity()
+        adapter = build_sequence((Conv(c_in, entered),)) if c_in != entered else nn.Identity()
         self.stem = adapter if start else build_stem(space)
-        self.layers = build_cells(self.space)
+        self.layers = build_layers(self.space)
         self.head = nn.Conv2d(left, c_out, 1) if c_out != left else nn.Identity()
         self._initialise(zero_init)
 
 
-def silence_layers(layers: nn.ModuleList) -> None:
+def zero_init_layers(layers: nn.ModuleList) -> None:
     """Let every layer begin as the identity, where shapes allow it."""
     for cell in layers:
-        assert isinstance(cell, Cell | RowedCell)
-        cell.silence()
+        assert isinstance(cell, MixedLayer | VariantLayer)
+        cell.zero_init()
 
 
-def inherit(child: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+def inherit_weights(child: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
     """Copy every tensor of ``weights`` that ``child`` has too; gives the names of those that ``child`` keeps fresh."""
     fresh = []
     with torch.no_grad():

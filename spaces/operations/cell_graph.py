@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from spaces.layer import Shape
 from spaces.operations.cells import IDENTITY, Edge, Genome
-from spaces.operations.primitives import Average, Conv, Tally, total
+from spaces.operations.primitives import AveragePool, Conv, OpCounts, total_counts
 
 Place = tuple[int, int, str]
 """Source node, target node, code: what identifies the weights of an edge in a layer, at one expansion."""
 
 
 @dataclass(frozen=True)
-class Wiring:
+class CellGraph:
     """Attributes:
     expand: 1x1 to node 0.
     edges: what happens on each edge; no step at all passes the source on as it is.
@@ -25,39 +25,39 @@ class Wiring:
     """
 
     expand: Conv
-    edges: Mapping[Place, tuple[Conv | Average, ...]]
+    edges: Mapping[Place, tuple[Conv | AveragePool, ...]]
     project: Conv
 
-    def tally(self, shape: Shape) -> Tally:
+    def counts(self, shape: Shape) -> OpCounts:
         """Counts for one image: node 0 has the input's size, all others the output's."""
-        counts = total((self.expand,), shape.size) + total((self.project,), shape.size_out)
+        counts = total_counts((self.expand,), shape.size) + total_counts((self.project,), shape.size_out)
         for (source, _, _), steps in self.edges.items():
-            counts += total(steps, shape.size_out if source else shape.size)
+            counts += total_counts(steps, shape.size_out if source else shape.size)
         return counts
 
 
-def wiring(cell: Genome, shape: Shape) -> Wiring:
+def graph_of_cell(cell: Genome, shape: Shape) -> CellGraph:
     """What ``cell`` is in a layer of ``shape``."""
-    return wired(shape, cell.expansion, cell.edges.items(), cell.activation)
+    return graph_of_edges(shape, cell.expansion, cell.edges.items(), cell.activation)
 
 
-def wired(shape: Shape, expansion: int, edges: Iterable[tuple[Edge, str]], activation: str) -> Wiring:
+def graph_of_edges(shape: Shape, expansion: int, edges: Iterable[tuple[Edge, str]], activation: str) -> CellGraph:
     """The wiring of these edges: those of a cell, or of all cells of one expansion."""
     hidden = shape.c_in * expansion
-    return Wiring(
+    return CellGraph(
         expand=Conv(shape.c_in, hidden, activation=activation),
         edges={
-            (source, target, code): _steps(code, hidden, 1 if source else shape.stride, activation)
+            (source, target, code): _edge_steps(code, hidden, 1 if source else shape.stride, activation)
             for (source, target), code in edges
         },
         project=Conv(hidden, shape.c_out),
     )
 
 
-def _steps(code: str, hidden: int, stride: int, activation: str) -> tuple[Conv | Average, ...]:
+def _edge_steps(code: str, hidden: int, stride: int, activation: str) -> tuple[Conv | AveragePool, ...]:
     """What one of ``spaces.operations.cells.CODES`` does on an edge."""
     if code == IDENTITY:
-        return () if stride == 1 else (Average(1, stride),)
+        return () if stride == 1 else (AveragePool(1, stride),)
     if code == "p":
-        return (Average(3, stride),)
+        return (AveragePool(3, stride),)
     return (Conv(hidden, hidden, (int(code), int(code)), (stride, stride), groups=hidden, activation=activation),)

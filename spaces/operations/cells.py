@@ -47,12 +47,12 @@ class Genome:
     """
 
     expansion: int
-    rows: tuple[str, ...]
+    node_inputs: tuple[str, ...]
     gates: tuple[bool, ...]
     activation: str = "relu"
 
     def __str__(self) -> str:
-        rows = (row + "g" * gate for row, gate in zip(self.rows, self.gates, strict=True))
+        rows = (row + "g" * gate for row, gate in zip(self.node_inputs, self.gates, strict=True))
         activation = f"_{self.activation}" if self.activation != "relu" else ""
         return f"cell:e{self.expansion}_{'_'.join(rows)}{activation}"
 
@@ -61,7 +61,7 @@ class Genome:
         """(source, target) -> code, without those that carry nothing."""
         return {
             (source, target): code
-            for target, row in enumerate(self.rows, start=1)
+            for target, row in enumerate(self.node_inputs, start=1)
             for source, code in enumerate(row)
             if code != NOTHING
         }
@@ -90,7 +90,7 @@ def parse_cell(op: Op) -> Genome:
         tuple(row.endswith("g") for row in rows),
         match["activation"] or "relu",
     )
-    if (spelled := str(canonical(genome))) != op:
+    if (spelled := str(canonical_cell(genome))) != op:
         raise SpaceError(f"operation {op!r} is spelled {spelled!r}: one network, one spelling")
     return genome
 
@@ -98,7 +98,7 @@ def parse_cell(op: Op) -> Genome:
 # -- one spelling -----------------------------------------------------------------------------------------------------
 
 
-def canonical(genome: Genome) -> Genome:
+def canonical_cell(genome: Genome) -> Genome:
     """The one spelling of all genomes that are the same network for every shape.
 
     Edges that lie on no way from the input to the output go, so do nodes that merely repeat another one and gates with one
@@ -107,13 +107,13 @@ def canonical(genome: Genome) -> Genome:
     Raises:
         SpaceError: no way leads from the input to the output.
     """
-    output = len(genome.rows)
+    output = len(genome.node_inputs)
     gated = {node for node, gate in enumerate(genome.gates, start=1) if gate}
-    edges = _alive(genome.edges, output)
+    edges = _live_edges(genome.edges, output)
     if not edges:
         raise SpaceError(f"cell {str(genome)!r} is not valid: nothing leads from node 0 to node {output}")
-    while (shorter := _without_a_repetition(edges, gated, output)) is not None:
-        edges = _alive(shorter, output)
+    while (shorter := _without_repeated_node(edges, gated, output)) is not None:
+        edges = _live_edges(shorter, output)
     inner = sorted({target for _, target in edges} - {output})
     spellings = []
     for order in permutations(inner):
@@ -125,15 +125,15 @@ def canonical(genome: Genome) -> Genome:
             gates = tuple(node in gated and n > 1 for node, n in zip((*order, output), takes, strict=True))
             spellings.append((rows, gates))
     rows, gates = min(spellings)
-    return replace(genome, rows=rows, gates=gates)
+    return replace(genome, node_inputs=rows, gates=gates)
 
 
 def is_valid(genome: Genome) -> bool:
     """Whether the output can be reached from the input."""
-    return bool(_alive(genome.edges, len(genome.rows)))
+    return bool(_live_edges(genome.edges, len(genome.node_inputs)))
 
 
-def _alive(edges: dict[Edge, str], output: int) -> dict[Edge, str]:
+def _live_edges(edges: dict[Edge, str], output: int) -> dict[Edge, str]:
     """The edges on some way from node 0 to the output."""
     forward, backward = {0}, {output}
     for node in range(1, output + 1):
@@ -145,7 +145,7 @@ def _alive(edges: dict[Edge, str], output: int) -> dict[Edge, str]:
     return {(a, b): code for (a, b), code in edges.items() if a in forward and b in backward}
 
 
-def _without_a_repetition(edges: dict[Edge, str], gated: set[int], output: int) -> dict[Edge, str] | None:
+def _without_repeated_node(edges: dict[Edge, str], gated: set[int], output: int) -> dict[Edge, str] | None:
     """The edges without one node that only takes another one as it is; None where every node does something.
 
     What takes node 0 as it is has the layer's stride, and stays. So does a node beside whose edges another one's would lie.
@@ -197,7 +197,7 @@ class Alphabet:
 
 def random_cell(alphabet: Alphabet, rng: Random) -> Genome:
     """A valid cell: every attribute drawn uniformly, until something reaches the output."""
-    return _valid(lambda: _from_genes([draw() for draw in _draws(alphabet, rng)], alphabet))
+    return _draw_valid(lambda: _from_genes([draw() for draw in _gene_samplers(alphabet, rng)], alphabet))
 
 
 def mutate(genome: Genome, alphabet: Alphabet, rng: Random, window: int = 2) -> Genome:
@@ -206,7 +206,7 @@ def mutate(genome: Genome, alphabet: Alphabet, rng: Random, window: int = 2) -> 
     The attributes stand in one row: the expansion, then node by node its incoming edges and its gate. In the paper a window
     removes redundant edges; how large it is, and what else it does, is not known.
     """
-    genes, draws = _genes(genome, alphabet), _draws(alphabet, rng)
+    genes, draws = _genes(genome, alphabet), _gene_samplers(alphabet, rng)
     window = min(window, len(genes))
 
     def neighbour() -> Genome:
@@ -214,8 +214,8 @@ def mutate(genome: Genome, alphabet: Alphabet, rng: Random, window: int = 2) -> 
         chosen = range(start, start + window)
         return _from_genes([draws[i]() if i in chosen else gene for i, gene in enumerate(genes)], alphabet)
 
-    parent = canonical(genome)
-    return _valid(neighbour, lambda child: child != parent)
+    parent = canonical_cell(genome)
+    return _draw_valid(neighbour, lambda child: child != parent)
 
 
 def crossover(a: Genome, b: Genome, alphabet: Alphabet, rng: Random) -> Genome:
@@ -226,7 +226,7 @@ def crossover(a: Genome, b: Genome, alphabet: Alphabet, rng: Random) -> Genome:
     nodes = [rng.choice(pair) for pair in zip(_nodes(a, alphabet), _nodes(b, alphabet), strict=True)]
     expansion = rng.choice((a.expansion, b.expansion))
     rows, gates = tuple(row for row, _ in nodes), tuple(gate for _, gate in nodes)
-    return canonical(Genome(expansion, rows, gates, alphabet.activation))
+    return canonical_cell(Genome(expansion, rows, gates, alphabet.activation))
 
 
 def reference_cells(alphabet: Alphabet) -> tuple[Genome, ...]:
@@ -239,7 +239,7 @@ def reference_cells(alphabet: Alphabet) -> tuple[Genome, ...]:
     return tuple(Genome(expansion, chain[:n], (False,) * n, alphabet.activation) for n in range(1, len(chain) + 1))
 
 
-def covering(alphabet: Alphabet) -> list[Genome]:
+def covering_cells(alphabet: Alphabet) -> list[Genome]:
     """Cells that have, between them, every edge with every code at every expansion."""
     inner = range(1, alphabet.nodes)
     return [
@@ -249,25 +249,25 @@ def covering(alphabet: Alphabet) -> list[Genome]:
     ]
 
 
-def unrolled(genome: Genome, nodes: int) -> Genome:
+def unroll(genome: Genome, nodes: int) -> Genome:
     """The same network with ``nodes`` nodes, the last ones repeating the output.
 
     Raises:
         SpaceError: the cell has more nodes.
     """
-    have = len(genome.rows) + 1
+    have = len(genome.node_inputs) + 1
     if have > nodes:
         raise SpaceError(f"cell {str(genome)!r} has {have} nodes, expected at most {nodes}")
     tail = tuple(NOTHING * (node - 1) + IDENTITY for node in range(have, nodes))
-    return replace(genome, rows=genome.rows + tail, gates=genome.gates + (False,) * len(tail))
+    return replace(genome, node_inputs=genome.node_inputs + tail, gates=genome.gates + (False,) * len(tail))
 
 
 Gene = int | str | bool
 
 
 def _nodes(genome: Genome, alphabet: Alphabet) -> Iterable[tuple[str, bool]]:
-    whole = unrolled(genome, alphabet.nodes)
-    return zip(whole.rows, whole.gates, strict=True)
+    whole = unroll(genome, alphabet.nodes)
+    return zip(whole.node_inputs, whole.gates, strict=True)
 
 
 def _genes(genome: Genome, alphabet: Alphabet) -> list[Gene]:
@@ -275,7 +275,7 @@ def _genes(genome: Genome, alphabet: Alphabet) -> list[Gene]:
     return [genome.expansion, *(gene for row, gate in _nodes(genome, alphabet) for gene in (*row, gate))]
 
 
-def _draws(alphabet: Alphabet, rng: Random) -> list[Callable[[], Gene]]:
+def _gene_samplers(alphabet: Alphabet, rng: Random) -> list[Callable[[], Gene]]:
     """How each of ``_genes`` is drawn."""
 
     def edge() -> Gene:
@@ -299,7 +299,7 @@ def _from_genes(genes: Sequence[Gene], alphabet: Alphabet) -> Genome:
     return Genome(int(genes[0]), tuple(rows), tuple(gates), alphabet.activation)
 
 
-def _valid(draw: Callable[[], Genome], wanted: Callable[[Genome], bool] = lambda genome: True) -> Genome:
+def _draw_valid(draw: Callable[[], Genome], wanted: Callable[[Genome], bool] = lambda genome: True) -> Genome:
     """The first drawn genome that is valid and wanted, in its canonical spelling.
 
     Raises:
@@ -307,6 +307,6 @@ def _valid(draw: Callable[[], Genome], wanted: Callable[[Genome], bool] = lambda
     """
     for _ in range(1000):
         genome = draw()
-        if is_valid(genome) and wanted(child := canonical(genome)):
+        if is_valid(genome) and wanted(child := canonical_cell(genome)):
             return child
     raise SpaceError("a thousand cells were drawn and none was new: the alphabet allows too few")

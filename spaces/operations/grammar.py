@@ -39,9 +39,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.operations.cell_graph import wiring
+from spaces.operations.cell_graph import graph_of_cell
 from spaces.operations.cells import parse_cell
-from spaces.operations.primitives import Conv, SqueezeExcite, Step, Tally, total
+from spaces.operations.primitives import Conv, OpCounts, SqueezeExcite, Step, total_counts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,24 +138,24 @@ Middle = Callable[[Bottleneck, int, int], tuple[Conv, ...]]
 """(parsed, hidden channels, stride) -> the convolutions between the two 1x1."""
 
 
-def depthwise(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def depthwise_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
     """kxk, every channel on its own."""
     kernel = (op.kernel, op.kernel)
     return (Conv(hidden, hidden, kernel, (stride, stride), op.dilation, groups=hidden, activation=op.activation),)
 
 
-def full(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def full_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
     """kxk over all channels."""
     kernel = (op.kernel, op.kernel)
     return (Conv(hidden, hidden, kernel, (stride, stride), op.dilation, activation=op.activation),)
 
 
-def double(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def double_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
     """kxk twice, the stride on the second."""
-    return full(op, hidden, 1) + full(op, hidden, stride)
+    return full_steps(op, hidden, 1) + full_steps(op, hidden, stride)
 
 
-def rectangular(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def rectangular_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
     """1xk with the stride on the width, then kx1 with the stride on the height."""
     return (
         Conv(hidden, hidden, (1, op.kernel), (1, stride), op.dilation, activation=op.activation),
@@ -163,7 +163,7 @@ def rectangular(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
     )
 
 
-def bottleneck(middle: Middle, op: Op, shape: Shape) -> tuple[Step, ...]:
+def bottleneck_steps(middle: Middle, op: Op, shape: Shape) -> tuple[Step, ...]:
     """1x1 to the hidden channels, ``middle``, squeeze-excite if any, 1x1 to the output channels."""
     parsed = parse_op(op)
     hidden = shape.c_in * parsed.expansion
@@ -175,18 +175,18 @@ def bottleneck(middle: Middle, op: Op, shape: Shape) -> tuple[Step, ...]:
     return (*expand, *middle(parsed, hidden, shape.stride), *excite, Conv(hidden, shape.c_out, groups=last))
 
 
-def projection(_: Op, shape: Shape) -> tuple[Step, ...]:
+def projection_steps(_: Op, shape: Shape) -> tuple[Step, ...]:
     """A 1x1 convolution with the layer's stride: what stands for an identity where the shape changes."""
     return (Conv(shape.c_in, shape.c_out, stride=(shape.stride, shape.stride)),)
 
 
-def identity(op: Op, shape: Shape) -> tuple[Step, ...]:
+def identity_steps(op: Op, shape: Shape) -> tuple[Step, ...]:
     """No step at all.
 
     Raises:
         SpaceError: input and output differ in shape.
     """
-    if not shape.residual:
+    if not shape.is_residual:
         raise SpaceError(f"{op!r} cannot turn {shape.c_in} into {shape.c_out} channels at stride {shape.stride}")
     return ()
 
@@ -195,25 +195,25 @@ class Operation(NamedTuple):
     """What an operation costs in a layer, and the steps it consists of; nothing is built here.
 
     Attributes:
-        tally: counts for one image.
+        counts: counts for one image.
         steps: one after another; None: it is no chain of steps.
         module: what builds an operation of a user's own that is no chain; the project's own are in
         ``spaces.networks.build.BUILDERS``.
     """
 
-    tally: Callable[[Op, Shape], Tally]
+    counts: Callable[[Op, Shape], OpCounts]
     steps: Callable[[Op, Shape], tuple[Step, ...]] | None = None
     module: Callable[[Op, Shape], nn.Module] | None = None
 
 
-def chain(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
+def chain_of_steps(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
     """The operation whose module and cost are those of its steps, one after another."""
-    return Operation(lambda op, shape: total(steps(op, shape), shape.size), steps)
+    return Operation(lambda op, shape: total_counts(steps(op, shape), shape.size), steps)
 
 
-def tally_cell(op: Op, shape: Shape) -> Tally:
+def count_cell(op: Op, shape: Shape) -> OpCounts:
     """The cost of a ``cell:...``."""
-    return wiring(parse_cell(op), shape).tally(shape)
+    return graph_of_cell(parse_cell(op), shape).counts(shape)
 
 
 def entry_of(op: Op) -> str:
@@ -231,20 +231,20 @@ def entry_of(op: Op) -> str:
     return entry
 
 
-def tally(op: Op, shape: Shape) -> Tally:
+def count_operation(op: Op, shape: Shape) -> OpCounts:
     """What ``op`` costs in a layer of ``shape``, for one image."""
-    return OPERATIONS[entry_of(op)].tally(op, shape)
+    return OPERATIONS[entry_of(op)].counts(op, shape)
 
 
 OPERATIONS: dict[str, Operation] = {
-    "id": chain(identity),
-    "skip": chain(identity),
-    "proj": chain(projection),
-    "mb_": chain(partial(bottleneck, depthwise)),
-    "conv_": chain(partial(bottleneck, full)),
-    "dual_": chain(partial(bottleneck, double)),
-    "rec_": chain(partial(bottleneck, rectangular)),
-    "cell:": Operation(tally_cell),
+    "id": chain_of_steps(identity_steps),
+    "skip": chain_of_steps(identity_steps),
+    "proj": chain_of_steps(projection_steps),
+    "mb_": chain_of_steps(partial(bottleneck_steps, depthwise_steps)),
+    "conv_": chain_of_steps(partial(bottleneck_steps, full_steps)),
+    "dual_": chain_of_steps(partial(bottleneck_steps, double_steps)),
+    "rec_": chain_of_steps(partial(bottleneck_steps, rectangular_steps)),
+    "cell:": Operation(count_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""
 

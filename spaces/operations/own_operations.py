@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.operations.grammar import Operation, chain, register
-from spaces.operations.primitives import Conv, SqueezeExcite, Step, Tally
-from spaces.size import sides
+from spaces.operations.grammar import Operation, chain_of_steps, register
+from spaces.operations.primitives import Conv, OpCounts, SqueezeExcite, Step
+from spaces.size import both_sides
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Form:
+class OperationForm:
     """How an operation is spelled: a name and integer options, ``sep_k<kernel>_d<dilation>``.
 
     Attributes:
@@ -45,7 +45,7 @@ class Form:
     defaults: Mapping[str, int]
 
     @classmethod
-    def of(cls, text: str, function: Callable[..., Any]) -> Form:
+    def of(cls, text: str, function: Callable[..., Any]) -> OperationForm:
         """The form that ``text`` spells for a function ``(shape, **options)``.
 
         Raises:
@@ -91,14 +91,14 @@ class Form:
 
 
 def operation(
-    form: str, counts: Callable[..., Tally] | None = None
+    form: str, counts: Callable[..., OpCounts] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as an operation.
 
     Args:
         form: the name, and an option for each of the function's arguments after ``shape``. An argument with a default is an
             option that may be left out.
-        counts: for a function that gives a module of torch: ``(shape, **options) -> Tally``, its exact costs for one image.
+        counts: for a function that gives a module of torch: ``(shape, **options) -> OpCounts``, its exact costs for one image.
             Without it, the function gives steps, ``tuple[Step, ...]``, from which costs and module follow.
 
     Raises:
@@ -106,29 +106,33 @@ def operation(
     """
 
     def registered(function: Callable[..., Any]) -> Callable[..., Any]:
-        spelled = Form.of(form, function)
+        spelled = OperationForm.of(form, function)
         key = f"{spelled.name}_" if spelled.options else spelled.name
-        made = _of_steps(spelled, function) if counts is None else _of_module(spelled, function, counts)
+        made = (
+            _operation_of_steps(spelled, function)
+            if counts is None
+            else _operation_of_module(spelled, function, counts)
+        )
         register(key, made, function)
         return function
 
     return registered
 
 
-def _of_steps(form: Form, function: Callable[..., Any]) -> Operation:
+def _operation_of_steps(form: OperationForm, function: Callable[..., Any]) -> Operation:
     def steps(op: Op, shape: Shape) -> tuple[Step, ...]:
         found = function(shape, **form.parse(op))
         _check_steps(op, shape, found)
         return tuple(found)
 
-    return chain(steps)
+    return chain_of_steps(steps)
 
 
 def _check_steps(op: Op, shape: Shape, steps: Any) -> None:
     """Raises SpaceError where the steps do not turn the layer's input into its output."""
     if not isinstance(steps, (tuple, list)) or not all(isinstance(step, (Conv, SqueezeExcite)) for step in steps):
         raise SpaceError(f"operation {op!r}: its function gives {steps!r}; expected a tuple of Conv and SqueezeExcite")
-    channels, pixels = shape.c_in, sides(shape.size)
+    channels, pixels = shape.c_in, both_sides(shape.size)
     for step in steps:
         needs = step.c_in if isinstance(step, Conv) else step.channels
         if needs != channels:
@@ -139,7 +143,7 @@ def _check_steps(op: Op, shape: Shape, steps: Any) -> None:
 
 def check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -> None:
     """Raises SpaceError where an operation gives something else than its layer needs."""
-    expected = sides(shape.size_out)
+    expected = both_sides(shape.size_out)
     if channels != shape.c_out or pixels != expected:
         raise SpaceError(
             f"operation {op!r} gives {channels} channels at {pixels[0]} x {pixels[1]} pixels; "
@@ -147,12 +151,14 @@ def check_output(op: Op, shape: Shape, channels: int, pixels: tuple[int, int]) -
         )
 
 
-def _of_module(form: Form, function: Callable[..., Any], counts: Callable[..., Tally]) -> Operation:
+def _operation_of_module(
+    form: OperationForm, function: Callable[..., Any], counts: Callable[..., OpCounts]
+) -> Operation:
     def build(op: Op, shape: Shape) -> nn.Module:
         module: nn.Module = function(shape, **form.parse(op))
         return module
 
-    def tally(op: Op, shape: Shape) -> Tally:
+    def count(op: Op, shape: Shape) -> OpCounts:
         return counts(shape, **form.parse(op))
 
-    return Operation(tally, module=build)
+    return Operation(count, module=build)

@@ -11,14 +11,14 @@ from dataclasses import astuple, dataclass
 
 from spaces.errors import SpaceError
 from spaces.layer import Head, Stem
-from spaces.size import Size, sides
+from spaces.size import Size, both_sides
 
 Pixels = tuple[int, int]
 """Height and width."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class OpCounts:
     """Raw counts for one image, from which ``spaces.costs.table`` composes its conventions. Tallies add up.
 
     Attributes:
@@ -38,8 +38,8 @@ class Tally:
     pool_outputs: int = 0
     params: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: OpCounts) -> OpCounts:
+        return OpCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Conv:
         """Height and width of the output."""
         return -(-pixels[0] // self.stride[0]), -(-pixels[1] // self.stride[1])
 
-    def tally(self, pixels: Pixels) -> Tally:
+    def counts(self, pixels: Pixels) -> OpCounts:
         """Counts for an input of ``pixels``."""
         height, width = self.out(pixels)
         weights = self.c_out * (self.c_in // self.groups) * self.kernel[0] * self.kernel[1]
-        return Tally(
+        return OpCounts(
             macs=weights * height * width,
             bn_elements=self.norm * self.c_out * height * width,
             params=weights + self.norm * 2 * self.c_out,
@@ -95,14 +95,14 @@ class SqueezeExcite:
         """Height and width of the output: those of the input."""
         return pixels
 
-    def tally(self, _: Pixels) -> Tally:
+    def counts(self, _: Pixels) -> OpCounts:
         """Counts for an input of any size."""
         weights, biases = 2 * self.channels * self.reduced, self.channels + self.reduced
-        return Tally(se_macs=weights, se_biases=biases, params=weights + biases)
+        return OpCounts(se_macs=weights, se_biases=biases, params=weights + biases)
 
 
 @dataclass(frozen=True, slots=True)
-class Average:
+class AveragePool:
     """The mean over ``kernel`` x ``kernel`` pixels (odd), those outside the image left out; keeps ``ceil(pixels / stride)``.
 
     With kernel 1 it takes every ``stride``-th pixel. It has no weights, and costs nothing under any convention here.
@@ -115,20 +115,20 @@ class Average:
         """Height and width of the output."""
         return -(-pixels[0] // self.stride), -(-pixels[1] // self.stride)
 
-    def tally(self, _: Pixels) -> Tally:
+    def counts(self, _: Pixels) -> OpCounts:
         """No counts."""
-        return Tally()
+        return OpCounts()
 
 
 Step = Conv | SqueezeExcite
-"""What chains are made of. Cells have ``Average`` on their edges, too."""
+"""What chains are made of. Cells have ``AveragePool`` on their edges, too."""
 
 
-def total(steps: Iterable[Step | Average], size: Size) -> Tally:
+def total_counts(steps: Iterable[Step | AveragePool], size: Size) -> OpCounts:
     """Counts of a chain of steps for an input of this size."""
-    pixels, counts = sides(size), Tally()
+    pixels, counts = both_sides(size), OpCounts()
     for step in steps:
-        counts += step.tally(pixels)
+        counts += step.counts(pixels)
         pixels = step.out(pixels)
     return counts
 

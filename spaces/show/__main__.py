@@ -12,13 +12,12 @@ from typing import Any
 from spaces import columns, shell
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
-from spaces.cli import SPACE_HELP, add_image_arguments, space_named
+from spaces.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.costs.table import CONVENTIONS, Floats
-from spaces.latency.measure import load
-from spaces.show.drawing import drawing
-from spaces.show.overview import Overview, Row, in_short, overview, widths
-from spaces.size import in_short as short_size
-from spaces.size import spelled
+from spaces.latency.measure import load_latency_table
+from spaces.show.drawing import draw_space
+from spaces.show.overview import Overview, OverviewLine, abbreviate_ops, channel_range, make_overview
+from spaces.size import short_size, size_text
 
 HEADINGS = {"macs": "MACs", "params": "params", "latency_ms": "ms"}
 """What the columns of costs are called on paper."""
@@ -30,16 +29,18 @@ def table(shown: Overview) -> str:
     lines = [headings]
     for row, share in zip(shown.rows, shown.shares(), strict=True):
         waiting = f" ({row.waiting} more waiting)" if row.waiting else ""
-        text = " + ".join(row.ops) if shown.arch else in_short(row.ops)
-        lines.append([row.name, *_ends(row), *_costs(shown, row.costs), f"{share:.1%}", text + waiting])
+        text = " + ".join(row.ops) if shown.arch else abbreviate_ops(row.ops)
+        lines.append([row.name, *_end_lines(row), *_costs(shown, row.costs), f"{share:.1%}", text + waiting])
     lines.append(["total", "", "", *_costs(shown, shown.totals), "", ""])
-    return "\n".join([headline(shown), "", columns.table(lines, left=(0, 1, 2, len(headings) - 1)), *footnotes(shown)])
+    return "\n".join(
+        [headline(shown), "", columns.format_table(lines, left=(0, 1, 2, len(headings) - 1)), *footnotes(shown)]
+    )
 
 
 def headline(shown: Overview) -> str:
     """What is shown, in one line."""
     space, stem = shown.space, shown.space.stem
-    images = f"images {stem.c_in} x {spelled(stem.size)}, {space.head.classes} classes"
+    images = f"images {stem.c_in} x {size_text(stem.size)}, {space.head.classes} classes"
     if shown.arch:
         return f"an architecture of {space.name}; {images}"
     size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4e}".replace("e+", "e")
@@ -58,9 +59,9 @@ def footnotes(shown: Overview) -> list[str]:
     return notes
 
 
-def _ends(row: Row) -> tuple[str, str]:
+def _end_lines(row: OverviewLine) -> tuple[str, str]:
     shape = row.shape
-    c_in, c_out = widths(row.shapes, "c_in"), widths(row.shapes, "c_out")
+    c_in, c_out = channel_range(row.shapes, "c_in"), channel_range(row.shapes, "c_out")
     output = c_out if row.block == "head" else f"{c_out} x {short_size(shape.size_out)}"
     return f"{c_in} x {short_size(shape.size)}", output
 
@@ -138,15 +139,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: shown; 1: something the user must do first."""
-    return shell.run(_show, parser().parse_args(argv))
+    return shell.run_command(_show, parser().parse_args(argv))
 
 
 def _show(args: argparse.Namespace) -> int:
     arch = Architecture.parse(args.arch) if args.arch is not None else None
-    latency = load(args.latency, args.latency_device) if args.latency else None
-    shown = overview(space_named(args.space, args), arch, args.convention, latency)
+    latency = load_latency_table(args.latency, args.latency_device) if args.latency else None
+    shown = make_overview(resolve_space(args.space, args), arch, args.convention, latency)
     if args.out:
-        write_text(args.out, drawing(shown, headline(shown)))
+        write_text(args.out, draw_space(shown, headline(shown)))
     print(json.dumps(as_json(shown), indent=2) if args.json else table(shown))
     return 0
 

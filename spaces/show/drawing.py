@@ -8,11 +8,11 @@ from html import escape
 from typing import NamedTuple
 
 from spaces.architecture import IDENTITIES
-from spaces.show.overview import Overview, Row, widths
-from spaces.size import in_short
-from spaces.units import short
+from spaces.show.overview import Overview, OverviewLine, channel_range
+from spaces.size import short_size
+from spaces.units import format_number
 
-WIDTH = 1120
+DRAWING_WIDTH = 1120
 LEFT, OPS, BARS, RIGHT = 20, 250, 800, 1100
 """Where the names, the boxes and the bars begin, and where all ends; in pixels, as all below."""
 
@@ -42,7 +42,7 @@ class Box(NamedTuple):
     width: float
 
 
-def drawing(shown: Overview, title: str) -> str:
+def draw_space(shown: Overview, title: str) -> str:
     """The text of an SVG file."""
     parts, y, block = [_text(LEFT, 34, title, size=16, weight="bold"), *_legend(shown, 62)], 84.0, ""
     most = max(row.costs[1, 0] for row in shown.rows) or 1.0
@@ -59,13 +59,13 @@ def drawing(shown: Overview, title: str) -> str:
     parts.append(_text(RIGHT, y + 22, total, weight="bold", anchor="end"))
     height = y + 40
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}" '
-        'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#2b3445">\n'
-        f'<rect width="{WIDTH}" height="{height:g}" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{DRAWING_WIDTH}" height="{height:g}" '
+        f'viewBox="0 0 {DRAWING_WIDTH} {height:g}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#2b3445">\n'
+        f'<rect width="{DRAWING_WIDTH}" height="{height:g}" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 
-def portrait(shown: Overview, title: str) -> str:
+def draw_architecture(shown: Overview, title: str) -> str:
     """An architecture, narrow enough for a phone: a line per layer, its operation, its output and its cost as a bar."""
     y, block, parts = 40.0, "", [_text(8, 22, title, size=13, weight="bold")]
     most = max(row.costs[0, 0] for row in shown.rows) or 1.0
@@ -80,13 +80,15 @@ def portrait(shown: Overview, title: str) -> str:
             text, top = op if len(op) <= 21 else f"{op[:20]}…", y + i * 22
             parts.append(f'<rect x="94" y="{top:g}" width="148" height="19" rx="4" {style}/>')
             parts.append(_text(168, top + 13.5, text, fill=colour if hollow else "white", size=11, anchor="middle"))
-        output = str(row.shape.c_out) if row.block == "head" else f"{row.shape.c_out} × {in_short(row.shape.size_out)}"
+        output = (
+            str(row.shape.c_out) if row.block == "head" else f"{row.shape.c_out} × {short_size(row.shape.size_out)}"
+        )
         cost, middle = float(row.costs[0, 0]), y + 13.5
         parts.append(f'<rect x="310" y="{y + 4:g}" width="{42 * cost / most:.1f}" height="11" fill="#5b6b85"/>')
         parts += [_text(8, middle, row.name, size=11), _text(248, middle, output, fill=QUIET, size=10.5)]
-        parts.append(_text(NARROW - 8, middle, short(cost), size=10.5, anchor="end"))
+        parts.append(_text(NARROW - 8, middle, format_number(cost), size=10.5, anchor="end"))
         y += 22 * max(1, len(row.ops)) + 2
-    total = f"{short(float(shown.totals[0, 0]))} MACs, {short(float(shown.totals[0, 1]))} parameters"
+    total = f"{format_number(float(shown.totals[0, 0]))} MACs, {format_number(float(shown.totals[0, 1]))} parameters"
     parts.append(_text(NARROW - 8, y + 16, total, weight="bold", anchor="end"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {NARROW} {y + 26:g}" role="img" '
@@ -94,7 +96,7 @@ def portrait(shown: Overview, title: str) -> str:
     )
 
 
-def _boxes(row: Row) -> list[Box]:
+def _boxes(row: OverviewLine) -> list[Box]:
     """The row's operations, and how many wait, side by side and in as many lines as they need."""
     boxes: list[Box] = []
     x, y = float(OPS), 0.0
@@ -107,10 +109,10 @@ def _boxes(row: Row) -> list[Box]:
     return boxes
 
 
-def _row(row: Row, boxes: list[Box], y: float, most: float) -> list[str]:
+def _row(row: OverviewLine, boxes: list[Box], y: float, most: float) -> list[str]:
     """Name, shape, boxes and the bar of the multiply-accumulates: dark up to the least, light up to the most."""
-    c_out, middle = widths(row.shapes, "c_out"), y + LINE / 2 + 1
-    output = c_out if row.block == "head" else f"{c_out} × {in_short(row.shape.size_out)}"
+    c_out, middle = channel_range(row.shapes, "c_out"), y + LINE / 2 + 1
+    output = c_out if row.block == "head" else f"{c_out} × {short_size(row.shape.size_out)}"
     parts = [_text(LEFT, middle + 3, row.name), _text(OPS - 110, middle + 3, output, fill=QUIET)]
     for box in boxes:
         colour = _colour(box.text) if row.block not in ("stem", "head") else QUIET
@@ -147,7 +149,7 @@ def _colour(op: str) -> str:
 
 def _range(ends: Sequence[float], between: str) -> str:
     """``12345678, 23456789`` -> ``12.3M to 23.5M``; one number where they read the same."""
-    return between.join(dict.fromkeys(short(cost) for cost in ends))
+    return between.join(dict.fromkeys(format_number(cost) for cost in ends))
 
 
 def _text(

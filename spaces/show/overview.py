@@ -14,13 +14,13 @@ import numpy as np
 from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import COLUMNS, Floats, LatencyModel, convention_named, cost_table
 from spaces.layer import Shape
-from spaces.operations.primitives import stem_steps, total
-from spaces.size import sides
-from spaces.space import SearchSpace, plain
+from spaces.operations.primitives import stem_steps, total_counts
+from spaces.size import both_sides
+from spaces.space import SearchSpace, resolve_variants
 
 
 @dataclass(frozen=True)
-class Row:
+class OverviewLine:
     """One layer, or the stem, or the head.
 
     Attributes:
@@ -61,7 +61,7 @@ class Overview:
     arch: Architecture | None
     convention: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[OverviewLine, ...]
     totals: Floats
 
     def shares(self) -> Floats:
@@ -70,7 +70,7 @@ class Overview:
         return np.asarray(most / (most.sum() or 1.0))
 
 
-def overview(
+def make_overview(
     space: SearchSpace, arch: Architecture | None = None, convention: str = "macs", latency: LatencyModel | None = None
 ) -> Overview:
     """The overview of ``arch``, or of all of ``space``.
@@ -79,40 +79,42 @@ def overview(
         SpaceError: the space does not hold the architecture, or an operation has no cost or latency.
     """
     if arch is not None:
-        arch, space = plain(space.check(arch), space)
+        arch, space = resolve_variants(space.check(arch), space)
     table = cost_table(space, convention, latency)
-    counts = total(stem_steps(space.stem), space.stem.size)
+    counts = total_counts(stem_steps(space.stem), space.stem.size)
     stem = np.array([convention_named(convention)(counts), counts.params, 0.0])
-    rows = [_stem(space, stem)]
+    rows = [_stem_line(space, stem)]
     for i, (layer, costs) in enumerate(zip(space.layers, table.layers, strict=True)):
-        own = np.array([costs.row(arch.genes[i])] * 2) if arch else costs.bounds
+        own = np.array([costs.cost_of(arch.genes[i])] * 2) if arch else costs.bounds
         skippable = layer.skippable or "skip" in (space.genes[i] if costs.block else ())
         ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if skippable else ())
-        rows.append(Row(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
-    rows.append(_head(space, table.fixed - stem))
+        rows.append(OverviewLine(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
+    rows.append(_head_line(space, table.fixed - stem))
     totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
     return Overview(space, arch, convention, COLUMNS if latency else COLUMNS[:2], tuple(rows), totals)
 
 
-def _stem(space: SearchSpace, costs: Floats) -> Row:
+def _stem_line(space: SearchSpace, costs: Floats) -> OverviewLine:
     stem = space.stem
     shape = Shape(stem.c_in, stem.c_out, stem.stride, stem.size)
-    return Row("stem", "stem", (shape,), (f"{stem.kernel}x{stem.kernel} convolution",), 0, np.array([costs, costs]))
+    return OverviewLine(
+        "stem", "stem", (shape,), (f"{stem.kernel}x{stem.kernel} convolution",), 0, np.array([costs, costs])
+    )
 
 
-def _head(space: SearchSpace, costs: Floats) -> Row:
+def _head_line(space: SearchSpace, costs: Floats) -> OverviewLine:
     last, head = space.layers[-1].shape, space.head
     convolution = (f"1x1 convolution to {head.features}",) if head.features else ()
-    shape = Shape(last.c_out, head.classes, max(sides(last.size_out)), last.size_out)
-    return Row("head", "head", (shape,), (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
+    shape = Shape(last.c_out, head.classes, max(both_sides(last.size_out)), last.size_out)
+    return OverviewLine("head", "head", (shape,), (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
 
 
-def widths(shapes: Sequence[Shape], end: Literal["c_in", "c_out"]) -> str:
+def channel_range(shapes: Sequence[Shape], end: Literal["c_in", "c_out"]) -> str:
     """The channels at one end of a layer: ``24``, or ``24,32`` where they depend on a row."""
     return ",".join(map(str, sorted({getattr(shape, end) for shape in shapes})))
 
 
-def in_short(ops: Sequence[Op]) -> str:
+def abbreviate_ops(ops: Sequence[Op]) -> str:
     """Operations that differ in numbers only, written once: ``mb_k{3,5}_e{3,6}, id``."""
     families: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     for op in ops:

@@ -1,8 +1,9 @@
 """A study's settings: plain TOML, checked whole before anything runs.
 
-``load("digits")`` reads a preset, ``load("mine.toml")`` a file. The classes are the reference of every key: type, default,
-meaning. ``study`` puts the sections together; ``sections`` holds those of every run, ``evaluators`` and ``methods`` those that
-are chosen by name. This package knows names (``"pad_nas"``, ``"oneshot"``); ``evo`` owns the dicts that resolve them.
+``load_config("digits")`` reads a preset, ``load_config("mine.toml")`` a file. The classes are the reference of every key:
+type, default, meaning. ``study`` puts the sections together; ``sections`` holds those of every run, ``evaluators`` and
+``methods`` those that are chosen by name. This package knows names (``"pad_nas"``, ``"oneshot"``); ``evo`` owns the dicts
+that resolve them.
 """
 
 from studies.config.evaluators import (
@@ -17,7 +18,15 @@ from studies.config.evaluators import (
     TabularSection,
     TeacherSection,
 )
-from studies.config.loading import PRESETS, ConfigError, changed, check, from_mapping, load, presets
+from studies.config.loading import (
+    PRESETS,
+    ConfigError,
+    change_config,
+    check_config,
+    config_from_mapping,
+    load_config,
+    presets,
+)
 from studies.config.methods import (
     METHODS,
     AutoSpaceEvolution,
@@ -39,9 +48,9 @@ from studies.config.sections import (
     Section,
     SpaceSection,
     Training,
-    in_rounds,
+    epochs_sentence,
     invalid,
-    of_round,
+    value_in_round,
 )
 from studies.config.study import CHOICES, StudyConfig, register
 
@@ -78,13 +87,13 @@ __all__ = [
     "TabularSection",
     "TeacherSection",
     "Training",
-    "changed",
-    "check",
-    "from_mapping",
-    "in_rounds",
+    "change_config",
+    "check_config",
+    "config_from_mapping",
+    "epochs_sentence",
     "invalid",
-    "load",
-    "of_round",
+    "load_config",
     "presets",
     "register",
+    "value_in_round",
 ]

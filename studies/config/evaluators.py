@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from spaces.units import short
-from studies.config.sections import PerRound, Section, Share, Training, in_rounds, invalid, of_round
+from spaces.units import format_number
+from studies.config.sections import PerRound, Section, Share, Training, epochs_sentence, invalid, value_in_round
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
@@ -118,7 +118,7 @@ class ScratchSection(Training, EvaluatorSection):
         return "training each of them by itself"
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
-        return [f"training every architecture: {in_rounds(self.epochs, rounds)}"]
+        return [f"training every architecture: {epochs_sentence(self.epochs, rounds)}"]
 
     def check(self, config: StudyConfig) -> None:
         if config.ground_truth.sample and config.ground_truth.table is None:
@@ -253,11 +253,11 @@ class OneShotSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         bred = (
-            [f"breeding cells, {self.cells.parallel_cells} side by side: {in_rounds(self.cells.epochs, rounds)}"]
+            [f"breeding cells, {self.cells.parallel_cells} side by side: {epochs_sentence(self.cells.epochs, rounds)}"]
             if self.cells
             else []
         )
-        return [*bred, f"training the supernet: {in_rounds(self.epochs, rounds)}"]
+        return [*bred, f"training the supernet: {epochs_sentence(self.epochs, rounds)}"]
 
 
 class TeacherSection(Training):
@@ -370,11 +370,12 @@ class BlockwiseSection(EvaluatorSection):
             or teacher.weights
             or f"a network of the space, {teacher.width:g} times as wide, trained first"
         )
-        counts = [space.part(start, stop).size for start, stop in space.blocks]
+        counts = [space.slice(start, stop).size for start, stop in space.blocks]
         scored = ", ".join(
-            short(count) if count <= self.candidates else f"{self.candidates} of {short(count)}" for count in counts
+            format_number(count) if count <= self.candidates else f"{self.candidates} of {format_number(count)}"
+            for count in counts
         )
-        epochs = ", ".join(f"{of_round(self.epochs, n):g}" for n in range(1, len(counts) + 1))
+        epochs = ", ".join(f"{value_in_round(self.epochs, n):g}" for n in range(1, len(counts) + 1))
         return [
             f"training {len(counts)} blocks by themselves: {epochs} epochs; teacher: {whose}; candidates scored: {scored}"
         ]

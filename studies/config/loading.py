@@ -31,7 +31,7 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
+def load_config(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()) -> StudyConfig:
     """The settings of a preset or a TOML file, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
@@ -46,13 +46,13 @@ def load(name_or_file: str, overrides: Sequence[str] = (), further_plugins: Sequ
     return _overridden(data, overrides, str(path), [path.parent])
 
 
-def from_mapping(
+def config_from_mapping(
     data: Mapping[str, Any], overrides: Sequence[str] = (), further_plugins: Sequence[str] = ()
 ) -> StudyConfig:
     """Settings from tables in memory, with ``section.key=value`` overrides applied and plugins added.
 
     Raises:
-        ConfigError: as ``load``.
+        ConfigError: as ``load_config``.
     """
     tables = deepcopy(dict(data))
     _add_plugins(tables, further_plugins)
@@ -65,7 +65,7 @@ def _add_plugins(data: dict[str, Any], further: Sequence[str]) -> None:
         data["plugins"] = list(dict.fromkeys([*named, *further]))
 
 
-def check(data: Mapping[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
+def check_config(data: Mapping[str, Any], source: str, folders: Sequence[Path] = ()) -> StudyConfig:
     """``data`` as settings, once its plugins are loaded; keys may have the names of the release before.
 
     Args:
@@ -84,16 +84,18 @@ def check(data: Mapping[str, Any], source: str, folders: Sequence[Path] = ()) ->
 def _load_plugins(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
     """Load the plugins that ``data`` name; what is no list of names is left to the check of settings."""
     named = data.get("plugins", ())
-    plugins.load([spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders)
+    plugins.load_plugins(
+        [spec for spec in named if isinstance(spec, str)] if isinstance(named, (list, tuple)) else [], folders
+    )
 
 
-def changed(
+def change_config(
     config: StudyConfig, overrides: Sequence[str], source: str, further_plugins: Sequence[str] = ()
 ) -> StudyConfig:
     """``config`` with ``section.key=value`` overrides applied and plugins added; ``source`` is what errors call it.
 
     Raises:
-        ConfigError: as ``load``.
+        ConfigError: as ``load_config``.
     """
     data = config.model_dump(mode="json")
     _add_plugins(data, further_plugins)

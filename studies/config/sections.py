@@ -240,12 +240,12 @@ def invalid(message: str) -> PydanticCustomError:
     return PydanticCustomError("together", "{message}", {"message": message})
 
 
-def of_round(setting: PerRound, n: int) -> float:
+def value_in_round(setting: PerRound, n: int) -> float:
     """A per-round setting's value in round ``n`` (from 1): a number for all rounds, or a list whose last entry repeats."""
     return setting[min(n, len(setting)) - 1] if isinstance(setting, tuple) else setting
 
 
-def in_rounds(epochs: PerRound, rounds: int) -> str:
+def epochs_sentence(epochs: PerRound, rounds: int) -> str:
     """``20, 10, 10 epochs in rounds 1 to 3``."""
-    listed = ", ".join(f"{of_round(epochs, n):g}" for n in range(1, rounds + 1))
+    listed = ", ".join(f"{value_in_round(epochs, n):g}" for n in range(1, rounds + 1))
     return f"{listed} epochs in rounds 1 to {rounds}"

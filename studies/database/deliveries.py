@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from studies.database.rows import Run
+from studies.database.rows import StoredRun
 from studies.database.schema import deliveries
 from studies.database.store import Store
 
@@ -40,7 +40,7 @@ class Delivery:
     settings: Mapping[str, Any]
 
 
-def remember(store: Store, run: Run, delivery: Delivery) -> None:
+def record_delivery(store: Store, run: StoredRun, delivery: Delivery) -> None:
     """Write a delivery down, once for each folder and weights."""
     same = sa.select(deliveries.c.id).where(
         deliveries.c.run_id == run.id,
@@ -66,7 +66,7 @@ def remember(store: Store, run: Run, delivery: Delivery) -> None:
             connection.execute(deliveries.insert().values(values))
 
 
-def of_run(store: Store, run: Run) -> list[Delivery]:
+def deliveries_of(store: Store, run: StoredRun) -> list[Delivery]:
     """What was delivered of a run, oldest first."""
     query = sa.select(deliveries).where(deliveries.c.run_id == run.id).order_by(deliveries.c.id)
     with store.engine.connect() as connection:

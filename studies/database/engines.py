@@ -1,7 +1,7 @@
 """Connections to a database: how they are made, and what is done when its server is away for a while.
 
-A server restarts, a network is cut: whoever has measured for hours waits and says it again. So what is ``patient`` must be
-such that saying it twice changes nothing: it reads, or looks first what is there, since a COMMIT may have been obeyed and
+A server restarts, a network is cut: a run that has measured for hours waits and asks again. A function under
+``retry_while_unavailable`` must be idempotent: it reads, or looks first what is there, since a COMMIT may have been obeyed and
 the answer lost.
 """
 
@@ -20,19 +20,19 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection, Engine, event
 
 from studies.database import errors
-from studies.database.urls import database, shown
+from studies.database.urls import parse_url, redacted
 from studies.records import EvoError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE = 60.0
+RETRY_SECONDS = 60.0
 """Seconds to wait for a database server that has gone."""
 
-PAUSES = (0.1, 5.0)
+RETRY_DELAYS = (0.1, 5.0)
 """Seconds before the second attempt, and at the most between two."""
 
-CUTS = (0.1, 0.5, 1.0, 2.0, 5.0)
+MAX_CUTS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before work whose connection was cut is said again."""
 
 TIMEOUTS: dict[str, dict[str, Any]] = {
@@ -43,25 +43,25 @@ TIMEOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-def engine_of(text: str) -> Engine:
+def open_engine(text: str) -> Engine:
     """An engine for the URL ``text``; nothing is connected yet.
 
     Raises:
         EvoError: it is no URL, or there is no such driver.
     """
-    url = database(text)
+    url = parse_url(text)
     backend = url.get_backend_name()
     try:
         engine = sa.create_engine(url, connect_args=connect_args(url), pool_pre_ping=backend != "sqlite")
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
-        raise EvoError(f"--storage {shown(text)}: no such kind of database; e.g. sqlite:///evo.db") from None
+        raise EvoError(f"--storage {redacted(text)}: no such kind of database; e.g. sqlite:///evo.db") from None
     except ImportError as error:
         what = "'.[postgresql]'" if url.drivername == "postgresql+psycopg" else error.name
-        raise EvoError(f"--storage {shown(text)}: its driver is not installed: pip install {what}") from None
+        raise EvoError(f"--storage {redacted(text)}: its driver is not installed: pip install {what}") from None
     if backend == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    errors.explain(engine)
+    errors.install_explanations(engine)
     return engine
 
 
@@ -71,52 +71,54 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
     return {key: value for key, value in known.items() if key not in url.query}
 
 
-def writing(engine: Engine) -> AbstractContextManager[Connection]:
+def write_transaction(engine: Engine) -> AbstractContextManager[Connection]:
     """A transaction that may write. SQLite gives it the pen at once: one that had read before would be turned away, not made
     to wait, when another process or the heartbeat of a lease wrote in between."""
     return engine.execution_options(writing=True).begin()
 
 
-def patient(work: Callable[P, R]) -> Callable[P, R]:
+def retry_while_unavailable(work: Callable[P, R]) -> Callable[P, R]:
     """``work``, said again until the database's server is back.
 
     Raises:
-        EvoError: it did not come back for ``PATIENCE`` seconds.
+        EvoError: it did not come back for ``RETRY_SECONDS`` seconds.
     """
 
     @wraps(work)
     def again(*args: P.args, **kwargs: P.kwargs) -> R:
-        gone, pause = None, PAUSES[0]
+        gone, pause = None, RETRY_DELAYS[0]
         while True:
             try:
                 return work(*args, **kwargs)
             except (sa.exc.DBAPIError, StorageInternalError) as error:
-                if not away(error):
+                if not is_unavailable(error):
                     raise
                 if gone is None:
                     gone = time.monotonic()
-                    tell(f"the database does not answer; trying again for {PATIENCE:g} seconds ({reason(error)})")
-                elif time.monotonic() - gone > PATIENCE:
+                    log_line(
+                        f"the database does not answer; trying again for {RETRY_SECONDS:g} seconds ({first_line(error)})"
+                    )
+                elif time.monotonic() - gone > RETRY_SECONDS:
                     raise EvoError(
-                        f"the database has not answered for {PATIENCE:g} seconds ({reason(error)}). All that was "
+                        f"the database has not answered for {RETRY_SECONDS:g} seconds ({first_line(error)}). All that was "
                         "recorded is kept: run the same command again when it is back; it continues from there"
                     ) from None
             time.sleep(pause)
-            pause = min(2 * pause, PAUSES[1])
+            pause = min(2 * pause, RETRY_DELAYS[1])
 
     return again
 
 
-def resumed(work: Callable[P, R]) -> Callable[P, R]:
+def retry_if_cut(work: Callable[P, R]) -> Callable[P, R]:
     """``work``, said again where a connection that there was has been cut; a server that never answered is an error at once."""
 
     @wraps(work)
     def again(*args: P.args, **kwargs: P.kwargs) -> R:
-        for pause in CUTS:
+        for pause in MAX_CUTS:
             try:
                 return work(*args, **kwargs)
             except (sa.exc.DBAPIError, StorageInternalError) as error:
-                if not getattr(cause(error), "connection_invalidated", False):
+                if not getattr(database_error(error), "connection_invalidated", False):
                     raise
             time.sleep(pause)
         return work(*args, **kwargs)
@@ -124,9 +126,9 @@ def resumed(work: Callable[P, R]) -> Callable[P, R]:
     return again
 
 
-def away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether a server that cannot be reached, or serves nobody now, is behind an error. SQLite has none."""
-    error = cause(error)
+    error = database_error(error)
     if isinstance(error, sa.exc.PendingRollbackError):  # Optuna has gone on after an error of this kind, in vain
         return True
     if not isinstance(error, sa.exc.DBAPIError) or isinstance(error.orig, sqlite3.Error):
@@ -134,18 +136,18 @@ def away(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
 
 
-def cause(error: BaseException) -> BaseException:
+def database_error(error: BaseException) -> BaseException:
     """SQLAlchemy's error behind one of Optuna's."""
     return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
 
 
-def reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """What the driver says, on one line, without the statement, its values, and passwords."""
-    error = cause(error)
-    return shown(" ".join(str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).split()))
+    error = database_error(error)
+    return redacted(" ".join(str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).split()))
 
 
-def tell(words: str) -> None:
+def log_line(words: str) -> None:
     """A line for the user, in every command."""
     print(words, file=sys.stderr, flush=True)
 

@@ -14,35 +14,35 @@ from sqlalchemy.engine import ExceptionContext
 
 from studies.records import EvoError
 
-FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC", "53100")
-BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
+DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC", "53100")
+CORRUPTED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
 """What SQLite calls its errors, or how these names begin; and PostgreSQL's numbers of the same."""
 
 
-def explain(engine: Engine) -> None:
+def install_explanations(engine: Engine) -> None:
     """Let ``engine`` say what is wrong with its file as an ``EvoError``, whoever uses it."""
-    event.listen(engine, "handle_error", _explained)
+    event.listen(engine, "handle_error", _explain_error)
 
 
-def _explained(context: ExceptionContext) -> None:
-    if context.engine is not None and (said := words(context.engine, context.original_exception)):
+def _explain_error(context: ExceptionContext) -> None:
+    if context.engine is not None and (said := error_message(context.engine, context.original_exception)):
         raise EvoError(said) from None
 
 
-def words(engine: Engine, error: BaseException | None) -> str | None:
+def error_message(engine: Engine, error: BaseException | None) -> str | None:
     """A database's error, for whoever has to mend it; None where it is another one."""
     name = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
-    return mending(engine, name, str(error)) if name.startswith((*FULL, *BROKEN)) else None
+    return repair_advice(engine, name, str(error)) if name.startswith((*DISK_FULL, *CORRUPTED)) else None
 
 
-def mending(engine: Engine, name: str, said: str) -> str:
+def repair_advice(engine: Engine, name: str, said: str) -> str:
     """Where it is that a database found the error ``name``, why, and what to do."""
     if engine.dialect.name != "sqlite":
         place = engine.url.render_as_string(hide_password=True)
-        why = "its disk is full" if name in FULL else "it is damaged"
+        why = "its disk is full" if name in DISK_FULL else "it is damaged"
         return f"{place}: {why} ({said.splitlines()[0]}); nothing was written. Repair it and run the same command again"
     path = Path(engine.url.database or "")
-    if name.startswith(FULL):
+    if name.startswith(DISK_FULL):
         free = shutil.disk_usage(path.absolute().parent).free
         return (
             f"{path} cannot be written ({said}): the disk is full, or a limit is reached. Free there: {free / 1e6:.1f} MB; "
@@ -57,7 +57,7 @@ def mending(engine: Engine, name: str, said: str) -> str:
     )
 
 
-def examine(connection: Connection) -> None:
+def check_integrity(connection: Connection) -> None:
     """Look through the whole of an SQLite file before anything is written to it.
 
     Raises:
@@ -66,4 +66,4 @@ def examine(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         found = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar_one()
         if found != "ok":
-            raise EvoError(mending(connection.engine, "SQLITE_CORRUPT", " ".join(str(found).split())))
+            raise EvoError(repair_advice(connection.engine, "SQLITE_CORRUPT", " ".join(str(found).split())))

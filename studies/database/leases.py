@@ -1,7 +1,7 @@
 """A run has one coordinator at a time: whoever holds its row in ``leases``.
 
 The holder increases ``beats``, its heartbeat. A second coordinator waits for a heartbeat: if one arrives, it is refused;
-after ``STALE`` seconds without one it takes over. It takes over at once when it can see that the holder's process is
+after ``EXPIRY_SECONDS`` seconds without one it takes over. It takes over at once when it can see that the holder's process is
 gone, which only the same machine can. No clock is compared with another one, so a clock that jumps does no harm. A holder
 loses its lease only if it could not write for all of that time; when it wakes up, it is interrupted and stops.
 """
@@ -23,16 +23,16 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from studies.database.engines import patient
-from studies.database.rows import Run
+from studies.database.engines import retry_while_unavailable
+from studies.database.rows import StoredRun
 from studies.database.schema import leases
 from studies.database.store import Store
 from studies.records import EvoError
 
-BEAT = 2.0
+HEARTBEAT_SECONDS = 2.0
 """Seconds from beat to beat."""
 
-STALE = 60.0
+EXPIRY_SECONDS = 60.0
 """Seconds without a beat after which a holder is gone."""
 
 
@@ -42,7 +42,7 @@ class Lease:
 
     Attributes:
         holder: for people: "user@host, process 123".
-        place: where ``pid`` is the number of that process; see ``here``.
+        place: where ``pid`` is the number of that process; see ``this_place``.
     """
 
     token: str
@@ -57,20 +57,24 @@ class Lease:
 
 
 @contextmanager
-def held(
-    store: Store, run: Run, say: Callable[[str], object], beat: float = BEAT, stale: float = STALE
+def hold_lease(
+    store: Store,
+    run: StoredRun,
+    say: Callable[[str], object],
+    beat: float = HEARTBEAT_SECONDS,
+    stale: float = EXPIRY_SECONDS,
 ) -> Iterator[None]:
     """Hold the run while the body runs, beating; said is from whom it was taken. Call it in the main thread.
 
     Raises:
         EvoError: someone else holds it, or took it over because nothing was heard of us.
     """
-    with taken(store, run, say, stale) as token:
+    with acquire_lease(store, run, say, stale) as token:
         ended, lost, main = threading.Event(), threading.Event(), threading.main_thread()
 
         def beating() -> None:
             while not ended.wait(beat):
-                if not _beat(store, token):
+                if not _heartbeat(store, token):
                     lost.set()
                     signal.pthread_kill(main.ident or 0, signal.SIGINT)  # wakes up whatever it waits for
                     return
@@ -88,20 +92,22 @@ def held(
                 raise
         if lost.is_set():
             raise EvoError(
-                f"run {run.name!r} was taken over by {lease(store, run) or 'someone who has ended'}: nothing had been "
+                f"run {run.name!r} was taken over by {current_lease(store, run) or 'someone who has ended'}: nothing had been "
                 "heard of this process for so long. What was recorded is kept"
             )
 
 
 @contextmanager
-def taken(store: Store, run: Run, say: Callable[[str], object] = str, stale: float = STALE) -> Iterator[str]:
+def acquire_lease(
+    store: Store, run: StoredRun, say: Callable[[str], object] = str, stale: float = EXPIRY_SECONDS
+) -> Iterator[str]:
     """Hold the run, without beating, for what is over at once.
 
     Raises:
         EvoError: someone else holds it.
     """
     token = uuid4().hex
-    _take(store, run, token, say, stale)
+    _try_acquire(store, run, token, say, stale)
     try:
         yield token
     finally:
@@ -110,8 +116,8 @@ def taken(store: Store, run: Run, say: Callable[[str], object] = str, stale: flo
             connection.execute(leases.delete().where(leases.c.token == token))
 
 
-@patient
-def lease(store: Store, run: Run) -> Lease | None:
+@retry_while_unavailable
+def current_lease(store: Store, run: StoredRun) -> Lease | None:
     """Who holds the run, if anyone does."""
     columns = [leases.c[name] for name in ("token", "holder", "place", "pid", "beats", "taken_at")]
     with store.engine.connect() as connection:
@@ -119,7 +125,7 @@ def lease(store: Store, run: Run) -> Lease | None:
     return None if row is None else Lease(*row)
 
 
-def here() -> str:
+def this_place() -> str:
     """Where process numbers mean what they mean here: one boot of one kernel, one namespace. Empty: that is not known."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
@@ -127,8 +133,8 @@ def here() -> str:
         return platform.node() if platform.system() == "Darwin" else ""
 
 
-@patient
-def _take(store: Store, run: Run, token: str, say: Callable[[str], object], stale: float) -> None:
+@retry_while_unavailable
+def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], object], stale: float) -> None:
     """Make the lease ours, under this token.
 
     Raises:
@@ -136,18 +142,18 @@ def _take(store: Store, run: Run, token: str, say: Callable[[str], object], stal
     """
     ours = {
         "run_id": run.id, "token": token, "holder": f"{_user()}@{platform.node()}, process {os.getpid()}"[:300],
-        "place": here(), "pid": os.getpid(), "beats": 0, "taken_at": datetime.now(UTC).replace(tzinfo=None),
+        "place": this_place(), "pid": os.getpid(), "beats": 0, "taken_at": datetime.now(UTC).replace(tzinfo=None),
     }  # fmt: skip
     while True:
         store.run(run.name)  # it may be deleted while we wait
         with suppress(sa.exc.IntegrityError), store.writing() as connection:
             connection.execute(leases.insert().values(ours))
             return
-        if (found := lease(store, run)) is None:  # given back just now
+        if (found := current_lease(store, run)) is None:  # given back just now
             continue
         if found.token == token:  # the first COMMIT was obeyed, and its answer was lost
             return
-        why = _ended(store, run, found, say, stale)
+        why = why_expired(store, run, found, say, stale)
         unchanged = (leases.c.token == found.token) & (leases.c.beats == found.beats)
         with store.writing() as connection:
             won = connection.execute(leases.update().where(unchanged).values(ours)).rowcount
@@ -163,16 +169,16 @@ def _user() -> str:
         return "someone"
 
 
-def _ended(store: Store, run: Run, found: Lease, say: Callable[[str], object], stale: float) -> str:
+def why_expired(store: Store, run: StoredRun, found: Lease, say: Callable[[str], object], stale: float) -> str:
     """Why a lease need not be respected.
 
     Raises:
         EvoError: its holder lives.
     """
-    if found.place and found.place == here() and not _alive(found.pid):
+    if found.place and found.place == this_place() and not _is_alive(found.pid):
         return "that process is no longer there"
     started, told = time.monotonic(), False
-    while (now := lease(store, run)) and (now.token, now.beats) == (found.token, found.beats):
+    while (now := current_lease(store, run)) and (now.token, now.beats) == (found.token, found.beats):
         silent = time.monotonic() - started
         if silent >= stale:
             return f"nothing was heard of it for {stale:g} seconds"
@@ -185,7 +191,7 @@ def _ended(store: Store, run: Run, found: Lease, say: Callable[[str], object], s
     raise EvoError(f"run {run.name!r} is being worked on by {now}. Wait for its end, or stop it there")
 
 
-def _alive(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     """Whether there is such a process here; one that was killed and that nobody has asked about is none."""
     try:
         os.kill(process, 0)
@@ -196,7 +202,7 @@ def _alive(process: int) -> bool:
         return True
 
 
-def _beat(store: Store, token: str) -> bool:
+def _heartbeat(store: Store, token: str) -> bool:
     """Be heard of; False when the lease is no longer ours. A server that is away now may be there at the next beat."""
     try:
         with store.writing() as connection:

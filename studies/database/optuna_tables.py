@@ -173,14 +173,14 @@ def write_trials(connection: sa.Connection, name: str, trials: Sequence[FrozenTr
     last = connection.execute(of_study.order_by(_TRIALS.c.trial_id.desc()).limit(1)).one_or_none()
     last_id, first = (last.trial_id, last.number + 1) if last else (0, 0)
     for number, trial in enumerate(trials, start=first):
-        _check(trial, number, objectives, name)
+        _check_trial(trial, number, objectives, name)
     if not trials:
         return
     jsons = _distribution_jsons(connection, last_id, trials)
     connection.execute(sa.insert(_TRIALS), [_trial_row(study_id, trial) for trial in trials])
     # The database gives out the ids, ascending: a PostgreSQL sequence must not fall behind ids chosen here.
     ids = connection.scalars(of_study.where(_TRIALS.c.trial_id > last_id).order_by(_TRIALS.c.trial_id))
-    stored = list(zip(ids, map(_published, trials), strict=True))
+    stored = list(zip(ids, map(_storage_trial, trials), strict=True))
     rows: dict[sa.Table, list[tuple[Any, ...]]] = {
         _PARAMS: [
             (i, key, distribution.to_internal_repr(trial.params[key]), jsons[id(distribution)])
@@ -209,8 +209,8 @@ def add_trials(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
     """
     stored = len(study.get_trials(deepcopy=False))
     for number, trial in enumerate((t for t in trials if t.number >= stored), start=stored):
-        _check(trial, number, len(study.directions), study.study_name)
-        study.add_trial(_published(trial))
+        _check_trial(trial, number, len(study.directions), study.study_name)
+        study.add_trial(_storage_trial(trial))
 
 
 def _revision(engine: sa.Engine) -> str | None:
@@ -221,7 +221,7 @@ def _revision(engine: sa.Engine) -> str | None:
         return connection.scalar(sa.select(_REVISION.c.version_num))
 
 
-def _check(trial: FrozenTrial, number: int, objectives: int, name: str) -> None:
+def _check_trial(trial: FrozenTrial, number: int, objectives: int, name: str) -> None:
     """Raises ValueError when ``trial`` cannot be trial ``number`` of the study ``name``."""
     if trial.number != number:
         raise ValueError(f"the Optuna study {name!r} continues with trial {number}, found trial {trial.number}")
@@ -238,7 +238,7 @@ def _check(trial: FrozenTrial, number: int, objectives: int, name: str) -> None:
         )
 
 
-def _published(trial: FrozenTrial) -> FrozenTrial:
+def _storage_trial(trial: FrozenTrial) -> FrozenTrial:
     """``trial`` as the mirror shows it: its constraints are the list ``constraints``, in the order they were set.
 
     ``Trial.set_constraint`` writes ``constraints:<key>``, which optuna-dashboard 0.21 ignores. It reads the list that

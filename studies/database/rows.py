@@ -14,14 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
 from spaces.architecture import Architecture
-from spaces.space import SearchSpace, canonical
-from studies.config import StudyConfig, check
+from spaces.space import SearchSpace, canonical_arch
+from studies.config import StudyConfig, check_config
 from studies.database.schema import cells, evaluations
 from studies.records import Evaluation
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """A row of ``runs``: one configuration, one seed, any number of rounds.
 
     Attributes:
@@ -42,7 +42,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class RoundRow:
+class StoredRound:
     """A row of ``rounds``."""
 
     id: int
@@ -74,7 +74,7 @@ EVALUATION = (
 )  # fmt: skip
 
 
-def cell_ids(connection: Connection, run: Run) -> dict[tuple[int, str], int]:
+def cell_ids(connection: Connection, run: StoredRun) -> dict[tuple[int, str], int]:
     """(layer, cell) -> its row."""
     query = sa.select(cells.c.layer_index, cells.c.cell, cells.c.id).where(cells.c.run_id == run.id)
     return {(layer, cell): row for layer, cell, row in connection.execute(query)}
@@ -97,12 +97,12 @@ def evaluation_of(row: RowMapping) -> Evaluation:
     )
 
 
-def evaluation_columns(run: Run, evaluation: Evaluation, space: SearchSpace) -> dict[str, Any]:
+def evaluation_columns(run: StoredRun, evaluation: Evaluation, space: SearchSpace) -> dict[str, Any]:
     """An evaluation as the columns of ``evaluations``."""
     return {
         "run_id": run.id,
         "judge": evaluation.judge,
-        "canonical": str(canonical(evaluation.arch, space)),
+        "canonical": str(canonical_arch(evaluation.arch, space)),
         "arch": str(evaluation.arch),
         "accuracy": None if evaluation.failed else evaluation.accuracy,
         "nll": evaluation.nll,
@@ -117,22 +117,22 @@ def evaluation_columns(run: Run, evaluation: Evaluation, space: SearchSpace) -> 
     }
 
 
-def run_of(row: RowMapping) -> Run:
+def run_of(row: RowMapping) -> StoredRun:
     """The run in a row of ``runs``."""
     plugins = json.loads(row["plugins_json"] or "{}")
     folders = [Path(plugin["path"]).parent for plugin in plugins.values()]
-    config = check(json.loads(row["config_json"]), f"run {row['name']!r}", folders)
+    config = check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders)
     space = SearchSpace.from_json(row["space_json"])
     classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
-    return Run(
+    return StoredRun(
         row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data_sha256"],
         plugins, classes,
     )  # fmt: skip
 
 
-def round_of(row: RowMapping) -> RoundRow:
+def round_of(row: RowMapping) -> StoredRound:
     """The round in a row of ``rounds``."""
-    return RoundRow(
+    return StoredRound(
         id=row["id"],
         number=row["number"],
         study=row["study"],

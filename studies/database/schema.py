@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 
-from studies.database.engines import tell, writing
+from studies.database.engines import log_line, write_transaction
 from studies.records import EvoError
 
 for kind, name in ((Float, "DOUBLE"), (Text, "LONGTEXT"), (DateTime, "DATETIME(6)")):  # what MySQL has is smaller
@@ -258,7 +258,7 @@ leases = Table(
 def is_current(engine: Engine) -> bool:
     """Whether our tables are of this program's version already."""
     with engine.connect() as connection:
-        return _found(connection) == _scripts().get_current_head()
+        return _current_revision(connection) == _script_directory().get_current_head()
 
 
 def upgrade(engine: Engine) -> None:
@@ -267,18 +267,20 @@ def upgrade(engine: Engine) -> None:
     Raises:
         EvoError: the database was written by a later version of this program, or there is no room for the copy.
     """
-    scripts, head = _scripts(), _scripts().get_current_head()
+    scripts, head = _script_directory(), _script_directory().get_current_head()
     with engine.connect() as connection:
-        found = _found(connection)
+        found = _current_revision(connection)
     if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
         raise EvoError(
             f"the database has schema version {found}, and this program knows {head}: "
             "it was written by a later version; update this program"
         )
     if found not in (None, head):
-        kept = f"a copy as it was: {copied(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
-        tell(f"upgrading the database from schema version {found} to {head}; {kept}")
-    with writing(engine) as connection:
+        kept = (
+            f"a copy as it was: {backup_copy(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
+        )
+        log_line(f"upgrading the database from schema version {found} to {head}; {kept}")
+    with write_transaction(engine) as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))
         command.upgrade(config, "head")
@@ -287,7 +289,7 @@ def upgrade(engine: Engine) -> None:
 BACKUP = "in one transaction; a copy from before would be yours to make (pg_dump)"
 
 
-def copied(engine: Engine, suffix: str) -> Path:
+def backup_copy(engine: Engine, suffix: str) -> Path:
     """A copy of an SQLite database, beside it; a copy from earlier is never overwritten.
 
     Raises:
@@ -308,9 +310,9 @@ def copied(engine: Engine, suffix: str) -> Path:
     return path
 
 
-def _scripts() -> ScriptDirectory:
+def _script_directory() -> ScriptDirectory:
     return ScriptDirectory(str(MIGRATIONS))
 
 
-def _found(connection: Connection) -> str | None:
+def _current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()

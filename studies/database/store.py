@@ -2,7 +2,7 @@
 
 Ours are the truth and Optuna's the published mirror: both are written in one transaction per generation, so that a crash
 leaves either all of a generation or nothing of it, and optuna-dashboard can read at any moment. Every method may be said
-twice: see ``studies.database.engines.patient``.
+twice: see ``studies.database.engines.retry_while_unavailable``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,22 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection
 
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig
 from studies.database import errors, optuna_tables, schema
-from studies.database.engines import cause, engine_of, patient, reason, resumed, writing
+from studies.database.engines import (
+    database_error,
+    first_line,
+    open_engine,
+    retry_if_cut,
+    retry_while_unavailable,
+    write_transaction,
+)
 from studies.database.rows import (
     EVALUATION,
     Choice,
-    RoundRow,
-    Run,
+    StoredRound,
+    StoredRun,
     cell_ids,
     evaluation_columns,
     evaluation_of,
@@ -38,9 +45,9 @@ from studies.database.rows import (
 from studies.database.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
 from studies.database.statistics import columns_of
 from studies.database.trials import distributions, to_trial
-from studies.database.urls import shown
+from studies.database.urls import redacted
 from studies.plugins import Plugin
-from studies.records import Evaluation, EvoError, Life, Proposal
+from studies.records import BredCell, Evaluation, EvoError, Proposal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,20 +62,20 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = engine_of(url)
+        self.engine = open_engine(url)
         try:
             self._open()
         except (sa.exc.DBAPIError, StorageInternalError) as error:
             self.close()
-            found = cause(error)
-            said = errors.words(self.engine, getattr(found, "orig", found))
-            raise EvoError(said or f"--storage {shown(url)}: cannot be opened: {reason(error)}") from None
+            found = database_error(error)
+            said = errors.error_message(self.engine, getattr(found, "orig", found))
+            raise EvoError(said or f"--storage {redacted(url)}: cannot be opened: {first_line(error)}") from None
 
-    @resumed
+    @retry_if_cut
     def _open(self) -> None:
         """Make or migrate what has to be."""
         self.optuna = optuna_tables.open_storage(self.engine)
-        errors.explain(self.optuna.engine)
+        errors.install_explanations(self.optuna.engine)
         self.bulk = optuna_tables.layout_is_known(self.engine)
         if not schema.is_current(self.engine):
             with optuna_tables.creation_lock(self.engine):
@@ -79,7 +86,7 @@ class Store:
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that may write."""
-        return writing(self.engine)
+        return write_transaction(self.engine)
 
     def examine(self) -> None:
         """Look through the whole database before anything is written to it, where it is a file.
@@ -88,24 +95,24 @@ class Store:
             EvoError: it is damaged.
         """
         with self.engine.connect() as connection:
-            errors.examine(connection)
+            errors.check_integrity(connection)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    @patient
+    @retry_while_unavailable
     def runs(self) -> list[str]:
         """Names of all runs, oldest first."""
         with self.engine.connect() as connection:
             return list(connection.scalars(sa.select(runs.c.name).order_by(runs.c.id)))
 
-    @patient
-    def find_run(self, name: str) -> Run | None:
+    @retry_while_unavailable
+    def find_run(self, name: str) -> StoredRun | None:
         """The run of that name, if there is one."""
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(runs).where(runs.c.name == name)).mappings().first()
         return None if row is None else run_of(row)
 
-    def run(self, name: str) -> Run:
+    def run(self, name: str) -> StoredRun:
         """The run of that name.
 
         Raises:
@@ -126,7 +133,7 @@ class Store:
         data: str | None = None,
         classes: Sequence[str] | None = None,
         plugins: Sequence[Plugin] = (),
-    ) -> Run:
+    ) -> StoredRun:
         """A new run whose first round starts in ``space``.
 
         Raises:
@@ -149,7 +156,7 @@ class Store:
             else None,
         }
 
-        @patient
+        @retry_while_unavailable
         def begun() -> bool:
             with suppress(sa.exc.IntegrityError), self.writing() as connection:
                 connection.execute(runs.insert().values(values))
@@ -161,7 +168,7 @@ class Store:
             raise EvoError(f"run {name!r} was begun by another process just now; run the same command again")
         return self.run(name)
 
-    def rest_on(self, run: Run, row: RoundRow, data: str) -> RoundRow:
+    def record_data_hash(self, run: StoredRun, row: StoredRound, data: str) -> StoredRound:
         """Let the run's results rest on other data from round ``row`` on, which remembers both fingerprints."""
         stats = row.stats if run.data_sha256 is None else row.stats | {"data_changed": [run.data_sha256, data]}
         with self.writing() as connection:
@@ -171,15 +178,15 @@ class Store:
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 
-    @patient
-    def rounds(self, run: Run) -> list[RoundRow]:
+    @retry_while_unavailable
+    def rounds(self, run: StoredRun) -> list[StoredRound]:
         """The run's rounds, first to last."""
         query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
         with self.engine.connect() as connection:
             return [round_of(row) for row in connection.execute(query).mappings()]
 
-    @patient
-    def open_round(self, run: Run, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> RoundRow:
+    @retry_while_unavailable
+    def open_round(self, run: StoredRun, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> StoredRound:
         """The round of that number, begun in ``space`` when it was not there; its Optuna study exists afterwards."""
         for row in self.rounds(run):
             if row.number == number:
@@ -201,10 +208,10 @@ class Store:
             connection.execute(rounds.insert().values(values))
         return self.rounds(run)[-1]
 
-    @patient
+    @retry_while_unavailable
     def finish_round(
         self,
-        row: RoundRow,
+        row: StoredRound,
         next_space: SearchSpace,
         fates: Sequence[Choice],
         *,
@@ -243,22 +250,22 @@ class Store:
 
     # -- what was measured --------------------------------------------------------------------------------------------
 
-    @patient
-    def record(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+    @retry_while_unavailable
+    def record(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
         """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing."""
         if not self._is_recorded(row, generation):
             self._append(run, row, generation)
         if not self.bulk:
             self._mirror(run, row)
 
-    def _is_recorded(self, row: RoundRow, generation: Sequence[Proposal]) -> bool:
+    def _is_recorded(self, row: StoredRound, generation: Sequence[Proposal]) -> bool:
         """Whether these very proposals are in the round."""
         numbers = proposals.c.number.between(generation[0].number, generation[-1].number)
         query = sa.select(proposals.c.arch).where(proposals.c.round_id == row.id, numbers).order_by(proposals.c.number)
         with self.engine.connect() as connection:
             return list(connection.scalars(query)) == [str(proposal.arch) for proposal in generation]
 
-    def _append(self, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+    def _append(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
         """Write a generation that is new, in one transaction."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
@@ -282,14 +289,14 @@ class Store:
             if self.bulk:
                 optuna_tables.write_trials(connection, row.study, trials)
 
-    def _mirror(self, run: Run, row: RoundRow) -> None:
+    def _mirror(self, run: StoredRun, row: StoredRound) -> None:
         """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
         optuna_tables.add_trials(optuna.load_study(study_name=row.study, storage=self.optuna), trials)
 
     def _evaluation_ids(
-        self, connection: Connection, run: Run, space: SearchSpace, generation: Sequence[Proposal]
+        self, connection: Connection, run: StoredRun, space: SearchSpace, generation: Sequence[Proposal]
     ) -> list[int]:
         """The row of each proposal's evaluation; fresh ones are inserted."""
         new = [evaluation_columns(run, proposal.evaluation, space) for proposal in generation if proposal.is_new]
@@ -300,8 +307,8 @@ class Store:
             for proposal in generation
         ]
 
-    @patient
-    def proposals(self, row: RoundRow) -> list[Proposal]:
+    @retry_while_unavailable
+    def proposals(self, row: StoredRound) -> list[Proposal]:
         """What the round has proposed so far, in order."""
         query = (
             sa.select(proposals, *EVALUATION)
@@ -315,8 +322,8 @@ class Store:
                 for found in connection.execute(query).mappings()
             ]
 
-    @patient
-    def evaluations(self, run: Run, judge: str) -> list[Evaluation]:
+    @retry_while_unavailable
+    def evaluations(self, run: StoredRun, judge: str) -> list[Evaluation]:
         """Everything one judge has measured in this run, oldest first."""
         query = (
             sa.select(*EVALUATION, evaluations.c.arch)
@@ -326,8 +333,8 @@ class Store:
         with self.engine.connect() as connection:
             return [evaluation_of(found) for found in connection.execute(query).mappings()]
 
-    @patient
-    def record_evaluations(self, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
+    @retry_while_unavailable
+    def record_evaluations(self, run: StoredRun, space: SearchSpace, found: Sequence[Evaluation]) -> None:
         """Write what was measured beside the search (and so is no proposal), in one transaction; twice changes nothing."""
         rows = [evaluation_columns(run, evaluation, space) for evaluation in found]
         judges = {evaluation.judge for evaluation in found}
@@ -341,8 +348,8 @@ class Store:
 
     # -- bred cells ---------------------------------------------------------------------------------------------------
 
-    @patient
-    def record_lives(self, run: Run, number: int, lives: Sequence[Life]) -> None:
+    @retry_while_unavailable
+    def record_bred_cells(self, run: StoredRun, number: int, lives: Sequence[BredCell]) -> None:
         """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
         names = run.space.names
         with self.writing() as connection:
@@ -381,8 +388,8 @@ class Store:
             if found:
                 connection.execute(fitness.insert(), found)
 
-    @patient
-    def lives(self, run: Run) -> list[Life]:
+    @retry_while_unavailable
+    def bred_cells(self, run: StoredRun) -> list[BredCell]:
         """All cells that the run has bred, oldest first; empty where it bred none."""
         query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
         history = sa.select(fitness).join(cells).where(cells.c.run_id == run.id).order_by(fitness.c.id)
@@ -391,7 +398,7 @@ class Store:
             for row in connection.execute(history).mappings():
                 measured.setdefault(row["cell_id"], []).append((row["round_number"], row["iteration"], row["fitness"]))
             return [
-                Life(
+                BredCell(
                     row["layer_index"],
                     row["cell"],
                     row["origin"],
@@ -405,8 +412,8 @@ class Store:
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
-    @patient
-    def add_checkpoint(self, run: Run, number: int, kind: str, path: Path, digest: str) -> None:
+    @retry_while_unavailable
+    def add_checkpoint(self, run: StoredRun, number: int, kind: str, path: Path, digest: str) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
         values = {
             "run_id": run.id, "round_number": number, "kind": kind, "path": str(path),
@@ -415,8 +422,8 @@ class Store:
         with self.writing() as connection:
             connection.execute(checkpoints.insert().values(values))
 
-    @patient
-    def checkpoint(self, run: Run, number: int, kind: str) -> tuple[Path, str] | None:
+    @retry_while_unavailable
+    def checkpoint(self, run: StoredRun, number: int, kind: str) -> tuple[Path, str] | None:
         """Path and sha256 of the newest checkpoint of a round, if there is one."""
         query = (
             sa.select(checkpoints.c.path, checkpoints.c.sha256)
@@ -429,7 +436,7 @@ class Store:
 
     # -- for people who live in pandas --------------------------------------------------------------------------------
 
-    @patient
+    @retry_while_unavailable
     def frame(self, query: str, **values: Any) -> pd.DataFrame:
         """The rows of a SQL query with bound values (``:name``), e.g. ``frame("SELECT * FROM results")``."""
         import pandas as pd
@@ -450,19 +457,19 @@ def study_name(run: str, number: int) -> str:
     return f"{run}/round-{number:02d}"
 
 
-def _evaluation_id(connection: Connection, run: Run, evaluation: Evaluation, space: SearchSpace) -> int:
+def _evaluation_id(connection: Connection, run: StoredRun, evaluation: Evaluation, space: SearchSpace) -> int:
     """The row of what this judge has said of this network before."""
     same = sa.select(evaluations.c.id).where(
         evaluations.c.run_id == run.id,
         evaluations.c.judge == evaluation.judge,
-        evaluations.c.canonical == str(canonical(evaluation.arch, space)),
+        evaluations.c.canonical == str(canonical_arch(evaluation.arch, space)),
     )
     found: int = connection.execute(same).scalar_one()
     return found
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Store]:
+def open_store(url: str) -> Iterator[Store]:
     """A store that is closed afterwards.
 
     Raises:
@@ -474,6 +481,6 @@ def opened(url: str) -> Iterator[Store]:
     except (sa.exc.DBAPIError, StorageInternalError) as error:
         if isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)):
             raise  # ours, not the database's
-        raise EvoError(f"--storage {shown(url)}: {reason(error)}. All that was recorded is kept") from None
+        raise EvoError(f"--storage {redacted(url)}: {first_line(error)}. All that was recorded is kept") from None
     finally:
         store.close()

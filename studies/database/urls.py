@@ -1,4 +1,4 @@
-"""Database URLs, as a user types them. A password in one is for the driver alone: ``shown`` is what may be told."""
+"""Database URLs, as a user types them. A password in one is for the driver alone: ``redacted`` is what may be told."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _PASSWORD = re.compile(r"((?<!/)//[^/:@]*:).*(?=@)", re.DOTALL)
 _SECRET = re.compile(r"([?&][^=&]*(?:password|passwd|passphrase)=)[^&]*", re.IGNORECASE)
 
 
-def shown(text: str) -> str:
+def redacted(text: str) -> str:
     """A URL, or what was meant to be one, with ``***`` in the place of passwords."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***", text))
 
 
-def database(text: str) -> URL:
+def parse_url(text: str) -> URL:
     """The URL in ``text``, with its driver.
 
     Raises:
@@ -38,34 +38,34 @@ def database(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise EvoError(
-            f"--storage {shown(text)}: not a database URL; expected one like sqlite:///evo.db or "
+            f"--storage {redacted(text)}: not a database URL; expected one like sqlite:///evo.db or "
             "postgresql://user@host/database"
         ) from None
     if "@" in (url.host or ""):
-        raise EvoError(f"--storage {shown(text)}: an @ in a name or password is written %40 there, a / %2F, a % %25")
+        raise EvoError(f"--storage {redacted(text)}: an @ in a name or password is written %40 there, a / %2F, a % %25")
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
-def existing(text: str) -> str:
+def require_existing(text: str) -> str:
     """``text`` itself, unless it names an SQLite file that is not there; opening that would create an empty one.
 
     Raises:
         EvoError: there is no such file, or the text is no database URL.
     """
-    url = database(text)
+    url = parse_url(text)
     path = url.database
     if url.get_backend_name() == "sqlite" and path and path != ":memory:" and not os.path.isfile(path):
         raise EvoError(f"no database {path}; expected a run's: python -m evo.round 1 --storage {text} starts one")
     return text
 
 
-def files_of(storage: str) -> Path:
+def files_folder(storage: str) -> Path:
     """The folder for weights: ``evo_files`` beside an SQLite database, else in the current folder."""
-    url = database(storage)
+    url = parse_url(storage)
     beside = Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path()
     return beside / "evo_files"
 
 
-def artifacts_of(files: Path) -> Path:
-    """Where in ``files_of`` a database the drawings lie that optuna-dashboard shows (its ``--artifact-dir``)."""
+def artifacts_folder(files: Path) -> Path:
+    """Where in ``files_folder`` a database the drawings lie that optuna-dashboard shows (its ``--artifact-dir``)."""
     return files / "artifacts"

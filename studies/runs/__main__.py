@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spaces import shell
-from spaces.columns import table
+from spaces.columns import format_table
 
 if TYPE_CHECKING:
-    from studies.database.rows import Run
+    from studies.database.rows import StoredRun
     from studies.database.store import Store
 
 EXAMPLES = """examples:
@@ -50,23 +50,23 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: done; 1: something the user must do first, or a deletion that was not confirmed."""
-    return shell.run(_run, parser().parse_args(argv))
+    return shell.run_command(_run, parser().parse_args(argv))
 
 
 def _run(args: argparse.Namespace) -> int:
-    from studies.database.store import opened
-    from studies.database.urls import existing
+    from studies.database.store import open_store
+    from studies.database.urls import require_existing
 
-    with opened(existing(args.storage)) as store:
+    with open_store(require_existing(args.storage)) as store:
         return COMMANDS[args.command](store, args)
 
 
-def listed(store: Store, args: argparse.Namespace) -> int:
+def list_command(store: Store, args: argparse.Namespace) -> int:
     """Print a line per run."""
-    from spaces.units import short
-    from studies.runs.manage import entries
+    from spaces.units import format_number
+    from studies.runs.manage import run_summaries
 
-    found = entries(store)
+    found = run_summaries(store)
     if args.json:
         print(json.dumps([asdict(entry) | {"begun": str(entry.begun)} for entry in found], indent=2))
         return 0
@@ -78,18 +78,18 @@ def listed(store: Store, args: argparse.Namespace) -> int:
         [
             entry.name, entry.method, entry.space, entry.evaluator, str(entry.seed),
             str(entry.rounds) if entry.finished == entry.rounds else f"{entry.finished} of {entry.rounds}",
-            short(entry.evaluations), "-" if entry.hypervolume is None else f"{entry.hypervolume:.4f}",
+            format_number(entry.evaluations), "-" if entry.hypervolume is None else f"{entry.hypervolume:.4f}",
             f"{entry.begun:%Y-%m-%d %H:%M}",
         ]
         for entry in found
     ]  # fmt: skip
-    print(table(lines, left=range(4)))
+    print(format_table(lines, left=range(4)))
     return 0
 
 
-def shown(store: Store, args: argparse.Namespace) -> int:
+def show_command(store: Store, args: argparse.Namespace) -> int:
     """Print one run's rounds and settings."""
-    from spaces.units import short
+    from spaces.units import format_number
 
     run = store.run(args.run)
     rounds = [
@@ -105,17 +105,17 @@ def shown(store: Store, args: argparse.Namespace) -> int:
         print(json.dumps({"run": run.name, "space": run.space.name, "rounds": rounds, "settings": settings}, indent=2))
         return 0
     print(
-        f"run {run.name}: {len(run.space.layers)} layers of {run.space.name}, {short(run.space.size)} architectures\n"
+        f"run {run.name}: {len(run.space.layers)} layers of {run.space.name}, {format_number(run.space.size)} architectures\n"
     )
 
     def cell(value: Any) -> str:
-        return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else short(value)
+        return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else format_number(value)
 
     headings = ["round", "architectures", "proposals", "measured", "front", "hypervolume", "seconds"]
     lines = [[cell(row[name]) for name in headings] for row in rounds]
     for line, row in zip(lines, rounds, strict=True):
         line.append("" if row["finished"] else "unfinished")
-    print(table([[*headings, ""], *lines]))
+    print(format_table([[*headings, ""], *lines]))
     print("\nsettings that were given or have a default:")
     for section, values in ((section, values) for section, values in settings.items() if values != {}):
         told = values if isinstance(values, dict) else {"": values}
@@ -123,19 +123,19 @@ def shown(store: Store, args: argparse.Namespace) -> int:
     return 0
 
 
-def renamed(store: Store, args: argparse.Namespace) -> int:
+def rename_command(store: Store, args: argparse.Namespace) -> int:
     """Rename a run."""
-    from studies.runs.manage import rename
+    from studies.runs.manage import rename_run
 
-    rename(store, args.run, args.new)
+    rename_run(store, args.run, args.new)
     print(json.dumps({"renamed": args.run, "run": args.new}) if args.json else f"run {args.run} is now {args.new}")
     return 0
 
 
-def deleted(store: Store, args: argparse.Namespace) -> int:
+def delete_command(store: Store, args: argparse.Namespace) -> int:
     """Delete runs, once the user has said so."""
     from studies.records import EvoError
-    from studies.runs.manage import delete
+    from studies.runs.manage import delete_run
 
     found = [store.run(name) for name in dict.fromkeys(args.run)]
     told = [consequences(store, run) for run in found]
@@ -147,7 +147,7 @@ def deleted(store: Store, args: argparse.Namespace) -> int:
             print("nothing was deleted", file=sys.stderr)
             return 1
     for run in found:
-        delete(store, run)
+        delete_run(store, run)
     print(
         json.dumps({"deleted": [run.name for run in found]})
         if args.json
@@ -156,13 +156,13 @@ def deleted(store: Store, args: argparse.Namespace) -> int:
     return 0
 
 
-def consequences(store: Store, run: Run) -> str:
+def consequences(store: Store, run: StoredRun) -> str:
     """What goes with a run, and what stays."""
-    from studies.database.urls import files_of
-    from studies.runs.manage import entries
+    from studies.database.urls import files_folder
+    from studies.runs.manage import run_summaries
 
-    (entry,) = (entry for entry in entries(store) if entry.name == run.name)
-    folder = files_of(store.url) / run.name
+    (entry,) = (entry for entry in run_summaries(store) if entry.name == run.name)
+    folder = files_folder(store.url) / run.name
     stays = f"; its weights stay in {folder}" if folder.is_dir() else ""
     unfinished = "" if entry.finished == entry.rounds else "; its last round is unfinished: is it running?"
     return (
@@ -171,7 +171,7 @@ def consequences(store: Store, run: Run) -> str:
     )
 
 
-COMMANDS = {"list": listed, "show": shown, "rename": renamed, "delete": deleted}
+COMMANDS = {"list": list_command, "show": show_command, "rename": rename_command, "delete": delete_command}
 
 
 if __name__ == "__main__":

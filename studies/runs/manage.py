@@ -9,15 +9,15 @@ import optuna
 import sqlalchemy as sa
 
 from studies.database import optuna_tables
-from studies.database.leases import taken
-from studies.database.rows import Run
+from studies.database.leases import acquire_lease
+from studies.database.rows import StoredRun
 from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
 from studies.database.store import Store, check_name, study_name
 from studies.records import EvoError
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunSummary:
     """A run in one line.
 
     Attributes:
@@ -38,7 +38,7 @@ class Entry:
     begun: datetime
 
 
-def entries(store: Store) -> list[Entry]:
+def run_summaries(store: Store) -> list[RunSummary]:
     """All runs, oldest first."""
     of_run = rounds.c.run_id == runs.c.id
     done = of_run & (rounds.c.state == "finished")
@@ -58,18 +58,18 @@ def entries(store: Store) -> list[Entry]:
     ).order_by(runs.c.id)
     with store.engine.connect() as connection:
         found = connection.execute(query).all()
-    return [_entry(store.run(row.name), row) for row in found]
+    return [_run_summary(store.run(row.name), row) for row in found]
 
 
-def _entry(run: Run, row: sa.Row[tuple[object, ...]]) -> Entry:
+def _run_summary(run: StoredRun, row: sa.Row[tuple[object, ...]]) -> RunSummary:
     config = run.config
-    return Entry(
+    return RunSummary(
         run.name, config.evolution.method, run.space.name, config.evaluator.kind, config.seed,
         row.rounds, row.finished, row.proposals, row.evaluations, row.hypervolume, row.created_at,
     )  # fmt: skip
 
 
-def rename(store: Store, old: str, new: str) -> None:
+def rename_run(store: Store, old: str, new: str) -> None:
     """Give a run another name, and its Optuna studies theirs. Files stay where they are: the database knows their paths.
 
     Raises:
@@ -84,7 +84,7 @@ def rename(store: Store, old: str, new: str) -> None:
         raise EvoError(
             f"cannot rename {old!r}: Optuna {optuna.__version__} keeps tables that this program does not know"
         )
-    with taken(store, run), store.writing() as connection:
+    with acquire_lease(store, run), store.writing() as connection:
         connection.execute(runs.update().where(runs.c.id == run.id).values(name=new))
         for row in connection.execute(sa.select(rounds).where(rounds.c.run_id == run.id)).all():
             study = study_name(new, row.number)
@@ -92,7 +92,7 @@ def rename(store: Store, old: str, new: str) -> None:
             optuna_tables.rename_study(connection, row.study, study, {"run": new})
 
 
-def delete(store: Store, run: Run) -> None:
+def delete_run(store: Store, run: StoredRun) -> None:
     """Delete a run with its rounds and evaluations, and its Optuna studies. Files are left where they are.
 
     Raises:
@@ -100,7 +100,7 @@ def delete(store: Store, run: Run) -> None:
     """
     studies = [row.study for row in store.rounds(run)]
     mine = sa.select(rounds.c.id).where(rounds.c.run_id == run.id)
-    with taken(store, run):
+    with acquire_lease(store, run):
         if not store.bulk:  # slowly, through Optuna, and first: what is left of a crash can be deleted again
             for study in set(studies) & set(optuna.get_all_study_names(store.optuna)):
                 optuna.delete_study(study_name=study, storage=store.optuna)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.frames import Frames, load
-from studies.database.store import Store, opened
+from studies.database.store import Store, open_store
 from tests import example_run
 
 
@@ -20,7 +20,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def store(url: str) -> Iterator[Store]:
-    with opened(url) as store:
+    with open_store(url) as store:
         example_run.two_rounds(store)
         yield store
 

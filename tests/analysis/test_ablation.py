@@ -10,7 +10,7 @@ import pytest
 from analysis.ablation import dropping
 from analysis.frames import Frames
 from spaces.architecture import operations
-from spaces.library.named_spaces import load
+from spaces.library.named_spaces import load_space
 from studies.pareto import hypervolume
 
 
@@ -29,7 +29,7 @@ def test_what_goes_with_an_operation_dearest_first(frames: Frames) -> None:
 
 
 def test_every_loss_is_that_of_the_networks_without_the_operation() -> None:
-    space, rng = load("digits"), Random(0)
+    space, rng = load_space("digits"), Random(0)
     archs = [space.sample(rng) for _ in range(60)]
     told = {"arch": map(str, archs), "score": [rng.random() for _ in archs], "macs": [rng.random() for _ in archs]}
     seen = pd.DataFrame(told)
@@ -44,6 +44,6 @@ def test_every_loss_is_that_of_the_networks_without_the_operation() -> None:
 
 
 def test_the_only_operation_of_a_layer_cannot_go() -> None:
-    space = load("mobilenet_v2")
+    space = load_space("mobilenet_v2")
     seen = pd.DataFrame({"arch": [str(space.sample(Random(0)))], "score": [0.5], "macs": [1.0]})
     assert dropping(seen, space, "macs", max_cost=2.0, min_accuracy=0.0).empty

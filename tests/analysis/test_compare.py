@@ -18,8 +18,8 @@ from analysis.report import main as report
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.config import check
-from studies.database.store import Store, opened
+from studies.config import check_config
+from studies.database.store import Store, open_store
 from studies.records import Evaluation, EvoError, Proposal
 from tests import example_run
 from tests.browser import browser
@@ -31,7 +31,7 @@ ALONE = SearchSpace(
 
 def refer(store: Store) -> None:
     """A run that measured one published network: 70% at 30 MACs."""
-    run = store.create_run("known", check(example_run.CONFIG, "example"), ALONE, max_cost=90.0, versions={})
+    run = store.create_run("known", check_config(example_run.CONFIG, "example"), ALONE, max_cost=90.0, versions={})
     row = store.open_round(run, 1, ALONE, {})
     evaluation = Evaluation(Architecture(("mb_k3_e6",)), "scratch:5ep", 0.7, 30.0, 60.0)
     store.record(run, row, [Proposal(0, 0, "stratified", evaluation)])
@@ -41,8 +41,8 @@ def refer(store: Store) -> None:
 def other(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Another database: a run of the same name and another seed that ended after its first round, and a reference."""
     url = f"sqlite:///{tmp_path_factory.mktemp('other') / 'evo.db'}"
-    with opened(url) as store:
-        config = check(example_run.CONFIG | {"seed": 7}, "example")
+    with open_store(url) as store:
+        config = check_config(example_run.CONFIG | {"seed": 7}, "example")
         run = store.create_run("tiny", config, example_run.FIRST, max_cost=200.0, versions={})
         example_run.finish(store, example_run.search(store, run, 1))
         refer(store)
@@ -51,7 +51,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def both(frames: Frames, other: str) -> list[Frames]:
-    with opened(other) as store:
+    with open_store(other) as store:
         return [frames, load(store, store.run("tiny"))]
 
 
@@ -76,7 +76,7 @@ def test_only_settings_that_differ_are_told(both: list[Frames]) -> None:
 
 
 def test_a_run_of_one_network_is_a_reference(both: list[Frames], other: str) -> None:
-    with opened(other) as store:
+    with open_store(other) as store:
         known = load(store, store.run("known"))
     compared = comparison.compare([*both, known])
     assert compared.labels == ["tiny", "tiny (2)"]
@@ -144,10 +144,10 @@ def test_both_pages_open_from_disk_without_a_network(url: str, other: str, tmp_p
 
 def test_of_a_run_with_other_objectives_only_its_rank_agreement_is_told(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    with opened(storage) as store:
+    with open_store(storage) as store:
         asked: list[Frames] = []
         for name, search in (("mine", {}), ("theirs", {"objective": "likelihood"})):
-            config = check(example_run.CONFIG | {"search": search}, "example")
+            config = check_config(example_run.CONFIG | {"search": search}, "example")
             run = store.create_run(name, config, example_run.FIRST, max_cost=100.0, versions={})
             row = store.open_round(run, 1, example_run.FIRST, {})
             evaluations = [

@@ -8,13 +8,13 @@ from analysis.frames import Frames
 from analysis.lineage import ancestors, arc, birthdays, family_tree, figures, graphs, own_cells
 from spaces.architecture import Architecture
 from spaces.operations.cells import parse_cell
-from studies.records import Life
+from studies.records import BredCell
 
-A = Life(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.1),))
-B = Life(0, "cell:e1_5", "random", (), 1, 0, ((1, 2, 0.2),))
-C = Life(0, "cell:e1_3_-5", "crossover", (A.cell, B.cell), 1, 2, ((1, 2, 0.3), (2, 1, 0.5)))
-D = Life(0, "cell:e3_3_-5", "mutation", (C.cell,), 2, 3, ((2, 3, 0.9),))
-OTHER = Life(0, "cell:e6_5", "mutation", (B.cell,), 1, 3, ((1, 3, 0.0),))
+A = BredCell(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.1),))
+B = BredCell(0, "cell:e1_5", "random", (), 1, 0, ((1, 2, 0.2),))
+C = BredCell(0, "cell:e1_3_-5", "crossover", (A.cell, B.cell), 1, 2, ((1, 2, 0.3), (2, 1, 0.5)))
+D = BredCell(0, "cell:e3_3_-5", "mutation", (C.cell,), 2, 3, ((2, 3, 0.9),))
+OTHER = BredCell(0, "cell:e6_5", "mutation", (B.cell,), 1, 3, ((1, 3, 0.0),))
 LIVES = [A, B, C, D, OTHER]
 
 

@@ -13,7 +13,7 @@ import pytest
 from analysis import export, sentences
 from analysis.frames import Frames
 from analysis.report import main
-from studies.database.store import Store, opened
+from studies.database.store import Store, open_store
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import CHEAP, DEAR, FREE, RULE
@@ -72,7 +72,7 @@ def test_a_loss_is_called_no_rise(frames: Frames) -> None:
     [(0, "0"), (999, "999"), (999.7, "1k"), (1234, "1.23k"), (301e6, "301M"), (4.2e10, "42G"), (1.55e27, "1.55e+27")],
 )
 def test_numbers_for_people(number: float, text: str) -> None:
-    assert sentences.short(number) == text
+    assert sentences.format_number(number) == text
 
 
 def test_the_page_holds_rule_front_settings_and_versions(page: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_page_needs_nothing_from_elsewhere(page: Path) -> None:
 
 def test_names_are_escaped(tmp_path: Path) -> None:
     url, out = f"sqlite:///{tmp_path / 'evo.db'}", tmp_path / "page.html"
-    with opened(url) as store:
+    with open_store(url) as store:
         example_run.two_rounds(store, "<script>alert(1)</script>")
     assert main(["<script>alert(1)</script>", "--storage", url, "--out", str(out)]) == 0
     assert "alert(1)</script>" not in out.read_text(encoding="utf-8")

@@ -11,11 +11,11 @@ from analysis.frames import load
 from benchmarks import dashboard
 from benchmarks.made_up import fill
 from benchmarks.report import main
-from studies.database.store import opened
+from studies.database.store import open_store
 
 
 def test_a_made_up_run_is_one_that_can_be_reported(tmp_path: Path) -> None:
-    with opened(f"sqlite:///{tmp_path / 'evo.db'}") as store:
+    with open_store(f"sqlite:///{tmp_path / 'evo.db'}") as store:
         frames = load(store, fill(store, rounds=2, trials=30))
     assert [(row.proposals, row.measured, row.kept) for row in frames.rounds] == [(30, 30, 168)] * 2
     assert frames.rounds[-1].hypervolume > 0.2

@@ -15,12 +15,12 @@ import pytest
 from benchmarks.arms import ARMS, Problem, problem, trace
 from benchmarks.comparison import Trace, interval, tables
 from benchmarks.search import main
-from spaces.costs.benchmark_tables import Columns
-from spaces.space import canonical
+from spaces.costs.benchmark_tables import TableColumns
+from spaces.space import canonical_arch
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNELS = ("8", "16", "32")
-COLUMNS = Columns("channels", "acc", "flops")
+COLUMNS = TableColumns("channels", "acc", "flops")
 QUICK = [name for name, arm in ARMS.items() if not arm.missing and arm.limit is None and name != "ours-screened"]
 
 
@@ -56,7 +56,7 @@ def test_the_space_and_its_costs_are_read_off_the_table(posed: Problem) -> None:
 def test_networks_with_two_spellings_count_once(data_dir: Path) -> None:
     macro = problem(
         data_dir / "nas" / "nas_bench_macro_cifar10.csv.gz",
-        Columns("arch", "mean_acc", "flops"),
+        TableColumns("arch", "mean_acc", "flops"),
         separator="",
         scale=0.01,
         floor=0.8,
@@ -69,7 +69,7 @@ def test_networks_with_two_spellings_count_once(data_dir: Path) -> None:
 def test_an_arm_is_given_its_budget_in_new_networks(posed: Problem, name: str) -> None:
     answers = trace(posed, name, seed=3, budget=40)
     assert len(answers.found) == 40
-    assert all(canonical(arch, posed.space) == arch for arch in answers.found)
+    assert all(canonical_arch(arch, posed.space) == arch for arch in answers.found)
     assert list(trace(posed, name, seed=3, budget=40).found.items()) == list(answers.found.items())
     assert list(trace(posed, name, seed=4, budget=40).found) != list(answers.found)
 

@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 from benchmarks.steps import PATH, HostReads, Plain, host_reads, path_weights
 from benchmarks.supernet import main
-from evo.data.source import Split
+from evo.data.source import ImageSet
 from evo.training.loop import Schedule
-from spaces.export.scaling import scaled
-from spaces.library.named_spaces import load
+from spaces.export.scaling import scale_widths
+from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
 
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    return scaled(load("nas_bench_macro", size=8), 0.25)
+    return scale_widths(load_space("nas_bench_macro", size=8), 0.25)
 
 
 def test_the_network_by_hand_is_the_path(space: SearchSpace) -> None:
@@ -30,7 +30,7 @@ def test_the_network_by_hand_is_the_path(space: SearchSpace) -> None:
 
 
 def test_no_step_waits_for_the_device(space: SearchSpace) -> None:
-    images = Split(torch.randn(40, 3, 8, 8), torch.randint(0, 10, (40,)))
+    images = ImageSet(torch.randn(40, 3, 8, 8), torch.randint(0, 10, (40,)))
     augment = ("flip", "crop", "cutout", "resized_crop", "colour_jitter")
     assert host_reads(Supernet(space), images, Schedule(1, 8, 0.01, augment=augment)) == 0
 

@@ -22,7 +22,7 @@ import psutil
 from evo.round.__main__ import main
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.database.store import opened
+from studies.database.store import open_store
 
 SUPERNET = [
     "2",
@@ -77,7 +77,7 @@ def state(folder: Path) -> State:
 
 def state_at(storage: str) -> State:
     """The same of any database."""
-    with opened(storage) as store:
+    with open_store(storage) as store:
         found: State = [store.frame(query).values.tolist() for query in QUERIES]
         found[-1].sort()  # databases order strings in their own ways
         for study in optuna.get_all_study_names(store.optuna):

@@ -10,14 +10,14 @@ import pytest
 from evo.console import Advance, Track
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
-from spaces.library.named_spaces import load
+from spaces.library.named_spaces import load_space
 from spaces.space import SearchSpace
 from studies.records import Evaluation
 
 
 @pytest.fixture(scope="session")
 def space() -> SearchSpace:
-    return load("digits")
+    return load_space("digits")
 
 
 @pytest.fixture(scope="session")

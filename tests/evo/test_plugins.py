@@ -11,23 +11,23 @@ import pytest
 
 from evo.deliver.__main__ import main as deliver
 from evo.evaluators.registry import EVALUATORS
-from evo.plugins import sources
+from evo.plugins import plugin_sources
 from evo.round.__main__ import main
-from evo.round.new_run import prepared, with_operations
+from evo.round.new_run import prepared_space, with_operations
 from spaces import load_network
 from spaces.costs.table import cost_table
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.library import named_spaces
-from spaces.networks.build import build, check_module
+from spaces.networks.build import build_operation, check_module
 from spaces.operations import grammar
-from spaces.operations.grammar import tally
-from spaces.operations.own_operations import Form, operation
-from spaces.operations.primitives import Conv, Tally
+from spaces.operations.grammar import count_operation
+from spaces.operations.own_operations import OperationForm, operation
+from spaces.operations.primitives import Conv, OpCounts
 from studies import config as configs
 from studies import plugins
 from studies.config import ConfigError
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.plugins import PluginError
 from studies.records import EvoError
 from tests.registries import restored
@@ -35,7 +35,7 @@ from tests.registries import restored
 OWN = """
     from dataclasses import dataclass, field
     import evo
-    from evo import Conv, Evolution, Judge, evaluator, method, operation, scored
+    from evo import Conv, Evolution, Judge, evaluator, method, operation, evaluations_of
     from evo.methods.evolution import Above, Learned, Nothing
     from spaces.costs.table import CostTable
     from spaces.space import SearchSpace
@@ -61,7 +61,8 @@ OWN = """
         name: str = "proxy"
 
         def __call__(self, archs):
-            return scored(self, archs, [min(1.0, self.slope * macs) for macs in self.table.count(archs)[:, 0]], self.table)
+            accuracies = [min(1.0, self.slope * macs) for macs in self.table.count(archs)[:, 0]]
+            return evaluations_of(self, archs, accuracies, self.table)
 
     @evaluator("proxy", settings=ProxySettings)
     @dataclass
@@ -101,7 +102,7 @@ PROXY = (
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_operation_and_an_evaluator_of_ones_own_are_searched(own: Path, tmp_path: Path, workers: str) -> None:
     assert run(tmp_path, "--plugin", str(own), "--workers", workers, *PROXY) == 0
-    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
         found = store.frame("SELECT arch, judge, accuracy, macs FROM results")
         assert set(found["judge"]) == {"proxy"}
         assert found["arch"].str.contains("sep_k3").any()
@@ -134,12 +135,12 @@ def test_wrong_settings_of_ones_own_are_answered_like_ours(own: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"unknown key 'evaluator\.slop' \(found 1\); allowed there: kind, slope, timeout"
     ):
-        configs.load("digits", overrides)
+        configs.load_config("digits", overrides)
 
 
 def test_a_kind_that_nobody_has_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"evaluator\.kind is 'mine'; allowed: .*; one of your own needs plugins = "):
-        configs.load("digits", ["evaluator={ kind = 'mine' }"])
+        configs.load_config("digits", ["evaluator={ kind = 'mine' }"])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_a_kind_that_nobody_has_says_what_to_do() -> None:
 def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "broken.py").write_text(text)
     with pytest.raises(PluginError, match=message):
-        plugins.load([str(tmp_path / "broken.py")])
+        plugins.load_plugins([str(tmp_path / "broken.py")])
 
 
 def test_a_path_is_looked_for_beside_the_configuration(
@@ -170,9 +171,9 @@ def test_a_path_is_looked_for_beside_the_configuration(
         (configs.PRESETS / "digits.toml").read_text().replace("[space]", 'plugins = ["own.py"]\n[space]', 1)
     )
     monkeypatch.chdir("/")
-    config = configs.load(str(study))
-    plugin = plugins.load(["own.py"], [tmp_path])[0]
-    assert sources(config, named_spaces.load("digits")) == {"plugin own.py": plugin.sha256}
+    config = configs.load_config(str(study))
+    plugin = plugins.load_plugins(["own.py"], [tmp_path])[0]
+    assert plugin_sources(config, named_spaces.load_space("digits")) == {"plugin own.py": plugin.sha256}
 
 
 def test_a_package_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,11 +182,11 @@ def test_a_package_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.Mo
     (package / "__init__.py").write_text("")
     (package / "ops.py").write_text(textwrap.dedent(OWN).replace('"sep_', '"psep_').replace('"proxy"', '"packaged"'))
     monkeypatch.syspath_prepend(str(tmp_path))
-    (plugin,) = plugins.load(["packaged.ops"])
+    (plugin,) = plugins.load_plugins(["packaged.ops"])
     assert plugin.text is None
     assert "psep_" in grammar.OPERATIONS
     with pytest.raises(PluginError, match="no module 'packaged.nothing' is installed"):
-        plugins.load(["packaged.nothing"])
+        plugins.load_plugins(["packaged.nothing"])
 
 
 # -- operations -------------------------------------------------------------------------------------------------------
@@ -194,15 +195,15 @@ SHAPE = Shape(8, 16, 2, 9)
 
 
 def test_an_operation_checks_its_options(own: Path) -> None:
-    plugins.load([str(own)])
-    assert tally("sep_k5", SHAPE).macs == 8 * 25 * 25 + 16 * 8 * 25
+    plugins.load_plugins([str(own)])
+    assert count_operation("sep_k5", SHAPE).macs == 8 * 25 * 25 + 16 * 8 * 25
     for op in ("sep_banana", "sep_k3_k3", "sep_", "sep_kx"):
         with pytest.raises(ValueError, match=r"expected sep_k<kernel>, each option a whole number"):
-            tally(op, SHAPE)
+            count_operation(op, SHAPE)
 
 
 def test_a_default_is_left_out() -> None:
-    form = Form.of("own_k<kernel>_d<dilation>", lambda shape, kernel, dilation=1: ())
+    form = OperationForm.of("own_k<kernel>_d<dilation>", lambda shape, kernel, dilation=1: ())
     assert form.parse("own_k3") == {"kernel": 3}
     assert form.parse("own_k3_d2") == {"kernel": 3, "dilation": 2}
     with pytest.raises(ValueError, match="dilation is at its default, which is left out"):
@@ -215,31 +216,33 @@ def test_steps_that_do_not_fit_the_layer_are_refused() -> None:
         return (Conv(shape.c_in, shape.c_out + 1),)
 
     with pytest.raises(ValueError, match=r"'narrow' gives 17 channels at 9 x 9 pixels; the layer needs 16 at 5 x 5"):
-        tally("narrow", SHAPE)
+        count_operation("narrow", SHAPE)
 
 
 def test_a_module_of_ones_own_is_compared_with_its_counts() -> None:
     from torch import nn
 
-    @operation("shuffle_g<groups>", counts=lambda shape, groups: Tally(macs=1, params=groups))
+    @operation("shuffle_g<groups>", counts=lambda shape, groups: OpCounts(macs=1, params=groups))
     def shuffle(shape: Shape, groups: int) -> nn.Module:
         return nn.Conv2d(shape.c_in, shape.c_out, 1, shape.stride, bias=False)
 
-    assert isinstance(build("shuffle_g2", SHAPE), nn.Conv2d)
+    assert isinstance(build_operation("shuffle_g2", SHAPE), nn.Conv2d)
     check_module("shuffle_g128", SHAPE)
     with pytest.raises(ValueError, match="'shuffle_g2' counts 2 parameters, and its module has 128"):
         check_module("shuffle_g2", SHAPE)
     with pytest.raises(EvoError, match="counts 2 parameters"):
-        prepared(configs.load("digits", ["space.add_operations=['shuffle_g2']", "evolution={ method = 'fixed' }"]))
+        prepared_space(
+            configs.load_config("digits", ["space.add_operations=['shuffle_g2']", "evolution={ method = 'fixed' }"])
+        )
 
 
 def test_added_operations_stand_where_they_fit() -> None:
-    space = with_operations(named_spaces.load("digits"), ["mb_k7_e2", "id"])
+    space = with_operations(named_spaces.load_space("digits"), ["mb_k7_e2", "id"])
     assert all("mb_k7_e2" in layer.candidates for layer in space.layers)
-    assert {"id" in layer.candidates for layer in space.layers if not layer.shape.residual} == {False}
+    assert {"id" in layer.candidates for layer in space.layers if not layer.shape.is_residual} == {False}
     assert cost_table(space).bounds()[1][0] > 0
     with pytest.raises(EvoError, match=r"space\.add_operations: unknown operation 'nothing_k3'"):
-        with_operations(named_spaces.load("digits"), ["nothing_k3"])
+        with_operations(named_spaces.load_space("digits"), ["nothing_k3"])
 
 
 # -- delivered --------------------------------------------------------------------------------------------------------
@@ -247,7 +250,7 @@ def test_added_operations_stand_where_they_fit() -> None:
 MODULE = """
     import torch
     from torch import nn
-    from evo import Tally, operation
+    from evo import OpCounts, operation
 
     class ChannelGate(nn.Module):
         '''Scales channels by a learned vector, then mixes them.'''
@@ -263,7 +266,7 @@ MODULE = """
 
     def counts(shape):
         weights = shape.c_in * shape.c_out
-        return Tally(macs=weights * shape.size_out**2, params=weights + shape.c_in + 2 * shape.c_out)
+        return OpCounts(macs=weights * shape.size_out**2, params=weights + shape.c_in + 2 * shape.c_out)
 
     @operation("gated", counts=counts)
     def gated(shape):
@@ -284,7 +287,7 @@ def test_a_module_of_ones_own_is_delivered_in_the_forms_that_can_have_it(
     assert "plugin gate.py (sha256 " in planned
     assert "gated: a delivered network with it has no model.py (ChannelGate cannot be written" in planned
     assert run(tmp_path, *quick) == 0
-    arch = "|".join(["gated"] * len(named_spaces.load("digits").layers))
+    arch = "|".join(["gated"] * len(named_spaces.load_space("digits").layers))
     command = ["digits", "--storage", f"sqlite:///{tmp_path}/evo.db", "--out", str(folder), "--arch", arch]
     assert deliver([*command, "--set", "deliver.epochs=1"]) == 0
     assert "left out  model.py: ChannelGate cannot be written into model.py" in capsys.readouterr().out

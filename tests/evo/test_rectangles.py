@@ -14,8 +14,8 @@ import torch
 from evo.deliver.__main__ import main as deliver
 from evo.round.__main__ import main
 from spaces import load_network
-from spaces.library.named_spaces import load
-from studies.database.store import opened
+from spaces.library.named_spaces import load_space
+from studies.database.store import open_store
 
 NAMES = ("bars", "stripes", "noise")
 
@@ -64,9 +64,9 @@ def delivered(folder: Path) -> Path:
 
 
 def test_a_space_is_made_for_them(delivered: Path, folder: Path) -> None:
-    with opened(f"sqlite:///{folder}/evo.db") as store:
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
         run = store.run("oneshot")
-        assert run.space == load("digits", size=(8, 12), classes=3)
+        assert run.space == load_space("digits", size=(8, 12), classes=3)
         assert run.classes == NAMES
 
 
@@ -104,13 +104,13 @@ def test_its_python_file_runs_alone(delivered: Path) -> None:
 
 def test_blocks_imitate_a_teacher_on_them(folder: Path) -> None:
     assert main(command(folder, BLOCKWISE, "--run", "blockwise")) == 0
-    with opened(f"sqlite:///{folder}/evo.db") as store:
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
         (row,) = store.rounds(store.run("blockwise"))
         assert row.finished
 
 
 def test_a_space_that_is_made_for_other_images_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "space.json").write_text(load("digits", classes=3).to_json())
+    (folder / "space.json").write_text(load_space("digits", classes=3).to_json())
     fixed = ["--run", "fixed", "--set", f"space.path={folder / 'space.json'}"]
     assert main(command(folder, ONESHOT, *fixed)) == 1
     assert (

@@ -36,7 +36,7 @@ def raises(error: BaseException) -> Callable[[Namespace], int]:
 
 
 def ended(work: Callable[[Namespace], int], *options: str, kept: str = "") -> int:
-    return shell.run(work, shell.parser("x", "", "").parse_args(options), kept)
+    return shell.run_command(work, shell.parser("x", "", "").parse_args(options), kept)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join, operations
 from spaces.layer import Head, Layer, LayerChange, Shape, Stem
-from spaces.library.named_spaces import load
-from spaces.space import SearchSpace, canonical
+from spaces.library.named_spaces import load_space
+from spaces.space import SearchSpace, canonical_arch
 
 SHAPE = Shape(8, 8, 1, 16)
 DOWN = Shape(8, 16, 2, 16)
@@ -93,7 +93,7 @@ def test_size_counts_strings() -> None:
 
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "pad_nas_large", "dna"])
 def test_json_gives_an_equal_space_back(name: str) -> None:
-    assert SearchSpace.from_json(load(name).to_json()) == load(name)
+    assert SearchSpace.from_json(load_space(name).to_json()) == load_space(name)
 
 
 def test_a_foreign_architecture_is_told_where_it_does_not_fit() -> None:
@@ -121,26 +121,30 @@ def test_an_identity_commutes_within_a_stage_and_not_beyond() -> None:
         Layer(DOWN, ("a",)),
         Layer(Shape(16, 16, 1, 8), ("a", "id")),
     )
-    assert canonical(Architecture.parse("id|a|a|id"), built) == canonical(Architecture.parse("a|id|a|id"), built)
-    assert canonical(Architecture.parse("id|a|a|a"), built) != canonical(Architecture.parse("a|a|a|id"), built)
+    assert canonical_arch(Architecture.parse("id|a|a|id"), built) == canonical_arch(
+        Architecture.parse("a|id|a|id"), built
+    )
+    assert canonical_arch(Architecture.parse("id|a|a|a"), built) != canonical_arch(
+        Architecture.parse("a|a|a|id"), built
+    )
 
 
 def test_canonical_sorts_branches_and_calls_every_identity_id() -> None:
     built = space(Layer(SHAPE, ("a", "b"), branches=2, skippable=True), Layer(SHAPE, ("a", "b"), branches=2))
-    assert str(canonical(Architecture.parse("b+a|skip"), built)) == "a+b|id"
-    assert str(canonical(Architecture.parse("skip|b+a"), built)) == "a+b|id"
+    assert str(canonical_arch(Architecture.parse("b+a|skip"), built)) == "a+b|id"
+    assert str(canonical_arch(Architecture.parse("skip|b+a"), built)) == "a+b|id"
 
 
 def test_operations_of_one_stage_do_not_commute() -> None:
     built = space(Layer(SHAPE, ("a", "b")), Layer(SHAPE, ("a", "b")))
-    assert canonical(Architecture.parse("a|b"), built) != canonical(Architecture.parse("b|a"), built)
+    assert canonical_arch(Architecture.parse("a|b"), built) != canonical_arch(Architecture.parse("b|a"), built)
 
 
 def test_nas_bench_macro_holds_3969_networks() -> None:
-    macro = load("nas_bench_macro")
+    macro = load_space("nas_bench_macro")
     archs = (Architecture(genes) for genes in product(*(layer.genes for layer in macro.layers)))
     assert macro.size == 6561
-    assert len({canonical(arch, macro) for arch in archs}) == 3969
+    assert len({canonical_arch(arch, macro) for arch in archs}) == 3969
 
 
 def test_diff_tells_what_was_kept_dropped_and_added() -> None:
@@ -150,6 +154,6 @@ def test_diff_tells_what_was_kept_dropped_and_added() -> None:
 
 
 def test_blocks_are_the_stages_and_the_first_has_the_stem() -> None:
-    assert load("digits").blocks == ((0, 2), (2, 5), (5, 7))
-    assert load("dna").blocks == ((0, 3), (3, 7), (7, 11), (11, 15), (15, 19), (19, 20))
-    assert load("mobilenet_v2").blocks[0] == (0, 1)
+    assert load_space("digits").blocks == ((0, 2), (2, 5), (5, 7))
+    assert load_space("dna").blocks == ((0, 3), (3, 7), (7, 11), (11, 15), (15, 19), (19, 20))
+    assert load_space("mobilenet_v2").blocks[0] == (0, 1)

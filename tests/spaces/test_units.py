@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spaces.units import parse, short
+from spaces.units import format_number, parse_number
 
 
 @pytest.mark.parametrize(
@@ -21,15 +21,15 @@ from spaces.units import parse, short
     ],
 )
 def test_a_number_is_read(text: str, number: float) -> None:
-    assert parse(text) == pytest.approx(number)
+    assert parse_number(text) == pytest.approx(number)
 
 
 @pytest.mark.parametrize("text", ["", "M", "fifty", "-5M", "0", "0k", "5MB", "1,000", "nan", "inf"])
 def test_what_is_no_positive_number_is_answered(text: str) -> None:
     with pytest.raises(ValueError, match="expected a positive number such as 50M"):
-        parse(text)
+        parse_number(text)
 
 
 @pytest.mark.parametrize("number", [7, 950, 12_300, 301e6, 1.5e9])
 def test_what_short_writes_is_read(number: float) -> None:
-    assert parse(short(number)) == pytest.approx(number)
+    assert parse_number(format_number(number)) == pytest.approx(number)

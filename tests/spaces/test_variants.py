@@ -20,18 +20,18 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.architecture import Architecture
-from spaces.costs.cost_histogram import Buckets
-from spaces.costs.sampling import stratified, uniform
-from spaces.costs.table import COLUMNS, cost_table, count
-from spaces.export.scaling import scaled, scaled_to
-from spaces.latency.measure import parts
+from spaces.costs.cost_histogram import CostHistogram
+from spaces.costs.sampling import sample_stratified, sample_uniform
+from spaces.costs.table import COLUMNS, cost_table, count_costs
+from spaces.export.scaling import scale_to_macs, scale_widths
+from spaces.latency.measure import timed_parts
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library.named_spaces import DNA_ROWS, load
+from spaces.library.named_spaces import DNA_ROWS, load_space
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
-from spaces.show.overview import overview
-from spaces.space import SearchSpace, canonical, plain
-from spaces.variants import Row, parse_row
+from spaces.show.overview import make_overview
+from spaces.space import SearchSpace, canonical_arch, resolve_variants
+from spaces.variants import BlockVariant, parse_variant
 from tests.spaces.costs.test_sampling import Milliseconds
 from tests.spaces.export.test_network_folder import delivered
 
@@ -73,14 +73,14 @@ spaces = drawn_rows().map(space) | drawn_rows().map(lambda rows: space(rows, (BE
 
 
 def test_a_row_is_a_depth_and_a_width_in_one_spelling() -> None:
-    assert parse_row("row_d3_w24") == Row(3, 24)
-    assert [str(parse_row(row)) for row in ("row_d3_w24", "row_d1")] == ["row_d3_w24", "row_d1"]
+    assert parse_variant("row_d3_w24") == BlockVariant(3, 24)
+    assert [str(parse_variant(row)) for row in ("row_d3_w24", "row_d1")] == ["row_d3_w24", "row_d1"]
 
 
 @pytest.mark.parametrize("row", ["row_d1_w8", "row_d2", "row_d0", "row_d02_w8", "row_w8_d2", "row_d2_w8_", "id"])
 def test_what_is_no_row_is_told_what_one_is(row: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"row {row!r}: expected row_d<layers>_w<channels between them>")):
-        parse_row(row)
+        parse_variant(row)
 
 
 CHOOSER, FIRST, SAME = Shape(8, 8, 1, 6), Shape(8, 16, 1, 6), Shape(16, 16, 1, 6)
@@ -143,16 +143,16 @@ def test_an_architecture_that_a_row_does_not_fit_is_told_why(arch: str, expected
 @settings(max_examples=25, deadline=None)
 @given(spaces, st.integers(0, 99))
 def test_every_string_is_one_network_and_is_read_back(drawn: SearchSpace, seed: int) -> None:
-    archs = list(drawn.everything())
+    archs = list(drawn.enumerate())
     assert len(archs) == drawn.size == len(set(archs))
     assert SearchSpace.from_json(drawn.to_json()) == drawn
-    networks = {plain(canonical(arch, drawn), drawn) for arch in archs}
-    assert len(networks) == drawn.size == len({canonical(arch, drawn) for arch in archs})
+    networks = {resolve_variants(canonical_arch(arch, drawn), drawn) for arch in archs}
+    assert len(networks) == drawn.size == len({canonical_arch(arch, drawn) for arch in archs})
     for arch in (drawn.sample(Random(seed)), archs[-1]):
         assert arch in drawn
-        assert drawn.fitted(arch) == arch == drawn.spelled(drawn.told(arch))
-        alone = drawn.only(arch)
-        assert list(alone.everything()) == [arch]
+        assert drawn.repair(arch) == arch == drawn.from_qualified_genes(drawn.qualified_genes(arch))
+        alone = drawn.restrict_to(arch)
+        assert list(alone.enumerate()) == [arch]
         assert alone.size == 1
         assert all(gene in genes for gene, genes in zip(arch.genes, drawn.genes, strict=True))
 
@@ -162,7 +162,7 @@ def test_every_string_is_one_network_and_is_read_back(drawn: SearchSpace, seed: 
 def test_any_genes_are_made_to_fit_their_row(drawn: SearchSpace, seed: int) -> None:
     rng = Random(seed)
     mixed = Architecture(tuple(rng.choice(genes) for genes in drawn.genes))
-    fitted = drawn.fitted(mixed)
+    fitted = drawn.repair(mixed)
     assert fitted in drawn
     assert (fitted == mixed) == (mixed in drawn)
     assert fitted.genes[0] == mixed.genes[0]
@@ -174,7 +174,7 @@ def test_identities_commute_in_an_ordinary_block_between_blocks_with_rows() -> N
     spellings = [
         f"row_d1|mb_k3_e1|skip|{two}|row_d2_w20|mb_k3_e1|mb_k3_e1|skip" for two in ("id|mb_k3_e1", "mb_k3_e1|id")
     ]
-    assert len({canonical(Architecture.parse(arch), some) for arch in spellings}) == 1
+    assert len({canonical_arch(Architecture.parse(arch), some) for arch in spellings}) == 1
 
 
 def test_a_row_that_waits_brings_its_networks_when_it_comes() -> None:
@@ -186,7 +186,7 @@ def test_a_row_that_waits_brings_its_networks_when_it_comes() -> None:
     assert before.size * 3 == after.size == SMALL.size
     assert (before.genes[8], after.genes[8]) == (("skip",), ("skip", *OPS[:2]))
     assert before.names == after.names
-    assert all(arch in after for arch in before.everything())
+    assert all(arch in after for arch in before.enumerate())
 
 
 def test_a_row_that_is_dropped_takes_its_networks_along() -> None:
@@ -201,7 +201,7 @@ def test_a_row_that_is_dropped_takes_its_networks_along() -> None:
 
 @pytest.mark.parametrize("name", ["small", "digits_rows", "dna_rows"])
 def test_costs_are_those_that_torch_counts(name: str) -> None:
-    some = SMALL if name == "small" else load(name, size=16)
+    some = SMALL if name == "small" else load_space(name, size=16)
     rng = Random(1)
     table = cost_table(some, "torch")
     for arch in [some.sample(rng) for _ in range(3)]:
@@ -209,7 +209,10 @@ def test_costs_are_those_that_torch_counts(name: str) -> None:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, some.stem.c_in, some.stem.size, some.stem.size))
         params = sum(weight.numel() for weight in network.parameters())
-        assert (count(some, arch, "torch").macs, count(some, arch).params) == (counter.get_total_flops() / 2, params)
+        assert (count_costs(some, arch, "torch").macs, count_costs(some, arch).params) == (
+            counter.get_total_flops() / 2,
+            params,
+        )
         assert table.count([arch])[0, :2].tolist() == [counter.get_total_flops() / 2, params]
 
 
@@ -217,7 +220,7 @@ def test_costs_are_those_that_torch_counts(name: str) -> None:
 @given(spaces)
 def test_bounds_are_the_least_and_the_most_there_is(drawn: SearchSpace) -> None:
     table = cost_table(drawn, latency=Milliseconds())
-    costs = table.count(drawn.everything())
+    costs = table.count(drawn.enumerate())
     assert table.bounds().tolist() == pytest.approx(np.array([costs.min(axis=0), costs.max(axis=0)]))
 
 
@@ -226,11 +229,11 @@ def test_bounds_are_the_least_and_the_most_there_is(drawn: SearchSpace) -> None:
 def test_draws_reach_exactly_the_feasible_networks(
     drawn: SearchSpace, cost: str, shares: tuple[float, float], seed: int
 ) -> None:
-    table, archs = cost_table(drawn, latency=Milliseconds()), list(drawn.everything())
+    table, archs = cost_table(drawn, latency=Milliseconds()), list(drawn.enumerate())
     costs = table.count(archs)[:, COLUMNS.index(cost)]
     low, high = np.quantile(costs, sorted(shares), method="nearest")
     feasible = {arch for arch, c in zip(archs, costs, strict=True) if low <= c <= high}
-    found = uniform(table, len(archs), Random(seed), limits={cost: (low, high)})
+    found = sample_uniform(table, len(archs), Random(seed), limits={cost: (low, high)})
     assert set(found) == feasible
     assert len(found) == len(feasible)
 
@@ -238,7 +241,7 @@ def test_draws_reach_exactly_the_feasible_networks(
 def test_draws_are_uniform_over_architectures_though_rows_hold_more_or_fewer() -> None:
     table = cost_table(SMALL)
     least, most = table.bounds()[:, 0]
-    places = Buckets.of(table, "macs").draw(least, most, 4800, np.random.default_rng(0))
+    places = CostHistogram.of(table, "macs").draw(least, most, 4800, np.random.default_rng(0))
     counts = Counter(map(tuple, places.tolist()))
     assert len(counts) == SMALL.size == 480
     chi_square = sum((n - 10) ** 2 / 10 for n in counts.values())
@@ -246,8 +249,8 @@ def test_draws_are_uniform_over_architectures_though_rows_hold_more_or_fewer() -
 
 
 def test_a_large_space_is_spread_evenly_over_cost() -> None:
-    table = cost_table(load("dna_rows"))
-    found = table.count(stratified(table, 20, Random(0)))[:, 0]
+    table = cost_table(load_space("dna_rows"))
+    found = table.count(sample_stratified(table, 20, Random(0)))[:, 0]
     least, most = table.bounds()[:, 0]
     assert len(set(np.floor((found - least) / (most - least) * 20).astype(int))) == 20
 
@@ -257,7 +260,7 @@ def test_a_large_space_is_spread_evenly_over_cost() -> None:
 
 def test_a_network_has_the_layers_of_its_row() -> None:
     arch = Architecture.parse("row_d2_w12|mb_k3_e1|mb_k5_e3|id|mb_k3_e1|row_d3_w4|mb_k3_e1|mb_k5_e3|mb_k3_e1")
-    there, alone = plain(SMALL.check(arch), SMALL)
+    there, alone = resolve_variants(SMALL.check(arch), SMALL)
     assert str(there) == "mb_k3_e1|mb_k5_e3|id|mb_k3_e1|mb_k3_e1|mb_k5_e3|mb_k3_e1"
     assert [(layer.shape.c_in, layer.shape.c_out) for layer in alone.layers] == [
         (8, 12), (12, 8), (8, 8), (8, 8), (8, 4), (4, 4), (4, 16)
@@ -268,8 +271,8 @@ def test_a_network_has_the_layers_of_its_row() -> None:
         *SMALL.names[3:5],
         *(f"stage3.layer{i}" for i in (1, 2, 3)),
     )
-    assert count(alone, there) == count(SMALL, arch)
-    shown = overview(SMALL, arch)
+    assert count_costs(alone, there) == count_costs(SMALL, arch)
+    shown = make_overview(SMALL, arch)
     assert [row.name for row in shown.rows] == ["stem", *alone.names, "head"]
     assert shown.totals[0].tolist() == sum(row.costs[0] for row in shown.rows).tolist()  # type: ignore[union-attr]
 
@@ -280,7 +283,11 @@ def test_a_path_through_the_supernet_is_the_network_with_its_weights() -> None:
     x, rng = torch.randn(2, 1, 6, 6), Random(0)
     for arch in [SMALL.sample(rng) for _ in range(6)]:
         network = Network(arch, SMALL).eval()
-        used = [m for cell, gene in zip(supernet.layers, SMALL.told(arch), strict=True) for m in cell.active(gene)]  # type: ignore[operator]
+        used = [
+            m
+            for cell, gene in zip(supernet.layers, SMALL.qualified_genes(arch), strict=True)
+            for m in cell.active(gene)
+        ]  # type: ignore[operator]
         tensors = [
             t for part in (supernet.stem, nn.ModuleList(used), supernet.head) for t in part.state_dict().values()
         ]
@@ -290,19 +297,19 @@ def test_a_path_through_the_supernet_is_the_network_with_its_weights() -> None:
 
 
 def test_every_shape_is_measured() -> None:
-    widths = {shape.c_out for op, shape in parts(SMALL) if op == "mb_k5_e3"}
+    widths = {shape.c_out for op, shape in timed_parts(SMALL) if op == "mb_k5_e3"}
     assert widths == {8, 12, 16, 4, 20}
-    assert not any(op.startswith("row") for op, _ in parts(SMALL))
+    assert not any(op.startswith("row") for op, _ in timed_parts(SMALL))
 
 
 def test_a_scaled_network_has_no_rows_and_a_space_with_rows_is_not_scaled() -> None:
-    some = load("dna_rows")
+    some = load_space("dna_rows")
     arch = some.sample(Random(0))
-    wide = scaled_to(some, arch, 1e9)
-    assert wide.arch == plain(arch, some)[0]
-    assert wide.macs == count(wide.space, wide.arch).macs <= 1e9
+    wide = scale_to_macs(some, arch, 1e9)
+    assert wide.arch == resolve_variants(arch, some)[0]
+    assert wide.macs == count_costs(wide.space, wide.arch).macs <= 1e9
     with pytest.raises(ValueError, match="'dna_rows' has rows, in whose names widths stand"):
-        scaled(some, 0.5)
+        scale_widths(some, 0.5)
 
 
 def test_a_delivered_network_is_read_back_and_its_source_tells_the_shapes(tmp_path: Path) -> None:
@@ -323,10 +330,10 @@ def test_a_delivered_network_is_read_back_and_its_source_tells_the_shapes(tmp_pa
 
 def test_dnas_cells_as_recalled_are_2e17_networks() -> None:
     """The paper's table is recalled, not read; its product agrees with the "2 x 10^17" that is recalled of its text."""
-    some = load("dna_rows")
-    sizes = [some.part(start, stop).size for start, stop in some.blocks]
+    some = load_space("dna_rows")
+    sizes = [some.slice(start, stop).size for start, stop in some.blocks]
     by_hand = [sum(6**depth for depth, _ in rows) for rows in DNA_ROWS.values()]
     assert sizes == [*by_hand, 6] == [288, 1548, 1548, 2808, 16848, 6]
     assert some.size == math.prod(sizes)
     assert f"{some.size:.2e}" == "1.96e+17"
-    assert load("dna").sample(Random(0)).genes[0] == some.sample(Random(0)).genes[0]
+    assert load_space("dna").sample(Random(0)).genes[0] == some.sample(Random(0)).genes[0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spaces.weight_files import header, read
+from spaces.weight_files import header_bytes, read_weights
 
 TENSORS = {
     "a": torch.arange(6.0).view(2, 3),
@@ -21,12 +21,12 @@ FACTS = {"space": "x|y", "ratings": [[0, "op", 0.1]], "cells": None}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    save_file(TENSORS, tmp_path / "file", header(TENSORS, FACTS))
+    save_file(TENSORS, tmp_path / "file", header_bytes(TENSORS, FACTS))
     return tmp_path / "file"
 
 
 def test_what_is_written_comes_back(path: Path) -> None:
-    tensors, facts = read(path)
+    tensors, facts = read_weights(path)
     assert facts == FACTS
     assert tensors.keys() == TENSORS.keys()
     assert all(
@@ -39,7 +39,7 @@ def test_every_cut_is_noticed(path: Path) -> None:
     for size in range(len(content)):
         path.write_bytes(content[:size])
         with pytest.raises(ValueError, match="it cannot be read"):
-            read(path)
+            read_weights(path)
 
 
 def test_every_bit_that_turns_is_noticed_or_changes_nothing(path: Path) -> None:
@@ -48,7 +48,7 @@ def test_every_bit_that_turns_is_noticed_or_changes_nothing(path: Path) -> None:
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         try:
-            tensors, facts = read(path)
+            tensors, facts = read_weights(path)
         except ValueError:
             continue
         assert all(torch.equal(tensor, TENSORS[name]) for name, tensor in tensors.items())
@@ -59,5 +59,5 @@ def test_every_bit_that_turns_is_noticed_or_changes_nothing(path: Path) -> None:
 
 def test_a_file_of_another_program_has_no_digest_and_is_taken_as_it_is(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "theirs")
-    tensors, facts = read(tmp_path / "theirs")
+    tensors, facts = read_weights(tmp_path / "theirs")
     assert (tensors.keys(), facts) == (TENSORS.keys(), {})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from studies.pareto import hypervolume, hypervolume_trace, on_front, ranks
+from studies.pareto import hypervolume, hypervolume_trace, nondomination_ranks, on_front
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=25)
 
@@ -31,7 +31,7 @@ def peeled(points: list[tuple[int, int]]) -> list[int]:
 @given(points)
 def test_ranks_are_those_of_peeling_front_after_front(points: list[tuple[int, int]]) -> None:
     cost, accuracy = zip(*points, strict=True)
-    assert ranks(cost, accuracy).tolist() == peeled(points)
+    assert nondomination_ranks(cost, accuracy).tolist() == peeled(points)
 
 
 def test_the_front_keeps_equal_points_and_drops_dominated_ones() -> None:

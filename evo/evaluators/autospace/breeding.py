@@ -8,24 +8,24 @@ from pathlib import Path
 
 import torch
 
-from evo.data.loading import load
+from evo.data.loading import load_dataset
 from evo.evaluators import FitContext
-from evo.evaluators.autospace.fitness import Breeding, life_of
+from evo.evaluators.autospace.fitness import Breeding, bred_cell_from_json
 from evo.evaluators.autospace.population import alphabet_of
-from evo.seeds import derive
+from evo.seeds import derive_seed
 from evo.training import checkpoints as files
-from evo.training.loop import schedule, train
+from evo.training.loop import schedule_of, train
 from spaces.architecture import Op
 from spaces.networks.cell_supernet import CellSupernet
-from spaces.networks.supernet import inherit
-from spaces.operations.cells import Alphabet, Genome, covering, parse_cell, reference_cells
+from spaces.networks.supernet import inherit_weights
+from spaces.operations.cells import Alphabet, Genome, covering_cells, parse_cell, reference_cells
 from spaces.space import SearchSpace
 from studies.config import CellsSection, StudyConfig
-from studies.records import Life
+from studies.records import BredCell
 
 
 @dataclass(frozen=True)
-class Bred:
+class BredPopulations:
     """What breeding has come to.
 
     Attributes:
@@ -37,18 +37,18 @@ class Bred:
 
     weights: Path
     ratings: Mapping[tuple[int, Op], float]
-    lives: tuple[Life, ...]
+    bred_cells: tuple[BredCell, ...]
     iterations: int
 
 
-def breed(
+def breed_populations(
     section: CellsSection,
     config: StudyConfig,
     space: SearchSpace,
     context: FitContext,
-    before: Bred | None,
+    before: BredPopulations | None,
     weights: Path,
-) -> Bred:
+) -> BredPopulations:
     """The populations of ``space`` after this round's iterations; ``weights`` is the file that keeps them.
 
     Interrupted and called again, it continues where it was.
@@ -56,12 +56,12 @@ def breed(
     Args:
         before: of the round before: its weights and its cells' fitness are where this round starts.
     """
-    if not files.sound(weights):
-        torch.manual_seed(derive(context.seed, "cells"))
-        supernet = CellSupernet(space, _cells(space, alphabet_of(section)))
+    if not files.is_intact(weights):
+        torch.manual_seed(derive_seed(context.seed, "cells"))
+        supernet = CellSupernet(space, _all_cells(space, alphabet_of(section)))
         if before is not None:
-            inherit(supernet, files.read(before.weights)[0])
-        images = load(config.data, config.device)
+            inherit_weights(supernet, files.read_checkpoint(before.weights)[0])
+        images = load_dataset(config.data, config.device)
         breeding = Breeding(
             space,
             context.table,
@@ -69,16 +69,16 @@ def breed(
             section,
             cost=config.search.cost,
             n=context.n,
-            seed=derive(context.seed, "breeding"),
-            known=before.lives if before else (),
+            seed=derive_seed(context.seed, "breeding"),
+            known=before.bred_cells if before else (),
             past=before.iterations if before else 0,
         )
         progress = weights.with_suffix(".progress")
         train(
             supernet,
             images.train,
-            schedule(section, config.data, context.n),
-            seed=derive(context.seed, "cells"),
+            schedule_of(section, config.data, context.n),
+            seed=derive_seed(context.seed, "cells"),
             paths=breeding.paths(),
             between=breeding,
             checkpoint=progress,
@@ -88,26 +88,26 @@ def breed(
         )
         facts = {
             "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],
-            "lives": [asdict(life) for life in breeding.lives()],
+            "lives": [asdict(life) for life in breeding.bred_cells()],
             "iterations": breeding.iterations,
         }
-        files.write(supernet.state_dict(), weights, facts)
-        files.discard(progress)
-    return read(weights)
+        files.write_checkpoint(supernet.state_dict(), weights, facts)
+        files.delete_progress(progress)
+    return read_populations(weights)
 
 
-def read(weights: Path) -> Bred:
-    """What a file of ``breed`` holds.
+def read_populations(weights: Path) -> BredPopulations:
+    """What a file of ``breed_populations`` holds.
 
     Raises:
         DamagedError: it is not there, or not what was written.
     """
-    _, facts = files.read(weights)
+    _, facts = files.read_checkpoint(weights)
     ratings = {(i, op): value for i, op, value in facts["ratings"]}
-    return Bred(weights, ratings, tuple(map(life_of, facts["lives"])), facts["iterations"])
+    return BredPopulations(weights, ratings, tuple(map(bred_cell_from_json, facts["lives"])), facts["iterations"])
 
 
-def _cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
+def _all_cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
     """All that the shared weights must serve: whatever may be bred, and what is there."""
     there = {op for layer in space.layers for op in layer.candidates + layer.pending if op.startswith("cell:")}
-    return [*covering(alphabet), *reference_cells(alphabet), *map(parse_cell, sorted(there))]
+    return [*covering_cells(alphabet), *reference_cells(alphabet), *map(parse_cell, sorted(there))]

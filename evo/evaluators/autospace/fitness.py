@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
-from evo.evaluators.autospace.population import Population, alphabet_of, measured, turn
-from evo.seeds import derive
+from evo.evaluators.autospace.population import Population, alphabet_of, next_iteration, with_measured_fitness
+from evo.seeds import derive_seed
 from evo.training.loop import Paths
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
@@ -28,18 +28,18 @@ from spaces.networks.cell_supernet import Mixture
 from spaces.operations.cells import reference_cells
 from spaces.space import SearchSpace
 from studies.config import CellsSection
-from studies.records import EvoError, Life
+from studies.records import BredCell, EvoError
 
-FADED = 0.01
+NEGLIGIBLE_WEIGHT = 0.01
 """Reference cells no longer run when their weight, to 1 of all others, has fallen below this."""
 
 
-def references(settings: CellsSection) -> frozenset[Op]:
+def reference_ops(settings: CellsSection) -> frozenset[Op]:
     """The names of the reference cells."""
     return frozenset(map(str, reference_cells(alphabet_of(settings))))
 
 
-def populations(space: SearchSpace, settings: CellsSection, known: Sequence[Life] = ()) -> list[Population]:
+def first_populations(space: SearchSpace, settings: CellsSection, known: Sequence[BredCell] = ()) -> list[Population]:
     """Each layer's population: all its cells, candidates and pending, but the reference cells.
 
     Args:
@@ -48,11 +48,11 @@ def populations(space: SearchSpace, settings: CellsSection, known: Sequence[Life
     Raises:
         EvoError: a layer has fewer than two cells.
     """
-    own = references(settings)
-    lives: list[dict[Op, Life]] = [{} for _ in space.layers]
+    own = reference_ops(settings)
+    lives: list[dict[Op, BredCell]] = [{} for _ in space.layers]
     for life in known:
         lives[life.layer_index][life.cell] = life
-    found = []
+    populations = []
     for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True)):
         cells = [op for op in layer.candidates + layer.pending if op.startswith("cell:") and op not in own]
         if len(cells) < 2:
@@ -60,10 +60,10 @@ def populations(space: SearchSpace, settings: CellsSection, known: Sequence[Life
                 f"evaluator.cells breeds cells, and {name} of {space.name!r} has {len(cells)}: "
                 "expected two or more; set evolution.method = 'autospace'"
             )
-        lives[i] |= {op: Life(i, op, "random", (), 1, 0) for op in cells if op not in lives[i]}
+        lives[i] |= {op: BredCell(i, op, "random", (), 1, 0) for op in cells if op not in lives[i]}
         fitness = {op: lives[i][op].fitness[-1][2] if lives[i][op].fitness else 0.0 for op in cells}
-        found.append(Population(fitness, lives[i]))
-    return found
+        populations.append(Population(fitness, lives[i]))
+    return populations
 
 
 class Breeding:
@@ -85,11 +85,11 @@ class Breeding:
         cost: str,
         n: int,
         seed: int,
-        known: Sequence[Life] = (),
+        known: Sequence[BredCell] = (),
         past: int = 0,
     ) -> None:
-        own = references(settings)
-        self.layers = populations(space, settings, known)
+        own = reference_ops(settings)
+        self.layers = first_populations(space, settings, known)
         self.sizes = [population.size for population in self.layers]
         self.references = [[op for op in layer.candidates if op in own] for layer in space.layers]
         self.table = table
@@ -101,18 +101,18 @@ class Breeding:
         self.seed = seed
         self.past = past
         self.iteration = 0
-        self._begin()
+        self._begin_iteration()
 
-    def _begin(self) -> None:
+    def _begin_iteration(self) -> None:
         """The next iteration: its cells, their weights, and a fresh learner."""
         self.iteration += 1
-        own = references(self.settings)
+        own = reference_ops(self.settings)
         for i, population in enumerate(self.layers):
-            rng = Random(derive(self.seed, "breed", self.iteration, i))
-            self.layers[i] = turn(population, self.settings, (i, self.n, self.iteration), rng, own)
-        self._learner([[layer.fitness[op] for op in layer.active] for layer in self.layers])
+            rng = Random(derive_seed(self.seed, "breed", self.iteration, i))
+            self.layers[i] = next_iteration(population, self.settings, (i, self.n, self.iteration), rng, own)
+        self._reset_learner([[layer.fitness[op] for op in layer.active] for layer in self.layers])
 
-    def _learner(self, alphas: Sequence[Sequence[float]]) -> None:
+    def _reset_learner(self, alphas: Sequence[Sequence[float]]) -> None:
         device = self.validation.device
         self.alphas = [torch.tensor(values, device=device, requires_grad=True) for values in alphas]
         # an iteration has few steps: a longer memory of gradients would outlast it
@@ -127,7 +127,7 @@ class Breeding:
     def reference_weight(self) -> float:
         """Of the reference cells, to 1 of all others; it decays over the run."""
         weight = self.settings.reference_weight * 0.5 ** (self.iterations / self.settings.reference_half_life)
-        return weight if weight > FADED else 0.0
+        return weight if weight > NEGLIGIBLE_WEIGHT else 0.0
 
     def mixture(self, alphas: Sequence[Tensor]) -> Mixture:
         """What runs: the active cells with the softmax of their alphas, and the reference cells; weights sum to one."""
@@ -143,16 +143,16 @@ class Breeding:
 
     def paths(self) -> Paths:
         """What a training step runs: the mixture, its weights held fixed."""
-        return self._mixed
+        return self._draw_mixture
 
-    def _mixed(self, rng: Random) -> tuple[tuple[Mixture]]:
+    def _draw_mixture(self, rng: Random) -> tuple[tuple[Mixture]]:
         return ((self.mixture([alpha.detach() for alpha in self.alphas]),),)
 
     def expected_cost(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of the network that has one active cell in every layer, drawn by its weight."""
         cost = alphas[0].new_tensor(self.table.fixed[self.column])
         for population, layer, alpha in zip(self.layers, self.table.layers, alphas, strict=True):
-            costs = alpha.new_tensor([layer.row(op)[self.column] for op in population.active])
+            costs = alpha.new_tensor([layer.cost_of(op)[self.column] for op in population.active])
             cost = cost + torch.softmax(alpha, 0) @ costs
         return cost
 
@@ -167,7 +167,7 @@ class Breeding:
     def __call__(self, model: nn.Module, step: int) -> None:
         """What happens after weight step ``step``: alphas learn every few steps; the iteration ends after its last."""
         if (step + 1) % self.settings.update_every == 0:
-            rng = Random(derive(self.seed, "alpha", step))
+            rng = Random(derive_seed(self.seed, "alpha", step))
             x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
             gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
             for alpha, gradient in zip(self.alphas, gradients, strict=True):
@@ -176,8 +176,10 @@ class Breeding:
         if (step + 1) % self.settings.steps == 0:
             for i, (population, alpha) in enumerate(zip(self.layers, self.alphas, strict=True)):
                 weights = alpha.detach().tolist()
-                self.layers[i] = measured(population, weights, self.settings, self.n, self.iteration, self.sizes[i])
-            self._begin()
+                self.layers[i] = with_measured_fitness(
+                    population, weights, self.settings, self.n, self.iteration, self.sizes[i]
+                )
+            self._begin_iteration()
 
     # -- what was learned ---------------------------------------------------------------------------------------------
 
@@ -187,12 +189,12 @@ class Breeding:
             (i, op): value
             for i, population in enumerate(self.layers)
             for op, value in population.fitness.items()
-            if _counts(population.lives[op])
+            if _counts_as_bred(population.bred_cells[op])
         }
 
-    def lives(self) -> list[Life]:
+    def bred_cells(self) -> list[BredCell]:
         """All cells that ever lived."""
-        return [life for population in self.layers for life in population.lives.values() if _counts(life)]
+        return [life for population in self.layers for life in population.bred_cells.values() if _counts_as_bred(life)]
 
     # -- what a checkpoint keeps --------------------------------------------------------------------------------------
 
@@ -202,15 +204,17 @@ class Breeding:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take on what ``state`` gave."""
-        told = json.loads(bytes(state["told"].tolist()))
-        self.iteration = told["iteration"]
+        saved = json.loads(bytes(state["told"].tolist()))
+        self.iteration = saved["iteration"]
         self.layers = [
             Population(
-                layer["fitness"], {life["cell"]: life_of(life) for life in layer["lives"]}, tuple(layer["active"])
+                layer["fitness"],
+                {life["cell"]: bred_cell_from_json(life) for life in layer["lives"]},
+                tuple(layer["active"]),
             )
-            for layer in told["layers"]
+            for layer in saved["layers"]
         ]
-        self._learner([state[f"alpha.{i}"].tolist() for i in range(len(self.layers))])
+        self._reset_learner([state[f"alpha.{i}"].tolist() for i in range(len(self.layers))])
         for i, alpha in enumerate(self.alphas):
             if f"exp_avg_sq.{i}" in state:
                 moments = {name: state[f"{name}.{i}"].to(alpha.device) for name in ("exp_avg", "exp_avg_sq")}
@@ -218,23 +222,23 @@ class Breeding:
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         layers = [
-            {"fitness": dict(p.fitness), "lives": [asdict(life) for life in p.lives.values()], "active": p.active}
+            {"fitness": dict(p.fitness), "lives": [asdict(life) for life in p.bred_cells.values()], "active": p.active}
             for p in self.layers
         ]
-        told = json.dumps({"iteration": self.iteration, "layers": layers})
-        yield "told", torch.tensor(list(told.encode()), dtype=torch.uint8)
+        text = json.dumps({"iteration": self.iteration, "layers": layers})
+        yield "told", torch.tensor(list(text.encode()), dtype=torch.uint8)
         for i, alpha in enumerate(self.alphas):
             yield f"alpha.{i}", alpha.detach()
             for name, value in self.optimizer.state.get(alpha, {}).items():
                 yield f"{name}.{i}", value
 
 
-def _counts(life: Life) -> bool:
+def _counts_as_bred(life: BredCell) -> bool:
     """Whether the cell belongs to the first population or was measured."""
     return bool(life.fitness) or life.origin == "random"
 
 
-def life_of(data: Mapping[str, Any]) -> Life:
+def bred_cell_from_json(data: Mapping[str, Any]) -> BredCell:
     """The life that ``asdict`` wrote, read from JSON."""
     fitness = tuple((n, iteration, value) for n, iteration, value in data["fitness"])
-    return Life(**{**data, "parents": tuple(data["parents"]), "fitness": fitness})
+    return BredCell(**{**data, "parents": tuple(data["parents"]), "fitness": fitness})

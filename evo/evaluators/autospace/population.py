@@ -14,9 +14,9 @@ from statistics import fmean
 from spaces.architecture import Op
 from spaces.operations.cells import Alphabet, crossover, mutate, parse_cell
 from studies.config import CellsSection
-from studies.records import Life
+from studies.records import BredCell
 
-TRIES = 30
+MAX_TRIES = 30
 """How many children of one pair of parents may be known already before the pair stays without a child."""
 
 
@@ -36,7 +36,7 @@ class Population:
     """
 
     fitness: Mapping[Op, float]
-    lives: Mapping[Op, Life]
+    bred_cells: Mapping[Op, BredCell]
     active: tuple[Op, ...] = field(default=())
 
     @property
@@ -50,7 +50,7 @@ def tournament(fitness: Mapping[Op, float], size: int, rng: Random) -> Op:
     return max(rng.sample(list(fitness), min(size, len(fitness))), key=lambda op: fitness[op])
 
 
-def turn(
+def next_iteration(
     population: Population, settings: CellsSection, place: tuple[int, int, int], rng: Random, taken: frozenset[Op]
 ) -> Population:
     """The population with the cells of the next iteration: some that live, and children of theirs.
@@ -62,20 +62,20 @@ def turn(
         taken: cells that are not to be bred: the reference cells.
     """
     layer, n, iteration = place
-    waiting = [op for op in population.fitness if not population.lives[op].fitness]
+    waiting = [op for op in population.fitness if not population.bred_cells[op].fitness]
     room = min(settings.parallel_cells, population.size)
     if waiting:
         first = rng.sample(waiting, min(room, len(waiting)))
         return replace(population, active=(*first, *_winners(population, settings, room - len(first), rng, first)))
     wanted = max(1, round(settings.parallel_cells * settings.children))
     parents = _winners(population, settings, max(2, wanted, room - wanted), rng)
-    lives, fitness, children = dict(population.lives), dict(population.fitness), []
+    lives, fitness, children = dict(population.bred_cells), dict(population.fitness), []
     for i in range(wanted):
         pair = (parents[i % len(parents)], parents[(i + 1) % len(parents)])
         born = _child(pair, settings, rng, lives.keys() | taken)
         if born is not None:
             child, origin, ancestors = born
-            lives[child] = Life(layer, child, origin, ancestors, n, iteration)
+            lives[child] = BredCell(layer, child, origin, ancestors, n, iteration)
             fitness[child] = fmean(population.fitness[op] for op in ancestors)
             children.append(child)
     elders = parents[: room - len(children)]
@@ -99,7 +99,7 @@ def _child(
     """A cell that was never there, how it was bred, and from whom; None where none is found."""
     alphabet = alphabet_of(settings)
     a, b = map(parse_cell, pair)
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         crossed = pair[0] != pair[1] and rng.random() < settings.crossover
         child = str(crossover(a, b, alphabet, rng) if crossed else mutate(a, alphabet, rng, settings.window))
         if child not in known:
@@ -107,7 +107,7 @@ def _child(
     return None
 
 
-def measured(
+def with_measured_fitness(
     population: Population, weights: Sequence[float], settings: CellsSection, n: int, iteration: int, size: int
 ) -> Population:
     """The population after an iteration: fitness has moved towards the learned weights, and the weakest have left.
@@ -116,7 +116,7 @@ def measured(
         weights: of the active cells, as they were learned (logits).
         size: how many may live.
     """
-    fitness, lives = dict(population.fitness), dict(population.lives)
+    fitness, lives = dict(population.fitness), dict(population.bred_cells)
     for op, weight in zip(population.active, weights, strict=True):
         fitness[op] += settings.fitness_momentum * (weight - fitness[op])
         lives[op] = replace(lives[op], fitness=(*lives[op].fitness, (n, iteration, fitness[op])))

@@ -24,19 +24,19 @@ from studies.records import Ratings
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PAIRS = 1 << 21
+MAX_PAIRS = 1 << 21
 """So many partial combinations are looked at together: bounds the memory, changes nothing else."""
 
 
 @dataclass(frozen=True)
-class Candidates:
+class BlockCandidates:
     """What may be chosen in one block: ``losses`` and ``costs``, both ``(n,)`` and lower is better."""
 
     losses: Floats
     costs: Floats
 
     @classmethod
-    def of(cls, losses: ArrayLike, costs: ArrayLike) -> Candidates:
+    def of(cls, losses: ArrayLike, costs: ArrayLike) -> BlockCandidates:
         """Checked.
 
         Raises:
@@ -59,24 +59,24 @@ class Combination:
     cost: float
 
 
-def best(blocks: Sequence[Candidates], budget: float) -> Combination | None:
+def best_combination(blocks: Sequence[BlockCandidates], budget: float) -> Combination | None:
     """The combination of least loss among those that cost less than ``budget``; None where there is none."""
-    known = _greedy(blocks, budget)
+    known = _greedy_loss(blocks, budget)
     if known is None:
         return None
-    found = _Partial.empty()
+    partial = _PartialCombinations.empty()
     for i, block in enumerate(blocks):
-        found = found.extended(block, _Bound(_hulls(blocks[i + 1 :]), budget, known))
-    affordable = (combination for combination in found.combinations() if combination.cost < budget)
+        partial = partial.extended(block, _LowerBound(_lower_bound_of_loss(blocks[i + 1 :]), budget, known))
+    affordable = (combination for combination in partial.combinations() if combination.cost < budget)
     return min(affordable, key=lambda c: (c.loss, c.cost, c.choice))
 
 
-def front(blocks: Sequence[Candidates]) -> list[Combination]:
+def combination_front(blocks: Sequence[BlockCandidates]) -> list[Combination]:
     """Every combination that no other beats in both loss and cost, cheapest first."""
-    found = _Partial.empty()
+    partial = _PartialCombinations.empty()
     for block in blocks:
-        found = found.extended(block, None)
-    return sorted(found.combinations(), key=lambda c: c.cost)
+        partial = partial.extended(block, None)
+    return sorted(partial.combinations(), key=lambda c: c.cost)
 
 
 # -- dynamic programming ----------------------------------------------------------------------------------------------
@@ -87,14 +87,17 @@ def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str) -> list[Arch
     layers carry one rated candidate each: where what operations are worth is taken to add up over layers."""
     column, genes = COLUMNS.index(cost), [layer.candidates for layer in costs.space.layers]
     blocks = [
-        Candidates.of([-ratings[i, op] for op in ops], [float(costs.layers[i].row(op)[column]) for op in ops])
+        BlockCandidates.of([-ratings[i, op] for op in ops], [float(costs.layers[i].cost_of(op)[column]) for op in ops])
         for i, ops in enumerate(genes)
     ]
-    return [Architecture(tuple(genes[i][j] for i, j in enumerate(found.choice))) for found in front(blocks)]
+    return [
+        Architecture(tuple(genes[i][j] for i, j in enumerate(combination.choice)))
+        for combination in combination_front(blocks)
+    ]
 
 
 @dataclass(frozen=True)
-class _Bound:
+class _LowerBound:
     """What a partial combination may still become: nothing better than ``known`` below ``budget``, or something."""
 
     rest: tuple[Floats, Floats]
@@ -110,7 +113,7 @@ class _Bound:
 
 
 @dataclass(frozen=True)
-class _Partial:
+class _PartialCombinations:
     """Combinations of the first blocks, none of which another beats; in the order of their choices.
 
     ``earlier`` and ``picks`` say, block by block, which combination was extended by which candidate.
@@ -122,15 +125,15 @@ class _Partial:
     picks: tuple[Ints, ...]
 
     @classmethod
-    def empty(cls) -> _Partial:
+    def empty(cls) -> _PartialCombinations:
         return cls(np.zeros(1), np.zeros(1), (), ())
 
-    def extended(self, block: Candidates, bound: _Bound | None) -> _Partial:
+    def extended(self, block: BlockCandidates, bound: _LowerBound | None) -> _PartialCombinations:
         """With one more block."""
-        worth = _unbeaten(block.losses, block.costs, np.arange(len(block.losses)))
+        worth = _nondominated(block.losses, block.costs, np.arange(len(block.losses)))
         size = len(block.losses)
         losses, costs, order = np.empty(0), np.empty(0), np.empty(0, np.int64)
-        for part in np.array_split(worth, max(1, -(-len(worth) * len(self.losses) // PAIRS))):
+        for part in np.array_split(worth, max(1, -(-len(worth) * len(self.losses) // MAX_PAIRS))):
             more_losses = (self.losses[:, None] + block.losses[part]).ravel()
             more_costs = (self.costs[:, None] + block.costs[part]).ravel()
             more_order = (np.arange(len(self.losses))[:, None] * size + part).ravel()
@@ -140,11 +143,11 @@ class _Partial:
             losses = np.concatenate([losses, more_losses])
             costs = np.concatenate([costs, more_costs])
             order = np.concatenate([order, more_order])
-            kept = _unbeaten(losses, costs, order)
+            kept = _nondominated(losses, costs, order)
             losses, costs, order = losses[kept], costs[kept], order[kept]
         place = np.argsort(order)
         earlier, pick = np.divmod(order[place], size)
-        return _Partial(losses[place], costs[place], (*self.earlier, earlier), (*self.picks, pick))
+        return _PartialCombinations(losses[place], costs[place], (*self.earlier, earlier), (*self.picks, pick))
 
     def combinations(self) -> Iterator[Combination]:
         """All of them, spelled out."""
@@ -158,16 +161,16 @@ class _Partial:
             yield Combination(tuple(choice), loss, cost)
 
 
-def _unbeaten(losses: Floats, costs: Floats, order: Ints) -> Ints:
+def _nondominated(losses: Floats, costs: Floats, order: Ints) -> Ints:
     """The places of those that no other beats in both, or equals and stands before in ``order``."""
-    rough = np.flatnonzero(_perhaps(losses, costs))
+    rough = np.flatnonzero(_possibly_nondominated(losses, costs))
     places = rough[np.lexsort((order[rough], losses[rough], costs[rough]))]
     sorted_losses = losses[places]
     before = np.concatenate([[np.inf], np.minimum.accumulate(sorted_losses)[:-1]])
     return places[sorted_losses < before]
 
 
-def _perhaps(losses: Floats, costs: Floats, bins: int = 4096) -> NDArray[np.bool_]:
+def _possibly_nondominated(losses: Floats, costs: Floats, bins: int = 4096) -> NDArray[np.bool_]:
     """False for what is surely beaten: something in a bin of lower cost loses no more. Saves most of the sorting."""
     if len(costs) < bins:
         return np.ones(len(costs), bool)
@@ -181,55 +184,55 @@ def _perhaps(losses: Floats, costs: Floats, bins: int = 4096) -> NDArray[np.bool
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
 
-def _hull(block: Candidates) -> Ints:
+def _lower_hull(block: BlockCandidates) -> Ints:
     """The places of the lower left convex hull of a block's candidates, cheapest first."""
-    places = _unbeaten(block.losses, block.costs, np.arange(len(block.losses)))
+    places = _nondominated(block.losses, block.costs, np.arange(len(block.losses)))
     hull: list[int] = []
     for place in places.tolist():
-        while len(hull) > 1 and not _turns(block, hull[-2], hull[-1], place):
+        while len(hull) > 1 and not _turns_left(block, hull[-2], hull[-1], place):
             hull.pop()
         hull.append(place)
     return np.array(hull)
 
 
-def _turns(block: Candidates, a: int, b: int, c: int) -> bool:
+def _turns_left(block: BlockCandidates, a: int, b: int, c: int) -> bool:
     """Whether the way from ``a`` over ``b`` to ``c`` bends to the left, as the lower hull does."""
     x, y = block.costs, block.losses
     return bool((x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a]) > 0)
 
 
-def _steps(blocks: Sequence[Candidates]) -> list[tuple[float, float, float, int, int]]:
+def _hull_steps(blocks: Sequence[BlockCandidates]) -> list[tuple[float, float, float, int, int]]:
     """Along all hulls, from the cheapest candidates on: (slope, more cost, more loss, block, place), steepest first."""
     steps = []
     for i, block in enumerate(blocks):
-        hull = _hull(block)
+        hull = _lower_hull(block)
         for place, before in zip(hull[1:].tolist(), hull[:-1].tolist(), strict=True):
             cost, loss = block.costs[place] - block.costs[before], block.losses[place] - block.losses[before]
             steps.append((float(loss / cost), float(cost), float(loss), i, place))
     return sorted(steps)
 
 
-def _hulls(blocks: Sequence[Candidates]) -> tuple[Floats, Floats]:
+def _lower_bound_of_loss(blocks: Sequence[BlockCandidates]) -> tuple[Floats, Floats]:
     """A lower bound of what blocks lose, by what they may cost: the corners of a convex, falling line (costs, losses).
 
     It is the linear relaxation of the multiple-choice knapsack (Sinha and Zoltners, Operations Research 27, 1979).
     """
-    cheapest = [int(_hull(block)[0]) for block in blocks]
+    cheapest = [int(_lower_hull(block)[0]) for block in blocks]
     start = [
         sum((block.costs[i] for block, i in zip(blocks, cheapest, strict=True)), 0.0),
         sum((block.losses[i] for block, i in zip(blocks, cheapest, strict=True)), 0.0),
     ]
-    corners = np.cumsum([start, *([cost, loss] for _, cost, loss, _, _ in _steps(blocks))], axis=0)
+    corners = np.cumsum([start, *([cost, loss] for _, cost, loss, _, _ in _hull_steps(blocks))], axis=0)
     return corners[:, 0], corners[:, 1]
 
 
-def _greedy(blocks: Sequence[Candidates], budget: float) -> float | None:
+def _greedy_loss(blocks: Sequence[BlockCandidates], budget: float) -> float | None:
     """The loss of a good combination below ``budget``; None where even the cheapest is not."""
-    chosen = [int(_hull(block)[0]) for block in blocks]
+    chosen = [int(_lower_hull(block)[0]) for block in blocks]
     cost = sum(block.costs[i] for block, i in zip(blocks, chosen, strict=True))
     if cost >= budget:
         return None
-    for _, _, _, i, place in _steps(blocks):
+    for _, _, _, i, place in _hull_steps(blocks):
         after = cost - blocks[i].costs[chosen[i]] + blocks[i].costs[place]
         if after < budget:
             cost, chosen[i] = after, place

@@ -20,29 +20,29 @@ from torch import nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
-from evo.data.loading import load
-from evo.data.source import WHOLE, Batch, Images, Source
+from evo.data.loading import load_dataset
+from evo.data.source import WHOLE_BATCH, Batch, Images, Source
 from evo.evaluators.blockwise.teacher import Teacher
-from evo.evaluators.oneshot.paths import uniform
+from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import BlockScorer
-from evo.seeds import derive
-from evo.strategy.generations import Task, search
-from evo.training.checkpoints import discard, read, sound, write
-from evo.training.identity import identity, place
-from evo.training.legacy_names import legacy
+from evo.seeds import derive_seed
+from evo.strategy.generations import SearchTask, search_round
+from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
+from evo.training.identity import identity, weights_path
+from evo.training.legacy_names import legacy_digest
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
-from studies.config import BlockwiseSection, LimitsSection, SearchSection, StudyConfig, of_round
+from studies.config import BlockwiseSection, LimitsSection, SearchSection, StudyConfig, value_in_round
 from studies.records import Evaluation
 
-WEIGHTS = "weights."
+WEIGHTS_PREFIX = "weights."
 
 
 @dataclass(frozen=True)
-class Guided:
+class TeacherGuided:
     """Images as a block sees them: what it is given (the teacher's block before; images to the first), what it should give.
 
     Args:
@@ -62,12 +62,12 @@ class Guided:
         return len(self.images)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        return map(self._taught, islice(self.images.batches(size), self.most))
+        return map(self._with_targets, islice(self.images.batches(size), self.most))
 
-    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE) -> Iterator[Batch]:
-        return map(self._taught, self.images.epoch(size, augment, seed, part))
+    def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH) -> Iterator[Batch]:
+        return map(self._with_targets, self.images.epoch(size, augment, seed, part))
 
-    def _taught(self, batch: Batch) -> Batch:
+    def _with_targets(self, batch: Batch) -> Batch:
         with torch.no_grad():
             *before, target = self.stages(batch[0])
         return (before[0] if before else batch[0]), target
@@ -93,7 +93,7 @@ class Distillation:
 
     def __call__(self, blocks: Sequence[int]) -> list[Path]:
         """The blocks' files."""
-        return [self.finished(block) for block in blocks]
+        return [self.finish_block(block) for block in blocks]
 
     @property
     def section(self) -> BlockwiseSection:
@@ -102,33 +102,35 @@ class Distillation:
 
     @property
     def images(self) -> Images:
-        return load(self.config.data, self.config.device)
+        return load_dataset(self.config.data, self.config.device)
 
-    def finished(self, block: int) -> Path:
+    def finish_block(self, block: int) -> Path:
         """The block's file, after training and scoring what it still lacks."""
-        path = self.path(block)
-        if sound(path):
+        path = self.block_path(block)
+        if is_intact(path):
             return path
         progress = path.with_suffix(".progress")
-        supernet = self.trained(block, progress)
-        scorer = self.scorer(block, supernet)
+        supernet = self.train_block(block, progress)
+        scorer = self.block_scorer(block, supernet)
         losses = (
-            self._searched(block, scorer) if self.count(block) > self.section.candidates else self._all(block, scorer)
+            self._score_searched(block, scorer)
+            if self.candidate_count(block) > self.section.candidates
+            else self._score_all(block, scorer)
         )
-        tensors = {WEIGHTS + name: tensor for name, tensor in supernet.state_dict().items()}
+        tensors = {WEIGHTS_PREFIX + name: tensor for name, tensor in supernet.state_dict().items()}
         tensors["losses"] = torch.tensor(list(losses.values()), dtype=torch.float64)
         facts = {"candidates": list(map(str, losses)), "computed": scorer.computed, "naive": scorer.naive}
-        write(tensors, path, facts)
-        discard(progress)
+        write_checkpoint(tensors, path, facts)
+        delete_progress(progress)
         return path
 
-    def path(self, block: int) -> Path:
+    def block_path(self, block: int) -> Path:
         """Where the finished block lies."""
         start, stop = self.space.blocks[block]
         section = self.section.model_copy(
             update={
                 "teacher": self.teacher.identity,
-                **dict(zip(("epochs", "learning_rate"), self._pace(block), strict=True)),
+                **dict(zip(("epochs", "learning_rate"), self._schedule_of_block(block), strict=True)),
             }
         )
         layers = [
@@ -142,17 +144,17 @@ class Distillation:
             layers=layers, merge=self.space.merge, stem=stem, splits=splits, settings=section, data=data, device=device,
             seed=seed, cost=search.cost, convention=search.macs_convention, sources=self.sources,
         )  # fmt: skip
-        before = legacy(
+        before = legacy_digest(
             layers, self.space.merge, stem, splits, section, data, device, seed, search.cost, search.macs_convention
         )
-        return place(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
+        return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
 
-    def trained(self, block: int, progress: Path) -> BlockSupernet:
+    def train_block(self, block: int, progress: Path) -> BlockSupernet:
         """The block's supernet, from where ``progress`` has kept it."""
-        seed = derive(self.config.seed, "block", block)
+        seed = derive_seed(self.config.seed, "block", block)
         torch.manual_seed(seed)
-        supernet = self.supernet(block)
-        epochs, learning_rate = self._pace(block)
+        supernet = self.fresh_supernet(block)
+        epochs, learning_rate = self._schedule_of_block(block)
         schedule = Schedule(
             epochs=round(epochs),
             batch_size=self.section.batch_size,
@@ -163,18 +165,18 @@ class Distillation:
         )
         train(
             supernet,
-            self.guided(block, self.images.train),
+            self.guided_images(block, self.images.train),
             schedule,
             seed=seed,
             loss=F.mse_loss,
-            paths=uniform(self.alone(block)),
+            paths=uniform_paths(self.block_space(block)),
             checkpoint=progress,
             track=self.track,
             label=f"training block {block + 1} of {len(self.space.blocks)}",
         )
         return supernet
 
-    def supernet(self, block: int) -> BlockSupernet:
+    def fresh_supernet(self, block: int) -> BlockSupernet:
         """With fresh weights, drawn from torch's generator."""
         start, stop = self.space.blocks[block]
         given = self.teacher.shapes[block - 1][0] if block else self.space.stem.c_in
@@ -182,53 +184,53 @@ class Distillation:
             self.space, start, stop, given, self.teacher.shapes[block][0], zero_init=self.section.zero_init
         )
 
-    def scorer(self, block: int, supernet: BlockSupernet) -> BlockScorer:
+    def block_scorer(self, block: int, supernet: BlockSupernet) -> BlockScorer:
         """Calibrated on the first training images, measuring on validation ones."""
         size = min(self.section.eval_batch_size, len(self.images.train))
         count = min(self.section.calibration_batches, len(self.images.train) // size)
-        calibration = [x for x, _ in islice(self.guided(block, self.images.train).batches(size), count)]
-        validation = self.guided(block, self.images.validation, self.section.validation_batches)
+        calibration = [x for x, _ in islice(self.guided_images(block, self.images.train).batches(size), count)]
+        validation = self.guided_images(block, self.images.validation, self.section.validation_batches)
         supernet.to(validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         memory = self.section.prefix_memory_mb << 20
         return BlockScorer(supernet, calibration, validation, self.section.eval_batch_size, memory)
 
-    def reopened(self, block: int, path: Path) -> BlockScorer:
+    def load_scorer(self, block: int, path: Path) -> BlockScorer:
         """The scorer of the finished block that lies at ``path``."""
-        supernet = self.supernet(block)
-        kept, _ = read(path)
-        supernet.load_state_dict({name: kept[WEIGHTS + name] for name in supernet.state_dict()})
-        return self.scorer(block, supernet)
+        supernet = self.fresh_supernet(block)
+        kept, _ = read_checkpoint(path)
+        supernet.load_state_dict({name: kept[WEIGHTS_PREFIX + name] for name in supernet.state_dict()})
+        return self.block_scorer(block, supernet)
 
-    def guided(self, block: int, images: Source, most: int | None = None) -> Guided:
+    def guided_images(self, block: int, images: Source, most: int | None = None) -> TeacherGuided:
         """Images as this block sees them."""
-        return Guided(images, _stages(self.teacher, block, images.device), most)
+        return TeacherGuided(images, _teacher_stages(self.teacher, block, images.device), most)
 
-    def count(self, block: int) -> int:
+    def candidate_count(self, block: int) -> int:
         """How many candidates the block has."""
-        return self.alone(block).size
+        return self.block_space(block).size
 
-    def alone(self, block: int) -> SearchSpace:
+    def block_space(self, block: int) -> SearchSpace:
         """The block's layers as a space of their own."""
-        return self.space.part(*self.space.blocks[block])
+        return self.space.slice(*self.space.blocks[block])
 
-    def _pace(self, block: int) -> tuple[float, float]:
+    def _schedule_of_block(self, block: int) -> tuple[float, float]:
         """Epochs and learning rate."""
-        return of_round(self.section.epochs, block + 1), of_round(self.section.learning_rate, block + 1)
+        return value_in_round(self.section.epochs, block + 1), value_in_round(self.section.learning_rate, block + 1)
 
-    def _all(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
+    def _score_all(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
         """What every candidate loses, in the order of their genes."""
-        archs = list(self.alone(block).everything())
+        archs = list(self.block_space(block).enumerate())
         return dict(zip(archs, scorer(archs), strict=True))
 
-    def _searched(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
+    def _score_searched(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
         """What the candidates lose that NSGA-II finds, between loss and cost."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a worker process nobody has said so yet
-        table = self.table.part(*self.space.blocks[block])
-        found: dict[Architecture, float] = {}
+        table = self.table.slice(*self.space.blocks[block])
+        known: dict[Architecture, float] = {}
 
         def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
             losses = scorer(archs)
-            found.update(zip(archs, losses, strict=True))
+            known.update(zip(archs, losses, strict=True))
             costs = zip(archs, losses, table.count(archs).tolist(), strict=True)
             return [Evaluation(arch, "block", math.exp(-loss), *cost) for arch, loss, cost in costs]
 
@@ -236,27 +238,27 @@ class Distillation:
             population=min(50, self.section.candidates), surrogate=False, evaluations=self.section.candidates,
             cost=self.config.search.cost,
         )  # fmt: skip
-        seed = derive(self.config.seed, "block", block, "search")
+        seed = derive_seed(self.config.seed, "block", block, "search")
         label = f"searching block {block + 1} of {len(self.space.blocks)}"
-        search(
-            Task(table.space, table, settings, LimitsSection(), seed),
+        search_round(
+            SearchTask(table.space, table, settings, LimitsSection(), seed),
             measure,
             lambda generation: None,
             (),
             self.track,
             label,
         )
-        return found
+        return known
 
 
 @lru_cache(maxsize=1)
-def _stages(teacher: Teacher, block: int, device: torch.device) -> nn.Module:
+def _teacher_stages(teacher: Teacher, block: int, device: torch.device) -> nn.Module:
     """What the teacher's block before gives (if there is one), and its own."""
     stages = teacher.stages(*range(max(0, block - 1), block + 1))
     return stages.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def scores_in(path: Path) -> dict[Architecture, float]:
+def read_block_losses(path: Path) -> dict[Architecture, float]:
     """What the candidates of a finished block lose."""
-    kept, facts = read(path)
+    kept, facts = read_checkpoint(path)
     return dict(zip(map(Architecture.parse, facts["candidates"]), kept["losses"].tolist(), strict=True))

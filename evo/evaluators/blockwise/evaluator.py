@@ -19,11 +19,11 @@ from evo.console import untracked
 from evo.data.paths import file_hash
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.evaluators.blockwise import combination
-from evo.evaluators.blockwise.combination import Candidates
-from evo.evaluators.blockwise.distillation import Distillation, scores_in
-from evo.evaluators.blockwise.teacher import prepared, split
+from evo.evaluators.blockwise.combination import BlockCandidates
+from evo.evaluators.blockwise.distillation import Distillation, read_block_losses
+from evo.evaluators.blockwise.teacher import prepare_teacher, teacher_stages
 from evo.evaluators.oneshot.scoring import BlockScorer
-from evo.workers.executors import here
+from evo.workers.executors import map_inline
 from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace
@@ -39,13 +39,17 @@ class Blockwise:
     origin: SearchSpace
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
-        teacher = prepared(self.config, self.origin, context)
-        track = context.track if context.evaluate is here else untracked  # workers do not write over each other's lines
+        teacher = prepare_teacher(self.config, self.origin, context)
+        track = (
+            context.track if context.evaluate is map_inline else untracked
+        )  # workers do not write over each other's lines
         work = Distillation(self.config, space, context.table, teacher, context.folder, track, context.sources)
         blocks = range(len(space.blocks))
         context.evaluate(work, blocks)
-        files = tuple((path, file_hash(path)) for path in map(work.path, blocks))
-        return BlockwiseJudge(work, context.table, files, rated(space, [scores_in(path) for path, _ in files]))
+        files = tuple((path, file_hash(path)) for path in map(work.block_path, blocks))
+        return BlockwiseJudge(
+            work, context.table, files, ratings_of_blocks(space, [read_block_losses(path) for path, _ in files])
+        )
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,17 @@ class BlockwiseJudge(Judge):
     Attributes:
         work: what finished the blocks, and scores the candidates of a block that was too large to score all of.
         block_files: per block its file, and that file's sha256.
-        ratings: see ``rated``.
+        ratings: see ``ratings_of_blocks``.
     """
 
-    work: Distillation
+    distillation: Distillation
     table: CostTable = field(repr=False)
     block_files: tuple[tuple[Path, str], ...]
     ratings: Ratings = field(default_factory=dict, repr=False)
 
     @property
     def space(self) -> SearchSpace:
-        return self.work.space
+        return self.distillation.space
 
     @property
     def name(self) -> str:
@@ -75,11 +79,11 @@ class BlockwiseJudge(Judge):
         started = time.perf_counter()
         losses = self.losses(archs)
         seconds = (time.perf_counter() - started) / max(1, len(archs))
-        found = [
+        evaluations = [
             Evaluation(arch, self.name, math.exp(-loss), macs=0, params=0, seconds=seconds)
             for arch, loss in zip(archs, losses, strict=True)
         ]
-        return with_costs(found, self.table)
+        return with_costs(evaluations, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
         return {f"block {block}": file for block, file in enumerate(self.block_files, start=1)}
@@ -93,38 +97,38 @@ class BlockwiseJudge(Judge):
         totals = [0.0] * len(archs)
         for block, (start, stop) in enumerate(self.space.blocks):
             parts = [Architecture(arch.genes[start:stop]) for arch in archs]
-            known = self.known(block)
+            known = self.block_losses(block)
             if missing := list(dict.fromkeys(part for part in parts if part not in known)):
                 known = known | dict(
-                    zip(missing, _scorer(self.work, block, self.block_files[block][0])(missing), strict=True)
+                    zip(missing, _scorer(self.distillation, block, self.block_files[block][0])(missing), strict=True)
                 )
             totals = [total + known[part] for total, part in zip(totals, parts, strict=True)]
         return totals
 
-    def known(self, block: int) -> dict[Architecture, float]:
+    def block_losses(self, block: int) -> dict[Architecture, float]:
         """What the scored candidates of a block lose.
 
         Raises:
             EvoError: the block's file is no longer the one that was written.
         """
-        return _scores(*self.block_files[block])
+        return _block_losses(*self.block_files[block])
 
     def front(self, cost: str) -> list[Architecture]:
         """The Pareto front of summed losses and ``cost`` over all combinations of scored candidates, exact, cheapest first."""
         column = COLUMNS.index(cost)
         parts, blocks = [], []
         for block, (start, stop) in enumerate(self.space.blocks):
-            known = self.known(block)
-            costs = self.table.part(start, stop).count(known)[:, column]
+            known = self.block_losses(block)
+            costs = self.table.slice(start, stop).count(known)[:, column]
             parts.append(list(known))
-            blocks.append(Candidates.of(list(known.values()), costs))
+            blocks.append(BlockCandidates.of(list(known.values()), costs))
         return [
-            Architecture(tuple(gene for i, part in enumerate(found.choice) for gene in parts[i][part].genes))
-            for found in combination.front(blocks)
+            Architecture(tuple(gene for i, part in enumerate(combination.choice) for gene in parts[i][part].genes))
+            for combination in combination.combination_front(blocks)
         ]
 
 
-def rated(space: SearchSpace, blocks: Sequence[Mapping[Architecture, float]]) -> Ratings:
+def ratings_of_blocks(space: SearchSpace, blocks: Sequence[Mapping[Architecture, float]]) -> Ratings:
     """Minus the loss of the best candidate of its block that has an operation at a layer; of the worst one where none has."""
     ratings: dict[tuple[int, Op], float] = {}
     for (start, stop), losses in zip(space.blocks, blocks, strict=True):
@@ -139,16 +143,16 @@ def rated(space: SearchSpace, blocks: Sequence[Mapping[Architecture, float]]) ->
 
 
 @lru_cache(maxsize=32)
-def _scores(path: Path, digest: str) -> dict[Architecture, float]:
+def _block_losses(path: Path, digest: str) -> dict[Architecture, float]:
     if file_hash(path) != digest:
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
-    return scores_in(path)
+    return read_block_losses(path)
 
 
 @lru_cache(maxsize=8)
 def _scorer(work: Distillation, block: int, path: Path) -> BlockScorer:
     """A finished block's scorer: it keeps prefixes from one generation to the next."""
-    return work.reopened(block, path)
+    return work.load_scorer(block, path)
 
 
 def blockwise(config: StudyConfig, space: SearchSpace) -> Blockwise:
@@ -157,5 +161,5 @@ def blockwise(config: StudyConfig, space: SearchSpace) -> Blockwise:
     Raises:
         EvoError: the teacher is missing, or its stages do not fit the space's blocks.
     """
-    split(config, space)
+    teacher_stages(config, space)
     return Blockwise(config, space)

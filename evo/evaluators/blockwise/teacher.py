@@ -15,24 +15,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from evo.data.loading import load
-from evo.data.paths import file_hash, named
+from evo.data.loading import load_dataset
+from evo.data.paths import candidate_paths, file_hash
 from evo.evaluators import FitContext
-from evo.evaluators.blockwise.stages import Shape, extracted, fitting
-from evo.seeds import derive
-from evo.training.checkpoints import discard, sound, write
-from evo.training.identity import identity, place
-from evo.training.legacy_names import legacy
-from evo.training.loop import schedule, train
+from evo.evaluators.blockwise.stages import FeatureMapShape, extract_features, fitting_stages
+from evo.seeds import derive_seed
+from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
+from evo.training.identity import identity, weights_path
+from evo.training.legacy_names import legacy_digest
+from evo.training.loop import schedule_of, train
 from spaces import torchvision_shim
 from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import cost_table
 from spaces.export import network_folder
-from spaces.export.scaling import scaled
+from spaces.export.scaling import scale_widths
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
-from spaces.space import SearchSpace, plain
+from spaces.space import SearchSpace, resolve_variants
 from studies.config import BlockwiseSection, StudyConfig, TeacherSection
 from studies.records import EvoError
 
@@ -57,7 +57,7 @@ class Teacher:
     model: str | None
     weights: Path | str
     splits: tuple[str, ...]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[FeatureMapShape, ...]
     identity: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -70,41 +70,41 @@ class Teacher:
             EvoError: the weights cannot be had, or are those of another network.
         """
         if self.model is not None:
-            found = _torchvision(self.model, self.weights)
+            network = _torchvision_model(self.model, self.weights)
         else:
-            found = _own(Path(self.weights))
-            found.preprocessing = _after(found.preprocessing, self.mean, self.std)
-        return found.eval().requires_grad_(False)
+            network = _load_own(Path(self.weights))
+            network.preprocessing = _renormalise(network.preprocessing, self.mean, self.std)
+        return network.eval().requires_grad_(False)
 
     def stages(self, *blocks: int) -> nn.Module:
         """Images ``(n, channels, size, size)`` -> a list of the outputs that these blocks imitate, no more computed.
 
         A model of torchvision sees the images as it was trained to: by its own mean and deviation, not by the data's.
         """
-        found = extracted(self.network(), [self.splits[block] for block in blocks])
+        features = extract_features(self.network(), [self.splits[block] for block in blocks])
         if self.normalised is None:
-            return found
-        return nn.Sequential(_after(Normalise(*self.normalised), self.mean, self.std), found).eval()
+            return features
+        return nn.Sequential(_renormalise(Normalise(*self.normalised), self.mean, self.std), features).eval()
 
 
 # -- which stages -----------------------------------------------------------------------------------------------------
 
 
-def split(config: StudyConfig, space: SearchSpace) -> dict[str, Shape]:
+def teacher_stages(config: StudyConfig, space: SearchSpace) -> dict[str, FeatureMapShape]:
     """The teacher's stages that the blocks of ``space`` imitate, in order. Nothing is trained, loaded or computed.
 
     Raises:
         EvoError: there is no such model or stage, or sizes do not fit; the message says what was found and expected.
     """
-    section = teacher_of(config)
+    section = teacher_section(config)
     ours = section.model is None and section.weights is None
     splits = section.splits or (_own_splits(space) if ours else ())
-    found = fitting(_blank(config, space), space, splits, _name(section))
-    _normalised(section, space.stem.c_in)  # raises
-    return found
+    stages = fitting_stages(_meta_network(config, space), space, splits, _teacher_name(section))
+    _normalisation(section, space.stem.c_in)  # raises
+    return stages
 
 
-def teacher_of(config: StudyConfig) -> TeacherSection:
+def teacher_section(config: StudyConfig) -> TeacherSection:
     """The configuration's teacher; it has one only where the evaluator is ``blockwise``."""
     assert isinstance(config.evaluator, BlockwiseSection)
     return config.evaluator.teacher
@@ -112,35 +112,35 @@ def teacher_of(config: StudyConfig) -> TeacherSection:
 
 def _own_splits(space: SearchSpace) -> tuple[str, ...]:
     """The last layers of the blocks: our own teacher has the student's layers, and none that passes its input on."""
-    _, there = plain(dearest(space), space)
+    _, there = resolve_variants(largest_architecture(space), space)
     return tuple(f"layers.{stop - 1}" for _, stop in there.blocks)
 
 
-def _name(section: TeacherSection) -> str:
+def _teacher_name(section: TeacherSection) -> str:
     return repr(section.model or section.weights) if section.model or section.weights else "the tool's own teacher"
 
 
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
-def prepared(config: StudyConfig, space: SearchSpace, context: FitContext) -> Teacher:
+def prepare_teacher(config: StudyConfig, space: SearchSpace, context: FitContext) -> Teacher:
     """The configuration's teacher, trained where none is given, for the blocks of ``space``, the run's first.
 
     Raises:
-        EvoError: as ``split`` and ``Teacher.network`` do.
+        EvoError: as ``teacher_stages`` and ``Teacher.network`` do.
     """
-    section, images = teacher_of(config), load(config.data, config.device)
-    splits = split(config, space)
+    section, images = teacher_section(config), load_dataset(config.data, config.device)
+    splits = teacher_stages(config, space)
     if section.model is None and section.weights is None:
-        named_weights: Path | str = _trained(config, space, context)
+        named_weights: Path | str = _train_teacher(config, space, context)
     else:
-        named_weights = _file(section) or str(section.weights)
+        named_weights = _weights_file(section) or str(section.weights)
     file = Path(named_weights)
     file = file / network_folder.WEIGHTS if file.is_dir() else file
     content = file_hash(file) if file.is_file() else str(named_weights)
-    normalised = _normalised(section, space.stem.c_in)
-    told = (section.model, content, *([normalised] if normalised else ()))
-    identity = sha256(repr(told).encode()).hexdigest()
+    normalised = _normalisation(section, space.stem.c_in)
+    facts = (section.model, content, *([normalised] if normalised else ()))
+    identity = sha256(repr(facts).encode()).hexdigest()
     stages = tuple(splits), tuple(splits.values())
     teacher = Teacher(section.model, named_weights, *stages, identity, images.mean, images.std, normalised)
     if section.model is not None:
@@ -148,72 +148,72 @@ def prepared(config: StudyConfig, space: SearchSpace, context: FitContext) -> Te
     return teacher
 
 
-def dearest(space: SearchSpace) -> Architecture:
+def largest_architecture(space: SearchSpace) -> Architecture:
     """The architecture that carries each layer's candidate of most MACs (the first of them), in a block's row of most."""
     layers = cost_table(space).layers
 
     def dearest_of(i: int, row: Op = "") -> tuple[str, float]:
         """The candidate of layer ``i``, in a row where its block has rows, and its MACs."""
         genes = [gene for gene in layers[i].genes if gene.startswith(f"{row}/")] if row else layers[i].layer.candidates
-        costs = [float(layers[i].row(gene)[0]) for gene in genes]
+        costs = [float(layers[i].cost_of(gene)[0]) for gene in genes]
         return genes[int(np.argmax(costs))], max(costs)
 
-    told = [dearest_of(i)[0] for i in range(len(layers)) if space.row_of(i) is None]
-    for block in space.rowed:
+    genes = [dearest_of(i)[0] for i in range(len(layers)) if space.variant_of(i) is None]
+    for block in space.variant_blocks:
         inside = range(block.start + 1, block.stop)
-        rows = {row: [dearest_of(i, row) for i in inside] for row in block.rows}
+        rows = {row: [dearest_of(i, row) for i in inside] for row in block.variants}
         row = max(rows, key=lambda row: sum(macs for _, macs in rows[row]))
-        told[block.start : block.start] = [row, *(gene for gene, _ in rows[row])]
-    return space.spelled(tuple(told))
+        genes[block.start : block.start] = [row, *(gene for gene, _ in rows[row])]
+    return space.from_qualified_genes(tuple(genes))
 
 
-def _trained(config: StudyConfig, space: SearchSpace, context: FitContext) -> Path:
+def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext) -> Path:
     """The file of our own teacher; its name tells all that its weights depend on."""
-    section, data = teacher_of(config), config.data
+    section, data = teacher_section(config), config.data
     settings = section.model_copy(update={"splits": ()})
     digest = identity(
         "teacher", 1,
         space=space, settings=settings, data=data, device=config.device, seed=config.seed, sources=context.sources,
     )  # fmt: skip
-    before = legacy(space.to_json(), settings, data, config.device, config.seed)
-    path = place(context.folder, "teacher-{}.safetensors", digest, before)
-    if sound(path):
+    before = legacy_digest(space.to_json(), settings, data, config.device, config.seed)
+    path = weights_path(context.folder, "teacher-{}.safetensors", digest, before)
+    if is_intact(path):
         return path
-    seed = derive(config.seed, "teacher")
+    seed = derive_seed(config.seed, "teacher")
     torch.manual_seed(seed)
-    arch, there = plain(dearest(space), space)
-    wide = scaled(there, section.width)
+    arch, there = resolve_variants(largest_architecture(space), space)
+    wide = scale_widths(there, section.width)
     network = Network(arch, wide)
     progress = path.with_suffix(".progress")
     train(
         network,
-        load(data, config.device).train,
-        schedule(section, data, 1),
+        load_dataset(data, config.device).train,
+        schedule_of(section, data, 1),
         seed=seed,
         checkpoint=progress,
         track=context.track,
         label="training the teacher",
         team=context.team,
     )
-    write(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
-    discard(progress)
+    write_checkpoint(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
+    delete_progress(progress)
     return path
 
 
-def _blank(config: StudyConfig, space: SearchSpace) -> nn.Module:
+def _meta_network(config: StudyConfig, space: SearchSpace) -> nn.Module:
     """The teacher's network without any numbers: enough to ask for shapes."""
-    section = teacher_of(config)
+    section = teacher_section(config)
     if section.model is not None:
-        found: nn.Module = _untrained(section.model)
+        network: nn.Module = _untrained_torchvision(section.model)
     elif section.weights is not None:
-        found = _described(_existing(section))
+        network = _build_described(_require_weights_file(section))
     else:
-        arch, there = plain(dearest(space), space)
-        found = Network(arch, scaled(there, section.width)).eval()
-    return found.to("meta")
+        arch, there = resolve_variants(largest_architecture(space), space)
+        network = Network(arch, scale_widths(there, section.width)).eval()
+    return network.to("meta")
 
 
-def _untrained(model: str) -> nn.Module:
+def _untrained_torchvision(model: str) -> nn.Module:
     try:
         network: nn.Module = torchvision_shim.torchvision.models.get_model(model, weights=None)
     except ValueError:
@@ -229,23 +229,23 @@ def _untrained(model: str) -> nn.Module:
     return network.eval()
 
 
-def _torchvision(model: str, weights: Path | str) -> nn.Module:
+def _torchvision_model(model: str, weights: Path | str) -> nn.Module:
     """A model of torchvision with weights from a file, or from the net."""
     if Path(weights).is_file():
-        network = _untrained(model)
-        _fill(network, Path(weights))
+        network = _untrained_torchvision(model)
+        _load_weights(network, Path(weights))
         return network
     try:
-        found: nn.Module = torchvision_shim.torchvision.models.get_model(model, weights=weights)
+        downloaded: nn.Module = torchvision_shim.torchvision.models.get_model(model, weights=weights)
     except (OSError, RuntimeError) as error:
         raise EvoError(
             f"evaluator.teacher.weights {weights!r} of {model!r} could not be downloaded ({error}): save its state_dict as "
             "a safetensors file where there is a network, and give the file's path"
         ) from None
-    return found
+    return downloaded
 
 
-def _normalised(section: TeacherSection, channels: int) -> Moments | None:
+def _normalisation(section: TeacherSection, channels: int) -> Moments | None:
     """What a model of torchvision wants images normalised by: as configured, or as its weights say; None for our own.
 
     Raises:
@@ -257,8 +257,8 @@ def _normalised(section: TeacherSection, channels: int) -> Moments | None:
     known = torchvision_shim.torchvision.models.get_model_weights(section.model)
     name = section.weights if section.weights in known.__members__ else "DEFAULT"
     if not mean and name in known.__members__:
-        told = known[name].transforms()
-        mean, std = tuple(getattr(told, "mean", ())), tuple(getattr(told, "std", ()))
+        transforms = known[name].transforms()
+        mean, std = tuple(getattr(transforms, "mean", ())), tuple(getattr(transforms, "std", ()))
     if not len(mean) == len(std) == channels:
         raise EvoError(
             f"images of {channels} channels are to be normalised for {section.model!r} by {len(mean)} means and {len(std)} "
@@ -267,7 +267,7 @@ def _normalised(section: TeacherSection, channels: int) -> Moments | None:
     return mean, std
 
 
-def _file(section: TeacherSection) -> Path | None:
+def _weights_file(section: TeacherSection) -> Path | None:
     """The file, or a delivered network's folder, that ``weights`` names; None where it is one of torchvision's names.
 
     Raises:
@@ -275,7 +275,7 @@ def _file(section: TeacherSection) -> Path | None:
     """
     assert section.weights is not None
     ours = section.model is None
-    path = next((path for path in named(section.weights) if path.is_file() or (ours and path.is_dir())), None)
+    path = next((path for path in candidate_paths(section.weights) if path.is_file() or (ours and path.is_dir())), None)
     if path is None and section.model is not None:
         known = [weight.name for weight in torchvision_shim.torchvision.models.get_model_weights(section.model)]
         if section.weights not in ("DEFAULT", *known):
@@ -286,8 +286,8 @@ def _file(section: TeacherSection) -> Path | None:
     return path
 
 
-def _existing(section: TeacherSection) -> Path:
-    path = _file(section)
+def _require_weights_file(section: TeacherSection) -> Path:
+    path = _weights_file(section)
     if path is None:
         raise EvoError(
             f"evaluator.teacher.weights is {section.weights!r}: no such file, and no evaluator.teacher.model to load"
@@ -295,12 +295,12 @@ def _existing(section: TeacherSection) -> Path:
     return path
 
 
-def _described(path: Path) -> Network:
+def _build_described(path: Path) -> Network:
     """The network that a file of ours tells of, with fresh weights; that of a delivered folder with its own."""
     try:
         if path.is_dir():
             return network_folder.load_network(path)
-        _, facts = weights.read(path)
+        _, facts = weights.read_weights(path)
         return Network(Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])).eval()
     except (KeyError, TypeError, ValueError) as error:
         raise EvoError(
@@ -310,14 +310,14 @@ def _described(path: Path) -> Network:
         ) from None
 
 
-def _own(path: Path) -> Network:
-    network = _described(path)
+def _load_own(path: Path) -> Network:
+    network = _build_described(path)
     if path.is_file():
-        _fill(network, path)
+        _load_weights(network, path)
     return network
 
 
-def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+def _renormalise(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
     """What a network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
     if not isinstance(preprocessing, Normalise):
         return preprocessing
@@ -328,9 +328,9 @@ def _after(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]
     )
 
 
-def _fill(network: nn.Module, path: Path) -> None:
+def _load_weights(network: nn.Module, path: Path) -> None:
     try:
-        network.load_state_dict(weights.read(path)[0])
+        network.load_state_dict(weights.read_weights(path)[0])
     except (ValueError, RuntimeError) as error:
         raise EvoError(
             f"evaluator.teacher.weights is {str(path)!r}, which does not fit the model: {str(error).splitlines()[0]}"

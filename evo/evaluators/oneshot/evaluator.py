@@ -18,27 +18,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evo.data.loading import load
+from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images, Source
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.evaluators.autospace import breeding
-from evo.evaluators.autospace.breeding import Bred
-from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced, suggestions
+from evo.evaluators.autospace.breeding import BredPopulations
+from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths, suggest_by_gates
 from evo.evaluators.oneshot.paths import SAMPLING
 from evo.evaluators.oneshot.scoring import Scorer
-from evo.seeds import derive
-from evo.training.checkpoints import discard, read, sound, write
-from evo.training.identity import identity, place
-from evo.training.legacy_names import legacy
-from evo.training.loop import schedule, train
+from evo.seeds import derive_seed
+from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
+from evo.training.identity import identity, weights_path
+from evo.training.legacy_names import legacy_digest
+from evo.training.loop import schedule_of, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
-from spaces.networks.cell_supernet import hand_down
-from spaces.networks.supernet import Supernet, inherit
+from spaces.networks.cell_supernet import copy_cell_weights
+from spaces.networks.supernet import Supernet, inherit_weights
 from spaces.space import SearchSpace
 from studies.config import OneShotSection, StudyConfig
-from studies.records import Evaluation, EvoError, Life, Ratings
+from studies.records import BredCell, Evaluation, EvoError, Ratings
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class OneShot:
     config: StudyConfig
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
-        weights = self._place(space, context)
-        if not sound(weights):
+        weights = self._weights_path(space, context)
+        if not is_intact(weights):
             self._train(space, context, weights)
-        _, facts = read(weights)
+        _, facts = read_checkpoint(weights)
         judged = SearchSpace.from_json(facts["space"])
         ratings = {(i, op): value for i, op, value in facts["ratings"]}
-        bred = self._bred(space, context, weights)  # made again where its file is damaged
-        history = bred.lives if bred else ()
+        bred = self._breed_cells(space, context, weights)  # made again where its file is damaged
+        history = bred.bred_cells if bred else ()
         return OneShotJudge(
             self.config, judged, context.table, context.n, weights, file_hash(weights), ratings, history
         )
 
-    def _place(self, space: SearchSpace, context: FitContext) -> Path:
+    def _weights_path(self, space: SearchSpace, context: FitContext) -> Path:
         """Where this round's weights lie. A run that release 0.1 began goes on with that release's names."""
         inherits = self.section.inherit or self.section.cells is not None
         parent = context.parent.name if inherits and context.parent else None
@@ -73,28 +73,28 @@ class OneShot:
             space=space, settings=self.section, data=data, device=device, cost=cost, seed=context.seed, parent=parent,
             inherited=inherited, parts=parts, sources=context.sources,
         )  # fmt: skip
-        told = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
-        before = legacy(*told, *([parts] if parts else ()))
+        facts = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
+        before = legacy_digest(*facts, *([parts] if parts else ()))
         begun = context.parent is not None and "-v1-" not in context.parent.name
         name = f"round-{context.n:02d}.supernet-{{}}.safetensors"
-        return place(context.folder, name, digest, before, name.replace("supernet", "cells"), begun=begun)
+        return weights_path(context.folder, name, digest, before, name.replace("supernet", "cells"), begun=begun)
 
     def _train(self, space: SearchSpace, context: FitContext, weights: Path) -> None:
-        torch.manual_seed(derive(context.seed, "init"))
+        torch.manual_seed(derive_seed(context.seed, "init"))
         supernet = Supernet(space, zero_init=self.section.zero_init)
-        if (bred := self._bred(space, context, weights)) is not None:
-            hand_down(read(bred.weights)[0], supernet)
+        if (bred := self._breed_cells(space, context, weights)) is not None:
+            copy_cell_weights(read_checkpoint(bred.weights)[0], supernet)
         elif self.section.inherit and context.parent is not None:
-            inherit(supernet, read(context.parent)[0])
-        images = load(self.config.data, self.config.device)
+            inherit_weights(supernet, read_checkpoint(context.parent)[0])
+        images = load_dataset(self.config.data, self.config.device)
         indicators = self._indicators(space, context, images.validation)
         progress = weights.with_suffix(".progress")
         train(
             supernet,
             images.train,
-            schedule(self.section, self.config.data, context.n),
+            schedule_of(self.section, self.config.data, context.n),
             seed=context.seed,
-            paths=balanced(indicators.gates) if indicators else SAMPLING[self.section.sampling](space),
+            paths=balanced_paths(indicators.gates) if indicators else SAMPLING[self.section.sampling](space),
             between=indicators,
             checkpoint=progress,
             track=context.track,
@@ -108,19 +108,19 @@ class OneShot:
             kept = {name: learned[name] for name in Supernet(judged).state_dict()}
         listed = [[i, op, value] for (i, op), value in ratings.items()]
         name = bred.weights.name if bred else None
-        write(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": name})
-        discard(progress)
+        write_checkpoint(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": name})
+        delete_progress(progress)
 
-    def _bred(self, space: SearchSpace, context: FitContext, weights: Path) -> Bred | None:
+    def _breed_cells(self, space: SearchSpace, context: FitContext, weights: Path) -> BredPopulations | None:
         """This round's cells, bred on from those of the round before, when the configuration has cells."""
         if self.section.cells is None:
             return None
         before = None
         if context.parent is not None:
-            name = read(context.parent)[1].get("cells")
-            before = breeding.read(context.parent.with_name(name)) if name else None
+            name = read_checkpoint(context.parent)[1].get("cells")
+            before = breeding.read_populations(context.parent.with_name(name)) if name else None
         path = weights.with_name(weights.name.replace("supernet", "cells"))
-        return breeding.breed(self.section.cells, self.config, space, context, before, path)
+        return breeding.breed_populations(self.section.cells, self.config, space, context, before, path)
 
     def _indicators(self, space: SearchSpace, context: FitContext, validation: Source) -> Indicators | None:
         """The learner of NSE's gates, when the configuration has gates."""
@@ -154,7 +154,7 @@ class OneShotJudge(Judge):
     checkpoint: Path
     sha256: str
     ratings: Ratings = field(default_factory=dict)
-    history: tuple[Life, ...] = field(default=(), repr=False)
+    history: tuple[BredCell, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -164,18 +164,18 @@ class OneShotJudge(Judge):
         started = time.perf_counter()
         scores = _scorer(self.config, self.space, self.checkpoint, self.sha256)(archs)
         seconds = (time.perf_counter() - started) / max(1, len(archs))
-        found = [
+        evaluations = [
             Evaluation(arch, self.name, result.accuracy, macs=0, params=0, nll=result.nll, seconds=seconds)
             for arch, result in zip(archs, scores, strict=True)
         ]
-        return with_costs(found, self.table)
+        return with_costs(evaluations, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
         return {"weights": (self.checkpoint, self.sha256)}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
         """What the learned gates draw, where there are gates."""
-        return suggestions(self.config.evolution, self.ratings, self.space, request)
+        return suggest_by_gates(self.config.evolution, self.ratings, self.space, request)
 
 
 def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
@@ -192,9 +192,9 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
     assert isinstance(section, OneShotSection)
     if file_hash(path) != digest:
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
-    images = load(config.data, config.device)
+    images = load_dataset(config.data, config.device)
     supernet = Supernet(space)
-    supernet.load_state_dict(read(path)[0])
+    supernet.load_state_dict(read_checkpoint(path)[0])
     supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     memory = section.prefix_memory_mb << 20
     return Scorer(supernet, _calibration(images, section), images.validation, section.eval_batch_size, memory)
@@ -211,7 +211,7 @@ def oneshot(config: StudyConfig, space: SearchSpace) -> OneShot:
     """
     section = config.evaluator
     assert isinstance(section, OneShotSection)
-    if space.rowed and (section.gates or section.cells or section.sampling != "uniform"):
+    if space.variant_blocks and (section.gates or section.cells or section.sampling != "uniform"):
         raise EvoError(
             f"{space.name!r} has blocks with rows, and evaluator.gates, evaluator.cells and evaluator.sampling = "
             f"{section.sampling!r} take every layer by itself: leave them out, with sampling = 'uniform'"

@@ -21,25 +21,25 @@ from torch.nn import functional as F
 
 from evo.data.source import Source
 from evo.evaluators import Request
-from evo.seeds import derive
-from evo.strategy.nsga2 import Frontier
+from evo.seeds import derive_seed
+from evo.strategy.nsga2 import CandidateFilter
 from evo.training.loop import Paths
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.layer import Layer
-from spaces.networks.network import Cell
+from spaces.networks.network import MixedLayer
 from spaces.networks.supernet import Supernet
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import GatesSection, MethodSection, NseEvolution
 from studies.records import Ratings
 
 Pattern = tuple[bool, ...]
 """Which of a layer's candidates are on."""
 
-PATIENCE = 100
+MAX_FAILED_DRAWS = 100
 """How many times as many architectures are drawn as are wanted, before a limit is taken to be hard to hit."""
 
-ENUMERATED = 5
+MAX_ENUMERATED = 5
 """Patterns of up to so many candidates are listed and drawn by weight; of more, drawn gate by gate until they differ."""
 
 
@@ -60,7 +60,7 @@ class Gates(nn.Module):
         """The operations of layer ``i`` that are still in."""
         return tuple(op for op, alive in zip(self.layers[i].candidates, self.alive[i].tolist(), strict=True) if alive)
 
-    def gated(self, i: int) -> bool:
+    def is_gated(self, i: int) -> bool:
         """Whether there is anything to choose at layer ``i``: a lone operation of a layer that needs one is not gated."""
         return len(self.candidates(i)) > (0 if self.layers[i].skippable else 1)
 
@@ -96,12 +96,12 @@ class Gates(nn.Module):
 # -- weight steps -----------------------------------------------------------------------------------------------------
 
 
-def balanced(gates: Gates, share: float = 0.5) -> Paths:
+def balanced_paths(gates: Gates, share: float = 0.5) -> Paths:
     """Every operation that is still in is on with probability one half, whatever its score; one draw per step."""
-    return partial(_draw, gates, share)
+    return partial(_draw_paths, gates, share)
 
 
-def _draw(gates: Gates, share: float, rng: Random) -> tuple[tuple[Architecture]]:
+def _draw_paths(gates: Gates, share: float, rng: Random) -> tuple[tuple[Architecture]]:
     genes = []
     for i, layer in enumerate(gates.layers):
         ops = gates.candidates(i)
@@ -117,7 +117,7 @@ def _draw(gates: Gates, share: float, rng: Random) -> tuple[tuple[Architecture]]
 
 def two_patterns(probabilities: Sequence[float], skippable: bool, rng: Random) -> tuple[Pattern, Pattern]:
     """Two different patterns, each likely by its gates; none is empty where the layer cannot be skipped."""
-    if len(probabilities) <= ENUMERATED:
+    if len(probabilities) <= MAX_ENUMERATED:
         patterns = [p for p in product((False, True), repeat=len(probabilities)) if any(p) or skippable]
         weights = [_likelihood(pattern, probabilities) for pattern in patterns]
         first = rng.choices(range(len(patterns)), weights)[0]
@@ -187,7 +187,7 @@ class Indicators:
         """What happens after weight step ``step``: every few steps the gates learn; then the lowest are dropped."""
         assert isinstance(model, Supernet)
         if (step + 1) % self.settings.update_every == 0:
-            rng = Random(derive(self.seed, "gates", step))
+            rng = Random(derive_seed(self.seed, "gates", step))
             chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
             x, y = self.validation.take(chosen)
             scores, cost = self.mixture(model, x, rng)
@@ -207,8 +207,8 @@ class Indicators:
         x = supernet.stem(x)
         cost = torch.tensor(float(self.table.fixed[self.column]))
         for i, (cell, layer) in enumerate(zip(supernet.layers, self.gates.layers, strict=True)):
-            assert isinstance(cell, Cell)
-            if not self.gates.gated(i):
+            assert isinstance(cell, MixedLayer)
+            if not self.gates.is_gated(i):
                 gene = join(self.gates.candidates(i))
                 x = cell(x, gene)
                 cost = cost + self._cost(i, gene)
@@ -217,7 +217,7 @@ class Indicators:
             cost = cost + layer_cost
         return supernet.head(x), cost
 
-    def _gated(self, cell: Cell, layer: Layer, i: int, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
+    def _gated(self, cell: MixedLayer, layer: Layer, i: int, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
         probabilities = self.gates.probabilities(i)
         patterns = two_patterns(probabilities.tolist(), layer.skippable, rng)
         ops = self.gates.candidates(i)
@@ -229,7 +229,7 @@ class Indicators:
         return straight_through(a, b, q), sum(q[j] * self._cost(i, gene) for j, gene in enumerate(genes))  # type: ignore[return-value]
 
     def _cost(self, i: int, gene: str) -> float:
-        return 0.0 if gene == "skip" else float(self.table.layers[i].row(gene)[self.column])
+        return 0.0 if gene == "skip" else float(self.table.layers[i].cost_of(gene)[self.column])
 
     # -- what a checkpoint keeps --------------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class Indicators:
                 yield f"{name}.{i}", value
 
 
-def sample(ratings: Mapping[tuple[int, Op], float], space: SearchSpace, rng: Random) -> Architecture:
+def sample_architecture(ratings: Mapping[tuple[int, Op], float], space: SearchSpace, rng: Random) -> Architecture:
     """An architecture drawn gate by gate; a layer that cannot be skipped is drawn until it is not empty."""
     genes = []
     for i, layer in enumerate(space.layers):
@@ -271,7 +271,7 @@ def sample(ratings: Mapping[tuple[int, Op], float], space: SearchSpace, rng: Ran
     return Architecture(tuple(genes))
 
 
-def drawn(
+def sample_feasible(
     ratings: Mapping[tuple[int, Op], float],
     space: SearchSpace,
     table: CostTable,
@@ -280,32 +280,32 @@ def drawn(
     rng: Random,
     taken: set[Architecture],
 ) -> list[Architecture]:
-    """Up to ``n`` distinct networks drawn by the gates inside all limits; fewer when ``PATIENCE`` draws each find none.
+    """Up to ``n`` distinct networks drawn by the gates inside all limits; fewer when ``MAX_FAILED_DRAWS`` draws each find none.
 
     Args:
         taken: canonical forms that are not wanted again; those of the result are added.
     """
-    frontier = Frontier(space, table, limits)
-    found: list[Architecture] = []
-    for _ in range(PATIENCE):
-        if len(found) >= n:
+    candidates = CandidateFilter(space, table, limits)
+    drawn: list[Architecture] = []
+    for _ in range(MAX_FAILED_DRAWS):
+        if len(drawn) >= n:
             break
-        found += frontier.fresh([sample(ratings, space, rng) for _ in range(n)], taken)
-    for spare in found[n:]:
-        taken.discard(canonical(spare, space))
-    return found[:n]
+        drawn += candidates.unseen([sample_architecture(ratings, space, rng) for _ in range(n)], taken)
+    for spare in drawn[n:]:
+        taken.discard(canonical_arch(spare, space))
+    return drawn[:n]
 
 
-def suggestions(
+def suggest_by_gates(
     section: MethodSection, ratings: Ratings, space: SearchSpace, request: Request
 ) -> list[tuple[Architecture, str]]:
     """NSE's samples: architectures drawn by the learned gates inside the limits, and some in the guard band below them."""
     if not isinstance(section, NseEvolution) or not ratings:
         return []
-    taken = {canonical(arch, space) for arch in request.parents}
+    taken = {canonical_arch(arch, space) for arch in request.parents}
 
     def draw(limits: Mapping[str, tuple[float, float]], count: int) -> list[Architecture]:
-        return drawn(ratings, space, request.costs, limits, count, request.rng, taken)
+        return sample_feasible(ratings, space, request.costs, limits, count, request.rng, taken)
 
     inside = draw(request.limits, section.samples)
     guarded: list[Architecture] = []

@@ -6,28 +6,28 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
-from evo.evaluators.oneshot.nse_gates import Gates, balanced
+from evo.evaluators.oneshot.nse_gates import Gates, balanced_paths
 from evo.training.loop import Paths
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 
 
-def uniform(space: SearchSpace) -> Paths:
+def uniform_paths(space: SearchSpace) -> Paths:
     """One path per step, drawn uniformly (SPOS)."""
-    return partial(_one, space)
+    return partial(_draw_one, space)
 
 
-def _one(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
+def _draw_one(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
     return ((space.sample(rng),),)
 
 
-def fair(space: SearchSpace) -> Paths:
+def fair_paths(space: SearchSpace) -> Paths:
     """As many paths per step as the widest layer has genes; every gene of every layer runs equally often (strict
     fairness of FairNAS, https://arxiv.org/abs/1907.01845). A narrower layer starts over when its genes are used up."""
-    return partial(_each_once, space)
+    return partial(_draw_each_once, space)
 
 
-def _each_once(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
+def _draw_each_once(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]:
     width = max(layer.size for layer in space.layers)
     columns = []
     for layer in space.layers:
@@ -38,9 +38,13 @@ def _each_once(space: SearchSpace, rng: Random) -> Sequence[tuple[Architecture]]
     return [(Architecture(genes),) for genes in zip(*columns, strict=True)]
 
 
-def branches(space: SearchSpace) -> Paths:
+def branch_paths(space: SearchSpace) -> Paths:
     """Every operation runs with probability one half (NSE's balanced sampling); scores, if any, do not matter."""
-    return balanced(Gates(space))
+    return balanced_paths(Gates(space))
 
 
-SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {"uniform": uniform, "fair": fair, "branches": branches}
+SAMPLING: dict[str, Callable[[SearchSpace], Paths]] = {
+    "uniform": uniform_paths,
+    "fair": fair_paths,
+    "branches": branch_paths,
+}

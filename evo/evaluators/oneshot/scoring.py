@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from evo.data.source import Batches
 from spaces.architecture import Architecture
-from spaces.networks.network import Cell, RowedCell
+from spaces.networks.network import MixedLayer, VariantLayer
 from spaces.networks.supernet import BlockSupernet, Supernet
 
 Statistics = tuple[Tensor, Tensor]
@@ -30,11 +30,11 @@ CALIBRATION = -1
 
 
 @dataclass
-class Node:
+class PrefixNode:
     """A prefix of genes: its last layer's statistics, and its outputs per stream while they are kept."""
 
     depth: int
-    children: dict[str, Node] = field(default_factory=dict)
+    children: dict[str, PrefixNode] = field(default_factory=dict)
     statistics: list[Statistics] = field(default_factory=list)
     head: list[Statistics] | None = None
     outputs: dict[int, list[Tensor]] = field(default_factory=dict)
@@ -42,14 +42,14 @@ class Node:
 
 
 @dataclass
-class Wanted:
+class ArchTrie:
     """The architectures of one call, as a trie: which of them end here, and which genes go on."""
 
-    children: dict[str, Wanted] = field(default_factory=dict)
+    children: dict[str, ArchTrie] = field(default_factory=dict)
     places: list[int] = field(default_factory=list)
 
 
-Told = Callable[[Tensor, Tensor, list[int]], None]
+Report = Callable[[Tensor, Tensor, list[int]], None]
 """(outputs of a batch, what they should be, places of the architectures that gave them): whoever keeps the score."""
 
 
@@ -61,7 +61,7 @@ class Score:
     nll: float
 
 
-class Walker:
+class PrefixRunner:
     """Runs architectures of one supernet, call after call, sharing the work.
 
     Args:
@@ -90,14 +90,14 @@ class Walker:
         self.batch = batch
         self.memory = memory
         self.held = 0
-        self.root = Node(0)
+        self.root = PrefixNode(0)
         self.calls = self.computed = self.naive = 0
 
-    def run(self, archs: Sequence[Architecture], tell: Told) -> None:
+    def run(self, archs: Sequence[Architecture], tell: Report) -> None:
         """Tell what every architecture gives for every validation batch."""
         self.calls += 1
-        self._forget()
-        wanted, stream = _trie(map(self.space.told, archs)), CALIBRATION
+        self._free_memory()
+        wanted, stream = _trie_of(map(self.space.qualified_genes, archs)), CALIBRATION
         with torch.inference_mode():
             self._walk(wanted, self.root, stream, lambda: self.calibration, None, tell, torch.empty(0))
             for stream, (x, y) in enumerate(self.validation.batches(self.batch)):
@@ -105,15 +105,15 @@ class Walker:
         self.naive += len(archs) * len(self.layers) * (stream + 2)
 
     def _walk(
-        self, wanted: Wanted, node: Node, stream: int, above: Outputs, gene: str | None, tell: Told, y: Tensor
+        self, wanted: ArchTrie, node: PrefixNode, stream: int, above: Outputs, gene: str | None, tell: Report, y: Tensor
     ) -> None:
         """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
         node.used = self.calls
 
         def outputs() -> list[Tensor]:
             if stream not in node.outputs:
-                node.outputs[stream] = self._run(node, stream, above(), gene)
-                self.held += _bytes(node.outputs[stream])
+                node.outputs[stream] = self._run_node(node, stream, above(), gene)
+                self.held += _byte_size(node.outputs[stream])
             return node.outputs[stream]
 
         if stream == CALIBRATION:
@@ -125,12 +125,12 @@ class Walker:
             assert node.head is not None
             tell(self.head.evaluate(outputs()[0], node.head), y, wanted.places)
         for name, child in wanted.children.items():
-            below = node.children.setdefault(name, Node(node.depth + 1))
+            below = node.children.setdefault(name, PrefixNode(node.depth + 1))
             self._walk(child, below, stream, outputs, name, tell, y)
         if self.held > self.memory or node.depth == len(self.layers):  # nothing goes on from a whole architecture
             self._drop(node, stream)
 
-    def _run(self, node: Node, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
+    def _run_node(self, node: PrefixNode, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
         """The outputs of a node's last layer (the root's is the stem); the calibration stream gives its statistics."""
         part, genes = (self.stem, ()) if gene is None else (self.layers[node.depth - 1], (gene,))
         self.computed += gene is not None
@@ -139,10 +139,10 @@ class Walker:
             return outputs
         return [part.evaluate(x, node.statistics, *genes) for x in inputs]
 
-    def _drop(self, node: Node, stream: int) -> None:
-        self.held -= _bytes(node.outputs.pop(stream, []))
+    def _drop(self, node: PrefixNode, stream: int) -> None:
+        self.held -= _byte_size(node.outputs.pop(stream, []))
 
-    def _forget(self) -> None:
+    def _free_memory(self) -> None:
         """When half of the memory is full, let go of what the last call did not come by; the deepest first, for fewest
         architectures share it."""
         stack, idle = [self.root] if self.held > self.memory // 2 else [], []
@@ -158,7 +158,7 @@ class Walker:
                 self._drop(node, stream)
 
 
-class Scorer(Walker):
+class Scorer(PrefixRunner):
     """Scores architectures with a supernet by the images' labels."""
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Score]:
@@ -182,7 +182,7 @@ def relative_l1(difference: float, deviation: float) -> float:
     return difference / (deviation + 1e-9)
 
 
-class BlockScorer(Walker):
+class BlockScorer(PrefixRunner):
     """What candidates of a block lose that is to imitate another, over all validation batches together."""
 
     def __call__(self, archs: Sequence[Architecture]) -> list[float]:
@@ -212,17 +212,17 @@ Outputs = Callable[[], list[Tensor]]
 """What lies above a layer, computed when it is asked for."""
 
 
-def _trie(archs: Iterable[Sequence[str]]) -> Wanted:
-    root = Wanted()
+def _trie_of(archs: Iterable[Sequence[str]]) -> ArchTrie:
+    root = ArchTrie()
     for place, genes in enumerate(archs):
         node = root
         for gene in genes:
-            node = node.children.setdefault(gene, Wanted())
+            node = node.children.setdefault(gene, ArchTrie())
         node.places.append(place)
     return root
 
 
-def _bytes(tensors: list[Tensor]) -> int:
+def _byte_size(tensors: list[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
@@ -257,6 +257,10 @@ class _Part:
 
     def _norms(self, gene: tuple[str, ...]) -> list[nn.BatchNorm2d]:
         if gene not in self.norms:
-            roots = self.module.active(*gene) if isinstance(self.module, Cell | RowedCell) else [self.module]
+            roots = (
+                self.module.active_modules(*gene)
+                if isinstance(self.module, MixedLayer | VariantLayer)
+                else [self.module]
+            )
             self.norms[gene] = [m for root in roots for m in root.modules() if isinstance(m, nn.BatchNorm2d)]
         return self.norms[gene]

@@ -21,9 +21,8 @@ import evo
 from evo.round.__main__ import main
 from spaces.space import Head, Layer, SearchSpace, Shape, Stem
 from studies.config import StudyConfig
-from studies.database.rows import RoundRow
-from studies.database.rows import Run as StoredRun
-from studies.database.store import Store, opened
+from studies.database.rows import StoredRound, StoredRun
+from studies.database.store import Store, open_store
 from studies.records import Proposal
 from tests import example_run
 from tests.html import Checked
@@ -52,7 +51,7 @@ ORDER BY runs.name, rounds.number, proposals.number
 
 def recorded(storage: str) -> pd.DataFrame:
     """All that does not depend on the clock."""
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return store.frame(EVERYTHING)
 
 
@@ -136,7 +135,7 @@ def test_an_interrupted_search_keeps_what_it_measured_and_goes_on(
 ) -> None:
     storage, record, left = f"sqlite:///{tmp_path}/evo.db", Store.record, 1
 
-    def interrupting(self: Store, begun: StoredRun, row: RoundRow, generation: Sequence[Proposal]) -> None:
+    def interrupting(self: Store, begun: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
         nonlocal left
         if left == 0:
             raise KeyboardInterrupt
@@ -189,14 +188,14 @@ def test_the_plan_says_what_the_command_says(settings: dict[str, Any], capsys: p
 
 
 def test_results_have_the_columns_of_the_view_and_its_values(run: evo.Run) -> None:
-    with opened(run.storage) as store:
+    with open_store(run.storage) as store:
         view = store.frame("SELECT * FROM results WHERE run = 'made' ORDER BY round, number")
     mine = run.results()[list(view.columns)]
     pd.testing.assert_frame_equal(mine, view.astype(mine.dtypes), check_exact=True)
 
 
 def test_rounds_have_the_columns_of_the_view_and_its_values(run: evo.Run) -> None:
-    with opened(run.storage) as store:
+    with open_store(run.storage) as store:
         view = store.frame("SELECT * FROM round_stats WHERE run = 'made' ORDER BY round")
     pd.testing.assert_frame_equal(run.rounds()[list(view.columns)], view, check_exact=True)
 
@@ -243,7 +242,7 @@ def test_the_verdict_is_on_the_control_arm(run: evo.Run) -> None:
 
 def test_a_run_without_a_control_arm_says_how_to_get_one(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    with opened(storage) as store:
+    with open_store(storage) as store:
         example_run.two_rounds(store)
     assert evo.load("tiny", storage).verdict().sentences() == [
         'Run tiny has no finished control arm beside it: evo.search(..., control="fixed") runs one.'
@@ -274,7 +273,7 @@ def test_a_run_is_a_name_and_an_address(run: evo.Run) -> None:
 
 def test_a_run_that_has_measured_nothing_has_empty_frames(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    with opened(storage) as store:
+    with open_store(storage) as store:
         example_run.begin(store)
     begun = evo.load("tiny", storage)
     for frame in (begun.results(), begun.front(), begun.front(round=1), begun.rounds(), begun.choices()):
@@ -288,7 +287,7 @@ def test_a_run_that_has_measured_nothing_has_empty_frames(tmp_path: Path) -> Non
 
 def test_a_network_is_delivered_as_the_command_does_it(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    with opened(storage) as store:
+    with open_store(storage) as store:
         example_run.two_rounds(store)
     quick = {"deliver.epochs": 1, "data.max_images": 120}
     small = evo.load("tiny", storage).deliver(tmp_path / "small", max_macs="20", set=quick, progress=False)
@@ -351,7 +350,7 @@ def test_what_is_not_there_is_answered(run: evo.Run, tmp_path: Path) -> None:
 )
 def test_a_network_that_cannot_be_is_answered(wish: dict[str, Any], message: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    with opened(storage) as store:
+    with open_store(storage) as store:
         example_run.two_rounds(store)
     with pytest.raises(evo.UserError, match=message):
         evo.load("tiny", storage).deliver(tmp_path / "out", **wish, progress=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evo.data.datasets import IDX
-from evo.data.loading import _load, load
+from evo.data.loading import _load_cached, load_dataset
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -33,7 +33,7 @@ def section(tmp_path: Path) -> DataSection:
 
 
 def test_fashion_mnist_is_read_from_its_packed_files(section: DataSection) -> None:
-    images = load(section)
+    images = load_dataset(section)
     assert (len(images.train), len(images.validation), len(images.test)) == (16, 4, 10)
     assert (images.channels, images.size, images.classes) == (1, 28, 10)
     assert images.test.y.tolist() == list(range(10))
@@ -42,16 +42,16 @@ def test_fashion_mnist_is_read_from_its_packed_files(section: DataSection) -> No
 def test_a_damaged_file_is_named(section: DataSection) -> None:
     broken = Path(section.path) / "FashionMNIST" / "raw" / f"{IDX[0]}-ubyte.gz"
     broken.write_bytes(broken.read_bytes()[:100])
-    _load.cache_clear()
+    _load_cached.cache_clear()
     with pytest.raises(
         EvoError, match=r"train-images-idx3-ubyte\.gz is not a packed idx file, or is damaged .*fetch it"
     ):
-        load(section)
+        load_dataset(section)
 
 
 def test_fashion_mnist_s_classes_have_their_names(section: DataSection) -> None:
-    _load.cache_clear()
-    assert load(section).class_names[7:] == ("Sneaker", "Bag", "Ankle boot")
+    _load_cached.cache_clear()
+    assert load_dataset(section).class_names[7:] == ("Sneaker", "Bag", "Ankle boot")
 
 
 def arrays(path: Path, **more: object) -> DataSection:
@@ -61,15 +61,15 @@ def arrays(path: Path, **more: object) -> DataSection:
 
 
 def test_arrays_name_their_classes_or_number_them(tmp_path: Path) -> None:
-    assert load(arrays(tmp_path / "a.npz")).class_names == ("0", "1", "2")
-    assert load(arrays(tmp_path / "b.npz", classes=["ant", "bee", "cat"])).class_names == ("ant", "bee", "cat")
+    assert load_dataset(arrays(tmp_path / "a.npz")).class_names == ("0", "1", "2")
+    assert load_dataset(arrays(tmp_path / "b.npz", classes=["ant", "bee", "cat"])).class_names == ("ant", "bee", "cat")
     with pytest.raises(
         EvoError, match=r"'arrays' \(.*c.npz\): y_train counts to 2, and there are 2 classes \(ant, bee\)"
     ):
-        load(arrays(tmp_path / "c.npz", classes=["ant", "bee"]))
+        load_dataset(arrays(tmp_path / "c.npz", classes=["ant", "bee"]))
 
 
 def test_the_real_files_hold_seventy_thousand_images(data_dir: Path) -> None:
-    images = load(DataSection(name="fashion_mnist", path=str(data_dir), size=14, max_images=1000))
+    images = load_dataset(DataSection(name="fashion_mnist", path=str(data_dir), size=14, max_images=1000))
     assert len(images.test) == 10_000
     assert images.test.y[:5].tolist() == [9, 2, 1, 1, 6]

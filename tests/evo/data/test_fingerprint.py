@@ -9,17 +9,17 @@ import pytest
 
 from analysis.frames import load
 from analysis.sentences import changed, comparable
-from evo.data.fingerprint import checked, fingerprint
+from evo.data.fingerprint import check_fingerprint, fingerprint
 from evo.round.__main__ import main
-from studies.config import StudyConfig, check
-from studies.database.store import opened
+from studies.config import StudyConfig, check_config
+from studies.database.store import open_store
 from studies.records import EvoError
 from tests.evo.round.test_control import POOL, config
 
 
 def settings(**data: object) -> StudyConfig:
     method = {"method": "fixed"}
-    return check(
+    return check_config(
         {"space": {"name": "digits"}, "data": data, "evaluator": {"kind": "scratch"}, "evolution": method}, "test"
     )
 
@@ -77,13 +77,13 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
         storage,
     ]
     assert main(["1", *work, "--quiet"]) == 0
-    with opened(storage) as store:
+    with open_store(storage) as store:
         run = store.run("made")
         assert run.data_sha256 == fingerprint(run.config)
     (tmp_path / "table.csv").write_text("\n".join(["arch,accuracy", *rows]).replace(",0.5", ",0.6", 1))
     assert main(["2", *work, "--quiet"]) == 1
     told = capsys.readouterr().err
-    with opened(storage) as store:
+    with open_store(storage) as store:
         assert len(store.rounds(run)) == 1
         now = fingerprint(run.config)
         assert run.data_sha256
@@ -91,10 +91,10 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
         assert now[:12] in told
         assert "--accept-data-change" in told
         with pytest.raises(EvoError, match="was begun on data with the fingerprint"):
-            checked(run, accept=False)
+            check_fingerprint(run, accept=False)
     assert main(["3", *work, "--quiet", "--accept-data-change"]) == 0
     assert main(["4", *work, "--quiet"]) == 0
-    with opened(storage) as store:
+    with open_store(storage) as store:
         assert store.run("made").data_sha256 == now
         assert [row.stats.get("data_changed") for row in store.rounds(run)] == [
             None,

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from evo.data.image_folders import Photographs
-from evo.data.loading import _load, load
-from evo.data.source import Images, Split
-from evo.data.streaming import Streamed, read
-from evo.evaluators.oneshot.paths import uniform
+from evo.data.loading import _load_cached, load_dataset
+from evo.data.source import Images, ImageSet
+from evo.data.streaming import StreamedImages, read_images
+from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import Scorer
 from evo.training.loop import Schedule, train
-from spaces.library.named_spaces import load as load_space
+from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import Supernet
 from studies.config import DataSection
 from studies.records import EvoError
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Images:
-    return load(
+    return load_dataset(
         DataSection(
             name="images", path=str(folder), size=16, in_memory=in_memory, workers=workers, validation_fraction=0.3
         )
@@ -44,8 +44,8 @@ def images(folder: Path, in_memory: bool | None = False, workers: int = 0) -> Im
 
 
 def test_few_images_are_taken_into_memory(folder: Path) -> None:
-    assert isinstance(images(folder, None).train, Split)
-    assert isinstance(images(folder).train, Streamed)
+    assert isinstance(images(folder, None).train, ImageSet)
+    assert isinstance(images(folder).train, StreamedImages)
 
 
 def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
@@ -54,7 +54,7 @@ def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
     for ours, theirs in ((there.train, here.train), (there.validation, here.validation), (there.test, here.test)):
         batches = list(ours.batches(5))
         assert all(len(x) == 5 for x, _ in batches[:-1])
-        assert isinstance(theirs, Split)
+        assert isinstance(theirs, ImageSet)
         assert torch.allclose(torch.cat([x for x, _ in batches]), theirs.x, atol=1e-6)
         assert torch.equal(torch.cat([y for _, y in batches]), theirs.y)
         chosen = torch.tensor([3, 0])
@@ -63,7 +63,7 @@ def test_files_hold_the_same_images_as_memory(folder: Path) -> None:
 
 def test_classes_are_called_as_their_folders_are(folder: Path) -> None:
     assert images(folder).class_names == ("ant", "bee", "cat")
-    assert load(DataSection(name="digits")).class_names == tuple("0123456789")
+    assert load_dataset(DataSection(name="digits")).class_names == tuple("0123456789")
 
 
 def test_test_images_have_the_labels_of_the_training_images_class_folders(folder: Path, tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_test_images_have_the_labels_of_the_training_images_class_folders(folder
     assert images(tmp_path).class_names == ("ant", "bee", "cat")
     assert images(tmp_path).test.y.tolist() == [1] * 12 + [2] * 12
     (tmp_path / "test" / "dog").symlink_to(folder / "ant")
-    _load.cache_clear()
+    _load_cached.cache_clear()
     with pytest.raises(EvoError, match=r"test has the class 'dog', and the training images have only ant, bee, cat"):
         images(tmp_path)
 
 
 def test_parts_are_joined_one_behind_the_other(folder: Path) -> None:
     for found in (images(folder), images(folder, in_memory=True)):
-        whole = found.train.joined(found.validation)
+        whole = found.train.joined_with(found.validation)
         assert len(whole) == len(found.train) + len(found.validation) == 30
         assert torch.equal(whole.y, torch.cat((found.train.y, found.validation.y)))
         last = torch.tensor([29])
@@ -112,7 +112,7 @@ def test_a_rectangle_is_cut_from_the_middle_of_an_image_that_just_covers_it(tmp_
         (tmp_path / name).mkdir()
         for i in range(6):
             Image.fromarray(columns).save(tmp_path / name / f"{i}.png")
-    middle = read(Photographs(np.array([str(tmp_path / "ant" / "0.png")] * 2)), (10, 10 + 2))
+    middle = read_images(Photographs(np.array([str(tmp_path / "ant" / "0.png")] * 2)), (10, 10 + 2))
     assert middle.shape == (2, 10, 12, 3)
     spread = middle[0, :, :, 0].mean(axis=0) / 6
     assert spread[0] == pytest.approx(8.5, abs=1)
@@ -121,7 +121,7 @@ def test_a_rectangle_is_cut_from_the_middle_of_an_image_that_just_covers_it(tmp_
         section = DataSection(
             name="images", path=str(tmp_path), size=(10, 12), in_memory=in_memory, workers=0, validation_fraction=0.5
         )
-        found = load(section)
+        found = load_dataset(section)
         assert found.size == (10, 12)
         for x, _ in found.train.epoch(2, AUGMENT, 0):
             assert x.shape == (2, 3, 10, 12)
@@ -133,9 +133,9 @@ def test_a_supernet_trains_and_is_scored_from_files(folder: Path) -> None:
     for source in (images(folder), images(folder, in_memory=True)):
         torch.manual_seed(0)
         net = Supernet(space)
-        train(net, images(folder).train, Schedule(1, 8, 0.05), seed=0, paths=uniform(space))
+        train(net, images(folder).train, Schedule(1, 8, 0.05), seed=0, paths=uniform_paths(space))
         calibration = [x for x, _ in images(folder).train.batches(8)]
-        archs = [draw[0] for draw in uniform(space)(Random(0))]
+        archs = [draw[0] for draw in uniform_paths(space)(Random(0))]
         scores.append(Scorer(net, calibration, source.validation, 4)(archs)[0])
     assert scores[0].accuracy == scores[1].accuracy
     assert scores[0].nll == pytest.approx(scores[1].nll, rel=1e-4)
@@ -143,4 +143,4 @@ def test_a_supernet_trains_and_is_scored_from_files(folder: Path) -> None:
 
 def test_only_a_folder_can_stay_in_its_files() -> None:
     with pytest.raises(EvoError, match=r"data\.in_memory = false is for .* or a data set of torch, found 'digits'"):
-        load(DataSection(name="digits", in_memory=False))
+        load_dataset(DataSection(name="digits", in_memory=False))

@@ -15,12 +15,12 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from evo.data.datasets import DATASETS
 from evo.data.fingerprint import fingerprint
-from evo.data.loading import load
-from evo.data.source import Images, Split
-from evo.data.streaming import Streamed
+from evo.data.loading import load_dataset
+from evo.data.source import Images, ImageSet
+from evo.data.streaming import StreamedImages
 from evo.round.__main__ import main
-from studies.config import DataSection, check
-from studies.database.store import opened
+from studies.config import DataSection, check_config
+from studies.database.store import open_store
 from studies.records import EvoError
 
 X = np.random.default_rng(0).integers(0, 256, (60, 6, 8), np.uint8)
@@ -48,7 +48,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Images]:
 
     def loaded(made: Any, **settings: Any) -> Images:
         monkeypatch.setitem(DATASETS, "own", lambda section: made() if callable(made) else made)
-        return load(DataSection(name="own", **settings))
+        return load_dataset(DataSection(name="own", **settings))
 
     return loaded
 
@@ -94,7 +94,7 @@ def test_a_data_set_of_torch_may_hold_images_of_any_form(own: Callable[..., Imag
     items = Listed([FORMS[form](x) for x in X], [torch.tensor(y) for y in Y])
     for in_memory in (None, False):
         found = own(items, in_memory=in_memory, workers=0)
-        assert isinstance(found.train, Split if in_memory is None else Streamed)
+        assert isinstance(found.train, ImageSet if in_memory is None else StreamedImages)
         assert (found.channels, found.size, len(found.test)) == (1, (6, 8), 10)
         torch.testing.assert_close(all_of(found), expected)
 
@@ -152,7 +152,7 @@ def test_an_epoch_of_items_is_decided_by_its_seed_and_not_by_the_workers(own: Ca
 
 def test_parts_of_items_are_joined(own: Callable[..., Images]) -> None:
     images = own((Listed(X[:40], Y[:40].tolist()), Listed(X[40:], Y[40:].tolist())), in_memory=False, workers=0)
-    both = images.train.joined(images.test)
+    both = images.train.joined_with(images.test)
     x, y = both.take(torch.tensor([33, 0]))
     (test, _), (train, _) = images.test.take(torch.tensor([1])), images.train.take(torch.tensor([0]))
     assert torch.equal(x, torch.cat((test, train)))
@@ -173,7 +173,7 @@ def test_one_image_and_one_label_matter(
 ) -> None:
     def of(x: np.ndarray, y: np.ndarray) -> str:
         monkeypatch.setitem(DATASETS, "own", lambda section: Listed(x, y.tolist()))
-        config = check(
+        config = check_config(
             {
                 "space": {"name": "digits"}, "data": {"name": "digits"}, "evaluator": {"kind": "scratch"},
                 "evolution": {"method": "fixed"},
@@ -245,7 +245,7 @@ def test_what_cannot_be_used_is_answered(own: Callable[..., Images], made: Any, 
 
 def test_an_unknown_data_set_is_answered_with_those_there_are() -> None:
     with pytest.raises(EvoError, match=r"data.name is 'owl'; allowed: arrays, cifar10, digits, fashion_mnist, images"):
-        load(DataSection(name="owl"))
+        load_dataset(DataSection(name="owl"))
 
 
 def test_arrays_cannot_stay_where_they_are(own: Callable[..., Images]) -> None:
@@ -291,7 +291,7 @@ def test_a_run_on_items_is_the_same_on_one_worker_and_on_two(tmp_path: Path, mon
     for workers in ("1", "2"):
         run = ["1", "--config", "mine.toml", "--run", f"run{workers}", "--workers", workers, "--quiet"]
         assert main(run) == 0
-        with opened("sqlite:///evo.db") as store:
+        with open_store("sqlite:///evo.db") as store:
             begun = store.run(f"run{workers}")
             assert begun.classes == ("even", "odd")
             assert begun.space.stem.size == (8, 6)

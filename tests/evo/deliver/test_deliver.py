@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 import torch
 
-from evo.data.loading import load
-from evo.data.source import Split
+from evo.data.loading import load_dataset
+from evo.data.source import ImageSet
 from evo.deliver.__main__ import main
-from evo.deliver.manifest import read, write
-from evo.deliver.pipeline import settings, train_in
-from evo.deliver.selection import Wish, pick
+from evo.deliver.manifest import read_manifest, write_manifest
+from evo.deliver.pipeline import train_in, training_settings
+from evo.deliver.selection import Criteria, select_network
 from spaces import load_network
 from spaces.architecture import Architecture
 from studies.config import DataSection
 from studies.database import deliveries
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.records import EvoError
 from tests import example_run
 
@@ -37,7 +37,7 @@ KILLS = 8
 def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of two rounds on the digits whose results are made up."""
     url = f"sqlite:///{tmp_path_factory.mktemp('run')}/evo.db"
-    with opened(url) as store:
+    with open_store(url) as store:
         example_run.two_rounds(store)
     return url
 
@@ -79,7 +79,7 @@ def test_the_accuracy_is_that_of_the_test_images_from_0_to_1(folder: Path) -> No
     network = load_network(folder)
     with torch.no_grad():
         right = (network(images).argmax(1) == torch.tensor(bunch.target[5::6])).double().mean().item()
-    test = read(folder)["test"]
+    test = read_manifest(folder)["test"]
     assert test["accuracy"] == pytest.approx(right, abs=1e-9)
     assert test["accuracy"] > 0.5
     assert test["low"] < test["accuracy"] < test["high"]
@@ -92,21 +92,23 @@ def test_saying_it_again_changes_nothing(folder: Path, storage: str, capsys: pyt
     assert contents(folder) == before
     assert "nothing to do" in capsys.readouterr().out
     assert main(["tiny", "--storage", storage, "--out", str(folder), "--json", *WORK]) == 0
-    assert json.loads(capsys.readouterr().out) == {"folder": str(folder), **read(folder)}
-    with opened(storage) as store:
-        (row,) = [row for row in deliveries.of_run(store, store.run("tiny")) if row.folder == str(folder.resolve())]
+    assert json.loads(capsys.readouterr().out) == {"folder": str(folder), **read_manifest(folder)}
+    with open_store(storage) as store:
+        (row,) = [
+            row for row in deliveries.deliveries_of(store, store.run("tiny")) if row.folder == str(folder.resolve())
+        ]
     assert (row.round, row.arch, row.widths) == (2, example_run.DEAR, None)
-    assert row.accuracy == read(folder)["test"]["accuracy"]
+    assert row.accuracy == read_manifest(folder)["test"]["accuracy"]
 
 
 def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its settings had other names."""
-    training = read(folder)["training"]
+    training = read_manifest(folder)["training"]
     old = {"warmup_fraction": "warmup", "max_images": "limit", "validation_fraction": "held_out"}
     for name in ("settings", "data"):
         training[name] = {old.get(key, key): value for key, value in training[name].items()}
     now = (folder / "architecture.json").read_text()
-    write(folder, read(folder) | {"training": training})
+    write_manifest(folder, read_manifest(folder) | {"training": training})
     assert '"warmup"' in (folder / "architecture.json").read_text()
     assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
     assert "nothing to do" in capsys.readouterr().out
@@ -122,7 +124,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(folder: Path, storag
     assert {path.name for path in rough.iterdir()} == FILES
     for name in ("model.safetensors", "model.py"):
         assert (rough / name).read_bytes() == (folder / name).read_bytes()
-    ours, theirs = read(rough), read(folder)
+    ours, theirs = read_manifest(rough), read_manifest(folder)
     assert ours["test"] == theirs["test"]
 
 
@@ -142,13 +144,13 @@ def killed_after(seconds: float, work: list[str]) -> bool:
 
 def test_test_images_do_not_train(folder: Path, storage: str, tmp_path: Path) -> None:
     """With other test images the weights are the same."""
-    said = {name: value for name, value in read(folder).items() if name not in ("test", "latency", "versions")}
-    write(tmp_path, said)
-    with opened(storage) as store:
-        config = settings(store.run("tiny"), [word for word in WORK if word != "--set"])
-    images = load(DataSection(name="digits", max_images=300))
-    assert isinstance(images.test, Split)
-    noise = Split(torch.randn_like(images.test.x), images.test.y)
+    said = {name: value for name, value in read_manifest(folder).items() if name not in ("test", "latency", "versions")}
+    write_manifest(tmp_path, said)
+    with open_store(storage) as store:
+        config = training_settings(store.run("tiny"), [word for word in WORK if word != "--set"])
+    images = load_dataset(DataSection(name="digits", max_images=300))
+    assert isinstance(images.test, ImageSet)
+    noise = ImageSet(torch.randn_like(images.test.x), images.test.y)
     train_in(tmp_path, config, replace(images, test=noise), lambda label, total: _unseen())
     assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
 
@@ -162,26 +164,26 @@ def _unseen() -> Any:
 @pytest.mark.parametrize(
     ("wish", "arch"),
     [
-        (Wish({}), example_run.DEAR),
-        (Wish({"macs": 39}), example_run.CHEAP),
-        (Wish({"params": 15}), example_run.FREE),
-        (Wish({}, knee=True), example_run.CHEAP),  # .3, .6, .9 at 5, 10, 40 MACs: log2 0, 1, 3
-        (Wish({"macs": 10}, knee=True), example_run.CHEAP),
-        (Wish({}, arch=Architecture.parse("mb_k7_e3|mb_k3_e1")), "mb_k7_e3|mb_k3_e1"),  # dropped after round 1
+        (Criteria({}), example_run.DEAR),
+        (Criteria({"macs": 39}), example_run.CHEAP),
+        (Criteria({"params": 15}), example_run.FREE),
+        (Criteria({}, knee=True), example_run.CHEAP),  # .3, .6, .9 at 5, 10, 40 MACs: log2 0, 1, 3
+        (Criteria({"macs": 10}, knee=True), example_run.CHEAP),
+        (Criteria({}, arch=Architecture.parse("mb_k7_e3|mb_k3_e1")), "mb_k7_e3|mb_k3_e1"),  # dropped after round 1
     ],
 )
-def test_the_network_is_picked_from_the_last_front(storage: str, wish: Wish, arch: str) -> None:
-    with opened(storage) as store:
-        picked = pick(store, store.run("tiny"), wish)
+def test_the_network_is_picked_from_the_last_front(storage: str, wish: Criteria, arch: str) -> None:
+    with open_store(storage) as store:
+        picked = select_network(store, store.run("tiny"), wish)
     assert (str(picked.arch), picked.round) == (arch, 2)
     assert picked.arch in picked.space
 
 
 def test_a_run_without_a_finished_round_has_nothing_to_pick_from(tmp_path: Path) -> None:
-    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
         run = example_run.begin(store)
         with pytest.raises(EvoError, match=r"no finished round to pick from; run: python -m evo.round 1 --run tiny"):
-            pick(store, run, Wish({}))
+            select_network(store, run, Criteria({}))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from evo.data.loading import load
-from evo.deliver.recipe import Average, drop_paths, mixing
+from evo.data.loading import load_dataset
+from evo.deliver.recipe import ModelEMA, add_drop_path, mix_images
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
@@ -24,7 +24,7 @@ EVERYTHING = DeliverSection(mixup=0.5, cutmix=1.0, drop_path=0.4, ema=0.9)
 def test_the_average_is_the_recurrence_by_hand() -> None:
     """With a decay of .5: 1/2 of each new value once (1 + t) / (10 + t) has passed one half, at t = 8."""
     model = nn.BatchNorm1d(1)
-    average = Average(model, 0.5)
+    average = ModelEMA(model, 0.5)
     expected = 0.0
     for step in range(12):
         nn.init.constant_(model.weight, float(step))
@@ -40,7 +40,7 @@ def test_the_average_is_the_recurrence_by_hand() -> None:
 def test_paths_are_dropped_more_often_the_deeper_and_only_beside_an_input(space: SearchSpace) -> None:
     torch.manual_seed(0)
     network = Network(Architecture(("mb_k3_e1",) * 7), space)
-    drop_paths(network, 0.7)
+    add_drop_path(network, 0.7)
     ones = {}
     for i, cell in enumerate(network.layers):
         (op,) = cell.ops.values()
@@ -49,7 +49,7 @@ def test_paths_are_dropped_more_often_the_deeper_and_only_beside_an_input(space:
         ones[i] = op(torch.zeros(4000, 1, 1, 1)).flatten()
         network.eval()
         assert torch.equal(op(torch.zeros(2, 1, 1, 1)).flatten(), torch.ones(2))
-    residual = [layer.shape.residual for layer in space.layers]
+    residual = [layer.shape.is_residual for layer in space.layers]
     assert residual == [True, True, False, True, True, False, True]
     for i, values in ones.items():
         dropped = float((values == 0).double().mean())
@@ -59,7 +59,7 @@ def test_paths_are_dropped_more_often_the_deeper_and_only_beside_an_input(space:
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.5, 0.0), (0.0, 1.0), (0.5, 1.0)])
 def test_labels_are_blended_as_the_images_are(mixup: float, cutmix: float) -> None:
-    mix = mixing(DeliverSection(mixup=mixup, cutmix=cutmix), classes=4)
+    mix = mix_images(DeliverSection(mixup=mixup, cutmix=cutmix), classes=4)
     assert mix is not None
     labels = torch.arange(4)
     images = labels.view(4, 1, 1, 1).expand(4, 1, 8, 8).float()  # an image's mean says of whom it is made
@@ -71,22 +71,22 @@ def test_labels_are_blended_as_the_images_are(mixup: float, cutmix: float) -> No
 
 
 def test_nothing_is_blended_where_nothing_is_asked_for() -> None:
-    assert mixing(DeliverSection(mixup=0, cutmix=0), classes=4) is None
+    assert mix_images(DeliverSection(mixup=0, cutmix=0), classes=4) is None
 
 
 @pytest.mark.parametrize("stop_at", [2, 7, 11])
 def test_a_full_training_that_was_interrupted_ends_with_the_same_weights(
     space: SearchSpace, tmp_path: Path, stop_at: int
 ) -> None:
-    images = load(DataSection(name="digits", max_images=240)).train
+    images = load_dataset(DataSection(name="digits", max_images=240)).train
 
     def full(checkpoint: Path | None, stop: int | None = None, draws: int = 0) -> dict[str, torch.Tensor]:
         torch.manual_seed(5)
         network = Network(Architecture(("mb_k3_e3",) * 7), space)
-        drop_paths(network, EVERYTHING.drop_path)
-        average = Average(network, EVERYTHING.ema)
+        add_drop_path(network, EVERYTHING.drop_path)
+        average = ModelEMA(network, EVERYTHING.ema)
         torch.rand(draws)  # whatever else has drawn from torch's generator must not matter
-        mix, track = mixing(EVERYTHING, 10), interrupted_at(stop)
+        mix, track = mix_images(EVERYTHING, 10), interrupted_at(stop)
         train(network, images, SHORT, seed=3, mix=mix, between=average, checkpoint=checkpoint, track=track)
         return average.state() | {f"last.{name}": tensor for name, tensor in network.state_dict().items()}
 

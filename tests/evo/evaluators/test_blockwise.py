@@ -20,24 +20,24 @@ from torch import Tensor, nn
 from evo.console import Track, untracked
 from evo.data.source import Batch
 from evo.evaluators import FitContext
-from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, rated
+from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, ratings_of_blocks
 from evo.evaluators.oneshot.scoring import BlockScorer, relative_l1
 from evo.methods.evolution import Best, Evolution, Learned
-from evo.methods.nse import NextUnseen
+from evo.methods.nse import AddNextUnseen
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
-from evo.round.new_run import begin
-from evo.workers.executors import here, on
+from evo.round.new_run import begin_run
+from evo.workers.executors import map_inline, map_on_pool
 from evo.workers.protocol import Evaluate, R, T, Work
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.block_strings import from_block_strings
-from spaces.library.named_spaces import load as load_space
+from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check
-from studies.database.store import opened
+from studies.config import StudyConfig, check_config
+from studies.database.store import open_store
 from studies.records import EvoError, Round
 from tests.evo.conftest import interrupted_at
 
@@ -60,7 +60,7 @@ TABLE = cost_table(SPACE)
 
 def study(**changes: Any) -> StudyConfig:
     evaluator = {"kind": "blockwise", "epochs": 2, "batch_size": 50, "calibration_batches": 1, "eval_batch_size": 60}
-    return check(
+    return check_config(
         {
             "space": {"name": "digits"},
             "data": {"name": "digits", "max_images": 250, "validation_fraction": 0.4},
@@ -72,7 +72,9 @@ def study(**changes: Any) -> StudyConfig:
     )
 
 
-def fitted(folder: Path, config: StudyConfig, evaluate: Evaluate = here, track: Track = untracked) -> BlockwiseJudge:
+def fitted(
+    folder: Path, config: StudyConfig, evaluate: Evaluate = map_inline, track: Track = untracked
+) -> BlockwiseJudge:
     judge = Blockwise(config, SPACE).fit(SPACE, FitContext(1, 0, TABLE, folder, track=track, evaluate=evaluate))
     assert isinstance(judge, BlockwiseJudge)
     return judge
@@ -183,7 +185,7 @@ def test_all_of_a_block_of_dna_takes_a_third_of_the_layers() -> None:
 def test_what_blocks_lose_adds_up(judge: BlockwiseJudge) -> None:
     rng = Random(0)
     archs = [SPACE.sample(rng) for _ in range(5)]
-    parts = [[judge.known(i)[Architecture(arch.genes[2 * i : 2 * i + 2])] for i in range(3)] for arch in archs]
+    parts = [[judge.block_losses(i)[Architecture(arch.genes[2 * i : 2 * i + 2])] for i in range(3)] for arch in archs]
     assert judge.losses(archs) == [sum(losses) for losses in parts]
     scores = [evaluation.accuracy for evaluation in judge(archs)]
     by_score = sorted(range(5), key=lambda i: -scores[i])
@@ -199,15 +201,17 @@ def test_the_combined_front_is_the_front_of_all(judge: BlockwiseJudge) -> None:
 
 
 def test_operations_are_rated_by_the_best_candidate_that_has_them(judge: BlockwiseJudge) -> None:
-    known = judge.known(1)
+    known = judge.block_losses(1)
     for place in (0, 1):
         for op in SPACE.layers[2 + place].candidates:
             assert judge.ratings[2 + place, op] == -min(loss for a, loss in known.items() if a.genes[place] == op)
-    assert rated(SPACE, [{Architecture(("mb_k3_e1", "id")): 2.0}] * 3)[0, "mb_k5_e2"] == -2.0  # never scored
+    assert (
+        ratings_of_blocks(SPACE, [{Architecture(("mb_k3_e1", "id")): 2.0}] * 3)[0, "mb_k5_e2"] == -2.0
+    )  # never scored
 
 
 def test_dnas_ratings_go_with_nses_refill(judge: BlockwiseJudge) -> None:
-    crossing = Evolution(Learned(), Best(2), NextUnseen(3))
+    crossing = Evolution(Learned(), Best(2), AddNextUnseen(3))
     finished = Round(1, SPACE, tuple(judge(everything()[:3])), judge.ratings)
     after = crossing(finished, Random(0)).space
     for i, (old, new) in enumerate(zip(SPACE.layers, after.layers, strict=True)):
@@ -222,10 +226,12 @@ def test_dnas_ratings_go_with_nses_refill(judge: BlockwiseJudge) -> None:
 def test_a_block_with_too_many_candidates_is_searched(judge: BlockwiseJudge, tmp_path: Path) -> None:
     """Nine candidates each, five of them scored; the others are scored when somebody asks."""
     searched = fitted(tmp_path, study(candidates=5))
-    assert [len(searched.known(i)) for i in range(3)] == [5, 5, 5]
+    assert [len(searched.block_losses(i)) for i in range(3)] == [5, 5, 5]
     archs = everything()[::40]
     assert searched.losses(archs) == pytest.approx(judge.losses(archs), rel=1e-12)
-    assert {searched.known(2)[part] == judge.known(2)[part] for part in searched.known(2)} == {True}
+    assert {searched.block_losses(2)[part] == judge.block_losses(2)[part] for part in searched.block_losses(2)} == {
+        True
+    }
 
 
 def test_killed_in_the_third_block_it_resumes_there(judge: BlockwiseJudge, tmp_path: Path) -> None:
@@ -252,7 +258,7 @@ def test_blocks_on_two_workers_are_the_same_blocks(judge: BlockwiseJudge, tmp_pa
         def submit(work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
             return pool.submit(work, items)
 
-        assert fitted(tmp_path, study(), partial(on, submit, 2)).name == judge.name
+        assert fitted(tmp_path, study(), partial(map_on_pool, submit, 2)).name == judge.name
 
 
 def test_a_damaged_block_is_told_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,9 +282,9 @@ def test_a_round_holds_the_combined_front_and_a_second_one_trains_nothing(tmp_pa
     space.write_text(SPACE.to_json())
     data = study().model_dump()
     data["space"] = {"name": "small", "path": str(space)}
-    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
-        run = begin(store, "small", check(data, "test"))
-        shared = run_context(run, store, tmp_path, here)
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        run = begin_run(store, "small", check_config(data, "test"))
+        shared = run_context(run, store, tmp_path, map_inline)
         for n in (1, 2):
             run_round(shared, n)
         first, second = store.rounds(run)

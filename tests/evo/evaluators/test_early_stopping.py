@@ -18,13 +18,13 @@ from evo.evaluators import FitContext
 from evo.evaluators.early_stopping import confidently_dominated, epochs_saved, train_in_rungs
 from evo.evaluators.standalone import Scratch, ScratchJudge
 from evo.round.__main__ import main
-from evo.workers.executors import here
+from evo.workers.executors import map_inline
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection, ScratchSection
-from studies.database.rows import RoundRow, Run
-from studies.database.store import Store, opened
+from studies.database.rows import StoredRound, StoredRun
+from studies.database.store import Store, open_store
 from studies.records import Evaluation, Proposal
 
 TINY = DataSection(name="digits", max_images=200, validation_fraction=0.5)
@@ -145,7 +145,7 @@ def test_what_fails_at_a_rung_goes_no_further_and_stops_nobody(judge: ScratchJud
 
 
 def test_nobody_to_measure(judge: ScratchJudge) -> None:
-    assert train_in_rungs(judge, [], here, [], "macs") == []
+    assert train_in_rungs(judge, [], map_inline, [], "macs") == []
 
 
 # -- real training ----------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def same(found: Sequence[Evaluation]) -> list[tuple[Any, ...]]:
 
 
 def test_pausing_changes_no_bit(judge: ScratchJudge, archs: list[Architecture]) -> None:
-    found = train_in_rungs(judge, archs[:3], here, [], "macs")
+    found = train_in_rungs(judge, archs[:3], map_inline, [], "macs")
     whole = judge(archs[:3])
     assert [(e.accuracy, e.nll) for e in found if not e.pruned] == [
         (w.accuracy, w.nll) for e, w in zip(found, whole, strict=True) if not e.pruned
@@ -201,7 +201,7 @@ STATE = (
 
 
 def first_round(storage: str) -> list[list[list[Any]]]:
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return [store.frame(query).values.tolist() for query in STATE]
 
 
@@ -214,14 +214,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_what_was_stopped_is_remembered_and_used_for_nothing(finished: str) -> None:
-    with opened(finished) as store:
+    with open_store(finished) as store:
         run = store.run("digits")
         frames = load_frames(store, run)
         rows = store.rounds(run)
         proposals = [p for row in rows for p in store.proposals(row)]
         view = store.frame("SELECT * FROM results")
-    stopped = {canonical(p.arch, run.space) for p in proposals if p.evaluation.pruned}
-    measured = [canonical(p.arch, run.space) for p in proposals if p.is_new]
+    stopped = {canonical_arch(p.arch, run.space) for p in proposals if p.evaluation.pruned}
+    measured = [canonical_arch(p.arch, run.space) for p in proposals if p.is_new]
     assert stopped
     assert len(set(measured)) == len(measured) == 32  # stopped ones were charged, and not proposed again
     assert len(view) == len(proposals) - len(stopped)
@@ -235,7 +235,7 @@ def test_what_was_stopped_is_remembered_and_used_for_nothing(finished: str) -> N
 
 
 def test_optuna_sees_pruned_trials_with_their_rung(finished: str) -> None:
-    with opened(finished) as store:
+    with open_store(finished) as store:
         expected = [p.evaluation for p in store.proposals(store.rounds(store.run("digits"))[0])]
     trials = optuna.load_study(study_name="digits/round-01", storage=finished).trials
     assert {t.state.name for t in trials} == {"COMPLETE", "PRUNED"}
@@ -272,7 +272,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert list((tmp_path / "evo_files" / "digits" / "rungs").glob("*-0006.progress"))
     record = Store.record
 
-    def once(self: Store, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+    def once(self: Store, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
         record(self, run, row, generation)
         raise KeyboardInterrupt
 

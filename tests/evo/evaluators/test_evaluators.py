@@ -12,12 +12,12 @@ import torch
 
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.registry import EVALUATORS
-from evo.workers.executors import workers
+from evo.workers.executors import local_executor
 from evo.workers.protocol import Evaluate
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check
+from studies.config import StudyConfig, check_config
 from studies.records import Evaluation, EvoError
 
 EVOLUTION = {"method": "fixed"}
@@ -45,7 +45,9 @@ def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
     }[request.param]
     evaluator = {"kind": request.param, **section}
     data = {"name": "digits", "max_images": 300}
-    return check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
+    return check_config(
+        {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
+    )
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_fitting_twice_gives_the_same_judge(
 
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[Evaluate]:
-    with workers(2, torch.get_num_threads()) as evaluate:
+    with local_executor(2, torch.get_num_threads()) as evaluate:
         yield evaluate
 
 
@@ -116,7 +118,7 @@ def test_no_architectures_no_answers(judge: Judge) -> None:
 
 def test_an_architecture_that_the_table_lacks_is_named(table_file: Path, space: SearchSpace, table: CostTable) -> None:
     section = {"kind": "tabular", "path": str(table_file), "separator": "|", "accuracy_column": "top1"}
-    config = check({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
+    config = check_config({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
     judge = EVALUATORS["tabular"](config, space).fit(space, FitContext(1, 0, table, table_file.parent))
     stranger = Architecture(tuple(layer.genes[0] for layer in space.layers))
     with pytest.raises(EvoError, match=r"has no row for mb_k3_e1\|.*in column 'arch'"):
@@ -125,7 +127,7 @@ def test_an_architecture_that_the_table_lacks_is_named(table_file: Path, space: 
 
 def test_a_table_that_is_not_there_says_where_it_may_be(space: SearchSpace) -> None:
     section = {"kind": "tabular", "path": "no/such.csv"}
-    config = check({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
+    config = check_config({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
     with pytest.raises(EvoError, match="no such table here, nor below the folder EVO_DATA"):
         EVALUATORS["tabular"](config, space)
 
@@ -135,7 +137,9 @@ def test_a_damaged_checkpoint_is_told(
 ) -> None:
     evaluator = {"kind": "oneshot", **QUICK}
     data = {"name": "digits", "max_images": 300}
-    config = check({"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
+    config = check_config(
+        {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
+    )
     judge = EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, 7, table, tmp_path))
     weights, _ = judge.files()["weights"]
     content = bytearray(weights.read_bytes())
@@ -152,7 +156,7 @@ def test_weights_that_another_run_left_behind_are_not_taken(
     for seed, epochs in ((7, 1), (8, 1), (7, 2), (7, 1)):
         evaluator = {"kind": "oneshot", "epochs": epochs, "batch_size": 64}
         data = {"name": "digits", "max_images": 240}
-        config = check(
+        config = check_config(
             {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
         )
         names.append(EVALUATORS["oneshot"](config, space).fit(space, FitContext(1, seed, table, tmp_path)).name)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from evo.evaluators import Judge
-from evo.evaluators.guard import careful
+from evo.evaluators.guard import guarded
 from evo.training.loop import DivergedError
 from evo.workers import executors
-from evo.workers.executors import here, on, workers
-from evo.workers.protocol import Evaluate, LostError
+from evo.workers.executors import local_executor, map_inline, map_on_pool
+from evo.workers.protocol import Evaluate, EvaluationsLostError
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
@@ -78,7 +78,7 @@ def test_the_culprit_fails_with_its_reason_and_all_others_are_measured(
     space: SearchSpace, table: CostTable, archs: list[Architecture], mood: str
 ) -> None:
     judge = Moody(space, table, frozenset({archs[1], archs[4]}), mood)
-    found = careful(here, table)(judge, archs)
+    found = guarded(map_inline, table)(judge, archs)
     calm = made_up(table, archs, "moody")
     assert [e.state for e in found] == ["complete", "failed", "complete", "complete", "failed", "complete"]
     assert [e for e in found if not e.failed] == [e for e in calm if e.arch not in judge.culprits]
@@ -94,24 +94,24 @@ def test_ctrl_c_and_missing_files_are_no_architectures_fault(
     space: SearchSpace, table: CostTable, archs: list[Architecture], mood: str, error: type[BaseException]
 ) -> None:
     with pytest.raises(error):
-        careful(here, table)(Moody(space, table, frozenset(archs[:1]), mood), archs)
+        guarded(map_inline, table)(Moody(space, table, frozenset(archs[:1]), mood), archs)
 
 
 def test_what_fails_altogether_stops_the_run(space: SearchSpace, table: CostTable, archs: list[Architecture]) -> None:
     with pytest.raises(EvoError, match="all 6 networks of a generation failed.*ZeroDivisionError: of course"):
-        careful(here, table)(Moody(space, table, frozenset(archs), "raises"), archs)
-    few = careful(here, table)(Moody(space, table, frozenset(archs), "raises"), archs[:2])  # that may be chance
+        guarded(map_inline, table)(Moody(space, table, frozenset(archs), "raises"), archs)
+    few = guarded(map_inline, table)(Moody(space, table, frozenset(archs), "raises"), archs[:2])  # that may be chance
     assert [e.state for e in few] == ["failed", "failed"]
 
 
 def test_a_worker_that_hangs_or_dies_is_replaced_and_its_work_done_again(
     space: SearchSpace, table: CostTable, archs: list[Architecture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors, "DEATHS", 1)
-    with workers(1, 1, limited=True) as evaluate:
+    monkeypatch.setattr(executors, "MAX_CRASHES", 1)
+    with local_executor(1, 1, limited=True) as evaluate:
         hangs, dies = (Moody(space, table, frozenset(archs[:1]), mood) for mood in ("hangs", "dies"))
-        late = careful(evaluate, table, 0.3)(hangs, archs)
-        died = careful(evaluate, table)(dies, archs[:1])
+        late = guarded(evaluate, table, 0.3)(hangs, archs)
+        died = guarded(evaluate, table)(dies, archs[:1])
     assert [e.failed for e in late + died if e.failed] == [
         "took longer than 0.3 seconds",
         "its process died with exit status 3, every time",
@@ -122,7 +122,7 @@ def test_a_worker_that_hangs_or_dies_is_replaced_and_its_work_done_again(
 def test_pieces_that_nobody_can_do_are_named_and_the_others_kept() -> None:
     from concurrent.futures import Future
 
-    from evo.workers.protocol import DiedError
+    from evo.workers.protocol import WorkerDiedError
 
     asked: list[Sequence[int]] = []
 
@@ -130,7 +130,7 @@ def test_pieces_that_nobody_can_do_are_named_and_the_others_kept() -> None:
         asked.append(items)
         future: Future[list[Any]] = Future()
         if 3 in items:
-            future.set_exception(DiedError(" of SIGKILL"))
+            future.set_exception(WorkerDiedError(" of SIGKILL"))
         else:
             future.set_result(work(items))
         return future
@@ -138,17 +138,19 @@ def test_pieces_that_nobody_can_do_are_named_and_the_others_kept() -> None:
     def squares(items: Sequence[int]) -> list[int]:
         return [item**2 for item in items]
 
-    with pytest.raises(LostError, match="1 of 4 items of work failed: its process died of SIGKILL, every time") as lost:
-        on(submit, 2, squares, [1, 2, 3, 4])
-    assert (lost.value.found, lost.value.reasons.keys()) == ({0: 1, 1: 4, 3: 16}, {2})
+    with pytest.raises(
+        EvaluationsLostError, match="1 of 4 items of work failed: its process died of SIGKILL, every time"
+    ) as lost:
+        map_on_pool(submit, 2, squares, [1, 2, 3, 4])
+    assert (lost.value.answers, lost.value.reasons.keys()) == ({0: 1, 1: 4, 3: 16}, {2})
     assert asked == [[1, 2], [3, 4], [3], [4], [3], [3]]
 
 
 def test_an_error_in_a_worker_comes_back_with_its_traceback() -> None:
-    with workers(1, 1, limited=True) as evaluate, pytest.raises(ZeroDivisionError) as raised:
+    with local_executor(1, 1, limited=True) as evaluate, pytest.raises(ZeroDivisionError) as raised:
         evaluate(divided, [1, 0])
     assert "in divided" in raised.value.__notes__[0]
-    anybody: Evaluate = here
+    anybody: Evaluate = map_inline
     assert anybody(divided, [2]) == [0.5]
 
 

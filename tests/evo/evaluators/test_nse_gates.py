@@ -10,34 +10,34 @@ from random import Random
 import pytest
 import torch
 
-from evo.data.loading import load
+from evo.data.loading import load_dataset
 from evo.evaluators.oneshot.nse_gates import (
     Gates,
     Indicators,
-    balanced,
-    drawn,
-    sample,
+    balanced_paths,
+    sample_architecture,
+    sample_feasible,
     straight_through,
     two_patterns,
     weights_of,
 )
-from evo.methods.nse import Deal
+from evo.methods.nse import RandomSubset
 from evo.training.loop import Schedule, train
 from spaces.architecture import operations
 from spaces.costs.table import cost_table
-from spaces.networks.network import Cell
+from spaces.networks.network import MixedLayer
 from spaces.networks.supernet import Supernet
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection, GatesSection
 from tests.evo.conftest import interrupted_at
 
-IMAGES = load(DataSection(name="digits", max_images=240))
+IMAGES = load_dataset(DataSection(name="digits", max_images=240))
 NONE: frozenset[str] = frozenset()
 
 
 @pytest.fixture
 def cells(space: SearchSpace) -> SearchSpace:
-    return Deal(3)(space, Random(0))
+    return RandomSubset(3)(space, Random(0))
 
 
 def indicators(cells: SearchSpace, gates: Gates, **settings: object) -> Indicators:
@@ -137,7 +137,7 @@ def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monk
     # of two patterns with three gates at one half each is as likely as the other
     table = cost_table(cells)
     halves = sum(
-        (float(c.row(join(layer.candidates))[0]) + float(c.row(layer.candidates[0])[0])) / 2
+        (float(c.cost_of(join(layer.candidates))[0]) + float(c.cost_of(layer.candidates[0])[0])) / 2
         for c, layer in zip(table.layers, cells.layers, strict=True)
     )
     assert cost.item() == pytest.approx(float(table.fixed[0]) + halves)
@@ -146,7 +146,7 @@ def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monk
 def test_a_cell_is_the_mean_with_its_input_counted_and_empty_is_the_identity(cells: SearchSpace) -> None:
     torch.manual_seed(0)
     layer = cells.layers[0]
-    cell = Cell(layer.shape, layer.candidates, "mean").eval()
+    cell = MixedLayer(layer.shape, layer.candidates, "mean").eval()
     x = torch.randn(2, layer.shape.c_in, 8, 8)
     a, b = (cell.ops[op](x) for op in sorted(layer.candidates[:2]))
     assert torch.allclose(cell(x, "+".join(layer.candidates[:2])), (a + b + x) / 3, atol=1e-6)
@@ -159,7 +159,7 @@ def test_balanced_sampling_ignores_the_scores_and_leaves_out_no_needed_layer(cel
         gates.alphas[1][0] = 50.0
     rng, on = Random(0), 0
     for _ in range(1000):
-        ((arch,),) = balanced(gates)(rng)
+        ((arch,),) = balanced_paths(gates)(rng)
         assert arch in cells
         on += cells.layers[1].candidates[0] in operations(arch.genes[1])
     assert 450 < on < 550
@@ -189,7 +189,7 @@ def test_a_lone_needed_operation_is_not_gated(cells: SearchSpace) -> None:
 
     lone = cells.replace_layers(replace(layer, candidates=layer.candidates[:1]) for layer in cells.layers)
     gates = Gates(lone)
-    assert [gates.gated(i) for i in range(len(lone.layers))] == [layer.skippable for layer in lone.layers]
+    assert [gates.is_gated(i) for i in range(len(lone.layers))] == [layer.skippable for layer in lone.layers]
 
 
 def test_the_cost_term_closes_gates(cells: SearchSpace) -> None:
@@ -204,7 +204,7 @@ def test_the_cost_term_closes_gates(cells: SearchSpace) -> None:
         for step in range(60):
             learner(supernet, step)
         rng = Random(0)
-        archs = [sample(gates.ratings(), cells, rng) for _ in range(200)]
+        archs = [sample_architecture(gates.ratings(), cells, rng) for _ in range(200)]
         return float(cost_table(cells).count(archs)[:, 0].mean())
 
     assert expected_macs(1e5) < 0.7 * expected_macs(None)
@@ -218,7 +218,7 @@ def test_training_with_gates_resumes_exactly(cells: SearchSpace, tmp_path: Path)
         supernet, gates = Supernet(cells), Gates(cells)
         learner = indicators(cells, gates, learning_rate=0.5, drop_below=-0.2)
         train(
-            supernet, IMAGES.train, schedule, seed=1, paths=balanced(gates), between=learner,
+            supernet, IMAGES.train, schedule, seed=1, paths=balanced_paths(gates), between=learner,
             checkpoint=checkpoint, track=interrupted_at(stop_at),
         )  # fmt: skip
         return supernet, gates
@@ -240,8 +240,8 @@ def test_drawn_architectures_are_distinct_inside_the_window_and_follow_the_gates
         gates.alphas[1].copy_(torch.tensor([4.0, -4.0, 0.0]))
     least, most = table.bounds()[:, 0]
     limit = (least + 0.2 * (most - least), least + 0.6 * (most - least))
-    found = drawn(gates.ratings(), cells, table, {"macs": limit}, 40, Random(0), set())
-    assert len(found) == len({canonical(arch, cells) for arch in found}) == 40
+    found = sample_feasible(gates.ratings(), cells, table, {"macs": limit}, 40, Random(0), set())
+    assert len(found) == len({canonical_arch(arch, cells) for arch in found}) == 40
     macs = table.count(found)[:, 0]
     assert ((limit[0] <= macs) & (macs <= limit[1])).all()
     first, second, _ = cells.layers[1].candidates
@@ -253,5 +253,7 @@ def test_drawn_architectures_are_distinct_inside_the_window_and_follow_the_gates
 def test_a_window_that_is_hard_to_hit_gives_fewer(cells: SearchSpace) -> None:
     table = cost_table(cells)
     most = float(table.bounds()[1, 0])
-    assert drawn(Gates(cells).ratings(), cells, table, {"macs": (2 * most, 3 * most)}, 3, Random(0), set()) == []
-    assert sample(Gates(cells).ratings(), cells, Random(0)) in cells
+    assert (
+        sample_feasible(Gates(cells).ratings(), cells, table, {"macs": (2 * most, 3 * most)}, 3, Random(0), set()) == []
+    )
+    assert sample_architecture(Gates(cells).ratings(), cells, Random(0)) in cells

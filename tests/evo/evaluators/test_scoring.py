@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evo.data.loading import load
-from evo.evaluators.oneshot.paths import uniform
+from evo.data.loading import load_dataset
+from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import Score, Scorer
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
@@ -19,7 +19,7 @@ from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
 from studies.config import DataSection
 
-IMAGES = load(DataSection(name="digits"))
+IMAGES = load_dataset(DataSection(name="digits"))
 CALIBRATION = [IMAGES.train.x[:128], IMAGES.train.x[128:256]]
 
 
@@ -27,7 +27,7 @@ CALIBRATION = [IMAGES.train.x[:128], IMAGES.train.x[128:256]]
 def supernet(space: SearchSpace) -> Supernet:
     torch.manual_seed(0)
     net = Supernet(space)
-    train(net, IMAGES.train, Schedule(epochs=4, batch_size=64, learning_rate=0.1), seed=0, paths=uniform(space))
+    train(net, IMAGES.train, Schedule(epochs=4, batch_size=64, learning_rate=0.1), seed=0, paths=uniform_paths(space))
     return net
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evo.methods.evolution import Above, Best, Everything, Evolution, Learned, Nothing, Uniform
-from evo.methods.nse import Deal, NextUnseen, OnFront
+from evo.methods.nse import AddNextUnseen, OnFront, RandomSubset
 from evo.methods.pad_nas import ShareAmongRanks
 from evo.methods.registry import METHODS
 from spaces.architecture import Architecture
@@ -23,7 +23,7 @@ from studies.config import (
     NseEvolution,
     PadNasEvolution,
     StudyConfig,
-    check,
+    check_config,
 )
 from studies.records import Evaluation, Round
 from tests.evo.conftest import made_up
@@ -40,7 +40,7 @@ SECTIONS: dict[str, Any] = {
 }
 
 
-CONFIG: StudyConfig = check(
+CONFIG: StudyConfig = check_config(
     {"space": {"name": "digits"}, "evaluator": {"kind": "oneshot", "cells": {}}, "evolution": {"method": "fixed"}},
     "test",
 )
@@ -134,27 +134,27 @@ def test_the_guard_band_shapes_the_front_and_never_enters_it() -> None:
 
 def test_refill_takes_the_next_unseen_up_to_k_and_removes_nothing() -> None:
     kept = CELLS.replace_layers([replace(CELLS.layers[0], candidates=("b",)), CELLS.layers[1]])
-    filled = NextUnseen(3)(kept, {}, Random(0))
+    filled = AddNextUnseen(3)(kept, {}, Random(0))
     assert [(layer.candidates, layer.pending) for layer in filled.layers] == [
         (("b", "d", "e"), ("f", "g")),
         (("a", "b", "c"), ("d",)),
     ]
-    full = NextUnseen(2)(CELLS, {}, Random(0))
+    full = AddNextUnseen(2)(CELLS, {}, Random(0))
     assert full == CELLS  # kept is larger than k already: nothing is added, nothing removed
-    assert NextUnseen(9)(CELLS, {}, Random(0)).layers[1].candidates == ("a", "b", "c", "d")
+    assert AddNextUnseen(9)(CELLS, {}, Random(0)).layers[1].candidates == ("a", "b", "c", "d")
 
 
 def test_the_order_of_the_pool_is_each_layers_own_and_the_seeds(space: SearchSpace) -> None:
-    dealt = Deal(3)(space, Random(1))
-    assert dealt == Deal(3)(space, Random(1))
-    assert dealt != Deal(3)(space, Random(2))
+    dealt = RandomSubset(3)(space, Random(1))
+    assert dealt == RandomSubset(3)(space, Random(1))
+    assert dealt != RandomSubset(3)(space, Random(2))
     assert dealt.merge == "mean"
     orders = {layer.candidates + layer.pending for layer in dealt.layers if len(layer.candidates + layer.pending) == 6}
     assert len(orders) > 1
     for before, after in zip(space.layers, dealt.layers, strict=True):
         assert set(after.candidates + after.pending) == set(before.candidates) - {"id"}
         assert len(after.candidates) == 3
-        assert after.skippable == before.shape.residual
+        assert after.skippable == before.shape.is_residual
 
 
 @pytest.mark.parametrize(("operations", "k", "rounds"), [(27, 5, 6), (19, 6, 3), (72, 5, 17), (3, 5, 1)])

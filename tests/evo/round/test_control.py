@@ -11,7 +11,7 @@ from analysis.verdict import Verdict, verdicts
 from evo.round.__main__ import main
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.database.store import opened
+from studies.database.store import open_store
 
 POOL = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e1", "mb_k5_e3")
 SPACE = SearchSpace("pool", (Layer(Shape(8, 8, 1, 8), POOL),) * 3, Stem(8, stride=1, c_in=1, size=8), Head(0, 10))
@@ -39,7 +39,7 @@ def config(folder: Path, evolution: str, table: str, search: str = QUICK) -> str
 def judged(folder: Path, path: str, rounds: int, *more: str) -> list[Verdict]:
     storage = f"sqlite:///{folder}/evo.db"
     assert main([str(rounds), "--config", path, "--storage", storage, "--quiet", "--seeds", "5", *more]) == 0
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return verdicts(store, store.run("made-seed3"))
 
 
@@ -81,7 +81,7 @@ def test_where_it_cannot_help_the_verdict_says_so(tmp_path: Path) -> None:
     )  # fmt: skip
     (found,) = judged(tmp_path, path, 2, "--control")
     assert (found.hypervolume.mean, found.hypervolume.conclusion) == (0, "no difference shown")
-    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
         dropped = store.frame(
             "SELECT name FROM runs JOIN rounds ON run_id = runs.id JOIN choices ON round_id = rounds.id "
             "WHERE fate = 'dropped'"
@@ -94,5 +94,5 @@ def test_a_control_arm_begins_where_its_run_begins(treasure: list[Verdict], tmp_
     path = config(tmp_path, 'method = "nse"\nk = 2', "arch,accuracy\nskip|skip|skip,0.1\n")
     storage = f"sqlite:///{tmp_path}/evo.db"
     main(["1", "--config", path, "--storage", storage, "--quiet", "--control"])  # the table lacks what is asked for
-    with opened(storage) as store:
+    with open_store(storage) as store:
         assert store.run("made").space == store.run("made-fixed").space

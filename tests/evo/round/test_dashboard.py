@@ -12,10 +12,10 @@ from typing import Any
 import optuna
 import pytest
 
-from evo.round.dashboard import plain, publish
+from evo.round.dashboard import escape_markdown, publish
 from studies import dashboard
-from studies.database.store import Store, opened
-from studies.database.urls import artifacts_of, files_of
+from studies.database.store import Store, open_store
+from studies.database.urls import artifacts_folder, files_folder
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import RULE
@@ -23,11 +23,11 @@ from tests.example_run import RULE
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with opened(f"sqlite:///{tmp_path_factory.mktemp('run') / 'evo.db'}") as store:
+    with open_store(f"sqlite:///{tmp_path_factory.mktemp('run') / 'evo.db'}") as store:
         run = example_run.begin(store)
         for n in (1, 2):
             example_run.finish(store, example_run.search(store, run, n))
-            publish(store, run, n, artifacts_of(files_of(store.url)))
+            publish(store, run, n, artifacts_folder(files_folder(store.url)))
         yield store
 
 
@@ -61,8 +61,8 @@ def test_the_note_compares_with_the_round_before(store: Store) -> None:
 
 
 def test_what_a_file_calls_its_layers_does_not_leave_its_cell() -> None:
-    assert plain("stage1.layer2") == "stage1.layer2"
-    assert plain("a` | <img src=x onerror=alert(1)>\n# b") == "a     img src=x onerror=alert(1)  # b"
+    assert escape_markdown("stage1.layer2") == "stage1.layer2"
+    assert escape_markdown("a` | <img src=x onerror=alert(1)>\n# b") == "a     img src=x onerror=alert(1)  # b"
 
 
 def test_figures_reach_over_all_rounds_so_far(store: Store) -> None:
@@ -77,14 +77,14 @@ def test_figures_reach_over_all_rounds_so_far(store: Store) -> None:
 
 def test_saying_it_twice_changes_nothing(store: Store) -> None:
     before = attrs(store, 2)
-    publish(store, store.run("tiny"), 2, artifacts_of(files_of(store.url)))
+    publish(store, store.run("tiny"), 2, artifacts_folder(files_folder(store.url)))
     assert attrs(store, 2) == before
 
 
 def test_the_front_is_drawn_and_nothing_else(store: Store) -> None:
     drawn = [key for key in attrs(store, 1) if key.startswith("dashboard:artifacts:")]
     assert [int(key.split(":")[2]) for key in drawn] == [1, 3]  # Optuna's ids of the trials 0 and 2
-    files = list(artifacts_of(files_of(store.url)).iterdir())
+    files = list(artifacts_folder(files_folder(store.url)).iterdir())
     assert len(files) == 2 + 3 - 1  # trial 0 of both rounds is one drawing
     assert all(path.stat().st_size < 4000 for path in files)
 
@@ -92,12 +92,12 @@ def test_the_front_is_drawn_and_nothing_else(store: Store) -> None:
 def test_what_is_published_is_small_and_quick(store: Store) -> None:
     assert len(json.dumps(attrs(store, 2))) < 20_000
     started = time.process_time()
-    publish(store, store.run("tiny"), 2, artifacts_of(files_of(store.url)))
+    publish(store, store.run("tiny"), 2, artifacts_folder(files_folder(store.url)))
     assert time.process_time() - started < 1
 
 
 def test_the_dashboard_shows_note_and_figures(store: Store, tmp_path: Path) -> None:
-    with dashboard.server(store.url, "127.0.0.1", 0) as serving, browser(tmp_path / "profile", 1400) as tab:
+    with dashboard.open_server(store.url, "127.0.0.1", 0) as serving, browser(tmp_path / "profile", 1400) as tab:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         study = f"http://127.0.0.1:{serving.server_port}/dashboard/studies/2"
         tab.open(study)
@@ -114,7 +114,7 @@ def test_the_dashboard_shows_note_and_figures(store: Store, tmp_path: Path) -> N
 
 
 def test_a_taken_port_is_answered_with_what_to_do(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    with dashboard.server(store.url, "127.0.0.1", 0) as serving:
+    with dashboard.open_server(store.url, "127.0.0.1", 0) as serving:
         assert dashboard.main([store.url, "--port", str(serving.server_port)]) == 1
     assert "give another port: --port" in capsys.readouterr().err
 

@@ -12,18 +12,18 @@ import optuna
 import pytest
 
 from evo.evaluators import FitContext
-from evo.evaluators.guard import Attempt
+from evo.evaluators.guard import GuardedJudge
 from evo.evaluators.registry import reference_evaluator
 from evo.evaluators.standalone import Scratch
 from evo.round.__main__ import main
 from evo.round.context import RoundContext, open_round, run_context
-from evo.round.ground_truth import check_ranking, sample
+from evo.round.ground_truth import check_ranking, sample_by_cost
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
-from spaces.space import SearchSpace, canonical
-from studies.config import ConfigError, StudyConfig, check
-from studies.database.rows import Run
-from studies.database.store import Store, opened
+from spaces.space import SearchSpace, canonical_arch
+from studies.config import ConfigError, StudyConfig, check_config
+from studies.database.rows import StoredRun
+from studies.database.store import Store, open_store
 from studies.records import Evaluation, EvoError, Round
 from tests.evo.conftest import made_up
 
@@ -52,25 +52,27 @@ def config(**truth: Any) -> StudyConfig:
         "evolution": {"method": "fixed"},
         "ground_truth": truth,
     }
-    return check(data, "test")
+    return check_config(data, "test")
 
 
 def test_the_sample_is_spread_evenly_over_cost(finished: Round) -> None:
-    chosen = sample(finished, 8, seed=0)
+    chosen = sample_by_cost(finished, 8, seed=0)
     ranks = sorted(e.macs for e in finished.evaluations)
     assert [ranks.index(e.macs) // 5 for e in chosen] == list(range(8))
 
 
 def test_the_seed_alone_decides(finished: Round) -> None:
-    assert sample(finished, 8, seed=3) == sample(finished, 8, seed=3)
-    assert sample(finished, 8, seed=3) != sample(finished, 8, seed=4)
+    assert sample_by_cost(finished, 8, seed=3) == sample_by_cost(finished, 8, seed=3)
+    assert sample_by_cost(finished, 8, seed=3) != sample_by_cost(finished, 8, seed=4)
 
 
 def test_a_network_counts_once(finished: Round) -> None:
     twice = Round(1, finished.space, finished.evaluations * 2)
-    assert sample(twice, 1000, seed=0) == sample(finished, 1000, seed=0)
-    assert len(sample(twice, 1000, seed=0)) == len({canonical(e.arch, finished.space) for e in finished.evaluations})
-    assert sample(Round(1, finished.space, ()), 8, seed=0) == []
+    assert sample_by_cost(twice, 1000, seed=0) == sample_by_cost(finished, 1000, seed=0)
+    assert len(sample_by_cost(twice, 1000, seed=0)) == len(
+        {canonical_arch(e.arch, finished.space) for e in finished.evaluations}
+    )
+    assert sample_by_cost(Round(1, finished.space, ()), 8, seed=0) == []
 
 
 def test_nobody_is_asked_when_the_sample_is_empty(space: SearchSpace) -> None:
@@ -85,7 +87,7 @@ def test_a_missing_table_is_told(space: SearchSpace) -> None:
 def test_stand_alone_training_has_no_other_truth() -> None:
     data = config(sample=3).model_dump() | {"evaluator": {"kind": "scratch"}}
     with pytest.raises(ConfigError, match=r"truth\.sample trains architectures alone, as evaluator 'scratch' does"):
-        check(data, "test")
+        check_config(data, "test")
 
 
 # -- asked and remembered ---------------------------------------------------------------------------------------------
@@ -93,25 +95,25 @@ def test_stand_alone_training_has_no_other_truth() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with opened(f"sqlite:///{tmp_path}/evo.db") as store:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
         yield store
 
 
 @pytest.fixture
-def run(store: Store, space: SearchSpace) -> Run:
+def run(store: Store, space: SearchSpace) -> StoredRun:
     return store.create_run("run", config(sample=8), space, max_cost=1e6, versions={})
 
 
-def context_of(store: Store, run: Run, folder: Path, evaluate: Any, workers: int = 1) -> RoundContext:
+def context_of(store: Store, run: StoredRun, folder: Path, evaluate: Any, workers: int = 1) -> RoundContext:
     return open_round(run_context(run, store, folder, evaluate, workers=workers), 1)
 
 
 def test_what_was_trained_once_is_never_trained_again(
-    store: Store, run: Run, finished: Round, table: CostTable, tmp_path: Path
+    store: Store, run: StoredRun, finished: Round, table: CostTable, tmp_path: Path
 ) -> None:
     asked: list[list[Architecture]] = []
 
-    def evaluate(attempt: Attempt, archs: Sequence[Architecture], seconds: float | None) -> list[Evaluation]:
+    def evaluate(attempt: GuardedJudge, archs: Sequence[Architecture], seconds: float | None) -> list[Evaluation]:
         asked.append(list(archs))
         return made_up(table, archs, attempt.judge.name)
 
@@ -126,11 +128,11 @@ def test_what_was_trained_once_is_never_trained_again(
 
 
 def test_an_interruption_keeps_what_was_trained(
-    store: Store, run: Run, finished: Round, table: CostTable, tmp_path: Path
+    store: Store, run: StoredRun, finished: Round, table: CostTable, tmp_path: Path
 ) -> None:
     calls = 0
 
-    def interrupted(attempt: Attempt, archs: Sequence[Architecture], seconds: float | None) -> list[Evaluation]:
+    def interrupted(attempt: GuardedJudge, archs: Sequence[Architecture], seconds: float | None) -> list[Evaluation]:
         nonlocal calls
         calls += 1
         if calls == 6:
@@ -157,7 +159,7 @@ def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def told(storage: str) -> list[dict[str, Any]]:
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return [row.stats["truth"] for row in store.rounds(store.run("digits"))]
 
 
@@ -171,7 +173,7 @@ def test_every_round_tells_its_tau(two_rounds: str, capsys: pytest.CaptureFixtur
 
 
 def test_the_round_pays_for_it_and_the_note_tells(two_rounds: str) -> None:
-    with opened(two_rounds) as store:
+    with open_store(two_rounds) as store:
         row = store.rounds(store.run("digits"))[0]
         assert row.stats["seconds"]["truth"] > 0
         study = optuna.load_study(study_name=row.study, storage=store.optuna)
@@ -185,7 +187,7 @@ def test_workers_and_interruptions_change_nothing(
     storage = f"sqlite:///{tmp_path}/evo.db"
     record, left = Store.record_evaluations, 1
 
-    def interrupting(self: Store, run: Run, space: SearchSpace, found: Sequence[Evaluation]) -> None:
+    def interrupting(self: Store, run: StoredRun, space: SearchSpace, found: Sequence[Evaluation]) -> None:
         nonlocal left
         if left == 0:
             raise KeyboardInterrupt
@@ -197,7 +199,7 @@ def test_workers_and_interruptions_change_nothing(
     monkeypatch.undo()
     assert main(["2", "--storage", storage, "--quiet", "--workers", "2", *QUICK]) == 0
     assert told(storage) == told(two_rounds)
-    with opened(storage) as mine, opened(two_rounds) as theirs:
+    with open_store(storage) as mine, open_store(two_rounds) as theirs:
         assert mine.frame(TRUTH).values.tolist() == theirs.frame(TRUTH).values.tolist()
 
 

@@ -20,14 +20,14 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from analysis import compare, report
 from evo.deliver import __main__ as deliver
 from evo.round.__main__ import main
-from studies.dashboard import server
+from studies.dashboard import open_server
 from studies.database import engines
-from studies.database.deliveries import Delivery, of_run, remember
-from studies.database.leases import held, lease
-from studies.database.store import Store, opened
+from studies.database.deliveries import Delivery, deliveries_of, record_delivery
+from studies.database.leases import current_lease, hold_lease
+from studies.database.store import Store, open_store
 from studies.records import EvoError
 from studies.runs import __main__ as runs
-from studies.runs.manage import delete, entries, rename
+from studies.runs.manage import delete_run, rename_run, run_summaries
 from tests.evo.round.test_control import POOL, config
 
 QUERIES = (
@@ -53,7 +53,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def state(url: str) -> list[Any]:
     """All that a run leaves behind, but the times."""
-    with opened(url) as store:
+    with open_store(url) as store:
         studies = [optuna.load_study(study_name=f"made/round-0{n}", storage=store.optuna) for n in (1, 2)]
         trials = [[(t.number, t.params, t.values, t.user_attrs, t.system_attrs) for t in s.trials] for s in studies]
         return [*(store.frame(query).values.tolist() for query in QUERIES), trials]
@@ -90,7 +90,7 @@ def test_every_command_takes_the_url_and_none_tells_its_password(
     assert runs.main(["show", "made", *told]) == 0
     assert runs.main([*told, "--json"]) == 0
     assert deliver.main(["made", *told, "--max-macs", "1"]) == 1  # no network is as cheap as that
-    with server(url, "127.0.0.1", 0):
+    with open_server(url, "127.0.0.1", 0):
         pass
     for wrong in (["made", "--storage", "hush://u:hush@h"], ["mad", *told], ["mad", *told, "--storage", url]):
         assert report.main(wrong) == 1
@@ -99,7 +99,7 @@ def test_every_command_takes_the_url_and_none_tells_its_password(
     assert "(*** is the password" in out
     pages = "".join(path.read_text() for path in Path().glob("*.html"))
     assert "hush" not in out + err.replace("hush://", "") + pages
-    with opened(postgres) as store, store.engine.connect() as connection:
+    with open_store(postgres) as store, store.engine.connect() as connection:
         for table in sa.inspect(connection).get_table_names():
             rows = connection.execute(sa.text(f'SELECT * FROM "{table}"')).all()
             assert "hush" not in str(rows), table
@@ -125,18 +125,18 @@ def test_who_may_not_in_is_told_why_at_once(who: str, reason: str, postgres: str
 
 def test_runs_are_kept_on_postgresql_as_they_are_elsewhere(words: list[str], postgres: str) -> None:
     assert main([*words, "--storage", postgres]) == 0
-    with opened(postgres) as store:
+    with open_store(postgres) as store:
         run, said = store.run("made"), list[str]()
         delivery = Delivery(2, "a|b", {"stem": 8}, 0.5, 1e6, 2.0, 3.0, "folder", "0" * 64, {"epochs": 1})
         for _ in range(2):
-            remember(store, run, delivery)
-        assert of_run(store, run) == [delivery]
-        with held(store, run, said.append):
-            assert lease(store, run)
-        rename(store, "made", "kept")
-        (entry,) = entries(store)
+            record_delivery(store, run, delivery)
+        assert deliveries_of(store, run) == [delivery]
+        with hold_lease(store, run, said.append):
+            assert current_lease(store, run)
+        rename_run(store, "made", "kept")
+        (entry,) = run_summaries(store)
         assert (entry.name, entry.rounds, entry.finished) == ("kept", 2, 2)
-        delete(store, store.run("kept"))
+        delete_run(store, store.run("kept"))
         assert (store.runs(), optuna.get_all_study_names(store.optuna), said) == ([], [], [])
 
 
@@ -166,7 +166,7 @@ def faults(fault: Callable[[sa.Connection], None]) -> Iterator[list[str]]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that are cut come back at once."""
-    monkeypatch.setattr(engines, "PAUSES", (0.01, 0.1))
+    monkeypatch.setattr(engines, "RETRY_DELAYS", (0.01, 0.1))
 
 
 @pytest.mark.usefixtures("hasty")
@@ -234,7 +234,7 @@ def test_a_server_that_does_not_come_back_is_waited_for_so_long_and_no_longer(
     words: list[str], calm: list[Any], postgres: str, postgres_server: Any,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(engines, "PATIENCE", 0.3)
+    monkeypatch.setattr(engines, "RETRY_SECONDS", 0.3)
     if (child := os.fork()) == 0:
         with faults(lambda _: postgres_server.stop()):
             os._exit(main([*words, "--storage", postgres]))

@@ -12,8 +12,8 @@ import pytest
 
 from analysis.frames import load
 from evo.round.__main__ import main
-from studies.database.rows import RoundRow, Run
-from studies.database.store import Store, opened
+from studies.database.rows import StoredRound, StoredRun
+from studies.database.store import Store, open_store
 from studies.records import Evaluation, Proposal
 
 QUICK = [
@@ -32,12 +32,12 @@ RESULTS = "SELECT round, number, arch, judge, accuracy, macs, params FROM result
 
 
 def rows(storage: str) -> list[list[Any]]:
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return store.frame(RESULTS).values.tolist()
 
 
 def spaces(storage: str) -> list[list[Any]]:
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return store.frame("SELECT number, space_json, next_space_json, hypervolume FROM rounds").values.tolist()
 
 
@@ -70,7 +70,7 @@ def test_saying_it_twice_changes_nothing(finished: str) -> None:
 def test_the_likelihood_may_be_what_is_maximised(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
     assert main(["1", "--storage", storage, "--quiet", *QUICK, "--set", "search.objective=likelihood"]) == 0
-    with opened(storage) as store:
+    with open_store(storage) as store:
         run = store.run("digits")
         row = store.rounds(run)[0]
         measured = [proposal.evaluation for proposal in store.proposals(row)]
@@ -91,7 +91,7 @@ def dominates(one: Evaluation, other: Evaluation) -> bool:
 
 
 def test_every_round_is_in_sql(finished: str) -> None:
-    with opened(finished) as store:
+    with open_store(finished) as store:
         run = store.run("digits")
         assert run.classes == tuple("0123456789")
         for n, row in enumerate(store.rounds(run), start=1):
@@ -109,7 +109,7 @@ def test_every_round_is_in_sql(finished: str) -> None:
 
 
 def test_survivors_of_a_round_start_the_next(finished: str) -> None:
-    with opened(finished) as store:
+    with open_store(finished) as store:
         first, second, _ = store.rounds(store.run("digits"))
         earlier = store.proposals(first)
         seeds = [p.arch for p in store.proposals(second) if p.origin == "survivor"]
@@ -137,7 +137,7 @@ def test_an_interrupted_run_continues_to_the_same_end(
     storage = f"sqlite:///{tmp_path}/evo.db"
     record, recorded, stops = Store.record, 0, [0, 1, 3]
 
-    def interrupting(self: Store, run: Run, row: RoundRow, generation: Sequence[Proposal]) -> None:
+    def interrupting(self: Store, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
         nonlocal recorded
         if recorded in stops:
             stops.remove(recorded)
@@ -243,6 +243,6 @@ def test_a_network_whose_first_spelling_was_pruned_is_not_measured_again(data_di
     settings += ["evolution.rank=3", "evolution.share=0.15"]  # so harsh that twins lose one of their spellings
     words = [word for setting in settings for word in ("--set", setting)]
     assert main(["3", "--config", "macro", "--storage", storage, "--quiet", *words]) == 0
-    with opened(storage) as store:
+    with open_store(storage) as store:
         counted = store.frame("SELECT COUNT(*) AS n FROM evaluations GROUP BY judge, canonical")
     assert set(counted["n"]) == {1}

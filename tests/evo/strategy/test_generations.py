@@ -10,11 +10,11 @@ from random import Random
 import optuna
 import pytest
 
-from evo.seeds import derive
-from evo.strategy.generations import Task, check_limits, search
+from evo.seeds import derive_seed
+from evo.strategy.generations import SearchTask, check_limits, search_round
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.records import Evaluation, EvoError, Proposal
 from tests.evo.conftest import made_up
@@ -23,11 +23,11 @@ SETTINGS = SearchSection(population=8, evaluations=30)
 
 
 @pytest.fixture
-def task(space: SearchSpace, table: CostTable) -> Task:
-    return Task(space, table, SETTINGS, LimitsSection(), seed=7)
+def task(space: SearchSpace, table: CostTable) -> SearchTask:
+    return SearchTask(space, table, SETTINGS, LimitsSection(), seed=7)
 
 
-def run(task: Task, done: Sequence[Proposal] = (), stop_after: int | None = None) -> tuple[list[Proposal], bool]:
+def run(task: SearchTask, done: Sequence[Proposal] = (), stop_after: int | None = None) -> tuple[list[Proposal], bool]:
     recorded: list[Proposal] = list(done)
 
     def record(generation: Sequence[Proposal]) -> None:
@@ -36,21 +36,21 @@ def run(task: Task, done: Sequence[Proposal] = (), stop_after: int | None = None
             raise KeyboardInterrupt
 
     try:
-        return search(task, lambda archs: made_up(task.table, archs), record, done)
+        return search_round(task, lambda archs: made_up(task.table, archs), record, done)
     except KeyboardInterrupt:
         return recorded, False
 
 
-def test_the_budget_counts_distinct_networks(task: Task) -> None:
+def test_the_budget_counts_distinct_networks(task: SearchTask) -> None:
     proposals, exhausted = run(task)
     assert not exhausted
     assert len(proposals) == 30
     assert [p.number for p in proposals] == list(range(30))
-    assert len({canonical(p.arch, task.space) for p in proposals}) == 30
+    assert len({canonical_arch(p.arch, task.space) for p in proposals}) == 30
     assert [p.generation for p in proposals] == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 6
 
 
-def test_the_first_generation_is_spread_over_cost(task: Task) -> None:
+def test_the_first_generation_is_spread_over_cost(task: SearchTask) -> None:
     proposals, _ = run(task)
     macs = [p.evaluation.macs for p in proposals[:8]]
     least, most = task.table.bounds()[:, 0]
@@ -58,26 +58,26 @@ def test_the_first_generation_is_spread_over_cost(task: Task) -> None:
     assert strata == set(range(8))
 
 
-def test_the_seed_decides_and_nothing_else(task: Task) -> None:
+def test_the_seed_decides_and_nothing_else(task: SearchTask) -> None:
     assert run(task) == run(task)
     assert run(task) != run(replace(task, seed=8))
 
 
 @pytest.mark.parametrize("stop_after", [8, 16, 24])
-def test_an_interrupted_search_ends_like_an_uninterrupted_one(task: Task, stop_after: int) -> None:
+def test_an_interrupted_search_ends_like_an_uninterrupted_one(task: SearchTask, stop_after: int) -> None:
     done, _ = run(task, stop_after=stop_after)
     assert len(done) == stop_after
     assert run(task, done) == run(task)
 
 
-def test_nothing_outside_the_limits_is_ever_measured(task: Task) -> None:
+def test_nothing_outside_the_limits_is_ever_measured(task: SearchTask) -> None:
     limits = LimitsSection(macs=(1e5, 2e5), params=(0, 1.5e4))
     proposals, _ = run(replace(task, limits=limits))
     assert len(proposals) == 30
     assert all(1e5 <= p.evaluation.macs <= 2e5 and p.evaluation.params <= 1.5e4 for p in proposals)
 
 
-def test_what_failed_is_spent_never_proposed_again_and_no_parent(task: Task) -> None:
+def test_what_failed_is_spent_never_proposed_again_and_no_parent(task: SearchTask) -> None:
     """All but one of the first two generations fail: one parent alone cannot breed, and the search draws at random."""
     measured: list[Evaluation] = []
 
@@ -89,21 +89,21 @@ def test_what_failed_is_spent_never_proposed_again_and_no_parent(task: Task) -> 
         measured.extend(found)
         return found
 
-    proposals, _ = search(task, measure, lambda generation: None)
+    proposals, _ = search_round(task, measure, lambda generation: None)
     assert len(proposals) == 30
-    assert len({canonical(p.arch, task.space) for p in proposals}) == 30
+    assert len({canonical_arch(p.arch, task.space) for p in proposals}) == 30
     assert [p.evaluation.state for p in proposals] == ["failed"] * 8 + ["complete"] + ["failed"] * 7 + ["complete"] * 14
     assert [p.origin for p in proposals[8:]] == ["random"] * 16 + [p.origin for p in proposals[24:]]
     assert proposals[-1].origin in ("child", "screened")
-    assert search(task, measure, lambda generation: None, proposals[:16])[0] == proposals
+    assert search_round(task, measure, lambda generation: None, proposals[:16])[0] == proposals
 
 
-def test_limits_that_no_architecture_meets_are_told_beforehand(task: Task) -> None:
+def test_limits_that_no_architecture_meets_are_told_beforehand(task: SearchTask) -> None:
     with pytest.raises(EvoError, match=r"limits.macs is \[1, 2\], but the architectures of 'digits' have"):
         check_limits(task.space, task.table, LimitsSection(macs=(1, 2)))
 
 
-def test_survivors_are_parents(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_survivors_are_parents(task: SearchTask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Enqueued trials would not be: NSGA-II only breeds from trials that carry a generation (Optuna 5.0)."""
     rng = Random(0)
     survivors = [task.space.sample(rng) for _ in range(8)]
@@ -135,14 +135,14 @@ def test_an_enqueued_trial_carries_no_generation() -> None:
     assert "NSGAIISampler:generation" not in study.trials[0].system_attrs
 
 
-def test_what_is_known_is_not_measured_again(task: Task) -> None:
+def test_what_is_known_is_not_measured_again(task: SearchTask) -> None:
     first, _ = run(task)
-    known = {canonical(p.arch, task.space): p.evaluation for p in first}
+    known = {canonical_arch(p.arch, task.space): p.evaluation for p in first}
     survivors = [p.arch for p in first[:5]]
     again, _ = run(replace(task, seed=9, known=known, survivors=survivors))
     assert [p.is_new for p in again[:5]] == [False] * 5
     assert sum(p.is_new for p in again) == 30
-    assert not {canonical(p.arch, task.space) for p in again if p.is_new} & known.keys()
+    assert not {canonical_arch(p.arch, task.space) for p in again if p.is_new} & known.keys()
 
 
 def small(space: SearchSpace) -> SearchSpace:
@@ -151,7 +151,7 @@ def small(space: SearchSpace) -> SearchSpace:
     return space.replace_layers([*fixed, *space.layers[-2:]])
 
 
-def test_an_exhausted_space_ends_the_round_early(task: Task) -> None:
+def test_an_exhausted_space_ends_the_round_early(task: SearchTask) -> None:
     tiny = small(task.space)
     exhaustive = replace(
         task, space=tiny, table=cost_table(tiny), settings=SearchSection(population=8, evaluations=100)
@@ -162,25 +162,25 @@ def test_an_exhausted_space_ends_the_round_early(task: Task) -> None:
 
 
 @pytest.mark.parametrize("trials", [1, 5])
-def test_a_budget_below_the_population_is_kept(task: Task, trials: int) -> None:
+def test_a_budget_below_the_population_is_kept(task: SearchTask, trials: int) -> None:
     proposals, exhausted = run(replace(task, settings=SearchSection(population=8, evaluations=trials)))
     assert (len(proposals), exhausted) == (trials, False)
 
 
-def test_a_budget_in_seconds_ends_the_round_after_the_generation_it_runs_out_in(task: Task) -> None:
+def test_a_budget_in_seconds_ends_the_round_after_the_generation_it_runs_out_in(task: SearchTask) -> None:
     proposals, exhausted = run(
         replace(task, settings=SearchSection(population=8, evaluations=1000, time_limit_seconds=1e-6))
     )
     assert (len(proposals), exhausted) == (8, False)
 
 
-def test_a_space_of_one_network_is_exhausted_at_once(task: Task) -> None:
+def test_a_space_of_one_network_is_exhausted_at_once(task: SearchTask) -> None:
     one = task.space.replace_layers(replace(layer, candidates=layer.candidates[:1]) for layer in task.space.layers)
     proposals, exhausted = run(replace(task, space=one, table=cost_table(one)))
     assert (len(proposals), exhausted) == (1, True)
 
 
-def test_a_search_finds_better_fronts_than_chance(task: Task) -> None:
+def test_a_search_finds_better_fronts_than_chance(task: SearchTask) -> None:
     """The made-up accuracy has a known best: the most expensive network with 5 x 5 kernels everywhere."""
     wide = replace(task, settings=SearchSection(population=10, evaluations=150))
     proposals, _ = run(wide)
@@ -190,5 +190,5 @@ def test_a_search_finds_better_fronts_than_chance(task: Task) -> None:
 
 
 def test_seeds_of_different_places_differ() -> None:
-    assert len({derive(0, "search", n, g) for n in range(20) for g in range(20)}) == 400
-    assert derive(1, "a") == derive(1, "a")
+    assert len({derive_seed(0, "search", n, g) for n in range(20) for g in range(20)}) == 400
+    assert derive_seed(1, "a") == derive_seed(1, "a")

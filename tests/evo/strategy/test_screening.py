@@ -10,12 +10,12 @@ import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from evo.strategy.encoding import Encoding
-from evo.strategy.nsga2 import Frontier
-from evo.strategy.screening import Screen
-from evo.strategy.surrogate import choose, fit, improvement, leave_one_out
+from evo.strategy.nsga2 import CandidateFilter
+from evo.strategy.screening import SurrogateScreen
+from evo.strategy.surrogate import choose_batch, expected_improvement, fit_surrogate, leave_one_out
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
-from spaces.space import SearchSpace, canonical
+from spaces.space import SearchSpace, canonical_arch
 from studies.config import SearchSection
 from studies.pareto import hypervolume
 from studies.records import Evaluation
@@ -29,7 +29,7 @@ def seen(space: SearchSpace, table: CostTable, n: int, seed: int = 0) -> list[Ev
 
 def arrays(space: SearchSpace, table: CostTable, evaluations: list[Evaluation]) -> tuple[np.ndarray, ...]:
     encode = Encoding(table, 0)
-    x = encode([canonical(e.arch, space) for e in evaluations])
+    x = encode([canonical_arch(e.arch, space) for e in evaluations])
     return x, encode.groups, np.array([e.accuracy for e in evaluations]), np.array([e.macs for e in evaluations])
 
 
@@ -37,7 +37,7 @@ def test_expected_improvement_is_the_mean_of_sampled_improvements() -> None:
     """Monte Carlo: draw the candidate's value, and measure by how much the staircase grows."""
     values, costs = np.array([0.30, 0.55, 0.60]), np.array([2.0, 4.0, 7.0])
     mean, deviation, cost = np.array([0.50, 0.58, 0.20]), np.array([0.10, 0.05, 0.02]), np.array([3.0, 5.0, 8.0])
-    found = improvement(mean, deviation, cost, values, costs, (0.0, 10.0))
+    found = expected_improvement(mean, deviation, cost, values, costs, (0.0, 10.0))
     rng = np.random.default_rng(0)
     before = hypervolume(costs, values, max_cost=10.0)
     for i in range(3):
@@ -50,12 +50,12 @@ def test_expected_improvement_is_the_mean_of_sampled_improvements() -> None:
 
 
 def test_a_candidate_beyond_the_reference_cost_improves_nothing() -> None:
-    gain = improvement(np.ones(1), np.ones(1), np.array([11.0]), np.zeros(1), np.ones(1), (0.0, 10.0))
+    gain = expected_improvement(np.ones(1), np.ones(1), np.array([11.0]), np.zeros(1), np.ones(1), (0.0, 10.0))
     assert gain.tolist() == [0.0]
 
 
 def test_leave_one_out_is_leaving_one_out(space: SearchSpace, table: CostTable) -> None:
-    surrogate = fit(*arrays(space, table, seen(space, table, 25)))
+    surrogate = fit_surrogate(*arrays(space, table, seen(space, table, 25)))
     assert surrogate is not None
     process = surrogate.process
     expected = []
@@ -70,7 +70,7 @@ def test_leave_one_out_is_leaving_one_out(space: SearchSpace, table: CostTable) 
 
 
 def test_the_surrogate_learns_what_can_be_learned(space: SearchSpace, table: CostTable) -> None:
-    surrogate = fit(*arrays(space, table, seen(space, table, 60)))
+    surrogate = fit_surrogate(*arrays(space, table, seen(space, table, 60)))
     assert surrogate is not None
     assert surrogate.useful
     assert surrogate.agreement > 0.9
@@ -80,7 +80,7 @@ def test_it_has_nothing_to_say_about_noise(space: SearchSpace, table: CostTable)
     x, groups, _, cost = arrays(space, table, seen(space, table, 60))
     silent = 0
     for seed in range(10):
-        surrogate = fit(x, groups, np.random.default_rng(seed).random(60), cost)
+        surrogate = fit_surrogate(x, groups, np.random.default_rng(seed).random(60), cost)
         silent += surrogate is None or not surrogate.useful
     assert silent >= 8  # one in twenty speaks up by chance
 
@@ -90,38 +90,46 @@ def test_too_little_to_learn_from_gives_no_surrogate(
     space: SearchSpace, table: CostTable, accuracy: list[float]
 ) -> None:
     x, groups, _, cost = arrays(space, table, seen(space, table, len(accuracy)))
-    assert fit(x, groups, np.array(accuracy), cost) is None
+    assert fit_surrogate(x, groups, np.array(accuracy), cost) is None
 
 
 def test_a_generation_is_chosen_without_repeats_and_the_same_every_time(space: SearchSpace, table: CostTable) -> None:
     x, groups, accuracy, cost = arrays(space, table, seen(space, table, 40))
     more, _, _, costs = arrays(space, table, seen(space, table, 200, seed=1))
-    chosen = [choose(s, more, costs, 10, float(cost.max())) for s in (fit(x, groups, accuracy, cost),) * 2 if s]
+    chosen = [
+        choose_batch(s, more, costs, 10, float(cost.max()))
+        for s in (fit_surrogate(x, groups, accuracy, cost),) * 2
+        if s
+    ]
     assert chosen[0] == chosen[1]
     assert len(set(chosen[0])) == 10
 
 
 @pytest.fixture
-def screen(space: SearchSpace, table: CostTable) -> Screen:
-    frontier = Frontier(space, table, {"macs": (1e5, 3e5)})
+def screen(space: SearchSpace, table: CostTable) -> SurrogateScreen:
+    frontier = CandidateFilter(space, table, {"macs": (1e5, 3e5)})
     known = seen(space, table, 40)
-    frontier.seen.update(canonical(e.arch, space) for e in known)
-    return Screen(frontier, SearchSection(), 0, known)
+    frontier.seen.update(canonical_arch(e.arch, space) for e in known)
+    return SurrogateScreen(frontier, SearchSection(), 0, known)
 
 
-def test_a_screen_chooses_new_networks_inside_the_limits(screen: Screen, space: SearchSpace, table: CostTable) -> None:
+def test_a_screen_chooses_new_networks_inside_the_limits(
+    screen: SurrogateScreen, space: SearchSpace, table: CostTable
+) -> None:
     rng = Random(3)
     chosen = screen(iter(lambda: space.sample(rng), None), 8, Random(4))
     assert chosen is not None
-    assert len({canonical(arch, space) for arch in chosen}) == 8
-    assert not {canonical(arch, space) for arch in chosen} & screen.frontier.seen
+    assert len({canonical_arch(arch, space) for arch in chosen}) == 8
+    assert not {canonical_arch(arch, space) for arch in chosen} & screen.candidates.seen
     macs = table.count(chosen)[:, 0]
     assert ((macs >= 1e5) & (macs <= 3e5)).all()
 
 
-def test_what_it_chooses_is_better_than_what_comes_by(screen: Screen, space: SearchSpace, table: CostTable) -> None:
+def test_what_it_chooses_is_better_than_what_comes_by(
+    screen: SurrogateScreen, space: SearchSpace, table: CostTable
+) -> None:
     rng = Random(5)
-    by_chance = screen.frontier.fresh(islice(iter(lambda: space.sample(rng), None), 60), set())[:8]
+    by_chance = screen.candidates.unseen(islice(iter(lambda: space.sample(rng), None), 60), set())[:8]
     chosen = screen(iter(lambda: space.sample(rng), None), 8, Random(6))
     assert chosen is not None
 
@@ -133,5 +141,8 @@ def test_what_it_chooses_is_better_than_what_comes_by(screen: Screen, space: Sea
 
 
 def test_a_screen_that_knows_nothing_says_so(space: SearchSpace, table: CostTable) -> None:
-    frontier = Frontier(space, table, {})
-    assert Screen(frontier, SearchSection(), 0, [])(iter(lambda: space.sample(Random(0)), None), 4, Random(0)) is None
+    frontier = CandidateFilter(space, table, {})
+    assert (
+        SurrogateScreen(frontier, SearchSection(), 0, [])(iter(lambda: space.sample(Random(0)), None), 4, Random(0))
+        is None
+    )

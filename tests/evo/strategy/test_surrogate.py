@@ -12,12 +12,12 @@ from sklearn.gaussian_process.kernels import Matern
 from threadpoolctl import threadpool_limits
 
 from evo.strategy.encoding import Encoding
-from evo.strategy.surrogate import GroupedMatern, Surrogate, choose, fit, improvement
+from evo.strategy.surrogate import GroupedMatern, Surrogate, choose_batch, expected_improvement, fit_surrogate
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import additive_costs, opaque_space
 from spaces.costs.table import CostTable, cost_table
-from spaces.library.named_spaces import load
-from spaces.space import SearchSpace, canonical
+from spaces.library.named_spaces import load_space
+from spaces.space import SearchSpace, canonical_arch
 from tests.evo.conftest import made_up
 
 
@@ -25,8 +25,8 @@ def learned(space: SearchSpace, table: CostTable, n: int) -> tuple[Surrogate, En
     rng = Random(0)
     evaluations = made_up(table, [space.sample(rng) for _ in range(n)])
     encode = Encoding(table, 0)
-    x = encode([canonical(e.arch, space) for e in evaluations])
-    surrogate = fit(
+    x = encode([canonical_arch(e.arch, space) for e in evaluations])
+    surrogate = fit_surrogate(
         x, encode.groups, np.array([e.accuracy for e in evaluations]), np.array([e.macs for e in evaluations])
     )
     assert surrogate is not None
@@ -45,12 +45,12 @@ def test_operations_without_cost_are_told_apart() -> None:
 
 
 def test_spellings_of_one_network_are_encoded_alike() -> None:
-    space = load("nas_bench_macro")
+    space = load_space("nas_bench_macro")
     table = cost_table(space)
     rng = Random(0)
     by_form: dict[Architecture, set[Architecture]] = {}
     for arch in (space.sample(rng) for _ in range(2000)):
-        by_form.setdefault(canonical(arch, space), set()).add(arch)
+        by_form.setdefault(canonical_arch(arch, space), set()).add(arch)
     assert max(map(len, by_form.values())) > 1
     encoded = Encoding(table, 0)(list(by_form))
     assert np.isfinite(encoded).all()
@@ -78,13 +78,13 @@ def test_the_second_choice_is_what_a_process_told_of_the_first_would_choose(
     space: SearchSpace, table: CostTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Brute force: condition a new process on the first choice, at its predicted value, and improve on that."""
-    monkeypatch.setattr("evo.strategy.surrogate.DOUBT", (1.0,))
+    monkeypatch.setattr("evo.strategy.surrogate.DEVIATION_FACTORS", (1.0,))
     surrogate, encode = learned(space, table, 30)
     rng = Random(9)
     archs = [space.sample(rng) for _ in range(150)]
-    x, cost = encode([canonical(arch, space) for arch in archs]), table.count(archs)[:, 0]
+    x, cost = encode([canonical_arch(arch, space) for arch in archs]), table.count(archs)[:, 0]
     most = float(table.bounds()[1, 0])
-    first, second = choose(surrogate, x, cost, 2, most)
+    first, second = choose_batch(surrogate, x, cost, 2, most)
 
     told, scaled = surrogate.process, x * surrogate.scale
     believed = float(told.predict(scaled[first : first + 1])[0])
@@ -94,7 +94,7 @@ def test_the_second_choice_is_what_a_process_told_of_the_first_would_choose(
     )
     mean, deviation = after.predict(scaled, return_std=True)
     latent = np.sqrt(np.maximum(deviation**2 - told.kernel_.k2.noise_level, 1e-10))
-    gain = improvement(mean, latent, cost, values, costs, (float(surrogate.value.min()), most))
+    gain = expected_improvement(mean, latent, cost, values, costs, (float(surrogate.value.min()), most))
     gain[first] = -1.0
     assert gain[second] == pytest.approx(gain.max(), rel=1e-3)
 
@@ -102,9 +102,9 @@ def test_the_second_choice_is_what_a_process_told_of_the_first_would_choose(
 def test_the_unit_of_accuracy_does_not_matter(space: SearchSpace, table: CostTable) -> None:
     evaluations = made_up(table, [space.sample(Random(i)) for i in range(40)])
     encode = Encoding(table, 0)
-    x = encode([canonical(e.arch, space) for e in evaluations])
+    x = encode([canonical_arch(e.arch, space) for e in evaluations])
     accuracy, cost = np.array([e.accuracy for e in evaluations]), np.array([e.macs for e in evaluations])
-    share, percent = (fit(x, encode.groups, accuracy * unit, cost) for unit in (1.0, 100.0))
+    share, percent = (fit_surrogate(x, encode.groups, accuracy * unit, cost) for unit in (1.0, 100.0))
     assert share is not None
     assert percent is not None
     assert percent.value == pytest.approx(share.value, abs=1e-6)
@@ -117,8 +117,8 @@ def test_threads_change_nothing(space: SearchSpace, table: CostTable) -> None:
     for threads in (1, 2):
         with threadpool_limits(threads):
             surrogate, encode = learned(space, table, 60)
-            x = encode([canonical(arch, space) for arch in archs])
-            chosen.append(choose(surrogate, x, table.count(archs)[:, 0], 12, 1e6))
+            x = encode([canonical_arch(arch, space) for arch in archs])
+            chosen.append(choose_batch(surrogate, x, table.count(archs)[:, 0], 12, 1e6))
     assert chosen[0] == chosen[1]
 
 
@@ -130,6 +130,6 @@ def test_twenty_children_from_five_hundred_observations_take_seconds_at_most(
     archs = [space.sample(rng) for _ in range(2000)]
     started = time.process_time()
     surrogate, encode = learned(space, table, 500)
-    x = encode([canonical(arch, space) for arch in archs])
-    assert len(choose(surrogate, x, table.count(archs)[:, 0], 20, 1e6)) == 20
+    x = encode([canonical_arch(arch, space) for arch in archs])
+    assert len(choose_batch(surrogate, x, table.count(archs)[:, 0], 20, 1e6)) == 20
     assert time.process_time() - started < 5

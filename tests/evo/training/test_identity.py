@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evo.training.identity import identity, place
-from evo.training.legacy_names import legacy
+from evo.training.identity import identity, weights_path
+from evo.training.legacy_names import legacy_digest
 from spaces.library import named_spaces
 from studies import config
 from studies.config import (
@@ -24,13 +24,13 @@ from studies.config import (
 
 def test_golden_values_of_identities() -> None:
     """Who changes one of these, orphans the weights of every run that is under way: raise a version on purpose instead."""
-    study = config.load("digits")
-    space = named_spaces.load("digits", channels=1, size=8, classes=10)
+    study = config.load_config("digits")
+    space = named_spaces.load_space("digits", channels=1, size=8, classes=10)
     assert identity("supernet", 1, seed=3, parent=None)[:12] == "d8372b008e87"
     assert identity("supernet", 1, space=space)[:12] == "1593a07d3f46"
     assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "3208acb74fef"
-    assert identity("block", 1, settings=config.load("dna_digits").evaluator)[:12] == "95f84f40e5c5"
-    assert identity("supernet", 1, settings=config.load("autospace_digits").evaluator)[:12] == "497a341137e6"
+    assert identity("block", 1, settings=config.load_config("dna_digits").evaluator)[:12] == "95f84f40e5c5"
+    assert identity("supernet", 1, settings=config.load_config("autospace_digits").evaluator)[:12] == "497a341137e6"
 
 
 SETTINGS: list[type[Section]] = [
@@ -223,15 +223,15 @@ def test_what_has_no_stable_text_is_refused() -> None:
 
 def test_the_names_of_release_0_1_are_known() -> None:
     """The values were computed by release 0.1 itself: ``sha256(repr(parts))``."""
-    digits, nse = config.load("digits"), config.load("nse_digits")
-    dna, autospace = config.load("dna_digits"), config.load("autospace_digits")
-    assert legacy(digits.evaluator, digits.data, digits.device) == "62f2ca71574f"
-    assert legacy(nse.evaluator) == "1e23f4163778"
-    assert legacy(autospace.evaluator) == "b8d2f770684b"
-    assert legacy(dna.evaluator) == "47ae8e28425a"
-    assert legacy(dna.evaluator.teacher) == "79d100a97b57"  # type: ignore[attr-defined]
-    assert legacy(digits.ground_truth) == "01f2d4a0c433"
-    assert legacy("a", [["x"]], None, 1.5, (1,), digits.data) == "2764c8163fd6"
+    digits, nse = config.load_config("digits"), config.load_config("nse_digits")
+    dna, autospace = config.load_config("dna_digits"), config.load_config("autospace_digits")
+    assert legacy_digest(digits.evaluator, digits.data, digits.device) == "62f2ca71574f"
+    assert legacy_digest(nse.evaluator) == "1e23f4163778"
+    assert legacy_digest(autospace.evaluator) == "b8d2f770684b"
+    assert legacy_digest(dna.evaluator) == "47ae8e28425a"
+    assert legacy_digest(dna.evaluator.teacher) == "79d100a97b57"  # type: ignore[attr-defined]
+    assert legacy_digest(digits.ground_truth) == "01f2d4a0c433"
+    assert legacy_digest("a", [["x"]], None, 1.5, (1,), digits.data) == "2764c8163fd6"
 
 
 def test_a_setting_that_release_0_1_did_not_have_has_no_old_name() -> None:
@@ -239,14 +239,17 @@ def test_a_setting_that_release_0_1_did_not_have_has_no_old_name() -> None:
         colour: str = "red"
 
     Later.__name__ = "OneShotSection"
-    assert legacy(Later(kind="oneshot")) == legacy(OneShotSection(kind="oneshot"))
-    assert legacy(Later(kind="oneshot", colour="blue")) is None
+    assert legacy_digest(Later(kind="oneshot")) == legacy_digest(OneShotSection(kind="oneshot"))
+    assert legacy_digest(Later(kind="oneshot", colour="blue")) is None
 
 
 def test_files_of_release_0_1_are_found(tmp_path: Path) -> None:
     name = "block-1.{}.safetensors"
     new = tmp_path / "block-1.v1-0123456789ab.safetensors"
-    assert place(tmp_path, name, "0123456789abcdef", "feedfeedfeed") == new
+    assert weights_path(tmp_path, name, "0123456789abcdef", "feedfeedfeed") == new
     (tmp_path / "block-1.feedfeedfeed.progress").touch()
-    assert place(tmp_path, name, "0123456789abcdef", "feedfeedfeed") == tmp_path / "block-1.feedfeedfeed.safetensors"
-    assert place(tmp_path, name, "0123456789abcdef", None) == new
+    assert (
+        weights_path(tmp_path, name, "0123456789abcdef", "feedfeedfeed")
+        == tmp_path / "block-1.feedfeedfeed.safetensors"
+    )
+    assert weights_path(tmp_path, name, "0123456789abcdef", None) == new

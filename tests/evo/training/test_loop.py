@@ -11,14 +11,14 @@ import torch
 
 from evo.console import Advance
 from evo.data.augmentation import AUGMENTATIONS
-from evo.data.loading import load
-from evo.data.source import Split
-from evo.evaluators.oneshot.paths import fair, uniform
-from evo.training.checkpoints import previous
+from evo.data.loading import load_dataset
+from evo.data.source import ImageSet
+from evo.evaluators.oneshot.paths import fair_paths, uniform_paths
+from evo.training.checkpoints import previous_path
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
-from spaces.networks.supernet import Supernet, inherit
+from spaces.networks.supernet import Supernet, inherit_weights
 from spaces.space import SearchSpace
 from studies.config import DataSection
 from studies.records import EvoError
@@ -39,7 +39,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 
 def test_a_network_learns_the_digits(space: SearchSpace) -> None:
-    images = load(DataSection(name="digits"))
+    images = load_dataset(DataSection(name="digits"))
     torch.manual_seed(0)
     network = Network(Architecture(tuple(layer.genes[-2] for layer in space.layers)), space)
     train(network, images.train, Schedule(epochs=5, batch_size=64, learning_rate=0.1), seed=0)
@@ -53,7 +53,7 @@ def test_the_seed_decides(space: SearchSpace) -> None:
     trained = []
     for _ in range(2):
         trained.append(supernet(space))
-        train(trained[-1], load(DIGITS).train, SHORT, seed=3, paths=uniform(space))
+        train(trained[-1], load_dataset(DIGITS).train, SHORT, seed=3, paths=uniform_paths(space))
     assert same(*trained)
 
 
@@ -61,9 +61,9 @@ def test_the_seed_decides(space: SearchSpace) -> None:
 def test_training_that_was_interrupted_ends_with_the_same_weights(
     space: SearchSpace, tmp_path: Path, stop_at: int
 ) -> None:
-    images = load(DIGITS).train
+    images = load_dataset(DIGITS).train
     whole = supernet(space)
-    train(whole, images, SHORT, seed=3, paths=uniform(space))
+    train(whole, images, SHORT, seed=3, paths=uniform_paths(space))
 
     checkpoint = tmp_path / "progress"
     with pytest.raises(KeyboardInterrupt):
@@ -72,14 +72,14 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
             images,
             SHORT,
             seed=3,
-            paths=uniform(space),
+            paths=uniform_paths(space),
             checkpoint=checkpoint,
             track=interrupted_at(stop_at),
         )
     resumed = supernet(space, seed=99)  # its fresh weights must not matter once an epoch was kept
     if not checkpoint.exists():
         resumed = supernet(space)
-    train(resumed, images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint)
+    train(resumed, images, SHORT, seed=3, paths=uniform_paths(space), checkpoint=checkpoint)
     assert same(whole, resumed)
 
 
@@ -88,10 +88,10 @@ def test_damaged_progress_is_told_of_and_costs_only_what_it_held(
     space: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: int, repeated: int
 ) -> None:
     """Of the newest file one epoch is done again; where that of the epoch before is damaged too, all of them."""
-    images, checkpoint, whole = load(DIGITS).train, tmp_path / "progress", supernet(space)
-    train(whole, images, SHORT, seed=3, paths=uniform(space))
-    train(supernet(space), images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint, until=2)
-    for path in (checkpoint, previous(checkpoint))[:damaged]:
+    images, checkpoint, whole = load_dataset(DIGITS).train, tmp_path / "progress", supernet(space)
+    train(whole, images, SHORT, seed=3, paths=uniform_paths(space))
+    train(supernet(space), images, SHORT, seed=3, paths=uniform_paths(space), checkpoint=checkpoint, until=2)
+    for path in (checkpoint, previous_path(checkpoint))[:damaged]:
         path.write_bytes(path.read_bytes()[:-40])
     resumed, steps = supernet(space), list[int]()
 
@@ -99,7 +99,7 @@ def test_damaged_progress_is_told_of_and_costs_only_what_it_held(
     def count(label: str, total: int) -> Iterator[Advance]:
         yield steps.append
 
-    train(resumed, images, SHORT, seed=3, paths=uniform(space), checkpoint=checkpoint, track=count)
+    train(resumed, images, SHORT, seed=3, paths=uniform_paths(space), checkpoint=checkpoint, track=count)
     assert same(whole, resumed)
     assert len(steps) - 1 == (1 + repeated) * (len(images) // SHORT.batch_size)
     assert capsys.readouterr().err.count("is damaged") == damaged
@@ -109,7 +109,14 @@ def test_damaged_progress_is_told_of_and_costs_only_what_it_held(
 def test_divergence_is_told_and_keeps_the_last_good_epoch(space: SearchSpace, tmp_path: Path) -> None:
     wild = Schedule(epochs=3, batch_size=64, learning_rate=1e18, warmup_fraction=0)
     with pytest.raises(EvoError, match=r"the loss is (nan|inf) after epoch . of 3; lower learning_rate"):
-        train(supernet(space), load(DIGITS).train, wild, seed=0, paths=uniform(space), checkpoint=tmp_path / "progress")
+        train(
+            supernet(space),
+            load_dataset(DIGITS).train,
+            wild,
+            seed=0,
+            paths=uniform_paths(space),
+            checkpoint=tmp_path / "progress",
+        )
 
 
 def test_idle_operations_do_not_move(space: SearchSpace) -> None:
@@ -117,7 +124,7 @@ def test_idle_operations_do_not_move(space: SearchSpace) -> None:
     net = supernet(space)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     only = Architecture(tuple(layer.genes[0] for layer in space.layers))
-    train(net, load(DIGITS).train, SHORT, seed=0, paths=lambda rng: ((only,),))
+    train(net, load_dataset(DIGITS).train, SHORT, seed=0, paths=lambda rng: ((only,),))
     moved = {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
     used = {f"layers.{i}.ops.{gene}." for i, gene in enumerate(only.genes)}
     assert moved
@@ -126,7 +133,7 @@ def test_idle_operations_do_not_move(space: SearchSpace) -> None:
 
 def test_warm_up_rises_and_the_cosine_falls_to_zero() -> None:
     schedule = Schedule(epochs=1, batch_size=1, learning_rate=0.4, warmup_fraction=0.1)
-    rates = [schedule.rate(step, 100) for step in range(100)]
+    rates = [schedule.learning_rate_at(step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.04)
     assert max(rates) == pytest.approx(0.4)
     assert rates.index(max(rates)) in (9, 10)
@@ -137,7 +144,7 @@ def test_warm_up_rises_and_the_cosine_falls_to_zero() -> None:
 def test_fair_sampling_runs_every_gene_of_the_widest_layers_once(space: SearchSpace) -> None:
     from random import Random
 
-    paths = [path[0] for path in fair(space)(Random(0))]
+    paths = [path[0] for path in fair_paths(space)(Random(0))]
     widest = max(layer.size for layer in space.layers)
     assert len(paths) == widest
     for i, layer in enumerate(space.layers):
@@ -151,14 +158,14 @@ def test_a_smaller_supernet_inherits_bit_for_bit(space: SearchSpace) -> None:
 
     smaller = space.replace_layers(replace(layer, candidates=layer.candidates[:3]) for layer in space.layers)
     child = supernet(smaller, seed=2)
-    assert inherit(child, parent.state_dict()) == []
+    assert inherit_weights(child, parent.state_dict()) == []
     theirs = parent.state_dict()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in child.state_dict().items())
 
 
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
 def test_augmentation_keeps_shape_and_follows_its_generator(name: str) -> None:
-    x = load(DIGITS).train.x[:16]
+    x = load_dataset(DIGITS).train.x[:16]
     first, again = (AUGMENTATIONS[name](x, torch.Generator().manual_seed(5)) for _ in range(2))
     other = AUGMENTATIONS[name](x, torch.Generator().manual_seed(6))
     assert first.shape == x.shape
@@ -212,7 +219,7 @@ def test_colour_jitter_changes_brightness_contrast_and_saturation_a_little() -> 
 
 
 def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> None:
-    images = load(DataSection(name="digits", validation_fraction=0.3))
+    images = load_dataset(DataSection(name="digits", validation_fraction=0.3))
     total = len(images.train) + len(images.validation) + len(images.test)
     assert total == 1797
     assert [len(part) for part in (images.train, images.validation, images.test)] == [1049, 449, 299]
@@ -221,14 +228,14 @@ def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> 
         assert len(counts) == 10
         assert counts.min() > 0.8 * counts.max()
     assert abs(float(images.train.x.mean())) < 1e-3
-    assert isinstance(images.train, Split)
+    assert isinstance(images.train, ImageSet)
 
 
 def test_what_images_were_normalised_by_is_known() -> None:
     from sklearn.datasets import load_digits
 
-    images = load(DataSection(name="digits"))
-    assert isinstance(images.test, Split)
+    images = load_dataset(DataSection(name="digits"))
+    assert isinstance(images.test, ImageSet)
     values = images.test.x * images.std[0] + images.mean[0]
     pictures = torch.tensor(load_digits().images[5::6]).float() / 16
     torch.testing.assert_close(values[:, 0], pictures, atol=1 / 255, rtol=0)  # they are kept in 256 steps

@@ -24,12 +24,19 @@ from distributed import KilledWorker, Scheduler, SpecCluster, Worker
 from evo.round.__main__ import main
 from evo.workers import cluster_spec as machinery
 from evo.workers import dask_cluster as clusters
-from evo.workers.cluster_spec import machines, quiet
-from evo.workers.dask_cluster import Cluster, called, cluster, errand, piece_size, software
-from evo.workers.protocol import DiedError, LostError
-from evo.workers.staging import pack
+from evo.workers.cluster_spec import connect_client, quiet_dask
+from evo.workers.dask_cluster import (
+    DaskExecutor,
+    chunk_size,
+    cluster_executor,
+    pickle_call,
+    run_task,
+    software_versions,
+)
+from evo.workers.protocol import EvaluationsLostError, WorkerDiedError
+from evo.workers.staging import serialize
 from studies.config import DataSection
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.records import EvoError
 from tests.conftest import ROOT
 from tests.evo.workers import own_code
@@ -40,27 +47,27 @@ LOCAL = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.
 
 
 @pytest.fixture(scope="module")
-def hands() -> Iterator[Cluster]:
+def hands() -> Iterator[DaskExecutor]:
     """Two worker processes on this machine."""
-    with cluster("local:2", 1) as hands:
+    with cluster_executor("local:2", 1) as hands:
         yield hands
 
 
-def kill_one(hands: Cluster) -> int:
+def kill_one(hands: DaskExecutor) -> int:
     """The process id of a worker, as it was."""
     victim = max(hands.client.run(os.getpid).values())
     os.kill(victim, signal.SIGKILL)
     return int(victim)
 
 
-def kill_one_at_work(hands: Cluster) -> None:
+def kill_one_at_work(hands: DaskExecutor) -> None:
     """Wait until somebody has work, and kill a worker."""
     while not any(hands.client.processing().values()):
         time.sleep(0.005)
     kill_one(hands)
 
 
-def test_nothing_listens_beyond_this_machine(hands: Cluster) -> None:
+def test_nothing_listens_beyond_this_machine(hands: DaskExecutor) -> None:
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [
         connection.laddr.ip
@@ -72,7 +79,7 @@ def test_nothing_listens_beyond_this_machine(hands: Cluster) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_answers_come_in_order_from_all_workers(hands: Cluster) -> None:
+def test_answers_come_in_order_from_all_workers(hands: DaskExecutor) -> None:
     assert len(hands) == 2
     assert hands(tenfold, range(20)) == [10 * n for n in range(20)]
     assert len(set(hands(processes, range(8)))) == 2
@@ -80,24 +87,24 @@ def test_answers_come_in_order_from_all_workers(hands: Cluster) -> None:
 
 
 def test_pieces_become_as_large_as_work_is_quick() -> None:
-    sizes = [piece_size(pace, count=100, workers=2) for pace in (None, 3600.0, 0.5, 0.001)]
+    sizes = [chunk_size(pace, count=100, workers=2) for pace in (None, 3600.0, 0.5, 0.001)]
     assert sizes == [1, 1, 4, 50]
-    assert piece_size(0.001, count=100, workers=1000) == 1
+    assert chunk_size(0.001, count=100, workers=1000) == 1
 
 
-def test_what_work_says_is_told_with_its_worker(hands: Cluster) -> None:
+def test_what_work_says_is_told_with_its_worker(hands: DaskExecutor) -> None:
     with pytest.raises(EvoError, match=r"^worker tls://127\.0\.0\.1:\d+: cannot do 1$"):
         hands(complains, [1])
 
 
-def test_other_software_on_a_worker_is_refused(hands: Cluster) -> None:
-    other = software() | {"torch": "1.0"}
+def test_other_software_on_a_worker_is_refused(hands: DaskExecutor) -> None:
+    other = software_versions() | {"torch": "1.0"}
     with pytest.raises(EvoError, match=r"runs torch \S+ instead of 1\.0: install the same there as here"):
-        hands.executor.submit(pickle.loads, called(errand, pack(tenfold), [1], other, 1, None)).result()
+        hands.executor.submit(pickle.loads, pickle_call(run_task, serialize(tenfold), [1], other, 1, None)).result()
 
 
 def test_a_file_that_workers_do_not_see_is_sent_once(
-    hands: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hands: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("weights").write_text("heavy")
@@ -107,21 +114,21 @@ def test_a_file_that_workers_do_not_see_is_sent_once(
     assert len(hands.sent) == 1
     kill_one(hands)
     assert hands(unseen, range(8)) == [("heavy", 1198)] * 8
-    hands.tidy()
+    hands.unregister_files()
 
 
-def test_work_that_kills_one_worker_after_the_other_is_given_up(hands: Cluster) -> None:
+def test_work_that_kills_one_worker_after_the_other_is_given_up(hands: DaskExecutor) -> None:
     future: Future[Any] = Future()
     future.set_exception(KilledWorker("errand", None, 3))
-    with pytest.raises(DiedError, match="workers died over it, one after the other"):
+    with pytest.raises(WorkerDiedError, match="workers died over it, one after the other"):
         hands._result(future)
 
 
-def test_work_that_takes_too_long_is_stopped_and_the_rest_done(hands: Cluster) -> None:
-    with pytest.raises(LostError) as lost:
+def test_work_that_takes_too_long_is_stopped_and_the_rest_done(hands: DaskExecutor) -> None:
+    with pytest.raises(EvaluationsLostError) as lost:
         hands(naps, [0, 60], 0.5)
     assert lost.value.reasons == {1: "took longer than 0.5 seconds"}
-    assert lost.value.found == {0: 0}
+    assert lost.value.answers == {0: 0}
 
 
 def results(storage: str) -> list[list[list[Any]]]:
@@ -130,12 +137,12 @@ def results(storage: str) -> list[list[list[Any]]]:
         "SELECT number, space_json, next_space_json, hypervolume FROM rounds ORDER BY number",
         "SELECT round_number, kind, sha256 FROM checkpoints ORDER BY round_number",
     )
-    with opened(storage) as store:
+    with open_store(storage) as store:
         return [store.frame(query).values.tolist() for query in queries]
 
 
 def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
-    hands: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    hands: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A supernet's scores, and networks trained alone (``ground_truth.sample``)."""
     work = [
@@ -151,7 +158,7 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     work += ["--set", "search.population=4", "--set", "ground_truth.sample=2"]
     storages = [f"sqlite:///{tmp_path / name}.db" for name in ("alone", "cluster")]
     assert main([*work, "--storage", storages[0]]) == 0
-    monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.machines)))
+    monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.cluster_spec)))
     killer = threading.Thread(target=kill_one_at_work, args=[hands])
     killer.start()
     assert main([*work, "--storage", storages[1], "--cluster", "local:2"]) == 0
@@ -160,7 +167,9 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     assert capfd.readouterr().err == ""
 
 
-def test_a_users_own_code_runs_on_a_cluster(hands: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_own_code_runs_on_a_cluster(
+    hands: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its workers are sent an operation, an evaluator and a data set that no module of theirs has."""
     folders = [tmp_path / name for name in ("alone", "cluster")]
     monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.machines)))
@@ -175,10 +184,10 @@ def test_a_users_own_code_runs_on_a_cluster(hands: Cluster, tmp_path: Path, monk
 def test_a_queue_gives_workers(tmp_path: Path) -> None:
     path = tmp_path / "queue.toml"
     path.write_text('jobs = 1\n[local]\ncores = 1\nmemory = "4GB"\n')
-    with machines(str(path)) as (client, found):
+    with connect_client(str(path)) as (client, found):
         assert client.submit(sum, [1, 2]).result(timeout=60) == 3
         assert set(client.nthreads().values()) == {1}
-        assert found.patience == 86400
+        assert found.worker_timeout == 86400
     gc.collect()  # what dask-jobqueue leaves open is complained about here, and not in another test
 
 
@@ -207,7 +216,7 @@ def test_no_process_outlives_the_command() -> None:
 @pytest.fixture
 def empty() -> Iterator[SpecCluster]:
     """A scheduler without workers."""
-    with quiet(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": {**LOCAL, "port": 0}}) as found:
+    with quiet_dask(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": {**LOCAL, "port": 0}}) as found:
         yield found
 
 
@@ -220,7 +229,7 @@ def file_for(found: SpecCluster, folder: Path) -> str:
 
 def test_nobody_is_waited_for_for_ever(empty: SpecCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = "has had no workers for 0.2 seconds; what was recorded is kept"
-    with pytest.raises(EvoError, match=message), cluster(file_for(empty, tmp_path), 1):
+    with pytest.raises(EvoError, match=message), cluster_executor(file_for(empty, tmp_path), 1):
         pass
     assert "has no workers: waiting up to 0.2 seconds for one" in capsys.readouterr().err
 
@@ -230,16 +239,16 @@ def test_workers_do_one_thing_at_a_time(empty: SpecCluster, tmp_path: Path) -> N
     empty.sync(empty._correct_state)
     with (
         pytest.raises(EvoError, match="has 3 threads, .*start workers with --nthreads 1"),
-        cluster(file_for(empty, tmp_path), 1),
+        cluster_executor(file_for(empty, tmp_path), 1),
     ):
         pass
 
 
 def test_a_scheduler_that_is_gone_is_told(empty: SpecCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machinery, "REACHED_WITHIN", 2)
+    monkeypatch.setattr(machinery, "CONNECT_TIMEOUT", 2)
     empty.worker_spec["slow"] = {"cls": Worker, "options": {**LOCAL, "nthreads": 1}}
     empty.sync(empty._correct_state)
-    with cluster(file_for(empty, tmp_path), 1) as hands:
+    with cluster_executor(file_for(empty, tmp_path), 1) as hands:
         assert hands(tenfold, [1]) == [10]
         empty.close()
         with pytest.raises(EvoError, match="the scheduler is gone.*; what was recorded is kept"):
@@ -247,11 +256,11 @@ def test_a_scheduler_that_is_gone_is_told(empty: SpecCluster, tmp_path: Path, mo
 
 
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machinery, "REACHED_WITHIN", 0.3)
+    monkeypatch.setattr(machinery, "CONNECT_TIMEOUT", 0.3)
     started = time.monotonic()
     with (
         pytest.raises(EvoError, match="no Dask scheduler answers at tcp://127.0.0.1:1 within 0.3 seconds"),
-        cluster("tcp://127.0.0.1:1", 1),
+        cluster_executor("tcp://127.0.0.1:1", 1),
     ):
         pass
     assert time.monotonic() - started < 5
@@ -281,7 +290,7 @@ def test_a_file_that_cannot_be_is_told(
     monkeypatch.setenv("PATH", "")
     path = tmp_path / "queue.toml"
     path.write_text(text)
-    with pytest.raises(EvoError, match=message), cluster(str(path), 1):
+    with pytest.raises(EvoError, match=message), cluster_executor(str(path), 1):
         pass
     gc.collect()
 
@@ -305,8 +314,8 @@ def test_without_dask_the_command_says_what_to_install(
 
 
 def test_workers_of_several_kinds_are_told(
-    hands: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hands: DaskExecutor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(clusters, "hardware", some_kind)
-    hands.meet()
+    monkeypatch.setattr(clusters, "hardware_name", some_kind)
+    hands.verify_workers()
     assert "numbers may differ in their last digits" in capsys.readouterr().err

@@ -15,26 +15,26 @@ import psutil
 import pytest
 
 from evo.workers import pool
-from evo.workers.executors import workers
+from evo.workers.executors import local_executor
 from evo.workers.gpus import own_gpu, visible_gpus
-from evo.workers.pool import Crew
-from evo.workers.protocol import DiedError, LateError
+from evo.workers.pool import WorkerPool
+from evo.workers.protocol import EvaluationTimeoutError, WorkerDiedError
 from tests.conftest import ROOT
 from tests.evo.workers.worker_tasks import naps, own_devices, processes, tenfold, variable
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
+def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
     """Three workers beside two GPUs."""
     monkeypatch.setattr(pool, "visible_gpus", lambda: ["4", "MIG-7"])
-    crew = Crew(3, 1)
+    crew = WorkerPool(3, 1)
     yield crew
-    crew.dismiss()
+    crew.shutdown()
 
 
-def pid_of(crew: Crew, number: int) -> int:
+def pid_of(crew: WorkerPool, number: int) -> int:
     """The process id of one worker, which starts where it has not."""
-    return crew.workers[number].do(processes, [0], None)[0]
+    return crew.workers[number].run(processes, [0], None)[0]
 
 
 # -- GPUs -------------------------------------------------------------------------------------------------------------
@@ -60,12 +60,12 @@ def test_gpus_are_dealt_out_in_turn() -> None:
     assert own_gpu(3, []) == {}
 
 
-def test_each_worker_has_a_gpu_of_its_own_before_it_looks_for_one(crew: Crew) -> None:
+def test_each_worker_has_a_gpu_of_its_own_before_it_looks_for_one(crew: WorkerPool) -> None:
     """And the next process in its place has the same."""
-    found = [worker.do(own_devices, [0], None)[0] for worker in crew.workers]
+    found = [worker.run(own_devices, [0], None)[0] for worker in crew.workers]
     assert found == [("4", False), ("MIG-7", False), ("4", False)]
     os.kill(pid_of(crew, 1), signal.SIGKILL)
-    assert crew.workers[1].do(own_devices, [0], None) == [("MIG-7", False)]
+    assert crew.workers[1].run(own_devices, [0], None) == [("MIG-7", False)]
 
 
 # -- processes --------------------------------------------------------------------------------------------------------
@@ -74,27 +74,27 @@ def test_each_worker_has_a_gpu_of_its_own_before_it_looks_for_one(crew: Crew) ->
 def test_a_worker_sees_the_environment_that_its_coordinator_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("one", "two"):
         monkeypatch.setenv("EVO_TEST", value)
-        with workers(2, 1) as evaluate:
+        with local_executor(2, 1) as evaluate:
             assert evaluate(variable, ["EVO_TEST"]) == [value]
     monkeypatch.delenv("EVO_TEST")
-    with workers(2, 1) as evaluate:
+    with local_executor(2, 1) as evaluate:
         assert evaluate(variable, ["EVO_TEST"]) == [""]
 
 
-def test_a_worker_that_takes_too_long_or_dies_is_replaced(crew: Crew) -> None:
+def test_a_worker_that_takes_too_long_or_dies_is_replaced(crew: WorkerPool) -> None:
     worker, late = crew.workers[0], pid_of(crew, 0)
-    with pytest.raises(LateError):
-        worker.do(naps, [60], 0.1)
+    with pytest.raises(EvaluationTimeoutError):
+        worker.run(naps, [60], 0.1)
     assert not psutil.pid_exists(late)
     victim = pid_of(crew, 0)
     killer = threading.Timer(0.2, os.kill, [victim, signal.SIGKILL])
     killer.start()
-    with pytest.raises(DiedError, match=" of SIGKILL"):
-        worker.do(naps, [60], None)
-    assert worker.do(tenfold, [1, 2], None) == [10, 20]
+    with pytest.raises(WorkerDiedError, match=" of SIGKILL"):
+        worker.run(naps, [60], None)
+    assert worker.run(tenfold, [1, 2], None) == [10, 20]
 
 
-def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: Crew) -> None:
+def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: WorkerPool) -> None:
     before = pid_of(crew, 0)
     server = psutil.Process(before).parent()
     assert server is not None
@@ -102,7 +102,7 @@ def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: 
         pytest.skip("needs Linux: elsewhere each worker starts by itself")
     server.kill()
     assert pid_of(crew, 0) == before
-    assert crew.workers[1].do(tenfold, [3], None) == [30]
+    assert crew.workers[1].run(tenfold, [3], None) == [30]
     os.kill(before, signal.SIGKILL)
     assert pid_of(crew, 0) != before
 
@@ -110,11 +110,11 @@ def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: 
 COORDINATOR = """
 import sys
 from evo.workers import pool
-from evo.workers.executors import workers
+from evo.local_executor.executors import local_executor
 from tests.evo.workers.worker_tasks import naps
 pool.IMPORTED = ("evo.workers.pool",)  # there is nothing to evaluate
 if __name__ == "__main__":
-    with workers(2, 1) as evaluate:
+    with local_executor(2, 1) as evaluate:
         print("ready", flush=True)
         evaluate(naps, [600, 601])
 """

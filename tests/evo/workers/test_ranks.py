@@ -22,29 +22,29 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data.loading import load
-from evo.data.source import Source, Split
+from evo.data.loading import load_dataset
+from evo.data.source import ImageSet, Source
 from evo.evaluators.autospace.fitness import Breeding
 from evo.evaluators.autospace.population import alphabet_of
-from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced
-from evo.evaluators.oneshot.paths import fair, uniform
-from evo.methods.autospace import Populate
+from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths
+from evo.evaluators.oneshot.paths import fair_paths, uniform_paths
+from evo.methods.autospace import StartPopulations
 from evo.round.__main__ import main
-from evo.seeds import derive
-from evo.training.data_parallel import synchronised
-from evo.training.loop import Between, Paths, Schedule, train, whole_network
+from evo.seeds import derive_seed
+from evo.training.data_parallel import synchronise_batchnorm
+from evo.training.loop import BetweenSteps, Paths, Schedule, train, whole_network_path
 from evo.workers import ranks
-from evo.workers.executors import among
-from evo.workers.ranks import ALONE, Team, follow, leading, team
+from evo.workers.executors import map_on_ranks
+from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup, as_rank_zero, current_group, serve_rank
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
-from spaces.library.named_spaces import load as load_space
+from spaces.library.named_spaces import load_space
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
-from spaces.operations.cells import covering, reference_cells
+from spaces.operations.cells import covering_cells, reference_cells
 from studies.config import CellsSection, DataSection, GatesSection
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.records import EvoError
 from tests.conftest import ROOT
 
@@ -66,11 +66,11 @@ def forked(rank: int, port: int, work: Callable[[], None]) -> int:
     with suppress(BaseException):
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
         os.environ["MASTER_PORT"] = str(port)
-        ranks.GRACE = 0.5
+        ranks.GRACE_SECONDS = 0.5
         if rank:
-            code = follow()
+            code = serve_rank()
         else:
-            with leading():
+            with as_rank_zero():
                 work()
             code = 0
     os._exit(code)
@@ -123,18 +123,18 @@ def told(_: Sequence[int]) -> list[list[tuple[int, float]]]:
 
 def images(exact: bool) -> tuple[Source, Source]:
     """Training and validation digits; in double precision, where the order of additions is not to be seen in any loss."""
-    parts = load(DIGITS).train, load(DIGITS).validation
+    parts = load_dataset(DIGITS).train, load_dataset(DIGITS).validation
     if not exact:
         return parts
-    train_part, validation = (Split(part.x.double(), part.y) for part in parts if isinstance(part, Split))
+    train_part, validation = (ImageSet(part.x.double(), part.y) for part in parts if isinstance(part, ImageSet))
     return train_part, validation
 
 
 def trained(
-    who: Team,
+    who: ProcessGroup,
     model: nn.Module,
     paths: Paths,
-    between: Between | None = None,
+    between: BetweenSteps | None = None,
     *,
     exact: bool = True,
     batch: int = 48,
@@ -142,7 +142,7 @@ def trained(
     model = model.double() if exact else model
     schedule = Schedule(1, batch, learning_rate=0.1 if exact else 0.03, augment=("crop", "cutout"))
     train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, between=between, team=who)
-    parts = among(who, told, range(who.size)) if who.size > 1 else told([])
+    parts = map_on_ranks(who, told, range(who.size)) if who.size > 1 else told([])
     steps = [sum(n * loss for n, loss in step) / sum(n for n, _ in step) for step in zip(*parts, strict=True)]
     state = between.state() if between else {}
     learned = {f"between.{name}": tensor for name, tensor in state.items() if name != "told"}
@@ -154,20 +154,20 @@ def supernet() -> Supernet:
     return Supernet(SPACE)
 
 
-def by_uniform(who: Team) -> Trained:
-    return trained(who, supernet(), uniform(SPACE))
+def by_uniform(who: ProcessGroup) -> Trained:
+    return trained(who, supernet(), uniform_paths(SPACE))
 
 
-def by_uniform_in_single_precision(who: Team) -> Trained:
-    return trained(who, supernet(), uniform(SPACE), exact=False)
+def by_uniform_in_single_precision(who: ProcessGroup) -> Trained:
+    return trained(who, supernet(), uniform_paths(SPACE), exact=False)
 
 
-def by_fair(who: Team) -> Trained:
+def by_fair(who: ProcessGroup) -> Trained:
     """Several paths per step, and batches that two processes cannot halve."""
-    return trained(who, supernet(), fair(SPACE), batch=91)
+    return trained(who, supernet(), fair_paths(SPACE), batch=91)
 
 
-def by_gates(who: Team) -> Trained:
+def by_gates(who: ProcessGroup) -> Trained:
     """Paths depend on gates that learn, and lose operations, between the steps."""
     settings = GatesSection(cost_target=1e5, learning_rate=0.5, drop_below=-0.2)
     nothing: list[frozenset[str]] = [frozenset()] * len(SPACE.layers)
@@ -175,25 +175,25 @@ def by_gates(who: Team) -> Trained:
     learner = Indicators(
         gates, cost_table(SPACE), images(True)[1], settings, batch_size=16, cost="macs", inherited=nothing, seed=1
     )
-    return trained(who, supernet(), balanced(gates), learner)
+    return trained(who, supernet(), balanced_paths(gates), learner)
 
 
-def by_cells(who: Team) -> Trained:
+def by_cells(who: ProcessGroup) -> Trained:
     settings = CellsSection(
         batch_size=16, steps=2, parallel_cells=2, alpha_learning_rate=0.1, nodes=3, edge_ops="ip3", expansions=(1, 2)
     )
     alphabet = alphabet_of(settings)
-    space = Populate(alphabet, k=2, size=4, references=3)(SPACE, Random(1))
+    space = StartPopulations(alphabet, k=2, size=4, references=3)(SPACE, Random(1))
     learner = Breeding(space, cost_table(space), images(True)[1], settings, cost="macs", n=1, seed=5)
     torch.manual_seed(0)
-    model = CellSupernet(space, [*covering(alphabet), *reference_cells(alphabet)])
+    model = CellSupernet(space, [*covering_cells(alphabet), *reference_cells(alphabet)])
     return trained(who, model, learner.paths(), learner, batch=64)
 
 
-def by_one_network(who: Team) -> Trained:
+def by_one_network(who: ProcessGroup) -> Trained:
     torch.manual_seed(0)
     network = Network(Architecture(tuple(layer.genes[0] for layer in SPACE.layers)), SPACE)
-    return trained(who, network, whole_network)
+    return trained(who, network, whole_network_path)
 
 
 ONLY = Architecture(tuple(layer.genes[0] for layer in SPACE.layers))
@@ -203,11 +203,11 @@ def always(arch: Architecture, _: Random) -> tuple[tuple[Architecture]]:
     return ((arch,),)
 
 
-def by_one_path(who: Team) -> Trained:
+def by_one_path(who: ProcessGroup) -> Trained:
     return trained(who, supernet(), partial(always, ONLY), exact=False)
 
 
-TRAININGS: dict[str, Callable[[Team], Trained]] = {
+TRAININGS: dict[str, Callable[[ProcessGroup], Trained]] = {
     "uniform": by_uniform,
     "uniform in single precision": by_uniform_in_single_precision,
     "fair": by_fair,
@@ -218,22 +218,22 @@ TRAININGS: dict[str, Callable[[Team], Trained]] = {
 }
 
 
-def normalised(who: Team, exact: bool = False) -> list[Tensor]:
+def normalised(who: ProcessGroup, exact: bool = False) -> list[Tensor]:
     """What a normalisation makes of this rank's part of five images far from zero; gradient; running mean and variance."""
     x = 1e3 + torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    wanted = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))[who.part(5)]
-    x = x[who.part(5)].requires_grad_()
+    wanted = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))[who.batch_slice(5)]
+    x = x[who.batch_slice(5)].requires_grad_()
     plain = nn.BatchNorm2d(3)
     if exact:
         x, wanted, plain = x.detach().double().requires_grad_(), wanted.double(), plain.double()
     alone = nn.Sequential(plain)
-    output = synchronised(alone, torch.distributed.group.WORLD, x.device)(x) if who.size > 1 else alone(x)
+    output = synchronise_batchnorm(alone, torch.distributed.group.WORLD, x.device)(x) if who.size > 1 else alone(x)
     (output * wanted).sum().backward()
     found = [output.detach(), x.grad, plain.running_mean, plain.running_var]
     return [tensor for tensor in found if tensor is not None]
 
 
-def in_pieces(who: Team) -> list[Any]:
+def in_pieces(who: ProcessGroup) -> list[Any]:
     answers: list[Any] = [None] * who.size
     torch.distributed.gather_object(normalised(who), answers if who.rank == 0 else None)
     return answers
@@ -245,16 +245,16 @@ def tenfold(items: Sequence[int]) -> list[int]:
     return [10 * item for item in items]
 
 
-def refused(who: Team) -> str:
+def refused(who: ProcessGroup) -> str:
     with pytest.raises(EvoError) as error:
-        among(who, tenfold, range(8))
+        map_on_ranks(who, tenfold, range(8))
     return str(error.value)
 
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, Trained]:
     """What one process comes to."""
-    return {name: training(ALONE) for name, training in TRAININGS.items()}
+    return {name: training(SINGLE_PROCESS) for name, training in TRAININGS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -263,12 +263,16 @@ def found(alone: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("ranks") / "found"
 
     def work() -> None:
-        who = team()
+        who = current_group()
         done: dict[str, Any] = {name: training(who) for name, training in TRAININGS.items()}
         done["in parts"] = by_uniform(replace(who, sync=False))
-        done["normalised"] = who.together(in_pieces)
+        done["normalised"] = who.run_on_all_ranks(in_pieces)
         done["refused"] = refused(who)
-        done["answers"] = among(who, tenfold, [3, 1, 12, 5, 2]), among(who, tenfold, [4]), among(who, tenfold, [])
+        done["answers"] = (
+            map_on_ranks(who, tenfold, [3, 1, 12, 5, 2]),
+            map_on_ranks(who, tenfold, [4]),
+            map_on_ranks(who, tenfold, []),
+        )
         torch.save(done, path)
 
     assert led(work) == [0, 0]
@@ -301,7 +305,7 @@ def test_what_no_path_has_used_does_not_move(found: dict[str, Any]) -> None:
 
 def test_normalisation_over_parts_is_that_of_the_whole(found: dict[str, Any]) -> None:
     """As good as torch's own in single precision, by the yardstick of double precision."""
-    exact, torchs = normalised(ALONE, exact=True), normalised(ALONE)
+    exact, torchs = normalised(SINGLE_PROCESS, exact=True), normalised(SINGLE_PROCESS)
     first, second = found["normalised"]
     ours = [torch.cat(parts) for parts in list(zip(first, second, strict=True))[:2]] + first[2:]
     for own, single, double in zip(ours, torchs, exact, strict=True):
@@ -313,9 +317,9 @@ def test_without_synchronisation_each_part_is_normalised_by_itself(found: dict[s
     """The first loss is the mean of two halves' that one process runs one after the other."""
     model, (x, y) = (
         supernet().double().train(),
-        next(images(True)[0].epoch(48, ("crop", "cutout"), derive(3, "batches", 0))),
+        next(images(True)[0].epoch(48, ("crop", "cutout"), derive_seed(3, "batches", 0))),
     )
-    (path,) = uniform(SPACE)(Random(derive(3, "paths", 0)))
+    (path,) = uniform_paths(SPACE)(Random(derive_seed(3, "paths", 0)))
     halves = [F.cross_entropy(model(x[half], *path), y[half]).item() for half in (slice(0, 24), slice(24, 48))]
     assert found["in parts"][0][0] == pytest.approx(sum(halves) / 2, abs=1e-9)
     assert found["in parts"][0][0] != pytest.approx(found["uniform"][0][0], abs=1e-5)
@@ -335,8 +339,8 @@ def test_parts_of_a_batch_are_the_batch(size: int, tmp_path: Path) -> None:
         Image.fromarray(noise.numpy()).save(tmp_path / f"{i % 2}" / f"{i}.png")
     folder = DataSection(name="images", path=str(tmp_path), size=16, in_memory=False, workers=0)
     for section, augment in ((DIGITS, ("crop", "cutout")), (folder, ("resized_crop", "flip", "cutout"))):
-        source = load(section).train
-        parts = [Team(rank, size).part(7) for rank in range(size)]
+        source = load_dataset(section).train
+        parts = [ProcessGroup(rank, size).batch_slice(7) for rank in range(size)]
         epochs = [source.epoch(7, augment, 5, part) for part in parts]
         for whole, *pieces in zip(source.epoch(7, augment, 5), *epochs, strict=True):
             x, y = zip(*pieces, strict=True)
@@ -346,13 +350,13 @@ def test_parts_of_a_batch_are_the_batch(size: int, tmp_path: Path) -> None:
 
 def test_a_batch_of_less_than_an_image_each_is_refused() -> None:
     with pytest.raises(EvoError, match="a batch of 2 images cannot be divided among 3 processes: raise batch_size"):
-        Team(0, 3).part(2)
+        ProcessGroup(0, 3).batch_slice(2)
 
 
 # -- ranks that die ---------------------------------------------------------------------------------------------------
 
 
-def dying(who: Team, rank: int) -> None:
+def dying(who: ProcessGroup, rank: int) -> None:
     if who.rank == rank:
         os.kill(os.getpid(), signal.SIGKILL)
     torch.distributed.barrier()
@@ -360,12 +364,12 @@ def dying(who: Team, rank: int) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_nobody_waits_for_the_dead(rank: int, capfd: pytest.CaptureFixture[str]) -> None:
-    codes = led(lambda: team().together(partial(dying, rank=rank)))
+    codes = led(lambda: current_group().run_on_all_ranks(partial(dying, rank=rank)))
     assert codes[rank] == -signal.SIGKILL
     assert codes[1 - rank] == 1
 
 
-def stopped(who: Team) -> None:
+def stopped(who: ProcessGroup) -> None:
     if who.rank:
         os.kill(os.getpid(), signal.SIGSTOP)
     torch.distributed.barrier()
@@ -373,7 +377,7 @@ def stopped(who: Team) -> None:
 
 def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_port()
-    leader, other = (forked(rank, port, lambda: team().together(stopped)) for rank in range(PROCESSES))
+    leader, other = (forked(rank, port, lambda: current_group().run_on_all_ranks(stopped)) for rank in range(PROCESSES))
     os.waitpid(other, os.WUNTRACED)
     time.sleep(0.2)  # the leader waits inside torch
     os.kill(leader, signal.SIGTERM)
@@ -411,7 +415,7 @@ def kill_rank(launcher: int, rank: int) -> None:
 
 
 def scores(folder: Path) -> list[list[Any]]:
-    with opened(f"sqlite:///{folder}/evo.db") as store:
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
         return store.frame("SELECT canonical, accuracy, nll, macs FROM evaluations ORDER BY canonical").values.tolist()
 
 
@@ -440,7 +444,7 @@ def test_workers_are_not_asked_for_under_torchrun(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
-    monkeypatch.setattr(ranks, "leave", lambda code: code)
+    monkeypatch.setattr(ranks, "exit_now", lambda code: code)
     for rank, code in (("0", 1), ("3", 0)):
         monkeypatch.setenv("RANK", rank)
         assert main(["1", "--workers", "2"]) == code

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from evo.data.loading import load
+from evo.data.loading import load_dataset
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -58,4 +58,4 @@ class Reader:
     data: DataSection
 
     def __call__(self, items: Sequence[int]) -> list[tuple[str, int]]:
-        return [(self.path.read_text(), len(load(self.data).train)) for _ in items]
+        return [(self.path.read_text(), len(load_dataset(self.data).train)) for _ in items]

@@ -11,12 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.architecture import Architecture
-from spaces.costs.benchmark_tables import Columns, additive_costs, key, narrowed, opaque_space, read, split
+from spaces.costs.benchmark_tables import (
+    TableColumns,
+    additive_costs,
+    opaque_space,
+    read_benchmark_table,
+    restrict_costs,
+    split_key,
+    table_key,
+)
 from spaces.costs.table import cost_table
-from spaces.library.named_spaces import load
-from spaces.space import canonical
+from spaces.library.named_spaces import load_space
+from spaces.space import canonical_arch
 
-MACRO = Columns("arch", "mean_acc", "flops", "params")
+MACRO = TableColumns("arch", "mean_acc", "flops", "params")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -27,7 +35,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_reads_architectures_as_strings_and_the_rest_as_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, "net,top1,seconds,note\n0012,91,3,a\n0120,90.5,4,b\n")
-    frame = read(path, Columns("net", "top1", latency_ms="seconds"))
+    frame = read_benchmark_table(path, TableColumns("net", "top1", latency_ms="seconds"))
     assert frame.to_dict("list") == {"net": ["0012", "0120"], "top1": [91.0, 90.5], "seconds": [3.0, 4.0]}
 
 
@@ -43,33 +51,33 @@ def test_reads_architectures_as_strings_and_the_rest_as_numbers(tmp_path: Path) 
 def test_a_bad_table_is_told_apart(tmp_path: Path, text: str, message: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ValueError, match=message) as error:
-        read(path, Columns("net", "accuracy"))
+        read_benchmark_table(path, TableColumns("net", "accuracy"))
     assert str(path) in str(error.value)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no table .*none\.csv: expected a csv"):
-        read(tmp_path / "none.csv", MACRO)
+        read_benchmark_table(tmp_path / "none.csv", MACRO)
 
 
 def test_spelling_by_operations_and_by_indices() -> None:
-    space = load("nas_bench_macro")
+    space = load_space("nas_bench_macro")
     genes = ["proj", "id", "mb_k5_e6_relu6", "id", "mb_k3_e3_relu6", "mb_k5_e6_relu6", "mb_k3_e3_relu6", "id"]
     arch = Architecture(tuple(genes))
-    assert key(arch, space, "indices", "") == "00201210"
-    assert key(arch, space, "operations", ",") == ",".join(genes)
+    assert table_key(arch, space, "indices", "") == "00201210"
+    assert table_key(arch, space, "operations", ",") == ",".join(genes)
     with pytest.raises(ValueError, match=r"cannot be 'mb_k7_e1'"):
-        key(Architecture(("mb_k7_e1", *genes[1:])), space, "indices", "")
+        table_key(Architecture(("mb_k7_e1", *genes[1:])), space, "indices", "")
 
 
 def test_a_space_read_off_a_table() -> None:
     space = opaque_space("sizes", ["16:8:id", "8:64:id", "8:8:no"], ":")
     assert [layer.candidates for layer in space.layers] == [("8", "16"), ("8", "64"), ("'id'", "no")]
     assert space.size == 8
-    arch = Architecture(split("16:64:id", ":"))
+    arch = Architecture(split_key("16:64:id", ":"))
     assert arch in space
-    assert canonical(arch, space) == arch
-    assert key(arch, space, "operations", ":") == "16:64:id"
+    assert canonical_arch(arch, space) == arch
+    assert table_key(arch, space, "operations", ":") == "16:64:id"
     assert opaque_space("sizes", ["8:8:no", "8:64:id", "16:8:id"], ":") == space
 
 
@@ -93,10 +101,10 @@ def test_tokens_that_cannot_be_genes_are_refused(keys: list[str], separator: str
 def test_costs_that_add_up_are_taken_apart_exactly(layers: list[list[int]], fixed: int) -> None:
     keys = [":".join(map(str, places)) for places in product(*(range(len(layer)) for layer in layers))]
     space = opaque_space("sums", keys, ":")
-    archs = [Architecture(split(key, ":")) for key in keys]
+    archs = [Architecture(split_key(key, ":")) for key in keys]
     costs = [fixed + sum(layer[int(gene)] for layer, gene in zip(layers, arch.genes, strict=True)) for arch in archs]
     found = additive_costs(space, archs, costs, params=np.array(costs) / 7)
-    assert found.exact
+    assert found.is_exact
     assert found.table.count(archs)[:, 0].tolist() == costs
     assert found.table.count(archs)[:, 1] == pytest.approx(np.array(costs) / 7, abs=1e-3)
     assert found.table.bounds()[:, 0].tolist() == [min(costs), max(costs)]
@@ -105,12 +113,12 @@ def test_costs_that_add_up_are_taken_apart_exactly(layers: list[list[int]], fixe
 def test_costs_that_do_not_add_up_say_by_how_much() -> None:
     keys = [f"{a}:{b}" for a in (1, 2, 3) for b in (1, 2, 3)]
     space = opaque_space("products", keys, ":")
-    archs = [Architecture(split(key, ":")) for key in keys]
+    archs = [Architecture(split_key(key, ":")) for key in keys]
     products = np.array([int(a) * int(b) for a, b in (key.split(":") for key in keys)])
     found = additive_costs(space, archs, products)
-    assert not found.exact
+    assert not found.is_exact
     assert found.error == pytest.approx(1 / 4)  # least squares gives 2a + 2b - 4: 8 for 9, where the mean is 4
-    sums = found.table.fixed + sum(layer.row("3") for layer in found.table.layers)
+    sums = found.table.fixed + sum(layer.cost_of("3") for layer in found.table.layers)
     assert sums[0] == pytest.approx(8.0)
     assert found.table.count(archs)[:, 0].tolist() == products.tolist()  # what stands in the table is known
 
@@ -127,20 +135,20 @@ def test_a_narrower_space_keeps_its_costs() -> None:
     archs = [Architecture(tuple(key)) for key in keys]
     whole = additive_costs(space, archs, [100 + sum(map(ord, key)) for key in keys], latency_ms=np.arange(27)).table
     later = opaque_space("mine", [key for key in keys if "c" not in key], "")
-    table = narrowed(whole, later)
+    table = restrict_costs(whole, later)
     assert table.space == later
     assert table.bounds()[:, 0].tolist() == [100 + 3 * ord("a"), 100 + 3 * ord("b")]
     assert table.count(archs[:1])[0].tolist() == whole.count(archs[:1])[0].tolist()
 
 
 def test_nas_bench_macro_comes_apart_into_its_operations_costs(data_dir: Path) -> None:
-    frame = read(data_dir / "nas" / "nas_bench_macro_cifar10.csv.gz", MACRO)
+    frame = read_benchmark_table(data_dir / "nas" / "nas_bench_macro_cifar10.csv.gz", MACRO)
     assert len(frame) == 6561
     space = opaque_space("macro", frame["arch"], "")
-    archs = [Architecture(split(text, "")) for text in frame["arch"]]
+    archs = [Architecture(split_key(text, "")) for text in frame["arch"]]
     found = additive_costs(space, archs, frame["flops"], frame["params"])
     assert found.error == 0
-    counted = cost_table(load("nas_bench_macro"))
+    counted = cost_table(load_space("nas_bench_macro"))
     for column in (0, 1):
         opaque = [layer.costs[:, column] - layer.costs[0, column] for layer in found.table.layers]
         known = [layer.costs[:, column] - layer.costs[0, column] for layer in counted.layers]
@@ -148,11 +156,13 @@ def test_nas_bench_macro_comes_apart_into_its_operations_costs(data_dir: Path) -
 
 
 def test_the_size_space_has_costs_that_do_not_add_up(data_dir: Path) -> None:
-    frame = read(data_dir / "nas" / "nats_sss_cifar10.csv.gz", Columns("channels", "acc_cifar10", "flops", "params"))
+    frame = read_benchmark_table(
+        data_dir / "nas" / "nats_sss_cifar10.csv.gz", TableColumns("channels", "acc_cifar10", "flops", "params")
+    )
     space = opaque_space("sizes", frame["channels"], ":")
     assert space.size == len(frame) == 32768
     assert space.layers[0].candidates == ("8", "16", "24", "32", "40", "48", "56", "64")
-    archs = [Architecture(split(text, ":")) for text in frame["channels"]]
+    archs = [Architecture(split_key(text, ":")) for text in frame["channels"]]
     found = additive_costs(space, archs, frame["flops"])
-    assert not found.exact
+    assert not found.is_exact
     assert np.corrcoef(found.table.count(archs)[:, 0], frame["flops"])[0, 1] > 0.95

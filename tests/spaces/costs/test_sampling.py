@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.architecture import IDENTITIES, Architecture
-from spaces.costs.sampling import stratified, uniform
+from spaces.costs.sampling import sample_stratified, sample_uniform
 from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library.named_spaces import load
-from spaces.library.nse import nse
-from spaces.space import SearchSpace, canonical
+from spaces.library.named_spaces import load_space
+from spaces.library.nse import nse_space
+from spaces.space import SearchSpace, canonical_arch
 
 OPS = ("mb_k3_e1", "mb_k3_e3", "mb_k5_e3", "mb_k5_e6", "proj", "id")
 
@@ -60,9 +60,9 @@ def test_draws_reach_exactly_the_feasible_networks(
     table, archs = table_of(space), everything(space)
     costs = table.count(archs)[:, COLUMNS.index(cost)]
     low, high = np.quantile(costs, sorted(shares), method="nearest")
-    feasible = {canonical(arch, space) for arch, c in zip(archs, costs, strict=True) if low <= c <= high}
-    drawn = uniform(table, len(archs), Random(seed), limits={cost: (low, high)})
-    assert {canonical(arch, space) for arch in drawn} == feasible
+    feasible = {canonical_arch(arch, space) for arch, c in zip(archs, costs, strict=True) if low <= c <= high}
+    drawn = sample_uniform(table, len(archs), Random(seed), limits={cost: (low, high)})
+    assert {canonical_arch(arch, space) for arch in drawn} == feasible
     assert len(drawn) == len(feasible)
     assert all(arch in space for arch in drawn)
 
@@ -75,7 +75,7 @@ def assert_equally_often(table: CostTable, quantiles: dict[str, tuple[float, flo
     inside = np.all([(costs[cost] >= low) & (costs[cost] <= high) for cost, (low, high) in limits.items()], axis=0)
     feasible = [arch for arch, ok in zip(archs, inside, strict=True) if ok]
     rng = Random(1)
-    times = Counter(uniform(table, 1, rng, limits=limits)[0] for _ in range(each * len(feasible)))
+    times = Counter(sample_uniform(table, 1, rng, limits=limits)[0] for _ in range(each * len(feasible)))
     assert set(times) == set(feasible)
     chi_square = sum((times[arch] - each) ** 2 / each for arch in feasible)
     freedom = len(feasible) - 1
@@ -88,60 +88,60 @@ def assert_equally_often(table: CostTable, quantiles: dict[str, tuple[float, flo
 def test_every_feasible_architecture_is_drawn_equally_often(
     cost: str, listable: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spaces.costs.sampling.LISTABLE", listable)
+    monkeypatch.setattr("spaces.costs.sampling.MAX_LISTED", listable)
     monkeypatch.setattr(
-        "spaces.costs.cost_histogram.BUCKETS", 50
+        "spaces.costs.cost_histogram.MAX_BINS", 50
     )  # coarse, so that the edges of the limit cut through buckets
     assert_equally_often(table_of(small_space((OPS[:3], OPS[1:4], OPS[2:]))), {cost: (0.3, 0.8)})
 
 
 def test_tilting_towards_a_second_window_favours_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spaces.costs.sampling.LISTABLE", 0)
+    monkeypatch.setattr("spaces.costs.sampling.MAX_LISTED", 0)
     monkeypatch.setattr("spaces.costs.sampling.RARE", 1.0)  # tilt always
     table = table_of(small_space((OPS[:3], OPS[1:4], OPS[2:])))
     assert_equally_often(table, {"macs": (0.0, 0.6), "latency_ms": (0.55, 1.0)})
 
 
 def test_several_windows_hold_at_once() -> None:
-    space = load("pad_nas_large")
+    space = load_space("pad_nas_large")
     table = table_of(space)
     limits = {"macs": (300e6, 310e6), "params": (4.0e6, 4.5e6), "latency_ms": (25.0, 30.0)}
-    costs = table.count(uniform(table, 50, Random(0), limits=limits))
+    costs = table.count(sample_uniform(table, 50, Random(0), limits=limits))
     assert len(costs) == 50
     for column, (low, high) in zip(costs.T, limits.values(), strict=True):
         assert low <= column.min() <= column.max() <= high
 
 
 def test_a_window_of_one_value_in_a_space_of_1e27() -> None:
-    table = table_of(load("pad_nas_large"))
-    found = uniform(table, 5, Random(0), limits={"macs": (270_925_824, 270_925_824)})
+    table = table_of(load_space("pad_nas_large"))
+    found = sample_uniform(table, 5, Random(0), limits={"macs": (270_925_824, 270_925_824)})
     assert table.count(found)[:, 0].tolist() == [270_925_824] * 5
 
 
 def test_a_branch_set_is_one_gene() -> None:
     pool = ("mb_k3_e1", "mb_k3_e6", "mb_k5_e3", "mb_k7_e3", "rec_k5_e2")
-    space = nse(pool, "NER", [1, 3, 3, 3, 3, 3], [16, 24, 40, 80, 96, 192, 320])
-    found = uniform(cost_table(space), 20, Random(0), limits={"macs": (300e6, 350e6)})
+    space = nse_space(pool, "NER", [1, 3, 3, 3, 3, 3], [16, 24, 40, 80, 96, 192, 320])
+    found = sample_uniform(cost_table(space), 20, Random(0), limits={"macs": (300e6, 350e6)})
     assert [arch in space for arch in found] == [True] * 20
 
 
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "pad_nas_large", "dna"])
 @pytest.mark.parametrize("cost", COLUMNS)
 def test_strata_are_even(name: str, cost: str) -> None:
-    space = load(name)
+    space = load_space(name)
     table, n = table_of(space), 12
-    found = stratified(table, n, Random(3), cost=cost)
-    assert len({canonical(arch, space) for arch in found}) == n
+    found = sample_stratified(table, n, Random(3), cost=cost)
+    assert len({canonical_arch(arch, space) for arch in found}) == n
     least, most = table.bounds()[:, COLUMNS.index(cost)]
     stratum = (table.count(found)[:, COLUMNS.index(cost)] - least) / (most - least) * n
     assert [min(int(s + 1e-9), n - 1) for s in stratum] == list(range(n))
 
 
 def test_strata_stay_in_the_windows_and_give_their_turn_to_neighbours() -> None:
-    space = load("nas_bench_macro")
+    space = load_space("nas_bench_macro")
     table = cost_table(space)
     limits = {"macs": (20e6, 60e6), "params": (0.0, 1.5e6)}  # no network of 55M MACs has so few parameters
-    costs = table.count(stratified(table, 16, Random(0), limits=limits))
+    costs = table.count(sample_stratified(table, 16, Random(0), limits=limits))
     assert len(costs) == 16
     assert 20e6 <= costs[:, 0].min() <= 22.5e6
     assert costs[:, 0].max() <= 60e6
@@ -152,38 +152,46 @@ def test_strata_stay_in_the_windows_and_give_their_turn_to_neighbours() -> None:
 def test_a_small_space_gives_all_its_networks_once() -> None:
     space = small_space((("mb_k3_e1", "id"), ("mb_k3_e1", "id")))
     assert space.size == 4
-    assert len(uniform(cost_table(space), 9, Random(0))) == 3
-    assert len(stratified(cost_table(space), 9, Random(0))) == 3
+    assert len(sample_uniform(cost_table(space), 9, Random(0))) == 3
+    assert len(sample_stratified(cost_table(space), 9, Random(0))) == 3
 
 
 def test_the_seed_decides() -> None:
-    table = cost_table(load("dna"))
-    assert stratified(table, 8, Random(5)) == stratified(table, 8, Random(5)) != stratified(table, 8, Random(6))
-    assert uniform(table, 8, Random(5)) == uniform(table, 8, Random(5)) != uniform(table, 8, Random(6))
+    table = cost_table(load_space("dna"))
+    assert (
+        sample_stratified(table, 8, Random(5))
+        == sample_stratified(table, 8, Random(5))
+        != sample_stratified(table, 8, Random(6))
+    )
+    assert (
+        sample_uniform(table, 8, Random(5))
+        == sample_uniform(table, 8, Random(5))
+        != sample_uniform(table, 8, Random(6))
+    )
 
 
 def test_an_empty_window_says_what_the_space_has() -> None:
-    table = cost_table(load("nas_bench_macro"))
+    table = cost_table(load_space("nas_bench_macro"))
     with pytest.raises(ValueError, match=r"with macs in \[1, 2\] .* macs from 7.71328e\+06 to 1.*e\+08"):
-        uniform(table, 3, Random(0), limits={"macs": (1, 2)})
+        sample_uniform(table, 3, Random(0), limits={"macs": (1, 2)})
     with pytest.raises(ValueError, match="no architecture of 'nas_bench_macro' with macs"):
-        stratified(table, 3, Random(0), limits={"macs": (1e9, 2e9)})
+        sample_stratified(table, 3, Random(0), limits={"macs": (1e9, 2e9)})
     with pytest.raises(ValueError, match="no architecture"):
-        uniform(table, 3, Random(0), limits={"macs": (0, 1e7), "params": (3e6, 4e6)})
+        sample_uniform(table, 3, Random(0), limits={"macs": (0, 1e7), "params": (3e6, 4e6)})
 
 
 def test_an_impossible_window_is_refused() -> None:
-    table = cost_table(load("digits"))
+    table = cost_table(load_space("digits"))
     with pytest.raises(ValueError, match="unknown cost 'flops'; known: macs, params, latency_ms"):
-        uniform(table, 3, Random(0), limits={"flops": (1, 2)})
+        sample_uniform(table, 3, Random(0), limits={"flops": (1, 2)})
     with pytest.raises(ValueError, match=r"the limit of macs is \[2, 1\]: expected the least first"):
-        stratified(table, 3, Random(0), limits={"macs": (2, 1)})
+        sample_stratified(table, 3, Random(0), limits={"macs": (2, 1)})
 
 
 def test_the_largest_space_is_counted_in_a_moment() -> None:
-    table = cost_table(load("pad_nas_large"))
+    table = cost_table(load_space("pad_nas_large"))
     start = perf_counter()
-    stratified(table, 20, Random(0))
+    sample_stratified(table, 20, Random(0))
     assert perf_counter() - start < 0.5
 
 
@@ -191,4 +199,4 @@ def test_the_only_architecture_is_found_at_its_very_cost_though_sums_are_rounded
     for ops in product(OPS[:4], repeat=2):
         table = table_of(small_space(tuple((op,) for op in ops)))
         cost = float(table.count([Architecture(ops)])[0, 2])
-        assert uniform(table, 1, Random(0), limits={"latency_ms": (cost, cost)}) == [Architecture(ops)]
+        assert sample_uniform(table, 1, Random(0), limits={"latency_ms": (cost, cost)}) == [Architecture(ops)]

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join
-from spaces.costs.table import COLUMNS, CONVENTIONS, cost_table, count
+from spaces.costs.table import COLUMNS, CONVENTIONS, cost_table, count_costs
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.block_strings import from_block_strings
-from spaces.library.named_spaces import load
-from spaces.library.nse import nse, nse_architecture
+from spaces.library.named_spaces import load_space
+from spaces.library.nse import nse_architecture, nse_space
 from spaces.space import SearchSpace
 
 WIDTHS = [16, 24, 40, 80, 96, 192, 320]
@@ -36,7 +36,7 @@ def only(space: SearchSpace) -> Architecture:
 
 def figures(space: SearchSpace, arch: Architecture, convention: str) -> tuple[int, int]:
     """Multiply-accumulates and parameters."""
-    cost = count(space, arch, convention)
+    cost = count_costs(space, arch, convention)
     return cost.macs, cost.params
 
 
@@ -104,30 +104,30 @@ DNA_D = (
 
 
 def test_nsenet_27() -> None:
-    space = nse("multi_mac", "NER", [1, 2, 2, 2, 2, 3], WIDTHS, scale=1.04)
+    space = nse_space("multi_mac", "NER", [1, 2, 2, 2, 2, 3], WIDTHS, scale=1.04)
     assert figures(space, nse_architecture("multi_mac", cells(NSENET_27)), "nse") == (326_326_224, 4_570_464)
 
 
 def test_nsenet_27_with_squeeze_excitation() -> None:
-    space = nse("multi_mac", "NER", [1, 2, 2, 2, 2, 3], WIDTHS, scale=1.04, squeeze_excite=True)
+    space = nse_space("multi_mac", "NER", [1, 2, 2, 2, 2, 3], WIDTHS, scale=1.04, squeeze_excite=True)
     arch = nse_architecture("multi_mac", cells(NSENET_27), squeeze_excite=True)
     macs, params = figures(space, arch, "nse+se")
     assert (round(macs / 1e6, 3), params) == (328.336, 6_588_572)
 
 
 def test_nsenet_has_its_published_333_million_with_squeeze_excitation() -> None:
-    space = nse("multi_mac_group", "NER", [1, 1, 2, 3, 2, 3], WIDTHS, scale=1.045, squeeze_excite=True)
+    space = nse_space("multi_mac_group", "NER", [1, 1, 2, 3, 2, 3], WIDTHS, scale=1.045, squeeze_excite=True)
     arch = nse_architecture("multi_mac_group", cells(NSENET), squeeze_excite=True)
     assert arch in space
-    assert int(count(space, arch, "nse+se").macs / 1e6) == 333
+    assert int(count_costs(space, arch, "nse+se").macs / 1e6) == 333
 
 
 def test_the_stored_front_of_nse() -> None:
-    space = nse("multi_mac", "NER", [1, 3, 3, 3, 3, 3], WIDTHS)
+    space = nse_space("multi_mac", "NER", [1, 3, 3, 3, 3, 3], WIDTHS)
     front = [cells(line) for line in NSE_FRONT.strip().splitlines()]
     archs = [nse_architecture("multi_mac", member) for member in front]
     assert all(arch in space for arch in archs)
-    millions = [round(count(space, arch, "nse").macs / 1e6, 2) for arch in archs[:8]]
+    millions = [round(count_costs(space, arch, "nse").macs / 1e6, 2) for arch in archs[:8]]
     assert millions == [312.5, 311.71, 303.3, 335.85, 339.91, 326.03, 313.16, 333.67]
     assert [sorted({i for cell in column for i in cell}) for column in zip(*front, strict=True)] == cells(
         NSE_FRONT_UNION
@@ -145,19 +145,19 @@ def test_dna_a() -> None:
 )
 def test_dna_as_published(blocks: str, flops: int | None, params: float) -> None:
     """In millions. The published 394 of DNA-b is not met by any convention; its parameters are."""
-    cost = count(*from_block_strings(blocks.split()), "dna")
+    cost = count_costs(*from_block_strings(blocks.split()), "dna")
     assert round(cost.params / 1e6, 1) == params
     assert flops is None or round(cost.macs / 1e6) == flops
 
 
 def test_efficientnet_b0() -> None:
-    space = load("efficientnet_b0")
-    assert count(space, only(space)).params == 5_288_548
-    assert count(space, only(space), "dna").macs // 1000 == 399_362
+    space = load_space("efficientnet_b0")
+    assert count_costs(space, only(space)).params == 5_288_548
+    assert count_costs(space, only(space), "dna").macs // 1000 == 399_362
 
 
 def test_mobilenet_v2() -> None:
-    space = load("mobilenet_v2")
+    space = load_space("mobilenet_v2")
     assert figures(space, only(space), "macs") == (300_774_272, 3_504_872)
 
 
@@ -180,7 +180,7 @@ def test_mobilenet_v2() -> None:
 def test_pad_nas(stages: str, macs: int, params: int) -> None:
     """Stages of kernel and expansion."""
     genes = [gene if gene == "id" else f"mb_k{gene[0]}_e{gene[1]}" for gene in stages.replace("|", " ").split()]
-    space = load("pad_nas_large")
+    space = load_space("pad_nas_large")
     assert figures(space, space.check(Architecture(tuple(genes))), "macs") == (macs, params)
 
 
@@ -199,7 +199,7 @@ def test_fbnet_c_whose_blocks_of_expansion_1_do_have_a_first_convolution() -> No
 
 def test_every_network_of_nas_bench_macro(data_dir: Path) -> None:
     rows = pd.read_csv(data_dir / "nas" / "nas_bench_macro_cifar10.csv.gz", dtype={"arch": str})
-    space = load("nas_bench_macro")
+    space = load_space("nas_bench_macro")
     archs = [
         Architecture(tuple(layer.candidates[int(digit)] for layer, digit in zip(space.layers, digits, strict=True)))
         for digits in rows["arch"]
@@ -220,39 +220,41 @@ class Milliseconds:
         return 0.5
 
 
-BRANCHED = nse("multi_mac", "NER", [1, 2, 0, 0, 1, 0], WIDTHS, k=3, size=32, classes=10)
+BRANCHED = nse_space("multi_mac", "NER", [1, 2, 0, 0, 1, 0], WIDTHS, k=3, size=32, classes=10)
 
 
-@pytest.mark.parametrize("space", [load("digits"), load("dna"), BRANCHED], ids=lambda space: str(space.name))
+@pytest.mark.parametrize(
+    "space", [load_space("digits"), load_space("dna"), BRANCHED], ids=lambda space: str(space.name)
+)
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_a_batch_is_counted_like_its_members(space: SearchSpace, convention: str) -> None:
     rng = Random(0)
     archs = [space.sample(rng) for _ in range(20)] * 2
     costs = cost_table(space, convention, Milliseconds()).count(archs)
     for arch, row in zip(archs, costs, strict=True):
-        one = count(space, arch, convention, Milliseconds())
+        one = count_costs(space, arch, convention, Milliseconds())
         assert row == pytest.approx([one.macs, one.params, one.latency_ms], rel=1e-12)
-        assert one.params == one.tally.params
+        assert one.params == one.counts.params
 
 
 @given(st.randoms(use_true_random=False))
 def test_costs_add_up_over_layers(rng: Random) -> None:
     table = cost_table(BRANCHED)
     arch = BRANCHED.sample(rng)
-    rows = [layer.row(gene) for layer, gene in zip(table.layers, arch.genes, strict=True)]
+    rows = [layer.cost_of(gene) for layer, gene in zip(table.layers, arch.genes, strict=True)]
     assert np.array_equal(table.count([arch])[0], table.fixed + np.sum(rows, axis=0))
     changed = BRANCHED.sample(rng)
     i = rng.randrange(len(arch.genes))
     mixed = Architecture((*arch.genes[:i], changed.genes[i], *arch.genes[i + 1 :]))
     difference = table.count([mixed])[0] - table.count([arch])[0]
-    assert np.array_equal(difference, table.layers[i].row(changed.genes[i]) - rows[i])
+    assert np.array_equal(difference, table.layers[i].cost_of(changed.genes[i]) - rows[i])
 
 
 @given(st.permutations(["mb_k3_e3", "mb_k5_e6", "conv_k3_e1"]))
 def test_branches_add_up_in_any_order(ops: list[str]) -> None:
     layer = cost_table(BRANCHED).layers[0]
-    assert np.array_equal(layer.row("+".join(ops)), layer.row(join(ops)))
-    assert np.array_equal(layer.row(join(ops)), sum(layer.row(op) for op in ops))
+    assert np.array_equal(layer.cost_of("+".join(ops)), layer.cost_of(join(ops)))
+    assert np.array_equal(layer.cost_of(join(ops)), sum(layer.cost_of(op) for op in ops))
 
 
 def small(branches: int, skippable: bool) -> SearchSpace:
@@ -287,26 +289,26 @@ def test_a_layer_lists_its_genes_and_their_costs() -> None:
 
 
 def test_many_branches_are_not_listed_to_be_counted() -> None:
-    space = nse("multi_mac", "NER", [1, 3, 3, 3, 3, 3], WIDTHS)
+    space = nse_space("multi_mac", "NER", [1, 3, 3, 3, 3, 3], WIDTHS)
     assert space.layers[0].size == 2**27
     table = cost_table(space, "nse")
     everything = Architecture(tuple(join(layer.candidates) for layer in space.layers))
-    assert table.count([everything])[0, 0] == table.bounds()[1, 0] == count(space, everything, "nse").macs
+    assert table.count([everything])[0, 0] == table.bounds()[1, 0] == count_costs(space, everything, "nse").macs
 
 
 def test_a_table_travels_to_another_process() -> None:
-    space = load("digits")
+    space = load_space("digits")
     arch = space.sample(Random(0))
     table = cost_table(space, latency=Milliseconds())
     assert np.array_equal(pickle.loads(pickle.dumps(table)).count([arch]), table.count([arch]))
 
 
 def test_nothing_to_count() -> None:
-    assert cost_table(load("digits")).count([]).shape == (0, 3)
+    assert cost_table(load_space("digits")).count([]).shape == (0, 3)
 
 
 def test_an_operation_without_a_cost_is_named_with_its_layer() -> None:
-    space = load("digits")
+    space = load_space("digits")
     layers = list(space.layers)
     layers[3] = Layer(layers[3].shape, ("magic_k3",), block=layers[3].block)
     message = "stage2.layer2 has no cost for 'magic_k3': unknown operation 'magic_k3'; known: id, skip"
@@ -314,14 +316,14 @@ def test_an_operation_without_a_cost_is_named_with_its_layer() -> None:
         cost_table(space.replace_layers(layers))
     genes = list(space.sample(Random(0)).genes)
     genes[3] = "magic_k3"
-    for counted in (count, lambda s, a: cost_table(s).count([a])):
+    for counted in (count_costs, lambda s, a: cost_table(s).count([a])):
         with pytest.raises(ValueError, match=message):
             counted(space, Architecture(tuple(genes)))
 
 
 def test_a_wrong_length_and_a_wrong_convention_are_explained() -> None:
-    space = load("digits")
-    for counted in (count, lambda s, a: cost_table(s).count([a])):
+    space = load_space("digits")
+    for counted in (count_costs, lambda s, a: cost_table(s).count([a])):
         with pytest.raises(ValueError, match="'digits' has 7 layers, and 'id\\|id' has 2 genes"):
             counted(space, Architecture(("id", "id")))
     with pytest.raises(ValueError, match="unknown convention 'flops'; known: macs, macs\\+se, torch, nse"):

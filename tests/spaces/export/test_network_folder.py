@@ -16,12 +16,12 @@ from torch import Tensor, nn
 import spaces.export.network_folder
 from spaces import load_network
 from spaces.architecture import Architecture
-from spaces.export.formats import exported, write_onnx, write_program, write_source
-from spaces.export.network_folder import built, described
-from spaces.export.python_source import exportable, source, written
-from spaces.export.scaling import scaled
+from spaces.export.formats import export_program, write_onnx, write_program, write_source
+from spaces.export.network_folder import build_described, describe_network
+from spaces.export.python_source import check_exportable, module_expression, network_source
+from spaces.export.scaling import scale_widths
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library.named_spaces import load
+from spaces.library.named_spaces import load_space
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.space import SearchSpace
@@ -52,15 +52,15 @@ def delivered(folder: Path, space: SearchSpace, arch: Architecture) -> Network:
     folder.mkdir()
     torch.manual_seed(0)
     channels = space.stem.c_in
-    description = described(arch, space, [0.3] * channels, [0.6] * channels) | {"classes": CLASSES}
-    network = built(description)
+    description = describe_network(arch, space, [0.3] * channels, [0.6] * channels) | {"classes": CLASSES}
+    network = build_described(description)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
             nn.init.normal_(part.get_buffer("running_mean"), 0.0, 0.1)
             nn.init.uniform_(part.get_buffer("running_var"), 0.5, 1.5)
     (folder / "architecture.json").write_text(json.dumps(description))
     save_file(network.state_dict(), folder / "model.safetensors")
-    (folder / "model.py").write_text(source(network, space, str(arch), "a test", CLASSES), encoding="utf-8")
+    (folder / "model.py").write_text(network_source(network, space, str(arch), "a test", CLASSES), encoding="utf-8")
     return network.eval()
 
 
@@ -89,7 +89,7 @@ assert not {"spaces", "evo", "safetensors"} & sys.modules.keys()
 
 def test_model_py_alone_gives_the_same_scores_bit_for_bit(tmp_path: Path) -> None:
     """In an interpreter that sees neither this project nor its environment; spaces are narrow and small, to be quick."""
-    cases = {name: scaled(load(name, size=16), 0.25) for name in LIBRARY} | {"everything": EVERYTHING}
+    cases = {name: scale_widths(load_space(name, size=16), 0.25) for name in LIBRARY} | {"everything": EVERYTHING}
     expected = {}
     for name, space in cases.items():
         arch = ALL if name == "everything" else space.sample(Random(2))
@@ -126,7 +126,7 @@ def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Pat
     some = (OPS[1], OPS[4], OPS[5])  # of every kind of step one; exporting more takes seconds
     once = Architecture(("skip", "+".join(some), "proj", "id"))
     network, images = delivered(tmp_path / "net", EVERYTHING, once), images_of(EVERYTHING)
-    program = exported(network, images)
+    program = export_program(network, images)
     write_program(program, network, images, tmp_path / "model.pt2", CLASSES)
     write_onnx(program, network, images, tmp_path / "model.onnx", CLASSES)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
@@ -158,11 +158,11 @@ def test_preprocessing_is_the_subtraction_and_division_of_the_search(tmp_path: P
 
 
 def test_only_one_architecture_is_left_in_what_a_folder_describes() -> None:
-    space = EVERYTHING.only(ALL)
+    space = EVERYTHING.restrict_to(ALL)
     assert ALL in space
     assert [layer.candidates for layer in space.layers] == [OPS, (), (*OPS, "proj"), ("id",)]
     with pytest.raises(ValueError, match="cannot be 'mb_k7_e1'"):
-        EVERYTHING.only(Architecture(("mb_k7_e1", "skip", "proj", "id")))
+        EVERYTHING.restrict_to(Architecture(("mb_k7_e1", "skip", "proj", "id")))
 
 
 def test_a_folder_without_a_network_is_answered(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_module_that_nobody_wrote_is_answered() -> None:
     with pytest.raises(
         ValueError, match=r"Novel cannot be written into model.py: enter it in spaces.export.python_source.WRITERS"
     ):
-        written(nn.Sequential(Novel()))
+        module_expression(nn.Sequential(Novel()))
 
 
 def test_a_network_is_asked_whether_it_can_be_written_before_it_is_trained() -> None:
@@ -202,6 +202,6 @@ def test_a_network_is_asked_whether_it_can_be_written_before_it_is_trained() -> 
         pass
 
     network = Network(ALL, EVERYTHING)
-    assert exportable(network) == ""
+    assert check_exportable(network) == ""
     network.layers[2].ops["novel"] = Novel()  # type: ignore[index,union-attr]
-    assert exportable(network).startswith("Novel cannot be written into model.py")
+    assert check_exportable(network).startswith("Novel cannot be written into model.py")

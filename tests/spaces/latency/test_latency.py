@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, cost_table, count
+from spaces.costs.table import COLUMNS, cost_table, count_costs
 from spaces.latency.__main__ import main
-from spaces.latency.measure import load, parts
+from spaces.latency.measure import load_latency_table, timed_parts
 from spaces.latency.published import FBNET_OPS, FBNET_PLAN
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.library.named_spaces import load as load_space
-from spaces.library.named_spaces import stages
-from spaces.library.nse import NSE_POOLS, nse
+from spaces.library.named_spaces import load_space, stage_layers
+from spaces.library.nse import NSE_POOLS, nse_space
 from spaces.space import SearchSpace
 
 HEADER = "op,c_in,c_out,stride,size,median_ms,iqr_ms,repeats,device,batch,threads\n"
@@ -43,7 +42,7 @@ def measure(folder: Path, *more: str) -> tuple[int, Path]:
 
 def test_each_operation_is_measured_once_per_shape() -> None:
     layer, change = Shape(4, 4, 1, 4), Shape(4, 8, 2, 4)
-    assert list(parts(tiny())) == [
+    assert list(timed_parts(tiny())) == [
         ("stem_k3_relu6", Shape(1, 4, 1, 4)),
         ("head_f0_relu6", Shape(8, 2, 1, 2)),
         ("mb_k3_e1", layer),
@@ -61,7 +60,7 @@ def test_a_measured_table_prices_the_space(tmp_path: Path, capsys: pytest.Captur
     assert [row["device"] + row["batch"] + row["threads"] + row["repeats"] for row in rows] == ["cpu113"] * 5
     ms = {(row["op"], row["stride"]): float(row["median_ms"]) for row in rows}
     assert all(value > 0 for value in ms.values())
-    cost = count(tiny(), Architecture(("id", "mb_k3_e1", "mb_k3_e1")), latency=load(out))
+    cost = count_costs(tiny(), Architecture(("id", "mb_k3_e1", "mb_k3_e1")), latency=load_latency_table(out))
     expected = ms["stem_k3_relu6", "1"] + ms["head_f0_relu6", "1"] + ms["mb_k3_e1", "1"] + ms["mb_k3_e1", "2"]
     assert cost.latency_ms == pytest.approx(expected)
 
@@ -72,9 +71,9 @@ def test_rectangular_layers_are_measured_and_read_back(tmp_path: Path) -> None:
     assert main(command) == 0
     assert {line["size"] for line in csv.DictReader(out.read_text().splitlines())} == {"4x6", "2x3", "1x2"}
     space = load_space("digits", size=(4, 6))
-    assert cost_table(space, latency=load(out)).bounds()[0][COLUMNS.index("latency_ms")] > 0
+    assert cost_table(space, latency=load_latency_table(out)).bounds()[0][COLUMNS.index("latency_ms")] > 0
     with pytest.raises(ValueError, match="no entry for 'stem_k3_relu' from 1 to 8 channels at stride 1 and 6x4 pixels"):
-        cost_table(load_space("digits", size=(6, 4)), latency=load(out))
+        cost_table(load_space("digits", size=(6, 4)), latency=load_latency_table(out))
 
 
 def test_a_stopped_measurement_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +138,7 @@ def test_help_needs_no_torch() -> None:
 def test_a_missing_entry_names_operation_and_shape(tmp_path: Path) -> None:
     path = tmp_path / "lut.csv"
     path.write_text(HEADER + "mb_k3_e1,4,4,1,4,0.5,0.01,3,cpu,1,1\n")
-    table = load(path)
+    table = load_latency_table(path)
     assert table.operation("mb_k3_e1", Shape(4, 4, 1, 4)) == 0.5
     assert table.operation("id", Shape(4, 4, 1, 4)) == 0.0
     with pytest.raises(
@@ -165,9 +164,9 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str, message: str) ->
     path = tmp_path / "lut.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        load(path)
+        load_latency_table(path)
     with pytest.raises(ValueError, match=r"no latency table .*none\.csv: measure one with"):
-        load(tmp_path / "none.csv")
+        load_latency_table(tmp_path / "none.csv")
 
 
 def mobile(widths: tuple[int, ...], ops: tuple[str, ...], first: tuple[str, ...], head: Head) -> SearchSpace:
@@ -177,12 +176,12 @@ def mobile(widths: tuple[int, ...], ops: tuple[str, ...], first: tuple[str, ...]
     plan = [
         (c, 1 if i in (0, 6) else 2, stride) for i, (c, stride) in enumerate(zip(widths[1:], strides, strict=False))
     ]
-    opening, *rest = stages(stem, plan, first=ops, rest=(*ops, "id"))
+    opening, *rest = stage_layers(stem, plan, first=ops, rest=(*ops, "id"))
     return SearchSpace("mobile", (Layer(opening.shape, first), *rest), stem, head)
 
 
 def test_pixel_1_serves_the_space_of_proxylessnas(data_dir: Path) -> None:
-    table = load(data_dir / "nas" / "lut_proxyless_pixel1.csv.gz")
+    table = load_latency_table(data_dir / "nas" / "lut_proxyless_pixel1.csv.gz")
     assert table.operation("mb_k7_e6_relu6", Shape(24, 24, 1, 56)) == 15.03821
     assert table.operation("mb_k3_e1", Shape(32, 16, 1, 112)) == 4.03571
     ops = tuple(f"mb_k{k}_e{e}" for e in (3, 6) for k in (3, 5, 7))
@@ -200,7 +199,7 @@ def test_pixel_1_serves_the_space_of_proxylessnas(data_dir: Path) -> None:
 
 
 def test_i7_serves_bottlenecks_with_and_without_squeeze_excitation(data_dir: Path) -> None:
-    table = load(data_dir / "nas" / "lut_mbv3_i7_8700K_nsganetv2.csv.gz")
+    table = load_latency_table(data_dir / "nas" / "lut_mbv3_i7_8700K_nsganetv2.csv.gz")
     assert table.operation("mb_k5_e4_seh25_swish", Shape(40, 40, 1, 28)) == 0.891362
     assert table.operation("mb_k3_e3", Shape(16, 24, 2, 100)) == 0.4878216
     with pytest.raises(ValueError, match="no entry for 'mb_k3_e3_d2'"):
@@ -216,8 +215,8 @@ def test_i7_serves_bottlenecks_with_and_without_squeeze_excitation(data_dir: Pat
 
 
 def test_nse_serves_all_pairs_of_its_gpu_space(data_dir: Path) -> None:
-    table = load(data_dir / "nas" / "nse_gpu_latency.csv")
-    space = nse("multi_branch", "NR", [1, 3, 3, 7, 3], [16, 32, 64, 128, 256])
+    table = load_latency_table(data_dir / "nas" / "nse_gpu_latency.csv")
+    space = nse_space("multi_branch", "NR", [1, 3, 3, 7, 3], [16, 32, 64, 128, 256])
     served = [table.operation(op, layer.shape) for layer in space.layers for op in NSE_POOLS["multi_branch"]]
     assert len(served) == 399
     assert min(served) > 0
@@ -233,7 +232,7 @@ def test_nse_serves_all_pairs_of_its_gpu_space(data_dir: Path) -> None:
 
 def fbnet() -> SearchSpace:
     ops, stem = tuple(FBNET_OPS.values()), Stem(16)
-    layers = stages(stem, FBNET_PLAN, first=ops, rest=(*ops[:-1], "id"))
+    layers = stage_layers(stem, FBNET_PLAN, first=ops, rest=(*ops[:-1], "id"))
     first = Layer(layers[0].shape, (*ops[:-1], "id"))
     return SearchSpace("fbnet", (first, *layers[1:]), stem, Head(1504, 1000))
 
@@ -241,7 +240,9 @@ def fbnet() -> SearchSpace:
 @pytest.mark.parametrize(("device", "most_off"), [("pixel3", 1e-4), ("raspi4", 1e-4), ("1080ti_1", 0.05)])
 def test_fbnet_predicts_the_measurements_it_was_fitted_to(data_dir: Path, device: str, most_off: float) -> None:
     space = fbnet()
-    table = cost_table(space, latency=load(data_dir / "nas" / "fbnet_layer_op_lut_fitted.json.gz", device))
+    table = cost_table(
+        space, latency=load_latency_table(data_dir / "nas" / "fbnet_layer_op_lut_fitted.json.gz", device)
+    )
     with gzip.open(data_dir / "nas" / "fbnet_latency_help.csv.gz", "rt", newline="") as file:
         measured = [row for row, _ in zip(csv.DictReader(file), range(200), strict=False)]
     digits = [
@@ -256,8 +257,8 @@ def test_fbnet_predicts_the_measurements_it_was_fitted_to(data_dir: Path, device
 def test_fbnet_needs_a_device_and_its_own_layers(data_dir: Path) -> None:
     path = data_dir / "nas" / "fbnet_layer_op_lut_fitted.json.gz"
     with pytest.raises(ValueError, match="it has no device None; choose one of 1080ti_1, .*, titanxp_64"):
-        load(path)
-    table = load(path, "pixel3")
+        load_latency_table(path)
+    table = load_latency_table(path, "pixel3")
     with pytest.raises(ValueError, match="holds for FBNet's 22 layers, and 'digits' has others"):
         table.fixed(load_space("digits"))
     with pytest.raises(ValueError, match=r"\(pixel3\) has no entry for 'mb_k7_e6' from 24 to 24 channels"):

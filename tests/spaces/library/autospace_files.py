@@ -17,7 +17,7 @@ from typing import Any
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.errors import SpaceError
 from spaces.layer import Head, Layer, Shape, Stem
-from spaces.operations.cells import Genome, canonical, parse_cell, unrolled
+from spaces.operations.cells import Genome, canonical_cell, parse_cell, unroll
 from spaces.operations.grammar import Bottleneck, parse_op
 from spaces.space import SearchSpace
 
@@ -77,7 +77,7 @@ class Motif:
         """
         rows = tuple("".join(CODES[code] for code in row) for row in self.rows)
         gates = (False, *map(bool, self.mix))
-        return canonical(Genome(EXPANSIONS[self.dim], rows, gates, activation))
+        return canonical_cell(Genome(EXPANSIONS[self.dim], rows, gates, activation))
 
     @classmethod
     def of(cls, cell: Genome) -> Motif:
@@ -88,8 +88,8 @@ class Motif:
         """
         if cell.expansion not in EXPANSIONS:
             raise SpaceError(f"cell {str(cell)!r} has expansion {cell.expansion}; AutoSpace's files know 1, 3 and 6")
-        whole = unrolled(cell, NODES)
-        rows = tuple(tuple(NUMBERS[code] for code in row) for row in whole.rows)
+        whole = unroll(cell, NODES)
+        rows = tuple(tuple(NUMBERS[code] for code in row) for row in whole.node_inputs)
         return cls(rows, EXPANSIONS.index(cell.expansion), (int(whole.gates[1]), int(whole.gates[2])))
 
 
@@ -197,7 +197,7 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int, activation: str) -> d
 def _block(shape: Shape, op: Op) -> dict[str, Any]:
     """A layer of the file: what it does, and the identity beside it where the shape allows one."""
     shortcut = None
-    if shape.residual:
+    if shape.is_residual:
         shortcut = {
             "name": "IdentityLayer",
             "in_channels": shape.c_in,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spaces.costs.table import count
+from spaces.costs.table import count_costs
 from spaces.networks.network import Network
 from spaces.operations.cells import Alphabet, parse_cell, reference_cells
 from tests.spaces.library.autospace_files import Motif, read_net, read_space, write_net, write_space
@@ -64,7 +64,7 @@ def test_the_released_network_has_13_cells_3_bottlenecks_and_6_skipped_layers(ne
 
 def test_the_released_network_costs_what_was_published_within_five_percent(net_file: str) -> None:
     """Published: 340 M multiply-accumulates, 4.3 M parameters. Our reading of the codes: 336.3 M and 4.508 M."""
-    cost = count(*read_net(net_file))
+    cost = count_costs(*read_net(net_file))
     assert cost.macs == pytest.approx(340e6, rel=0.05)
     assert cost.params == pytest.approx(4.3e6, rel=0.05)
     assert (round(cost.macs / 1e6, 1), round(cost.params / 1e6, 3)) == (336.3, 4.508)
@@ -73,7 +73,7 @@ def test_the_released_network_costs_what_was_published_within_five_percent(net_f
 def test_the_released_network_builds_and_runs(net_file: str) -> None:
     space, arch = read_net(net_file, size=64)
     network = Network(arch, space).eval()
-    assert sum(p.numel() for p in network.parameters()) == count(space, arch).params
+    assert sum(p.numel() for p in network.parameters()) == count_costs(space, arch).params
     with torch.no_grad():
         assert network(torch.randn(1, 3, 64, 64)).shape == (1, 1000)
 

@@ -9,9 +9,9 @@ import pytest
 
 from spaces.architecture import Architecture
 from spaces.library.block_strings import from_block_strings
-from spaces.library.named_spaces import LIBRARY, load
-from spaces.library.nse import NSE_POOLS, nse, nse_architecture
-from spaces.space import SearchSpace, canonical, make_divisible
+from spaces.library.named_spaces import LIBRARY, load_space
+from spaces.library.nse import NSE_POOLS, nse_architecture, nse_space
+from spaces.space import SearchSpace, canonical_arch, make_divisible
 
 WIDTHS = [16, 24, 40, 80, 96, 192, 320]
 
@@ -33,12 +33,12 @@ def outline(space: SearchSpace) -> list[tuple[int, int, int]]:
     ],
 )
 def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
-    assert load(name).size == size
+    assert load_space(name).size == size
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_a_space_reads_back_equal_and_holds_what_it_draws(name: str) -> None:
-    space = load(name)
+    space = load_space(name)
     assert space.name == name
     assert SearchSpace.from_json(space.to_json()) == space
     arch = space.sample(Random(0))
@@ -48,33 +48,33 @@ def test_a_space_reads_back_equal_and_holds_what_it_draws(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_a_space_takes_other_images_and_classes(name: str) -> None:
-    space = load(name, channels=2, size=48, classes=7)
+    space = load_space(name, channels=2, size=48, classes=7)
     assert (space.stem.c_in, space.stem.size, space.head.classes) == (2, 48, 7)
-    assert len(space.layers) == len(load(name).layers)
+    assert len(space.layers) == len(load_space(name).layers)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown space 'imagenet'; known: digits, mobile_28"):
-        load("imagenet")
+        load_space("imagenet")
 
 
 def test_digits_is_small_and_may_leave_layers_out() -> None:
-    space = load("digits")
+    space = load_space("digits")
     assert outline(space) == [(8, 1, 8)] * 2 + [(16, 2, 4)] + [(16, 1, 4)] * 2 + [(32, 2, 2), (32, 1, 2)]
     assert space.layers[0].candidates == ("mb_k3_e1", "mb_k5_e1", "mb_k3_e3", "mb_k5_e3", "mb_k3_e6", "mb_k5_e6")
     assert ["id" in layer.candidates for layer in space.layers] == [False, True, False, True, True, False, True]
 
 
 def test_nas_bench_macro_has_3969_networks() -> None:
-    space = load("nas_bench_macro")
+    space = load_space("nas_bench_macro")
     strings = [Architecture(genes) for genes in product(*(layer.genes for layer in space.layers))]
-    assert len({canonical(arch, space) for arch in strings}) == 3969
+    assert len({canonical_arch(arch, space) for arch in strings}) == 3969
     assert space.layers[0].candidates == ("proj", "mb_k3_e3_relu6", "mb_k5_e6_relu6")
     assert space.layers[1].candidates == ("id", "mb_k3_e3_relu6", "mb_k5_e6_relu6")
 
 
 def test_pad_nas_forbids_identity_where_a_stage_begins() -> None:
-    space = load("pad_nas_large")
+    space = load_space("pad_nas_large")
     assert [layer.shape.c_out for layer in space.layers] == [
         16,
         *[24] * 4,
@@ -90,7 +90,7 @@ def test_pad_nas_forbids_identity_where_a_stage_begins() -> None:
 
 
 def test_dna_has_six_blocks_behind_a_fixed_layer() -> None:
-    space = load("dna")
+    space = load_space("dna")
     blocks = [layer.block for layer in space.layers]
     assert {block: blocks.count(block) for block in blocks} == {
         "stem": 1,
@@ -135,7 +135,7 @@ def test_nse_pools_are_in_the_papers_order() -> None:
 
 
 def test_nse_for_macs_has_22_cells() -> None:
-    space = nse("multi_mac", "NER", [1, 3, 3, 3, 3, 3], WIDTHS, k=5)
+    space = nse_space("multi_mac", "NER", [1, 3, 3, 3, 3, 3], WIDTHS, k=5)
     assert outline(space) == [
         (16, 1, 112),
         *[(24, 2, 56), *[(24, 1, 56)] * 3, (40, 2, 28), *[(40, 1, 28)] * 3, (80, 2, 14), *[(80, 1, 14)] * 3],
@@ -145,12 +145,12 @@ def test_nse_for_macs_has_22_cells() -> None:
     for layer in space.layers:
         assert layer.candidates == NSE_POOLS["multi_mac"][:5]
         assert layer.pending == NSE_POOLS["multi_mac"][5:]
-        assert layer.skippable == layer.shape.residual
+        assert layer.skippable == layer.shape.is_residual
         assert layer.size == 2**5 - (not layer.skippable)
 
 
 def test_nse_for_a_gpu_has_21_cells() -> None:
-    space = nse("multi_branch", "NR", [1, 3, 3, 7, 3], [16, 32, 64, 128, 256])
+    space = nse_space("multi_branch", "NR", [1, 3, 3, 7, 3], [16, 32, 64, 128, 256])
     assert [c for c, _, _ in outline(space)] == [16, *[32] * 4, *[64] * 4, *[128] * 8, *[256] * 4]
     assert space.layers[-1].shape.size_out == 7
 
@@ -173,11 +173,11 @@ def test_nse_architectures_from_ids() -> None:
     ("make", "message"),
     [
         (
-            lambda: nse("mega", "NR", [1], WIDTHS),
+            lambda: nse_space("mega", "NR", [1], WIDTHS),
             "unknown pool 'mega'; known: multi_mac, multi_mac_group, multi_branch",
         ),
-        (lambda: nse("multi_mac", "NEN", [1], WIDTHS), "unknown plan 'NEN'; known: NER, NR"),
-        (lambda: nse("multi_mac", "NR", [1], WIDTHS), "'NR' has 5 groups of cells.*found 7 and 1"),
+        (lambda: nse_space("multi_mac", "NEN", [1], WIDTHS), "unknown plan 'NEN'; known: NER, NR"),
+        (lambda: nse_space("multi_mac", "NR", [1], WIDTHS), "'NR' has 5 groups of cells.*found 7 and 1"),
         (lambda: nse_architecture("multi_mac", [[27]]), r"the pool has the ids 0 to 26, found \[27\]"),
     ],
 )

@@ -15,24 +15,24 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.layer import Shape
-from spaces.library.named_spaces import load
-from spaces.networks.build import build
-from spaces.networks.cell_supernet import CellSupernet, hand_down
+from spaces.library.named_spaces import load_space
+from spaces.networks.build import build_operation
+from spaces.networks.cell_supernet import CellSupernet, copy_cell_weights
 from spaces.networks.supernet import Supernet
 from spaces.operations.cells import (
     Alphabet,
     Genome,
-    canonical,
+    canonical_cell,
     crossover,
     is_valid,
     mutate,
     parse_cell,
     random_cell,
     reference_cells,
-    unrolled,
+    unroll,
 )
-from spaces.operations.grammar import tally
-from spaces.size import Size, sides
+from spaces.operations.grammar import count_operation
+from spaces.size import Size, both_sides
 from spaces.space import SearchSpace
 
 ALPHABET = Alphabet(codes="ip357")
@@ -51,10 +51,10 @@ def genomes(draw: st.DrawFn) -> Genome:
 
 def expression(genome: Genome, node: int | None = None) -> Any:
     """What a node computes, as nested sorted tuples: an independent reading of the graph, blind to numbering."""
-    node = len(genome.rows) if node is None else node
+    node = len(genome.node_inputs) if node is None else node
     if node == 0:
         return "x"
-    taken = [(code, source) for source, code in enumerate(genome.rows[node - 1]) if code != "-"]
+    taken = [(code, source) for source, code in enumerate(genome.node_inputs[node - 1]) if code != "-"]
     terms = [(code, inner, not source) for code, source in taken if (inner := expression(genome, source)) is not None]
     if not terms:
         return None  # nothing arrives
@@ -67,35 +67,35 @@ def expression(genome: Genome, node: int | None = None) -> Any:
 @given(st.integers(0, 2**32), st.sampled_from([1, 2]), st.sampled_from([4, 6]), st.sampled_from([5, (5, 8)]))
 def test_the_cost_of_a_cell_is_what_torch_counts(seed: int, stride: int, c_out: int, size: Size) -> None:
     op, shape = str(random_cell(ALPHABET, Random(seed))), Shape(4, c_out, stride, size)
-    module = build(op, shape).eval()
+    module = build_operation(op, shape).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        output = module(torch.zeros(1, 4, *sides(size)))
-    assert output.shape == (1, c_out, *sides(shape.size_out))
-    counts = tally(op, shape)
+        output = module(torch.zeros(1, 4, *both_sides(size)))
+    assert output.shape == (1, c_out, *both_sides(shape.size_out))
+    counts = count_operation(op, shape)
     assert counter.get_total_flops() == 2 * counts.macs
     assert sum(p.numel() for p in module.parameters()) == counts.params
 
 
 def test_the_cost_of_a_cell_by_hand() -> None:
     """Expanded at 7 x 7 to 12 channels; a 3x3 with stride 2, a 5x5 behind it, a strided identity; projected at 4 x 4."""
-    counts = tally("cell:e3_3_i5", SHAPE)
+    counts = count_operation("cell:e3_3_i5", SHAPE)
     assert counts.macs == 12 * 4 * 49 + (12 * 9 + 12 * 25 + 6 * 12) * 16
     assert counts.params == (12 * 4 + 12 * 9 + 12 * 25 + 6 * 12) + 2 * (12 + 12 + 12 + 6)
 
 
 def test_the_chain_of_one_3x3_is_mobilenetv2s_block() -> None:
     shape = Shape(4, 4, 1, 6)
-    cell, block = build("cell:e6_3", shape).eval(), build("mb_k3_e6", shape).eval()
+    cell, block = build_operation("cell:e6_3", shape).eval(), build_operation("mb_k3_e6", shape).eval()
     weights = zip(block.state_dict().keys(), cell.state_dict().values(), strict=True)
     block.load_state_dict(dict(weights))
     x = torch.randn(2, 4, 6, 6)
     assert torch.equal(cell(x), block(x))
-    assert tally("cell:e6_3", shape) == tally("mb_k3_e6", shape)
+    assert count_operation("cell:e6_3", shape) == count_operation("mb_k3_e6", shape)
 
 
 def test_a_cell_computes_what_its_name_says() -> None:
     """Node 1 = 3x3 of node 0; node 2 = gated sum of node 0 and the average of node 1; stride 2 on what leaves node 0."""
-    module = build("cell:e2_3_ipg", SHAPE).eval()
+    module = build_operation("cell:e2_3_ipg", SHAPE).eval()
     x = torch.randn(2, 4, 7, 7)
     with torch.no_grad():
         node0 = module.expand(x)
@@ -112,16 +112,16 @@ def test_a_cell_computes_what_its_name_says() -> None:
 @settings(max_examples=300, deadline=None)
 @given(genomes(), st.randoms(use_true_random=False))
 def test_the_canonical_form_knows_no_numbering_and_keeps_what_is_computed(genome: Genome, rng: Random) -> None:
-    form = canonical(genome)
-    assert canonical(form) == form
+    form = canonical_cell(genome)
+    assert canonical_cell(form) == form
     assert parse_cell(str(form)) == form
     assert expression(form) == expression(genome)
-    assert canonical(renumbered(genome, rng)) == form
+    assert canonical_cell(renumbered(genome, rng)) == form
 
 
 def renumbered(genome: Genome, rng: Random) -> Genome:
     """The same graph under another numbering of its inner nodes, any that keeps edges pointing forward."""
-    output = len(genome.rows)
+    output = len(genome.node_inputs)
     orders = [
         (0, *order, output)
         for order in permutations(range(1, output))
@@ -137,11 +137,11 @@ def test_no_two_forms_are_isomorphic() -> None:
     forms = set()
     for codes in map("".join, product("-i3", repeat=6)):
         genome = Genome(1, (codes[0], codes[1:3], codes[3:]), (False,) * 3)
-        forms |= {canonical(genome)} if is_valid(genome) else set()
+        forms |= {canonical_cell(genome)} if is_valid(genome) else set()
     alike: dict[Any, list[nx.DiGraph]] = {}
     for form in forms:
         graph = nx.DiGraph([(a, b, {"code": code}) for (a, b), code in form.edges.items()])
-        alike.setdefault((len(form.rows), *sorted(form.edges.values())), []).append(graph)
+        alike.setdefault((len(form.node_inputs), *sorted(form.edges.values())), []).append(graph)
     same = nx.isomorphism.categorical_edge_match("code", None)
     for graphs in alike.values():
         assert not any(nx.is_isomorphic(a, b, edge_match=same) for a, b in combinations(graphs, 2))
@@ -159,7 +159,7 @@ def test_no_two_forms_are_isomorphic() -> None:
 )
 def test_spellings_and_their_form(spelled: tuple[str, ...], form: str) -> None:
     genome = Genome(1, spelled, (False,) * len(spelled))
-    assert str(canonical(genome)) == form
+    assert str(canonical_cell(genome)) == form
     if str(genome) != form:
         with pytest.raises(ValueError, match=f"is spelled '{form}'"):
             parse_cell(str(genome))
@@ -178,7 +178,7 @@ def test_spellings_and_their_form(spelled: tuple[str, ...], form: str) -> None:
     ],
 )
 def test_a_name_that_means_nothing_is_explained(op: str, message: str) -> None:
-    for ask in (tally, build):
+    for ask in (count_operation, build_operation):
         with pytest.raises(ValueError, match=message):
             ask(op, SHAPE)
 
@@ -200,8 +200,8 @@ def test_offspring_is_valid_canonical_inside_the_alphabet_and_seeded(seed: int, 
     assert cells[2] != cells[0]
     for cell in cells:
         assert parse_cell(str(cell)) == cell
-        assert len(cell.rows) < nodes
-        assert set("".join(cell.rows)) <= set("-i35")
+        assert len(cell.node_inputs) < nodes
+        assert set("".join(cell.node_inputs)) <= set("-i35")
         assert cell.expansion in (1, 3)
 
 
@@ -210,13 +210,16 @@ def test_a_mutation_with_a_window_of_one_changes_one_attribute() -> None:
     rng, alphabet = Random(0), Alphabet(codes="i3", expansions=(1, 3))
     for _ in range(8):
         parent = random_cell(alphabet, rng)
-        whole = unrolled(parent, 4)
+        whole = unroll(parent, 4)
         near = [replace(whole, expansion=expansion) for expansion in (1, 3)]
-        for node, (row, gate) in enumerate(zip(whole.rows, whole.gates, strict=True)):
+        for node, (row, gate) in enumerate(zip(whole.node_inputs, whole.gates, strict=True)):
             rows = [row[:j] + code + row[j + 1 :] for j in range(len(row)) for code in "-i3"]
-            near += [replace(whole, rows=(*whole.rows[:node], row, *whole.rows[node + 1 :])) for row in rows]
+            near += [
+                replace(whole, node_inputs=(*whole.node_inputs[:node], row, *whole.node_inputs[node + 1 :]))
+                for row in rows
+            ]
             near.append(replace(whole, gates=(*whole.gates[:node], not gate, *whole.gates[node + 1 :])))
-        neighbours = {canonical(genome) for genome in near if is_valid(genome)} - {parent}
+        neighbours = {canonical_cell(genome) for genome in near if is_valid(genome)} - {parent}
         children = {mutate(parent, alphabet, rng, window=1) for _ in range(200)}
         assert children <= neighbours
         assert len(children) > 0.8 * len(neighbours)
@@ -233,7 +236,7 @@ def test_an_alphabet_with_one_cell_has_no_neighbour() -> None:
     with pytest.raises(ValueError, match="the alphabet allows too few"):
         mutate(parse_cell("cell:e1_i"), Alphabet(nodes=2, codes="i", expansions=(1,)), Random(0))
     with pytest.raises(ValueError, match="has 3 nodes, expected at most 2"):
-        unrolled(parse_cell("cell:e1_3_-3"), 2)
+        unroll(parse_cell("cell:e1_3_-3"), 2)
 
 
 # -- shared weights ---------------------------------------------------------------------------------------------------
@@ -242,8 +245,8 @@ def test_an_alphabet_with_one_cell_has_no_neighbour() -> None:
 @pytest.fixture(scope="module")
 def cells() -> SearchSpace:
     ops = ("cell:e1_3", "cell:e3_3_i5g", "cell:e3_3_-p")
-    return load("digits").replace_layers(
-        type(layer)(layer.shape, ops, block=layer.block) for layer in load("digits").layers
+    return load_space("digits").replace_layers(
+        type(layer)(layer.shape, ops, block=layer.block) for layer in load_space("digits").layers
     )
 
 
@@ -261,7 +264,7 @@ def test_a_mixture_is_the_weighted_sum_and_a_cell_alone_is_handed_down_exactly(c
     torch.manual_seed(0)
     shared = CellSupernet(cells, [*map(parse_cell, cells.layers[0].candidates)], zero_init=False).eval()
     supernet = Supernet(cells, zero_init=False).eval()
-    hand_down(shared.state_dict(), supernet)
+    copy_cell_weights(shared.state_dict(), supernet)
     x = torch.randn(3, 1, 8, 8)
     arch = cells.sample(Random(0))
     with torch.no_grad():

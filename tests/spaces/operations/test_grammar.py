@@ -14,15 +14,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.errors import SpaceError
 from spaces.layer import Shape
-from spaces.library.named_spaces import LIBRARY, load
-from spaces.library.nse import nse
-from spaces.networks.build import build
+from spaces.library.named_spaces import LIBRARY, load_space
+from spaces.library.nse import nse_space
+from spaces.networks.build import build_operation
 from spaces.operations import grammar
-from spaces.operations.grammar import Bottleneck, Operation, chain, parse_op, tally
-from spaces.operations.primitives import Conv, Tally
-from spaces.size import Size, as_size, sides
+from spaces.operations.grammar import Bottleneck, Operation, chain_of_steps, count_operation, parse_op
+from spaces.operations.primitives import Conv, OpCounts
+from spaces.size import Size, as_size, both_sides
 from spaces.space import SearchSpace
-from spaces.variants import is_row
+from spaces.variants import is_variant
 
 MAC_WIDTHS = [16, 24, 40, 80, 96, 192, 320]
 GPU_WIDTHS = [16, 32, 64, 128, 256]
@@ -31,17 +31,17 @@ GPU_WIDTHS = [16, 32, 64, 128, 256]
 def every_space() -> list[SearchSpace]:
     """All spaces of the library and of NSE, with squeeze-excitation too."""
     return [
-        *(load(name) for name in LIBRARY),
-        nse("multi_mac_group", "NER", [1, 3, 3, 3, 3, 3], MAC_WIDTHS),
-        nse("multi_mac", "NER", [1, 1, 1, 1, 1, 1], MAC_WIDTHS, 1.04, squeeze_excite=True, activation="swish"),
-        nse("multi_branch", "NR", [1, 3, 3, 7, 3], GPU_WIDTHS),
+        *(load_space(name) for name in LIBRARY),
+        nse_space("multi_mac_group", "NER", [1, 3, 3, 3, 3, 3], MAC_WIDTHS),
+        nse_space("multi_mac", "NER", [1, 1, 1, 1, 1, 1], MAC_WIDTHS, 1.04, squeeze_excite=True, activation="swish"),
+        nse_space("multi_branch", "NR", [1, 3, 3, 7, 3], GPU_WIDTHS),
     ]
 
 
 def convolutions(op: str, shape: Shape) -> list[str]:
     """The convolutions of an operation's module, as ``channels kernel/stride d<dilation> g<groups>``."""
     with torch.device("meta"):
-        module = build(op, shape)
+        module = build_operation(op, shape)
     return [
         f"{part.in_channels}-{part.out_channels} {part.kernel_size[0]}x{part.kernel_size[1]}"
         f"/{part.stride[0]}x{part.stride[1]} d{part.dilation[0]} g{part.groups}"
@@ -75,15 +75,15 @@ def test_squeeze_excite_is_reduced_to_a_share_of_the_input_or_of_the_hidden_chan
 
 
 def test_an_activation_follows_every_convolution_but_the_last() -> None:
-    parts = [type(part) for part in build("mb_k3_e2_swish", Shape(4, 4, 1, 4)).modules()]
+    parts = [type(part) for part in build_operation("mb_k3_e2_swish", Shape(4, 4, 1, 4)).modules()]
     kinds = [part for part in parts if part in (nn.Conv2d, nn.BatchNorm2d, nn.SiLU, nn.ReLU, nn.ReLU6)]
     step = [nn.Conv2d, nn.BatchNorm2d]
     assert kinds == [*step, nn.SiLU, *step, nn.SiLU, *step]
 
 
 def test_cost_of_an_inverted_bottleneck_by_hand() -> None:
-    counts = tally("mb_k3_e6_se25", Shape(16, 24, 2, 112))
-    assert counts == Tally(
+    counts = count_operation("mb_k3_e6_se25", Shape(16, 24, 2, 112))
+    assert counts == OpCounts(
         macs=96 * 16 * 112**2 + 96 * 9 * 56**2 + 24 * 96 * 56**2,
         se_macs=2 * 96 * 4,
         se_biases=96 + 4,
@@ -128,13 +128,13 @@ def test_another_spelling_is_answered_with_the_canonical_one(given: str, canonic
 )
 def test_a_name_that_means_nothing_is_explained(op: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        tally(op, Shape(16, 16, 1, 8))
+        count_operation(op, Shape(16, 16, 1, 8))
 
 
 @pytest.mark.parametrize("op", ["id", "skip"])
 def test_an_identity_cannot_change_the_shape(op: str) -> None:
-    assert tally(op, Shape(16, 16, 1, 8)) == Tally()
-    for make in (tally, build):
+    assert count_operation(op, Shape(16, 16, 1, 8)) == OpCounts()
+    for make in (count_operation, build_operation):
         with pytest.raises(ValueError, match=f"'{op}' cannot turn 16 into 24 channels at stride 2"):
             make(op, Shape(16, 24, 2, 8))
 
@@ -181,7 +181,7 @@ def test_every_operation_of_every_space_costs_what_its_module_does() -> None:
         for i, layer in enumerate(space.layers)
         for op in (*layer.candidates, *layer.pending)
         for shape in space.shapes(i)
-        if not is_row(op)
+        if not is_variant(op)
     }
     assert len(pairs) > 1000
     for op, shape in pairs:
@@ -190,10 +190,10 @@ def test_every_operation_of_every_space_costs_what_its_module_does() -> None:
 
 def assert_cost_is_that_of_the_module(op: str, shape: Shape) -> None:
     """Against torch's own counter, which counts two per multiply-accumulate, and against the weights there are."""
-    counts = tally(op, shape)
+    counts = count_operation(op, shape)
     with torch.device("meta"):
-        module = build(op, shape)
-        x = torch.empty(1, shape.c_in, *sides(shape.size))
+        module = build_operation(op, shape)
+        x = torch.empty(1, shape.c_in, *both_sides(shape.size))
     assert counts.params == sum(weight.numel() for weight in module.parameters()), (op, shape)
     for part in [part for part in module.modules() if isinstance(part, nn.Sequential)]:
         for name, child in part.named_children():
@@ -201,7 +201,7 @@ def assert_cost_is_that_of_the_module(op: str, shape: Shape) -> None:
                 part.register_module(name, nn.Identity())  # torch's counter ignores them and is slow in doing so
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         out = module(x)
-    assert out.shape == (1, shape.c_out, *sides(shape.size_out)), (op, shape)
+    assert out.shape == (1, shape.c_out, *both_sides(shape.size_out)), (op, shape)
     assert counts.macs + counts.se_macs == counter.get_total_flops() / 2, (op, shape)
 
 
@@ -211,15 +211,15 @@ def test_adding_an_operation_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
         depthwise = Conv(shape.c_in, shape.c_in, (k, k), (shape.stride, shape.stride), groups=shape.c_in)
         return depthwise, Conv(shape.c_in, shape.c_out, activation="relu")
 
-    monkeypatch.setitem(grammar.OPERATIONS, "sep_", chain(separable))
+    monkeypatch.setitem(grammar.OPERATIONS, "sep_", chain_of_steps(separable))
     assert_cost_is_that_of_the_module("sep_k5", Shape(8, 16, 2, 9))
 
 
 def test_an_operation_may_also_bring_its_own_module_and_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = Operation(tally=lambda op, shape: Tally())
+    pool = Operation(counts=lambda op, shape: OpCounts())
     monkeypatch.setitem(grammar.OPERATIONS, "pool", pool)
     with pytest.raises(SpaceError, match="'pool' is no chain of steps: enter what builds it in .*BUILDERS"):
-        build("pool", Shape(8, 8, 1, 9))
+        build_operation("pool", Shape(8, 8, 1, 9))
     pool = pool._replace(module=lambda op, shape: nn.AvgPool2d(3, 1, 1))
     monkeypatch.setitem(grammar.OPERATIONS, "pool", pool)
     assert_cost_is_that_of_the_module("pool", Shape(8, 8, 1, 9))

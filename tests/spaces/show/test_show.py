@@ -10,11 +10,11 @@ import pytest
 
 from spaces.architecture import Architecture
 from spaces.latency.__main__ import main as measure
-from spaces.library.named_spaces import LIBRARY, load
-from spaces.library.nse import nse, nse_architecture
+from spaces.library.named_spaces import LIBRARY, load_space
+from spaces.library.nse import nse_architecture, nse_space
 from spaces.show.__main__ import main
-from spaces.show.drawing import NARROW, drawing, portrait
-from spaces.show.overview import in_short, overview
+from spaces.show.drawing import NARROW, draw_architecture, draw_space
+from spaces.show.overview import abbreviate_ops, make_overview
 
 BEST = "proj|mb_k3_e3_relu6|mb_k5_e6_relu6|id|mb_k3_e3_relu6|mb_k5_e6_relu6|mb_k3_e3_relu6|id"
 
@@ -68,19 +68,22 @@ def test_latency_is_one_more_column(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_parallel_branches_and_what_waits() -> None:
-    space = nse("multi_mac", "NER", [1, 2, 2, 2, 2, 3], [16, 24, 40, 80, 96, 192, 320], k=5)
-    row = overview(space).rows[1]
+    space = nse_space("multi_mac", "NER", [1, 2, 2, 2, 2, 3], [16, 24, 40, 80, 96, 192, 320], k=5)
+    row = make_overview(space).rows[1]
     assert row.ops[-1] == "skip"
     assert row.waiting == 22
-    everything = nse("multi_mac", "NER", [1, 2, 2, 2, 2, 3], [16, 24, 40, 80, 96, 192, 320])
+    everything = nse_space("multi_mac", "NER", [1, 2, 2, 2, 2, 3], [16, 24, 40, 80, 96, 192, 320])
     arch = nse_architecture("multi_mac", [[], [0, 4], *([0] for _ in range(16))])
-    assert [row.ops for row in overview(everything, arch).rows[1:3]] == [("skip",), ("mb_k3_e1_g1x1", "mb_k3_e3_d2")]
+    assert [row.ops for row in make_overview(everything, arch).rows[1:3]] == [
+        ("skip",),
+        ("mb_k3_e1_g1x1", "mb_k3_e3_d2"),
+    ]
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_space_can_be_drawn(name: str) -> None:
-    space = load(name)
-    root = ElementTree.fromstring(drawing(overview(space), f"<{name} & co>"))
+    space = load_space(name)
+    root = ElementTree.fromstring(draw_space(make_overview(space), f"<{name} & co>"))
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert texts[0] == f"<{name} & co>"
     assert [text for text in texts if text in space.names] == list(space.names)
@@ -103,7 +106,7 @@ def test_a_drawing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_operations_in_short(ops: list[str], short: str) -> None:
-    assert in_short(ops) == short
+    assert abbreviate_ops(ops) == short
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_what_cannot_be_shown_is_told_without_a_traceback(
 
 def test_a_space_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.json"
-    path.write_text(load("digits").to_json())
+    path.write_text(load_space("digits").to_json())
     assert shown(capsys, str(path)) == shown(capsys, "digits")
     assert main([str(path), "--size", "16"]) == 1
     assert "has its own images" in capsys.readouterr().err
@@ -143,13 +146,13 @@ def test_a_space_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_overview_checks_the_architecture() -> None:
     with pytest.raises(ValueError, match="has 7 layers"):
-        overview(load("digits"), Architecture(("id",)))
+        make_overview(load_space("digits"), Architecture(("id",)))
 
 
 def test_a_portrait_names_every_operation_and_fits_a_phone() -> None:
-    space, arch = load("nas_bench_macro"), Architecture.parse(BEST)
-    told = overview(space, arch)
-    root = ElementTree.fromstring(portrait(told, "network <1>"))
+    space, arch = load_space("nas_bench_macro"), Architecture.parse(BEST)
+    told = make_overview(space, arch)
+    root = ElementTree.fromstring(draw_architecture(told, "network <1>"))
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert [text for text in texts if text in BEST.split("|")] == BEST.split("|")
     assert texts[0] == "network <1>"

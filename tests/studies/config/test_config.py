@@ -16,11 +16,11 @@ from studies.config import (
     EvaluatorSection,
     Section,
     StudyConfig,
-    check,
-    load,
+    check_config,
+    load_config,
     loading,
-    of_round,
     presets,
+    value_in_round,
 )
 from studies.config.loading import sections_of
 from studies.config.renames import RENAMED, present_name
@@ -43,13 +43,13 @@ def write(folder: Path, text: str) -> str:
 
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_is_valid_and_short(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    load(name)
+    load_config(name)
     assert capsys.readouterr().err == ""
     assert len((PRESETS / f"{name}.toml").read_text().splitlines()) < 25
 
 
 def test_a_file_has_the_same_form_as_a_preset(tmp_path: Path) -> None:
-    config = load(write(tmp_path, VALID))
+    config = load_config(write(tmp_path, VALID))
     assert (config.space.name, config.evaluator.kind, config.evolution.method) == ("digits", "oneshot", "fixed")
 
 
@@ -67,12 +67,12 @@ def test_a_file_has_the_same_form_as_a_preset(tmp_path: Path) -> None:
 )
 def test_cells_that_cannot_be_bred_are_told_beforehand(changes: list[str], expected: str) -> None:
     with pytest.raises(ConfigError) as told:
-        load("autospace_digits", changes)
+        load_config("autospace_digits", changes)
     assert expected in str(told.value)
 
 
 def test_overrides_reach_any_key(tmp_path: Path) -> None:
-    config = load("digits", ["search.evaluations=7", "data.path=some where", "limits.macs=[0, 5e5]", "seed=3"])
+    config = load_config("digits", ["search.evaluations=7", "data.path=some where", "limits.macs=[0, 5e5]", "seed=3"])
     assert config.search.evaluations == 7
     assert config.data.path == "some where"
     assert config.limits.macs == (0, 5e5)
@@ -91,7 +91,7 @@ def test_overrides_reach_any_key(tmp_path: Path) -> None:
 def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: str) -> None:
     path = write(tmp_path, VALID + change)
     with pytest.raises(ConfigError) as told:
-        load(path)
+        load_config(path)
     assert str(told.value).startswith(f"{path}: {expected}")
 
 
@@ -117,7 +117,7 @@ def test_a_mistake_is_named_after_where_it_was_written(
 ) -> None:
     path = write(tmp_path, VALID + change)
     with pytest.raises(ConfigError) as told:
-        load(path, overrides)
+        load_config(path, overrides)
     lines = str(told.value).splitlines()
     assert len(lines) == len(expected)
     for line, start in zip(lines, expected, strict=True):
@@ -126,7 +126,7 @@ def test_a_mistake_is_named_after_where_it_was_written(
 
 def test_pixels_are_one_number_or_height_and_width() -> None:
     def size(text: str) -> object:
-        return load("digits", [f"data.size={text}"]).data.size
+        return load_config("digits", [f"data.size={text}"]).data.size
 
     assert (size("28"), size("[24, 32]"), size("[28, 28]")) == (28, (24, 32), 28)
     for wrong in ("0", "[24]", "[24, 0]", "wide"):
@@ -138,60 +138,60 @@ def test_pixels_are_one_number_or_height_and_width() -> None:
 
 def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: blockwise, oneshot, scratch, tabular"):
-        load(write(tmp_path, VALID.replace("oneshot", "onshot")))
+        load_config(write(tmp_path, VALID.replace("oneshot", "onshot")))
 
 
 def test_a_key_of_another_evaluator_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown key 'evaluator.epochs' .*accuracy_column"):
-        load(write(tmp_path, VALID.replace('"oneshot"', '"tabular"\npath = "t.csv"\nepochs = 3')))
+        load_config(write(tmp_path, VALID.replace('"oneshot"', '"tabular"\npath = "t.csv"\nepochs = 3')))
 
 
 def test_no_such_preset_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match="no such preset or file; presets: .*digits"):
-        load("digit")
+        load_config("digit")
 
 
 def test_no_toml_says_where(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine.toml: cannot be read as TOML: .*line 1"):
-        load(write(tmp_path, "= 3"))
+        load_config(write(tmp_path, "= 3"))
 
 
 @pytest.mark.parametrize("override", ["trials", "=3", "search.=3", "seed.x=1"])
 def test_a_malformed_override_is_answered(override: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
-        load("digits", ["seed=1", override])
+        load_config("digits", ["seed=1", override])
 
 
 def test_latency_as_a_goal_needs_a_latency_table(tmp_path: Path) -> None:
     text = VALID + "[limits]\nlatency_ms = [0, 5]\n"
     with pytest.raises(ConfigError, match="latency_ms is an objective or a limit: give a table as latency.path"):
-        load(write(tmp_path, text))
-    assert load(write(tmp_path, text + '[latency]\npath = "lut.csv"')).latency is not None
+        load_config(write(tmp_path, text))
+    assert load_config(write(tmp_path, text + '[latency]\npath = "lut.csv"')).latency is not None
 
 
 def test_dna_needs_blocks_and_a_teacher_that_has_learned(tmp_path: Path) -> None:
     blocks = VALID.replace("oneshot", "blockwise")
     with pytest.raises(ConfigError, match="it needs evaluator.kind = 'blockwise', found 'oneshot'"):
-        load(write(tmp_path, VALID), ["evolution.method=dna"])
+        load_config(write(tmp_path, VALID), ["evolution.method=dna"])
     with pytest.raises(ConfigError, match="evaluator.teacher.model needs weights that have learned something"):
-        load(write(tmp_path, blocks), ["evaluator.teacher.model=resnet18"])
+        load_config(write(tmp_path, blocks), ["evaluator.teacher.model=resnet18"])
     with pytest.raises(ConfigError, match="search.objective is 'likelihood': blocks are not trained on classes"):
-        load(write(tmp_path, blocks), ["search.objective=likelihood"])
-    config = load(write(tmp_path, blocks), ["evolution.method=dna"])
+        load_config(write(tmp_path, blocks), ["search.objective=likelihood"])
+    config = load_config(write(tmp_path, blocks), ["evolution.method=dna"])
     assert (config.measured, config.score) == ("exp(-block loss)", "exp(-block loss)")
-    assert load(write(tmp_path, VALID), ["search.objective=likelihood"]).score == "likelihood"
+    assert load_config(write(tmp_path, VALID), ["search.objective=likelihood"]).score == "likelihood"
 
 
 def test_per_round_settings_repeat_their_last_entry() -> None:
-    assert [of_round((120, 80, 40), n) for n in (1, 2, 3, 4)] == [120, 80, 40, 40]
-    assert of_round(7, 5) == 7
+    assert [value_in_round((120, 80, 40), n) for n in (1, 2, 3, 4)] == [120, 80, 40, 40]
+    assert value_in_round(7, 5) == 7
 
 
 def test_a_table_cannot_be_searched_by_likelihood(tmp_path: Path) -> None:
     text = VALID + '[search]\nobjective = "likelihood"\n'
-    assert load(write(tmp_path, text)).search.objective == "likelihood"
+    assert load_config(write(tmp_path, text)).search.objective == "likelihood"
     with pytest.raises(ConfigError, match="search.objective is 'likelihood': a table holds accuracies only"):
-        load(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))
+        load_config(write(tmp_path, text.replace('"oneshot"', '"tabular"\npath = "t.csv"')))
 
 
 def every_section() -> list[type[Section]]:
@@ -265,17 +265,17 @@ def test_every_old_key_is_tried_below() -> None:
 @pytest.mark.parametrize(("preset", "old", "value"), OLD)
 def test_an_old_key_means_what_its_present_name_means(preset: str, old: str, value: str) -> None:
     new = present_name(old, lambda _: False)
-    expected = load(preset, [f"{new}={value}"])
-    assert expected != load(preset)
-    assert load(preset, [f"{old}={value}"]) == expected
-    assert check(as_stored(expected, old), "stored") == expected
+    expected = load_config(preset, [f"{new}={value}"])
+    assert expected != load_config(preset)
+    assert load_config(preset, [f"{old}={value}"]) == expected
+    assert check_config(as_stored(expected, old), "stored") == expected
 
 
 def test_an_old_key_is_remarked_once(unsaid: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, VALID + "[search]\ntrials = 3\n[truth]\nsample = 2\nwarmup = 0\n")
-    config = load(path)
+    config = load_config(path)
     assert (config.search.evaluations, config.ground_truth.sample, config.ground_truth.warmup_fraction) == (3, 2, 0)
-    load(path, ["search.trials=4", "search.screen=false"])
+    load_config(path, ["search.trials=4", "search.screen=false"])
     assert capsys.readouterr().err.splitlines() == [
         "note: search.trials is now called search.evaluations",
         "note: truth is now called ground_truth",
@@ -285,7 +285,7 @@ def test_an_old_key_is_remarked_once(unsaid: None, tmp_path: Path, capsys: pytes
 
 
 def test_settings_that_were_stored_are_read_in_silence(unsaid: None, capsys: pytest.CaptureFixture[str]) -> None:
-    check(as_stored(load("digits"), "search.trials"), "run 'old'")
+    check_config(as_stored(load_config("digits"), "search.trials"), "run 'old'")
     assert capsys.readouterr().err == ""
 
 
@@ -293,9 +293,9 @@ def test_a_key_under_both_names_is_an_error(tmp_path: Path) -> None:
     both = "search.trials is now called search.evaluations, and both are given: leave search.trials out"
     path = write(tmp_path, VALID + "[search]\ntrials = 3\nevaluations = 3\n")
     with pytest.raises(ConfigError, match=f"mine.toml: {both}"):
-        load(path)
+        load_config(path)
     with pytest.raises(ConfigError, match=f"--set: {both}"):
-        load("digits", ["search.evaluations=3", "search.trials=3"])
+        load_config("digits", ["search.evaluations=3", "search.trials=3"])
 
 
 def test_a_plugin_may_call_a_key_as_one_was_called_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +305,6 @@ def test_a_plugin_may_call_a_key_as_one_was_called_before(monkeypatch: pytest.Mo
 
     monkeypatch.setitem(EVALUATORS, "mine", Mine)
     data = {"space": {"name": "digits"}, "evolution": {"method": "fixed"}, "evaluator": {"kind": "mine", "warmup": 4}}
-    config = check(data, "test")
+    config = check_config(data, "test")
     assert isinstance(config.evaluator, Mine)
     assert config.evaluator.warmup == 4

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from studies.database.rows import RoundRow, Run
+from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import EvoError
 from tests.studies.database.test_store import CONFIG, FIRST, SPACE
@@ -26,12 +26,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def run(store: Store) -> Run:
+def run(store: Store) -> StoredRun:
     return store.create_run("tiny", CONFIG, SPACE, 40.0, {"evo": "0"})
 
 
 @pytest.fixture
-def row(store: Store, run: Run) -> RoundRow:
+def row(store: Store, run: StoredRun) -> StoredRound:
     return store.open_round(run, 1, SPACE, {"round": 1})
 
 
@@ -45,7 +45,7 @@ def limited(store: Store) -> None:
     event.listen(store.engine, "connect", limit)
 
 
-def test_a_full_disk_leaves_nothing_of_a_generation(store: Store, run: Run, row: RoundRow) -> None:
+def test_a_full_disk_leaves_nothing_of_a_generation(store: Store, run: StoredRun, row: StoredRound) -> None:
     limited(store)
     many = [replace(FIRST[0], number=n, origin="o" * 20) for n in range(2000)]
     with pytest.raises(
@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_nothing_of_a_generation(store: Store, run: Run, row:
 
 
 def test_a_damaged_page_is_found_before_anything_is_written(
-    store: Store, run: Run, row: RoundRow, tmp_path: Path
+    store: Store, run: StoredRun, row: StoredRound, tmp_path: Path
 ) -> None:
     store.record(run, row, FIRST)
     store.examine()

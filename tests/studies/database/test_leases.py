@@ -15,31 +15,31 @@ from typing import Any
 import pytest
 
 from evo.round.__main__ import main
-from studies.database.leases import held, here, lease, taken
-from studies.database.rows import Run
+from studies.database.leases import acquire_lease, current_lease, hold_lease, this_place
+from studies.database.rows import StoredRun
 from studies.database.schema import leases
-from studies.database.store import Store, opened
+from studies.database.store import Store, open_store
 from studies.records import EvoError
-from studies.runs.manage import delete, rename
+from studies.runs.manage import delete_run, rename_run
 from tests import example_run
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with opened(f"sqlite:///{tmp_path_factory.mktemp('leases')}/evo.db") as store:
+    with open_store(f"sqlite:///{tmp_path_factory.mktemp('leases')}/evo.db") as store:
         yield store
 
 
 @pytest.fixture
-def run(store: Store) -> Iterator[Run]:
+def run(store: Store) -> Iterator[StoredRun]:
     """A run that nobody holds; whoever does at the end is killed."""
     run = example_run.begin(store)
     yield run
-    if (found := lease(store, run)) and found.pid not in (0, os.getpid()):
+    if (found := current_lease(store, run)) and found.pid not in (0, os.getpid()):
         os.kill(found.pid, signal.SIGKILL)
         os.waitpid(found.pid, 0)
     give_back(store)
-    delete(store, run)
+    delete_run(store, run)
 
 
 def elsewhere(work: Callable[[], Any]) -> int:
@@ -65,41 +65,41 @@ def holding(url: str, name: str = "tiny") -> int:
     """Another process that holds a run, and would for two minutes."""
 
     def hold() -> None:
-        with opened(url) as store, held(store, store.run(name), str, beat=0.05):
+        with open_store(url) as store, hold_lease(store, store.run(name), str, beat=0.05):
             time.sleep(120)
 
     return elsewhere(hold)
 
 
-def test_a_second_coordinator_is_told_who_holds_the_run_until_he_is_killed(store: Store, run: Run) -> None:
+def test_a_second_coordinator_is_told_who_holds_the_run_until_he_is_killed(store: Store, run: StoredRun) -> None:
     child, said = holding(store.url), list[str]()
-    until(lambda: lease(store, run))
+    until(lambda: current_lease(store, run))
     words = rf"'tiny' is being worked on by .+@.+, process {child}, since 20.+ UTC"
-    with pytest.raises(EvoError, match=words), held(store, run, said.append):
+    with pytest.raises(EvoError, match=words), hold_lease(store, run, said.append):
         pass
     with pytest.raises(EvoError, match="worked on by"):
-        rename(store, "tiny", "other")
+        rename_run(store, "tiny", "other")
     with pytest.raises(EvoError, match="worked on by"):
-        delete(store, run)
+        delete_run(store, run)
     os.kill(child, signal.SIGKILL)  # nobody asks what became of it: a zombie holds nothing, either
     until(lambda: "State:\tZ" in Path(f"/proc/{child}/status").read_text())
-    with held(store, run, said.append):
-        assert (now := lease(store, run))
-        assert (now.pid, now.place) == (os.getpid(), here())
+    with hold_lease(store, run, said.append):
+        assert (now := current_lease(store, run))
+        assert (now.pid, now.place) == (os.getpid(), this_place())
     os.waitpid(child, 0)
     assert said[0].startswith(f"run tiny: taken over from {now.holder.replace(str(now.pid), str(child))}, since 20")
     assert said[0].endswith("that process is no longer there")
-    assert lease(store, run) is None
+    assert current_lease(store, run) is None
 
 
-def test_of_many_that_arrive_at_once_one_wins(store: Store, run: Run) -> None:
+def test_of_many_that_arrive_at_once_one_wins(store: Store, run: StoredRun) -> None:
     start = time.time() + 1.0
 
     def arrive() -> int:
-        with opened(store.url) as mine:
+        with open_store(store.url) as mine:
             time.sleep(max(0.0, start - time.time()))
             try:
-                with held(mine, run, str):
+                with hold_lease(mine, run, str):
                     time.sleep(120)
             except EvoError:
                 return 7
@@ -113,11 +113,11 @@ def test_of_many_that_arrive_at_once_one_wins(store: Store, run: Run) -> None:
         time.sleep(0.01)
     assert {os.waitstatus_to_exitcode(status) for status in refused.values()} == {7}
     (winner,) = set(children) - refused.keys()
-    assert (found := lease(store, run))
+    assert (found := current_lease(store, run))
     assert found.pid == winner
 
 
-def put(store: Store, run: Run, **changes: Any) -> None:
+def put(store: Store, run: StoredRun, **changes: Any) -> None:
     """A lease of another machine, with changes."""
     with store.writing() as connection:
         ours = leases.update().where(leases.c.run_id == run.id)
@@ -132,18 +132,18 @@ def give_back(store: Store) -> None:
 SOON: Any = {"stale": 0.5}
 
 
-def test_a_silent_lease_of_another_machine_is_taken_over_and_a_live_one_is_not(store: Store, run: Run) -> None:
+def test_a_silent_lease_of_another_machine_is_taken_over_and_a_live_one_is_not(store: Store, run: StoredRun) -> None:
     said = list[str]()
     child = holding(store.url)
-    until(lambda: lease(store, run))
+    until(lambda: current_lease(store, run))
     put(store, run)
-    with pytest.raises(EvoError, match="being worked on"), held(store, run, said.append):
+    with pytest.raises(EvoError, match="being worked on"), hold_lease(store, run, said.append):
         pass
     assert said == []
     os.kill(child, signal.SIGSTOP)
     os.waitpid(child, os.WUNTRACED)
-    with held(store, run, said.append, **SOON):
-        assert (found := lease(store, run))
+    with hold_lease(store, run, said.append, **SOON):
+        assert (found := current_lease(store, run))
         assert found.pid == os.getpid()
     assert "listening for a sign of life, for 0.5 seconds at the most" in said[0]
     assert "nothing was heard of it for 0.5 seconds" in said[1]
@@ -151,60 +151,60 @@ def test_a_silent_lease_of_another_machine_is_taken_over_and_a_live_one_is_not(s
     os.waitpid(child, 0)
 
 
-def test_a_lease_given_back_while_one_listens_is_taken(store: Store, run: Run) -> None:
+def test_a_lease_given_back_while_one_listens_is_taken(store: Store, run: StoredRun) -> None:
     child = holding(store.url)
-    until(lambda: lease(store, run))
+    until(lambda: current_lease(store, run))
     os.kill(child, signal.SIGSTOP)
     put(store, run)
     given = threading.Timer(0.3, give_back, [store])
     given.start()
-    with held(store, run, str):
-        assert (found := lease(store, run))
+    with hold_lease(store, run, str):
+        assert (found := current_lease(store, run))
         assert found.pid == os.getpid()
     given.join()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
 
-def test_clocks_that_jump_take_nothing_from_a_holder_that_beats(store: Store, run: Run) -> None:
+def test_clocks_that_jump_take_nothing_from_a_holder_that_beats(store: Store, run: StoredRun) -> None:
     holding(store.url)
-    until(lambda: lease(store, run))
+    until(lambda: current_lease(store, run))
     for year in (1970, 2999):
         put(store, run, taken_at=datetime(year, 1, 1))
-        with pytest.raises(EvoError, match=f"being worked on by .* since {year}"), held(store, run, str, **SOON):
+        with pytest.raises(EvoError, match=f"being worked on by .* since {year}"), hold_lease(store, run, str, **SOON):
             pass
 
 
-def wait_without_the_lease(store: Store, run: Run) -> None:
+def wait_without_the_lease(store: Store, run: StoredRun) -> None:
     put(store, run, token="another", holder="ann@far, process 5", pid=0)
     threading.Event().wait(60)
 
 
-def test_a_holder_that_slept_too_long_is_told_and_stops_whatever_it_waits_for(store: Store, run: Run) -> None:
+def test_a_holder_that_slept_too_long_is_told_and_stops_whatever_it_waits_for(store: Store, run: StoredRun) -> None:
     started = time.monotonic()
-    with pytest.raises(EvoError, match="taken over by ann@far, process 5"), held(store, run, str, beat=0.02):
+    with pytest.raises(EvoError, match="taken over by ann@far, process 5"), hold_lease(store, run, str, beat=0.02):
         wait_without_the_lease(store, run)
     assert time.monotonic() - started < 30
-    assert (found := lease(store, run))
+    assert (found := current_lease(store, run))
     assert found.holder == "ann@far, process 5"
 
 
-def test_the_heartbeat_beats_and_a_lease_is_given_back_however_it_ends(store: Store, run: Run) -> None:
-    with held(store, run, str, beat=0.02):
-        until(lambda: (found := lease(store, run)) and found.beats > 2)
-    assert lease(store, run) is None
+def test_the_heartbeat_beats_and_a_lease_is_given_back_however_it_ends(store: Store, run: StoredRun) -> None:
+    with hold_lease(store, run, str, beat=0.02):
+        until(lambda: (found := current_lease(store, run)) and found.beats > 2)
+    assert current_lease(store, run) is None
     for ending in (KeyboardInterrupt, ValueError):
-        with pytest.raises(ending), held(store, run, str):
+        with pytest.raises(ending), hold_lease(store, run, str):
             raise ending
-        assert lease(store, run) is None
-    with pytest.raises(ValueError, match="why"), taken(store, run):
+        assert current_lease(store, run) is None
+    with pytest.raises(ValueError, match="why"), acquire_lease(store, run):
         raise ValueError("why")
-    assert lease(store, run) is None
+    assert current_lease(store, run) is None
 
 
-def test_what_has_read_may_write_while_hearts_beat(store: Store, run: Run) -> None:
+def test_what_has_read_may_write_while_hearts_beat(store: Store, run: StoredRun) -> None:
     """A transaction of SQLite that reads first fails at once when someone else writes before it does; unless it says so."""
-    with held(store, run, str, beat=0.001):
+    with hold_lease(store, run, str, beat=0.001):
         for _ in range(50):
             with store.writing() as connection:
                 number = connection.scalar(leases.select().with_only_columns(leases.c.pid))
@@ -223,14 +223,14 @@ def test_the_command_refuses_a_held_run_and_gives_it_back_on_ctrl_c(
     words = ["20", "--storage", url, *QUICK]
     child = elsewhere(lambda: main(words))
     try:
-        with opened(url) as store:
+        with open_store(url) as store:
             until(lambda: store.find_run("digits") and store.rounds(store.run("digits")))
             run = store.run("digits")
             assert main(words) == 1
             os.kill(child, signal.SIGINT)
             _, status = os.waitpid(child, 0)
             assert os.waitstatus_to_exitcode(status) == 130
-            assert lease(store, run) is None
+            assert current_lease(store, run) is None
     finally:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from studies.database.rows import Run
+from studies.database.rows import StoredRun
 from studies.database.store import Store
-from studies.records import Life
+from studies.records import BredCell
 from tests import example_run
 
-MOTHER = Life(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.5),))
-FATHER = Life(0, "cell:e1_5", "random", (), 1, 0)
-CHILD = Life(0, "cell:e1_3_-5", "crossover", ("cell:e1_3", "cell:e1_5"), 1, 2, ((1, 2, 0.25),))
-NAMESAKE = Life(1, "cell:e1_3", "mutation", ("cell:e1_5",), 1, 2, ((1, 2, -1.0),))
+MOTHER = BredCell(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.5),))
+FATHER = BredCell(0, "cell:e1_5", "random", (), 1, 0)
+CHILD = BredCell(0, "cell:e1_3_-5", "crossover", ("cell:e1_3", "cell:e1_5"), 1, 2, ((1, 2, 0.25),))
+NAMESAKE = BredCell(1, "cell:e1_3", "mutation", ("cell:e1_5",), 1, 2, ((1, 2, -1.0),))
 FIRST = [MOTHER, FATHER, CHILD, NAMESAKE]
 
 
@@ -28,27 +28,27 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def run(store: Store) -> Run:
+def run(store: Store) -> StoredRun:
     return example_run.begin(store)
 
 
-def test_a_run_without_cells_has_no_lineage(store: Store, run: Run) -> None:
-    assert store.lives(run) == []
+def test_a_run_without_cells_has_no_lineage(store: Store, run: StoredRun) -> None:
+    assert store.bred_cells(run) == []
 
 
-def test_what_was_bred_comes_back_and_a_later_round_adds_to_it(store: Store, run: Run) -> None:
-    store.record_lives(run, 1, FIRST)
-    store.record_lives(run, 1, FIRST)
-    assert store.lives(run) == FIRST
+def test_what_was_bred_comes_back_and_a_later_round_adds_to_it(store: Store, run: StoredRun) -> None:
+    store.record_bred_cells(run, 1, FIRST)
+    store.record_bred_cells(run, 1, FIRST)
+    assert store.bred_cells(run) == FIRST
     older = replace(MOTHER, fitness=(*MOTHER.fitness, (2, 1, 0.75)))
-    born = Life(0, "cell:e3_3", "mutation", ("cell:e1_3",), 2, 1, ((2, 1, 0.1),))
-    store.record_lives(run, 2, [older, FATHER, CHILD, NAMESAKE, born])
-    assert store.lives(run) == [older, FATHER, CHILD, NAMESAKE, born]
-    assert store.lives(example_run.begin(store, "another")) == []
+    born = BredCell(0, "cell:e3_3", "mutation", ("cell:e1_3",), 2, 1, ((2, 1, 0.1),))
+    store.record_bred_cells(run, 2, [older, FATHER, CHILD, NAMESAKE, born])
+    assert store.bred_cells(run) == [older, FATHER, CHILD, NAMESAKE, born]
+    assert store.bred_cells(example_run.begin(store, "another")) == []
 
 
-def test_parents_birth_and_fitness_can_be_asked_for_in_sql(store: Store, run: Run) -> None:
-    store.record_lives(run, 1, FIRST)
+def test_parents_birth_and_fitness_can_be_asked_for_in_sql(store: Store, run: StoredRun) -> None:
+    store.record_bred_cells(run, 1, FIRST)
     query = "SELECT layer, cell, origin, parent, second_parent, round_number, iteration FROM cells WHERE origin = 'crossover'"
     assert store.frame(query).values.tolist() == [
         ["stage1.layer1", "cell:e1_3_-5", "crossover", "cell:e1_3", "cell:e1_5", 1, 2]

@@ -18,13 +18,13 @@ from alembic.migration import MigrationContext
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check
+from studies.config import StudyConfig, check_config
 from studies.database import schema
-from studies.database.rows import Choice, RoundRow, Run
-from studies.database.store import Store, opened
-from studies.records import Evaluation, EvoError, Life, Proposal, complete
+from studies.database.rows import Choice, StoredRound, StoredRun
+from studies.database.store import Store, open_store
+from studies.records import BredCell, Evaluation, EvoError, Proposal, complete_evaluations
 
-CONFIG: StudyConfig = check(
+CONFIG: StudyConfig = check_config(
     {
         "space": {"name": "tiny"},
         "evaluator": {"kind": "scratch"},
@@ -60,26 +60,26 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    with opened(url) as store:
+    with open_store(url) as store:
         yield store
 
 
 @pytest.fixture
-def run(store: Store) -> Run:
+def run(store: Store) -> StoredRun:
     return store.create_run("tiny", CONFIG, SPACE, 40.0, {"evo": "0"})
 
 
 @pytest.fixture
-def row(store: Store, run: Run) -> RoundRow:
+def row(store: Store, run: StoredRun) -> StoredRound:
     return store.open_round(run, 1, SPACE, {"round": 1})
 
 
-def test_a_run_comes_back_as_it_was_begun(store: Store, run: Run) -> None:
+def test_a_run_comes_back_as_it_was_begun(store: Store, run: StoredRun) -> None:
     assert store.find_run("tiny") == run
     assert (run.config, run.space, run.max_cost) == (CONFIG, SPACE, 40.0)
 
 
-def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: Run) -> None:
+def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: StoredRun) -> None:
     with pytest.raises(EvoError, match="no run 'tine' in this database; runs: tiny"):
         store.run("tine")
 
@@ -103,12 +103,12 @@ def test_nothing_else_has_a_longest_length(store: Store) -> None:
     store.record(run, row, generation)
     assert store.proposals(row) == generation
     store.finish_round(row, space, [Choice(0, long, 0.1, 0.1, "kept", long)], judge=long, hypervolume=0.1, stats={})
-    store.record_lives(run, 1, [Life(0, "cell:" + "y" * 2000, "random", (), 1, 0, ((1, 1, 0.1),))])
-    assert store.lives(run)[0].cell == "cell:" + "y" * 2000
+    store.record_bred_cells(run, 1, [BredCell(0, "cell:" + "y" * 2000, "random", (), 1, 0, ((1, 1, 0.1),))])
+    assert store.bred_cells(run)[0].cell == "cell:" + "y" * 2000
     assert store.rounds(run)[0].judge == long
 
 
-def test_what_is_said_twice_is_done_once(store: Store, run: Run, row: RoundRow) -> None:
+def test_what_is_said_twice_is_done_once(store: Store, run: StoredRun, row: StoredRound) -> None:
     for _ in range(2):
         store.record(run, row, FIRST)
         store.record_evaluations(run, SPACE, [replace(FIRST[0].evaluation, judge="truth")])
@@ -119,7 +119,7 @@ def test_what_is_said_twice_is_done_once(store: Store, run: Run, row: RoundRow) 
         store.create_run("tiny", CONFIG, SPACE, 40.0, {})
 
 
-def test_a_generation_comes_back_as_it_was_recorded(store: Store, run: Run, row: RoundRow) -> None:
+def test_a_generation_comes_back_as_it_was_recorded(store: Store, run: StoredRun, row: StoredRound) -> None:
     store.record(run, row, FIRST)
     second = [proposal(2, "id|b", 0.75, 30.0, is_new=False, generation=1)]  # the same network as b|id
     store.record(run, row, second)
@@ -127,7 +127,7 @@ def test_a_generation_comes_back_as_it_was_recorded(store: Store, run: Run, row:
     assert store.evaluations(run, "test") == [p.evaluation for p in FIRST]
 
 
-def test_optuna_reads_the_same_trials(store: Store, run: Run, row: RoundRow) -> None:
+def test_optuna_reads_the_same_trials(store: Store, run: StoredRun, row: StoredRound) -> None:
     store.record(run, row, FIRST)
     storage = optuna.storages.RDBStorage(store.engine.url.render_as_string(hide_password=False))
     study = optuna.load_study(study_name="tiny/round-01", storage=storage)
@@ -145,25 +145,25 @@ def test_optuna_reads_the_same_trials(store: Store, run: Run, row: RoundRow) -> 
     storage.engine.dispose()
 
 
-def test_a_generation_that_cannot_be_mirrored_leaves_nothing(store: Store, run: Run, row: RoundRow) -> None:
+def test_a_generation_that_cannot_be_mirrored_leaves_nothing(store: Store, run: StoredRun, row: StoredRound) -> None:
     with pytest.raises(ValueError, match="continues with trial 0, found trial 5"):
         store.record(run, row, [replace(FIRST[0], number=5)])
     assert store.proposals(row) == []
     assert store.evaluations(run, "test") == []
 
 
-def test_without_the_fast_path_optuna_gets_the_same(store: Store, run: Run, row: RoundRow) -> None:
+def test_without_the_fast_path_optuna_gets_the_same(store: Store, run: StoredRun, row: StoredRound) -> None:
     store.bulk = False
     store.record(run, row, FIRST)
     trials = optuna.load_study(study_name="tiny/round-01", storage=store.optuna).trials
     assert [(t.number, t.values) for t in trials] == [(0, [0.5, 10.0]), (1, [0.75, 30.0])]
 
 
-def test_opening_a_round_twice_changes_nothing(store: Store, run: Run, row: RoundRow) -> None:
+def test_opening_a_round_twice_changes_nothing(store: Store, run: StoredRun, row: StoredRound) -> None:
     assert store.open_round(run, 1, SPACE, {"round": 1}) == row
 
 
-def test_a_finished_round_tells_every_candidates_fate(store: Store, run: Run, row: RoundRow) -> None:
+def test_a_finished_round_tells_every_candidates_fate(store: Store, run: StoredRun, row: StoredRound) -> None:
     later = SPACE.replace_layers([replace(SPACE.layers[0], candidates=("a",)), SPACE.layers[1]])
     fates = [Choice(0, "a", 0.9, 0.5, "kept", "rule"), Choice(0, "b", 0.0, None, "dropped", "rule")]
     store.finish_round(row, later, fates, judge="test", hypervolume=0.25, stats={"front": 2})
@@ -175,7 +175,7 @@ def test_a_finished_round_tells_every_candidates_fate(store: Store, run: Run, ro
     assert told["fate"].tolist() == ["kept", "dropped"]
 
 
-def test_the_results_view_has_the_documented_columns(store: Store, run: Run, row: RoundRow) -> None:
+def test_the_results_view_has_the_documented_columns(store: Store, run: StoredRun, row: StoredRound) -> None:
     store.record(run, row, FIRST)
     results = store.frame("SELECT * FROM results WHERE run = :run", run="tiny")
     assert results.columns.tolist() == [
@@ -184,7 +184,7 @@ def test_the_results_view_has_the_documented_columns(store: Store, run: Run, row
     assert results["arch"].tolist() == ["a|a", "b|id"]
 
 
-def test_what_was_stopped_early_comes_back_and_is_no_result(store: Store, run: Run, row: RoundRow) -> None:
+def test_what_was_stopped_early_comes_back_and_is_no_result(store: Store, run: StoredRun, row: StoredRound) -> None:
     stopped = replace(FIRST[1], evaluation=replace(FIRST[1].evaluation, rungs=((2, 0.5), (4, 0.75)), pruned=True))
     store.record(run, row, [FIRST[0], stopped])
     assert store.proposals(row) == [FIRST[0], stopped]
@@ -193,14 +193,16 @@ def test_what_was_stopped_early_comes_back_and_is_no_result(store: Store, run: R
     assert (trial.state.name, trial.values, trial.intermediate_values) == ("PRUNED", None, {2: 0.5, 4: 0.75})
 
 
-def test_what_failed_comes_back_with_its_reason_and_is_no_result(store: Store, run: Run, row: RoundRow) -> None:
+def test_what_failed_comes_back_with_its_reason_and_is_no_result(
+    store: Store, run: StoredRun, row: StoredRound
+) -> None:
     failed = replace(FIRST[1], evaluation=replace(FIRST[1].evaluation, accuracy=math.nan, failed="took too long"))
     store.record(run, row, [FIRST[0], failed])
     found = store.proposals(row)
     assert found[0] == FIRST[0]
     assert (found[1].evaluation.failed, found[1].evaluation.state) == ("took too long", "failed")
     assert math.isnan(found[1].evaluation.accuracy)
-    assert complete(p.evaluation for p in found) == (FIRST[0].evaluation,)
+    assert complete_evaluations(p.evaluation for p in found) == (FIRST[0].evaluation,)
     assert store.frame("SELECT arch FROM results")["arch"].tolist() == ["a|a"]
     assert store.frame("SELECT * FROM failures").to_dict("records") == [
         {"run": "tiny", "round": 1, "number": 1, "arch": "b|id", "judge": "test", "reason": "took too long"}
@@ -232,7 +234,7 @@ def test_a_database_of_the_first_version_is_migrated_and_holds_the_same(url: str
             connection.execute(sa.text(statement), given)
         before = connection.execute(results).all()
     engine.dispose()
-    with opened(url) as store:
+    with open_store(url) as store:
         assert schema.is_current(store.engine)
         run = store.run("old")
         assert run.config == CONFIG
@@ -282,7 +284,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"my thesis" * 1000
 
 
-def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: Run, tmp_path: Path) -> None:
+def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: StoredRun, tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

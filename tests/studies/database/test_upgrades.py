@@ -19,11 +19,11 @@ import pytest
 from evo.round.__main__ import main
 from studies.config.renames import renewed
 from studies.database import schema
-from studies.database.store import opened
+from studies.database.store import open_store
 from studies.records import EvoError
 
 DATABASES = Path(__file__).parent / "databases"
-HEAD = schema._scripts().get_current_head()
+HEAD = schema._script_directory().get_current_head()
 VERSIONS = sorted(path.stem for path in DATABASES.glob("*.sql"))
 EARLIER = [version for version in VERSIONS if version != HEAD]
 
@@ -96,7 +96,7 @@ def without_seconds(text: str) -> list[str]:
 
 
 def test_there_is_a_database_of_every_earlier_version() -> None:
-    assert {script.revision for script in schema._scripts().walk_revisions()} - {HEAD} <= set(VERSIONS)
+    assert {script.revision for script in schema._script_directory().walk_revisions()} - {HEAD} <= set(VERSIONS)
 
 
 @pytest.mark.parametrize("database", EARLIER, indirect=True)
@@ -131,7 +131,7 @@ def test_an_earlier_database_is_copied_and_upgraded_and_says_the_same(
     told = capfd.readouterr()
     assert "upgrading" not in told.err
     assert without_seconds(told.out)[1:4] == without_seconds(TOLD)
-    with opened("sqlite:///evo.db") as store:
+    with open_store("sqlite:///evo.db") as store:
         assert [row.finished for row in store.rounds(store.run("old"))] == [True] * 3
         assert len(optuna.load_study(study_name="old/round-02", storage=store.optuna).trials) == 9
     assert [path.name for path in Path().glob("evo.db.before-*")] == [copy.name]
@@ -153,10 +153,10 @@ def test_a_copy_is_never_overwritten_and_without_one_nothing_is_upgraded(databas
     blocked.mkdir()
     before = everything(database)
     with pytest.raises(EvoError, match=f"evo.db is not upgraded, since a copy of it cannot be written to {earlier}-1"):
-        opened("sqlite:///evo.db").__enter__()
+        open_store("sqlite:///evo.db").__enter__()
     assert everything(database) == before
     blocked.rmdir()
-    with opened("sqlite:///evo.db") as store:
+    with open_store("sqlite:///evo.db") as store:
         assert store.runs() == ["old"]
     assert earlier.read_bytes() == b"mine"
     assert everything(Path(f"{earlier}-1")) == before

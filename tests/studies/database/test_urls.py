@@ -9,9 +9,9 @@ import pytest
 
 from evo.round import __main__ as command_line
 from evo.round import command
-from studies.database.engines import engine_of
+from studies.database.engines import open_engine
 from studies.database.store import Store
-from studies.database.urls import database, files_of, shown
+from studies.database.urls import files_folder, parse_url, redacted
 from studies.records import EvoError
 
 
@@ -30,7 +30,7 @@ from studies.records import EvoError
     ],
 )
 def test_a_url_is_shown_without_its_password(text: str, told: str) -> None:
-    assert shown(text) == told
+    assert redacted(text) == told
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_url_is_shown_without_its_password(text: str, told: str) -> None:
     ],
 )
 def test_a_url_that_names_no_driver_gets_the_one_that_is_installed(text: str, driver: str) -> None:
-    assert database(text).drivername == driver
+    assert parse_url(text).drivername == driver
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_interrupted_command_is_told_again_without_its_password(
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "bring", interrupted)
+    monkeypatch.setattr(command, "run_rounds", interrupted)
     assert (
         command_line.main(["2", "--storage", "postgresql://ann:hush@host/runs", "--set", "limits.macs=[0, 2e5]"]) == 130
     )
@@ -85,9 +85,9 @@ def test_an_interrupted_command_is_told_again_without_its_password(
 def test_a_missing_driver_is_answered_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     with pytest.raises(EvoError, match=r"its driver is not installed: pip install '\.\[postgresql\]'"):
-        engine_of("postgresql://host/runs")
+        open_engine("postgresql://host/runs")
 
 
 def test_weights_lie_beside_an_sqlite_file_and_else_in_the_current_folder() -> None:
-    assert files_of("sqlite:////data/evo.db") == Path("/data/evo_files")
-    assert files_of("postgresql://host/runs") == Path("evo_files")
+    assert files_folder("sqlite:////data/evo.db") == Path("/data/evo_files")
+    assert files_folder("postgresql://host/runs") == Path("evo_files")

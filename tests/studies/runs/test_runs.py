@@ -9,14 +9,14 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
-from studies.database.store import Store, opened
+from studies.database.store import Store, open_store
 from studies.runs.__main__ import main
 from tests import example_run
 
 
 @pytest.fixture
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with opened(f"sqlite:///{tmp_path_factory.mktemp('runs') / 'evo.db'}") as store:
+    with open_store(f"sqlite:///{tmp_path_factory.mktemp('runs') / 'evo.db'}") as store:
         for name in ("one", "two"):
             example_run.two_rounds(store, name)
         yield store
@@ -83,10 +83,10 @@ def test_a_deleted_run_leaves_nothing_and_touches_no_other(store: Store, capsys:
 
 
 def test_tables_of_an_unknown_optuna_are_emptied_through_optuna(store: Store) -> None:
-    from studies.runs.manage import delete
+    from studies.runs.manage import delete_run
 
     store.bulk = False
-    delete(store, store.run("one"))
+    delete_run(store, store.run("one"))
     assert optuna.get_all_study_names(store.optuna) == ["two/round-01", "two/round-02"]
     assert store.runs() == ["two"]
 
