@@ -95,7 +95,7 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
     assert main(["3", *work, "--quiet", "--accept-data-change"]) == 0
     assert main(["4", *work, "--quiet"]) == 0
     with opened(storage) as store:
-        assert store.run("made").data == now
+        assert store.run("made").data_sha256 == now
         assert [row.stats.get("data_changed") for row in store.rounds(run)] == [
             None,
             [run.data_sha256, now],
