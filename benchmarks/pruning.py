@@ -24,7 +24,7 @@ ARMS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one line per arm: the mean over seeds, its 95 % interval, and the paired difference from the fixed space."""
     command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_argument("--table", required=True, help="NAS-FitContext-Macro's csv file")
+    command.add_argument("--table", required=True, help="NAS-Bench-Macro's csv file")
     command.add_argument("--seeds", type=int, default=20, help="default: 20")
     command.add_argument("--rounds", type=int, default=3, help="default: 3")
     command.add_argument("--trials", type=int, default=50, help="new networks per round (default: 50)")

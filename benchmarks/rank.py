@@ -2,7 +2,7 @@
 
     python -m benchmarks.rank --table nas_bench_macro_cifar10.csv.gz --data cifar10.npz --size cpu --seeds 0 1 2
 
-Two arms start from one and the same supernet of NAS-FitContext-Macro (https://arxiv.org/abs/2103.11922). PAD-NAS searches,
+Two arms start from one and the same supernet of NAS-Bench-Macro (https://arxiv.org/abs/2103.11922). PAD-NAS searches,
 prunes the space, hands the weights on and trains further; the control trains as many steps in the space that it began
 with. Both score the same random architectures of the space that PAD-NAS has left in its last round, and Kendall's tau
 against the table is compared. What was done is kept in ``--out``; said again, it continues.
@@ -273,7 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rank", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=Path, required=True, help="NAS-FitContext-Macro as csv or csv.gz")
+    parser.add_argument("--table", type=Path, required=True, help="NAS-Bench-Macro as csv or csv.gz")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as npz: x_train, y_train, x_test, y_test")
     parser.add_argument("--size", choices=SIZES, default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

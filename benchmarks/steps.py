@@ -36,7 +36,7 @@ class Size:
     """How much is measured.
 
     Attributes:
-        width, pixels, batch, repeats: NAS-FitContext-Macro at a share of its channels, pixels of the images, images per step,
+        width, pixels, batch, repeats: NAS-Bench-Macro at a share of its channels, pixels of the images, images per step,
             and how often each arm is timed.
         images, epochs, seeds: of the digits, all where None; of the trainings on them.
         population, trials: architectures that are scored at once, and in a round.
@@ -63,7 +63,7 @@ PATH = Architecture.parse("|".join(("mb_k3_e3_relu6", "mb_k5_e6_relu6") * 4))
 
 
 class Plain(nn.Module):
-    """The network of a path of NAS-FitContext-Macro, as one writes it who wants no other."""
+    """The network of a path of NAS-Bench-Macro, as one writes it who wants no other."""
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
@@ -261,7 +261,7 @@ def measured(size: Size, device: torch.device, *, compiled: bool) -> tuple[Table
         )
     reads = host_reads(supernet, images, Schedule(1, size.batch, 0.01, augment=("flip", "crop", "cutout")))
     title = (
-        f"A training step on {device.type}, NAS-FitContext-Macro at {size.width:g} of its channels, {size.pixels} pixels, "
+        f"A training step on {device.type}, NAS-Bench-Macro at {size.width:g} of its channels, {size.pixels} pixels, "
         f"batches of {size.batch}; medians of {size.repeats}"
     )
     below = (

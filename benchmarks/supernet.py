@@ -131,7 +131,7 @@ def prefixes(images: Images, size: Size) -> Table:
         counts = (f"{together.naive:,}", f"{together.computed:,}", f"{together.naive / together.computed:.2f}")
         rows.append((label, *counts, f"{naive:.1f}", f"{seconds:.1f}", f"{naive / seconds:.2f}"))
     title = (
-        f"Scoring with shared prefixes: NAS-FitContext-Macro at a quarter of its channels, {len(space.layers)} layers, digits; "
+        f"Scoring with shared prefixes: NAS-Bench-Macro at a quarter of its channels, {len(space.layers)} layers, digits; "
         "rounds in generations of 20, prefixes kept between them; all scores equal bit for bit"
     )
     header = ("architectures", "layers, naive", "layers, trie", "saved", "s, naive", "s, trie", "faster")

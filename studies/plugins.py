@@ -57,6 +57,9 @@ class Plugin:
 _LOADED: dict[str, Plugin] = {}
 """By the module's name."""
 
+_STAND_INS: dict[str, Plugin] = {}
+"""By the file's name: what stands in for a file that is no longer where a configuration says."""
+
 
 def load_plugins(specs: Iterable[str], folders: Sequence[Path] = ()) -> list[Plugin]:
     """Load plugins, those that are loaded already once only.
@@ -69,6 +72,17 @@ def load_plugins(specs: Iterable[str], folders: Sequence[Path] = ()) -> list[Plu
         PluginError: a file or module is missing, or fails when it is run.
     """
     return [_load(spec, folders) for spec in specs]
+
+
+def stand_in(specs: Iterable[str]) -> None:
+    """Load plugins that a user gives beside a configuration. Each stands in for a file of its name that the configuration
+    names and that is not there; whether it has the same content is checked where a run is continued.
+
+    Raises:
+        PluginError: as ``load_plugins``.
+    """
+    _STAND_INS.clear()
+    _STAND_INS.update({plugin.name: plugin for plugin in load_plugins(specs)})
 
 
 def load_installed() -> list[Plugin]:
@@ -113,11 +127,8 @@ def _load(spec: str, folders: Sequence[Path]) -> Plugin:
     places = [Path(spec), *(folder / spec for folder in folders)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        elsewhere = [
-            plugin for plugin in loaded_plugins() if plugin.text is not None and plugin.name == Path(spec).name
-        ]
-        if elsewhere:
-            return elsewhere[-1]
+        if (given := _STAND_INS.get(Path(spec).name)) is not None:
+            return given
         looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
         raise PluginError(f"plugin {spec!r}: no such file (looked for {looked}); give its path with --plugin PATH")
     try:

@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from spaces.networks.build_operation import build_operation, check_module
 
 import evo
 from evo.evaluators import FitContext
@@ -27,6 +26,7 @@ from spaces.costs.table import cost_table
 from spaces.export.python_source import module_expression
 from spaces.layer import Shape
 from spaces.library import named_spaces
+from spaces.networks.build import build_operation, check_module
 from spaces.operations.grammar import count_operation
 from spaces.space import SearchSpace
 from studies.config import check_config

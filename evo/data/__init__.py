@@ -7,4 +7,15 @@ them, and gives ``source.Images``: tensors in memory, or images that are decoded
 processes are sent the name of a data set (``source.Origin``) and load it themselves.
 """
 
-__all__ = ["augmentation", "datasets", "fingerprint", "image_folders", "loading", "paths", "source"]
+__all__ = [
+    "augmentation",
+    "datasets",
+    "fingerprint",
+    "image_folders",
+    "loading",
+    "paths",
+    "raw",
+    "source",
+    "streaming",
+    "torch_datasets",
+]

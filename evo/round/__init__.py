@@ -16,6 +16,7 @@ __all__ = [
     "ground_truth",
     "new_run",
     "options",
+    "own_operations",
     "plan",
     "printing",
     "session",

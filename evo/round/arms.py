@@ -18,7 +18,7 @@ from studies.records import EvoError
 
 def runs_to_make(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:
     """Name and settings of every run that is asked for: per seed the run itself, then its control arms."""
-    plugins.load_plugins(options.plugins)
+    plugins.stand_in(options.plugins)
     known = store.find_run(options.run) if options.run else None
     alone = known is not None and options.config is None and not options.overrides and options.seed is None
     config = known.config if known is not None and alone else read_settings(options)

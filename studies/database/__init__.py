@@ -13,6 +13,7 @@ __all__ = [
     "optuna_tables",
     "rows",
     "schema",
+    "statistics",
     "store",
     "trials",
     "urls",

@@ -286,7 +286,7 @@ def test_a_path_through_the_supernet_is_the_network_with_its_weights() -> None:
         used = [
             m
             for cell, gene in zip(supernet.layers, SMALL.qualified_genes(arch), strict=True)
-            for m in cell.active(gene)
+            for m in cell.active_modules(gene)
         ]  # type: ignore[operator]
         tensors = [
             t for part in (supernet.stem, nn.ModuleList(used), supernet.head) for t in part.state_dict().values()

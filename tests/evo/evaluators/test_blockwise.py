@@ -245,7 +245,9 @@ def test_killed_in_the_third_block_it_resumes_there(judge: BlockwiseJudge, tmp_p
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in done} == done
     assert not list(tmp_path.glob("*.progress"))
     assert resumed.name == judge.name
-    assert [path.read_bytes() for path, _ in resumed.files] == [path.read_bytes() for path, _ in judge.files]
+    assert [path.read_bytes() for path, _ in resumed.block_files] == [
+        path.read_bytes() for path, _ in judge.block_files
+    ]
 
 
 def killed_in(label: str, steps: int) -> Track:
@@ -263,13 +265,13 @@ def test_blocks_on_two_workers_are_the_same_blocks(judge: BlockwiseJudge, tmp_pa
 
 def test_a_damaged_block_is_told_and_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = fitted(tmp_path, study(epochs=1, candidates=2))
-    path, _ = found.files[0]
+    path, _ = found.block_files[0]
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(EvoError, match="its sha256 has changed"):
         found(everything()[:1])
-    assert fitted(tmp_path, study(epochs=1, candidates=2)).files == found.files
+    assert fitted(tmp_path, study(epochs=1, candidates=2)).block_files == found.block_files
     assert "is damaged" in capsys.readouterr().err
     assert path.with_name(f"{path.name}.damaged").read_bytes() == content
 
@@ -296,7 +298,7 @@ def test_a_round_holds_the_combined_front_and_a_second_one_trains_nothing(tmp_pa
         combined = [p.evaluation for p in proposals if p.origin == "combined"]
         assert set(combined) <= set(Round(1, SPACE, tuple(p.evaluation for p in proposals)).front)
         assert any(not proposal.is_new for proposal in store.proposals(second))
-        kinds = store.frame("SELECT kind FROM checkpoints WHERE round = 1")["kind"].tolist()
+        kinds = store.frame("SELECT kind FROM checkpoints WHERE round_number = 1")["kind"].tolist()
         assert kinds == ["block 1", "block 2", "block 3"]
         study_of = optuna.load_study(study_name=first.study, storage=store.optuna)
         assert study_of.metric_names == ["exp(-block loss)", "macs"]

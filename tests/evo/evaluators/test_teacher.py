@@ -14,9 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from evo.data.loading import load_dataset as load_images
+from evo.evaluators import FitContext
 from evo.evaluators.blockwise.stages import extract_features, stages_by_size
 from evo.evaluators.blockwise.teacher import largest_architecture, prepare_teacher, teacher_stages
 from spaces import torchvision_shim
+from spaces.costs.table import cost_table
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, describe_network
 from spaces.library.named_spaces import load_space
 from spaces.networks.modules import Normalise
@@ -24,6 +26,11 @@ from spaces.networks.network import Network
 from spaces.space import SearchSpace
 from studies.config import ConfigError, StudyConfig, check_config
 from studies.records import EvoError
+
+
+def in_folder(folder: Path) -> FitContext:
+    """A round that keeps its files in ``folder``; a teacher asks for no costs."""
+    return FitContext(1, 0, cost_table(load_space("digits")), folder)
 
 
 def study(space: str = "dna", **teacher: Any) -> StudyConfig:
@@ -74,7 +81,7 @@ def test_stages_give_what_the_model_gives_there(dna: SearchSpace, tmp_path: Path
     model = torchvision_shim.torchvision.models.mobilenet_v2(weights=None).eval()
     save_file(model.state_dict(), str(tmp_path / "mine.safetensors"))
     config = study(model="mobilenet_v2", weights=str(tmp_path / "mine.safetensors"))
-    teacher = replace(prepare_teacher(config, dna, tmp_path), mean=OURS[0], std=OURS[1])
+    teacher = replace(prepare_teacher(config, dna, in_folder(tmp_path)), mean=OURS[0], std=OURS[1])
     seen: list[Tensor] = []
     for name in ("features.3", "features.6"):
         model.get_submodule(name).register_forward_hook(lambda module, given, output: seen.append(output))
@@ -99,9 +106,11 @@ def test_a_model_of_torchvision_is_given_images_by_its_own_moments(dna: SearchSp
     """Those of the weights by name; the default ones' for a file; or those that are given. Ours has them in itself."""
     path = tmp_path / "mine.safetensors"
     save_file(torchvision_shim.torchvision.models.mobilenet_v2(weights=None).state_dict(), str(path))
-    of_file = prepare_teacher(study(model="mobilenet_v2", weights=str(path)), dna, tmp_path)
+    of_file = prepare_teacher(study(model="mobilenet_v2", weights=str(path)), dna, in_folder(tmp_path))
     assert of_file.normalised == IMAGENET
-    given = prepare_teacher(study(model="mobilenet_v2", weights=str(path), mean=OURS[0], std=OURS[1]), dna, tmp_path)
+    given = prepare_teacher(
+        study(model="mobilenet_v2", weights=str(path), mean=OURS[0], std=OURS[1]), dna, in_folder(tmp_path)
+    )
     assert given.normalised == OURS
     assert given.identity != of_file.identity  # another teacher: its blocks are trained again
     same = replace(given, mean=OURS[0], std=OURS[1]).stages(0)
@@ -109,7 +118,7 @@ def test_a_model_of_torchvision_is_given_images_by_its_own_moments(dna: SearchSp
     with torch.no_grad():
         direct = extract_features(given.network(), [given.splits[0]])(image)[0]
         torch.testing.assert_close(same(image)[0], direct)
-    assert prepare_teacher(study("digits", epochs=1), load_space("digits"), tmp_path).normalised is None
+    assert prepare_teacher(study("digits", epochs=1), load_space("digits"), in_folder(tmp_path)).normalised is None
 
 
 def test_moments_of_other_images_are_told(dna: SearchSpace) -> None:
@@ -130,19 +139,19 @@ def test_moments_come_in_pairs_and_for_models_of_torchvision(teacher: dict[str, 
 def test_the_tools_own_teacher_is_the_dearest_network_made_wider(tmp_path: Path) -> None:
     space = load_space("digits")
     config = study("digits", epochs=1, width=1.5)
-    teacher = prepare_teacher(config, space, tmp_path)
+    teacher = prepare_teacher(config, space, in_folder(tmp_path))
     assert teacher.splits == ("layers.1", "layers.4", "layers.6")
     assert teacher.shapes == ((16, 8), (24, 4), (48, 2))  # 1.5 times 8, 16, 32, in multiples of 8
     assert set(largest_architecture(space).genes) == {"mb_k5_e6"}
-    assert prepare_teacher(config, space, tmp_path) == teacher
+    assert prepare_teacher(config, space, in_folder(tmp_path)) == teacher
     assert [path.name for path in tmp_path.glob("*")] == [Path(teacher.weights).name]
-    again = prepare_teacher(study("digits", weights=str(teacher.weights)), space, tmp_path / "elsewhere")
+    again = prepare_teacher(study("digits", weights=str(teacher.weights)), space, in_folder(tmp_path / "elsewhere"))
     assert (again.splits, again.shapes) == (teacher.splits, teacher.shapes)
 
 
 def test_a_teacher_stays_as_it_is(tmp_path: Path) -> None:
     space, config = load_space("digits"), study("digits", epochs=1)
-    stages = prepare_teacher(config, space, tmp_path).stages(0, 1)
+    stages = prepare_teacher(config, space, in_folder(tmp_path)).stages(0, 1)
     before = {name: tensor.clone() for name, tensor in stages.state_dict().items()}
     x = load_images(config.data).train.take(torch.arange(50))[0]
     first, again = stages(x)[1], stages(x[:10])[1]
@@ -171,7 +180,7 @@ SPLITS = ["features.3", "features.6", "features.10", "features.13", "features.15
 def test_a_teacher_that_does_not_fit_is_answered(dna: SearchSpace, teacher: dict[str, Any], told: str) -> None:
     config = study(**{"model": "mobilenet_v2", "weights": "DEFAULT", **teacher})
     with pytest.raises(EvoError) as error:
-        prepare_teacher(config, dna, Path("nowhere"))
+        prepare_teacher(config, dna, in_folder(Path("nowhere")))
     assert told in str(error.value)
 
 
@@ -188,7 +197,7 @@ def test_files_that_hold_no_teacher_are_told(dna: SearchSpace, tmp_path: Path) -
     with pytest.raises(EvoError, match="no such file, and no evaluator.teacher.model"):
         teacher_stages(study(weights="nothing.safetensors"), dna)
     with pytest.raises(EvoError, match="does not fit the model"):
-        prepare_teacher(study(model="mobilenet_v2", weights=other), dna, tmp_path).network()
+        prepare_teacher(study(model="mobilenet_v2", weights=other), dna, in_folder(tmp_path)).network()
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(EvoError, match="this tool has kept no teacher"):
         teacher_stages(study(weights=str(tmp_path / "text.safetensors")), dna)
@@ -202,7 +211,7 @@ def test_a_delivered_network_teaches_on_normalised_images(tmp_path: Path) -> Non
     network = Network(arch, space, Normalise([0.3], [0.4])).eval()
     (tmp_path / DESCRIPTION).write_text(json.dumps(describe_network(arch, space, [0.3], [0.4])))
     save_file(network.state_dict(), str(tmp_path / WEIGHTS))
-    teacher = prepare_teacher(config, space, tmp_path / "run")
+    teacher = prepare_teacher(config, space, in_folder(tmp_path / "run"))
     assert teacher.shapes == ((8, 8), (16, 4), (32, 2))
     normalised = images.validation.take(torch.arange(5))[0]
     plain = normalised * torch.tensor(images.std) + torch.tensor(images.mean)

@@ -158,7 +158,7 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     work += ["--set", "search.population=4", "--set", "ground_truth.sample=2"]
     storages = [f"sqlite:///{tmp_path / name}.db" for name in ("alone", "cluster")]
     assert main([*work, "--storage", storages[0]]) == 0
-    monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.cluster_spec)))
+    monkeypatch.setattr(clusters, "connect_client", lambda where: nullcontext((hands.client, hands.cluster_spec)))
     killer = threading.Thread(target=kill_one_at_work, args=[hands])
     killer.start()
     assert main([*work, "--storage", storages[1], "--cluster", "local:2"]) == 0
@@ -172,7 +172,7 @@ def test_a_users_own_code_runs_on_a_cluster(
 ) -> None:
     """Its workers are sent an operation, an evaluator and a data set that no module of theirs has."""
     folders = [tmp_path / name for name in ("alone", "cluster")]
-    monkeypatch.setattr(clusters, "machines", lambda where: nullcontext((hands.client, hands.machines)))
+    monkeypatch.setattr(clusters, "connect_client", lambda where: nullcontext((hands.client, hands.cluster_spec)))
     for folder, words in zip(folders, ([], ["--cluster", "local:2"]), strict=True):
         folder.mkdir()
         with restored():
@@ -193,9 +193,9 @@ def test_a_queue_gives_workers(tmp_path: Path) -> None:
 
 def test_no_process_outlives_the_command() -> None:
     code = (
-        "from evo.workers.cluster_spec import machines\n"
+        "from evo.workers.cluster_spec import connect_client\n"
         "if __name__ == '__main__':\n"
-        "    with machines('local:2') as (client, _): print('ready', flush=True); client.wait_for_workers(9)\n"
+        "    with connect_client('local:2') as (client, _): print('ready', flush=True); client.wait_for_workers(9)\n"
     )
     command = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, stderr=DEVNULL, start_new_session=True

@@ -110,7 +110,7 @@ def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: 
 COORDINATOR = """
 import sys
 from evo.workers import pool
-from evo.local_executor.executors import local_executor
+from evo.workers.executors import local_executor
 from tests.evo.workers.worker_tasks import naps
 pool.IMPORTED = ("evo.workers.pool",)  # there is nothing to evaluate
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Costs: every published figure, every row of NAS-FitContext-Macro, and what makes a table of costs usable."""
+"""Costs: every published figure, every row of NAS-Bench-Macro, and what makes a table of costs usable."""
 
 from __future__ import annotations
 
