@@ -105,7 +105,7 @@ def used_plugins(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
     ops = {op for layer in space.layers for op in layer.candidates + layer.pending}
     chosen = (type(config.evaluator), type(config.evolution), type(config.data))
     files = {owner_file(op) for op in ops}
-    needed = [plugin for spec in config.plugins for plugin in plugins.load_plugins([spec])]
+    needed = [plugins.loaded_as(spec) for spec in config.plugins]
     needed += [
         plugin
         for plugin in plugins.loaded_plugins()
