@@ -113,6 +113,17 @@ def install_plugins(plugins: Iterable[Plugin]) -> None:
             _execute(plugin)
 
 
+def loaded_as(spec: str) -> Plugin:
+    """The plugin that a checked configuration calls ``spec``: of those loaded under that name, the one loaded last.
+
+    Raises:
+        PluginError: none was, and there is no such file in the working directory.
+    """
+    same = [plugin for plugin in loaded_plugins() if plugin.spec == spec]
+    alike = [plugin for plugin in loaded_plugins() if plugin.text is not None and plugin.name == Path(spec).name]
+    return (same or alike or load_plugins([spec]))[-1]
+
+
 def owner_of(thing: object) -> Plugin | None:
     """The plugin in which a class or function is defined; None: it is defined elsewhere."""
     module = getattr(thing, "__module__", "")
@@ -137,7 +148,10 @@ def _load(spec: str, folders: Sequence[Path]) -> Plugin:
         raise PluginError(f"plugin {spec!r}: {path} cannot be read: {error.strerror}") from None
     digest = sha256(text).hexdigest()
     plugin = Plugin(spec, f"evo_plugin_{path.stem}_{digest[:12]}", str(path.absolute()), digest, text)
-    return _LOADED.get(plugin.module) or _execute(plugin)
+    if plugin.module in _LOADED:
+        _LOADED[plugin.module] = _LOADED.pop(plugin.module)  # now it is the one loaded last
+        return _LOADED[plugin.module]
+    return _execute(plugin)
 
 
 def _load_module(name: str) -> Plugin:
