@@ -124,10 +124,12 @@ class Child:
         return self.said.read_text(errors="replace")
 
     def workers(self) -> list[int]:
-        """Its worker processes: copies of one of its children."""
+        """Its worker processes: copies of one of its children, or, on a cluster, children of its own."""
         with suppress(psutil.NoSuchProcess):
-            servers = (child for child in psutil.Process(self.pid).children() if "forkserver" in str(child.cmdline()))
-            return [worker.pid for server in servers for worker in server.children()]
+            children = psutil.Process(self.pid).children()
+            servers = [child for child in children if "forkserver" in str(child.cmdline())]
+            spawned = [child.pid for child in children if "spawn_main" in str(child.cmdline())]
+            return [worker.pid for server in servers for worker in server.children()] + spawned
         return []
 
 
