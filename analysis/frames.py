@@ -16,6 +16,7 @@ import pandas as pd
 from analysis.ablation import dropping
 from analysis.ranking import Truth
 from studies import pareto
+from studies.database.lineage import bred_cells
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.statistics import SEARCHING
 from studies.database.store import Store
@@ -155,7 +156,7 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     seen, last = witnesses(told), final(measured, cost)
     return Frames(
         run, measured, best, last, volumes, fates, spent(rows), lost, seen, told, versions(store, run),
-        tuple(life for life in store.bred_cells(run) if life.round <= until),
+        tuple(life for life in bred_cells(store, run) if life.round <= until),
     )  # fmt: skip
 
 

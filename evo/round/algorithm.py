@@ -21,6 +21,7 @@ from evo.seeds import derive_seed
 from evo.strategy.generations import Measure, SearchTask, search_round
 from evo.training.checkpoints import DamagedError, quarantine
 from spaces.space import canonical_arch
+from studies.database.lineage import record_bred_cells
 from studies.database.rows import Choice, StoredRound
 from studies.database.urls import artifacts_folder
 from studies.pareto import hypervolume
@@ -87,7 +88,7 @@ def fit_judge(context: RoundContext) -> Judge:
         if shared.store.checkpoint(shared.run, context.n, kind) != (path, digest):
             shared.store.add_checkpoint(shared.run, context.n, kind, path, digest)
     if judge.history:
-        shared.store.record_bred_cells(shared.run, context.n, judge.history)
+        record_bred_cells(shared.store, shared.run, context.n, judge.history)
     return judge
 
 

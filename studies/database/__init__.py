@@ -1,8 +1,9 @@
 """Everything that is remembered, in SQL beside Optuna's own tables.
 
-``store.Store`` is what the rest of the program sees. ``schema`` and ``migrations`` are our tables, ``rows`` turns their rows
-into records, ``views`` are for people who ask the database themselves. ``urls`` and ``engines`` connect, ``errors`` says what a
-database cannot do, ``leases`` give each run one coordinator. ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
+``store.Store`` is what the rest of the program sees; ``lineage`` and ``deliveries`` add bred cells and delivered networks.
+``schema`` and ``migrations`` are our tables, ``rows`` turns their rows into records and back, ``views`` are for people who ask
+the database themselves. ``urls`` and ``engines`` connect, ``errors`` says what a database cannot do, ``leases`` give each run
+one coordinator. ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
 """
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "engines",
     "errors",
     "leases",
+    "lineage",
     "optuna_tables",
     "rows",
     "schema",

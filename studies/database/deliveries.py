@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from studies.database.rows import StoredRun
+from studies.database.rows import StoredRun, from_row, to_row, utc_now
 from studies.database.schema import deliveries
 from studies.database.store import Store
 
@@ -47,20 +46,15 @@ def record_delivery(store: Store, run: StoredRun, delivery: Delivery) -> None:
         deliveries.c.folder == delivery.folder,
         deliveries.c.sha256 == delivery.sha256,
     )
-    values = {
-        "run_id": run.id,
-        "round_number": delivery.round,
-        "arch": delivery.arch,
-        "widths_json": None if delivery.widths is None else json.dumps(dict(delivery.widths)),
-        "accuracy": delivery.accuracy,
-        "macs": delivery.macs,
-        "params": delivery.params,
-        "latency_ms": delivery.latency_ms,
-        "folder": delivery.folder,
-        "sha256": delivery.sha256,
-        "settings_json": json.dumps(dict(delivery.settings)),
-        "created_at": datetime.now(UTC).replace(tzinfo=None),
-    }
+    values = to_row(
+        delivery,
+        deliveries,
+        run_id=run.id,
+        round_number=delivery.round,
+        widths_json=None if delivery.widths is None else json.dumps(dict(delivery.widths)),
+        settings_json=json.dumps(dict(delivery.settings)),
+        created_at=utc_now(),
+    )
     with store.writing() as connection:
         if connection.scalar(same) is None:
             connection.execute(deliveries.insert().values(values))
@@ -71,16 +65,11 @@ def deliveries_of(store: Store, run: StoredRun) -> list[Delivery]:
     query = sa.select(deliveries).where(deliveries.c.run_id == run.id).order_by(deliveries.c.id)
     with store.engine.connect() as connection:
         return [
-            Delivery(
+            from_row(
+                Delivery,
+                row,
                 round=row["round_number"],
-                arch=row["arch"],
                 widths=json.loads(row["widths_json"]) if row["widths_json"] else None,
-                accuracy=row["accuracy"],
-                macs=row["macs"],
-                params=row["params"],
-                latency_ms=row["latency_ms"],
-                folder=row["folder"],
-                sha256=row["sha256"],
                 settings=json.loads(row["settings_json"]),
             )
             for row in connection.execute(query).mappings()

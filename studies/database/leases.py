@@ -17,14 +17,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from studies.database.engines import retry_while_unavailable
-from studies.database.rows import StoredRun
+from studies.database.rows import StoredRun, from_row, to_row, utc_now
 from studies.database.schema import leases
 from studies.database.store import Store
 from studies.records import EvoError
@@ -119,10 +119,9 @@ def acquire_lease(
 @retry_while_unavailable
 def current_lease(store: Store, run: StoredRun) -> Lease | None:
     """Who holds the run, if anyone does."""
-    columns = [leases.c[name] for name in ("token", "holder", "place", "pid", "beats", "taken_at")]
     with store.engine.connect() as connection:
-        row = connection.execute(sa.select(*columns).where(leases.c.run_id == run.id)).first()
-    return None if row is None else Lease(*row)
+        row = connection.execute(sa.select(leases).where(leases.c.run_id == run.id)).mappings().first()
+    return None if row is None else from_row(Lease, row)
 
 
 def this_place() -> str:
@@ -140,10 +139,8 @@ def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], 
     Raises:
         EvoError: someone else holds it.
     """
-    ours = {
-        "run_id": run.id, "token": token, "holder": f"{_user()}@{platform.node()}, process {os.getpid()}"[:300],
-        "place": this_place(), "pid": os.getpid(), "beats": 0, "taken_at": datetime.now(UTC).replace(tzinfo=None),
-    }  # fmt: skip
+    holder = f"{_user()}@{platform.node()}, process {os.getpid()}"[:300]
+    ours = to_row(Lease(token, holder, this_place(), os.getpid(), 0, utc_now()), leases, run_id=run.id)
     while True:
         store.run(run.name)  # it may be deleted while we wait
         with suppress(sa.exc.IntegrityError), store.writing() as connection:

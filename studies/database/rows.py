@@ -1,23 +1,34 @@
-"""Runs, rounds and evaluations as rows: from columns to records, and back."""
+"""Runs, rounds, proposals and evaluations as rows: from records to columns, and back.
+
+A column with the name of a record's field is that field (``to_row``, ``from_row``); the others are named where they are made.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import RowMapping
 
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig, check_config
-from studies.database.schema import cells, evaluations
-from studies.records import Evaluation
+from studies.database.schema import choices, evaluations, proposals
+from studies.database.statistics import columns_of
+from studies.plugins import Plugin
+from studies.records import Evaluation, Proposal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -68,80 +79,141 @@ class Choice:
     rule: str
 
 
-EVALUATION = (
-    evaluations.c.judge, evaluations.c.accuracy, evaluations.c.nll, evaluations.c.macs, evaluations.c.params,
-    evaluations.c.latency_ms, evaluations.c.seconds, evaluations.c.state, evaluations.c.reason, evaluations.c.rungs_json,
-)  # fmt: skip
+def to_row(record: DataclassInstance, table: sa.Table, **others: Any) -> dict[str, Any]:
+    """A record as columns of ``table``: its fields are the columns of their names, but for those in ``others``."""
+    return {name: getattr(record, name) for name in _field_names(type(record)) if name in table.c} | others
 
 
-def cell_ids(connection: Connection, run: StoredRun) -> dict[tuple[int, str], int]:
-    """(layer, cell) -> its row."""
-    query = sa.select(cells.c.layer_index, cells.c.cell, cells.c.id).where(cells.c.run_id == run.id)
-    return {(layer, cell): row for layer, cell, row in connection.execute(query)}
+def from_row(kind: type[R], row: RowMapping, **others: Any) -> R:
+    """The record in a row: its fields are the columns of their names, but for those in ``others``."""
+    return kind(**{name: row[name] for name in _field_names(kind) if name not in others}, **others)
 
 
-def evaluation_of(row: RowMapping) -> Evaluation:
-    """The evaluation in a row of ``evaluations``."""
-    return Evaluation(
-        arch=Architecture.parse(row["arch"]),
-        judge=row["judge"],
-        accuracy=math.nan if row["accuracy"] is None else row["accuracy"],
-        macs=row["macs"],
-        params=row["params"],
-        latency_ms=row["latency_ms"],
-        nll=row["nll"],
-        seconds=row["seconds"],
-        rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
-        pruned=row["state"] == "pruned",
-        failed=row["reason"] or "",
-    )
+@cache
+def _field_names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
 
 
-def evaluation_columns(run: StoredRun, evaluation: Evaluation, space: SearchSpace) -> dict[str, Any]:
-    """An evaluation as the columns of ``evaluations``."""
+def run_to_row(
+    name: str,
+    config: StudyConfig,
+    space: SearchSpace,
+    max_cost: float,
+    versions: Mapping[str, str],
+    data: str | None,
+    classes: Sequence[str] | None,
+    plugins: Sequence[Plugin],
+) -> dict[str, Any]:
+    """A new run as columns of ``runs``; see ``Store.create_run``."""
+    named = {plugin.name: {"path": plugin.path, "sha256": plugin.sha256} for plugin in plugins}
     return {
-        "run_id": run.id,
-        "judge": evaluation.judge,
-        "canonical": str(canonical_arch(evaluation.arch, space)),
-        "arch": str(evaluation.arch),
-        "accuracy": None if evaluation.failed else evaluation.accuracy,
-        "nll": evaluation.nll,
-        "macs": evaluation.macs,
-        "params": evaluation.params,
-        "latency_ms": evaluation.latency_ms,
-        "seconds": evaluation.seconds,
+        "name": name,
+        "config_json": config.model_dump_json(),
+        "seed": config.seed,
+        "versions_json": json.dumps(dict(versions)),
+        "space_json": space.to_json(),
+        "max_cost": max_cost,
+        "min_accuracy": config.search.min_accuracy,
         "created_at": utc_now(),
-        "state": evaluation.state,
-        "reason": evaluation.failed or None,
-        "rungs_json": json.dumps(evaluation.rungs),
+        "data_sha256": data,
+        "classes_json": json.dumps(list(classes)) if classes is not None else None,
+        "plugins_json": json.dumps(named) if named else None,
     }
 
 
-def run_of(row: RowMapping) -> StoredRun:
+def run_from_row(row: RowMapping) -> StoredRun:
     """The run in a row of ``runs``."""
     plugins = json.loads(row["plugins_json"] or "{}")
     folders = [Path(plugin["path"]).parent for plugin in plugins.values()]
-    config = check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders)
-    space = SearchSpace.from_json(row["space_json"])
-    classes = tuple(json.loads(row["classes_json"])) if row["classes_json"] else None
-    return StoredRun(
-        row["id"], row["name"], config, space, row["max_cost"], row["min_accuracy"], row["data_sha256"],
-        plugins, classes,
-    )  # fmt: skip
+    return from_row(
+        StoredRun,
+        row,
+        config=check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders),
+        space=SearchSpace.from_json(row["space_json"]),
+        plugins=plugins,
+        classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,
+    )
 
 
-def round_of(row: RowMapping) -> StoredRound:
+def round_to_row(run: StoredRun, number: int, study: str, space: SearchSpace) -> dict[str, Any]:
+    """A round that begins as columns of ``rounds``."""
+    return {
+        "run_id": run.id,
+        "number": number,
+        "study": study,
+        "state": "running",
+        "space_json": space.to_json(),
+        "stats_json": "{}",
+        "started_at": utc_now(),
+    }
+
+
+def outcome_to_row(next_space: SearchSpace, judge: str, hypervolume: float, stats: Mapping[str, Any]) -> dict[str, Any]:
+    """A round's end as columns of ``rounds``."""
+    return {
+        "state": "finished",
+        "next_space_json": next_space.to_json(),
+        "judge": judge,
+        "hypervolume": hypervolume,
+        "stats_json": json.dumps(dict(stats)),
+        **columns_of(stats),
+        "finished_at": utc_now(),
+    }
+
+
+def round_from_row(row: RowMapping) -> StoredRound:
     """The round in a row of ``rounds``."""
-    return StoredRound(
-        id=row["id"],
-        number=row["number"],
-        study=row["study"],
+    return from_row(
+        StoredRound,
+        row,
         finished=row["state"] == "finished",
         space=SearchSpace.from_json(row["space_json"]),
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
-        judge=row["judge"],
-        hypervolume=row["hypervolume"],
         stats=json.loads(row["stats_json"]),
+    )
+
+
+def choice_to_row(row: StoredRound, choice: Choice) -> dict[str, Any]:
+    """A candidate's fate in round ``row`` as columns of ``choices``."""
+    return to_row(choice, choices, round_id=row.id, layer=row.space.names[choice.layer_index])
+
+
+def proposal_to_row(row: StoredRound, proposal: Proposal, evaluation_id: int) -> dict[str, Any]:
+    """A proposal of round ``row`` as columns of ``proposals``."""
+    return to_row(proposal, proposals, round_id=row.id, arch=str(proposal.arch), evaluation_id=evaluation_id)
+
+
+def proposal_from_row(row: RowMapping) -> Proposal:
+    """The proposal in a row of ``proposals``, joined with its evaluation's columns of other names."""
+    return from_row(Proposal, row, evaluation=evaluation_from_row(row))
+
+
+def evaluation_to_row(run: StoredRun, evaluation: Evaluation, space: SearchSpace) -> dict[str, Any]:
+    """An evaluation as columns of ``evaluations``."""
+    return to_row(
+        evaluation,
+        evaluations,
+        run_id=run.id,
+        canonical=str(canonical_arch(evaluation.arch, space)),
+        arch=str(evaluation.arch),
+        accuracy=None if evaluation.failed else evaluation.accuracy,
+        created_at=utc_now(),
+        state=evaluation.state,
+        reason=evaluation.failed or None,
+        rungs_json=json.dumps(evaluation.rungs),
+    )
+
+
+def evaluation_from_row(row: RowMapping) -> Evaluation:
+    """The evaluation in a row of ``evaluations``."""
+    return from_row(
+        Evaluation,
+        row,
+        arch=Architecture.parse(row["arch"]),
+        accuracy=math.nan if row["accuracy"] is None else row["accuracy"],
+        rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
+        pruned=row["state"] == "pruned",
+        failed=row["reason"] or "",
     )
 
 

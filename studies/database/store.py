@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig
-from studies.database import errors, optuna_tables, schema
+from studies.database import errors, optuna_tables, rows, schema
 from studies.database.engines import (
     database_error,
     first_line,
@@ -30,24 +30,12 @@ from studies.database.engines import (
     retry_while_unavailable,
     write_transaction,
 )
-from studies.database.rows import (
-    EVALUATION,
-    Choice,
-    StoredRound,
-    StoredRun,
-    cell_ids,
-    evaluation_columns,
-    evaluation_of,
-    round_of,
-    run_of,
-    utc_now,
-)
-from studies.database.schema import cells, checkpoints, choices, evaluations, fitness, proposals, rounds, runs
-from studies.database.statistics import columns_of
+from studies.database.rows import Choice, StoredRound, StoredRun, utc_now
+from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
 from studies.database.trials import distributions, to_trial
 from studies.database.urls import redacted
 from studies.plugins import Plugin
-from studies.records import BredCell, Evaluation, EvoError, Proposal
+from studies.records import Evaluation, EvoError, Proposal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +98,7 @@ class Store:
         """The run of that name, if there is one."""
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(runs).where(runs.c.name == name)).mappings().first()
-        return None if row is None else run_of(row)
+        return None if row is None else rows.run_from_row(row)
 
     def run(self, name: str) -> StoredRun:
         """The run of that name.
@@ -140,21 +128,7 @@ class Store:
             EvoError: the name cannot be one, or someone else has just begun a run of that name.
         """
         check_name(name)
-        values = {
-            "name": name,
-            "config_json": config.model_dump_json(),
-            "seed": config.seed,
-            "versions_json": json.dumps(dict(versions)),
-            "space_json": space.to_json(),
-            "max_cost": max_cost,
-            "min_accuracy": config.search.min_accuracy,
-            "created_at": utc_now(),
-            "data_sha256": data,
-            "classes_json": json.dumps(list(classes)) if classes is not None else None,
-            "plugins_json": json.dumps({p.name: {"path": p.path, "sha256": p.sha256} for p in plugins})
-            if plugins
-            else None,
-        }
+        values = rows.run_to_row(name, config, space, max_cost, versions, data, classes, plugins)
 
         @retry_while_unavailable
         def begun() -> bool:
@@ -162,7 +136,7 @@ class Store:
                 connection.execute(runs.insert().values(values))
             with self.engine.connect() as connection:
                 there = connection.execute(sa.select(runs.c.created_at).where(runs.c.name == name)).scalar()
-            return there == values["created_at"]
+            return bool(there == values["created_at"])
 
         if not begun():
             raise EvoError(f"run {name!r} was begun by another process just now; run the same command again")
@@ -183,7 +157,7 @@ class Store:
         """The run's rounds, first to last."""
         query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
         with self.engine.connect() as connection:
-            return [round_of(row) for row in connection.execute(query).mappings()]
+            return [rows.round_from_row(row) for row in connection.execute(query).mappings()]
 
     @retry_while_unavailable
     def open_round(self, run: StoredRun, number: int, space: SearchSpace, attrs: Mapping[str, Any]) -> StoredRound:
@@ -195,17 +169,8 @@ class Store:
         config = run.config
         metrics: dict[str, optuna_tables.Direction] = {config.score: "maximize", config.search.cost: "minimize"}
         optuna_tables.create_study(self.optuna, study, metrics, attrs)
-        values = {
-            "run_id": run.id,
-            "number": number,
-            "study": study,
-            "state": "running",
-            "space_json": space.to_json(),
-            "stats_json": "{}",
-            "started_at": utc_now(),
-        }
         with self.writing() as connection:
-            connection.execute(rounds.insert().values(values))
+            connection.execute(rounds.insert().values(rows.round_to_row(run, number, study, space)))
         return self.rounds(run)[-1]
 
     @retry_while_unavailable
@@ -220,29 +185,8 @@ class Store:
         stats: Mapping[str, Any],
     ) -> None:
         """Close a round: its outcome, every candidate's fate and the next space, in one transaction."""
-        outcome = {
-            "state": "finished",
-            "next_space_json": next_space.to_json(),
-            "judge": judge,
-            "hypervolume": hypervolume,
-            "stats_json": json.dumps(dict(stats)),
-            **columns_of(stats),
-            "finished_at": utc_now(),
-        }
-        names = row.space.names
-        details = [
-            {
-                "round_id": row.id,
-                "layer_index": choice.layer_index,
-                "layer": names[choice.layer_index],
-                "op": choice.op,
-                "rating": choice.rating,
-                "share": choice.share,
-                "fate": choice.fate,
-                "rule": choice.rule,
-            }
-            for choice in fates
-        ]
+        outcome = rows.outcome_to_row(next_space, judge, hypervolume, stats)
+        details = [rows.choice_to_row(row, choice) for choice in fates]
         with self.writing() as connection:
             connection.execute(choices.delete().where(choices.c.round_id == row.id))
             connection.execute(choices.insert(), details)
@@ -271,21 +215,8 @@ class Store:
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
         with self.writing() as connection:
             ids = self._evaluation_ids(connection, run, row.space, generation)
-            connection.execute(
-                proposals.insert(),
-                [
-                    {
-                        "round_id": row.id,
-                        "number": proposal.number,
-                        "generation": proposal.generation,
-                        "origin": proposal.origin,
-                        "is_new": proposal.is_new,
-                        "arch": str(proposal.arch),
-                        "evaluation_id": evaluation_id,
-                    }
-                    for proposal, evaluation_id in zip(generation, ids, strict=True)
-                ],
-            )
+            found = [rows.proposal_to_row(row, *pair) for pair in zip(generation, ids, strict=True)]
+            connection.execute(proposals.insert(), found)
             if self.bulk:
                 optuna_tables.write_trials(connection, row.study, trials)
 
@@ -299,7 +230,7 @@ class Store:
         self, connection: Connection, run: StoredRun, space: SearchSpace, generation: Sequence[Proposal]
     ) -> list[int]:
         """The row of each proposal's evaluation; fresh ones are inserted."""
-        new = [evaluation_columns(run, proposal.evaluation, space) for proposal in generation if proposal.is_new]
+        new = [rows.evaluation_to_row(run, proposal.evaluation, space) for proposal in generation if proposal.is_new]
         insert = evaluations.insert().returning(evaluations.c.id, sort_by_parameter_order=True)
         inserted = iter(connection.scalars(insert, new) if new else ())
         return [
@@ -310,117 +241,45 @@ class Store:
     @retry_while_unavailable
     def proposals(self, row: StoredRound) -> list[Proposal]:
         """What the round has proposed so far, in order."""
+        others = [column for column in evaluations.c if column.name not in proposals.c]
         query = (
-            sa.select(proposals, *EVALUATION)
+            sa.select(proposals, *others)
             .join(evaluations, evaluations.c.id == proposals.c.evaluation_id)
             .where(proposals.c.round_id == row.id)
             .order_by(proposals.c.number)
         )
         with self.engine.connect() as connection:
-            return [
-                Proposal(found["number"], found["generation"], found["origin"], evaluation_of(found), found["is_new"])
-                for found in connection.execute(query).mappings()
-            ]
+            return [rows.proposal_from_row(found) for found in connection.execute(query).mappings()]
 
     @retry_while_unavailable
     def evaluations(self, run: StoredRun, judge: str) -> list[Evaluation]:
         """Everything one judge has measured in this run, oldest first."""
-        query = (
-            sa.select(*EVALUATION, evaluations.c.arch)
-            .where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
-            .order_by(evaluations.c.id)
-        )
+        query = sa.select(evaluations).where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
         with self.engine.connect() as connection:
-            return [evaluation_of(found) for found in connection.execute(query).mappings()]
+            found = connection.execute(query.order_by(evaluations.c.id)).mappings()
+            return [rows.evaluation_from_row(row) for row in found]
 
     @retry_while_unavailable
     def record_evaluations(self, run: StoredRun, space: SearchSpace, found: Sequence[Evaluation]) -> None:
         """Write what was measured beside the search (and so is no proposal), in one transaction; twice changes nothing."""
-        rows = [evaluation_columns(run, evaluation, space) for evaluation in found]
+        measured = [rows.evaluation_to_row(run, evaluation, space) for evaluation in found]
         judges = {evaluation.judge for evaluation in found}
-        measured = sa.select(evaluations.c.judge, evaluations.c.canonical).where(
+        query = sa.select(evaluations.c.judge, evaluations.c.canonical).where(
             evaluations.c.run_id == run.id, evaluations.c.judge.in_(judges)
         )
         with self.writing() as connection:
-            known = {(judge, form) for judge, form in connection.execute(measured)}
-            if new := [row for row in rows if (row["judge"], row["canonical"]) not in known]:
+            known = {(judge, form) for judge, form in connection.execute(query)}
+            if new := [row for row in measured if (row["judge"], row["canonical"]) not in known]:
                 connection.execute(evaluations.insert(), new)
-
-    # -- bred cells ---------------------------------------------------------------------------------------------------
-
-    @retry_while_unavailable
-    def record_bred_cells(self, run: StoredRun, number: int, lives: Sequence[BredCell]) -> None:
-        """Write the cells that round ``number`` bred and what it measured, in one transaction; twice changes nothing."""
-        names = run.space.names
-        with self.writing() as connection:
-            known = cell_ids(connection, run)
-            born = [
-                {
-                    "run_id": run.id,
-                    "layer_index": life.layer_index,
-                    "layer": names[life.layer_index],
-                    "cell": life.cell,
-                    "origin": life.origin,
-                    "parent": next(iter(life.parents), None),
-                    "second_parent": next(iter(life.parents[1:]), None),
-                    "round_number": life.round,
-                    "iteration": life.iteration,
-                }
-                for life in lives
-                if (life.layer_index, life.cell) not in known
-            ]
-            if born:
-                connection.execute(cells.insert(), born)
-            known = cell_ids(connection, run)
-            ours = sa.select(cells.c.id).where(cells.c.run_id == run.id)
-            connection.execute(fitness.delete().where(fitness.c.round_number == number, fitness.c.cell_id.in_(ours)))
-            found = [
-                {
-                    "cell_id": known[life.layer_index, life.cell],
-                    "round_number": n,
-                    "iteration": iteration,
-                    "fitness": value,
-                }
-                for life in lives
-                for n, iteration, value in life.fitness
-                if n == number
-            ]
-            if found:
-                connection.execute(fitness.insert(), found)
-
-    @retry_while_unavailable
-    def bred_cells(self, run: StoredRun) -> list[BredCell]:
-        """All cells that the run has bred, oldest first; empty where it bred none."""
-        query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
-        history = sa.select(fitness).join(cells).where(cells.c.run_id == run.id).order_by(fitness.c.id)
-        measured: dict[int, list[tuple[int, int, float]]] = {}
-        with self.engine.connect() as connection:
-            for row in connection.execute(history).mappings():
-                measured.setdefault(row["cell_id"], []).append((row["round_number"], row["iteration"], row["fitness"]))
-            return [
-                BredCell(
-                    row["layer_index"],
-                    row["cell"],
-                    row["origin"],
-                    tuple(parent for parent in (row["parent"], row["second_parent"]) if parent),
-                    row["round_number"],
-                    row["iteration"],
-                    tuple(sorted(measured.get(row["id"], []))),
-                )
-                for row in connection.execute(query).mappings()
-            ]
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     @retry_while_unavailable
     def add_checkpoint(self, run: StoredRun, number: int, kind: str, path: Path, digest: str) -> None:
         """Remember a file of weights and its sha256; the newest of one round and kind counts."""
-        values = {
-            "run_id": run.id, "round_number": number, "kind": kind, "path": str(path),
-            "sha256": digest, "created_at": utc_now(),
-        }  # fmt: skip
+        values = {"run_id": run.id, "round_number": number, "kind": kind, "path": str(path), "sha256": digest}
         with self.writing() as connection:
-            connection.execute(checkpoints.insert().values(values))
+            connection.execute(checkpoints.insert().values(**values, created_at=utc_now()))
 
     @retry_while_unavailable
     def checkpoint(self, run: StoredRun, number: int, kind: str) -> tuple[Path, str] | None:

@@ -29,6 +29,7 @@ from spaces.networks.cell_supernet import CellSupernet
 from spaces.operations.cells import Alphabet, covering_cells, parse_cell
 from spaces.space import SearchSpace
 from studies.config import CellsSection, DataSection, StudyConfig, check_config
+from studies.database.lineage import bred_cells
 from studies.database.store import open_store
 from studies.records import BredCell, EvoError, Round
 from tests.evo.conftest import interrupted_at
@@ -305,7 +306,7 @@ def test_two_rounds_leave_a_lineage_and_the_fittest_as_the_next_space(tmp_path: 
     assert main(["2", "--config", str(tmp_path / "mine.toml"), "--storage", storage, "--quiet"]) == 0
     with open_store(storage) as store:
         run = store.run("mine")
-        rounds, lives = store.rounds(run), store.bred_cells(run)
+        rounds, lives = store.rounds(run), bred_cells(store, run)
         drawn = figures(load_frames(store, run))
     assert drawn
     assert {life.round for life in lives} == {1, 2}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import BredCell
@@ -33,22 +34,22 @@ def run(store: Store) -> StoredRun:
 
 
 def test_a_run_without_cells_has_no_lineage(store: Store, run: StoredRun) -> None:
-    assert store.bred_cells(run) == []
+    assert bred_cells(store, run) == []
 
 
 def test_what_was_bred_comes_back_and_a_later_round_adds_to_it(store: Store, run: StoredRun) -> None:
-    store.record_bred_cells(run, 1, FIRST)
-    store.record_bred_cells(run, 1, FIRST)
-    assert store.bred_cells(run) == FIRST
+    record_bred_cells(store, run, 1, FIRST)
+    record_bred_cells(store, run, 1, FIRST)
+    assert bred_cells(store, run) == FIRST
     older = replace(MOTHER, fitness=(*MOTHER.fitness, (2, 1, 0.75)))
     born = BredCell(0, "cell:e3_3", "mutation", ("cell:e1_3",), 2, 1, ((2, 1, 0.1),))
-    store.record_bred_cells(run, 2, [older, FATHER, CHILD, NAMESAKE, born])
-    assert store.bred_cells(run) == [older, FATHER, CHILD, NAMESAKE, born]
-    assert store.bred_cells(example_run.begin(store, "another")) == []
+    record_bred_cells(store, run, 2, [older, FATHER, CHILD, NAMESAKE, born])
+    assert bred_cells(store, run) == [older, FATHER, CHILD, NAMESAKE, born]
+    assert bred_cells(store, example_run.begin(store, "another")) == []
 
 
 def test_parents_birth_and_fitness_can_be_asked_for_in_sql(store: Store, run: StoredRun) -> None:
-    store.record_bred_cells(run, 1, FIRST)
+    record_bred_cells(store, run, 1, FIRST)
     query = "SELECT layer, cell, origin, parent, second_parent, round_number, iteration FROM cells WHERE origin = 'crossover'"
     assert store.frame(query).values.tolist() == [
         ["stage1.layer1", "cell:e1_3_-5", "crossover", "cell:e1_3", "cell:e1_5", 1, 2]
