@@ -30,8 +30,9 @@ from studies.records import EvoError
 
 CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
-IMPORTED = ("evo.evaluators.registry", "evo.workers.pool")
-"""By the process that is copied. Nothing in them computes or asks for a GPU when it is imported: a copy could do neither."""
+IMPORTED = ("evo.evaluators.registry", "evo.workers.pool", "torch._dynamo")
+"""By the process that is copied. Nothing in them computes or asks for a GPU when it is imported: a copy could do neither.
+(The first step of any optimizer imports ``torch._dynamo``, which takes as long as torch itself.)"""
 
 MAX_START_ATTEMPTS = 10
 """So many processes in a row may die before they have begun."""

@@ -91,15 +91,20 @@ class CostHistogram:
             left, state = left - steps[places[:, layer]], self.states[layer][1][places[:, layer]]
         return places
 
-    def list(self, low: float, high: float) -> Places:
-        """All architectures of these buckets."""
+    def unrank(self, low: float, high: float, ranks: Places) -> Places:
+        """The architectures of these buckets at the places ``ranks`` of their list: by bucket, then gene by gene.
+
+        The list itself is never made. Every architecture must count once (no ``tilt``), and ``count(low, high)`` be
+        below 2^53, so that counts are exact.
+        """
         window = self.bins_between(low, high)
-        left = np.arange(window.start, window.stop)
-        places, state = np.empty((len(left), 0), np.intp), np.zeros(len(left), np.intp)
+        ways = self.completions[0][0, window]
+        bucket, rest = _place_of_rank(np.tile(ways, (len(ranks), 1)), ranks.astype(float))
+        left, state = window.start + bucket, np.zeros(len(ranks), np.intp)
+        places = np.empty((len(ranks), len(self.steps)), np.intp)
         for layer, steps in enumerate(self.steps):
-            row, gene = np.nonzero(self._following(layer, left, state))
-            places, left = np.column_stack([places[row], gene]), left[row] - steps[gene]
-            state = self.states[layer][1][gene]
+            gene, rest = _place_of_rank(self._following(layer, left, state), rest)
+            places[:, layer], left, state = gene, left - steps[gene], self.states[layer][1][gene]
         return places
 
     def _following(self, layer: int, left: Places, state: Places) -> Floats:
@@ -141,6 +146,14 @@ def _prepend_step(steps: Places, weights: Floats, states: tuple[Places, Places],
         for step in np.flatnonzero(times):
             total[state, step : step + ways.shape[1]] += times[step] * ways[after]
     return total
+
+
+def _place_of_rank(ways: Floats, rank: Floats) -> tuple[Places, Floats]:
+    """(n,) the place in its row where the ``rank``-th way lies, and its rank there; ``ways`` (n, places) are counts."""
+    upto = np.cumsum(ways, axis=1)
+    place = np.argmax(upto > rank[:, None], axis=1)
+    rows = np.arange(len(rank))
+    return place, rank - (upto[rows, place] - ways[rows, place])
 
 
 def _draw_rows(weights: Floats, generator: np.random.Generator) -> Places:

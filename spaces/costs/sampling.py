@@ -111,8 +111,7 @@ class _Sampler:
         ways = buckets.count(low, high)
         box = self._box(buckets.cost, low, high)
         if ways <= MAX_LISTED:
-            places = self.generator.permutation(buckets.list(low, high))
-            return self._new(places[_inside_box(self._costs(places), box)], n)
+            return self._take_listed(buckets, low, high, self.generator.permutation(int(ways)), box, n)
         found: list[Architecture] = []
         idle, tilts, tilt, size = 0, 0, np.zeros(len(COLUMNS)), max(16, n)
         while len(found) < n and idle < PATIENCE:
@@ -126,6 +125,18 @@ class _Sampler:
             if len(found) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
                 tilts, tilt = tilts + 1, self._tilted(tilt, costs, box, COLUMNS.index(buckets.cost))
                 buckets = CostHistogram.of(self.table, buckets.cost, tilt)
+        return found
+
+    def _take_listed(
+        self, buckets: CostHistogram, low: float, high: float, order: Places, box: Floats, n: int
+    ) -> list[Architecture]:
+        """The first ``n`` new networks inside ``box``, of all between ``low`` and ``high``, in this order."""
+        found: list[Architecture] = []
+        size = 2 * n
+        while len(found) < n and len(order):
+            places = buckets.unrank(low, high, order[:size])
+            found += self._new(places[_inside_box(self._costs(places), box)], n - len(found))
+            order, size = order[size:], min(2 * size, BATCH)
         return found
 
     def _box(self, cost: str, low: float, high: float) -> Floats:

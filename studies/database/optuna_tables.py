@@ -116,6 +116,7 @@ def open_storage(engine: sa.Engine) -> RDBStorage:
             engine.url.render_as_string(hide_password=False),
             # Without a pool no connection stays open that someone would have to close.
             engine_kwargs={"connect_args": connect_args(engine.url), "poolclass": sa.NullPool},
+            skip_compatibility_check=layout_is_known(engine),  # it reads all migrations of Optuna
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -31,10 +32,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 
 from studies.database.engines import log_line, write_transaction
+from studies.database.views import VIEWS
 from studies.records import EvoError
 
 for kind, name in ((Float, "DOUBLE"), (Text, "LONGTEXT"), (DateTime, "DATETIME(6)")):  # what MySQL has is smaller
@@ -281,9 +284,20 @@ def upgrade(engine: Engine) -> None:
         )
         log_line(f"upgrading the database from schema version {found} to {head}; {kept}")
     with write_transaction(engine) as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(MIGRATIONS))
-        command.upgrade(config, "head")
+        if found is None:
+            _create(connection)
+        else:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(MIGRATIONS))
+            command.upgrade(config, "head")
+
+
+def _create(connection: Connection) -> None:
+    """Make what all migrations, one after the other, would have made of nothing."""
+    metadata.create_all(connection)
+    for view in VIEWS:
+        connection.execute(text(view[max(view)]))
+    _migration_context(connection).stamp(_script_directory(), "head")
 
 
 BACKUP = "in one transaction; a copy from before would be yours to make (pg_dump)"
@@ -310,9 +324,14 @@ def backup_copy(engine: Engine, suffix: str) -> Path:
     return path
 
 
+@cache
 def _script_directory() -> ScriptDirectory:
     return ScriptDirectory(str(MIGRATIONS))
 
 
 def _current_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    return _migration_context(connection).get_current_revision()
+
+
+def _migration_context(connection: Connection) -> MigrationContext:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})

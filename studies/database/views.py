@@ -48,3 +48,6 @@ ROUND_STATS = {
     )
 }
 """Every round in one row, the unfinished one, too."""
+
+VIEWS = (RESULTS, FAILURES, ROUND_STATS)
+"""All views; the last version of each is the one of today."""

@@ -183,12 +183,12 @@ def replace_rate(rate: float) -> ScratchSection:
 
 # -- a run ------------------------------------------------------------------------------------------------------------
 
-WORK = ["--config", "digits", "--quiet", "--set", "evaluator={kind='scratch', epochs=6, rungs=[0.34], batch_size=32}"]
+WORK = ["--config", "digits", "--quiet", "--set", "evaluator={kind='scratch', epochs=3, rungs=[0.34], batch_size=16}"]
 for setting in (
     "data.max_images=280",
     "data.validation_fraction=0.5",
-    "search.evaluations=16",
-    "search.population=8",
+    "search.evaluations=12",
+    "search.population=6",
     "ground_truth.sample=0",
 ):
     WORK += ["--set", setting]
@@ -223,12 +223,12 @@ def test_what_was_stopped_is_remembered_and_used_for_nothing(finished: str) -> N
     stopped = {canonical_arch(p.arch, run.space) for p in proposals if p.evaluation.pruned}
     measured = [canonical_arch(p.arch, run.space) for p in proposals if p.is_new]
     assert stopped
-    assert len(set(measured)) == len(measured) == 32  # stopped ones were charged, and not proposed again
+    assert len(set(measured)) == len(measured) == 24  # stopped ones were charged, and not proposed again
     assert len(view) == len(proposals) - len(stopped)
     assert frames.results["accuracy"].isna().sum() == len(stopped)
     assert sum(row.pruned for row in frames.rounds) == len(stopped)
     saved = sum(row.stats["epochs_saved"] for row in rows)
-    assert saved == sum(6 - p.evaluation.rungs[-1][0] for p in proposals if p.evaluation.pruned) == 4 * len(stopped)
+    assert saved == sum(3 - p.evaluation.rungs[-1][0] for p in proposals if p.evaluation.pruned) == 2 * len(stopped)
     assert told(frames)[0].endswith(f"{saved} epochs saved.")
     assert not {str(p.arch) for p in proposals if p.evaluation.pruned} & set(frames.fronts["arch"])
     assert all(p.origin != "survivor" for p in proposals if p.evaluation.pruned)
@@ -242,7 +242,7 @@ def test_optuna_sees_pruned_trials_with_their_rung(finished: str) -> None:
     for trial, evaluation in zip(trials, expected, strict=True):
         assert trial.state.name == ("PRUNED" if evaluation.pruned else "COMPLETE")
         assert trial.values == (None if evaluation.pruned else [evaluation.accuracy, evaluation.macs])
-        assert trial.intermediate_values == {2: evaluation.rungs[0][1]}
+        assert trial.intermediate_values == {1: evaluation.rungs[0][1]}
         assert ("NSGAIISampler:generation" in trial.system_attrs) != evaluation.pruned
 
 
@@ -257,7 +257,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
 ) -> None:
     """Interrupted in a training behind the first rung, and between two generations."""
     storage = f"sqlite:///{tmp_path}/evo.db"
-    measure, left = ScratchJudge._measure, 11
+    measure, left = ScratchJudge._measure, 8
 
     def interrupting(self: ScratchJudge, arch: Architecture) -> Evaluation:
         nonlocal left
@@ -269,7 +269,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     monkeypatch.setattr(ScratchJudge, "_measure", interrupting)
     assert main(["1", "--storage", storage, *WORK]) == 130
     monkeypatch.undo()
-    assert list((tmp_path / "evo_files" / "digits" / "rungs").glob("*-0006.progress"))
+    assert list((tmp_path / "evo_files" / "digits" / "rungs").glob("*-0003.progress"))
     record = Store.record
 
     def once(self: Store, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:

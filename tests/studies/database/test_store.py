@@ -20,6 +20,7 @@ from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check_config
 from studies.database import schema
+from studies.database.engines import open_engine
 from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store, open_store
@@ -251,14 +252,42 @@ def migrations(connection: sa.Connection) -> Config:
     return config
 
 
-def test_migrations_make_the_tables_that_the_program_uses(store: Store) -> None:
-    with store.engine.connect() as connection:
+def views(connection: sa.Connection) -> dict[str, str]:
+    """What every view says."""
+    inspector = sa.inspect(connection)
+    return {name: inspector.get_view_definition(name) for name in sorted(inspector.get_view_names())}
+
+
+def columns(connection: sa.Connection) -> dict[str, set[tuple[str, str, bool]]]:
+    """Every column of our tables: its name, its type (but on SQLite, which cannot change it), and whether it may be null."""
+    inspector = sa.inspect(connection)
+    typed = connection.dialect.name != "sqlite"
+    return {
+        table: {(c["name"], str(c["type"]) * typed, c["nullable"]) for c in inspector.get_columns(table)}
+        for table in schema.metadata.tables
+    }
+
+
+def test_migrations_make_the_tables_that_the_program_uses(url: str, tmp_path: Path) -> None:
+    """A new database has them at once; what all migrations make of nothing is the same."""
+    with open_store(url) as made, made.engine.begin() as connection:
+        expected = columns(connection), views(connection)
+        for view in expected[1]:
+            connection.execute(sa.text(f"DROP VIEW {view}"))
+        schema.metadata.drop_all(connection)
+        connection.execute(sa.text(f"DROP TABLE {schema.VERSION_TABLE}"))
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        command.upgrade(migrations(connection), "head")
         options = {
             "version_table": schema.VERSION_TABLE,
-            "compare_type": store.engine.dialect.name != "sqlite",  # which enforces none, and cannot change them
+            "compare_type": connection.dialect.name != "sqlite",  # which enforces none, and cannot change them
             "include_name": lambda name, kind, _: kind != "table" or name in schema.metadata.tables,
         }
         assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
+        assert (columns(connection), views(connection)) == expected
+        assert schema._current_revision(connection) == schema._script_directory().get_current_head()
+    engine.dispose()
 
 
 def test_a_database_of_a_later_version_is_refused(tmp_path: Path) -> None:

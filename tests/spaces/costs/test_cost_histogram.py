@@ -1,0 +1,44 @@
+"""The list of architectures by cost: every one stands in it once, wherever it is asked for."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from spaces.costs.cost_histogram import CostHistogram
+from spaces.costs.table import COLUMNS, cost_table
+from spaces.library.named_spaces import load_space
+from tests.spaces.costs.test_sampling import OPS, small_space, table_of
+
+SPACES = {
+    "four layers": small_space((OPS[:3], OPS[2:], OPS[1:5], OPS[3:])),
+    "two branches": small_space((OPS[:3], OPS[3:]), branches=2),
+}
+
+
+@pytest.mark.parametrize("cost", COLUMNS)
+@pytest.mark.parametrize("name", SPACES)
+def test_ranks_list_every_architecture_once(name: str, cost: str) -> None:
+    """Against all combinations of genes, sorted by bucket and then gene by gene."""
+    table = table_of(SPACES[name])
+    buckets = CostHistogram.of(table, cost)
+    every = np.array(list(product(*(range(len(layer.genes)) for layer in table.layers))))
+    bucket = sum(steps[every[:, layer]] for layer, steps in enumerate(buckets.steps))
+    expected = every[np.lexsort((*every.T[::-1], bucket))]
+    assert buckets.unrank(-np.inf, np.inf, np.arange(len(every))).tolist() == expected.tolist()
+    some = np.array([5, 0, len(every) - 1])
+    assert buckets.unrank(-np.inf, np.inf, some).tolist() == expected[some].tolist()
+
+
+def test_ranks_within_limits_are_those_that_are_counted() -> None:
+    """A block with rows: what may follow a row depends on it."""
+    table = cost_table(load_space("digits_rows"))
+    buckets = CostHistogram.of(table, "macs")
+    low, high = np.quantile(table.bounds()[:, 0], [0.02, 0.06])
+    count = int(buckets.count(low, high))
+    places = buckets.unrank(low, high, np.arange(count))
+    archs = [tuple(layer.genes[i] for layer, i in zip(table.layers, row, strict=True)) for row in places]
+    assert len(set(archs)) == count > 100
+    assert all(table.space.from_qualified_genes(genes) in table.space for genes in archs)
