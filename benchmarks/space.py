@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from analysis.verdict import chosen, difference
+from analysis.verdict import difference, sample_front
 from evo.console import bar
 from evo.evaluators.standalone import Scratch
 from evo.round.algorithm import run_round
@@ -134,7 +134,7 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
         alone = GroundTruthSection(epochs=size.alone, learning_rate=0.1, sample=size.members)
         context = open_round(shared, n)
         judge = Scratch(alone, config.data, config.device, 0).fit(space, fit_context(context))
-        members = chosen(store, run, n, size.members)
+        members = sample_front(store, run, n, size.members)
         found = evaluate_missing(context, judge, members, "training the front alone")
         measurements = sum(p.is_new for row in store.rounds(run) for p in store.proposals(row))
         seconds = sum(sum(row.stats["seconds"].values()) for row in store.rounds(run))

@@ -84,7 +84,7 @@ def breed_populations(
             checkpoint=progress,
             track=context.track,
             label=f"round {context.n}: breeding cells",
-            team=context.team,
+            group=context.group,
         )
         facts = {
             "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],
