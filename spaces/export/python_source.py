@@ -233,9 +233,9 @@ def _layer_lines(network: Network, space: SearchSpace) -> Iterator[str]:
         ops = "".join(
             f"        {json.dumps(op)}: {_indent(module_expression(part), 8)},\n" for op, part in cell.ops.items()
         )
-        said = f"{{\n{ops}    }}" if ops else "{}"
+        mapping = f"{{\n{ops}    }}" if ops else "{}"
         yield f"# {name}: {shape.c_in} x {short_size(shape.size)} -> {shape.c_out} x {short_size(shape.size_out)}\n"
-        yield f"Layer(\n    residual={shape.is_residual},\n    ops={said},\n),\n"
+        yield f"Layer(\n    residual={shape.is_residual},\n    ops={mapping},\n),\n"
 
 
 def module_expression(module: nn.Module) -> str:
@@ -277,9 +277,9 @@ def _write_convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:
         "groups": (conv.groups, 1),
         "norm": (bool(norms), True),
     }
-    said = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
-    said += [f"activation=nn.{name}" for name in activations]
-    return f"conv({', '.join([str(conv.in_channels), str(conv.out_channels), *said])})"
+    keywords = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+    keywords += [f"activation=nn.{name}" for name in activations]
+    return f"conv({', '.join([str(conv.in_channels), str(conv.out_channels), *keywords])})"
 
 
 def _write_squeeze_excite(module: nn.Module) -> str:

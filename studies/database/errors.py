@@ -25,8 +25,8 @@ def install_explanations(engine: Engine) -> None:
 
 
 def _explain_error(context: ExceptionContext) -> None:
-    if context.engine is not None and (said := error_message(context.engine, context.original_exception)):
-        raise EvoError(said) from None
+    if context.engine is not None and (message := error_message(context.engine, context.original_exception)):
+        raise EvoError(message) from None
 
 
 def error_message(engine: Engine, error: BaseException | None) -> str | None:
@@ -35,24 +35,26 @@ def error_message(engine: Engine, error: BaseException | None) -> str | None:
     return repair_advice(engine, name, str(error)) if name.startswith((*DISK_FULL, *CORRUPTED)) else None
 
 
-def repair_advice(engine: Engine, name: str, said: str) -> str:
+def repair_advice(engine: Engine, name: str, message: str) -> str:
     """Where it is that a database found the error ``name``, why, and what to do."""
     if engine.dialect.name != "sqlite":
         place = engine.url.render_as_string(hide_password=True)
         why = "its disk is full" if name in DISK_FULL else "it is damaged"
-        return f"{place}: {why} ({said.splitlines()[0]}); nothing was written. Repair it and run the same command again"
+        return (
+            f"{place}: {why} ({message.splitlines()[0]}); nothing was written. Repair it and run the same command again"
+        )
     path = Path(engine.url.database or "")
     if name.startswith(DISK_FULL):
         free = shutil.disk_usage(path.absolute().parent).free
         return (
-            f"{path} cannot be written ({said}): the disk is full, or a limit is reached. Free there: {free / 1e6:.1f} MB; "
+            f"{path} cannot be written ({message}): the disk is full, or a limit is reached. Free there: {free / 1e6:.1f} MB; "
             "a generation needs some megabytes. Nothing of this one was recorded. Make room and run the same command "
             "again: it continues from what was recorded before"
         )
     if name.startswith("SQLITE_NOTADB"):
         return f"--storage: {path} is not a database of SQLite; nothing was written. Name another file"
     return (
-        f"{path} is damaged ({said}); nothing was written. Bring a copy back, or save what can be read: "
+        f"{path} is damaged ({message}); nothing was written. Bring a copy back, or save what can be read: "
         f"sqlite3 {path} .recover | sqlite3 saved.db"
     )
 
@@ -64,6 +66,6 @@ def check_integrity(connection: Connection) -> None:
         EvoError: its pages do not fit together.
     """
     if connection.dialect.name == "sqlite":
-        found = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar_one()
-        if found != "ok":
-            raise EvoError(repair_advice(connection.engine, "SQLITE_CORRUPT", " ".join(str(found).split())))
+        report = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar_one()
+        if report != "ok":
+            raise EvoError(repair_advice(connection.engine, "SQLITE_CORRUPT", " ".join(str(report).split())))

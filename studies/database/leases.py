@@ -149,16 +149,16 @@ def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], 
         with suppress(sa.exc.IntegrityError), store.writing() as connection:
             connection.execute(leases.insert().values(ours))
             return
-        if (found := current_lease(store, run)) is None:  # given back just now
+        if (lease := current_lease(store, run)) is None:  # given back just now
             continue
-        if found.token == token:  # the first COMMIT was obeyed, and its answer was lost
+        if lease.token == token:  # the first COMMIT was obeyed, and its answer was lost
             return
-        why = why_expired(store, run, found, say, stale)
-        unchanged = (leases.c.token == found.token) & (leases.c.beats == found.beats)
+        why = why_expired(store, run, lease, say, stale)
+        unchanged = (leases.c.token == lease.token) & (leases.c.beats == lease.beats)
         with store.writing() as connection:
             won = connection.execute(leases.update().where(unchanged).values(ours)).rowcount
         if won:
-            say(f"run {run.name}: taken over from {found}: {why}")
+            say(f"run {run.name}: taken over from {lease}: {why}")
             return
 
 
@@ -169,22 +169,22 @@ def _user() -> str:
         return "someone"
 
 
-def why_expired(store: Store, run: StoredRun, found: Lease, say: Callable[[str], object], stale: float) -> str:
+def why_expired(store: Store, run: StoredRun, lease: Lease, say: Callable[[str], object], stale: float) -> str:
     """Why a lease need not be respected.
 
     Raises:
         EvoError: its holder lives.
     """
-    if found.place and found.place == this_place() and not _is_alive(found.pid):
+    if lease.place and lease.place == this_place() and not _is_alive(lease.pid):
         return "that process is no longer there"
-    started, told = time.monotonic(), False
-    while (now := current_lease(store, run)) and (now.token, now.beats) == (found.token, found.beats):
+    started, announced = time.monotonic(), False
+    while (now := current_lease(store, run)) and (now.token, now.beats) == (lease.token, lease.beats):
         silent = time.monotonic() - started
         if silent >= stale:
             return f"nothing was heard of it for {stale:g} seconds"
-        if silent >= stale / 10 and not told:
-            say(f"run {run.name}: held by {found}; listening for a sign of life, for {stale:g} seconds at the most")
-            told = True
+        if silent >= stale / 10 and not announced:
+            say(f"run {run.name}: held by {lease}; listening for a sign of life, for {stale:g} seconds at the most")
+            announced = True
         time.sleep(min(0.2, stale / 20))
     if now is None:
         return "it was given back"

@@ -138,11 +138,11 @@ def create_study(
     """
     directions = list(metrics.values())
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-    found = [direction.name.lower() for direction in study.directions]
-    if found != directions:
+    existing = [direction.name.lower() for direction in study.directions]
+    if existing != directions:
         raise ValueError(
             f"expected to {', '.join(directions)} in the Optuna study {name!r}, and it exists with "
-            f"{', '.join(found)}: choose another name, or delete it"
+            f"{', '.join(existing)}: choose another name, or delete it"
         )
     if study.metric_names != list(metrics):
         with warnings.catch_warnings():

@@ -269,17 +269,17 @@ def upgrade(engine: Engine) -> None:
     """
     scripts, head = _script_directory(), _script_directory().get_current_head()
     with engine.connect() as connection:
-        found = _current_revision(connection)
-    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        revision = _current_revision(connection)
+    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
         raise EvoError(
-            f"the database has schema version {found}, and this program knows {head}: "
+            f"the database has schema version {revision}, and this program knows {head}: "
             "it was written by a later version; update this program"
         )
-    if found not in (None, head):
+    if revision not in (None, head):
         kept = (
             f"a copy as it was: {backup_copy(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
         )
-        log_line(f"upgrading the database from schema version {found} to {head}; {kept}")
+        log_line(f"upgrading the database from schema version {revision} to {head}; {kept}")
     with write_transaction(engine) as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))

@@ -57,8 +57,8 @@ def run_summaries(store: Store) -> list[RunSummary]:
         last.label("hypervolume"),
     ).order_by(runs.c.id)
     with store.engine.connect() as connection:
-        found = connection.execute(query).all()
-    return [_run_summary(store.run(row.name), row) for row in found]
+        rows = connection.execute(query).all()
+    return [_run_summary(store.run(row.name), row) for row in rows]
 
 
 def _run_summary(run: StoredRun, row: sa.Row[tuple[object, ...]]) -> RunSummary:
