@@ -1,6 +1,6 @@
 """Files of weights that know their own sha256: safetensors whose header holds facts (JSON) and a digest of everything.
 
-A file that was cut short, or of which a bit has flipped, is recognised by whoever reads it. Nothing is ever unpickled.
+A file that was truncated, or in which a bit has flipped, is detected when it is read. Nothing is ever unpickled.
 """
 
 from __future__ import annotations

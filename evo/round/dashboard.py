@@ -36,7 +36,7 @@ DRAWINGS = "dashboard:artifacts"
 def publish(store: Store, run: StoredRun, n: int, artifacts: Path) -> None:
     """Write round ``n``'s note, the figures of rounds 1 to ``n`` and drawings of its front to the round's Optuna study.
 
-    Said twice, it changes nothing. ``artifacts``: the folder of the drawings.
+    A second call changes nothing. ``artifacts``: the folder of the drawings.
     """
     frames = load(store, run, until=n)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
@@ -128,7 +128,7 @@ def write_figures(study: optuna.Study, figures: Mapping[str, go.Figure]) -> None
 def write_drawings(store: Store, run: StoredRun, study: optuna.Study, numbers: Sequence[int], folder: Path) -> None:
     """Save a drawing of each of these trials' architectures: a file in ``folder``, and its name in the study's attributes.
 
-    Optuna lets nobody add to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
+    Optuna refuses changes to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
     its study. The file is named after what it shows, so that other databases may share the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)

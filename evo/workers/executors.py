@@ -1,7 +1,7 @@
-"""Where evaluations run: in this process, or wherever ``Submit`` sends them.
+"""Executors: run evaluations in this process, or wherever ``Submit`` sends them.
 
-An answer depends on its architecture alone, so how a generation is cut into pieces, in which order they come back, and
-which of them were lost on the way and done again, changes nothing.
+An answer depends on its architecture alone. So it does not matter how a generation is cut into pieces, in which order they come
+back, and which of them were lost and repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from studies.plugins import Plugin
 from studies.records import EvoError
 
 MAX_CRASHES = 3
-"""So often may a process die at one item before that is taken for the item's fault."""
+"""How many processes may die at one item before the item counts as the cause."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def local_executor(count: int, threads: int, limited: bool = False) -> Iterator[
 
 @contextmanager
 def _pool_executor(count: int, threads: int) -> Iterator[Evaluate]:
-    """An ``Evaluate`` on processes that are started here."""
+    """An ``Evaluate`` on ``count`` worker processes of this machine."""
     from evo.workers.pool import WorkerPool
 
     pool = WorkerPool(count, threads)

@@ -176,7 +176,7 @@ def network_source(network: Network, space: SearchSpace, arch: str, title: str, 
     """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``; ``classes`` are called so.
 
     Raises:
-        SpaceError: nobody has said how a module of an operation is written.
+        SpaceError: there is no rule for writing a module of an operation.
     """
     _, there = resolve_variants(Architecture.parse(arch), space)
     kinds = {type(module) for module in network.modules()}
@@ -242,7 +242,7 @@ def module_expression(module: nn.Module) -> str:
     """The expression that builds ``module``.
 
     Raises:
-        SpaceError: nobody has said how a module of this class is written.
+        SpaceError: there is no rule for writing a module of this class.
     """
     if (writer := WRITERS.get(type(module))) is not None:
         return writer(module)

@@ -1,6 +1,6 @@
-"""What a database says when it cannot go on, in words: where, why, and what to do.
+"""Database errors in words: where it happened, why, and what to do.
 
-A transaction that ends so has written nothing: SQLite and PostgreSQL take back all of it.
+A transaction that fails has written nothing: SQLite and PostgreSQL roll it back.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from studies.records import EvoError
 
 DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC", "53100")
 CORRUPTED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
-"""What SQLite calls its errors, or how these names begin; and PostgreSQL's numbers of the same."""
+"""Names, or prefixes of names, of SQLite's errors, and PostgreSQL's codes of the same errors."""
 
 
 def install_explanations(engine: Engine) -> None:
-    """Let ``engine`` say what is wrong with its file as an ``EvoError``, whoever uses it."""
+    """Make ``engine`` raise an ``EvoError`` that explains a full disk or a damaged database."""
     event.listen(engine, "handle_error", _explain_error)
 
 
@@ -30,13 +30,13 @@ def _explain_error(context: ExceptionContext) -> None:
 
 
 def error_message(engine: Engine, error: BaseException | None) -> str | None:
-    """A database's error, for whoever has to mend it; None where it is another one."""
+    """The explanation of a full disk or a damaged database; None for any other error."""
     name = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
     return repair_advice(engine, name, str(error)) if name.startswith((*DISK_FULL, *CORRUPTED)) else None
 
 
 def repair_advice(engine: Engine, name: str, message: str) -> str:
-    """Where it is that a database found the error ``name``, why, and what to do."""
+    """Explain the database's error ``name``: where, why, and what to do. ``message``: the driver's own text."""
     if engine.dialect.name != "sqlite":
         place = engine.url.render_as_string(hide_password=True)
         why = "its disk is full" if name in DISK_FULL else "it is damaged"
@@ -60,10 +60,10 @@ def repair_advice(engine: Engine, name: str, message: str) -> str:
 
 
 def check_integrity(connection: Connection) -> None:
-    """Look through the whole of an SQLite file before anything is written to it.
+    """Check a whole SQLite file before anything is written to it.
 
     Raises:
-        EvoError: its pages do not fit together.
+        EvoError: the file is damaged.
     """
     if connection.dialect.name == "sqlite":
         report = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar_one()

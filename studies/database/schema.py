@@ -127,7 +127,7 @@ evaluations = Table(
         "judge",
         Text,
         nullable=False,
-        doc="who measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
+        doc="the judge that measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
     ),
     Column("canonical", Text, nullable=False, doc="the spelling that stands for all spellings of one network"),
     Column("arch", Text, nullable=False, doc="genes joined by `|`"),

@@ -118,11 +118,8 @@ def show_command(store: Store, args: argparse.Namespace) -> int:
     print(format_table([[*headings, ""], *lines]))
     print("\nsettings that were given or have a default:")
     for section, values in ((section, values) for section, values in settings.items() if values != {}):
-        settings_of_section = values if isinstance(values, dict) else {"": values}
-        print(
-            f"  {section:10} "
-            + ", ".join(f"{key} = {json.dumps(v)}".removeprefix(" = ") for key, v in settings_of_section.items())
-        )
+        items = values.items() if isinstance(values, dict) else [("", values)]
+        print(f"  {section:10} " + ", ".join(f"{key} = {json.dumps(v)}".removeprefix(" = ") for key, v in items))
     return 0
 
 
@@ -136,7 +133,7 @@ def rename_command(store: Store, args: argparse.Namespace) -> int:
 
 
 def delete_command(store: Store, args: argparse.Namespace) -> int:
-    """Delete runs, once the user has said so."""
+    """Delete runs after the user has confirmed it."""
     from studies.records import EvoError
     from studies.runs.manage import delete_run
 
