@@ -1,4 +1,4 @@
-"""What it meant: frames, figures, reports; reads the store only."""
+"""What the results mean: frames, figures and reports of recorded runs. Reads the database and changes nothing."""
 
 __all__ = [
     "ablation",

@@ -1,7 +1,7 @@
-"""What would be lost? Each operation that remains is taken away in thought, and what was seen is judged anew.
+"""Ablation of operations: how much hypervolume is lost if the networks that carry an operation are left out.
 
-A rule that drops by mean accuracy drops the operations that cheap networks need; the hypervolume that goes with an
-operation says what it is worth at the front. Networks count by their spelling, as the search itself keeps survivors.
+A rule that drops operations by mean accuracy drops those that cheap networks need; the hypervolume lost with an operation
+measures what it contributes to the front. Networks are compared by their spelling, as the search keeps its survivors.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from studies import pareto
 COLUMNS = ["layer_index", "layer", "op", "seen", "on_front", "hypervolume", "lost", "lost_share"]
 
 
-def dropping(
-    alike: pd.DataFrame, space: SearchSpace, cost: str, *, max_cost: float, min_accuracy: float
-) -> pd.DataFrame:
-    """One row per layer and operation of ``space`` that could go: what hypervolume would go with it, most first.
+def ablate(alike: pd.DataFrame, space: SearchSpace, cost: str, *, max_cost: float, min_accuracy: float) -> pd.DataFrame:
+    """One row per layer and operation of ``space`` that could be dropped, the largest loss of hypervolume first.
 
-    ``seen`` and ``on_front`` count the networks that carry it; ``hypervolume`` is what the others have, ``lost`` the
-    difference to all of them, ``lost_share`` that difference as a share of the whole. A layer's only operation is left out.
+    ``seen`` and ``on_front`` count the networks that carry the operation. ``hypervolume`` is that of all other networks,
+    ``lost`` the difference to that of all networks, and ``lost_share`` the difference as a fraction of the latter. A layer
+    with a single operation has no row.
 
     Args:
-        alike: networks under one judge, each once: columns ``arch``, ``score`` and ``cost``.
+        alike: networks scored by one judge, one row each: columns ``arch``, ``score`` (higher is better) and ``cost``.
+        cost: the name of the cost column, lower is better.
+        max_cost: with ``min_accuracy`` the reference point of the hypervolume.
     """
     costs, scores = alike[cost].to_numpy(), alike["score"].to_numpy()
     front = pareto.on_front(costs, scores)
-    carried = _carriers(alike["arch"].tolist(), len(space.layers))
+    carriers = _carriers(alike["arch"].tolist(), len(space.layers))
 
-    def volume(keep: pd.Series) -> float:
+    def hypervolume_of(keep: pd.Series) -> float:
         return pareto.hypervolume(costs[keep], scores[keep], max_cost=max_cost, min_accuracy=min_accuracy)
 
     everything = pd.Series(True, index=range(len(alike)))
-    whole = volume(everything)
+    whole = hypervolume_of(everything)
     rows = []
     for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True)):
         for op in layer.candidates if layer.size > 1 else ():
-            places = carried.get((i, op), [])
+            places = carriers.get((i, op), [])
             on_front = int(front[places].sum())
-            left = volume(~everything.index.isin(places)) if on_front else whole
+            left = hypervolume_of(~everything.index.isin(places)) if on_front else whole
             rows.append((i, name, op, len(places), on_front, left, whole - left, (whole - left) / (whole or 1.0)))
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    return found.sort_values(["lost", "on_front", "seen"], ascending=False, kind="stable", ignore_index=True)
+    losses = pd.DataFrame(rows, columns=COLUMNS)
+    return losses.sort_values(["lost", "on_front", "seen"], ascending=False, kind="stable", ignore_index=True)
 
 
 def _carriers(archs: Sequence[str], layers: int) -> dict[tuple[int, str], list[int]]:
-    """(layer, operation) -> the places in ``archs`` of the networks that carry it."""
-    found: dict[tuple[int, str], list[int]] = {}
+    """(layer, operation) -> the indices in ``archs`` of the networks that carry it."""
+    carriers: dict[tuple[int, str], list[int]] = {}
     for place, arch in enumerate(archs):
         for i, gene in zip(range(layers), arch.split("|"), strict=True):
             for op in operations(gene):
-                found.setdefault((i, op), []).append(place)
-    return found
+                carriers.setdefault((i, op), []).append(place)
+    return carriers

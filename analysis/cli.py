@@ -1,4 +1,4 @@
-"""What the commands of this room share: which runs are meant, and where what they write goes."""
+"""Shared by the commands of this package: the runs that a command line names, and output to files and the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_HELP = "a run's name, or NAME@URL: the run of that name in another database"
 
 
 def add_arguments(command: ArgumentParser) -> None:
-    """Databases, and files beside the page."""
+    """Add the options for databases and for files beside the page."""
     add = command.add_argument
     add("--storage", action="append", metavar="URL", help=f"database (default: {STORAGE}); may be given again")
     add("--csv", type=Path, metavar="DIR", help="also write the data behind the figures into this folder, as CSV")
@@ -34,54 +34,58 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def frames_of(args: Namespace) -> list[Frames]:
-    """The frames of the runs that a command line names, in its order; a name means that run in every database given.
+    """The frames of the runs that a command line names, in its order; a name stands for that run in every given database.
 
     Raises:
-        EvoError: a database or a run is missing, or nothing has been measured in it.
+        EvoError: a database or a run is missing, or a run has measured nothing.
     """
     from analysis.findings import frames_at
 
-    return frames_at(named(args.run, args.storage or [STORAGE]))
+    return frames_at(locate_runs(args.run, args.storage or [STORAGE]))
 
 
 def verdicts_of(args: Namespace, runs: Sequence[str]) -> list[Verdict]:
-    """What the control arms of the runs say, wherever a database holds some; each verdict once."""
+    """The verdicts on runs whose databases hold control arms, each verdict once."""
     from analysis.findings import verdicts_at
 
-    return verdicts_at(named(runs, args.storage or [STORAGE]))
+    return verdicts_at(locate_runs(runs, args.storage or [STORAGE]))
 
 
-def named(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]:
-    """(run, database) for every run that is meant; with several databases, a run is looked for in each.
+def locate_runs(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]:
+    """(name, database URL) of every run that ``runs`` names; with several databases a run is looked up in each.
+
+    Args:
+        runs: names, or ``NAME@URL``.
+        storages: URLs of databases.
 
     Raises:
-        EvoError: a database is missing, or none of several has a run of that name.
+        EvoError: a database is missing, or none of several databases has a run of that name.
     """
     from studies.database.store import open_store
     from studies.database.urls import redacted, require_existing
     from studies.records import EvoError
 
-    found = []
+    places = []
     for text in runs:
         if elsewhere := re.fullmatch(r"(.+?)@([a-z][a-z0-9+]*://.*)", text):
-            found.append((elsewhere[1], elsewhere[2]))
+            places.append((elsewhere[1], elsewhere[2]))
         elif len(storages) == 1:
-            found.append((text, storages[0]))
+            places.append((text, storages[0]))
         else:
-            held = []
+            matches = []
             for url in storages:
                 with open_store(require_existing(url)) as store:
-                    held += [(text, url)] if store.find_run(text) else []
-            if not held:
+                    matches += [(text, url)] if store.find_run(text) else []
+            if not matches:
                 raise EvoError(
                     f"no run {text!r} in any of {', '.join(map(redacted, storages))}; see: python -m studies.runs"
                 )
-            found += held
-    return found
+            places += matches
+    return places
 
 
 def write(page: Path, html: str) -> None:
-    """Put the page on disk.
+    """Write the page ``html`` to the file ``page``.
 
     Raises:
         EvoError: the file cannot be written there.
@@ -95,17 +99,17 @@ def write(page: Path, html: str) -> None:
         raise EvoError(f"cannot write {page}: {error.strerror}; give another place") from None
 
 
-def tell(sentence: str) -> None:
+def print_wrapped(sentence: str) -> None:
     """Print a sentence in lines that fit the terminal."""
     print(fill(sentence, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False))
 
 
-def folded(lines: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Lines of a table with a name and values that fit the terminal: long values go on in further lines."""
-    names = max(len(line[0]) for line in lines)
-    width = max(20, (get_terminal_size().columns - names) // max(1, len(lines[0]) - 1) - 2)
+def wrap_rows(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Rows of a table, a name and values each, that fit the terminal: long values continue in further rows."""
+    names = max(len(row[0]) for row in rows)
+    width = max(20, (get_terminal_size().columns - names) // max(1, len(rows[0]) - 1) - 2)
     return [
         part
-        for name, *values in lines
+        for name, *values in rows
         for part in zip_longest([name], *(wrap(value, width, break_on_hyphens=False) for value in values), fillvalue="")
     ]

@@ -1,4 +1,4 @@
-"""``python -m analysis.compare RUN RUN`` puts runs side by side: what differs, and what each found at equal evaluations."""
+"""``python -m analysis.compare RUN RUN`` puts runs side by side: settings that differ, and hypervolume at equal evaluations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
-    from analysis.comparison import Compared
+    from analysis.comparison import RunComparison
     from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
@@ -25,7 +25,7 @@ EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line. Nothing heavy is imported before it has been read."""
+    """The command line. Heavy imports come after it has been parsed."""
     command = shell.parser(
         "analysis.compare",
         "Compare runs: settings that differ, and hypervolume at equal evaluations, in one common box.",
@@ -57,17 +57,17 @@ def _compare(args: argparse.Namespace) -> int:
     if args.png:
         export.write_png(args.png, page.comparison_figures(compared))
     if args.json:
-        found = comparison.as_json(compared) | {"verdicts": [verdict.to_dict() for verdict in verdicts]}
-        print(json.dumps(found, indent=2))
+        findings = comparison.as_json(compared) | {"verdicts": [verdict.to_dict() for verdict in verdicts]}
+        print(json.dumps(findings, indent=2))
     else:
         show(compared, verdicts, args.out)
     return 0
 
 
-def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> None:
-    """Runs and differing settings as tables, the findings, and where the page is."""
+def show(compared: RunComparison, verdicts: Sequence[Verdict], page: Path | None) -> None:
+    """Print runs and differing settings as tables, the findings, and the path of the page."""
     from analysis import comparison
-    from analysis.cli import folded, tell
+    from analysis.cli import print_wrapped, wrap_rows
     from spaces.columns import format_table
     from spaces.units import format_number
 
@@ -81,12 +81,12 @@ def show(compared: Compared, verdicts: Sequence[Verdict], page: Path | None) -> 
             [row["run"], row["method"], str(row["rounds"]), str(row["evaluations"]), f"{row['best_accuracy']:.2%}", *volumes]
         )  # fmt: skip
     print(format_table(lines, left=(0,)), end="\n\n")
-    judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
-    for sentence in (*comparison.words(compared), *judged):
-        tell(sentence)
+    conclusions = [sentence for verdict in verdicts for sentence in verdict.sentences()]
+    for sentence in (*comparison.describe_comparison(compared), *conclusions):
+        print_wrapped(sentence)
     print("\nSettings that differ:" + (" none" if compared.settings.empty else ""))
     if not compared.settings.empty:
-        settings = folded([list(compared.settings.columns), *compared.settings.values.tolist()])
+        settings = wrap_rows([list(compared.settings.columns), *compared.settings.values.tolist()])
         print(format_table(settings, left=range(len(settings[0]))), end="\n\n")
     if page:
         print(f"report: {page.resolve()}")

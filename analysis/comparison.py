@@ -1,4 +1,4 @@
-"""Several runs side by side, in one common box: what differs, and what each had found after equally many evaluations."""
+"""Several runs side by side: settings that differ, and hypervolume in one common box after equally many evaluations."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import Frames, complete
-from analysis.sentences import COSTS, count, method
+from analysis.sentences import COSTS, count, method_name
 from spaces.units import format_number
 from studies import pareto
 from studies.records import EvoError
 
 PUBLISHED = {"mobilenet_v2": "MobileNetV2", "efficientnet_b0": "EfficientNet-B0"}
-"""Spaces that hold one published network and nothing else, and what it is called."""
+"""Name of a space that holds one published network -> name of the network."""
 
 SHARES = (0.25, 0.5, 1.0)
-"""Parts of the common budget at which runs are compared."""
+"""Fractions of the common budget at which runs are compared."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class RunComparison:
     """Runs side by side.
 
     Attributes:
-        runs: by label; a run's name, and where two runs have one name, its place as well.
-        objective: what was maximised; ``cost``: what was minimised; the same in all runs.
-        max_cost: the common box: the largest of the runs' own boxes; ``min_accuracy`` their least.
-        budget: how many new evaluations each of the runs has made at least.
-        fronts: the final front of each run (columns of ``results``, and ``run``).
+        runs: label -> frames; the label is the run's name, with a number where several runs have that name.
+        objective: the maximised quantity; ``cost``: the minimised one; the same in all runs.
+        max_cost: of the common box, the largest of the runs; ``min_accuracy``: the lowest of the runs.
+        budget: the number of new evaluations that every run has made.
+        fronts: the final front of each run: columns of ``results``, and ``run``.
         trace: ``run``, ``evaluations``, ``seconds``, ``hypervolume`` so far, in the common box.
         equal: ``run``, ``evaluations``, ``hypervolume`` after equally many evaluations.
         settings: one row per setting that differs: ``setting``, and a column per run.
-        references: single networks, for context: ``name``, ``arch``, ``accuracy`` and costs.
+        references: single networks, for context: ``name``, ``arch``, ``judge``, ``score``, ``accuracy`` and costs.
     """
 
     runs: dict[str, Frames]
@@ -62,40 +62,44 @@ class Compared:
         )
 
 
-def compare(runs: Sequence[Frames]) -> Compared:
-    """``runs`` side by side, in their order. A run whose space holds one network is a reference, and no rival.
+def compare(runs: Sequence[Frames]) -> RunComparison:
+    """Compare ``runs``, in their order. A run whose space holds a single network becomes a reference.
 
     Raises:
         EvoError: their objectives differ, or all of them are references.
     """
     aims = {frames.run.name: (frames.objective, frames.cost) for frames in runs}
     if len(set(aims.values())) > 1:
-        found = ", ".join(f"{name} weighs {objective} against {cost}" for name, (objective, cost) in aims.items())
-        raise EvoError(f"expected runs with the same two objectives, found that {found}: compare those alike")
-    named = dict(zip(labels([frames.run.name for frames in runs]), runs, strict=True))
-    rivals = {label: frames for label, frames in named.items() if frames.run.space.size > 1}
+        aims_by_run = ", ".join(f"{name} weighs {objective} against {cost}" for name, (objective, cost) in aims.items())
+        raise EvoError(f"expected runs with the same two objectives, found that {aims_by_run}: compare those alike")
+    labelled = dict(zip(labels([frames.run.name for frames in runs]), runs, strict=True))
+    rivals = {label: frames for label, frames in labelled.items() if frames.run.space.size > 1}
     if not rivals:
         raise EvoError("expected a run that searched; found only runs whose spaces hold a single network")
     max_cost = max(frames.run.max_cost for frames in rivals.values())
     min_accuracy = min(frames.run.min_accuracy for frames in rivals.values())
     budget = min(int(frames.trace["evaluations"].iloc[-1]) for frames in rivals.values())
-    trace = pd.concat([traced(frames, label, max_cost, min_accuracy) for label, frames in rivals.items()])
-    return Compared(
-        rivals,
-        *next(iter(aims.values())),
-        max_cost,
-        min_accuracy,
-        budget,
-        pd.concat([frames.final.assign(run=label) for label, frames in rivals.items()], ignore_index=True),
-        trace.reset_index(drop=True),
-        at_equal(trace, budget),
-        differing({label: frames.run.config.model_dump(mode="json") for label, frames in rivals.items()}),
-        references([frames for frames in named.values() if frames.run.space.size == 1]),
+    trace = pd.concat([common_trace(frames, label, max_cost, min_accuracy) for label, frames in rivals.items()])
+    objective, cost = next(iter(aims.values()))
+    return RunComparison(
+        runs=rivals,
+        objective=objective,
+        cost=cost,
+        max_cost=max_cost,
+        min_accuracy=min_accuracy,
+        budget=budget,
+        fronts=pd.concat([frames.final.assign(run=label) for label, frames in rivals.items()], ignore_index=True),
+        trace=trace.reset_index(drop=True),
+        equal=at_equal_evaluations(trace, budget),
+        settings=differing_settings(
+            {label: frames.run.config.model_dump(mode="json") for label, frames in rivals.items()}
+        ),
+        references=references([frames for frames in labelled.values() if frames.run.space.size == 1]),
     )
 
 
 def labels(names: Sequence[str]) -> list[str]:
-    """Names, told apart where they are the same: ``digits``, ``digits (2)``."""
+    """Unique labels for runs, of which several may have one name: ``digits``, ``digits (2)``."""
     seen: list[str] = []
     for name in names:
         twice = sum(name == other or other.startswith(f"{name} (") for other in seen)
@@ -103,52 +107,53 @@ def labels(names: Sequence[str]) -> list[str]:
     return seen
 
 
-def traced(frames: Frames, label: str, max_cost: float, min_accuracy: float) -> pd.DataFrame:
-    """A run's hypervolume over its new evaluations and seconds: the best that any one judge's scores have come to so far.
+def common_trace(frames: Frames, label: str, max_cost: float, min_accuracy: float) -> pd.DataFrame:
+    """A run's hypervolume in the common box over its new evaluations and seconds: the best of any single judge so far.
 
-    A table judges all rounds alike, and everything counts together. Of a supernet's scores only those of its own round do.
+    Scores of different judges are not pooled. A table is one judge, so its scores of all rounds count together; a supernet
+    is the judge of one round.
     """
     volumes = pd.Series(0.0, index=frames.results.index)
     for _, group in frames.results.groupby("judge", sort=False):
         volumes[group.index] = pareto.hypervolume_trace(
             group[frames.cost], group["score"], max_cost=max_cost, min_accuracy=min_accuracy
         )
-    told = frames.trace[["evaluations", "seconds"]].assign(run=label, hypervolume=volumes.cummax())
-    return told[["run", "evaluations", "seconds", "hypervolume"]]
+    steps = frames.trace[["evaluations", "seconds"]].assign(run=label, hypervolume=volumes.cummax())
+    return steps[["run", "evaluations", "seconds", "hypervolume"]]
 
 
-def at_equal(trace: pd.DataFrame, budget: int) -> pd.DataFrame:
-    """Each run's hypervolume after a quarter, half and all of the evaluations that all runs have made."""
+def at_equal_evaluations(trace: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """Each run's hypervolume after a quarter, half and all of ``budget`` evaluations."""
     points = sorted({max(1, round(share * budget)) for share in SHARES})
     rows = [
-        (run, point, float(mine.loc[mine["evaluations"] <= point, "hypervolume"].max()))
-        for run, mine in trace.groupby("run", sort=False)
+        (run, point, float(group.loc[group["evaluations"] <= point, "hypervolume"].max()))
+        for run, group in trace.groupby("run", sort=False)
         for point in points
     ]
     return pd.DataFrame(rows, columns=["run", "evaluations", "hypervolume"])
 
 
-def differing(configs: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """The settings in which runs differ, one row each; what a run has not is ``-``."""
-    told = {label: dict(flat(config)) for label, config in configs.items()}
-    keys = list(dict.fromkeys(key for settings in told.values() for key in settings))
-    rows = [{"setting": key, **{label: settings.get(key, "-") for label, settings in told.items()}} for key in keys]
+def differing_settings(configs: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """The settings in which runs differ, one row each; ``-`` where a run does not have the setting."""
+    by_run = {label: dict(flatten(config)) for label, config in configs.items()}
+    keys = list(dict.fromkeys(key for settings in by_run.values() for key in settings))
+    rows = [{"setting": key, **{label: settings.get(key, "-") for label, settings in by_run.items()}} for key in keys]
     return pd.DataFrame(
-        [row for row in rows if len({row[label] for label in told}) > 1], columns=["setting", *told]
+        [row for row in rows if len({row[label] for label in by_run}) > 1], columns=["setting", *by_run]
     )  # fmt: skip
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as ``section.key`` and value, the way ``--set`` takes them; what was left unset is left out."""
+def flatten(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings as ``section.key`` and value, in the form that ``--set`` takes; without those that are None."""
     for key, value in settings.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         elif value is not None:
             yield f"{prefix}{key}", json.dumps(value)
 
 
 def references(runs: Sequence[Frames]) -> pd.DataFrame:
-    """The one network of each run, as its last judge scored it."""
+    """The single network of each run, with the score of its last judge."""
     rows = [
         complete(frames.results).tail(1).assign(name=PUBLISHED.get(frames.run.space.name, frames.run.name))
         for frames in runs
@@ -157,12 +162,12 @@ def references(runs: Sequence[Frames]) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
 
-def rows(compared: Compared) -> list[dict[str, Any]]:
-    """One row per run, as tables show it: what it did, its best accuracy, its hypervolume at equal evaluations."""
+def rows(compared: RunComparison) -> list[dict[str, Any]]:
+    """One table row per run: method, effort, best accuracy, and hypervolume at equal evaluations."""
     return [
         {
             "run": label,
-            "method": method(frames.run.config),
+            "method": method_name(frames.run.config),
             "rounds": len(frames.rounds),
             "evaluations": int(frames.trace["evaluations"].iloc[-1]),
             "seconds": float(frames.trace["seconds"].iloc[-1]),
@@ -173,26 +178,30 @@ def rows(compared: Compared) -> list[dict[str, Any]]:
     ]
 
 
-def trusted(runs: Sequence[Frames]) -> list[dict[str, Any]]:
-    """How the scores of each run's last round rank, beside what they cost: a row per run that asked for the truth.
+def rank_agreements(runs: Sequence[Frames]) -> list[dict[str, Any]]:
+    """How well each run's scores rank, and the time that fitting took: a row per run that measured it, for its last such
+    round.
 
-    Runs with other objectives may be among them: rank agreement needs no common scale.
+    Runs may have different objectives: rank agreement needs no common scale.
     """
-    found = []
+    agreements = []
     for label, frames in zip(labels([frames.run.name for frames in runs]), runs, strict=True):
         asked = [row for row in frames.rounds if row.truth]
         if asked and (truth := asked[-1].truth):
-            agreed, fitting = truth.found, sum(row.fitting for row in frames.rounds if row.round <= asked[-1].round)
-            found.append(
+            agreement, fitting = (
+                truth.of_objective,
+                sum(row.fitting for row in frames.rounds if row.round <= asked[-1].round),
+            )
+            agreements.append(
                 {"run": label, "judged_by": frames.run.config.evaluator.kind, "round": asked[-1].round,
-                 "fitting": fitting, "n": agreed.n, "tau": agreed.tau, "interval": agreed.interval,
-                 "tau_macs": agreed.tau_macs}
+                 "fitting": fitting, "n": agreement.n, "tau": agreement.tau, "interval": agreement.interval,
+                 "tau_macs": agreement.tau_macs}
             )  # fmt: skip
-    return found
+    return agreements
 
 
-def as_json(compared: Compared) -> dict[str, Any]:
-    """The comparison for a script: the common box, a row per run, what differs, the final fronts, the references."""
+def as_json(compared: RunComparison) -> dict[str, Any]:
+    """The comparison as plain data: the common box, a row per run, differing settings, final fronts, references."""
 
     def records(frame: pd.DataFrame) -> Any:
         return json.loads(frame.to_json(orient="records", double_precision=15))
@@ -214,27 +223,27 @@ def as_json(compared: Compared) -> dict[str, Any]:
     }
 
 
-def words(compared: Compared) -> list[str]:
-    """What the comparison found, in sentences: after equally many evaluations, in which box, and how far to trust it."""
+def describe_comparison(compared: RunComparison) -> list[str]:
+    """The comparison in sentences: hypervolumes after equally many evaluations, how comparable they are, references."""
     after = compared.equal[compared.equal["evaluations"] == compared.budget].sort_values(
         "hypervolume", ascending=False, kind="stable"
     )
-    told = ", ".join(
+    volumes = ", ".join(
         f"{run} {volume:.4f}" for run, volume in zip(after["run"], after["hypervolume"].tolist(), strict=True)
     )
-    said = [
-        f"After {count(compared.budget, 'evaluation')} each, the hypervolume is {told} "
+    sentences = [
+        f"After {count(compared.budget, 'evaluation')} each, the hypervolume is {volumes} "
         f"(one box for all: {compared.box}; higher is better)."
     ]
     judges = {label: set(frames.results["judge"]) for label, frames in compared.runs.items()}
     if len(set.union(*judges.values())) > 1:
-        said.append(
+        sentences.append(
             "The runs were scored by different judges, so the hypervolumes are not strictly comparable: what one "
             "supernet scores higher, another need not."
         )
     for row in compared.references.to_dict("records"):
-        said.append(
+        sentences.append(
             f"For context: {row['name']} has {row['accuracy']:.2%} at {format_number(row[compared.cost])} "
             f"{COSTS[compared.cost]} (judged by {row['judge']})."
         )
-    return said
+    return sentences

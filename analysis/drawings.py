@@ -1,4 +1,4 @@
-"""A run's architectures as small drawings."""
+"""A run's architectures as SVG drawings."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from spaces.space import resolve_variants
 from studies.database.rows import StoredRun
 
 
-def drawn(run: StoredRun, arch: str, title: str) -> str | None:
-    """The architecture as SVG; None where its operations are a table's own, of which nothing is known but their names.
+def draw_svg(run: StoredRun, arch: str, title: str) -> str | None:
+    """The architecture as SVG; None where its operations are known by name only, as those of a benchmark table are.
 
-    Only the architecture's own operations are counted: later rounds may have brought some that the first space had not.
+    The overview is made of the architecture's own operations: later rounds may have added some that the first space lacks.
     """
     try:
-        found, space = resolve_variants(Architecture.parse(arch), run.space)
+        resolved, space = resolve_variants(Architecture.parse(arch), run.space)
         layers = [
             replace(layer, candidates=() if gene == "skip" else operations(gene), pending=())
-            for layer, gene in zip(space.layers, found.genes, strict=True)
+            for layer, gene in zip(space.layers, resolved.genes, strict=True)
         ]
-        shown = make_overview(space.replace_layers(layers), found, run.config.search.macs_convention)
+        overview = make_overview(space.replace_layers(layers), resolved, run.config.search.macs_convention)
     except ValueError:
         return None
-    return draw_architecture(shown, title)
+    return draw_architecture(overview, title)

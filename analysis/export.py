@@ -1,4 +1,4 @@
-"""What stands behind a page, as files: frames as CSV, figures as PNG."""
+"""The data behind a page as files: frames as CSV, figures as PNG."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.io import write_images
 
-from analysis.comparison import Compared
+from analysis.comparison import RunComparison
 from analysis.frames import Frames
 from spaces.atomic_files import atomic_write
 from studies.records import EvoError
 
 SIZE = (1200, 600)
-"""Pixels of a picture, each drawn as two by two."""
+"""Width and height of a picture; PNG files have twice as many pixels each way."""
 
 
 def frames_of(frames: Frames) -> dict[str, pd.DataFrame]:
@@ -24,12 +24,12 @@ def frames_of(frames: Frames) -> dict[str, pd.DataFrame]:
     rounds = pd.DataFrame([{k: v for k, v in asdict(row).items() if k != "truth"} for row in frames.rounds])
     return {
         "results": frames.results, "fronts": frames.fronts, "final": frames.final, "hypervolume": frames.trace,
-        "choices": frames.choices, "whatif": frames.whatif, "truth": frames.witnesses, "time": frames.spent,
+        "choices": frames.choices, "whatif": frames.whatif, "truth": frames.witnesses, "time": frames.time_spent,
         "rounds": rounds,
     }  # fmt: skip
 
 
-def compared_frames(compared: Compared) -> dict[str, pd.DataFrame]:
+def compared_frames(compared: RunComparison) -> dict[str, pd.DataFrame]:
     """Every frame behind a comparison, by name."""
     return {
         "runs-fronts": compared.fronts, "runs-hypervolume": compared.trace, "runs-equal": compared.equal,
@@ -38,10 +38,10 @@ def compared_frames(compared: Compared) -> dict[str, pd.DataFrame]:
 
 
 def write_csv(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
-    """One ``NAME.csv`` per frame.
+    """Write one ``NAME.csv`` per frame.
 
     Raises:
-        EvoError: they cannot be written there.
+        EvoError: the files cannot be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def write_csv(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
 
 
 def write_png(folder: Path, figures: Mapping[str, go.Figure]) -> None:
-    """One ``NAME.png`` per figure.
+    """Write one ``NAME.png`` per figure.
 
     Raises:
         EvoError: kaleido or a browser is missing, or the pictures cannot be written there.
@@ -70,6 +70,9 @@ def write_png(folder: Path, figures: Mapping[str, go.Figure]) -> None:
         )
     except OSError as error:
         raise EvoError(f"cannot write to {folder}: {error.strerror}; give another place: --png DIR") from None
-    except (RuntimeError, ValueError) as error:  # plotly's: no kaleido, no browser, a browser that does not start
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # from plotly: kaleido or a browser is missing, or the browser does not start
         (reason, *_) = str(error).strip().splitlines()
         raise EvoError(f"--png needs kaleido (pip install kaleido) and Chrome or Chromium: {reason}") from None

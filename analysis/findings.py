@@ -1,4 +1,4 @@
-"""What is known of a run, beside others: what its page, its figures and the commands are made of."""
+"""A run and the runs beside it: the data behind its page, its figures and the commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 import plotly.graph_objects as go
 
 from analysis import comparison, frames, page
-from analysis.comparison import Compared
+from analysis.comparison import RunComparison
 from analysis.frames import Frames
 from analysis.verdict import Verdict, verdicts
 from studies.database.store import open_store
@@ -25,7 +25,8 @@ class Findings:
     """A run, and others beside it.
 
     Attributes:
-        runs: the run itself first; ``verdicts``: on it, against its control arms.
+        runs: the run itself, then the others.
+        verdicts: on the run, against its control arms.
     """
 
     runs: Sequence[Frames]
@@ -33,12 +34,12 @@ class Findings:
 
     @property
     def frames(self) -> Frames:
-        """Of the run itself."""
+        """The frames of the run itself."""
         return self.runs[0]
 
     @cached_property
-    def compared(self) -> Compared:
-        """The run beside those that weigh the same two objectives, whose fronts may stand in one picture."""
+    def compared(self) -> RunComparison:
+        """The run beside those with the same two objectives, whose fronts can share a figure."""
         aims = (self.frames.objective, self.frames.cost)
         return comparison.compare([run for run in self.runs if (run.objective, run.cost) == aims])
 
@@ -47,20 +48,20 @@ class Findings:
         return len(self.compared.runs) > 1
 
     def html(self) -> str:
-        """The run's page, whole."""
-        return page.render(self.frames, self.compared, paragraphs(self.verdicts), comparison.trusted(self.runs))
+        """The run's page as HTML."""
+        return page.render(self.frames, self.compared, paragraphs(self.verdicts), comparison.rank_agreements(self.runs))
 
     def figures(self) -> dict[str, go.Figure]:
-        """All figures of the page, and the operations of each round as pictures, by name."""
+        """All figures of the page, and the operations of each round as heat maps, by name."""
         beside = page.comparison_figures(self.compared) if self.several else {}
         return page.figures(self.frames, self.compared) | page.operation_figures(self.frames) | beside
 
 
-def side_by_side(runs: Sequence[Frames]) -> Compared:
-    """Runs as equals.
+def side_by_side(runs: Sequence[Frames]) -> RunComparison:
+    """Compare runs.
 
     Raises:
-        EvoError: there are fewer than two, or their objectives differ.
+        EvoError: there are fewer than two runs, or their objectives differ.
     """
     compared = comparison.compare(runs)
     if len(compared.runs) < 2 and compared.references.empty:
@@ -68,13 +69,13 @@ def side_by_side(runs: Sequence[Frames]) -> Compared:
     return compared
 
 
-def comparison_page(compared: Compared, verdicts: Sequence[Verdict]) -> str:
-    """The page of runs as equals, whole."""
+def comparison_page(compared: RunComparison, verdicts: Sequence[Verdict]) -> str:
+    """The page of a comparison as HTML."""
     return page.render_comparison(compared, paragraphs(verdicts))
 
 
 def paragraphs(verdicts: Sequence[Verdict]) -> list[str]:
-    """A verdict in a paragraph."""
+    """One paragraph per verdict."""
     return [" ".join(verdict.sentences()) for verdict in verdicts]
 
 
@@ -82,23 +83,23 @@ def frames_at(places: Iterable[Place]) -> list[Frames]:
     """The frames of runs, in their order.
 
     Raises:
-        EvoError: a database or a run is missing, or nothing has been measured in it.
+        EvoError: a database or a run is missing, or a run has measured nothing.
     """
-    found = []
+    loaded = []
     for name, url in places:
         with open_store(require_existing(url)) as store:
-            found.append(frames.load(store, store.run(name)))
-    return found
+            loaded.append(frames.load(store, store.run(name)))
+    return loaded
 
 
 def verdicts_at(places: Iterable[Place]) -> list[Verdict]:
-    """What the control arms of runs say, wherever a database holds some; each verdict once.
+    """The verdicts on runs whose databases hold control arms, each verdict once.
 
     Raises:
         EvoError: a database or a run is missing.
     """
-    found: list[Verdict] = []
+    distinct: list[Verdict] = []
     for name, url in places:
         with open_store(require_existing(url)) as store:
-            found += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in found]
-    return found
+            distinct += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in distinct]
+    return distinct

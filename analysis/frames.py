@@ -1,7 +1,7 @@
-"""A run as pandas frames: the only module of this room that asks the database.
+"""A run as pandas frames: the only module of this package that reads the database.
 
-One column has one name everywhere: ``round``, ``arch``, ``accuracy`` (a fraction, higher is better), ``macs``,
-``params``, ``latency_ms``, ``hypervolume`` (a share of the run's box, higher is better), ``seconds``.
+A column has the same name in every frame: ``round``, ``arch``, ``accuracy`` (a fraction, higher is better), ``macs``,
+``params``, ``latency_ms``, ``hypervolume`` (a fraction of the run's box, higher is better), ``seconds``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.ablation import dropping
+from analysis.ablation import ablate
 from analysis.ranking import Truth
 from studies import pareto
 from studies.database.lineage import bred_cells
@@ -51,18 +51,19 @@ NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "seconds"]
 
 @dataclass(frozen=True)
 class RoundSummary:
-    """One round in numbers; ``next_size`` and ``rule`` are missing while it is unfinished.
+    """One round in numbers; ``next_size`` and ``rule`` are None while it is unfinished.
 
     Attributes:
-        space_size: how many architectures the round's space held; ``next_size``: how many the next one holds.
-        proposals: how many there were; ``distinct`` networks among them, of which ``measured`` were not known before.
-        pruned: of the measured ones, those that were stopped early, which saved ``epochs_saved`` epochs of training.
-        failed: of the measured ones, those that could not be: they have no scores.
-        data_changed: fingerprints of the data before and after, where the round went on with others.
-        front: networks on the round's own Pareto front, of which the best has ``best_accuracy``.
-        kept: operations, counted per layer, like ``dropped`` and ``added``.
-        fitting: seconds; like ``searching`` (proposing, evaluating and storing), and ``asking`` for the truth.
-        truth: how far the round's scores may be trusted, where that was asked.
+        space_size: number of architectures in the round's space; ``next_size``: in the next one.
+        proposals: number of proposals; ``distinct``: of different networks; ``measured``: of new measurements.
+        pruned: number of measurements that were stopped early, which saved ``epochs_saved`` epochs of training.
+        failed: number of measurements that failed and gave no scores.
+        data_changed: fingerprints of the data before and after, if the data changed during the round.
+        front: number of networks on the round's own Pareto front; the best has ``best_accuracy`` at ``best_cost``.
+        kept: number of operations, counted per layer; likewise ``dropped`` and ``added``.
+        fitting: seconds; likewise ``searching`` (proposing, evaluating and storing) and ``asking`` (stand-alone training
+            for the truth).
+        truth: how far the round's scores can be trusted, if that was measured.
     """
 
     round: int
@@ -93,14 +94,14 @@ class RoundSummary:
 
 @dataclass(frozen=True)
 class Frames:
-    """Everything that figures, tables and sentences about one run are made of.
+    """The data behind all figures, tables and sentences about one run.
 
     Attributes:
-        spent: where the time of finished rounds went: ``round``, ``what``, ``seconds``.
-        whatif: what dropping each operation of the last space would cost (``analysis.ablation``).
-        witnesses: networks that a round scored and that were also trained alone, or looked up.
-        versions: when the run was begun, and with which versions of the program and its libraries.
-        lives: all cells that the run has bred; empty where it breeds none.
+        results: see ``results``; likewise ``fronts``, ``final``, ``trace``, ``choices``, ``time_spent`` and ``witnesses``.
+        whatif: the hypervolume that each operation of the last space contributes (``analysis.ablation``).
+        rounds: one summary per round that has proposals.
+        versions: when the run began, and the versions of the program and its libraries then.
+        bred_cells: all cells that the run has bred; empty for methods that breed none.
     """
 
     run: StoredRun
@@ -109,12 +110,12 @@ class Frames:
     final: pd.DataFrame
     trace: pd.DataFrame
     choices: pd.DataFrame
-    spent: pd.DataFrame
+    time_spent: pd.DataFrame
     whatif: pd.DataFrame
     witnesses: pd.DataFrame
     rounds: tuple[RoundSummary, ...]
     versions: dict[str, str]
-    lives: tuple[BredCell, ...] = ()
+    bred_cells: tuple[BredCell, ...] = ()
 
     @property
     def cost(self) -> str:
@@ -123,12 +124,12 @@ class Frames:
 
     @property
     def objective(self) -> str:
-        """The name of what was maximised: ``accuracy``, ``likelihood``, or what stood in its place; the column ``score``."""
+        """The name of the maximised quantity (column ``score``): ``accuracy``, ``likelihood``, or what replaces accuracy."""
         return self.run.config.score
 
     @property
-    def measured(self) -> str:
-        """The name of what the column ``accuracy`` holds."""
+    def accuracy_name(self) -> str:
+        """The name of the quantity in the column ``accuracy``."""
         return self.run.config.measured
 
 
@@ -136,32 +137,40 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     """The frames of a run's rounds 1 to ``until``.
 
     Raises:
-        EvoError: nothing has been measured in this run yet.
+        EvoError: the run has no complete measurement yet.
     """
-    measured = results(store, run, until)
-    if measured.empty:
+    trials = results(store, run, until)
+    if trials.empty:
         raise EvoError(f"run {run.name!r} has measured nothing yet; run: python -m evo.round 1 --run {run.name}")
-    if complete(measured).empty:
-        why = " ".join(measured.loc[measured["failed"], "reason"].iloc[:1])
+    if complete(trials).empty:
+        why = " ".join(trials.loc[trials["failed"], "reason"].iloc[:1])
         raise EvoError(f"run {run.name!r} has measured nothing to its end yet: {why}")
     rows = [row for row in store.rounds(run) if row.number <= until]
     cost = run.config.search.cost
-    best = fronts(measured, cost)
-    volumes = trace(measured, run, {row.number: seconds(row, ["fitting"]) for row in rows})
+    best = fronts(trials, cost)
+    volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
     fates = choices(store, run, until)
-    summaries = [summary(row, cost, measured, best, volumes, fates) for row in rows]
-    told = tuple(found for found in summaries if found.proposals)
-    left = rows[-1].next_space or rows[-1].space
-    lost = dropping(alike(measured), left, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy)
-    seen, last = witnesses(told), final(measured, cost)
+    summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
+    begun = tuple(entry for entry in summaries if entry.proposals)
+    last_space = rows[-1].next_space or rows[-1].space
     return Frames(
-        run, measured, best, last, volumes, fates, spent(rows), lost, seen, told, versions(store, run),
-        tuple(life for life in bred_cells(store, run) if life.round <= until),
-    )  # fmt: skip
+        run=run,
+        results=trials,
+        fronts=best,
+        final=final(trials, cost),
+        trace=volumes,
+        choices=fates,
+        time_spent=time_spent(rows),
+        whatif=ablate(alike(trials), last_space, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy),
+        witnesses=witnesses(begun),
+        rounds=begun,
+        versions=versions(store, run),
+        bred_cells=tuple(cell for cell in bred_cells(store, run) if cell.round <= until),
+    )
 
 
 def versions(store: Store, run: StoredRun) -> dict[str, str]:
-    """When the run was begun, and with which versions of the program and its libraries."""
+    """When the run began, and the versions of the program and its libraries then."""
     row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=run.id).iloc[0]
     return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
 
@@ -169,9 +178,9 @@ def versions(store: Store, run: StoredRun) -> dict[str, str]:
 def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per trial, in the order in which they were proposed.
 
-    ``score`` is what the search maximised. ``is_new`` tells whether the trial was measured for it or known before; trials
-    of one network under one judge share their ``evaluation``. A trial that was ``pruned`` has no accuracy, nor has one that
-    ``failed``, which has a ``reason``.
+    ``score`` is what the search maximised. ``is_new`` is true where the proposal was measured, false where its result was
+    known before. Trials of one network under one judge share their ``evaluation``. ``pruned`` and ``failed`` trials have no
+    accuracy; failed ones have a ``reason``.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
     frame = frame.astype({"is_new": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
@@ -180,27 +189,27 @@ def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFra
 
 
 def choices(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
-    """One row per finished round, layer and operation: its rating, its share of the front, its fate, and the rule."""
+    """One row per finished round, layer and operation: ``rating``, ``share`` of the front, ``fate``, and the ``rule``."""
     return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
 
 
 def complete(results: pd.DataFrame) -> pd.DataFrame:
-    """The trials that were measured to the end."""
+    """The trials that were neither pruned nor failed."""
     return results[~(results["pruned"] | results["failed"])]
 
 
 def fronts(results: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The rows of ``results`` on the Pareto front of their own round, cheapest first; a network once."""
-    mine = [group[pareto.on_front(group[cost], group["score"])] for _, group in complete(results).groupby("round")]
-    best = pd.concat(mine).drop_duplicates(["round", "evaluation"])
+    """The rows of ``results`` on the Pareto front of their own round, cheapest first, each network once."""
+    members = [group[pareto.on_front(group[cost], group["score"])] for _, group in complete(results).groupby("round")]
+    best = pd.concat(members).drop_duplicates(["round", "evaluation"])
     return best.sort_values(["round", cost, "arch"], ignore_index=True)
 
 
 def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The Pareto front of all that the last judge has scored, cheapest first; a network once.
+    """The Pareto front of all networks that the last judge has scored, cheapest first, each network once.
 
-    A table or stand-alone training judges every round alike, and a network of an early round may stand. A supernet judges
-    one round, and this is that round's front.
+    A table or stand-alone training is one judge for all rounds, so networks of early rounds can be on this front. A
+    supernet is the judge of one round, so this is that round's front.
     """
     comparable = alike(results)
     best = comparable[pareto.on_front(comparable[cost], comparable["score"])]
@@ -208,16 +217,19 @@ def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 
 def alike(results: pd.DataFrame) -> pd.DataFrame:
-    """What the last judge has scored, each network once: the rows whose accuracies can be compared with the newest."""
+    """The complete trials of the last judge, each network once: their accuracies are comparable with each other."""
     last = results["judge"] == results["judge"].iloc[-1]
     return complete(results[last]).drop_duplicates("evaluation", ignore_index=True)
 
 
 def trace(results: pd.DataFrame, run: StoredRun, fitting: Mapping[int, float]) -> pd.DataFrame:
-    """Hypervolume of a round's trials so far, one row per row of ``results``.
+    """``hypervolume`` of the round's trials so far, one row per row of ``results``.
 
-    ``evaluations`` counts the run's new measurements up to and with the row: what was known before is free. ``seconds``
-    is the time that fitting (training a supernet, say) and measuring took until then; ``fitting`` gives it per round.
+    ``evaluations`` counts the run's new measurements up to and including the row. ``seconds`` is the time spent on fitting
+    (e.g. training a supernet) and measuring until then.
+
+    Args:
+        fitting: round -> seconds spent on fitting.
     """
     frame = results[["round", "number"]].copy()
     frame["evaluations"] = results["is_new"].cumsum()
@@ -243,9 +255,9 @@ def summary(
     trace: pd.DataFrame,
     choices: pd.DataFrame,
 ) -> RoundSummary:
-    """What the frames of a run say about one round."""
+    """Summarise one round of a run from the run's frames."""
     mine, front, volumes, fates = (frame[frame["round"] == row.number] for frame in (results, fronts, trace, choices))
-    best = front.iloc[-1:]  # the front rises with cost, so its last member is the best
+    best = front.iloc[-1:]  # accuracy rises with cost along a front
     counts = fates["fate"].value_counts()
     return RoundSummary(
         round=row.number,
@@ -276,26 +288,26 @@ def summary(
 
 
 def truth_of(row: StoredRound) -> Truth | None:
-    """What a finished round's scores were worth, where that was asked."""
-    found = row.stats.get("truth")
-    return Truth.from_dict(found) if found else None
+    """How far a finished round's scores can be trusted; None if that was not measured."""
+    data = row.stats.get("truth")
+    return Truth.from_dict(data) if data else None
 
 
 def witnesses(rounds: Iterable[RoundSummary]) -> pd.DataFrame:
-    """One row per round and network that was scored and also trained alone (or looked up)."""
-    told = [{"round": row.round, **asdict(w)} for row in rounds if row.truth for w in row.truth.witnesses]
-    return pd.DataFrame(told, columns=["round", "arch", "macs", "one_shot", "nll", "stand_alone"])
+    """One row per round and network that the round scored and that was also trained alone (or looked up in a table)."""
+    rows = [{"round": entry.round, **asdict(w)} for entry in rounds if entry.truth for w in entry.truth.witnesses]
+    return pd.DataFrame(rows, columns=["round", "arch", "macs", "one_shot", "nll", "stand_alone"])
 
 
-def spent(rows: Iterable[StoredRound]) -> pd.DataFrame:
+def time_spent(rows: Iterable[StoredRound]) -> pd.DataFrame:
     """Where the time of finished rounds went: ``round``, ``what`` (fitting, evaluating, ...), ``seconds``."""
-    told = [
+    entries = [
         (row.number, what, float(taken)) for row in rows for what, taken in row.stats.get("seconds", {}).items()
     ]  # fmt: skip
-    return pd.DataFrame(told, columns=["round", "what", "seconds"])
+    return pd.DataFrame(entries, columns=["round", "what", "seconds"])
 
 
 def seconds(row: StoredRound, what: Sequence[str]) -> float:
-    """Seconds that a round spent on all of ``what``; 0 while it is unfinished."""
-    taken = row.stats.get("seconds", {})
-    return float(sum(taken.get(name, 0.0) for name in what))
+    """Seconds that a round spent on the activities ``what``; 0 while it is unfinished."""
+    by_activity = row.stats.get("seconds", {})
+    return float(sum(by_activity.get(name, 0.0) for name in what))

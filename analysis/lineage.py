@@ -1,4 +1,4 @@
-"""Where the winner's cells come from, and what they look like: figures of runs that bred cells (AutoSpace-style)."""
+"""Figures of runs that breed cells (AutoSpace): the ancestry of the best network's cells, and the cells as graphs."""
 
 from __future__ import annotations
 
@@ -23,61 +23,61 @@ EDGES = {
     "5": ("depthwise 5x5", "#f58518", "solid"),
     "7": ("depthwise 7x7", "#54a24b", "solid"),
 }
-"""Code of an edge -> what it does, its colour and its line."""
+"""Code of an edge -> the label of its operation, its colour and its line style."""
 
 GATE = "#e45756"
 ORIGINS = {"random": "circle", "mutation": "diamond", "crossover": "square"}
 
 
 def figures(frames: Frames) -> list[tuple[go.Figure, str]]:
-    """The family tree of the most accurate network's cells, and all its cells as graphs, each with what it shows; none where
-    the run bred no cell."""
-    lives = frames.lives
-    if not lives:
+    """The family tree of the most accurate network's cells, and all its cells as graphs, each with a caption; empty for a
+    run that breeds no cells."""
+    if not frames.bred_cells:
         return []
     best = frames.final.sort_values("accuracy", ascending=False).iloc[0]["arch"]
-    found = own_cells(Architecture.parse(best), frames.run.space.names)
-    born = {(life.layer_index, life.cell) for life in lives}
-    bred = {(i, name): cell for (i, name), cell in found.items() if (i, cell) in born}
-    drawn = []
-    if bred:
-        drawn.append((family_tree(lives, bred), "The most accurate network's cells, and all that each descends from."))
-    if found:
-        words = (
+    cells = own_cells(Architecture.parse(best), frames.run.space.names)
+    known = {(bred.layer_index, bred.cell) for bred in frames.bred_cells}
+    winner = {(i, name): cell for (i, name), cell in cells.items() if (i, cell) in known}
+    captioned = []
+    if winner:
+        caption = "The most accurate network's cells, and all that each descends from."
+        captioned.append((family_tree(frames.bred_cells, winner), caption))
+    if cells:
+        caption = (
             "Edges run from left to right; a node is the sum of what arrives. What was not bred is a reference cell."
         )
-        drawn.append((graphs(found), words))
-    return drawn
+        captioned.append((graphs(cells), caption))
+    return captioned
 
 
 def own_cells(arch: Architecture, names: Sequence[str]) -> dict[tuple[int, str], Op]:
-    """(layer, its name) -> cell, of the layers that have one."""
+    """(layer index, layer name) -> cell, for the layers that have a cell."""
     genes = zip(enumerate(names), arch.genes, strict=True)
     return {(i, name): gene for (i, name), gene in genes if gene.startswith("cell:")}
 
 
-def family_tree(lives: Sequence[BredCell], winner: Mapping[tuple[int, str], Op]) -> go.Figure:
-    """Per layer the ancestors of the winner's cell: when each was born, and the fitness it had at last."""
-    known = {(life.layer_index, life.cell): life for life in lives}
-    starts = birthdays(lives)
+def family_tree(bred_cells: Sequence[BredCell], winner: Mapping[tuple[int, str], Op]) -> go.Figure:
+    """Per layer the ancestors of the winner's cell: the iteration in which each was born, and its last fitness."""
+    known = {(bred.layer_index, bred.cell): bred for bred in bred_cells}
+    starts = first_iterations(bred_cells)
     figure = _grid("The family tree of the winner's cells", [name for _, name in winner], height=230)
     for place, ((i, _), cell) in enumerate(winner.items()):
         spot = _spot(place)
         family = [known[i, op] for op in ancestors(cell, i, known)]
-        for life in family:
-            for parent in (known[i, op] for op in life.parents):
+        for bred in family:
+            for parent in (known[i, op] for op in bred.parents):
                 figure.add_scatter(
-                    x=[_born(parent, starts), _born(life, starts)], y=[_last(parent), _last(life)], **spot,
+                    x=[_birth(parent, starts), _birth(bred, starts)], y=[_last_fitness(parent), _last_fitness(bred)], **spot,
                     mode="lines", line={"color": FAINT, "width": 1}, hoverinfo="skip", showlegend=False,
                 )  # fmt: skip
-        for life in family:
+        for bred in family:
             figure.add_scatter(
-                x=[_born(life, starts)], y=[_last(life)], **spot, mode="markers", name=life.origin, showlegend=False,
+                x=[_birth(bred, starts)], y=[_last_fitness(bred)], **spot, mode="markers", name=bred.origin, showlegend=False,
                 marker={
-                    "symbol": ORIGINS[life.origin], "size": 13 if life.cell == cell else 8,
-                    "color": "#c8102e" if life.cell == cell else "#4c78a8", "line": {"color": "white", "width": 1},
+                    "symbol": ORIGINS[bred.origin], "size": 13 if bred.cell == cell else 8,
+                    "color": "#c8102e" if bred.cell == cell else "#4c78a8", "line": {"color": "white", "width": 1},
                 },
-                hovertext=_told(life), hovertemplate="%{hovertext}<extra></extra>",
+                hovertext=_hover_text(bred), hovertemplate="%{hovertext}<extra></extra>",
             )  # fmt: skip
     for origin, symbol in ORIGINS.items():
         figure.add_scatter(
@@ -91,7 +91,7 @@ def family_tree(lives: Sequence[BredCell], winner: Mapping[tuple[int, str], Op])
 def graphs(cells: Mapping[tuple[int, str], Op]) -> go.Figure:
     """Each cell as a small graph, from its expanded input on the left to its output on the right.
 
-    A node is the sum of what arrives; a ring around it says that the sum is gated, channel by channel.
+    A node is the sum of its inputs; a ring around it marks a sum that is gated channel by channel.
     """
     figure = _grid("The winner's cells", [f"{name}<br>{escape(op)}" for (_, name), op in cells.items()], height=190)
     for place, op in enumerate(cells.values()):
@@ -128,45 +128,51 @@ def graphs(cells: Mapping[tuple[int, str], Op]) -> go.Figure:
 
 
 def ancestors(cell: Op, layer: int, known: Mapping[tuple[int, Op], BredCell]) -> list[Op]:
-    """The cell and all it descends from, itself first; nothing where it was not bred."""
-    found: dict[Op, None] = {}
+    """The cell and all its ancestors, itself first; empty if the cell was not bred.
+
+    Args:
+        known: (layer index, cell) -> the record of the bred cell.
+    """
+    family: dict[Op, None] = {}
     waiting = [cell]
     while waiting:
         op = waiting.pop(0)
-        if op not in found and (layer, op) in known:
-            found[op] = None
+        if op not in family and (layer, op) in known:
+            family[op] = None
             waiting += known[layer, op].parents
-    return list(found)
+    return list(family)
 
 
-def birthdays(lives: Sequence[BredCell]) -> dict[int, int]:
-    """Round -> how many iterations the run had finished when it began."""
+def first_iterations(bred_cells: Sequence[BredCell]) -> dict[int, int]:
+    """Round -> the number of iterations that the run had finished when the round began."""
     most: dict[int, int] = {}
-    for life in lives:
-        for n, iteration in ((life.round, life.iteration), *((n, i) for n, i, _ in life.fitness)):
+    for bred in bred_cells:
+        for n, iteration in ((bred.round, bred.iteration), *((n, i) for n, i, _ in bred.fitness)):
             most[n] = max(most.get(n, 0), iteration)
     return {n: sum(most[before] for before in most if before < n) for n in most}
 
 
 def arc(source: int, target: int) -> tuple[list[float], list[float]]:
-    """An edge as a curve: straight to the next node, ever higher the more nodes it skips; odd sources below."""
+    """An edge as a curve ``(x, y)``: straight to the next node, and the higher the more nodes it skips; downwards from odd
+    sources."""
     along = np.linspace(0, 1, 15 if target - source > 1 else 2)
     height = 0.45 * (target - source - 1) * (-1 if source % 2 else 1)
     return (source + along * (target - source)).tolist(), (4 * height * along * (1 - along)).tolist()
 
 
-def _born(life: BredCell, starts: Mapping[int, int]) -> int:
-    return starts[life.round] + life.iteration
+def _birth(bred: BredCell, starts: Mapping[int, int]) -> int:
+    """The iteration in which a cell was bred, counted over all rounds."""
+    return starts[bred.round] + bred.iteration
 
 
-def _last(life: BredCell) -> float:
-    return life.fitness[-1][2] if life.fitness else 0.0
+def _last_fitness(bred: BredCell) -> float:
+    return bred.fitness[-1][2] if bred.fitness else 0.0
 
 
-def _told(life: BredCell) -> str:
-    parents = f"<br>{life.origin} of {escape(' and '.join(life.parents))}" if life.parents else "<br>drawn at random"
-    times = f"measured {len(life.fitness)} times, fitness {_last(life):.3f}"
-    return f"{escape(life.cell)}{parents}<br>born in iteration {life.iteration} of round {life.round}<br>{times}"
+def _hover_text(bred: BredCell) -> str:
+    parents = f"<br>{bred.origin} of {escape(' and '.join(bred.parents))}" if bred.parents else "<br>drawn at random"
+    times = f"measured {len(bred.fitness)} times, fitness {_last_fitness(bred):.3f}"
+    return f"{escape(bred.cell)}{parents}<br>born in iteration {bred.iteration} of round {bred.round}<br>{times}"
 
 
 def _node(cell: Genome, node: int) -> str:
@@ -174,7 +180,7 @@ def _node(cell: Genome, node: int) -> str:
 
 
 def _grid(title: str, names: Sequence[str], height: int) -> go.Figure:
-    """Empty subplots, ``COLUMNS`` in a row, one for each name."""
+    """Empty subplots, one per name, ``COLUMNS`` in a row."""
     rows = -(-len(names) // COLUMNS)
     figure = make_subplots(
         rows, COLUMNS, subplot_titles=names, horizontal_spacing=0.07,

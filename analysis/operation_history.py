@@ -1,7 +1,7 @@
-"""What became of each operation, layer by layer and round by round: a small table per layer, for people to look at.
+"""The fate of each operation, layer by layer and round by round: a small table per layer, shown in the report.
 
-Chosen after looking at it beside a Sankey diagram, whose bands cross as soon as operations return, and one heat map of all
-layers, whose columns no phone can show.
+Two other forms were tried: the bands of a Sankey diagram cross as soon as operations return, and one heat map of all layers
+has more columns than a phone can show.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ ABSENT, KEPT, DROPPED = "absent", "kept", "dropped"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """One operation in one round.
 
     Attributes:
         state: ``absent`` (no candidate), ``kept``, ``dropped`` (after the round).
-        new: whether it came with the round.
-        share: of the round's front that carries it; None where it was no candidate.
-        rating: what the rule decided by; None where nothing was learned.
-        colour: the share as a colour; ``dark`` where text on it must be light.
+        new: whether the operation was added for this round.
+        share: the fraction of the round's front that carries it; None if it was no candidate.
+        rating: the value that the rule decided by; None if the method gives none.
+        colour: the share as a colour; ``dark``: whether text on it must be light.
     """
 
     round: int
@@ -37,8 +37,8 @@ class Cell:
     dark: bool = False
 
     @property
-    def shown(self) -> str:
-        """The rating to two digits, as far as there is one."""
+    def rating_text(self) -> str:
+        """The rating to two digits; empty if there is none."""
         if self.rating is None:
             return ""
         text = f"{self.rating:.2g}" if abs(self.rating) < 100 else f"{self.rating:.0f}"
@@ -47,17 +47,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Track:
-    """One operation through the rounds; ``remains`` tells whether the next space holds it, ``entering`` whether anew."""
+    """One operation through the rounds, one entry each.
+
+    Attributes:
+        remains: whether the next space holds the operation; ``entering``: whether it does so as a new one.
+    """
 
     op: str
-    cells: tuple[Cell, ...]
+    entries: tuple[Entry, ...]
     remains: bool
     entering: bool
 
 
 @dataclass(frozen=True)
 class LayerFlow:
-    """One layer: its operations, those that were in its first round first."""
+    """The operations of one layer, those of its first round first."""
 
     layer: str
     rounds: tuple[int, ...]
@@ -65,31 +69,34 @@ class LayerFlow:
 
     @property
     def steady(self) -> bool:
-        """Whether nothing was ever dropped or added here."""
-        return not any(track.entering or any(cell.state != KEPT for cell in track.cells) for track in self.tracks)
+        """Whether no operation of this layer was ever dropped or added."""
+        return not any(track.entering or any(entry.state != KEPT for entry in track.entries) for track in self.tracks)
 
 
 def flows(choices: pd.DataFrame) -> list[LayerFlow]:
-    """``choices`` (see ``frames``) as one table per layer, first layer first."""
+    """One table per layer, first layer first, from the frame ``choices`` (see ``analysis.frames``)."""
     rounds = tuple(sorted(choices["round"].unique().tolist()))
     return [_layer(str(group["layer"].iloc[0]), rounds, group) for _, group in choices.groupby("layer_index")]
 
 
 def _layer(name: str, rounds: tuple[int, ...], choices: pd.DataFrame) -> LayerFlow:
-    found = {(row["round"], row["op"]): row for row in choices.to_dict("records")}
+    by_round = {(row["round"], row["op"]): row for row in choices.to_dict("records")}
     tracks = []
     for op in choices["op"].drop_duplicates().tolist():
-        cells = tuple(_cell(number, found.get((number, op)), found.get((number - 1, op))) for number in rounds)
-        last = found.get((rounds[-1], op), {"fate": DROPPED})["fate"]
-        tracks.append(Track(op, cells, last != DROPPED, last == "added"))
+        entries = tuple(_entry(number, by_round.get((number, op)), by_round.get((number - 1, op))) for number in rounds)
+        last = by_round.get((rounds[-1], op), {"fate": DROPPED})["fate"]
+        tracks.append(Track(op, entries, last != DROPPED, last == "added"))
     return LayerFlow(name, rounds, tuple(tracks))
 
 
-def _cell(number: int, row: dict[str, object] | None, before: dict[str, object] | None) -> Cell:
-    """A row says what the round did with the operation; one that it added is a candidate of the next round only."""
+def _entry(number: int, row: dict[str, object] | None, before: dict[str, object] | None) -> Entry:
+    """The entry of round ``number`` from the operation's rows in this round and the one before.
+
+    An operation that a round added is a candidate in the next round only, so it is absent in this one.
+    """
     if row is None or row["fate"] == "added":
-        return Cell(number, ABSENT)
+        return Entry(number, ABSENT)
     share, rating = (None if pd.isna(value) else float(str(value)) for value in (row["share"], row["rating"]))
     new = before is not None and before["fate"] == "added"
     (colour,) = sample_colorscale([list(stop) for stop in SHARES], [share or 0.0])
-    return Cell(number, str(row["fate"]), new, share, rating, colour, (share or 0.0) > 0.45)
+    return Entry(number, str(row["fate"]), new, share, rating, colour, (share or 0.0) > 0.45)

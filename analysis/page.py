@@ -1,4 +1,4 @@
-"""Runs as one HTML page that needs no network: words, figures, tables, drawings."""
+"""Runs as one self-contained HTML page: words, figures, tables, drawings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis import comparison, lineage, plots, sentences
-from analysis.comparison import Compared
-from analysis.drawings import drawn
+from analysis.comparison import RunComparison
+from analysis.drawings import draw_svg
 from analysis.frames import Frames
 from analysis.operation_history import flows
 from analysis.theme import ADDED, DROPPED, SHARES, run_styles
@@ -27,21 +27,21 @@ CONFIG = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
 
-WORTH_A_LOOK = 5.0
-"""Seconds from which on a figure over seconds says something."""
+MIN_SECONDS = 5.0
+"""Runs that took fewer seconds get no figure over seconds."""
 
 COLOURS = {"dropped": DROPPED, "added": ADDED, "none": SHARES[0][1], "all": SHARES[-1][1]}
 
 
 def render(
-    frames: Frames, compared: Compared, verdict: Sequence[str] = (), trusted: Sequence[Mapping[str, Any]] = ()
+    frames: Frames, compared: RunComparison, verdict: Sequence[str] = (), agreements: Sequence[Mapping[str, Any]] = ()
 ) -> str:
-    """The page of a run, beside the others of ``compared``. Strings from the database are escaped; figures carry their data.
+    """The page of a run as HTML. Strings from the database are escaped; figures contain their data.
 
     Args:
-        compared: of this run, alone or with others; references among them stand in its figures.
-        verdict: sentences that stand out under the summary.
-        trusted: see ``comparison.trusted``; of several runs a table.
+        compared: this run, alone or with others; the figures show the others and the references too.
+        verdict: sentences to highlight under the summary.
+        agreements: see ``comparison.rank_agreements``; shown as a table if there are several.
     """
     beside = len(compared.runs) > 1 or len(compared.references) > 0
     run, parts = frames.run, {name: fragment(name, figure) for name, figure in figures(frames, compared).items()}
@@ -49,16 +49,19 @@ def render(
     return _environment().get_template("report.html").render(
         title=f"{run.name}: architecture search report",
         run=run.name,
-        summary=[*sentences.summary(frames), *(comparison.words(compared) if beside else [])],
+        summary=[*sentences.summary(frames), *(comparison.describe_comparison(compared) if beside else [])],
         verdict=verdict,
         facts=facts(frames),
-        compared=_compared(compared) if len(compared.runs) > 1 else None,
+        compared=_comparison_values(compared) if len(compared.runs) > 1 else None,
         fronts=parts["fronts"],
         volumes=[parts[name] for name in parts if name.startswith("hypervolume")],
         truth=parts.get("truth"),
-        trusted=trusted if len(trusted) > 1 else (),
+        agreements=agreements if len(agreements) > 1 else (),
         spent=parts.get("time"),
-        lineage=[fragment(f"lineage-{i}", shown) | {"words": said} for i, (shown, said) in enumerate(lineage.figures(frames))],
+        lineage=[
+            fragment(f"lineage-{i}", figure) | {"words": caption}
+            for i, (figure, caption) in enumerate(lineage.figures(frames))
+        ],
         flows=flows(frames.choices),
         rated=bool(frames.choices["rating"].notna().any()),
         added=bool((frames.choices["fate"] == "added").any()),
@@ -73,61 +76,61 @@ def render(
         chosen=final[0],
         cost=frames.cost,
         objective=frames.objective,
-        measured=frames.measured,
+        measured=frames.accuracy_name,
         units=sentences.COSTS,
         layers=run.space.names,
-        settings=list(comparison.flat(run.config.model_dump(mode="json"))),
+        settings=list(comparison.flatten(run.config.model_dump(mode="json"))),
         versions=frames.versions,
     )  # fmt: skip
 
 
-def render_comparison(compared: Compared, verdict: Sequence[str] = ()) -> str:
-    """The page of several runs side by side. ``verdict``: sentences that stand out on top."""
+def render_comparison(compared: RunComparison, verdict: Sequence[str] = ()) -> str:
+    """The page of several runs side by side as HTML. ``verdict``: sentences to highlight at the top."""
     return _environment().get_template("compare.html").render(
-        title=" · ".join(compared.labels), compared=_compared(compared, alone=True), verdict=verdict
+        title=" · ".join(compared.labels), compared=_comparison_values(compared, alone=True), verdict=verdict
     )  # fmt: skip
 
 
-def figures(frames: Frames, compared: Compared) -> dict[str, go.Figure]:
-    """The figures of a run, by name; other runs and references of ``compared`` stand in its fronts."""
+def figures(frames: Frames, compared: RunComparison) -> dict[str, go.Figure]:
+    """The figures of a run, by name; the fronts also show the other runs and the references of ``compared``."""
     run = frames.run
     fronts = plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy)
     styles = run_styles(compared.labels)
     plots.add_runs(fronts, compared.fronts, frames.cost, {label: styles[label] for label in compared.labels[1:]})
     plots.add_references(fronts, compared.references, frames.cost)
-    found = {"fronts": fronts}
+    by_name = {"fronts": fronts}
     for over in _overs(frames.trace):
-        found[f"hypervolume-{over}"] = plots.hypervolume(frames.trace, over)
+        by_name[f"hypervolume-{over}"] = plots.hypervolume(frames.trace, over)
     if taus(frames):
-        found["truth"] = plots.truth(frames.witnesses, taus(frames), frames.measured)
-    if frames.spent["seconds"].sum() >= 1:
-        found["time"] = plots.time_spent(frames.spent)
-    return found
+        by_name["truth"] = plots.truth(frames.witnesses, taus(frames), frames.accuracy_name)
+    if frames.time_spent["seconds"].sum() >= 1:
+        by_name["time"] = plots.time_spent(frames.time_spent)
+    return by_name
 
 
 def operation_figures(frames: Frames) -> dict[str, go.Figure]:
-    """The operations of each round as a heat map: what the page's tables say, for paper."""
+    """The operations of each round as a heat map, by name: a picture of the tables in the page."""
     return {
         f"operations-{number}": plots.operations(frames.choices, number) for number in frames.choices["round"].unique()
     }
 
 
-def comparison_figures(compared: Compared) -> dict[str, go.Figure]:
+def comparison_figures(compared: RunComparison) -> dict[str, go.Figure]:
     """The figures of several runs side by side, by name."""
     fronts = plots.final_fronts(compared.fronts, compared.cost, compared.objective, compared.min_accuracy)
-    found = {"runs-fronts": plots.add_references(fronts, compared.references, compared.cost)}
+    by_name = {"runs-fronts": plots.add_references(fronts, compared.references, compared.cost)}
     for over in _overs(compared.trace):
         budget = compared.budget if over == "evaluations" else None
-        found[f"runs-hypervolume-{over}"] = plots.volumes(compared.trace, over, budget)
-    return found
+        by_name[f"runs-hypervolume-{over}"] = plots.volumes(compared.trace, over, budget)
+    return by_name
 
 
 def _overs(trace: pd.DataFrame) -> Sequence[str]:
-    return ("evaluations", "seconds") if trace["seconds"].max() >= WORTH_A_LOOK else ("evaluations",)
+    return ("evaluations", "seconds") if trace["seconds"].max() >= MIN_SECONDS else ("evaluations",)
 
 
 def fragment(name: str, figure: go.Figure) -> dict[str, Any]:
-    """A figure as a fragment of HTML, and its title: the page has headings of its own."""
+    """A figure as an HTML fragment, its title apart: the page sets titles as headings."""
     title = figure.layout.title.text
     figure.update_layout(title=None, margin={"t": 40})
     height = "100%" if figure.layout.height is None else f"{figure.layout.height}px"
@@ -136,8 +139,8 @@ def fragment(name: str, figure: go.Figure) -> dict[str, Any]:
 
 
 def drawing(run: StoredRun, arch: str) -> Markup | None:
-    """The architecture as SVG, where something is known of its operations."""
-    svg = drawn(run, arch, run.space.name)
+    """The architecture as SVG; None if its operations are known by name only."""
+    svg = draw_svg(run, arch, run.space.name)
     return None if svg is None else Markup(svg)
 
 
@@ -147,22 +150,23 @@ def facts(frames: Frames) -> list[tuple[str, str]]:
     end = last.space_size if last.next_size is None else last.next_size
     return [
         ("hypervolume", f"{first.hypervolume:.3f} → {last.hypervolume:.3f}"),
-        (f"best {frames.measured}", f"{frames.final['accuracy'].max():.2%}"),
+        (f"best {frames.accuracy_name}", f"{frames.final['accuracy'].max():.2%}"),
         ("architectures in the space", f"{format_number(first.space_size)} → {format_number(end)}"),
         ("evaluations", format_number(sum(row.measured for row in frames.rounds))),
     ]
 
 
 def taus(frames: Frames) -> dict[int, str]:
-    """Kendall's tau, as it is to be read, of the rounds that asked for the truth."""
-    return {row.round: sentences.ranked(row) for row in frames.rounds if row.truth}
+    """Round -> Kendall's tau as text, for the rounds that measured it."""
+    return {row.round: sentences.format_tau(row) for row in frames.rounds if row.truth}
 
 
-def _compared(compared: Compared, alone: bool = False) -> Mapping[str, Any]:
-    """What the template of a comparison shows. In a run's own page its fronts stand further down, with all others'."""
+def _comparison_values(compared: RunComparison, alone: bool = False) -> Mapping[str, Any]:
+    """The values of the template ``compared.html``. ``alone``: on a page of its own, with words and fronts; the page of a run
+    shows these elsewhere."""
     parts = {name: fragment(name, figure) for name, figure in comparison_figures(compared).items()}
     return {
-        "words": comparison.words(compared) if alone else [],
+        "words": comparison.describe_comparison(compared) if alone else [],
         "labels": compared.labels,
         "rows": comparison.rows(compared),
         "points": sorted(compared.equal["evaluations"].unique().tolist()),
@@ -174,8 +178,8 @@ def _compared(compared: Compared, alone: bool = False) -> Mapping[str, Any]:
 
 
 def _best_first(front: pd.DataFrame) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = front.sort_values("accuracy", ascending=False).to_dict("records")
-    return found
+    rows: list[dict[str, Any]] = front.sort_values("accuracy", ascending=False).to_dict("records")
+    return rows
 
 
 def _environment() -> Environment:

@@ -1,6 +1,6 @@
 """Frames as figures: pure functions ``DataFrame -> Figure``, in the one theme of ``analysis.theme``.
 
-Figures carry a short title and no width, so that whoever shows them decides how large they are.
+Figures have a short title and no width: the page or dashboard that shows them sets their size.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from analysis.theme import (
     SYMBOLS,
     TRACE_AXES,
     Style,
+    new_figure,
     round_colours,
     run_styles,
-    titled,
 )
 
 
@@ -40,10 +40,10 @@ def fronts(
 ) -> go.Figure:
     """The objective over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
 
-    The vertical axis shows the range of the fronts, as far as it lies above the run's ``min_accuracy``; poorer points lie
-    below it, and a double click shows them. Costs that span more than a decade stand on a logarithmic axis.
+    The vertical axis shows the range of the fronts above ``min_accuracy``; a double click also shows the points below it.
+    Costs that span more than a decade get a logarithmic axis.
     """
-    figure = titled("Pareto front of each round")
+    figure = new_figure("Pareto front of each round")
     measured = results.dropna(subset="score")
     others = measured[~measured["evaluation"].isin(fronts["evaluation"])].drop_duplicates("evaluation")
     if len(others) > background:
@@ -61,13 +61,13 @@ def fronts(
             mode="lines+markers", line={"shape": "hv", "color": colour, "width": 2}, hovertemplate=hover,
             marker={"symbol": SYMBOLS[(number - 1) % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
-    return _scaled(figure, results, fronts, cost, objective, min_accuracy)
+    return _scale_axes(figure, results, fronts, cost, objective, min_accuracy)
 
 
-def _scaled(
+def _scale_axes(
     figure: go.Figure, results: pd.DataFrame, fronts: pd.DataFrame, cost: str, objective: str, min_accuracy: float
 ) -> go.Figure:
-    """Axes that show the range of ``fronts``, above ``min_accuracy``."""
+    """Set the axes to the range of ``fronts`` above ``min_accuracy``."""
     low, high = max(fronts["score"].min(), min_accuracy), fronts["score"].max()
     margin = max(0.08 * (high - low), 0.002)
     figure.update_yaxes(title_text=objective, tickformat=".1~%", range=[low - 2 * margin, high + margin])
@@ -78,7 +78,7 @@ def _scaled(
 
 def hypervolume(trace: pd.DataFrame, over: str = "evaluations") -> go.Figure:
     """Hypervolume of each round's front so far, over the run's new ``evaluations`` or its ``seconds``."""
-    figure = titled(f"Hypervolume over {over}")
+    figure = new_figure(f"Hypervolume over {over}")
     for number, colour in round_colours(trace["round"]).items():
         mine = trace[trace["round"] == number]
         steps = mine[(mine["hypervolume"].diff() != 0) | (mine["number"] == mine["number"].max())]
@@ -94,8 +94,8 @@ def hypervolume(trace: pd.DataFrame, over: str = "evaluations") -> go.Figure:
     late = trace[trace.groupby("round").cumcount() >= 0.1 * trace.groupby("round")["number"].transform("size")]
     low, high = late["hypervolume"].min(), trace["hypervolume"].max()
     margin = max(0.08 * (high - low), 0.001)
-    shown = [max(0.0, low - margin), min(1.0, high + margin)]
-    figure.update_yaxes(title_text="hypervolume (share of the box)", range=shown)
+    limits = [max(0.0, low - margin), min(1.0, high + margin)]
+    figure.update_yaxes(title_text="hypervolume (share of the box)", range=limits)
     figure.update_xaxes(title_text=TRACE_AXES[over], rangemode="tozero")
     return figure
 
@@ -103,14 +103,14 @@ def hypervolume(trace: pd.DataFrame, over: str = "evaluations") -> go.Figure:
 def operations(choices: pd.DataFrame, number: int) -> go.Figure:
     """One round's operations, layer by layer: colour is the share of the front, marks are what was dropped or added.
 
-    All rounds of ``choices`` share one pair of axes, so that figures of different rounds can be laid side by side; a
-    cell without colour was no candidate in this round.
+    All rounds of ``choices`` share one pair of axes, so figures of different rounds can be laid side by side. An operation
+    without colour was no candidate in this round.
     """
     layers = choices.drop_duplicates("layer_index").sort_values("layer_index")["layer"].tolist()
     ops = sorted(choices["op"].unique(), key=natural)
     mine = choices[choices["round"] == number]
     shares = mine.pivot(index="op", columns="layer", values="share").reindex(index=ops, columns=layers)
-    figure = titled(f"Operations after round {number}")
+    figure = new_figure(f"Operations after round {number}")
     figure.add_heatmap(
         x=layers, y=ops, z=shares.to_numpy(), zmin=0, zmax=1, colorscale=[list(stop) for stop in SHARES],
         xgap=1, ygap=1, hoverongaps=False,
@@ -121,14 +121,14 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
         },
     )  # fmt: skip
     for fate, symbol, colour in (("dropped", "x-thin", DROPPED), ("added", "cross-thin", ADDED)):
-        met = mine[mine["fate"] == fate]
+        marked = mine[mine["fate"] == fate]
         figure.add_scatter(
-            x=met["layer"], y=met["op"], name=fate, mode="markers", showlegend=True,
+            x=marked["layer"], y=marked["op"], name=fate, mode="markers", showlegend=True,
             marker={"symbol": symbol, "size": 9, "line": {"color": colour, "width": 2.5}},
             hovertext=[
                 f"{escape(op)} at {escape(layer)}: {fate}{'' if pd.isna(rating) else f'<br>rating {rating:.4g}'}"
-                f"<br>{wrapped(rule, '; ', 1)}"
-                for op, layer, rating, rule in met[["op", "layer", "rating", "rule"]].values.tolist()
+                f"<br>{wrap_hover(rule, '; ', 1)}"
+                for op, layer, rating, rule in marked[["op", "layer", "rating", "rule"]].values.tolist()
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
@@ -144,35 +144,39 @@ def operations(choices: pd.DataFrame, number: int) -> go.Figure:
     return figure.update_layout(height=max(260, 130 + 22 * len(ops)))
 
 
-def truth(witnesses: pd.DataFrame, taus: Mapping[int, str], measured: str = "accuracy") -> go.Figure:
-    """Accuracy when trained alone over accuracy by the round's scores: a dot per network that both know.
+def truth(witnesses: pd.DataFrame, taus: Mapping[int, str], accuracy_name: str = "accuracy") -> go.Figure:
+    """Stand-alone accuracy over the round's scores: a dot per network that has both.
 
     Args:
         witnesses: columns ``round``, ``arch``, ``macs``, ``one_shot``, ``stand_alone``.
-        taus: each round's Kendall tau, as it is to be read.
-        measured: what the search's scores are.
+        taus: round -> Kendall's tau as text.
+        accuracy_name: the name of the scores.
     """
-    figure = titled("Scores of the search against the truth")
+    figure = new_figure("Scores of the search against the truth")
     for number, colour in round_colours(witnesses["round"]).items():
         mine = witnesses[witnesses["round"] == number]
         figure.add_scatter(
             x=mine["one_shot"], y=mine["stand_alone"], name=f"round {number}: tau {taus[number]}", mode="markers",
             marker={"color": colour, "size": 9, "symbol": SYMBOLS[(number - 1) % len(SYMBOLS)]},
-            customdata=mine["macs"], hovertext=[wrapped(arch) for arch in mine["arch"]],
+            customdata=mine["macs"], hovertext=[wrap_hover(arch) for arch in mine["arch"]],
             hovertemplate="%{hovertext}<br>%{y:.2%} alone, scored %{x:.2%}, %{customdata:.3s} MACs"
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text=f"{measured} by the search's scores", tickformat=".1~%")
+    figure.update_xaxes(title_text=f"{accuracy_name} by the search's scores", tickformat=".1~%")
     return figure.update_yaxes(title_text="accuracy when trained alone", tickformat=".1~%")
 
 
-def time_spent(spent: pd.DataFrame) -> go.Figure:
-    """Where the time of each round went: a bar per round, a colour per activity."""
-    figure = titled("Where the time went")
-    rounds = sorted(spent["round"].unique())
+def time_spent(times: pd.DataFrame) -> go.Figure:
+    """The time of each round: a bar per round, a colour per activity.
+
+    Args:
+        times: columns ``round``, ``what``, ``seconds``.
+    """
+    figure = new_figure("Where the time went")
+    rounds = sorted(times["round"].unique())
     for what, (label, colour) in SPENT.items():
-        mine = spent[spent["what"] == what].set_index("round")["seconds"].reindex(rounds)
-        if mine.sum() > 0.005 * spent["seconds"].sum():
+        mine = times[times["what"] == what].set_index("round")["seconds"].reindex(rounds)
+        if mine.sum() > 0.005 * times["seconds"].sum():
             figure.add_bar(
                 y=[f"round {number}" for number in rounds], x=mine, orientation="h", name=label,
                 marker={"color": colour}, hovertemplate="%{x:.1f} s<extra>%{fullData.name}</extra>",
@@ -194,15 +198,15 @@ def brief(layer: str) -> str:
     return re.sub(r"[a-z_]+(?=\d)", "", layer)
 
 
-def wrapped(text: str, separator: str = "|", per_line: int = 4) -> str:
-    """A long string over several lines of a hover, split at its separator."""
+def wrap_hover(text: str, separator: str = "|", per_line: int = 4) -> str:
+    """``text`` as HTML over several lines of a hover label, ``per_line`` parts each."""
     parts = [escape(part) for part in text.split(separator)]
     lines: Sequence[str] = [separator.join(parts[i : i + per_line]) for i in range(0, len(parts), per_line)]
     return f"{separator}<br>".join(lines)
 
 
 def _points(frame: pd.DataFrame, cost: str) -> dict[str, object]:
-    return {"x": frame[cost], "y": frame["score"], "hovertext": [wrapped(arch) for arch in frame["arch"]]}
+    return {"x": frame[cost], "y": frame["score"], "hovertext": [wrap_hover(arch) for arch in frame["arch"]]}
 
 
 def _hover(cost: str) -> str:
@@ -213,14 +217,14 @@ def _hover(cost: str) -> str:
 
 
 def final_fronts(fronts: pd.DataFrame, cost: str, objective: str = "accuracy", min_accuracy: float = 0.0) -> go.Figure:
-    """The final front of every ``run``, the objective over cost, on axes as those of ``fronts``."""
-    figure = titled("Final front of each run")
+    """The final front of every ``run``, the objective over cost; axes as in the figure ``fronts``."""
+    figure = new_figure("Final front of each run")
     add_runs(figure, fronts, cost, run_styles(fronts["run"].unique().tolist()))
-    return _scaled(figure, fronts, fronts, cost, objective, min_accuracy)
+    return _scale_axes(figure, fronts, fronts, cost, objective, min_accuracy)
 
 
 def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping[str, Style]) -> go.Figure:
-    """The final fronts of the runs that have a style, as stairs."""
+    """Add the final fronts of the runs that have a style, as stairs."""
     for run, style in styles.items():
         figure.add_scatter(
             **_points(fronts[fronts["run"] == run], cost), name=escape(run), mode="lines+markers",
@@ -232,24 +236,24 @@ def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping
 
 
 def add_references(figure: go.Figure, references: pd.DataFrame, cost: str) -> go.Figure:
-    """Single networks, named, for context. What is so poor that it would squash the fronts is left to the words."""
+    """Add single networks with their names, for context. Networks so poor that they would squash the fronts are left out."""
     low, high = figure.layout.yaxis.range
-    shown = references[references["score"] > low - (high - low)]
-    if shown.empty:
+    visible = references[references["score"] > low - (high - low)]
+    if visible.empty:
         return figure
     figure.add_scatter(
-        **_points(shown, cost), text=[escape(name) for name in shown["name"]], mode="markers+text",
+        **_points(visible, cost), text=[escape(name) for name in visible["name"]], mode="markers+text",
         textposition="bottom center", showlegend=False, hovertemplate=_hover(cost), cliponaxis=False,
         marker={"symbol": "star", "size": 12, "color": REFERENCE}, name="reference",
     )  # fmt: skip
     margin = 0.1 * (high - low)
-    ends = shown["score"].min() - margin, shown["score"].max() + margin
+    ends = visible["score"].min() - margin, visible["score"].max() + margin
     return figure.update_yaxes(range=[min(low, ends[0]), max(high, ends[1])])
 
 
 def volumes(trace: pd.DataFrame, over: str = "evaluations", budget: int | None = None) -> go.Figure:
-    """Hypervolume of every ``run`` so far over its new ``evaluations`` or ``seconds``; a line where budgets are equal."""
-    figure = titled(f"Hypervolume over {over}")
+    """Hypervolume of every ``run`` so far over its new ``evaluations`` or ``seconds``; a vertical line at ``budget``."""
+    figure = new_figure(f"Hypervolume over {over}")
     for run, style in run_styles(trace["run"].unique().tolist()).items():
         mine = trace[trace["run"] == run]
         steps = mine[(mine["hypervolume"].diff() != 0) | (mine.index == mine.index[-1])]

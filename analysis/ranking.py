@@ -1,7 +1,7 @@
-"""Does one way of scoring rank architectures as another does? Rank correlations, and how sure they are.
+"""Rank correlation between two ways of scoring architectures, with confidence intervals.
 
-Whoever searches with shared weights trusts a supernet's ranking. It is worth something as far as it agrees with
-stand-alone training better than counting multiply-accumulates does, which costs nothing.
+A search with shared weights relies on a supernet's ranking. That ranking is worth its cost only if it agrees with
+stand-alone training better than the count of multiply-accumulates does, which costs nothing.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 DRAWS = 1000
-"""Bootstrap samples behind an interval."""
+"""Number of bootstrap samples behind an interval."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How scores rank ``n`` architectures, compared with how stand-alone training does. All of it higher is better.
+    """How well scores rank ``n`` architectures, measured against stand-alone training. In every number higher is better.
 
     Attributes:
-        tau: Kendall's tau-b, in [-1, 1]; None where it is not defined, and ``why`` says why not.
-        interval: 95 % bootstrap interval of ``tau``: the architectures drawn anew, with replacement.
-        rho: Spearman's rank correlation.
-        overlap: the share of the truly best ``top`` architectures that are among the ``top`` best by score; where
+        tau: Kendall's tau-b, in [-1, 1]; None where it is undefined, and ``why`` gives the reason.
+        interval: 95 % bootstrap interval of ``tau``, over architectures resampled with replacement.
+        rho: Spearman's rank correlation, in [-1, 1].
+        overlap: the fraction of the ``top`` truly best architectures that are among the ``top`` best by score; where
             scores tie across the border, its expectation over the ways to break the ties.
-        tau_macs: the tau-b of multiply-accumulates taken as the score; None where they are all the same.
+        tau_macs: the tau-b with multiply-accumulates as the score; None where all have equally many.
     """
 
     n: int
@@ -44,7 +44,7 @@ class Agreement:
 
     @property
     def warning(self) -> str | None:
-        """What to beware of, in plain words; None where the scores are shown to rank better than MACs alone."""
+        """A warning in plain words; None where the scores are shown to rank better than MACs alone."""
         if self.tau is None:
             return f"Whether the scores rank rightly is not known: {self.why}."
         floor = 0.0 if self.tau_macs is None else self.tau_macs
@@ -62,13 +62,15 @@ class Agreement:
 def agreement(
     scores: ArrayLike, truth: ArrayLike, macs: ArrayLike, *, top: int | None = None, seed: int = 0
 ) -> Agreement:
-    """Compare ``scores`` ``(n,)`` with ``truth`` ``(n,)``, higher is better in both.
+    """Compare ``scores`` ``(n,)`` with ``truth`` ``(n,)``; higher is better in both.
 
     Args:
-        top: how many of the best are compared; a quarter of all, at least one, when it is not given.
+        macs: multiply-accumulates of the architectures, ``(n,)``.
+        top: how many of the best to compare; by default a quarter of ``n``, and at least one.
+        seed: of the bootstrap.
 
     Raises:
-        ValueError: the three have different lengths, a value is not a number, or ``top`` is not in 1..n.
+        ValueError: the three have different lengths, a value is not finite, or ``top`` is not in 1..n.
     """
     x, y, cost = (np.asarray(values, dtype=np.float64) for values in (scores, truth, macs))
     n = len(x)
@@ -85,8 +87,8 @@ def agreement(
         if np.ptp(values) == 0:
             return Agreement(n, why=f"all {n} {whose} are the same")
     once = np.ones((1, n))
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
-    taus = tau_b(x, y, drawn)
+    samples = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
+    taus = tau_b(x, y, samples)
     low, high = np.nanquantile(taus, (0.025, 0.975)).tolist()
     ranks = pd.DataFrame({"scores": x, "truth": y}).rank().to_numpy()
     return Agreement(
@@ -101,8 +103,8 @@ def agreement(
 
 
 def tau_b(x: Floats, y: Floats, times: Floats) -> Floats:
-    """Kendall's tau-b (Biometrika 33, 1945) of ``x`` and ``y``, for each row of ``times`` ``(draws, n)``: how often
-    each element is taken. Copies of one element tie with each other; nan where one side has nothing but ties."""
+    """Kendall's tau-b (Biometrika 33, 1945) of ``x`` ``(n,)`` and ``y`` ``(n,)`` for each row of ``times`` ``(draws, n)``,
+    the number of copies of each element. Copies of one element tie; nan where all elements of one side tie."""
     sign_x, sign_y = (np.sign(values[:, None] - values[None, :]) for values in (x, y))
     concordant, untied_x, untied_y = (
         np.einsum("di,di->d", times @ pairs, times) for pairs in (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
@@ -113,7 +115,8 @@ def tau_b(x: Floats, y: Floats, times: Floats) -> Floats:
 
 
 def _among_the_best(values: Floats, top: int) -> Floats:
-    """How surely each element is among the ``top`` greatest: 1, 0, or its chance where it ties across the border."""
+    """``(n,)``: the probability that each element is among the ``top`` greatest, strictly between 0 and 1 only for ties
+    across the border."""
     border = np.sort(values)[-top]
     above, tied = values > border, values == border
     chances: Floats = above + tied * ((top - above.sum()) / tied.sum())
@@ -125,7 +128,12 @@ def _among_the_best(values: Floats, top: int) -> Floats:
 
 @dataclass(frozen=True)
 class Witness:
-    """One architecture, scored in a round and trained alone. Accuracies are fractions; ``nll`` is the round's judge's."""
+    """One architecture that a round scored and that was also trained alone.
+
+    Attributes:
+        one_shot: accuracy by the round's judge, a fraction; ``nll`` is its negative log-likelihood, lower is better.
+        stand_alone: accuracy after stand-alone training, a fraction.
+    """
 
     arch: str
     macs: float
@@ -136,9 +144,14 @@ class Witness:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a round's scores were worth: agreement with ``judge``'s accuracies, of the scores' accuracy and of their
-    negative log-likelihood (turned round, so that higher is better); None where the scores have none. ``objective`` is
-    what the search went by: ``accuracy`` or ``likelihood``."""
+    """How far a round's scores can be trusted.
+
+    Attributes:
+        judge: the reference judge, whose accuracies count as the truth.
+        accuracy: agreement of the scores' accuracies with the truth.
+        nll: agreement of the negated negative log-likelihoods with the truth; None where the scores have none.
+        objective: what the search maximised: ``accuracy`` or ``likelihood``.
+    """
 
     judge: str
     witnesses: tuple[Witness, ...]
@@ -147,24 +160,24 @@ class Truth:
     objective: str = "accuracy"
 
     @property
-    def found(self) -> Agreement:
-        """The agreement of what the search went by."""
+    def of_objective(self) -> Agreement:
+        """The agreement of the scores that the search maximised."""
         return self.nll if self.nll and self.objective == "likelihood" else self.accuracy
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON can hold; ``from_dict`` reads it back, equal."""
+        """Plain data that JSON can hold; ``from_dict`` restores an equal object."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Truth:
-        """What ``to_dict`` wrote, even if JSON held it meanwhile."""
+        """Restore what ``to_dict`` gave, also after a round trip through JSON."""
         witnesses = tuple(Witness(**witness) for witness in data["witnesses"])
         by_loss = data["nll"] and _agreement(data["nll"])
         return cls(data["judge"], witnesses, _agreement(data["accuracy"]), by_loss, data.get("objective", "accuracy"))
 
 
 def truth_of(judge: str, witnesses: Sequence[Witness], objective: str = "accuracy", *, seed: int = 0) -> Truth:
-    """The truth that these witnesses tell of a search by ``objective``."""
+    """Compare the scores of ``witnesses`` with their stand-alone accuracies, for a search that maximised ``objective``."""
     macs, real = [w.macs for w in witnesses], [w.stand_alone for w in witnesses]
     losses = [w.nll for w in witnesses if w.nll is not None]
     return Truth(

@@ -1,4 +1,4 @@
-"""``python -m analysis.report RUN`` writes one HTML page about a run, and says the same in short on the terminal."""
+"""``python -m analysis.report RUN`` writes one HTML page about a run, and prints a summary on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
-    from analysis.comparison import Compared
+    from analysis.comparison import RunComparison
     from analysis.frames import Frames
     from analysis.verdict import Verdict
 
@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line. Nothing heavy is imported before it has been read."""
+    """The command line. Heavy imports come after it has been parsed."""
     command = shell.parser(
         "analysis.report",
         "Write one self-contained HTML page about a run, with other runs for comparison: fronts, hypervolume,\n"
@@ -55,26 +55,26 @@ def _report(args: argparse.Namespace) -> int:
     from analysis.cli import frames_of, verdicts_of, write
     from analysis.findings import Findings
 
-    found = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
-    frames, compared = found.frames, found.compared
+    findings = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
+    frames, compared = findings.frames, findings.compared
     out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
-    write(out, found.html())
+    write(out, findings.html())
     if args.csv:
-        beside = export.compared_frames(compared) if found.several else {}
+        beside = export.compared_frames(compared) if findings.several else {}
         export.write_csv(args.csv, export.frames_of(frames) | beside)
     if args.png:
-        export.write_png(args.png, found.figures())
+        export.write_png(args.png, findings.figures())
     if args.json:
-        print(json.dumps(as_json(frames, compared, found.verdicts, out), indent=2))
+        print(json.dumps(as_json(frames, compared, findings.verdicts, out), indent=2))
     else:
-        show(frames, compared, found.verdicts, out)
+        show(frames, compared, findings.verdicts, out)
     return 0
 
 
-def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> None:
-    """The rounds as a table, the summary, and where the page is."""
+def show(frames: Frames, compared: RunComparison, verdicts: Sequence[Verdict], page: Path) -> None:
+    """Print the rounds as a table, the summary, and the path of the page."""
     from analysis import comparison
-    from analysis.cli import tell
+    from analysis.cli import print_wrapped
     from analysis.sentences import COSTS, summary
     from spaces.columns import format_table
     from spaces.units import format_number
@@ -89,15 +89,15 @@ def show(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: 
         for row in frames.rounds
     ]  # fmt: skip
     print(format_table(lines), end="\n\n")
-    beside = comparison.words(compared) if len(compared.runs) > 1 or len(compared.references) else []
-    judged = [sentence for verdict in verdicts for sentence in verdict.sentences()]
-    for sentence in (*summary(frames), *beside, *judged):
-        tell(sentence)
+    beside = comparison.describe_comparison(compared) if len(compared.runs) > 1 or len(compared.references) else []
+    conclusions = [sentence for verdict in verdicts for sentence in verdict.sentences()]
+    for sentence in (*summary(frames), *beside, *conclusions):
+        print_wrapped(sentence)
     print(f"\nreport: {page.resolve()}")
 
 
-def as_json(frames: Frames, compared: Compared, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:
-    """What ``show`` shows, the final front and what dropping costs, for a script; a missing number is null."""
+def as_json(frames: Frames, compared: RunComparison, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:
+    """The findings as plain data: rounds, the final front, the ablation, comparisons; a missing number is null."""
     from analysis import comparison
 
     columns = ["round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]

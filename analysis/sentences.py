@@ -14,81 +14,82 @@ from studies.config import StudyConfig
 COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 """A cost objective as a unit behind a number."""
 
-OTHER = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
-"""What a search did not go by."""
+OTHER_OBJECTIVE = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
+"""Objective of a search -> the other way to rank its networks."""
 
-NAMED = 20
-"""Classes that are named one by one."""
+MAX_NAMED = 20
+"""How many classes are listed by name."""
 
 
 def summary(frames: Frames) -> list[str]:
-    """What was searched, what it found, what became of the space, and how far the numbers can be trusted."""
-    said = [
-        searched(frames),
-        *classes(frames),
-        *stopped(frames),
-        *failed(frames),
-        *changed(frames),
-        found(frames),
-        *evolved(frames),
-        comparable(frames),
+    """What was searched, the front that it gave, how the space changed, and how far the numbers can be trusted."""
+    return [
+        describe_search(frames),
+        *describe_classes(frames),
+        *describe_early_stopping(frames),
+        *describe_failures(frames),
+        *describe_data_changes(frames),
+        describe_front(frames),
+        *describe_space(frames),
+        describe_comparability(frames),
+        *describe_truth(frames),
+        *caveats(frames),
     ]
-    return [*said, *truth(frames), *trust(frames)]
 
 
-def searched(frames: Frames) -> str:
-    """What was searched, how, and how much of it was looked at."""
+def describe_search(frames: Frames) -> str:
+    """The method, the space, the judge, and the number of evaluations."""
     run, config = frames.run, frames.run.config
     space = f"{run.space.name}: {count(len(run.space.layers), 'layer')}, {format_number(run.space.size)} architectures"
     measured = sum(row.measured for row in frames.rounds)
     return (
-        f"{count(len(frames.rounds), 'round')} of {method(config)} searched the space {space}. "
+        f"{count(len(frames.rounds), 'round')} of {method_name(config)} searched the space {space}. "
         f"Architectures were judged by {config.evaluator.describe()}: {count(measured, 'evaluation')}, "
         f"{count(frames.results['arch'].nunique(), 'different architecture')}."
     )
 
 
-def classes(frames: Frames) -> list[str]:
-    """How many classes the images are in, and what these are called; nothing where that is not known."""
+def describe_classes(frames: Frames) -> list[str]:
+    """The number of image classes and their names; empty if they are unknown."""
     names = frames.run.classes
     if not names:
         return []
     if names == tuple(map(str, range(len(names)))):
         return [f"The images are in {len(names)} classes, {names[0]} to {names[-1]}."]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return [f"The images are in {len(names)} classes: {', '.join(names[:NAMED])}{more}."]
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return [f"The images are in {len(names)} classes: {', '.join(names[:MAX_NAMED])}{more}."]
 
 
-def method(config: StudyConfig) -> str:
-    """The method's name, and whether the run is the control arm of it."""
+def method_name(config: StudyConfig) -> str:
+    """The method's name, marked if the run is a control arm."""
     return f"{config.evolution.method} (control arm)" if config.control else config.evolution.method
 
 
-def stopped(frames: Frames) -> list[str]:
-    """What early stopping did, where it did anything."""
+def describe_early_stopping(frames: Frames) -> list[str]:
+    """How many trainings were stopped early, and the epochs that this saved; empty if none were."""
     pruned, saved = (sum(getattr(row, what) for row in frames.rounds) for what in ("pruned", "epochs_saved"))
     if not pruned:
         return []
     return [f"Training was stopped early for {pruned} of them, clearly dominated at their cost: {saved} epochs saved."]
 
 
-def failed(frames: Frames) -> list[str]:
-    """How many networks could not be measured, and why, the most frequent reason first; nothing where all could."""
+def describe_failures(frames: Frames) -> list[str]:
+    """How many networks could not be measured, and why, the most frequent reason first; empty if all were measured."""
     reasons = frames.results.loc[frames.results["is_new"] & frames.results["failed"], "reason"].value_counts()
-    return unmeasured(dict(zip(reasons.index.tolist(), reasons.tolist(), strict=True)))
+    return describe_reasons(dict(zip(reasons.index.tolist(), reasons.tolist(), strict=True)))
 
 
-def unmeasured(reasons: Mapping[str, int]) -> list[str]:
-    """Reasons and how often each: ``2 networks could not be measured: took longer than 5 seconds.``"""
+def describe_reasons(reasons: Mapping[str, int]) -> list[str]:
+    """Reasons of failures and how often each occurred: ``2 networks could not be measured: took longer than 5 seconds.``"""
     if not reasons:
         return []
-    alone = len(reasons) == 1
-    told = "; ".join(reason if alone else f"{reason} ({number})" for reason, number in reasons.items())
-    return [f"{count(sum(reasons.values()), 'network')} could not be measured: {told}."]
+    only = len(reasons) == 1
+    listing = "; ".join(reason if only else f"{reason} ({number})" for reason, number in reasons.items())
+    return [f"{count(sum(reasons.values()), 'network')} could not be measured: {listing}."]
 
 
-def changed(frames: Frames) -> list[str]:
-    """Where the data changed under the run, with the user's consent."""
+def describe_data_changes(frames: Frames) -> list[str]:
+    """The rounds in which the data changed, which the user had to accept; empty if there are none."""
     return [
         f"The data changed before the end of round {row.round} (fingerprint {row.data_changed[0][:12]}, then "
         f"{row.data_changed[1][:12]}): scores before and after are not those of the same data."
@@ -97,19 +98,22 @@ def changed(frames: Frames) -> list[str]:
     ]
 
 
-def found(frames: Frames) -> str:
-    """The first and last hypervolume, and the front that remains."""
+def describe_front(frames: Frames) -> str:
+    """The hypervolume of the first and last round, and the final front."""
     first, last = frames.rounds[0], frames.rounds[-1]
-    remains = f"The final front holds {ends(frames.final, frames.cost)}."
+    final = f"The final front holds {format_front(frames.final, frames.cost)}."
     if first is last:
-        return f"The front's hypervolume is {last.hypervolume:.4f}. {remains}"
+        return f"The front's hypervolume is {last.hypervolume:.4f}. {final}"
     was, now = f"{first.hypervolume:.4f} in round {first.round}", f"{last.hypervolume:.4f} in round {last.round}"
-    grown = f"rose from {was} to {now}" if last.hypervolume > first.hypervolume else f"was {was} and {now}"
-    return f"The front's hypervolume {grown}. {remains}"
+    change = f"rose from {was} to {now}" if last.hypervolume > first.hypervolume else f"was {was} and {now}"
+    return f"The front's hypervolume {change}. {final}"
 
 
-def ends(front: pd.DataFrame, cost: str) -> str:
-    """A front, cheapest first, end to end: ``7 networks, from 93.51% at 28.9k MACs to 97.71% at 214k MACs``."""
+def format_front(front: pd.DataFrame, cost: str) -> str:
+    """A front that is sorted by cost, its size and its two ends:
+
+    ``7 networks, from 93.51% at 28.9k MACs to 97.71% at 214k MACs``.
+    """
     points = [
         f"{accuracy:.2%} at {format_number(least)} {COSTS[cost]}"
         for accuracy, least in zip(front["accuracy"].tolist(), front[cost].tolist(), strict=True)
@@ -119,8 +123,8 @@ def ends(front: pd.DataFrame, cost: str) -> str:
     )
 
 
-def evolved(frames: Frames) -> list[str]:
-    """What became of the space; nothing to say before a round is finished."""
+def describe_space(frames: Frames) -> list[str]:
+    """How the size of the space changed, and how many operations were dropped and added; empty before a round is finished."""
     rounds = [row for row in frames.rounds if row.next_size is not None]
     dropped, added = sum(row.dropped for row in rounds), sum(row.added for row in rounds)
     if not rounds:
@@ -133,8 +137,8 @@ def evolved(frames: Frames) -> list[str]:
     ]
 
 
-def comparable(frames: Frames) -> str:
-    """Whether hypervolumes of different rounds may be compared."""
+def describe_comparability(frames: Frames) -> str:
+    """Whether hypervolumes of different rounds can be compared."""
     if any(row.data_changed for row in frames.rounds):
         return "The data changed between rounds, so hypervolumes before and after are not comparable."
     judges = frames.results["judge"].unique().tolist()
@@ -146,42 +150,49 @@ def comparable(frames: Frames) -> str:
     return f"One judge ({judges[0]}) scored everything, so hypervolumes are comparable throughout."
 
 
-def truth(frames: Frames) -> list[str]:
-    """How the last round's scores rank architectures against stand-alone training, and what to beware of."""
+def describe_truth(frames: Frames) -> list[str]:
+    """How the rounds' scores rank architectures compared with stand-alone training, and a warning if that is not shown;
+    empty if no round measured it."""
     asked = [row for row in frames.rounds if row.truth is not None]
     if not asked:
         return []
     last = asked[-1].truth
     assert last is not None
-    taus = ", ".join(ranked(row) for row in asked)
-    said = f"Do the scores rank rightly? Kendall's tau by round: {taus}. In round {asked[-1].round}, {compared(last)}"
-    return [said, *([last.found.warning] if last.found.warning else [])]
+    taus = ", ".join(format_tau(row) for row in asked)
+    answer = (
+        f"Do the scores rank rightly? Kendall's tau by round: {taus}. "
+        f"In round {asked[-1].round}, {describe_agreement(last)}"
+    )
+    return [answer, *([last.of_objective.warning] if last.of_objective.warning else [])]
 
 
-def ranked(row: RoundSummary) -> str:
-    """A round's Kendall tau: ``0.52``, or ``-`` where there is none."""
-    tau = row.truth.found.tau if row.truth else None
+def format_tau(row: RoundSummary) -> str:
+    """A round's Kendall tau: ``0.52``, or ``-`` if it was not measured or is undefined."""
+    tau = row.truth.of_objective.tau if row.truth else None
     return "-" if tau is None else f"{tau:.2f}"
 
 
-def compared(truth: Truth) -> str:
-    """What a round's scores were compared with, and how well they agree: ``8 networks were trained alone (...): ...``."""
-    found, other = truth.found, truth.accuracy if truth.objective == "likelihood" else truth.nll
+def describe_agreement(truth: Truth) -> str:
+    """The reference that a round's scores were compared with, and how well they agree:
+
+    ``8 networks were trained alone (...): ...``.
+    """
+    agreement, other = truth.of_objective, truth.accuracy if truth.objective == "likelihood" else truth.nll
     source = "were looked up in a table" if truth.judge.startswith("table:") else "were trained alone"
-    if found.tau is None or found.interval is None or found.rho is None or found.overlap is None:
-        return f"{count(found.n, 'network')} {source} ({truth.judge})."
+    if agreement.tau is None or agreement.interval is None or agreement.rho is None or agreement.overlap is None:
+        return f"{count(agreement.n, 'network')} {source} ({truth.judge})."
     numbers = [
-        f"tau {found.tau:.2f} (95% interval {found.interval[0]:.2f} to {found.interval[1]:.2f})",
-        *([f"{other.tau:.2f} by {OTHER[truth.objective]}"] if other and other.tau is not None else []),
-        *([f"{found.tau_macs:.2f} by MACs alone"] if found.tau_macs is not None else []),
-        f"Spearman's rho {found.rho:.2f}",
-        f"{found.overlap:.0%} of the best {found.top} found",
+        f"tau {agreement.tau:.2f} (95% interval {agreement.interval[0]:.2f} to {agreement.interval[1]:.2f})",
+        *([f"{other.tau:.2f} by {OTHER_OBJECTIVE[truth.objective]}"] if other and other.tau is not None else []),
+        *([f"{agreement.tau_macs:.2f} by MACs alone"] if agreement.tau_macs is not None else []),
+        f"Spearman's rho {agreement.rho:.2f}",
+        f"{agreement.overlap:.0%} of the best {agreement.top} found",
     ]
-    return f"{count(found.n, 'network')} {source} ({truth.judge}): {', '.join(numbers)}."
+    return f"{count(agreement.n, 'network')} {source} ({truth.judge}): {', '.join(numbers)}."
 
 
-def trust(frames: Frames) -> list[str]:
-    """What the numbers do not say."""
+def caveats(frames: Frames) -> list[str]:
+    """Limits of the evidence: of the evaluator, of the data, and of an unfinished round."""
     config = frames.run.config
     notes = config.evaluator.caveats()
     if config.evaluator.uses_images and config.data.name == "digits":
@@ -192,12 +203,12 @@ def trust(frames: Frames) -> list[str]:
 
 
 def by_layer(choices: pd.DataFrame, fate: str) -> list[tuple[str, list[str]]]:
-    """The operations of one round that met a fate, per layer: ``[("stage1.layer2", ["mb_k3_e6"]), ...]``."""
-    met = choices[choices["fate"] == fate]
-    return [(str(name), group["op"].tolist()) for (_, name), group in met.groupby(["layer_index", "layer"])]
+    """The operations of one round with this ``fate``, per layer: ``[("stage1.layer2", ["mb_k3_e6"]), ...]``."""
+    selected = choices[choices["fate"] == fate]
+    return [(str(name), group["op"].tolist()) for (_, name), group in selected.groupby(["layer_index", "layer"])]
 
 
-def listed(by_layer: Sequence[tuple[str, Iterable[str]]]) -> str:
+def format_by_layer(by_layer: Sequence[tuple[str, Iterable[str]]]) -> str:
     """``stage1.layer2: mb_k3_e6, id; stage2.layer1: ...``, or ``none``."""
     return "; ".join(f"{layer}: {', '.join(ops)}" for layer, ops in by_layer) or "none"
 

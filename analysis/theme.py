@@ -1,8 +1,8 @@
-"""Colours, symbols and fonts of every figure and drawing of this room: one thing has one colour everywhere.
+"""Colours, symbols and fonts of every figure and drawing of this package: one thing has one colour everywhere.
 
 Rounds run from orange to dark blue along plotly's Plasma scale, which stays in order for colour-blind readers and in
-grey print. Runs that are compared take dark blue, as the last round does, and then hues that Plasma has not; each also
-has a dash and a symbol of its own.
+grey print. Of several runs the first takes dark blue, as the last round does, and the others take hues that Plasma does
+not contain; each run also has a dash and a symbol of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPENT = {
     "searching": ("searching (evaluating, proposing, storing)", "#5b86c5"),
     "truth": ("asking for the truth", "#0f9d8a"),
 }
-"""What takes a round's time -> what it is called, and its colour."""
+"""Activity of a round -> its label and colour."""
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
 INK, FAINT, GRID = "#22262e", "#8a919e", "#e4e7ec"
 
@@ -60,7 +60,7 @@ def round_colours(numbers: Iterable[int]) -> dict[int, str]:
 
 
 class Style(NamedTuple):
-    """How a run is drawn."""
+    """The style of a run's lines and markers."""
 
     colour: str
     dash: str
@@ -68,7 +68,7 @@ class Style(NamedTuple):
 
 
 def run_styles(labels: Sequence[str]) -> dict[str, Style]:
-    """One style per run: the first has the colour of a last round, the others their own; after five they return."""
+    """One style per run: the first has the colour of a last round; the colours of the others repeat after five."""
     (first,) = round_colours([1]).values()
     return {
         label: Style(RUNS[(i - 1) % len(RUNS)] if i else first, DASHES[i % len(DASHES)], SYMBOLS[i % len(SYMBOLS)])
@@ -76,6 +76,6 @@ def run_styles(labels: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def titled(title: str) -> go.Figure:
-    """An empty figure in the theme."""
+def new_figure(title: str) -> go.Figure:
+    """An empty figure in the theme, with a title."""
     return go.Figure(layout={"template": THEME, "title": {"text": title}})

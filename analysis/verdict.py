@@ -1,7 +1,7 @@
-"""Did evolving the space help? The runs of several seeds against their control arms, seed by seed.
+"""Did evolving the space help? Runs of several seeds against their control arms, paired by seed.
 
-A verdict never says more than its interval: the mean of the paired differences, drawn again from the pairs many times,
-and Student's interval where that is wider: a bootstrap of a few pairs is too sure of itself.
+A verdict claims no more than its interval supports: the bootstrap interval of the mean paired difference, or Student's
+interval where that is wider, because a bootstrap of few pairs is too narrow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from studies.pareto import hypervolume
 DRAWS = 20_000
 LEVEL = 0.95
 FEWEST = 3
-"""Of fewer pairs no interval is given."""
+"""Fewer pairs get no interval."""
 
 CONTROLS = {
     Control.FIXED: "a control arm whose space never changed",
@@ -50,13 +50,13 @@ CONCLUSIONS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to after its first rounds.
+    """The result of a run's first rounds.
 
     Attributes:
-        own: hypervolume of its final front in the run's box by the run's own scores, higher is better.
-        alone: the same of front members that were trained alone (or are answered by a table); None where none were.
-        tau: Kendall's tau of the last round's scores against the truth, where that was asked for.
-        measured: new measurements in all rounds.
+        own: hypervolume of the final front in the run's box, by the run's own scores; higher is better.
+        alone: hypervolume of front members by stand-alone training or a table; None if they have no such accuracies.
+        tau: Kendall's tau of the last round's scores against stand-alone training; None if it was not measured.
+        measured: number of new measurements in all rounds.
     """
 
     seed: int
@@ -68,7 +68,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences, evolved minus control, and its interval; no interval of fewer than ``FEWEST`` pairs."""
+    """Mean of paired differences, evolved minus control, with its 95 % interval; None for fewer than ``FEWEST`` pairs."""
 
     what: str
     mean: float
@@ -102,7 +102,7 @@ class Verdict:
 
     @property
     def hypervolume(self) -> Difference:
-        """By stand-alone accuracies where all arms have them, else by each arm's own scores."""
+        """The difference of hypervolumes: by stand-alone accuracies if all arms have them, else by each arm's own scores."""
         pairs = [(e.alone, c.alone) for e, c in self._pairs()]
         known = [e - c for e, c in pairs if e is not None and c is not None]
         if len(known) == len(pairs):
@@ -111,7 +111,7 @@ class Verdict:
 
     @property
     def tau(self) -> Difference | None:
-        """Of Kendall's tau; None where it was not measured in all arms."""
+        """The difference of Kendall's taus; None if it was not measured in all arms."""
         pairs = [(e.tau, c.tau) for e, c in self._pairs()]
         known = [e - c for e, c in pairs if e is not None and c is not None]
         return difference("tau", known) if known and len(known) == len(pairs) else None
@@ -120,15 +120,15 @@ class Verdict:
         return list(zip(self.evolved, self.controls, strict=True))
 
     def sentences(self) -> list[str]:
-        """The verdict in words; what it rests on comes first."""
+        """The verdict in words: the measured differences, the conclusion, and caveats."""
         return [self._basis(), *self._conclusion(), *self._caveats()]
 
     def _basis(self) -> str:
         seeds = words.count(len(self.evolved), "seed")
-        said = [str(self.hypervolume), *([str(self.tau)] if self.tau else [])]
+        differences = [str(self.hypervolume), *([str(self.tau)] if self.tau else [])]
         return (
             f"Against {CONTROLS[self.control]}, over {seeds} and after {words.count(self.rounds, 'round')} each: "
-            f"{'; '.join(said)}."
+            f"{'; '.join(differences)}."
         )
 
     def _conclusion(self) -> list[str]:
@@ -137,79 +137,80 @@ class Verdict:
         return [CONCLUSIONS[self.control][self.hypervolume.conclusion]]
 
     def _caveats(self) -> list[str]:
-        told = []
+        notes = []
         if any(outcome.alone is None for outcome in self.evolved + self.controls):
-            told.append(
+            notes.append(
                 "The hypervolumes are those of each arm's own shared weights, which are no common measure: set "
                 "ground_truth.sample to have final fronts trained alone."
             )
         mine, theirs = (sum(outcome.measured for outcome in arm) for arm in (self.evolved, self.controls))
         if mine != theirs:
-            told.append(f"The budgets differ: {mine} measurements against {theirs}.")
-        return told
+            notes.append(f"The budgets differ: {mine} measurements against {theirs}.")
+        return notes
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        found = [self.hypervolume, *([self.tau] if self.tau else [])]
+        """The verdict as plain data, for ``--json``."""
+        differences = [self.hypervolume, *([self.tau] if self.tau else [])]
         return {
             "control": self.control,
             "rounds": self.rounds,
             "seeds": [outcome.seed for outcome in self.evolved],
             "differences": [
-                {"what": d.what, "mean": d.mean, "interval": d.interval, "conclusion": d.conclusion} for d in found
+                {"what": d.what, "mean": d.mean, "interval": d.interval, "conclusion": d.conclusion}
+                for d in differences
             ],
             "sentences": self.sentences(),
         }
 
 
 def verdicts(store: Store, run: StoredRun) -> list[Verdict]:
-    """A verdict per kind of control arm that the database holds for this run or for its like with other seeds.
+    """One verdict per kind of control arm that the database holds for this run, over all its seeds.
 
-    Runs are alike when their settings are, but for the seed; arms are paired by seed, and compared at the last round
-    that all of them have finished.
+    Runs belong together if their settings differ in the seed and the control only. Arms are paired by seed, and compared at
+    the last round that all of them have finished.
     """
     kin: dict[Control | None, dict[int, StoredRun]] = {}
     for other in map(store.run, store.runs()):
-        if like(other.config, run.config):
+        if same_settings(other.config, run.config):
             kin.setdefault(control_kind(other.config), {}).setdefault(other.config.seed, other)
     evolved = kin.pop(None, {})
-    found = []
+    verdicts = []
     for control, arm in sorted(kin.items(), key=lambda item: str(item[0])):
         pairs = {seed: (evolved[seed], arm[seed]) for seed in sorted(evolved.keys() & arm.keys())}
-        done = {seed: min(finished(store, one) for one in pair) for seed, pair in pairs.items()}
+        done = {seed: min(count_finished(store, one) for one in pair) for seed, pair in pairs.items()}
         seeds = [seed for seed, n in done.items() if n]
         if seeds and control is not None:
             n = min(done[seed] for seed in seeds)
             mine, theirs = (tuple(outcome(store, pairs[seed][side], n) for seed in seeds) for side in (0, 1))
-            found.append(Verdict(control, n, mine, theirs))
-    return found
+            verdicts.append(Verdict(control, n, mine, theirs))
+    return verdicts
 
 
-def like(one: StudyConfig, other: StudyConfig) -> bool:
-    """Whether two settings differ in nothing but the seed and what makes a control arm."""
-    return _stripped(one) == _stripped(other)
+def same_settings(one: StudyConfig, other: StudyConfig) -> bool:
+    """Whether two configurations differ in the seed and the control only."""
+    return _comparable(one) == _comparable(other)
 
 
-def _stripped(config: StudyConfig) -> StudyConfig:
+def _comparable(config: StudyConfig) -> StudyConfig:
     search = config.search.model_copy(update={"sampler": "nsga2"})
     return config.model_copy(update={"seed": 0, "control": False, "search": search})
 
 
-def finished(store: Store, run: StoredRun) -> int:
-    """How many rounds a run has finished."""
+def count_finished(store: Store, run: StoredRun) -> int:
+    """The number of finished rounds of a run."""
     return sum(row.finished for row in store.rounds(run))
 
 
 def outcome(store: Store, run: StoredRun, n: int) -> Outcome:
-    """What a run came to after ``n`` rounds."""
-    measured = frames.results(store, run, n)
+    """The result of a run after ``n`` rounds."""
+    trials = frames.results(store, run, n)
     truth = frames.truth_of(store.rounds(run)[n - 1])
-    final = frames.final(measured, run.config.search.cost)
+    final = frames.final(trials, run.config.search.cost)
     own = volume(run, final[run.config.search.cost], final["score"])
     alone = trained_alone(store, run, n, truth.judge) if truth else None
     if not run.config.evaluator.shared_weights:
         alone = own
-    return Outcome(run.config.seed, own, alone, truth.found.tau if truth else None, int(measured["is_new"].sum()))
+    return Outcome(run.config.seed, own, alone, truth.of_objective.tau if truth else None, int(trials["is_new"].sum()))
 
 
 def volume(run: StoredRun, costs: ArrayLike, scores: ArrayLike) -> float:
@@ -218,19 +219,19 @@ def volume(run: StoredRun, costs: ArrayLike, scores: ArrayLike) -> float:
 
 
 def trained_alone(store: Store, run: StoredRun, n: int, judge: str) -> float | None:
-    """Hypervolume of the chosen members of the final front by ``judge``; None before it has measured all of them."""
+    """Hypervolume of the sampled members of the final front, by ``judge``; None before it has measured all of them."""
     space = store.rounds(run)[n - 1].space
-    told = {canonical_arch(e.arch, space): e for e in store.evaluations(run, judge)}
-    found = [told.get(canonical_arch(arch, space)) for arch in chosen(store, run, n)]
-    members = [e for e in found if e is not None and not e.failed]
-    if not members or None in found:
+    by_arch = {canonical_arch(e.arch, space): e for e in store.evaluations(run, judge)}
+    evaluations = [by_arch.get(canonical_arch(arch, space)) for arch in sample_front(store, run, n)]
+    members = [e for e in evaluations if e is not None and not e.failed]
+    if not members or None in evaluations:
         return None
     return volume(run, [e.cost(run.config.search.cost) for e in members], [e.accuracy for e in members])
 
 
-def chosen(store: Store, run: StoredRun, n: int, count: int | None = None) -> list[Architecture]:
-    """Of the front after ``n`` rounds, the members that speak for it when each is trained alone: ``count``, or as many as
-    ``ground_truth.sample``, evenly along the front, its two ends among them."""
+def sample_front(store: Store, run: StoredRun, n: int, count: int | None = None) -> list[Architecture]:
+    """Members of the front after ``n`` rounds to train alone: ``count`` (default: ``ground_truth.sample``), spread evenly
+    along the front, including its two ends."""
     most = run.config.ground_truth.sample if count is None else count
     final = frames.final(frames.results(store, run, n), run.config.search.cost)
     places = np.linspace(0, len(final) - 1, min(len(final), most)).round().astype(int)
@@ -238,12 +239,12 @@ def chosen(store: Store, run: StoredRun, n: int, count: int | None = None) -> li
 
 
 def difference(what: str, values: Sequence[float]) -> Difference:
-    """The mean of paired differences with its interval."""
+    """The mean of paired differences ``values``, with its interval."""
     sample = np.asarray(values, float)
     mean, n = float(sample.mean()), len(sample)
     if n < FEWEST:
         return Difference(what, mean, None, n)
-    drawn = np.random.default_rng(0).choice(sample, (DRAWS, n)).mean(1)
-    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)).tolist()
+    means = np.random.default_rng(0).choice(sample, (DRAWS, n)).mean(1)
+    low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)).tolist()
     half = float(student.ppf((1 + LEVEL) / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n))
     return Difference(what, mean, (min(low, mean - half), max(high, mean + half)), n)

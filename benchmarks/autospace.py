@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spaces.architecture import Architecture
     from spaces.space import SearchSpace
 
-DRAWN = 3000
+DRAWS = 3000
 """How many networks of each space are drawn, for pairs of equal cost to be found among them."""
 
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     changes = []
     for seed in range(args.first, args.first + args.seeds):
         started = time.perf_counter()
-        bred, random, apart = compared(args, seed)
+        bred, random, apart = compare_spaces(args, seed)
         changes.append(np.mean(bred) - np.mean(random))
         minutes = (time.perf_counter() - started) / 60
         half = stats.t.ppf(0.975, len(bred) - 1) * np.std(np.subtract(bred, random), ddof=1) / np.sqrt(len(bred))
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[float], float]:
+def compare_spaces(args: argparse.Namespace, seed: int) -> tuple[list[float], list[float], float]:
     """Stand-alone accuracies of networks of the bred and of a random space, pair by pair, and how far apart in cost."""
     from evo.evaluators import FitContext
     from evo.evaluators.standalone import Scratch
@@ -93,7 +93,7 @@ def compared(args: argparse.Namespace, seed: int) -> tuple[list[float], list[flo
 
 
 def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace:
-    """The space after the rounds. Searching inside it changes nothing in it, and is kept to the least."""
+    """The space after the rounds. The search inside it does not change it, so its budget is minimal."""
     from evo.round.__main__ import main as evo_round
     from studies.database.store import open_store
 
@@ -102,8 +102,8 @@ def bred_space(args: argparse.Namespace, settings: Sequence[str]) -> SearchSpace
     ]
     with TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/evo.db"
-        told = [str(args.rounds), "--config", args.config, "--run", "bred", "--storage", storage, "--quiet", *words]
-        if code := evo_round(told):
+        options = ["--config", args.config, "--run", "bred", "--storage", storage, "--quiet", *words]
+        if code := evo_round([str(args.rounds), *options]):
             raise SystemExit(code)
         with open_store(storage) as store:
             space = store.rounds(store.run("bred"))[args.rounds - 1].next_space
@@ -121,18 +121,18 @@ def at_equal_cost(a: SearchSpace, b: SearchSpace, count: int, seed: int) -> list
     from evo.seeds import derive_seed
     from spaces.costs.table import cost_table
 
-    drawn, costs = [], []
+    samples, costs = [], []
     for name, space in (("a", a), ("b", b)):
         rng = Random(derive_seed(seed, name))
-        drawn.append([space.sample(rng) for _ in range(DRAWN)])
-        costs.append(cost_table(space).count(drawn[-1])[:, 0])
+        samples.append([space.sample(rng) for _ in range(DRAWS)])
+        costs.append(cost_table(space).count(samples[-1])[:, 0])
     least = max(np.quantile(cost, 0.05) for cost in costs)
     most = min(np.quantile(cost, 0.95) for cost in costs)
     pairs: dict[tuple[int, int], None] = {}
     for aim in np.linspace(least, most, count):
         places = [int(np.argmin(abs(cost - aim))) for cost in costs]
         pairs[places[0], places[1]] = None
-    return [(drawn[0][i], drawn[1][j]) for i, j in pairs]
+    return [(samples[0][i], samples[1][j]) for i, j in pairs]
 
 
 if __name__ == "__main__":

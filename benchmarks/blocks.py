@@ -124,7 +124,13 @@ def of_teacher(space: SearchSpace) -> float:
 
 @dataclass(frozen=True)
 class Arm:
-    """What one arm said in one seed: Kendall's tau by its score, and by log-likelihood where it has one; CPU seconds."""
+    """One arm's result for one seed.
+
+    Attributes:
+        cost: training, in multiply-accumulates.
+        tau: Kendall's tau of its scores; ``by_loss``: of its log-likelihoods, if it has them.
+        seconds: CPU time.
+    """
 
     name: str
     cost: float
@@ -133,20 +139,20 @@ class Arm:
     seconds: float
 
 
-def ranked(name: str, cost: float, judge: Judge, alone: Sequence[Evaluation], started: float) -> Arm:
-    """The arm's agreement with networks trained alone."""
-    found, macs = judge([e.arch for e in alone]), [e.macs for e in alone]
+def measure_arm(name: str, cost: float, judge: Judge, alone: Sequence[Evaluation], started: float) -> Arm:
+    """The agreement of one arm's scores with the accuracies of ``alone``, networks trained alone."""
+    scored, macs = judge([e.arch for e in alone]), [e.macs for e in alone]
     truth = [e.accuracy for e in alone]
-    losses = [-e.nll for e in found if e.nll is not None]
+    losses = [-e.nll for e in scored if e.nll is not None]
     by_loss = agreement(losses, truth, macs).tau if losses else None
     return Arm(
-        name, cost, agreement([e.accuracy for e in found], truth, macs).tau, by_loss, time.process_time() - started
+        name, cost, agreement([e.accuracy for e in scored], truth, macs).tau, by_loss, time.process_time() - started
     )
 
 
 def arms(size: Size, data: Path, seed: int, alone: Sequence[Evaluation], space: SearchSpace) -> list[Arm]:
-    """Blocks, and a supernet for either cost."""
-    table, found = cost_table(space), []
+    """Measure the blocks, and a supernet at either cost."""
+    table, measured_arms = cost_table(space), []
     section = {"kind": "blockwise", "epochs": size.block_epochs}
     taught = {"epochs": size.teacher_epochs, "width": TEACHER, "learning_rate": 0.1, "batch_size": BATCH}
     config = study(size, data, seed, {**section, "teacher": taught})
@@ -155,7 +161,7 @@ def arms(size: Size, data: Path, seed: int, alone: Sequence[Evaluation], space: 
     with TemporaryDirectory() as folder:
         started = time.process_time()
         judge = blockwise(config, space).fit(space, FitContext(1, seed, table, Path(folder), track=bar))
-        found.append(ranked("blocks", blocks, judge, alone, started))
+        measured_arms.append(measure_arm("blocks", blocks, judge, alone, started))
         whole = blocks + images * size.teacher_epochs * of_teacher(space)
         for name, cost in (("supernet, for the blocks' cost", blocks), ("supernet, and for the teacher's", whole)):
             epochs = max(1, round(cost / (images * of_path(space, table))))
@@ -164,21 +170,21 @@ def arms(size: Size, data: Path, seed: int, alone: Sequence[Evaluation], space: 
             judge = oneshot(config, space).fit(
                 space, FitContext(1, derive_seed(seed, name), table, Path(folder), track=bar)
             )
-            found.append(ranked(f"{name}: {epochs} epochs", cost, judge, alone, started))
-    return found
+            measured_arms.append(measure_arm(f"{name}: {epochs} epochs", cost, judge, alone, started))
+    return measured_arms
 
 
-def trained_alone(size: Size, data: Path, space: SearchSpace) -> list[Evaluation]:
+def train_alone(size: Size, data: Path, space: SearchSpace) -> list[Evaluation]:
     """Architectures spread evenly over cost, each trained by itself."""
     config = study(size, data, 0, {"kind": "scratch", "epochs": size.alone_epochs, "learning_rate": 0.1})
     table = cost_table(space)
     judge = scratch(config, space).fit(space, FitContext(1, 0, table, Path()))
-    found = []
+    evaluations = []
     with bar("training networks alone", size.sample) as advance:
         for arch in sample_stratified(table, size.sample, Random(0)):
-            found += judge([arch])
+            evaluations += judge([arch])
             advance(1)
-    return found
+    return evaluations
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -194,15 +200,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     size = SIZES[args.size]
     space = scale_widths(load_space("mobile_28", size=14), WIDTH)
-    alone = trained_alone(size, args.data, space)
+    alone = train_alone(size, args.data, space)
     by_seed = []
     for seed in args.seeds:
         by_seed.append(arms(size, args.data, seed, alone, space))
         for arm in by_seed[-1]:
-            say(f"seed {seed}, {arm.name}: tau {spelled([arm.tau])}, by log-likelihood {spelled([arm.by_loss]) or '-'}")
+            say(
+                f"seed {seed}, {arm.name}: tau {format_taus([arm.tau])}, by log-likelihood {format_taus([arm.by_loss]) or '-'}"
+            )
     rows = [row(same) for same in zip(*by_seed, strict=True)]
     macs = agreement([e.macs for e in alone], [e.accuracy for e in alone], [e.macs for e in alone]).tau
-    rows.append(("MACs alone", "0", spelled([macs]), "", ""))
+    rows.append(("MACs alone", "0", format_taus([macs]), "", ""))
     title = (
         f"Kendall's tau with {len(alone)} networks trained alone, Fashion-MNIST at 14 pixels, {len(args.seeds)} seeds"
     )
@@ -213,12 +221,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def row(same: Sequence[Arm]) -> tuple[str, ...]:
     """One arm over all seeds."""
     seconds = f"{mean(arm.seconds for arm in same):.0f}"
-    taus, losses = spelled([arm.tau for arm in same]), spelled([arm.by_loss for arm in same])
+    taus, losses = format_taus([arm.tau for arm in same]), format_taus([arm.by_loss for arm in same])
     return same[0].name, format_number(same[0].cost), taus, losses, seconds
 
 
-def spelled(taus: Sequence[float | None]) -> str:
-    """Mean, and least to most."""
+def format_taus(taus: Sequence[float | None]) -> str:
+    """``mean (least to most)``; a single value alone; empty for none."""
     known = [tau for tau in taus if tau is not None]
     if len(known) < 2:
         return f"{known[0]:.3f}" if known else ""

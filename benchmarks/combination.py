@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from evo.evaluators.blockwise.combination import BlockCandidates, best_combination, combination_front
 
 BUDGETS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Where budgets lie between the cheapest combination and the dearest."""
+"""Budgets, as fractions of the range from the cheapest combination to the dearest."""
 
 
-def made_up(shape: str, seed: int, blocks: int, candidates: int) -> list[BlockCandidates]:
+def synthetic_blocks(shape: str, seed: int, blocks: int, candidates: int) -> list[BlockCandidates]:
     """Blocks whose dearer candidates always lose less: MACs drawn below 50 million, losses by ``shape``."""
-    rng, found = np.random.default_rng(seed), []
+    rng, block_list = np.random.default_rng(seed), []
     for i in range(blocks):
         costs = np.sort(rng.choice(50_000_000, candidates, replace=False)).astype(float)
         losses = -np.sort(-rng.uniform(0.1, 1.0, candidates))
@@ -32,24 +32,27 @@ def made_up(shape: str, seed: int, blocks: int, candidates: int) -> list[BlockCa
             losses = np.exp(-3 * (1 - losses[::-1])).cumsum()[::-1] / candidates
         if shape == "uneven":
             costs, losses = costs / 2**i, losses * rng.uniform(0.2, 1.0)
-        found.append(BlockCandidates.of(losses, costs))
-    return found
+        block_list.append(BlockCandidates.of(losses, costs))
+    return block_list
 
 
-def measured(shape: str, seed: int, blocks: int, candidates: int) -> tuple[int, float, list[float]]:
-    """Members of the front, CPU seconds of all of it, and those of single budgets, whose answers are the front's."""
-    some = made_up(shape, seed, blocks, candidates)
+def time_combination(shape: str, seed: int, blocks: int, candidates: int) -> tuple[int, float, list[float]]:
+    """The number of members of the front, the CPU seconds for it, and those for each single budget.
+
+    Checks that the answer for a budget is a member of the front.
+    """
+    blocks_to_combine = synthetic_blocks(shape, seed, blocks, candidates)
     started = process_time()
-    members = combination_front(some)
+    members = combination_front(blocks_to_combine)
     whole, single = process_time() - started, []
-    least, most = (sum(float(end(block.costs)) for block in some) for end in (np.min, np.max))
+    least, most = (sum(float(end(block.costs)) for block in blocks_to_combine) for end in (np.min, np.max))
     for share in BUDGETS:
         budget = least + share * (most - least)
         started = process_time()
-        found = best_combination(some, budget)
+        best = best_combination(blocks_to_combine, budget)
         single.append(process_time() - started)
-        assert found is not None
-        assert found.loss == min(member.loss for member in members if member.cost < budget)
+        assert best is not None
+        assert best.loss == min(member.loss for member in members if member.cost < budget)
     return len(members), whole, single
 
 
@@ -65,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     print("| losses | front, networks | front, CPU s | one budget, CPU s |\n| --- | ---: | ---: | ---: |")
     for shape in ("uniform", "convex", "uneven"):
-        found = [measured(shape, seed, args.blocks, args.candidates) for seed in range(args.seeds)]
-        sizes, whole, single = zip(*found, strict=True)
+        timings = [time_combination(shape, seed, args.blocks, args.candidates) for seed in range(args.seeds)]
+        sizes, whole, single = zip(*timings, strict=True)
         columns = (_spread(sizes, ",.0f"), _spread(whole, ".1f"), _spread([s for each in single for s in each], ".2f"))
         print(f"| {shape} | {' | '.join(columns)} |", flush=True)
     print(f"\nmemory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")

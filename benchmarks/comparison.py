@@ -1,4 +1,4 @@
-"""What a comparison found, with its uncertainty: tables for a terminal or for Markdown, a CSV file, a figure."""
+"""The results of a comparison with their uncertainty: tables for a terminal or for Markdown, a CSV file, a figure."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Trace:
     seconds: float
 
     def at(self, evaluations: int) -> float:
-        """Hypervolume then; NaN beyond the budget."""
+        """Hypervolume after ``evaluations``; NaN beyond the budget."""
         return math.nan if evaluations > self.budget else float(self.volume[:evaluations][-1])
 
-    def reached(self, goal: float) -> float:
-        """Evaluations until ``goal`` was reached; infinite where it was not."""
+    def evaluations_to(self, goal: float) -> float:
+        """Evaluations until the volume reached ``goal``; infinite if it never did."""
         there = self.volume >= goal
         return float(there.argmax()) + 1 if there.any() else math.inf
 
@@ -102,12 +102,12 @@ def tables(traces: Sequence[Trace], labels: dict[str, str]) -> list[Table]:
     points = [point for point in POINTS if point <= longest] or [longest]
     seeds = f"{max(map(len, by_arm.values()))} seeds"
     volumes = [
-        (labels[arm], *(_percent(*interval([trace.at(point) for trace in found])) for point in points))
-        for arm, found in by_arm.items()
+        (labels[arm], *(_percent(*interval([trace.at(point) for trace in group])) for point in points))
+        for arm, group in by_arm.items()
     ]
     goals = [
-        (labels[arm], *(_to_goal(found, goal) for goal in GOALS), f"{np.mean([trace.seconds for trace in found]):.2f}")
-        for arm, found in by_arm.items()
+        (labels[arm], *(_to_goal(group, goal) for goal in GOALS), f"{np.mean([trace.seconds for trace in group]):.2f}")
+        for arm, group in by_arm.items()
     ]
     headings = (*(f"to {100 * goal:g} %" for goal in GOALS), "CPU s")
     result = [
@@ -126,8 +126,8 @@ def tables(traces: Sequence[Trace], labels: dict[str, str]) -> list[Table]:
     if hero is not None and len(by_arm) > 1:
         point = max(point for point in points if point <= max(VERSUS, points[0]))
         rows = [
-            (labels[arm], _percent(*interval(_differences(by_arm[hero], found, point)), sign="+"))
-            for arm, found in by_arm.items()
+            (labels[arm], _percent(*interval(_differences(by_arm[hero], group, point)), sign="+"))
+            for arm, group in by_arm.items()
             if arm != hero
         ]
         title = f"{labels[hero]} minus each other arm, points of hypervolume after {point} evaluations, paired by seed"
@@ -146,7 +146,7 @@ def _percent(mean: float, half: float, sign: str = "") -> str:
 
 
 def _to_goal(traces: Sequence[Trace], goal: float) -> str:
-    needed = [trace.reached(goal) for trace in traces]
+    needed = [trace.evaluations_to(goal) for trace in traces]
     median, there = float(np.median(needed)), sum(map(math.isfinite, needed))
     return f"{f'{median:g}' if math.isfinite(median) else f'> {traces[0].budget}'} ({there})"
 
@@ -168,9 +168,9 @@ def figure(traces: Sequence[Trace], labels: dict[str, str], title: str) -> go.Fi
 
     chart = go.Figure()
     for (arm, label), colour in zip(labels.items(), qualitative.D3 * len(labels), strict=False):
-        found = [trace for trace in traces if trace.arm == arm]
-        steps = list(range(1, found[0].budget + 1))
-        mean, half = np.array([interval([1 - trace.at(n) for trace in found]) for n in steps]).T
+        group = [trace for trace in traces if trace.arm == arm]
+        steps = list(range(1, group[0].budget + 1))
+        mean, half = np.array([interval([1 - trace.at(n) for trace in group]) for n in steps]).T
         half = np.nan_to_num(half)
         chart.add_scatter(
             x=steps + steps[::-1],

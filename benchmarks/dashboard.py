@@ -1,4 +1,4 @@
-"""What notes, figures and drawings cost optuna-dashboard: the page of one round, opened in headless Chromium.
+"""The cost of notes, figures and drawings in optuna-dashboard: the page of one round, opened in headless Chromium.
 
 Seconds of CPU time, which a busy machine changes least; one column is by the clock.
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.browser import Page
 
 QUIET = 1.0
-"""Seconds without a change after which a page is taken for drawn."""
+"""Seconds without a change after which a page counts as drawn."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,17 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, publish in WAYS.items():
-        print(f"| {name} | {' | '.join(measured(publish, args.rounds, args.trials, args.repeat))} |", flush=True)
+        print(
+            f"| {name} | {' | '.join(measure_publishing(publish, args.rounds, args.trials, args.repeat))} |", flush=True
+        )
     return 0
 
 
-def measured(
+def measure_publishing(
     publish: Callable[[Store, StoredRun, int, Path], None], rounds: int, trials: int, repeat: int
 ) -> tuple[str, ...]:
-    """Size of what the browser is sent about the study, and of the drawings; what serving, drawing and writing take."""
+    """Bytes of the study sent to the browser, bytes of the drawings, and seconds of serving, drawing and writing, as text."""
     import optuna
 
-    from benchmarks.made_up import fill
+    from benchmarks.synthetic import fill
     from studies import dashboard
     from studies.database.store import open_store
     from studies.database.urls import artifacts_folder, files_folder
@@ -81,13 +83,16 @@ def measured(
             for n in range(1, rounds + 1):
                 publish(store, run, n, drawings)
             written = (time.process_time() - started) / rounds
-        with dashboard.open_server(url, "127.0.0.1", 0) as serving, _served(serving.serve_forever, serving.shutdown):
+        with (
+            dashboard.open_server(url, "127.0.0.1", 0) as serving,
+            _serve_in_thread(serving.serve_forever, serving.shutdown),
+        ):
             home = f"http://127.0.0.1:{serving.server_port}"
-            answers = [_asked(f"{home}/api/studies/{rounds}?after=0") for _ in range(repeat)]
+            answers = [_time_request(f"{home}/api/studies/{rounds}?after=0") for _ in range(repeat)]
             with browser(Path(folder) / "profile", 1400) as page:
-                shown = [drawn(page, f"{home}/dashboard/studies/{rounds}") for _ in range(repeat)]
+                pages = [time_page(page, f"{home}/dashboard/studies/{rounds}") for _ in range(repeat)]
         files = sum(path.stat().st_size for path in drawings.iterdir())
-    (sizes, served), (clock, cpu) = zip(*answers, strict=True), zip(*shown, strict=True)
+    (sizes, served), (clock, cpu) = zip(*answers, strict=True), zip(*pages, strict=True)
     return (
         f"{sizes[0] / 1e3:.0f}",
         f"{files / 1e3:.0f}",
@@ -96,8 +101,8 @@ def measured(
     )
 
 
-def drawn(page: Page, url: str) -> tuple[float, float]:
-    """Seconds from asking for the page until nothing on it changes any more: by the clock, and of the page's CPU time."""
+def time_page(page: Page, url: str) -> tuple[float, float]:
+    """Seconds from opening the page until it no longer changes: by the clock, and of the page's CPU time."""
     page.open("about:blank")
     page.devtools("Performance.enable")
     started, before = time.monotonic(), _cpu(page)
@@ -119,7 +124,7 @@ def _cpu(page: Page) -> float:
     return float(next(metric["value"] for metric in metrics if metric["name"] == "ProcessTime"))
 
 
-def _asked(url: str) -> tuple[int, float]:
+def _time_request(url: str) -> tuple[int, float]:
     started = time.process_time()
     with build_opener(ProxyHandler({})).open(url, timeout=60) as answer:
         size = len(answer.read())
@@ -127,7 +132,7 @@ def _asked(url: str) -> tuple[int, float]:
 
 
 @contextmanager
-def _served(serve: Callable[[], None], shutdown: Callable[[], None]) -> Iterator[None]:
+def _serve_in_thread(serve: Callable[[], None], shutdown: Callable[[], None]) -> Iterator[None]:
     threading.Thread(target=serve, daemon=True).start()
     try:
         yield
@@ -138,11 +143,11 @@ def _served(serve: Callable[[], None], shutdown: Callable[[], None]) -> Iterator
 # -- ways of publishing a round ----------------------------------------------------------------------------------------
 
 
-def nothing(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
-    """Trials alone, as plain Optuna has them."""
+def publish_nothing(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
+    """Publish nothing: the study has its trials alone, as with plain Optuna."""
 
 
-def note_and_figures(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
+def publish_note_and_figures(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
     """As ``evo.round.dashboard.publish``, without drawings."""
     import optuna
 
@@ -155,29 +160,29 @@ def note_and_figures(store: Store, run: StoredRun, n: int, drawings: Path) -> No
     write_figures(study, dashboard_figures(frames, n))
 
 
-def front_drawn(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
-    """What a round does."""
+def draw_front(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
+    """Publish as a round does: note, figures and drawings of the front."""
     from evo.round.dashboard import publish
 
     publish(store, run, n, drawings)
 
 
-def all_drawn(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
-    """A drawing for every trial."""
+def draw_all(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
+    """Publish note, figures and a drawing of every trial."""
     import optuna
 
     from evo.round.dashboard import write_drawings
 
-    note_and_figures(store, run, n, drawings)
+    publish_note_and_figures(store, run, n, drawings)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
     write_drawings(store, run, study, range(len(study.get_trials(deepcopy=False))), drawings)
 
 
 WAYS: dict[str, Callable[[Store, StoredRun, int, Path], None]] = {
-    "trials alone": nothing,
-    "note and figures": note_and_figures,
-    "and the front drawn (ours)": front_drawn,
-    "and every trial drawn": all_drawn,
+    "trials alone": publish_nothing,
+    "note and figures": publish_note_and_figures,
+    "and the front drawn (ours)": draw_front,
+    "and every trial drawn": draw_all,
 }
 
 

@@ -44,21 +44,21 @@ WARM = 3
 
 
 @dataclass(frozen=True)
-class Spent:
+class Milliseconds:
     """Milliseconds per trial: by the clock, and of CPU time (which a busy machine does not change)."""
 
     wall: float
     cpu: float
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+    def __add__(self, other: Milliseconds) -> Milliseconds:
+        return Milliseconds(self.wall + other.wall, self.cpu + other.cpu)
 
     def __str__(self) -> str:
         return f"{self.wall:.2f} ({self.cpu:.2f})"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line. Nothing heavy is imported before it has been read."""
+    """The command line. Heavy imports come after it has been parsed."""
     command = argparse.ArgumentParser(
         prog="python benchmarks/overhead.py",
         description="Milliseconds per trial without its evaluation: this program's search, and plain Optuna.",
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evo.console import say
 
     try:
-        table, factor = measured(args.sizes, args.postgresql)
+        table, factor = measure_overhead(args.sizes, args.postgresql)
     except KeyboardInterrupt:
         return 130
     say(table.markdown()) if args.markdown else table.show()
@@ -103,19 +103,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measured(sizes: Sequence[int], postgresql: str = "own") -> tuple[Table, float]:
-    """All figures, and how many times longer plain Optuna takes than ours on SQLite, at the largest size."""
+def measure_overhead(sizes: Sequence[int], postgresql: str = "own") -> tuple[Table, float]:
+    """The table of all times, and the ratio of plain Optuna's time to ours, on SQLite at the largest size."""
     import optuna
 
     from benchmarks.comparison import Table
     from evo.console import bar
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    rows: dict[str, list[Spent]] = {}
+    rows: dict[str, list[Milliseconds]] = {}
     with bar("measuring", 2 + 2 * len(sizes)) as advance, TemporaryDirectory() as folder, server(postgresql) as other:
         for label, url in (("ours, SQLite", f"sqlite:///{folder}/ours.db"), ("ours, PostgreSQL", other)):
             if url:
-                marks = searched(url, sizes[-1])
+                marks = time_search(url, sizes[-1])
                 proposing, storing = zip(*(marginal(marks, size) for size in sizes), strict=True)
                 rows[label] = [a + b for a, b in zip(proposing, storing, strict=True)]
                 rows[f"    propose ({label[6:]})"], rows[f"    store ({label[6:]})"] = list(proposing), list(storing)
@@ -128,7 +128,7 @@ def measured(sizes: Sequence[int], postgresql: str = "own") -> tuple[Table, floa
     table = Table(
         "Milliseconds per trial without its evaluation, by the clock (CPU time), at so many trials of a study",
         ("24 categoricals of 7 choices", *(f"{size:,}" for size in sizes)),
-        tuple((label, *map(str, spent)) for label, spent in rows.items()),
+        tuple((label, *map(str, milliseconds)) for label, milliseconds in rows.items()),
     )
     return table, rows["plain Optuna, SQLite"][-1].wall / rows["ours, SQLite"][-1].wall
 
@@ -185,7 +185,7 @@ def clock() -> Clocks:
 
 
 class Mark(NamedTuple):
-    """Where the clocks stood after so many trials, and what they had spent on storing and on evaluating."""
+    """The clocks ``now`` after ``trials`` trials, and the time spent on storing and on evaluating until then."""
 
     trials: int
     now: Clocks
@@ -193,8 +193,8 @@ class Mark(NamedTuple):
     evaluating: Clocks
 
 
-def searched(url: str, trials: int, population: int = POPULATION, screen: bool = False) -> list[Mark]:
-    """Search as a round does, into a database; a mark after each generation."""
+def time_search(url: str, trials: int, population: int = POPULATION, screen: bool = False) -> list[Mark]:
+    """Search as a round does, into a database, and set a mark after each generation."""
     from evo.strategy.generations import SearchTask, search_round
     from spaces.costs.table import cost_table
     from studies.config import check_config
@@ -217,9 +217,9 @@ def searched(url: str, trials: int, population: int = POPULATION, screen: bool =
 
     def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
         started = clock()
-        found = [Evaluation(arch, "free", *answer(arch.genes), params=0.0) for arch in archs]
+        evaluations = [Evaluation(arch, "free", *answer(arch.genes), params=0.0) for arch in archs]
         evaluating[:] += clock() - started
-        return found
+        return evaluations
 
     with open_store(url) as store:
         run = store.create_run("overhead", config, space, 1.0, {})
@@ -236,21 +236,21 @@ def searched(url: str, trials: int, population: int = POPULATION, screen: bool =
     return marks
 
 
-def marginal(marks: Sequence[Mark], size: int) -> tuple[Spent, Spent]:
-    """What proposing and what storing one of the last trials before ``size`` took: the last tenth, at least 80."""
+def marginal(marks: Sequence[Mark], size: int) -> tuple[Milliseconds, Milliseconds]:
+    """Time of proposing and of storing per trial, over the last tenth of the trials before ``size``, at least 80."""
     end = next(mark for mark in marks if mark.trials >= size)
     start = next(mark for mark in marks if mark.trials >= size - max(4 * POPULATION, size // 10))
     trials = end.trials - start.trials
     storing = 1000 * (end.storing - start.storing) / trials
     evaluating = 1000 * (end.evaluating - start.evaluating) / trials
     proposing = 1000 * (end.now - start.now) / trials - storing - evaluating
-    return Spent(*proposing.tolist()), Spent(*storing.tolist())
+    return Milliseconds(*proposing.tolist()), Milliseconds(*storing.tolist())
 
 
 # -- plain Optuna ------------------------------------------------------------------------------------------------------
 
 
-def plain(url: str | None, size: int) -> Spent:
+def plain(url: str | None, size: int) -> Milliseconds:
     """One of the last trials before ``size`` by ``study.optimize``: a generation of them, in a study filled up to there."""
     import optuna
 
@@ -269,7 +269,7 @@ def plain(url: str | None, size: int) -> Spent:
     study.optimize(objective, n_trials=WARM)
     started = clock()
     study.optimize(objective, n_trials=POPULATION)
-    return Spent(*(1000 * (clock() - started) / POPULATION).tolist())
+    return Milliseconds(*(1000 * (clock() - started) / POPULATION).tolist())
 
 
 def fill(study: optuna.Study, url: str | None, space: SearchSpace, trials: int) -> None:

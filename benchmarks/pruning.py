@@ -1,4 +1,4 @@
-"""What evolving the space does where scores are exact: equal budgets, the same seeds, hypervolume of everything measured.
+"""The effect of evolving the space where scores are exact: equal budgets, the same seeds, hypervolume of everything measured.
 
 python benchmarks/pruning.py --table nas_bench_macro_cifar10.csv.gz
 """
@@ -32,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     import numpy as np
     from scipy import stats
 
-    found = {arm: np.array([volume(args, arm, seed) for seed in range(args.seeds)]) for arm in ARMS}
-    fixed = found["fixed space"]
+    volumes_by_arm = {arm: np.array([volume(args, arm, seed) for seed in range(args.seeds)]) for arm in ARMS}
+    fixed = volumes_by_arm["fixed space"]
     print(f"| {args.rounds} rounds of {args.trials} | hypervolume | less the fixed space's |\n| --- | ---: | ---: |")
-    for arm, volumes in found.items():
+    for arm, volumes in volumes_by_arm.items():
         half = stats.t.ppf(0.975, args.seeds - 1) / np.sqrt(args.seeds)
         change = volumes - fixed
         print(
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def volume(args: argparse.Namespace, arm: str, seed: int) -> float:
-    """Hypervolume of all that one run has measured, in the run's box above accuracy 80 %."""
+    """Hypervolume of all measurements of one run, in the run's box above accuracy 80 %."""
     from evo.round.__main__ import main as evo_round
     from studies.database.store import open_store
     from studies.pareto import hypervolume
@@ -60,8 +60,8 @@ def volume(args: argparse.Namespace, arm: str, seed: int) -> float:
     words = [word for setting in settings for word in ("--set", setting)]
     with TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/evo.db"
-        told = ["--config", "macro", "--run", "arm", "--storage", storage, "--seed", str(seed), "--quiet"]
-        if code := evo_round([str(args.rounds), *told, *words]):
+        arguments = ["--config", "macro", "--run", "arm", "--storage", storage, "--seed", str(seed), "--quiet"]
+        if code := evo_round([str(args.rounds), *arguments, *words]):
             raise SystemExit(code)
         with open_store(storage) as store:
             run = store.run("arm")

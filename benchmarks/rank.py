@@ -5,7 +5,7 @@
 Two arms start from one and the same supernet of NAS-Bench-Macro (https://arxiv.org/abs/2103.11922). PAD-NAS searches,
 prunes the space, hands the weights on and trains further; the control trains as many steps in the space that it began
 with. Both score the same random architectures of the space that PAD-NAS has left in its last round, and Kendall's tau
-against the table is compared. What was done is kept in ``--out``; said again, it continues.
+against the table is compared. Results are kept in ``--out``; the same command again continues.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def study(size: Size, args: argparse.Namespace, seed: int) -> StudyConfig:
 
 @dataclass(frozen=True)
 class Supernet:
-    """A trained supernet: whose, after which round and how many steps, and what it says."""
+    """A trained supernet: its arm, its round, the training steps so far, and its judge."""
 
     arm: str
     n: int
@@ -116,22 +116,22 @@ def supernets(size: Size, config: StudyConfig, space: SearchSpace, folder: Path,
     """Both arms' supernets, round by round; the first round's is the same in both."""
     rounds = len(size.epochs)
     batches = len(load_images(config.data, config.device).train) // size.batch_size
-    spaces = evolved(config, space, rounds, folder, evaluate)
+    spaces = evolve_spaces(config, space, rounds, folder, evaluate)
     first, control = weights(folder / "pad_nas", 1), folder / "control"
     control.mkdir(exist_ok=True)
     if not (control / first.name).exists():
         shutil.copy(first, control / first.name)
-    found = []
+    nets = []
     for arm, inside in (("pad_nas", spaces), ("control", [space] * len(spaces))):
         for n, here in enumerate(inside, start=1):
             parent = weights(folder / arm, n - 1) if n > 1 else None
             seed = derive_seed(config.seed, "fit", n)
             work = FitContext(n, seed, cost_table(here), folder / arm, parent, track=bar)
-            found.append(Supernet(arm, n, batches * sum(size.epochs[:n]), oneshot(config, space).fit(here, work)))
-    return found
+            nets.append(Supernet(arm, n, batches * sum(size.epochs[:n]), oneshot(config, space).fit(here, work)))
+    return nets
 
 
-def evolved(
+def evolve_spaces(
     config: StudyConfig, space: SearchSpace, rounds: int, folder: Path, evaluate: Evaluate
 ) -> list[SearchSpace]:
     """The space of each round of PAD-NAS, the run brought to its end; its weights lie in ``folder``."""
@@ -156,16 +156,16 @@ def weights(folder: Path, n: int) -> Path:
 def sample(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
     """``count`` random networks of a space, each once; all of them when there are fewer."""
     rng = Random(seed)
-    found: dict[Architecture, Architecture] = {}
+    distinct: dict[Architecture, Architecture] = {}
     for _ in range(50 * count):
         arch = space.sample(rng)
-        found.setdefault(canonical_arch(arch, space), arch)
-        if len(found) == count:
+        distinct.setdefault(canonical_arch(arch, space), arch)
+        if len(distinct) == count:
             break
-    return list(found.values())
+    return list(distinct.values())
 
 
-def measured(size: Size, args: argparse.Namespace, seed: int) -> pd.DataFrame:
+def measure_seed(size: Size, args: argparse.Namespace, seed: int) -> pd.DataFrame:
     """One row per supernet and sample of architectures: its rank agreement with the table."""
     config, folder = study(size, args, seed), args.out / f"{args.size}-seed{seed}"
     whole = load_space("nas_bench_macro")
@@ -185,29 +185,29 @@ def measured(size: Size, args: argparse.Namespace, seed: int) -> pd.DataFrame:
         rows = []
         for name, archs in samples.items():
             real = truth(archs)
-            heard: dict[str, Sequence[Any]] = {}  # both arms begin with one supernet
+            scores_by_judge: dict[str, Sequence[Any]] = {}  # both arms begin with one supernet
             for net in nets:
                 if all(arch in net.judge.space for arch in archs):
-                    if net.judge.name not in heard:
-                        heard[net.judge.name] = evaluate(net.judge, archs)
-                    rows.append(row(net, name, seed, heard[net.judge.name], real))
+                    if net.judge.name not in scores_by_judge:
+                        scores_by_judge[net.judge.name] = evaluate(net.judge, archs)
+                    rows.append(row(net, name, seed, scores_by_judge[net.judge.name], real))
     return pd.DataFrame(rows)
 
 
-def row(net: Supernet, name: str, seed: int, said: Sequence[Any], real: Sequence[Any]) -> dict[str, Any]:
-    """Rank agreement of what a supernet said with what is real."""
-    accuracy, macs = [e.accuracy for e in real], [e.macs for e in real]
-    found = agreement([e.accuracy for e in said], accuracy, macs, seed=seed)
-    by_nll = agreement([-e.nll for e in said], accuracy, macs, seed=seed)
-    low, high = found.interval or (None, None)
+def row(net: Supernet, name: str, seed: int, scored: Sequence[Any], truth: Sequence[Any]) -> dict[str, Any]:
+    """Rank agreement of a supernet's scores ``scored`` with the table's accuracies ``truth``, one row of the report."""
+    accuracy, macs = [e.accuracy for e in truth], [e.macs for e in truth]
+    by_accuracy = agreement([e.accuracy for e in scored], accuracy, macs, seed=seed)
+    by_nll = agreement([-e.nll for e in scored], accuracy, macs, seed=seed)
+    low, high = by_accuracy.interval or (None, None)
     return {
         "seed": seed, "sample": name, "arm": net.arm, "round": net.n, "steps": net.steps,
-        "space": net.judge.space.size, "n": found.n, "tau": found.tau, "low": low, "high": high, "rho": found.rho,
-        "overlap": found.overlap, "tau_nll": by_nll.tau, "tau_macs": found.tau_macs,
+        "space": net.judge.space.size, "n": by_accuracy.n, "tau": by_accuracy.tau, "low": low, "high": high,
+        "rho": by_accuracy.rho, "overlap": by_accuracy.overlap, "tau_nll": by_nll.tau, "tau_macs": by_accuracy.tau_macs,
     }  # fmt: skip
 
 
-# -- what it says -----------------------------------------------------------------------------------------------------
+# -- the report -----------------------------------------------------------------------------------------------------
 
 
 def report(rows: pd.DataFrame) -> str:
@@ -287,7 +287,7 @@ def main() -> None:
     for seed in args.seeds:
         path = args.out / f"{args.size}-seed{seed}.csv"
         if not path.exists():
-            rows = measured(SIZES[args.size], args, seed)
+            rows = measure_seed(SIZES[args.size], args, seed)
             rows.to_csv(path, index=False)
         parts.append(pd.read_csv(path))
     print(report(pd.concat(parts, ignore_index=True)))

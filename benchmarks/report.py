@@ -29,18 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "| evaluations | seconds | of them CPU | page, MB | without plotly.js |\n| ---: | ---: | ---: | ---: | ---: |"
     )
     for size in map(int, args.evaluations.split(",")):
-        seconds, cpu, size_of_page, own = measured(size)
+        seconds, cpu, size_of_page, own = time_report(size)
         print(f"| {size:,} | {seconds:.1f} | {cpu:.1f} | {size_of_page / 1e6:.1f} | {own / 1e6:.2f} |", flush=True)
     return 0
 
 
-def measured(evaluations: int) -> tuple[float, float, int, int]:
+def time_report(evaluations: int) -> tuple[float, float, int, int]:
     """Seconds by the clock and of CPU time, and the bytes of the page, with and without the drawing library."""
     import resource
 
     from plotly.offline import get_plotlyjs
 
-    from benchmarks.made_up import fill
+    from benchmarks.synthetic import fill
     from studies.database.store import open_store
 
     with TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """How many workers one coordinator keeps busy: measured with workers that sleep, simulated for up to 1,000 of them.
 
-Workers cost nothing here, so all that is measured is the coordinator: it proposes a generation, hands it out through Dask,
-takes the answers in, and records it. With these costs, a simulation of events says what share of their time workers work,
-and how much of the rest the generation's end takes, at which the quick ones wait for the slow.
+Workers cost nothing here, so the coordinator alone is measured: it proposes a generation, hands it out through Dask,
+collects the answers, and records them. From these costs, a discrete-event simulation computes the fraction of time in which
+workers evaluate. The rest includes the end of each generation, when idle workers wait for the slowest one.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ EXAMPLES = """examples:
 SPREAD = (0.5, 1.5)
 """Times of evaluations, as shares of their mean: networks of one space differ by a factor of three."""
 
-LASTING = (1.0, 60.0, 3600.0)
+EVALUATION_SECONDS = (1.0, 60.0, 3600.0)
 """Mean seconds of an evaluation, simulated."""
 
-FLEETS = (10, 100, 300, 1000)
+SIMULATED_WORKERS = (10, 100, 300, 1000)
 """Workers, simulated."""
 
 ROUNDS = 20
@@ -48,7 +48,7 @@ ROUNDS = 20
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line. Nothing heavy is imported before it has been read."""
+    """The command line. Heavy imports come after it has been parsed."""
     command = argparse.ArgumentParser(
         prog="python benchmarks/scale.py",
         description="What the coordinator of a cluster costs per trial, and how busy up to 1,000 workers are.",
@@ -86,39 +86,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evo.console import say
 
     try:
-        for table in measured(args.workers, args.sleep, args.generations, args.screened):
+        for table in make_tables(args.workers, args.sleep, args.generations, args.screened):
             say(table.markdown() + "\n") if args.markdown else table.show()
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def measured(workers: Sequence[int], sleep: float, sizes: Sequence[int], screened: Sequence[int]) -> Iterator[Table]:
-    """All tables, each as it is ready."""
+def make_tables(workers: Sequence[int], sleep: float, sizes: Sequence[int], screened: Sequence[int]) -> Iterator[Table]:
+    """Yield the tables of measured throughput, of costs per trial, and of simulated workers, each as it is ready."""
     import optuna
 
     from benchmarks.comparison import Table
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    crews = [crewed(count, sleep) for count in workers]
+    throughputs = [measure_throughput(count, sleep) for count in workers]
     yield Table(
         f"Trials per second by the clock, workers sleep {sleep:g} s for each, and CPU time of the coordinator",
         ("workers", "at most", "measured", "simulated", "workers busy, %", "CPU ms per trial"),
         tuple(
             (
-                str(crew.workers),
-                f"{crew.workers / sleep:.0f}",
-                f"{crew.rate:.0f}",
-                f"{simulated(crew.workers, sleep, crew.trials, Costs(0, 0, crew.cpu), spread=(1, 1)).rate:.0f}",
-                f"{100 * crew.rate * sleep / crew.workers:.0f}",
-                f"{1000 * crew.cpu:.2f}",
+                str(throughput.workers),
+                f"{throughput.workers / sleep:.0f}",
+                f"{throughput.rate:.0f}",
+                f"{_simulate_measured(throughput, sleep).rate:.0f}",
+                f"{100 * throughput.rate * sleep / throughput.workers:.0f}",
+                f"{1000 * throughput.cpu:.2f}",
             )
-            for crew in crews
+            for throughput in throughputs
         ),
     )
-    handing = min(crew.cpu for crew in crews)
-    costs = {(size, False): spent(size, False, handing) for size in sizes}
-    costs |= {(size, True): spent(size, True, handing) for size in screened}
+    hand_out = min(throughput.cpu for throughput in throughputs)
+    costs = {(size, False): measure_costs(size, False, hand_out) for size in sizes}
+    costs |= {(size, True): measure_costs(size, True, hand_out) for size in screened}
     yield Table(
         "CPU ms per trial of the coordinator, by the size of a generation (its second one)",
         ("generation", "propose", "propose, screened", "store", "hand out and take in"),
@@ -128,23 +128,28 @@ def measured(workers: Sequence[int], sleep: float, sizes: Sequence[int], screene
                 f"{1000 * costs[size, False].propose:.2f}",
                 f"{1000 * costs[size, True].propose:.1f}" if (size, True) in costs else "",
                 f"{1000 * costs[size, False].store:.2f}",
-                f"{1000 * handing:.2f}",
+                f"{1000 * hand_out:.2f}",
             )
             for size in sizes
         ),
     )
-    for lasting in LASTING:
+    for seconds in EVALUATION_SECONDS:
         yield Table(
-            f"Workers busy, % (trials per hour), simulated, evaluations of {lasting:g} s ± half",
-            ("generation", *(f"{fleet:,} workers" for fleet in FLEETS)),
+            f"Workers busy, % (trials per hour), simulated, evaluations of {seconds:g} s ± half",
+            ("generation", *(f"{count:,} workers" for count in SIMULATED_WORKERS)),
             tuple(
                 (
                     f"{size:,}{', screened' if screen else ''}",
-                    *(str(simulated(fleet, lasting, size, cost)) for fleet in FLEETS),
+                    *(str(simulate(count, seconds, size, cost)) for count in SIMULATED_WORKERS),
                 )
                 for (size, screen), cost in sorted(costs.items())
             ),
         )
+
+
+def _simulate_measured(throughput: Throughput, sleep: float) -> Outcome:
+    """The simulation of the cluster that ``throughput`` was measured on."""
+    return simulate(throughput.workers, sleep, throughput.trials, Costs(0, 0, throughput.cpu), spread=(1, 1))
 
 
 # -- workers that sleep ------------------------------------------------------------------------------------------------
@@ -152,7 +157,7 @@ def measured(workers: Sequence[int], sleep: float, sizes: Sequence[int], screene
 
 @dataclass(frozen=True)
 class Sleeper:
-    """A judge that takes its time and knows nothing."""
+    """A judge that sleeps ``seconds`` per architecture and answers 0.5."""
 
     seconds: float
 
@@ -164,8 +169,8 @@ class Sleeper:
 
 
 @dataclass(frozen=True)
-class Crew:
-    """What so many workers brought about: trials in each generation, trials per second, CPU seconds per trial here."""
+class Throughput:
+    """Measured with ``workers``: trials per generation, trials per second, and the coordinator's CPU seconds per trial."""
 
     workers: int
     trials: int
@@ -173,61 +178,63 @@ class Crew:
     cpu: float
 
 
-def crewed(workers: int, sleep: float) -> Crew:
-    """Three generations of four trials for each worker, at least 100; the first is not timed."""
+def measure_throughput(workers: int, sleep: float) -> Throughput:
+    """Time three generations of four trials per worker, at least 100 trials each; the first is a warm-up."""
     from benchmarks.overhead import a_space
 
     space, rng, trials = a_space(), Random(0), max(100, 4 * workers)
-    with _crew(workers) as hands:
+    with _sleeping_cluster(workers) as evaluate:
         judge = Sleeper(sleep)
         generations = [[space.sample(rng) for _ in range(trials)] for _ in range(3)]
-        hands(judge, generations[0])
-        hands.pace.clear()  # pieces of one trial, as with evaluations that take long
-        began, spent = time.perf_counter(), time.process_time()
+        evaluate(judge, generations[0])
+        evaluate.pace.clear()  # pieces of one trial, as with evaluations that take long
+        wall_before, cpu_before = time.perf_counter(), time.process_time()
         for generation in generations[1:]:
-            hands(judge, generation)
-            hands.pace.clear()
-        wall, cpu = time.perf_counter() - began, time.process_time() - spent
-    return Crew(workers, trials, 2 * trials / wall, cpu / (2 * trials))
+            evaluate(judge, generation)
+            evaluate.pace.clear()
+        wall, cpu = time.perf_counter() - wall_before, time.process_time() - cpu_before
+    return Throughput(workers, trials, 2 * trials / wall, cpu / (2 * trials))
 
 
 @contextmanager
-def _crew(workers: int) -> Iterator[DaskExecutor]:
-    """A cluster whose workers are many in one other process; the scheduler is in this one, as with a queue's jobs."""
+def _sleeping_cluster(workers: int) -> Iterator[DaskExecutor]:
+    """A cluster whose workers share one other process; the scheduler runs in this one, as with a queue's jobs."""
     from distributed import Scheduler, SpecCluster
 
     from evo.workers.cluster_spec import quiet_dask
     from evo.workers.dask_cluster import cluster_executor
 
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    with quiet_dask(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": options}) as found:
-        address = found.scheduler_address
-        process = multiprocessing.get_context("spawn").Process(target=_asleep, args=(address, workers), daemon=True)
+    with quiet_dask(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": options}) as cluster:
+        address = cluster.scheduler_address
+        process = multiprocessing.get_context("spawn").Process(
+            target=_run_sleepers, args=(address, workers), daemon=True
+        )
         process.start()
         try:
-            while len(found.scheduler_info["workers"]) < workers:
+            while len(cluster.scheduler_info["workers"]) < workers:
                 time.sleep(0.1)
-            with cluster_executor(address, 1) as hands:
-                yield hands
+            with cluster_executor(address, 1) as evaluate:
+                yield evaluate
         finally:
             process.terminate()
             process.join()
 
 
-def _asleep(address: str, workers: int) -> None:
-    """So many workers, until this process is ended."""
+def _run_sleepers(address: str, workers: int) -> None:
+    """Run ``workers`` Dask workers until this process is ended."""
     from distributed import Worker
 
     from evo.workers import dask_cluster
     from evo.workers.cluster_spec import quiet_dask
 
-    dask_cluster._one_at_a_time = nullcontext()  # type: ignore[assignment]  # those who sleep may do so side by side
+    dask_cluster._one_at_a_time = nullcontext()  # type: ignore[assignment]  # sleeping tasks may overlap
 
     async def work() -> None:
         options = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
-        crew = [Worker(address, **options) for _ in range(workers)]
-        await asyncio.gather(*crew)
-        await asyncio.gather(*(worker.finished() for worker in crew))
+        sleepers = [Worker(address, **options) for _ in range(workers)]
+        await asyncio.gather(*sleepers)
+        await asyncio.gather(*(worker.finished() for worker in sleepers))
 
     with quiet_dask():
         asyncio.run(work())
@@ -245,12 +252,12 @@ class Costs:
     hand: float
 
 
-def spent(size: int, screen: bool, hand: float) -> Costs:
-    """What a trial of the second generation of ``size`` costs."""
-    from benchmarks.overhead import searched
+def measure_costs(size: int, screen: bool, hand: float) -> Costs:
+    """The coordinator's costs per trial, in the second generation of ``size`` trials."""
+    from benchmarks.overhead import time_search
 
     with TemporaryDirectory() as folder:
-        marks = searched(f"sqlite:///{folder}/scale.db", 2 * size, size, screen)
+        marks = time_search(f"sqlite:///{folder}/scale.db", 2 * size, size, screen)
     first, second = (next(mark for mark in marks if mark.trials >= size * n) for n in (1, 2))
     store = second.storing - first.storing
     propose = second.now - first.now - store - (second.evaluating - first.evaluating)
@@ -262,7 +269,7 @@ def spent(size: int, screen: bool, hand: float) -> Costs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The share of their time that workers evaluate, and trials per second."""
+    """``busy``: the fraction of their time in which workers evaluate; ``rate``: trials per second."""
 
     busy: float
     rate: float
@@ -271,10 +278,10 @@ class Outcome:
         return f"{100 * self.busy:.0f} ({3600 * self.rate:,.0f})"
 
 
-def simulated(
+def simulate(
     workers: int, seconds: float, size: int, costs: Costs, spread: tuple[float, float] = SPREAD, seed: int = 0
 ) -> Outcome:
-    """A run of ``ROUNDS`` generations, event by event: the coordinator does one thing at a time, and so does a worker."""
+    """Simulate ``ROUNDS`` generations event by event; the coordinator and each worker do one thing at a time."""
     from evo.workers.dask_cluster import chunk_size
 
     rng, clock, busy = Random(seed), 0.0, 0.0

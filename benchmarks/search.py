@@ -19,7 +19,7 @@ if __package__ in (None, ""):  # run as a file: the packages stand one folder up
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
-    from benchmarks.arms import Problem
+    from benchmarks.baselines import Problem
     from benchmarks.comparison import Trace
 
 EXAMPLES = """examples:
@@ -35,7 +35,7 @@ EVERY_ARM = "random,nsga2-50,nsga2-20,tpe,gp,pymoo,local,ours,ours-screened"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line. Nothing heavy is imported before it has been read."""
+    """The command line. Heavy imports come after it has been parsed."""
     command = argparse.ArgumentParser(
         prog="python benchmarks/search.py",
         description="Compare searches on a table of architectures, by hypervolume over unique evaluations.",
@@ -108,18 +108,18 @@ def compare(args: argparse.Namespace) -> None:
     Raises:
         ValueError: the table or the arms are not as the command line says.
     """
-    from benchmarks.arms import ARMS, problem
+    from benchmarks.baselines import ARMS, problem
     from benchmarks.comparison import figure, tables, write_csv
     from evo.console import bar, say
     from spaces.costs.benchmark_tables import TableColumns
 
-    names = chosen(args.arms)
+    names = runnable_arms(args.arms)
     columns = TableColumns(args.arch_column, args.accuracy_column, args.macs_column)
     separator = "" if args.genes == "digits" else args.genes
     posed = problem(
         args.table, columns, separator=separator, scale=args.accuracy_scale, floor=args.floor, library=args.space
     )
-    say(described(posed, args.table))
+    say(describe_problem(posed, args.table))
     jobs = [(name, seed) for seed in range(args.seeds) for name in names]
     with bar("searching", len(jobs)) as advance:
         traces = []
@@ -138,13 +138,13 @@ def compare(args: argparse.Namespace) -> None:
         say(f"\nwritten: {args.out / 'search.csv'}, {args.out / 'search.html'}")
 
 
-def chosen(arms: str) -> list[str]:
-    """The arms that were asked for and can run here; why others cannot is told.
+def runnable_arms(arms: str) -> list[str]:
+    """The requested arms that can run here; prints why others cannot.
 
     Raises:
         ValueError: an arm is unknown, or none can run.
     """
-    from benchmarks.arms import ARMS
+    from benchmarks.baselines import ARMS
     from evo.console import warn
 
     names = list(dict.fromkeys(arms.split(",")))
@@ -158,16 +158,16 @@ def chosen(arms: str) -> list[str]:
     return able
 
 
-def described(posed: Problem, path: Path) -> str:
+def describe_problem(posed: Problem, path: Path) -> str:
     """The problem and the versions, in three lines."""
     import platform
     from importlib.metadata import version
 
-    space, found = posed.space, len(posed.answers)
+    space, networks = posed.space, len(posed.answers)
     lacks = f", {space.size - posed.rows} of them not in the table (accuracy 0)" if space.size > posed.rows else ""
     versions = ", ".join(f"{name} {version(name)}" for name in ("optuna", "numpy"))
     return (
-        f"{path.name}: {len(space.layers)} layers, {space.size} architectures, {found} distinct networks{lacks}\n"
+        f"{path.name}: {len(space.layers)} layers, {space.size} architectures, {networks} distinct networks{lacks}\n"
         f"costs: {posed.priced}; hypervolume above accuracy {posed.floor:g}, below cost {posed.max_cost:g}\n"
         f"Python {platform.python_version()}, {versions}, {platform.machine()} with {os.cpu_count()} cores"
     )
@@ -194,7 +194,7 @@ def one(posed: Problem, name: str, seed: int, budget: int) -> Trace:
     import numpy as np
     import optuna
 
-    from benchmarks.arms import ARMS, trace
+    from benchmarks.baselines import ARMS, trace
     from benchmarks.comparison import Trace
     from studies.pareto import hypervolume_trace
 
@@ -202,9 +202,9 @@ def one(posed: Problem, name: str, seed: int, budget: int) -> Trace:
     started = time.process_time()
     answers = trace(posed, name, seed, budget)
     seconds = time.process_time() - started
-    accuracy, cost = np.array(list(answers.found.values())).T
+    accuracy, cost = np.array(list(answers.results.values())).T
     volume = hypervolume_trace(cost, accuracy, max_cost=posed.max_cost, min_accuracy=posed.floor) / posed.volume
-    archs = tuple(map(str, answers.found))
+    archs = tuple(map(str, answers.results))
     return Trace(name, seed, min(budget, ARMS[name].limit or budget), archs, accuracy, cost, volume, seconds)
 
 

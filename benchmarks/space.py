@@ -5,7 +5,7 @@
 A pool of 27 operations (NSE's, https://arxiv.org/abs/2011.10904) in six cells is more than a small supernet can train at
 once. Five arms search it with as many training steps and as many measured networks each; then members of each arm's
 final front are trained alone, all alike, and the hypervolume of what they reach is compared. Every cell carries one
-operation in all arms, so that they differ in nothing but the space. What was done is kept in ``--out``; said again, it
+operation in all arms, so that they differ in nothing but the space. Results are kept in ``--out``; the same command again
 continues.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from analysis.verdict import chosen, difference
+from analysis.verdict import difference, sample_front
 from evo.console import bar
 from evo.evaluators.standalone import Scratch
 from evo.round.algorithm import run_round
@@ -113,7 +113,7 @@ def settings(arm: Mapping[str, Any], size: Size, args: argparse.Namespace, seed:
     )  # fmt: skip
 
 
-def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
+def measure_arm(name: str, size: Size, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     """One arm and seed: its final front's members, each trained alone; one row per member."""
     arm, folder = ARMS[name], args.out / f"{args.size}-seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,14 +134,14 @@ def measured(name: str, size: Size, args: argparse.Namespace, seed: int) -> list
         alone = GroundTruthSection(epochs=size.alone, learning_rate=0.1, sample=size.members)
         context = open_round(shared, n)
         judge = Scratch(alone, config.data, config.device, 0).fit(space, fit_context(context))
-        members = chosen(store, run, n, size.members)
-        found = evaluate_missing(context, judge, members, "training the front alone")
+        members = sample_front(store, run, n, size.members)
+        evaluations = evaluate_missing(context, judge, members, "training the front alone")
         measurements = sum(p.is_new for row in store.rounds(run) for p in store.proposals(row))
         seconds = sum(sum(row.stats["seconds"].values()) for row in store.rounds(run))
         return [
             {"seed": seed, "arm": name, "arch": str(e.arch), "macs": e.macs, "accuracy": e.accuracy,
              "measured": measurements, "candidates": candidates(run, space), "seconds": seconds}
-            for e in found
+            for e in evaluations
         ]  # fmt: skip
 
 
@@ -168,8 +168,8 @@ def report(rows: pd.DataFrame) -> str:
     pairs = [(one, other) for other in list(ARMS)[2:] for one in list(ARMS)[:2]]
     lines += ["", "| evolving arm | against | difference |", "|---|---|---|"]
     for one, other in pairs:
-        said = difference("hypervolume", [volumes[one, seed] - volumes[other, seed] for seed in seeds])
-        lines.append(f"| {one} | {other} | {str(said).removeprefix('hypervolume ')} |")
+        change = difference("hypervolume", [volumes[one, seed] - volumes[other, seed] for seed in seeds])
+        lines.append(f"| {one} | {other} | {str(change).removeprefix('hypervolume ')} |")
     return "\n".join(lines)
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for seed in args.seeds:
         for name in ARMS:
-            rows += measured(name, SIZES[args.size], args, seed)
+            rows += measure_arm(name, SIZES[args.size], args, seed)
             pd.DataFrame(rows).to_csv(args.out / f"{args.size}.csv", index=False)
     print(report(pd.DataFrame(rows)))
 

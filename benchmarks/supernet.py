@@ -18,7 +18,7 @@ import optuna
 import torch
 
 from benchmarks.comparison import Table
-from benchmarks.steps import SIZES, Size, clock, measured
+from benchmarks.supernet_steps import SIZES, Size, clock, time_steps
 from evo.console import bar, say
 from evo.data.loading import load_dataset
 from evo.data.source import Images, Source
@@ -37,7 +37,9 @@ from studies.config import DataSection, LimitsSection, SearchSection
 from studies.records import Evaluation, Proposal, Round
 
 
-def trained(space: SearchSpace, images: Source, epochs: int, seed: int = 0, *, zero_init: bool = True) -> Supernet:
+def train_supernet(
+    space: SearchSpace, images: Source, epochs: int, seed: int = 0, *, zero_init: bool = True
+) -> Supernet:
     """A supernet of ``space`` after a short training on uniform paths."""
     torch.manual_seed(seed)
     net = Supernet(space, zero_init=zero_init)
@@ -60,7 +62,7 @@ def zero_init(images: Images, size: Size) -> Table:
     for label, zero in (("zero-initialised", True), ("as drawn", False)):
         medians = []
         for seed in range(size.seeds):
-            net = trained(space, images.train, size.epochs, seed, zero_init=zero)
+            net = train_supernet(space, images.train, size.epochs, seed, zero_init=zero)
             rng = Random(seed)
             scores = scorer(net, images)([space.sample(rng) for _ in range(size.population)])
             medians.append(median(score.accuracy for score in scores))
@@ -75,8 +77,8 @@ def zero_init(images: Images, size: Size) -> Table:
 # -- prefixes ----------------------------------------------------------------------------------------------------------
 
 
-def found(space: SearchSpace, net: Supernet, images: Images, size: Size) -> list[list[Architecture]]:
-    """The generations of a round's search, as the supernet judges them, and a population that has converged."""
+def search_generations(space: SearchSpace, net: Supernet, images: Images, size: Size) -> list[list[Architecture]]:
+    """The generations of a round's search by the supernet's scores, and a population that has converged."""
     table, judge, generations = cost_table(space), scorer(net, images), []
 
     def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
@@ -110,8 +112,8 @@ def prefixes(images: Images, size: Size) -> Table:
     """Layers run and seconds, one architecture after the other and by the trie."""
     whole = load_space("nas_bench_macro", channels=images.channels, size=images.size)
     space, rng, device = scale_widths(whole, 0.25), Random(0), images.train.device
-    net = trained(space, images.train, size.epochs)
-    *generations, converged = found(space, net, images, size)
+    net = train_supernet(space, images.train, size.epochs)
+    *generations, converged = search_generations(space, net, images, size)
     cases = {
         f"{size.population} random": [[space.sample(rng) for _ in range(size.population)]],
         f"{size.population} converged": [converged],
@@ -153,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     size = SIZES["smoke" if args.smoke else args.device]
     images = load_dataset(DataSection(name="digits", validation_fraction=0.35, max_images=size.images), args.device)
     with bar("measuring", 3) as advance:
-        table, below = measured(size, device, compiled=args.compile)
+        table, below = time_steps(size, device, compiled=args.compile)
         advance(1)
         tables = [table, zero_init(images, size)]
         advance(1)

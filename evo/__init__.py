@@ -110,8 +110,8 @@ def __getattr__(name: str) -> Any:
     module, _, other = _WHERE[name].partition(":")
     with warnings.catch_warnings():  # of tqdm's, which Optuna imports: nothing here shows its bars
         warnings.filterwarnings("ignore", "IProgress not found")
-        found = globals()[name] = getattr(import_module(module), other or name)
-    return found
+        value = globals()[name] = getattr(import_module(module), other or name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,7 @@ Track = Callable[[str, int], AbstractContextManager[Advance]]
 
 @contextmanager
 def untracked(label: str, total: int) -> Iterator[Advance]:
-    """Nobody is looking."""
+    """A ``Track`` that shows nothing."""
     yield lambda n: None
 
 
@@ -97,7 +97,7 @@ def _progress(label: str, done: int, total: int, seconds: float) -> dict[str, st
 
 
 def say(text: str = "") -> None:
-    """A line for the reader; one who has gone (``| head``) is no error."""
+    """Print a line on standard output; a closed pipe (``| head``) is no error."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -105,17 +105,17 @@ def say(text: str = "") -> None:
 
 
 def warn(text: str) -> None:
-    """A line for the reader, about something that went wrong."""
+    """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def discard(text: str = "") -> None:
-    """A line that nobody wants."""
+    """A ``say`` that prints nothing."""
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """What becomes of the lines and the progress of some work."""
+    """Where the lines and the progress of some work are shown."""
 
     say: Callable[[str], None] = discard
     track: Track = untracked

@@ -135,7 +135,7 @@ def _print_error(text: str) -> None:
 
 
 def _silence_stdout() -> bool:
-    """Whether nobody reads what is printed any more (``| head``), which is no error; the rest then goes nowhere."""
+    """Whether standard output is a closed pipe (``| head``), which is no error; further output is then discarded."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     gone = any(event & select.POLLERR for _, event in poll.poll(0))

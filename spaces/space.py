@@ -69,7 +69,7 @@ class SearchSpace:
     @cached_property
     def variant_blocks(self) -> tuple[VariantBlock, ...]:
         """The blocks that have rows (``spaces.variants``); none in most spaces."""
-        found, start = [], 0
+        blocks, start = [], 0
         while start < len(self.layers):
             if not has_variants(self.layers[start]):
                 start += 1
@@ -77,9 +77,9 @@ class SearchSpace:
             block, stop = self.layers[start].block, start + 1
             while stop < len(self.layers) and self.layers[stop].block == block:
                 stop += 1
-            found.append(VariantBlock(start, self.layers[start:stop]))
+            blocks.append(VariantBlock(start, self.layers[start:stop]))
             start = stop
-        return tuple(found)
+        return tuple(blocks)
 
     def variant_of(self, i: int) -> tuple[VariantBlock, int] | None:
         """The block with rows that layer ``i`` belongs to, and its place there; None for all others."""
@@ -125,8 +125,10 @@ class SearchSpace:
     @cached_property
     def genes(self) -> tuple[tuple[str, ...], ...]:
         """Every gene that each layer may carry. In a block with rows the row decides which of them fit."""
-        found = [block[0].genes(block[1]) if (block := self.variant_of(i)) else () for i in range(len(self.layers))]
-        return tuple(genes or layer.genes for genes, layer in zip(found, self.layers, strict=True))
+        variant_genes = [
+            block[0].genes(block[1]) if (block := self.variant_of(i)) else () for i in range(len(self.layers))
+        ]
+        return tuple(genes or layer.genes for genes, layer in zip(variant_genes, self.layers, strict=True))
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture, in the order of its genes."""
@@ -177,12 +179,12 @@ class SearchSpace:
             )
         return genes
 
-    def from_qualified_genes(self, told: tuple[str, ...]) -> Architecture:
-        """The architecture that ``told`` has told."""
+    def from_qualified_genes(self, genes: tuple[str, ...]) -> Architecture:
+        """The inverse of ``qualified_genes``: the architecture without the rows in front of its genes."""
         for block in self.variant_blocks:
-            inside = (gene.rpartition("/")[2] for gene in told[block.start : block.stop])
-            told = (*told[: block.start], *inside, *told[block.stop :])
-        return Architecture(told)
+            inside = (gene.rpartition("/")[2] for gene in genes[block.start : block.stop])
+            genes = (*genes[: block.start], *inside, *genes[block.stop :])
+        return Architecture(genes)
 
     def repair(self, arch: Architecture) -> Architecture:
         """``arch`` with the genes of blocks made to fit their rows, after one was changed; itself where all fit."""

@@ -166,15 +166,15 @@ class VariantBlock:
     def repair(self, genes: tuple[str, ...]) -> tuple[str, ...]:
         """The genes of the block's layers, made to fit the row: those behind its depth go, and a layer that lacks one gets
         that of the layer before, or its own first where that is not among its candidates."""
-        row, found = genes[0], [genes[0]]
+        row, repaired = genes[0], [genes[0]]
         for place, gene in enumerate(genes[1:], start=1):
             layer = self.layers[place]
             if not self.runs(row, place):
                 gene = SKIP
             elif gene in IDENTITIES:
-                gene = found[-1] if layer.allows(found[-1]) else layer.genes[0]
-            found.append(gene)
-        return tuple(found)
+                gene = repaired[-1] if layer.allows(repaired[-1]) else layer.genes[0]
+            repaired.append(gene)
+        return tuple(repaired)
 
     def allows(self, genes: tuple[str, ...], place: int) -> bool:
         """Whether the gene at ``place`` may stand there, where the row may."""

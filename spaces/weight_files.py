@@ -1,6 +1,6 @@
 """Files of weights that know their own sha256: safetensors whose header holds facts (JSON) and a digest of everything.
 
-A file that was cut short, or of which a bit has flipped, is recognised by whoever reads it. Nothing is ever unpickled.
+A file that was truncated, or in which a bit has flipped, is detected when it is read. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], Facts]:
         expected = facts.pop(DIGEST, None)
     except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError) as error:
         raise SpaceError(f"it cannot be read ({str(error).splitlines()[0]})") from None
-    if expected is not None and (found := _digest(tensors, facts)) != expected:
-        raise SpaceError(f"its sha256 should be {expected[:12]} and is {found[:12]}")
+    if expected is not None and (actual := _digest(tensors, facts)) != expected:
+        raise SpaceError(f"its sha256 should be {expected[:12]} and is {actual[:12]}")
     return tensors, facts
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Facts) -> str:
     """sha256 of names, types, shapes, numbers and facts."""
-    told = sha256(json.dumps(facts, sort_keys=True).encode())
+    digest = sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
-        told.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-        told.update(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
-    return told.hexdigest()
+        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        digest.update(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

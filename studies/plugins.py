@@ -103,10 +103,10 @@ def install_plugins(plugins: Iterable[Plugin]) -> None:
     """
     for plugin in plugins:
         if plugin.text is None:
-            found = _load_module(plugin.spec)
-            if found.sha256 != plugin.sha256:
+            installed = _load_module(plugin.spec)
+            if installed.sha256 != plugin.sha256:
                 raise PluginError(
-                    f"plugin {plugin.spec!r} is another version here (sha256 {found.sha256[:12]}, expected "
+                    f"plugin {plugin.spec!r} is another version here (sha256 {installed.sha256[:12]}, expected "
                     f"{plugin.sha256[:12]}): install the same package everywhere"
                 )
         elif plugin.module not in _LOADED:
@@ -189,15 +189,15 @@ class _TextLoader(SourceLoader):
 
 def _execute(plugin: Plugin) -> Plugin:
     """Import a plugin's text as its module."""
-    found = importlib.util.spec_from_loader(plugin.module, _TextLoader(plugin))
-    assert found is not None
-    assert found.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(found)
+    spec = importlib.util.spec_from_loader(plugin.module, _TextLoader(plugin))
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
     sys.modules[plugin.module] = module
     _LOADED[plugin.module] = plugin
     linecache.checkcache(plugin.path)
     try:
-        found.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[plugin.module], _LOADED[plugin.module]
         raise PluginError(f"plugin {plugin.spec!r} {_failure(error, plugin.path)}") from error

@@ -27,10 +27,11 @@ class EvoError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one judge said of one architecture.
+    """The answer of one judge for one architecture.
 
     Attributes:
-        judge: who measured, and thus for how long it holds: ``table:...``, ``scratch:...``, ``oneshot@2:<sha256>``.
+        judge: the judge's name; the answer is valid as long as it stays the same: ``table:...``, ``scratch:...``,
+            ``oneshot@2:<sha256>``.
         accuracy: fraction of validation images classified correctly, higher is better; where none is measured, what
             stands in its place, from 0 to 1 (``StudyConfig.measured`` names it).
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.

@@ -43,13 +43,13 @@ def page() -> str:
 
 def help_of(module: str, *subcommand: str) -> str:
     """What ``python -m MODULE ... --help`` prints."""
-    found = importlib.import_module(module)
-    if hasattr(found, "__path__"):
-        found = importlib.import_module(f"{module}.__main__")
+    command = importlib.import_module(module)
+    if hasattr(command, "__path__"):
+        command = importlib.import_module(f"{module}.__main__")
     printed = io.StringIO()
     with redirect_stdout(printed), patch.dict(os.environ, {"COLUMNS": str(WIDTH)}):
         try:
-            found.main([*subcommand, "--help"])
+            command.main([*subcommand, "--help"])
         except SystemExit:
             return printed.getvalue()
     raise AssertionError(f"python -m {module} {' '.join(subcommand)} --help did not end the command")

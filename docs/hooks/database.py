@@ -28,16 +28,16 @@ def page() -> str:
         parts += [f"### {view}", table(["column", "meaning"], [[code(c), meaning(view, c)] for c in columns])]
         parts += [block(text, "sql")]
     parts += ["## Tables"]
-    for found in metadata.sorted_tables:
-        parts += [f"### {found.name}", str(found.info.get("doc", "")), columns_of(found)]
+    for sql_table in metadata.sorted_tables:
+        parts += [f"### {sql_table.name}", str(sql_table.info.get("doc", "")), columns_of(sql_table)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def columns_of(found: sa.Table) -> str:
+def columns_of(sql_table: sa.Table) -> str:
     """A table's columns."""
     rows = [
         [code(column.name), str(column.type).lower(), "may be null" if column.nullable else "", _refers(column)]
-        for column in found.columns
+        for column in sql_table.columns
     ]
     return table(["column", "type", "", "meaning"], rows)
 
@@ -56,14 +56,14 @@ def views() -> dict[str, tuple[list[str], str]]:
             pass
         engine = sa.create_engine(url)
         with engine.connect() as connection:
-            found = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name"))
-            texts = {str(name): str(text) for name, text in found}
+            rows = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name"))
+            texts = {str(name): str(text) for name, text in rows}
         columns = {name: [str(c["name"]) for c in sa.inspect(engine).get_columns(name)] for name in texts}
         engine.dispose()
-    return {name: (columns[name], _wrapped(text)) for name, text in texts.items()}
+    return {name: (columns[name], _break_lines(text)) for name, text in texts.items()}
 
 
-def _wrapped(text: str) -> str:
+def _break_lines(text: str) -> str:
     """A statement with its clauses on lines of their own."""
     text = re.sub(r" (?=(SELECT|FROM|(LEFT )?JOIN|WHERE|GROUP BY) )", "\n", text).replace("LEFT\nJOIN", "LEFT JOIN")
     return text.replace(", ", ",\n       ")
@@ -74,7 +74,7 @@ def meaning(view: str, column: str) -> str:
     if column in NAMED:
         return NAMED[column]
     tables = [metadata.tables[name] for name in FROM[view]]
-    docs = (found.columns[column].doc for found in tables if column in found.columns)
+    docs = (sql_table.columns[column].doc for sql_table in tables if column in sql_table.columns)
     return next((doc for doc in docs if doc), "")
 
 

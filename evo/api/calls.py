@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cli import named
+from analysis.cli import locate_runs
 from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run
@@ -178,7 +178,7 @@ def compare(runs: Sequence[Run | str], storage: str = STORAGE) -> Comparison:
     places = [
         place
         for run in given
-        for place in ([(run.name, run.storage)] if isinstance(run, Run) else named([run], [storage]))
+        for place in ([(run.name, run.storage)] if isinstance(run, Run) else locate_runs([run], [storage]))
     ]
     if not places:
         raise EvoError("expected two runs or more, found none")

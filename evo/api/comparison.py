@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import comparison, findings, page
-from analysis.comparison import Compared
+from analysis.comparison import RunComparison
 from analysis.verdict import Verdict
 from evo.api.figures import figure_named
 from evo.api.pages import Page
@@ -26,7 +26,7 @@ class Comparison:
         verdicts: those on the runs' control arms.
     """
 
-    compared: Compared = field(repr=False)
+    compared: RunComparison = field(repr=False)
     verdicts: Sequence[Verdict] = field(repr=False)
 
     def table(self) -> pd.DataFrame:
@@ -50,7 +50,7 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """What the comparison found, in words."""
-        return [*comparison.words(self.compared), *findings.paragraphs(self.verdicts)]
+        return [*comparison.describe_comparison(self.compared), *findings.paragraphs(self.verdicts)]
 
     def plot(self, name: str = "runs-fronts") -> go.Figure:
         """One of the figures of the page.

@@ -118,11 +118,11 @@ class Run:
             EvoError: the database or the run is missing.
         """
         with self._stored() as (store, run):
-            counted = store.frame(ROUNDS, run=self.name)
-            measured = not frames.complete(frames.results(store, run)).empty
-            found = frames.load(store, run).rounds if measured else ()
-        rows = [{name: asdict(row)[name] for name in BESIDE} for row in found]
-        return counted.merge(pd.DataFrame(rows, columns=BESIDE), on="round", how="left")
+            stats = store.frame(ROUNDS, run=self.name)
+            has_results = not frames.complete(frames.results(store, run)).empty
+            summaries = frames.load(store, run).rounds if has_results else ()
+        rows = [{name: asdict(row)[name] for name in BESIDE} for row in summaries]
+        return stats.merge(pd.DataFrame(rows, columns=BESIDE), on="round", how="left")
 
     def choices(self) -> pd.DataFrame:
         """What became of every operation after each finished round.

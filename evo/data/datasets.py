@@ -181,7 +181,7 @@ def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
 
 
 def _files_of_maker(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
-    """The file or folder that ``data.path`` names for a data set of somebody's own."""
+    """The file or folder that ``data.path`` names for a data set of the user's own."""
     if section.path == type(section).model_fields["path"].default:
         return None, ()
     return (file, ("",)) if (file := _dataset_file(section)) is not None else (_dataset_folder(section), ())

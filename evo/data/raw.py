@@ -77,7 +77,7 @@ def dataset_title(section: DataSection) -> str:
 
 
 def is_test_image(n: int) -> np.ndarray:
-    """Which of ``n`` images are test images where nobody has said: every sixth."""
+    """Which of ``n`` images are test images if the files do not define it: every sixth."""
     test: np.ndarray = np.arange(n) % 6 == 5
     return test
 

@@ -68,8 +68,8 @@ class Source(Batches, Protocol):
 
 
 HASHED_IMAGES = 1000
-"""Of pictures all names and sizes count in a fingerprint, and the content of so many, spread evenly: of a hundred gigabytes
-nobody reads every byte before a round."""
+"""A fingerprint of pictures covers all names and sizes, and the content of so many pictures, spread evenly: reading a hundred
+gigabytes before every round would take too long."""
 
 
 class Pictures(Protocol):

@@ -95,7 +95,7 @@ def latency_sentence(description: dict[str, Any]) -> str:
 
 
 def provenance_sentence(provenance: dict[str, Any]) -> str:
-    """Who picked it, from where."""
+    """The run, round and seed that the network comes from, and its judged accuracy."""
     origin = f"run `{provenance['run']}`, round {provenance['round']}, seed {provenance['seed']}"
     if provenance["judge"] is None:
         return f"{origin}; its judge was not asked"

@@ -199,7 +199,7 @@ def plan_delivery(
         },
         **({"plugins": own} if own else {}),
     }
-    with torch.device("meta"):  # weights that nobody needs yet
+    with torch.device("meta"):  # its weights are not needed yet
         reason = check_exportable(build_described(known))
     return known | ({"left_out": {"model.py": reason}} if reason else {})
 

@@ -34,7 +34,7 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Selected:
-    """The network that a wish means; ``evaluation`` is what the round's judge said of it, if it was asked."""
+    """The network that the criteria select; ``evaluation`` is that of the round's judge, if it has measured the network."""
 
     arch: Architecture
     space: SearchSpace

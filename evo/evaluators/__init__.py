@@ -161,9 +161,9 @@ class FitContext:
         folder: where weights of this run are kept.
         parent: the weights of the round before, if there are any.
         inherited: per layer, the operations that came from the round before; empty in the first round.
-        evaluate: who does work that can be done in parallel.
-        team: who trains one model together.
-        sources: sha256 of what results rest on beside the settings: the data, the files of plugins.
+        evaluate: maps work over the workers.
+        group: the processes that train one model together.
+        sources: sha256 of everything beside the settings that results depend on: the data, the files of plugins.
     """
 
     n: int
@@ -174,7 +174,7 @@ class FitContext:
     inherited: Sequence[frozenset[Op]] = ()
     track: Track = untracked
     evaluate: Evaluate = map_inline
-    team: ProcessGroup = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
     sources: Mapping[str, str] = field(default_factory=dict)
 
 

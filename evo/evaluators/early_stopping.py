@@ -2,7 +2,7 @@
 
 Successive halving (https://arxiv.org/abs/1502.07943) stops a fixed share by one score; Optuna's pruners refuse two. Here
 cost is known exactly and accuracy up to noise, so a network is compared with those that cost no more, at the same rung.
-Everyone reaches a rung before anyone is stopped at it: who is stopped does not depend on how many work at once.
+All networks reach a rung before any is stopped at it, so the result does not depend on the number of workers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An evaluator that fails costs one trial: which architecture it was is found out, and why is remembered.
+"""A failing evaluation costs one trial: the architecture that failed is isolated, and the reason is recorded.
 
-Whatever a judge raises about an architecture, a number that is none, too long a wait, a process that dies again and again:
-the trial has failed. Files and settings (an ``EvoError``) are nobody's fault but theirs and stop the run at once, and so
-does a generation that fails as one: a set-up that is broken is no search.
+A trial fails if the judge raises an exception for its architecture, gives a number that is not finite, takes too long, or
+crashes its process repeatedly. An ``EvoError``, which means wrong files or settings, stops the run at once, and so does a
+generation in which all architectures fail for one reason.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from spaces.costs.table import CostTable
 from studies.records import Evaluation, EvoError
 
 MIN_FOR_COMMON_FAILURE = 3
-"""That fewer networks than these fail for one reason may be chance."""
+"""Fewer networks that fail for one reason are taken for chance."""
 
 MAX_REASON_LENGTH = 300
 """Characters of a reason."""
 
 
 def guarded(evaluate: Evaluate, table: CostTable, seconds: float | None = None) -> Ask:
-    """Asks judges through ``evaluate``; an architecture may take ``seconds``, if that is limited.
+    """An ``Ask`` that sends judges through ``evaluate`` and turns failures into failed evaluations.
+
+    Args:
+        table: exact costs, for the failed architectures.
+        seconds: time limit per architecture; None: unlimited.
 
     Raises (when asked):
-        EvoError: the judge says that files or settings are wrong, or all architectures failed for one reason.
+        EvoError: the judge reports wrong files or settings, or all architectures failed for one reason.
     """
 
     def ask(judge: Judge, archs: Sequence[Architecture]) -> list[Evaluation]:
@@ -57,7 +61,7 @@ def guarded(evaluate: Evaluate, table: CostTable, seconds: float | None = None) 
 
 @dataclass(frozen=True)
 class GuardedJudge:
-    """A judge that always answers: where it raises, its architectures are asked for one by one."""
+    """A judge that always answers: if it raises for several architectures, they are evaluated one by one."""
 
     judge: Judge
 

@@ -1,4 +1,4 @@
-"""Answers from a table: one row per architecture, measured by somebody else."""
+"""Answers from a benchmark table: one row per architecture."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections import Counter
 from functools import partial
 from random import Random
 
-from analysis.sentences import unmeasured
-from analysis.verdict import chosen
+from analysis.sentences import describe_reasons
+from analysis.verdict import sample_front
 from evo.evaluators import Judge, Request
 from evo.evaluators.guard import guarded
 from evo.methods.evolution import Step, operation_shares
@@ -148,7 +148,7 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
     """
     evaluations, settings = complete_evaluations(p.evaluation for p in proposals), context.config.search
     if not evaluations:
-        reasons = " ".join(unmeasured(count_failures(proposals)))
+        reasons = " ".join(describe_reasons(count_failures(proposals)))
         raise EvoError(f"round {context.n}: {reasons} There is nothing to evolve the space by")
     return Round(context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective)
 
@@ -159,7 +159,7 @@ def train_front_alone(shared: RunContext, n: int) -> None:
         return
     context = open_round(shared, n)
     judge = shared.reference.fit(context.space, fit_context(context))
-    members = chosen(shared.store, shared.run, n)
+    members = sample_front(shared.store, shared.run, n)
     evaluate_missing(context, judge, members, f"{shared.run.name}: training its front alone")
 
 

@@ -17,7 +17,7 @@ import optuna
 import plotly.graph_objects as go
 
 from analysis import plots, sentences
-from analysis.drawings import drawn
+from analysis.drawings import draw_svg
 from analysis.frames import Frames, load
 from spaces.atomic_files import write_text
 from spaces.units import format_number
@@ -36,7 +36,7 @@ DRAWINGS = "dashboard:artifacts"
 def publish(store: Store, run: StoredRun, n: int, artifacts: Path) -> None:
     """Write round ``n``'s note, the figures of rounds 1 to ``n`` and drawings of its front to the round's Optuna study.
 
-    Said twice, it changes nothing. ``artifacts``: the folder of the drawings.
+    A second call changes nothing. ``artifacts``: the folder of the drawings.
     """
     frames = load(store, run, until=n)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
@@ -77,13 +77,13 @@ def round_note(frames: Frames, n: int) -> str:
         for fate in ("dropped", "added")
         for layer, ops in sentences.by_layer(choices, fate)
     ]
-    truth = [sentences.compared(row.truth), row.truth.found.warning] if row.truth else []
+    truth = [sentences.describe_agreement(row.truth), row.truth.of_objective.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     failed = f", {row.failed} of them failed" if row.failed else ""
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
         gain = f"{row.hypervolume - before.hypervolume:+.4f}"
-        volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {sentences.comparable(frames)}"
+        volume += f" (round {n - 1}: {before.hypervolume:.4f}, {gain}). {sentences.describe_comparability(frames)}"
     return "\n".join(
         [
             f"## Round {n}",
@@ -91,7 +91,7 @@ def round_note(frames: Frames, n: int) -> str:
             f"- **Space:** {format_number(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {sentences.count(row.proposals, 'proposal')}, {row.measured} measured for this "
             f"round{pruned}{failed}",
-            f"- **Front:** {sentences.ends(front, frames.cost)}",
+            f"- **Front:** {sentences.format_front(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {sentence}" for sentence in truth if sentence),
             f"- **Next space:** {format_number(row.next_size or 0)} architectures; "
@@ -128,14 +128,14 @@ def write_figures(study: optuna.Study, figures: Mapping[str, go.Figure]) -> None
 def write_drawings(store: Store, run: StoredRun, study: optuna.Study, numbers: Sequence[int], folder: Path) -> None:
     """Save a drawing of each of these trials' architectures: a file in ``folder``, and its name in the study's attributes.
 
-    Optuna lets nobody add to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
+    Optuna refuses changes to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
     its study. The file is named after what it shows, so that other databases may share the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     there = store.optuna.get_study_system_attrs(study._study_id)
     trials = study.get_trials(deepcopy=False)
     for trial in (trials[number] for number in numbers):
-        svg = drawn(run, trial.user_attrs["arch"], f"Trial {trial.number}")
+        svg = draw_svg(run, trial.user_attrs["arch"], f"Trial {trial.number}")
         if svg is None:
             continue
         name = str(uuid5(NAMESPACE_URL, svg))

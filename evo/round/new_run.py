@@ -81,7 +81,7 @@ def _read_space(path: str) -> SearchSpace:
     """The space in a JSON file."""
     try:
         space = SearchSpace.from_json(Path(path).read_text(encoding="utf-8"))
-        cost_table(space)  # so that an operation which nobody knows is told here
+        cost_table(space)  # raises here if an operation is unknown
         return space
     except OSError as error:
         raise EvoError(f"space.path is {path!r}: {error.strerror}") from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from analysis.frames import truth_of
-from analysis.sentences import unmeasured
+from analysis.sentences import describe_reasons
 from evo.round.options import STORAGE, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
@@ -73,7 +73,7 @@ def row_values(store: Store, run: StoredRun, row: StoredRound) -> Sequence[str]:
         f"{best.accuracy:.2%}",
         format_number(best.cost(run.config.search.cost)),
         f"{row.hypervolume:.4f}",
-        "-" if truth is None or truth.found.tau is None else f"{truth.found.tau:.2f}",
+        "-" if truth is None or truth.of_objective.tau is None else f"{truth.of_objective.tau:.2f}",
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
         str(sum(len(change.added) for change in changes)),
@@ -126,10 +126,12 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
         notes.append("the space was exhausted before the budget was")
     if unscreened := last.stats.get("unscreened"):
         notes.append(f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there")
-    notes += [f"round {row.number}: {reason}" for row in rows for reason in unmeasured(row.stats.get("failed", {}))]
+    notes += [
+        f"round {row.number}: {reason}" for row in rows for reason in describe_reasons(row.stats.get("failed", {}))
+    ]
     truth = truth_of(last)
-    if truth and truth.found.warning:
-        notes.append(truth.found.warning)
+    if truth and truth.of_objective.warning:
+        notes.append(truth.of_objective.warning)
     return notes
 
 

@@ -1,7 +1,7 @@
-"""One round's search: a generation is proposed, measured once, told; again, until the budget is spent.
+"""One round's search: propose a generation, measure it, select the next parents, until the budget is spent.
 
-What a generation proposes depends on the run's seed, the round, the generation's number and what was told before, and on
-nothing else: not on workers, crashes or time.
+The proposals of a generation depend only on the run's seed, the round, the generation's number and earlier measurements: not on
+workers, crashes or time.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from studies.records import COSTS, Evaluation, EvoError, Proposal, complete_eval
 
 @dataclass(frozen=True)
 class SearchTask:
-    """What one round's search is given.
+    """The input of one round's search.
 
     Attributes:
         seed: of this round's search.
         survivors: architectures of the round before that become parents again.
-        drawn: what is measured before NSGA-II breeds, and where it comes from (NSE draws by its gates).
-        known: canonical form -> what this judge said in earlier rounds; costs nothing to use again.
+        drawn: architectures to measure before NSGA-II breeds, each with its origin (NSE draws by its gates).
+        known: canonical form -> evaluation by this judge in an earlier round; used again at no cost.
     """
 
     space: SearchSpace
@@ -60,7 +60,7 @@ def search_round(
     track: Track = untracked,
     label: str = "",
 ) -> tuple[list[Proposal], bool]:
-    """Run the round's search to its end, from wherever it stands.
+    """Run the round's search to its end, from where it was interrupted.
 
     Args:
         measure: evaluations of architectures, in order.
@@ -93,7 +93,7 @@ Batch = list[tuple[Architecture, str]]
 
 
 def _measure_batch(task: SearchTask, batch: Batch, generation: int, start: int, measure: Measure) -> list[Proposal]:
-    """The batch as proposals; what this judge has said before is not asked again."""
+    """Measure the batch and give it as proposals; evaluations that are known are not measured again."""
     forms = [canonical_arch(arch, task.space) for arch, _ in batch]
     fresh = [form not in task.known for form in forms]
     answers = iter(measure([arch for (arch, _), new in zip(batch, fresh, strict=True) if new]))
@@ -129,7 +129,7 @@ class SearchState:
     def tell(self, generation: Sequence[Proposal]) -> None:
         """Select the next parents among the last ones and this generation; its networks are not proposed again.
 
-        What was stopped early, or failed, counts as measured and is told to nobody.
+        Evaluations that were stopped early or failed count as measured, but neither become parents nor train the surrogate.
         """
         task = self.task
         for proposal in generation:

@@ -157,7 +157,7 @@ def breed_children(parents: Sequence[FrozenTrial], children: ChildGeneration) ->
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = NSGAIISampler(
             population_size=len(parents),
-            elite_population_selection_strategy=lambda study, found: list(parents),
+            elite_population_selection_strategy=lambda study, population: list(parents),
             child_generation_strategy=children,
             seed=0,
         )

@@ -32,7 +32,7 @@ CHILDREN, SPREAD = 20, 500
 
 @dataclass
 class SurrogateScreen:
-    """Chooses generations with what one judge has said so far.
+    """Chooses generations by a surrogate of one judge's evaluations so far.
 
     Attributes:
         settings: name the two objectives.

@@ -1,6 +1,6 @@
-"""A model that all ranks of a team train: each sees its part of every batch, gradients are averaged.
+"""Data-parallel training: each rank of a process group computes its part of every batch, and gradients are averaged.
 
-With normalisation over the whole batch a step is that of one process, but for the order in which floats are added.
+With normalisation over the whole batch, a step equals that of a single process up to the order of float additions.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from evo.workers.ranks import COLLECTIVE_TIMEOUT, ProcessGroup
 
 _WARNED = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # its name since torch 2.13
 SILENT: dict[str, Any] = {"forward_sync_buffers" if _WARNED else "broadcast_buffers": False}
-"""What batch normalisation has counted is not sent around in every step: in training nobody goes by it."""
+"""Running statistics of batch normalisation are not broadcast in every step: training does not read them."""
 
 
 @contextmanager
-def replicate(model: nn.Module, team: ProcessGroup, device: torch.device, partial: bool) -> Iterator[nn.Module]:
-    """``model`` as it is run in training; itself where a process trains alone. All ranks begin with rank 0's weights.
+def replicate(model: nn.Module, group: ProcessGroup, device: torch.device, partial: bool) -> Iterator[nn.Module]:
+    """``model`` wrapped for training on all ranks, which start from rank 0's weights; ``model`` itself on a single process.
 
     Args:
         partial: whether a step may leave parts of the model idle; those have no gradient afterwards, on any rank.
     """
-    if team.size == 1:
+    if group.size == 1:
         yield model
         return
-    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_TIMEOUT)
-    run = synchronise_batchnorm(model, group, device) if team.sync else model
-    yield DistributedDataParallel(run, process_group=group, find_unused_parameters=partial, **SILENT)
-    dist.destroy_process_group(group)
+    torch_group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_TIMEOUT)
+    run = synchronise_batchnorm(model, torch_group, device) if group.sync else model
+    yield DistributedDataParallel(run, process_group=torch_group, find_unused_parameters=partial, **SILENT)
+    dist.destroy_process_group(torch_group)
 
 
 def accumulate_gradients(run: nn.Module, last: bool) -> AbstractContextManager[None]:
-    """Of several forward and backward passes in one step, only the last one exchanges gradients: the sum of all."""
+    """Exchange gradients only in the ``last`` of a step's forward and backward passes: it sends the sum over all of them."""
     if last or not isinstance(run, DistributedDataParallel):
         return nullcontext()
     return run.no_sync()
 
 
 def mean_over_ranks(run: nn.Module, value: Tensor) -> Tensor:
-    """The mean over all ranks that train ``run``."""
+    """The mean of ``value`` over all ranks that train ``run``, on every rank."""
     if not isinstance(run, DistributedDataParallel):
         return value
     value = value.clone()
@@ -59,12 +59,12 @@ def mean_over_ranks(run: nn.Module, value: Tensor) -> Tensor:
 
 
 def synchronise_batchnorm(model: nn.Module, group: Any, device: torch.device) -> nn.Module:
-    """A twin of ``model`` over the same tensors, in which batch normalisation goes by the batches of all ranks.
+    """A copy of ``model`` that shares its tensors and normalises by the batches of all ranks.
 
-    ``model`` itself stays as it is: what learns between the steps runs it on the same whole batch on every rank.
+    ``model`` itself is unchanged: code that runs between steps calls it on the same whole batch on every rank.
     """
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    twin = deepcopy(model, tensors)  # what is known as copied is shared
+    twin = deepcopy(model, tensors)  # deepcopy keeps what its memo already holds
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(twin, group)  # type: ignore[no-any-return,no-untyped-call]
     for norm in twin.modules():
@@ -75,10 +75,10 @@ def synchronise_batchnorm(model: nn.Module, group: Any, device: torch.device) ->
 
 
 class GlobalBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by the mean and variance of all ranks' images; torch's own refuses the CPU.
+    """Batch normalisation by the mean and variance over the images of all ranks; ``nn.SyncBatchNorm`` refuses the CPU.
 
-    What is added up over ranks is, per channel, count, sum and sum of squares in double precision, the latter from each
-    rank's mean and its variance about that mean: a mean that is large beside the deviation costs no digits.
+    Ranks exchange count, sum and sum of squares per channel, in double precision. Each rank computes its sum of squares from
+    its mean and its variance about that mean, so a mean much larger than the deviation loses no digits.
     """
 
     group: Any
@@ -99,7 +99,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         return normal
 
     def _count(self, mean: Tensor, variance: Tensor) -> None:
-        """The running statistics, as torch's own module keeps them."""
+        """Update the running statistics as ``nn.BatchNorm2d`` does."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -110,7 +110,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """The sum over all ranks. Every rank's loss depends on it, so its gradient is their sum, too."""
+    """The sum over all ranks. Every rank's loss depends on it, so its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:

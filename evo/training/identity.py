@@ -2,8 +2,8 @@
 
 A file that another run, another data set or another setting left behind has another name and is never taken for ours. The
 name is explicit and versioned: ``identity("supernet", 1, space=..., settings=...)``. A new setting does not change the names
-of runs that leave it at its default. ``tests/evo/training/test_identity.py`` holds golden values: whoever changes what
-a name is made of, or a default, raises the version there.
+of runs that leave it at its default. ``tests/evo/training/test_identity.py`` holds golden values: a change of
+what a name is made of, or of a default, must raise the version there.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def train(
     until: int | None = None,
     track: Track = untracked,
     label: str = "training",
-    team: ProcessGroup = SINGLE_PROCESS,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train ``model`` in place.
 
@@ -134,8 +134,8 @@ def train(
             from it, and from the epoch before where it is damaged.
         start: another such file, to continue from where ``checkpoint`` is not there yet.
         until: pause after so many epochs of the schedule (None: go to its end).
-        team: who trains together, each rank on its part of every batch; called on rank 0. Not with ``mix``, which blends
-            images of a whole batch.
+        group: the processes that train together, each on its part of every batch; ``train`` is called on rank 0. Not to
+            be combined with ``mix``, which blends images of a whole batch.
 
     Raises:
         DivergedError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
@@ -147,7 +147,7 @@ def train(
     work = partial(
         _train_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label
     )
-    team.run_on_all_ranks(work, checkpoint=checkpoint, track=track)
+    group.run_on_all_ranks(work, checkpoint=checkpoint, track=track)
 
 
 def _train_epochs(
@@ -163,20 +163,20 @@ def _train_epochs(
     done: int,
     until: int | None,
     label: str,
-    team: ProcessGroup,
+    group: ProcessGroup,
     checkpoint: Path | None = None,
     track: Track = untracked,
 ) -> None:
-    """What every rank does from epoch ``done`` on. All draw the same paths, batches and augmentations; the loss of a part
-    of a batch weighs as much as it has images. One process is a team of its own."""
+    """Train from epoch ``done`` on; runs on every rank. All ranks draw the same paths, batches and augmentations, and the
+    loss of a part of a batch is weighted by its number of images. A single process is a group of size 1."""
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
     whole = min(schedule.batch_size, len(images))
-    part = team.batch_slice(whole)
-    weight = (part.stop - part.start) * team.size / whole
+    part = group.batch_slice(whole)
+    weight = (part.stop - part.start) * group.size / whole
     idle = paths is not whole_network_path
-    with track(label, steps) as advance, replicate(model, team, images.device, idle) as run:
+    with track(label, steps) as advance, replicate(model, group, images.device, idle) as run:
         advance(done * batches)
         for epoch in range(done, until or schedule.epochs):
             model.train()
@@ -188,8 +188,8 @@ def _train_epochs(
                 schedule.batch_size, schedule.augment, derive_seed(seed, "batches", epoch), part
             )
             for batch, (x, y) in enumerate(epoch_batches):
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule.learning_rate_at(epoch * batches + batch, steps)
+                for parameters in optimizer.param_groups:
+                    parameters["lr"] = schedule.learning_rate_at(epoch * batches + batch, steps)
                 if mix is not None:
                     x, y = mix(x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move

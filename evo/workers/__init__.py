@@ -1,8 +1,9 @@
-"""Who evaluates: this process, others on this machine, the ranks of torchrun, or a cluster.
+"""Where evaluations run: in this process, in others on this machine, on the ranks of torchrun, or on a cluster.
 
-``protocol`` says what work is; ``executors`` gives an ``Evaluate`` for what the command line asks for. ``pool`` keeps processes
-of this machine, ``ranks`` those that torchrun has started. ``dask_cluster`` uses Dask, ``cluster_spec`` reads which cluster is
-meant and starts it, ``staging`` sends files along. An answer depends on its architecture alone, so none of this changes one.
+``protocol`` defines work; ``executors`` makes an ``Evaluate`` from the command line's options. ``pool`` manages processes of
+this machine, ``ranks`` those that torchrun has started. ``dask_cluster`` evaluates on Dask, ``cluster_spec`` reads the
+description of a cluster and starts it, ``staging`` sends files along. Answers depend on architectures alone, so they are the
+same everywhere.
 """
 
 __all__ = ["cluster_spec", "dask_cluster", "executors", "gpus", "pool", "protocol", "ranks", "staging"]

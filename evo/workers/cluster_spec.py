@@ -124,7 +124,7 @@ ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://\S+:\d+")
 
 DASK_SETTINGS = {
     "distributed.scheduler.allowed-failures": 9,  # workers end for other reasons, too: a queue's time is up
-    "distributed.scheduler.worker-saturation": 1.0,  # work that may last for hours waits for nobody in particular
+    "distributed.scheduler.worker-saturation": 1.0,  # long work is not queued at a worker before it is free
     "distributed.worker.profile.enabled": False,
     "distributed.admin.large-graph-warning-threshold": "10GiB",
 }
@@ -165,8 +165,8 @@ def _start_local_cluster(count: int) -> SpecCluster:
 
 
 def _start_processes(count: int) -> SpecCluster:
-    """So many worker processes and a scheduler, which nobody else can reach: they listen on this machine alone, and to those
-    who have the certificate of this very moment. GPUs are dealt out in turn."""
+    """Start ``count`` worker processes and a scheduler. They listen on this machine only, and accept only connections with the
+    temporary certificate made here. GPUs are dealt out in turn."""
     security = Security.temporary()
     options = {
         "security": security,

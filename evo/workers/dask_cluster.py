@@ -1,7 +1,7 @@
-"""Evaluating on a Dask cluster (https://distributed.dask.org): its workers compute, this process alone decides and records.
+"""Evaluating on a Dask cluster (https://distributed.dask.org): its workers compute; this process decides and records.
 
-Workers know nothing that they were not told with a piece of work, so one that dies costs that piece: Dask gives it to another
-one. Their answers depend on architectures alone, so the result is that of one process, given the same software.
+A worker keeps no state between pieces of work, so one that dies costs one piece, which Dask gives to another worker. Answers
+depend on architectures alone, so the result is that of a single process with the same software.
 """
 
 from __future__ import annotations
@@ -266,8 +266,8 @@ class DaskExecutor:
 
 
 def pickle_call(function: Callable[..., Any], *args: Any) -> bytes:
-    """A call, pickled: whoever loads it makes it. A scheduler unpickles what it hands on (Dask 2026), but not these bytes:
-    it needs neither this program nor torch."""
+    """A call as pickled bytes; unpickling them makes the call. A scheduler unpickles what it hands on (Dask 2026), but not
+    these bytes, so it needs neither this program nor torch."""
     return pickle.dumps(_Call(function, args), pickle.HIGHEST_PROTOCOL)
 
 
@@ -281,10 +281,14 @@ class _Call:
 
 
 def chunk_size(pace: float | None, count: int, workers: int) -> int:
-    """How many of ``count`` items a piece has: as many as are brisk at so many seconds each (None: nobody knows yet, so
-    that it is one), and never so many that a worker would get none."""
-    brisk = round(TARGET_TASK_SECONDS / pace) if pace else 1
-    return max(1, min(brisk, -(-count // max(1, workers))))
+    """How many of ``count`` items make a piece: as many as take about ``TARGET_TASK_SECONDS``, and few enough that every worker
+    gets one.
+
+    Args:
+        pace: seconds per item; None: unknown, so a piece has one item.
+    """
+    target = round(TARGET_TASK_SECONDS / pace) if pace else 1
+    return max(1, min(target, -(-count // max(1, workers))))
 
 
 RECORDED_IS_KEPT = "; what was recorded is kept: start workers, and run the same command again"
@@ -293,21 +297,21 @@ RECORDED_IS_KEPT = "; what was recorded is kept: start workers, and run the same
 # -- on a worker ------------------------------------------------------------------------------------------------------
 
 _one_at_a_time = Lock()
-"""Held by the piece of work that this process does: torch's random numbers and our caches are for one at a time."""
+"""Held while this process runs a piece of work: torch's random numbers and our caches are not thread-safe."""
 
 
 def run_task(
     task: StagedTask, items: Sequence[Any], expected: Mapping[str, str], threads: int, limit: float | None
 ) -> tuple[list[Any], float]:
-    """Do work that has come to this worker: the answers, and the seconds that they took.
+    """Run a piece of work on this worker; gives the answers and the seconds that they took.
 
-    Where an item has a ``limit`` in seconds, a process of its own does the work: this one can be told to stop by nobody.
+    With a ``limit`` in seconds per item, a process of its own runs the work, since this one cannot be interrupted.
 
     Raises:
         MissingFilesError: files have to be sent first.
-        EvaluationTimeoutError: it took too long.
-        WorkerDiedError: the process is gone.
-        EvoError: what the work raises, and whose worker it was; this one runs other software than it should.
+        EvaluationTimeoutError: the work exceeded the limit.
+        WorkerDiedError: the process died.
+        EvoError: the work raised it (the worker's address is added), or this worker runs other software than expected.
     """
     address = get_worker().address
     with _one_at_a_time:

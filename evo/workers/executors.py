@@ -1,7 +1,7 @@
-"""Where evaluations run: in this process, or wherever ``Submit`` sends them.
+"""Executors: run evaluations in this process, or wherever ``Submit`` sends them.
 
-An answer depends on its architecture alone, so how a generation is cut into pieces, in which order they come back, and
-which of them were lost on the way and done again, changes nothing.
+An answer depends on its architecture alone. So it does not matter how a generation is cut into pieces, in which order they come
+back, and which of them were lost and repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from studies.plugins import Plugin
 from studies.records import EvoError
 
 MAX_CRASHES = 3
-"""So often may a process die at one item before that is taken for the item's fault."""
+"""How many processes may die at one item before the item counts as the cause."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def local_executor(count: int, threads: int, limited: bool = False) -> Iterator[
 
 @contextmanager
 def _pool_executor(count: int, threads: int) -> Iterator[Evaluate]:
-    """An ``Evaluate`` on processes that are started here."""
+    """An ``Evaluate`` on ``count`` worker processes of this machine."""
     from evo.workers.pool import WorkerPool
 
     pool = WorkerPool(count, threads)
@@ -88,19 +88,20 @@ def _prepare_rank(threads: int, needed: Sequence[Plugin], _: ProcessGroup) -> No
 
 
 def map_inline(work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
-    """In this process, however long it takes."""
+    """Map ``work`` over ``items`` in this process, without a time limit."""
     return work(items) if items else []
 
 
 def map_on_pool(
     submit: Submit, count: int, work: Work[T, R], items: Sequence[T], seconds: float | None = None
 ) -> list[R]:
-    """By ``count`` others, in pieces of neighbours in the alphabet: they share prefixes, which a supernet uses.
+    """Map ``work`` over ``items`` in ``count`` worker processes, in chunks of alphabetical neighbours: neighbours share
+    prefixes, which a supernet computes once.
 
-    What was lost with a piece is tried item by item, so that only the culprit is lost in the end.
+    The items of a chunk that was lost are tried one by one, so that only the item that caused the loss fails.
 
     Raises:
-        EvaluationsLostError: items that took too long, or at which ``MAX_CRASHES`` processes have died.
+        EvaluationsLostError: items took longer than ``seconds``, or crashed ``MAX_CRASHES`` processes.
     """
     pieces = chunk(items, -(-len(items) // count) or 1)
     results: dict[int, R] = {}
@@ -131,11 +132,11 @@ def map_on_pool(
     return [results[place] for place in range(len(items))]
 
 
-def map_on_ranks(ranks: ProcessGroup, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
-    """On all ranks of a team, one piece each, however long it takes."""
-    places = chunk(items, -(-len(items) // ranks.size) or 1)
+def map_on_ranks(group: ProcessGroup, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+    """Map ``work`` over all ranks of ``group``, one chunk of ``items`` each, without a time limit."""
+    places = chunk(items, -(-len(items) // group.size) or 1)
     pieces = [[items[place] for place in piece] for piece in places]
-    answers = ranks.scatter_map(work, pieces + [[]] * (ranks.size - len(pieces))) if items else []
+    answers = group.scatter_map(work, pieces + [[]] * (group.size - len(pieces))) if items else []
     results = {
         place: answer
         for piece, piece_answers in zip(places, answers, strict=False)
@@ -145,6 +146,6 @@ def map_on_ranks(ranks: ProcessGroup, work: Work[T, R], items: Sequence[T], /, s
 
 
 def chunk(items: Sequence[T], size: int) -> list[list[int]]:
-    """The places of items in pieces of ``size`` neighbours in the alphabet; the last piece may be smaller."""
+    """The indices of ``items`` in chunks of ``size`` alphabetical neighbours; the last chunk may be smaller."""
     order = sorted(range(len(items)), key=lambda place: str(items[place]))
     return [order[start : start + size] for start in range(0, len(order), size)]

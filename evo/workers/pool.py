@@ -1,8 +1,8 @@
-"""Worker processes that may be lost: one that takes too long is killed, one that has died is replaced.
+"""A pool of worker processes: one that takes too long is killed, and one that has died is replaced.
 
-Each works on one piece at a time, so it is known whose work was lost. None outlives the coordinator: not one that is
-idle, whose pipe ends, nor one in the middle of its work. On Linux they are copies of one process that has imported what
-evaluators need, so that a start takes hundredths of a second; elsewhere each imports it.
+A worker has one piece of work at a time, so a lost worker identifies the lost work. No worker outlives the coordinator: an idle
+one ends when its pipe closes, and a thread ends a busy one. On Linux workers are forked from one process that has imported what
+evaluators need, so a start takes hundredths of a second; elsewhere each worker imports it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from studies.records import EvoError
 CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 IMPORTED = ("evo.evaluators.registry", "evo.workers.pool", "torch._dynamo")
-"""By the process that is copied. Nothing in them computes or asks for a GPU when it is imported: a copy could do neither.
+"""Modules that the forked process imports. Importing them must not compute or touch a GPU: a fork could do neither then.
 (The first step of any optimizer imports ``torch._dynamo``, which takes as long as torch itself.)"""
 
 MAX_START_ATTEMPTS = 10
-"""So many processes in a row may die before they have begun."""
+"""How many processes in a row may die during start-up."""
 
 
 class WorkerPool:
-    """``count`` workers with ``threads`` threads each; they start when there is something to do. GPUs are dealt out in turn."""
+    """``count`` workers with ``threads`` threads each. Workers start with their first work; GPUs are dealt out in turn."""
 
     def __init__(self, count: int, threads: int) -> None:
         CONTEXT.set_forkserver_preload(list(IMPORTED))
@@ -51,8 +51,7 @@ class WorkerPool:
         self._threads = ThreadPoolExecutor(count, "crew")
 
     def submit(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
-        """The answers in time. The future ends with ``EvaluationTimeoutError`` or ``WorkerDiedError`` where the worker was
-        lost."""
+        """A future of the answers; it raises ``EvaluationTimeoutError`` or ``WorkerDiedError`` if the worker was lost."""
         return self._threads.submit(self._run_on_idle_worker, work, items, limit)
 
     def _run_on_idle_worker(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
@@ -71,7 +70,7 @@ class WorkerPool:
 
 
 class Worker:
-    """A process, and the next one when it is lost. One thread at a time asks it."""
+    """A worker process, replaced when it is lost. Used by one thread at a time."""
 
     def __init__(self, threads: int, environment: Mapping[str, str]) -> None:
         self.threads, self.environment = threads, environment
@@ -79,12 +78,12 @@ class Worker:
         self.is_shut_down = False
 
     def run(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
-        """What ``work`` gives, or raises.
+        """Run ``work`` on ``items`` in the process; gives its answers, or raises what it raises.
 
         Raises:
-            EvaluationTimeoutError: it took more than ``limit`` seconds, not counting what comes before the first item:
-                the start of a process, opening data and weights.
-            WorkerDiedError: the process is gone.
+            EvaluationTimeoutError: it took more than ``limit`` seconds, not counting the start of the process and the
+                opening of data and weights.
+            WorkerDiedError: the process died.
         """
         self._begin(work, items)
         try:
@@ -100,13 +99,13 @@ class Worker:
         return answers
 
     def shutdown(self) -> None:
-        """End the process; whoever waits for it is told that it died."""
+        """End the process; a thread that waits for it gets ``WorkerDiedError``."""
         self.is_shut_down = True
         if (process := self.process) is not None:
             _kill(process)
 
     def _begin(self, work: Work[T, R], items: Sequence[T]) -> None:
-        """Give it to the process, which is ready then; one that dies before says nothing about the work."""
+        """Send the work to the process and wait until it is ready; a process that dies before is replaced."""
         how = ""
         for _ in range(MAX_START_ATTEMPTS):
             try:
@@ -138,7 +137,7 @@ class Worker:
             _kill(process)
 
     def _end(self) -> str:
-        """Let go of the process; gives what it died of."""
+        """Kill the process and forget it; gives the cause of its death for a message."""
         self.pipe.close()
         if self.process is None:
             return " before it was there"
@@ -150,7 +149,7 @@ class Worker:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """A process that starts in the body never sees Ctrl-C: that is for the coordinator, which ends it."""
+    """Processes started in the body ignore Ctrl-C: the coordinator handles it and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -159,14 +158,14 @@ def _without_ctrl_c() -> Iterator[None]:
 
 
 def _kill(process: multiprocessing.process.BaseProcess) -> None:
-    """End a process at once. One that has ended may have left its number to another."""
+    """Kill a process that is alive; the pid of a dead one may belong to another process by now."""
     if process.is_alive():
         process.kill()
 
 
 def serve_coordinator(pipe: Connection, threads: int, environment: Mapping[str, str]) -> None:
-    """What a worker does until nobody asks any more: it gets ready for a piece of work, says so, and answers."""
-    os.environ.clear()  # of the process that was copied: the coordinator's may be another one by now
+    """The loop of a worker, until the pipe closes: receive work, prepare for it, send None when ready, then send the answer."""
+    os.environ.clear()  # inherited from the forked process; the coordinator's may have changed since
     os.environ.update(environment)
     threading.Thread(target=_end_with_the_coordinator, daemon=True).start()
     make_deterministic(threads)
@@ -186,7 +185,7 @@ def serve_coordinator(pipe: Connection, threads: int, environment: Mapping[str, 
 
 
 def _load_plugins(needed: Sequence[Plugin]) -> Work[Any, Any] | None:
-    """Load the coordinator's plugins; where that fails, all work raises why."""
+    """Load the coordinator's plugins; if that fails, gives work that raises the reason."""
     try:
         plugins.install_plugins(needed)
     except EvoError as error:
@@ -196,7 +195,7 @@ def _load_plugins(needed: Sequence[Plugin]) -> Work[Any, Any] | None:
 
 @dataclass(frozen=True)
 class _Raise:
-    """Work that cannot be done."""
+    """Work that raises ``error``."""
 
     error: Exception
 
@@ -205,7 +204,7 @@ class _Raise:
 
 
 def _receive_work(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
-    """The next piece of work; one that cannot be unpickled here raises why when it is done."""
+    """The next piece of work; if it cannot be unpickled, work that raises the reason."""
     try:
         work, items = pipe.recv()
     except (EOFError, ConnectionError):
@@ -216,7 +215,7 @@ def _receive_work(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
 
 
 def _run_work(work: Work[Any, Any], items: Sequence[Any]) -> tuple[bool, Any]:
-    """Whether it went right, and what came of it: answers, or what was raised."""
+    """(True, answers), or (False, the exception that was raised)."""
     try:
         return True, work(items)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a piece of work is, whoever does it: how it is sent, and how it is lost."""
+"""The protocol of all executors: what a piece of work is, how it is sent, and how it can be lost."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from studies.records import EvoError
 T = TypeVar("T")
 R = TypeVar("R")
 Work = Callable[[Sequence[T]], list[R]]
-"""One answer per item, in order; a judge, say, and its architectures. It is pickled to whoever does it."""
+"""Gives one answer per item, in order; for example a judge, called with architectures. Must be picklable."""
 
 
 class Evaluate(Protocol):
-    """Does some work, by whoever is there: ``evaluate(judge, archs)``. ``seconds``: what an item may take, if that is limited.
+    """Maps work over the available workers: ``evaluate(judge, archs)``. ``seconds``: time limit per item; None: unlimited.
 
     Raises:
-        EvaluationsLostError: some items could not be done, however often they were tried.
+        EvaluationsLostError: some items timed out or crashed their workers repeatedly.
     """
 
     def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]: ...
 
 
 class Submit(Protocol):
-    """Sends a piece of work to a worker that has ``limit`` seconds for it. The future ends with ``EvaluationTimeoutError``
-    where that was too little, and with ``WorkerDiedError`` where the worker is gone."""
+    """Sends a piece of work to a worker, with ``limit`` seconds for it. The future raises ``EvaluationTimeoutError`` if they
+    were too few, and ``WorkerDiedError`` if the worker died."""
 
     def __call__(self, work: Work[T, R], items: Sequence[T], limit: float | None, /) -> Future[list[R]]: ...
 
 
 class EvaluationTimeoutError(Exception):
-    """Work took longer than it may; whoever was at it has been stopped."""
+    """Work exceeded its time limit; the worker was stopped."""
 
 
 class WorkerDiedError(Exception):
-    """Whoever was at it is gone: " of SIGKILL"."""
+    """The worker died; the text is the cause: " of SIGKILL"."""
 
 
 class EvaluationsLostError(EvoError):
-    """Items of work that nobody could do: place -> why. ``answers`` are those for all others."""
+    """Items of work that failed: ``reasons`` by index. ``answers`` by index of all others."""
 
     def __init__(self, reasons: Mapping[int, str], answers: Mapping[int, Any]) -> None:
         super().__init__(
@@ -53,7 +53,7 @@ class EvaluationsLostError(EvoError):
 
 
 def make_deterministic(threads: int) -> None:
-    """Make what this process computes depend on its inputs alone: a fixed number of threads, deterministic kernels."""
+    """Make this process compute deterministically: a fixed number of threads, deterministic kernels."""
     torch.set_num_threads(threads)
     if torch.cuda.is_available():  # on a CPU nothing here is left to chance, and asking for it imports a compiler
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -1,9 +1,8 @@
-"""Several processes as one, started by torchrun: rank 0 leads, the others do with it what it says.
+"""Several processes as one, started by torchrun: rank 0 leads, and the other ranks run the functions that it sends.
 
-Rank 0 runs the command as it would alone, and alone touches the database and the terminal. Every other rank waits in
-``serve_rank`` for something to do: a function, which all ranks then run at the same moment, each with its own ``ProcessGroup``.
-Between such moments nobody waits for rank 0 with anything but patience; inside one, a rank that is silent for
-``COLLECTIVE_TIMEOUT`` is given up.
+Rank 0 runs the command as it would alone; only rank 0 touches the database and the terminal. Every other rank waits in
+``serve_rank`` for a function, which all ranks then run at the same time, each with its own ``ProcessGroup``. Between two
+functions a rank waits up to ``IDLE_TIMEOUT``. While one runs, a rank that is silent for ``COLLECTIVE_TIMEOUT`` is given up.
 """
 
 from __future__ import annotations
@@ -33,22 +32,23 @@ R = TypeVar("R")
 IDLE_TIMEOUT = timedelta(days=365)
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 GRACE_SECONDS = 10.0
-"""Seconds that a rank waits, when the others no longer answer, for torchrun to say that one has ended."""
+"""Seconds that a rank waits for torchrun's signal after the other ranks stop answering."""
 
 
 class RankLost(KeyboardInterrupt):
-    """A rank has ended or broken off, so nothing that is done together can be finished any more.
+    """A rank has ended or broken off, so no collective work can be finished.
 
-    As when a user interrupts, all that was recorded is kept, and nobody may take it for the failure of one evaluation.
+    A ``KeyboardInterrupt``: all that was recorded is kept, and no handler mistakes it for the failure of one evaluation.
     """
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that work together.
+    """The place of this process among those that work together.
 
     Attributes:
-        sync: whether batch normalisation sees the whole batch where a model is trained together, or each rank its part.
+        rank: the number of this process, from 0; ``size``: the number of processes.
+        sync: whether batch normalisation uses the whole batch when the ranks train a model together, or each its part.
     """
 
     rank: int = 0
@@ -56,9 +56,10 @@ class ProcessGroup:
     sync: bool = True
 
     def run_on_all_ranks(self, work: Callable[..., R], **own: Any) -> R:
-        """``work(team)`` on every rank at the same moment, each with its own team; rank 0 gets ``own`` as well.
+        """Run ``work(group)`` on every rank at the same time, each with its own group; rank 0 also gets ``own``.
 
-        Called on rank 0. The work is sent as it stands: the others go on from the same weights, momenta and scores.
+        Called on rank 0, and returns rank 0's result. ``work`` is sent with its state: all ranks start from the same
+        weights, momenta and scores.
         """
         if self.size == 1:
             return work(self, **own)
@@ -70,7 +71,7 @@ class ProcessGroup:
             raise RankLost(f"{self.size} processes broke off their work together: {_first_line(error)}") from None
 
     def scatter_map(self, work: Callable[[Sequence[T]], list[R]], pieces: Sequence[Sequence[T]]) -> list[list[R]]:
-        """Each rank does one of the pieces, as many as there are ranks; the answers in the order of the pieces."""
+        """Map ``work`` over ``pieces``, one per rank; the answers come in the order of the pieces."""
         answers = self.run_on_all_ranks(_ScatteredWork(work, pieces))
         for answer in answers:
             if isinstance(answer, Exception):
@@ -78,10 +79,10 @@ class ProcessGroup:
         return answers  # type: ignore[return-value]
 
     def batch_slice(self, batch: int) -> slice:
-        """The places in a batch of so many images that are this rank's; all ranks' parts together are the batch.
+        """The slice of a batch of ``batch`` images that this rank computes; the slices of all ranks make up the batch.
 
         Raises:
-            EvoError: there is less than one image for each.
+            EvoError: the batch has fewer images than there are ranks.
         """
         if batch < self.size:
             raise EvoError(
@@ -96,27 +97,27 @@ SINGLE_PROCESS = ProcessGroup()
 
 @dataclass(frozen=True)
 class _ScatteredWork:
-    """Work in pieces, run on every rank; what one of them raises is an answer, too, so that none is waited for in vain."""
+    """Work in pieces, run on every rank. An exception is returned as an answer, so that no rank waits for a missing one."""
 
     work: Callable[[Sequence[Any]], list[Any]]
     pieces: Sequence[Sequence[Any]]
 
-    def __call__(self, team: ProcessGroup) -> list[list[Any] | Exception]:
+    def __call__(self, group: ProcessGroup) -> list[list[Any] | Exception]:
         answer: list[Any] | Exception
         try:
-            piece = self.pieces[team.rank]
+            piece = self.pieces[group.rank]
             answer = self.work(piece) if piece else []
         except EvoError as error:
             answer = error
         except Exception as error:
-            answer = RuntimeError(f"{type(error).__name__}: {error} (on rank {team.rank})")
-        answers: list[Any] = [None] * team.size
-        dist.gather_object(answer, answers if team.rank == 0 else None, dst=0)
+            answer = RuntimeError(f"{type(error).__name__}: {error} (on rank {group.rank})")
+        answers: list[Any] = [None] * group.size
+        dist.gather_object(answer, answers if group.rank == 0 else None, dst=0)
         return answers
 
 
 def current_group() -> ProcessGroup:
-    """All processes that torchrun has started; this one alone where there are no others."""
+    """The group of all processes that torchrun has started; ``SINGLE_PROCESS`` without torchrun."""
     return (
         ProcessGroup(dist.get_rank(), dist.get_world_size())
         if dist.is_available() and dist.is_initialized()
@@ -126,10 +127,11 @@ def current_group() -> ProcessGroup:
 
 @contextmanager
 def as_rank_zero() -> Iterator[None]:
-    """Rank 0 among the others, which are let go in the end. After an error they see that this process has gone.
+    """Lead the other ranks while the body runs, and dismiss them after it. After an error in the body they notice that this
+    process has ended.
 
     Raises:
-        EvoError: there are more processes here than CUDA devices.
+        EvoError: this machine runs more processes than it has CUDA devices.
     """
 
     _install_sigterm_handler()
@@ -145,30 +147,30 @@ RANK_ENDED = "another process of this run has ended, or torchrun was stopped"
 def _install_sigterm_handler() -> None:
     """Let torchrun's SIGTERM raise ``RankLost``: it sends one to every rank when another has ended.
 
-    Python hears signals between its own steps only. A process that waits inside torch or CUDA for one that has ended is
-    deaf, so a thread ends it.
+    Python handles signals only between its own instructions. A process that waits inside torch or CUDA for a rank that has
+    ended never gets there, so a thread ends the process.
     """
 
-    def ended(*_: object) -> NoReturn:
+    def raise_rank_lost(*_: object) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise RankLost(RANK_ENDED)
 
-    def end_the_deaf() -> None:
-        while os.read(heard, 1)[0] != signal.SIGTERM:
+    def exit_when_blocked() -> None:
+        while os.read(read_end, 1)[0] != signal.SIGTERM:
             pass
         time.sleep(GRACE_SECONDS)
         warn(f"error: {RANK_ENDED}; everything measured so far is kept. Continue with the same command")
         exit_now(1)
 
-    heard, write_end = os.pipe()
+    read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    Thread(target=end_the_deaf, daemon=True).start()
-    signal.signal(signal.SIGTERM, ended)
+    Thread(target=exit_when_blocked, daemon=True).start()
+    signal.signal(signal.SIGTERM, raise_rank_lost)
 
 
 def serve_rank() -> int:
-    """What all other ranks do: what rank 0 says, until it lets them go. They are silent, but where they break."""
+    """Run what rank 0 sends until it dismisses this rank; gives the exit code. Prints nothing but errors."""
     try:
         _init_process_group()
         while (order := _receive_broadcast()) is not None:
@@ -178,7 +180,7 @@ def serve_rank() -> int:
         exit_now(130)
     except Exception:
         trace = traceback.format_exc()
-        time.sleep(GRACE_SECONDS)  # where rank 0 meets the same, or another one broke first, torchrun ends this one now
+        time.sleep(GRACE_SECONDS)  # if rank 0 or another rank failed first, torchrun ends this one now
         warn(f"rank {os.environ['RANK']}: {trace}")
         exit_now(1)
     dist.destroy_process_group()
@@ -186,14 +188,14 @@ def serve_rank() -> int:
 
 
 def exit_now(code: int) -> NoReturn:
-    """End at once: what is still under way with the others must not keep this process."""
+    """End at once, without waiting for unfinished collective work."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _init_process_group() -> None:
-    """Meet the other ranks. Each takes the CUDA device of its number on its machine, where there are any."""
+    """Join the other ranks. Each takes the CUDA device with its local number, if the machine has any."""
     here, place = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():
         if torch.cuda.device_count() < here:
@@ -206,14 +208,14 @@ def _init_process_group() -> None:
 
 
 def _broadcast(order: object) -> None:
-    """Tell all other ranks what to do; None: nothing any more."""
+    """Send ``order`` to all other ranks; None dismisses them."""
     file = io.BytesIO()
-    torch.save(order, file)  # unlike pickle, it says on which device a tensor was
+    torch.save(order, file)  # unlike pickle, it keeps each tensor's device
     dist.broadcast_object_list([file.getvalue()], src=0, device=torch.device("cpu"))
 
 
 def _receive_broadcast() -> Any:
-    """What rank 0 has sent, its tensors on this rank's device. Where it has gone, it has said why."""
+    """What rank 0 has sent, with tensors on this rank's device. Exits silently if rank 0 has ended: it printed why."""
     sent: list[Any] = [None]
     try:
         dist.broadcast_object_list(sent, src=0, device=torch.device("cpu"))

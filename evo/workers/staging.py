@@ -1,7 +1,7 @@
-"""Work on its way to a worker on another machine: pickled, beside what it names that a pickle does not hold, its files.
+"""File staging: work for a worker on another machine, pickled, with the paths and hashes of the files that it needs.
 
-A file is taken where it lies, if the worker sees one of the same content there (shared storage); else from what was sent to
-this worker, once. A folder that work writes to, or a folder of photographs, is never sent: it must be seen by all workers.
+A worker uses a file in place if it sees one with the same content at that path (shared storage); otherwise the file is sent to
+it once. A folder that work writes to, or a folder of photographs, is never sent: all workers must see it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from studies.plugins import Plugin
 from studies.records import EvoError
 
 VISIBLE_WITHIN = 10.0
-"""Seconds after which shared storage shows everybody a folder that somebody has made."""
+"""Seconds within which shared storage shows a new folder on all machines."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class StagedPath:
     """A file or a folder that work needs.
 
     Attributes:
-        name: what the work calls it.
-        path: where it lies for whoever sends the work.
-        files: what must lie there: paths below ``path`` ("" for a file itself) with their sha256. Empty: a folder that
-            must be there, whatever is in it.
+        name: its name in the work.
+        path: where it is on the machine that sends the work.
+        files: what must be there: paths below ``path`` ("" for a file itself) with their sha256. Empty: a folder that must
+            exist, with any content.
     """
 
     name: str
@@ -44,7 +44,7 @@ class StagedPath:
     files: tuple[tuple[str, str], ...] = ()
 
     def is_complete_at(self, path: Path) -> bool:
-        """Whether all of it lies at ``path`` on this machine."""
+        """Whether all of it is at ``path`` on this machine."""
         if not self.files:
             return path.is_dir()
         return all((path / name).is_file() and content_hash(path / name) == digest for name, digest in self.files)

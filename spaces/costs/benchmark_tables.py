@@ -240,10 +240,10 @@ def _one_hot(space: SearchSpace, archs: Sequence[Architecture], genes: Sequence[
     columns = {gene: column for column, gene in enumerate(genes)}
     one_hot = np.zeros((len(archs), len(genes)))
     for row, arch in enumerate(archs):
-        found = [columns[gene] for gene in enumerate(arch.genes) if gene in columns]
-        if not len(found) == len(arch.genes) == len(space.layers):
+        known = [columns[gene] for gene in enumerate(arch.genes) if gene in columns]
+        if not len(known) == len(arch.genes) == len(space.layers):
             space.check(arch)  # says what is wrong with it
-        one_hot[row, found] = 1.0
+        one_hot[row, known] = 1.0
     if missing := [genes[column] for column in np.flatnonzero(~one_hot.any(axis=0)).tolist()]:
         layer, name = missing[0]
         raise SpaceError(f"{space.names[layer]}: no architecture of the table has {name!r}, so its cost is not known")

@@ -73,16 +73,16 @@ def sample_stratified(
     low, high = limits[cost]
     edges = [low, *np.linspace(max(low, least), min(high, most), n + 1)[1:-1], high]
     strata = [(edges[i], edges[i + 1]) for i in range(n)]
-    found = [draws.take(buckets, *stratum, 1) for stratum in strata]
-    open_strata = {i for i in range(n) if found[i]}
-    for turn in [i for i in range(n) if not found[i]]:
+    by_stratum = [draws.take(buckets, *stratum, 1) for stratum in strata]
+    open_strata = {i for i in range(n) if by_stratum[i]}
+    for turn in [i for i in range(n) if not by_stratum[i]]:
         more: list[Architecture] = []
         while open_strata and not more:
-            i = min(open_strata, key=lambda i: (len(found[i]), abs(i - turn)))
+            i = min(open_strata, key=lambda i: (len(by_stratum[i]), abs(i - turn)))
             more = draws.take(buckets, *strata[i], 1)
-            found[i] += more
+            by_stratum[i] += more
             open_strata -= set() if more else {i}
-    return draws.require_some([arch for archs in found for arch in archs], n)
+    return draws.require_some([arch for archs in by_stratum for arch in archs], n)
 
 
 def _check_limits(table: CostTable, limits: Limits) -> dict[str, Limit]:
@@ -112,32 +112,32 @@ class _Sampler:
         box = self._box(buckets.cost, low, high)
         if ways <= MAX_LISTED:
             return self._take_listed(buckets, low, high, self.generator.permutation(int(ways)), box, n)
-        found: list[Architecture] = []
+        archs: list[Architecture] = []
         idle, tilts, tilt, size = 0, 0, np.zeros(len(COLUMNS)), max(16, n)
-        while len(found) < n and idle < PATIENCE:
+        while len(archs) < n and idle < PATIENCE:
             size = min(2 * size, BATCH)
             places = buckets.draw(low, high, size, self.generator)
             costs = self._costs(places)
             useful = _inside_box(costs, box)
             useful &= self.generator.random(size) < np.exp(np.minimum(0, self._lowest(tilt, box) - costs @ tilt))
-            new = self._new(places[useful], n - len(found))
-            found, idle = found + new, 0 if new else idle + size
-            if len(found) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
-                tilts, tilt = tilts + 1, self._tilted(tilt, costs, box, COLUMNS.index(buckets.cost))
+            new = self._new(places[useful], n - len(archs))
+            archs, idle = archs + new, 0 if new else idle + size
+            if len(archs) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
+                tilts, tilt = tilts + 1, self._next_tilt(tilt, costs, box, COLUMNS.index(buckets.cost))
                 buckets = CostHistogram.of(self.table, buckets.cost, tilt)
-        return found
+        return archs
 
     def _take_listed(
         self, buckets: CostHistogram, low: float, high: float, order: Places, box: Floats, n: int
     ) -> list[Architecture]:
         """The first ``n`` new networks inside ``box``, of all between ``low`` and ``high``, in this order."""
-        found: list[Architecture] = []
+        archs: list[Architecture] = []
         size = 2 * n
-        while len(found) < n and len(order):
+        while len(archs) < n and len(order):
             places = buckets.unrank(low, high, order[:size])
-            found += self._new(places[_inside_box(self._costs(places), box)], n - len(found))
+            archs += self._new(places[_inside_box(self._costs(places), box)], n - len(archs))
             order, size = order[size:], min(2 * size, BATCH)
-        return found
+        return archs
 
     def _box(self, cost: str, low: float, high: float) -> Floats:
         """(2, 3) the least and the most that each cost may be: the limits, and ``low`` to ``high`` of ``cost``."""
@@ -159,7 +159,7 @@ class _Sampler:
         least, most = np.clip(box, *self.table.bounds())
         return float(np.where(tilt > 0, least, most) @ tilt)
 
-    def _tilted(self, tilt: Floats, costs: Floats, box: Floats, column: int) -> Floats:
+    def _next_tilt(self, tilt: Floats, costs: Floats, box: Floats, column: int) -> Floats:
         """The tilt under which the mean of the other costs should lie in the box: one Newton step from ``tilt``.
 
         Args:
@@ -177,22 +177,26 @@ class _Sampler:
 
     def _new(self, places: Places, n: int) -> list[Architecture]:
         """The first ``n`` networks that were not given before."""
-        found: list[Architecture] = []
+        archs: list[Architecture] = []
         for row in places:
-            if len(found) == n:
+            if len(archs) == n:
                 break
             genes = (layer.genes[place] for layer, place in zip(self.table.layers, row, strict=True))
             arch = self.table.space.from_qualified_genes(tuple(genes))
             network = canonical_arch(arch, self.table.space)
             if network not in self.seen:
                 self.seen.add(network)
-                found.append(arch)
-        return found
+                archs.append(arch)
+        return archs
 
-    def require_some(self, found: list[Architecture], n: int) -> list[Architecture]:
-        """``found`` itself, unless some were wanted and there are none."""
-        if found or not n:
-            return found
+    def require_some(self, archs: list[Architecture], n: int) -> list[Architecture]:
+        """``archs`` unchanged.
+
+        Raises:
+            SpaceError: it is empty although ``n`` architectures were wanted.
+        """
+        if archs or not n:
+            return archs
         limits = ", ".join(f"{cost} in [{low:g}, {high:g}]" for cost, (low, high) in self.limits.items())
         bounds = ", ".join(
             f"{cost} from {low:g} to {high:g}" for cost, low, high in zip(COLUMNS, *self.table.bounds(), strict=True)

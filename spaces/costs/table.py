@@ -36,7 +36,7 @@ class Convention:
     Attributes:
         weights: raw count -> how often it counts.
         definition: what is counted, for people.
-        source: who counts so.
+        source: the publication or program that counts so.
     """
 
     weights: Mapping[str, int]

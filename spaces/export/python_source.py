@@ -176,7 +176,7 @@ def network_source(network: Network, space: SearchSpace, arch: str, title: str, 
     """The text of ``model.py`` for ``network``, which is ``arch`` in ``space``; ``classes`` are called so.
 
     Raises:
-        SpaceError: nobody has said how a module of an operation is written.
+        SpaceError: there is no rule for writing a module of an operation.
     """
     _, there = resolve_variants(Architecture.parse(arch), space)
     kinds = {type(module) for module in network.modules()}
@@ -233,16 +233,16 @@ def _layer_lines(network: Network, space: SearchSpace) -> Iterator[str]:
         ops = "".join(
             f"        {json.dumps(op)}: {_indent(module_expression(part), 8)},\n" for op, part in cell.ops.items()
         )
-        said = f"{{\n{ops}    }}" if ops else "{}"
+        mapping = f"{{\n{ops}    }}" if ops else "{}"
         yield f"# {name}: {shape.c_in} x {short_size(shape.size)} -> {shape.c_out} x {short_size(shape.size_out)}\n"
-        yield f"Layer(\n    residual={shape.is_residual},\n    ops={said},\n),\n"
+        yield f"Layer(\n    residual={shape.is_residual},\n    ops={mapping},\n),\n"
 
 
 def module_expression(module: nn.Module) -> str:
     """The expression that builds ``module``.
 
     Raises:
-        SpaceError: nobody has said how a module of this class is written.
+        SpaceError: there is no rule for writing a module of this class.
     """
     if (writer := WRITERS.get(type(module))) is not None:
         return writer(module)
@@ -277,9 +277,9 @@ def _write_convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:
         "groups": (conv.groups, 1),
         "norm": (bool(norms), True),
     }
-    said = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
-    said += [f"activation=nn.{name}" for name in activations]
-    return f"conv({', '.join([str(conv.in_channels), str(conv.out_channels), *said])})"
+    keywords = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+    keywords += [f"activation=nn.{name}" for name in activations]
+    return f"conv({', '.join([str(conv.in_channels), str(conv.out_channels), *keywords])})"
 
 
 def _write_squeeze_excite(module: nn.Module) -> str:

@@ -129,15 +129,15 @@ def timed_parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
     """
     from spaces.networks.network import MixedLayer, build_head, build_stem  # here, so that --help needs no torch
 
-    found: dict[Part, Callable[[], nn.Module]] = {
+    builders: dict[Part, Callable[[], nn.Module]] = {
         stem_part(space): lambda: build_stem(space),
         head_part(space): lambda: build_head(space),
     }
     for i, layer in enumerate(space.layers):
         for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
             if op not in IDENTITIES and not is_variant(op):
-                found[op, shape] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
-    return found
+                builders[op, shape] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
+    return builders
 
 
 def measure_module(module: nn.Module, shape: Shape, setting: MeasurementSetting) -> tuple[float, float]:

@@ -34,11 +34,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         SpaceError: a line has more or fewer columns than the first.
     """
     with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-        found = list(csv.DictReader(file))
-    for i, row in enumerate(found):
+        rows = list(csv.DictReader(file))
+    for i, row in enumerate(rows):
         if None in row or None in row.values():
             raise SpaceError(f"row {i + 1} has not the columns that its first line names")
-    return found
+    return rows
 
 
 def missing_entry(table: str, what: str, shape: Shape) -> SpaceError:
@@ -263,11 +263,13 @@ class FbnetTable:
         if device not in data["devices"]:
             raise SpaceError(f"it has no device {device!r}; choose one of {', '.join(data['devices'])}")
         fitted = data["devices"][device]
-        found: defaultdict[tuple[Op, Shape], list[float]] = defaultdict(list)
+        deltas_by_part: defaultdict[tuple[Op, Shape], list[float]] = defaultdict(list)
         for shape, deltas in zip(_fbnet_shapes(), fitted["delta_vs_skip"], strict=True):
             for op, delta in zip(data["ops"], deltas, strict=True):
-                found[FBNET_OPS[op], shape].append(delta)
-        return cls(f"{path.name} ({device})", fitted["base"], {key: fmean(deltas) for key, deltas in found.items()})
+                deltas_by_part[FBNET_OPS[op], shape].append(delta)
+        return cls(
+            f"{path.name} ({device})", fitted["base"], {key: fmean(deltas) for key, deltas in deltas_by_part.items()}
+        )
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Milliseconds that an operation takes longer than a skip in a layer of ``shape``."""

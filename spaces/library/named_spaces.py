@@ -57,15 +57,15 @@ def stage_layers(stem: Stem, plan: Sequence[Stage], first: Sequence[Op], rest: S
 
 def with_variants(layers: Sequence[Layer], rows: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Layer, ...]:
     """The layers with a choice of rows in front of the blocks that have some: ``rows`` are depths and widths, by block."""
-    found: list[Layer] = []
+    extended: list[Layer] = []
     for layer in layers:
-        if layer.block in rows and (not found or found[-1].block != layer.block):
+        if layer.block in rows and (not extended or extended[-1].block != layer.block):
             shape = layer.shape
             passing = Shape(shape.c_in, shape.c_in, 1, shape.size)
             choices = tuple(str(BlockVariant(depth, width if depth > 1 else 0)) for depth, width in rows[layer.block])
-            found.append(Layer(passing, choices, block=layer.block))
-        found.append(layer)
-    return tuple(found)
+            extended.append(Layer(passing, choices, block=layer.block))
+        extended.append(layer)
+    return tuple(extended)
 
 
 def inverted_bottlenecks(kernels: Sequence[int], expansions: Sequence[int], options: str = "") -> tuple[Op, ...]:

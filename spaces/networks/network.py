@@ -131,7 +131,7 @@ class Network(nn.Module):
 
     Args:
         preprocessing: what is done to images first; None: they come normalised already.
-        classes: names of the classes; empty: nobody has named them.
+        classes: names of the classes; empty: they have no names.
 
     Raises:
         SpaceError: the architecture has another number of layers than the space, or an operation is unknown.

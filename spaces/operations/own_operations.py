@@ -52,12 +52,12 @@ class OperationForm:
             SpaceError: it is no form, or the function's arguments are others.
         """
         name, *parts = text.split("_")
-        found = [re.fullmatch(r"([a-z]+)<([a-z]\w*)>", part) for part in parts]
-        if not re.fullmatch("[a-z][a-z0-9]*", name) or None in found:
+        matches = [re.fullmatch(r"([a-z]+)<([a-z]\w*)>", part) for part in parts]
+        if not re.fullmatch("[a-z][a-z0-9]*", name) or None in matches:
             raise SpaceError(
                 f"operation {text!r}: expected a name of small letters and digits, then options such as k<kernel>, joined by _"
             )
-        options = {match[1]: match[2] for match in found if match}
+        options = {match[1]: match[2] for match in matches if match}
         arguments = dict(list(inspect.signature(function).parameters.items())[1:])
         if len(options) != len(parts) or set(options.values()) != arguments.keys():
             raise SpaceError(
@@ -121,9 +121,9 @@ def operation(
 
 def _operation_of_steps(form: OperationForm, function: Callable[..., Any]) -> Operation:
     def steps(op: Op, shape: Shape) -> tuple[Step, ...]:
-        found = function(shape, **form.parse(op))
-        _check_steps(op, shape, found)
-        return tuple(found)
+        chain = function(shape, **form.parse(op))
+        _check_steps(op, shape, chain)
+        return tuple(chain)
 
     return chain_of_steps(steps)
 

@@ -163,5 +163,5 @@ def _text(
     anchor: str = "start",
 ) -> str:
     style = {"fill": fill, "font-size": f"{size:g}", "font-weight": weight, "text-anchor": anchor}
-    told = "".join(f' {name}="{value}"' for name, value in style.items() if value != PLAIN[name])
-    return f'<text x="{x:g}" y="{y:g}"{told}>{escape(text)}</text>'
+    attributes = "".join(f' {name}="{value}"' for name, value in style.items() if value != PLAIN[name])
+    return f'<text x="{x:g}" y="{y:g}"{attributes}>{escape(text)}</text>'

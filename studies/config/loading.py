@@ -208,18 +208,18 @@ def _note(line: str) -> None:
 
 def _explain(problem: Any, data: Mapping[str, Any]) -> str:
     """One of pydantic's findings, in words: the key, what was found, what is allowed."""
-    key, found = ".".join(map(str, problem["loc"])), problem["input"]
+    key, value = ".".join(map(str, problem["loc"])), problem["input"]
     match problem["type"]:
         case "extra_forbidden":
             allowed = sorted(
                 {name for section in _sections_at(problem["loc"][:-1], data) for name in section.model_fields}
             )
-            return f"unknown key {key!r} (found {found!r}); allowed there: {', '.join(allowed)}"
+            return f"unknown key {key!r} (found {value!r}); allowed there: {', '.join(allowed)}"
         case "together" | "teacher":
             return str(problem["msg"])
         case "missing":
             return f"key {key!r} is missing"
-    return f"{key} is {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    return f"{key} is {value!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
 def _sections_at(loc: Sequence[int | str], data: Mapping[str, Any]) -> list[type[Section]]:

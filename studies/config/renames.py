@@ -60,17 +60,17 @@ def renewed(data: Mapping[str, Any], known: Known, section: str = "") -> tuple[d
         BothGivenError: a setting is given twice.
     """
     settings: dict[str, Any] = {}
-    found: dict[str, str] = {}
+    old_keys: dict[str, str] = {}
     for key, value in data.items():
         old = f"{section}.{key}" if section else key
         new = present_name(old, known)
         name = new.rpartition(".")[2]
         if new != old:
-            found[old] = new
+            old_keys[old] = new
             if name in data:
                 raise BothGivenError(old, new)
         if isinstance(value, Mapping):
             value, inside = renewed(value, known, new)
-            found |= inside
+            old_keys |= inside
         settings[name] = value
-    return settings, found
+    return settings, old_keys

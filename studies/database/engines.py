@@ -33,10 +33,10 @@ RETRY_DELAYS = (0.1, 5.0)
 """Seconds before the second attempt, and at the most between two."""
 
 MAX_CUTS = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before work whose connection was cut is said again."""
+"""Seconds before each retry of work whose connection was cut."""
 
 TIMEOUTS: dict[str, dict[str, Any]] = {
-    "sqlite": {"timeout": 60},  # for others who write
+    "sqlite": {"timeout": 60},  # waits for other writers
     # Seconds to connect; milliseconds until a peer that acknowledges nothing is given up: the network itself takes hours.
     "postgresql": {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30},
     "mysql": {"connect_timeout": 10},
@@ -66,7 +66,7 @@ def open_engine(text: str) -> Engine:
 
 
 def connect_args(url: sa.URL) -> dict[str, Any]:
-    """What the driver is told beside the URL, which has the last word."""
+    """The driver's connection arguments; those in the URL take precedence."""
     known = TIMEOUTS.get(url.get_backend_name(), {})
     return {key: value for key, value in known.items() if key not in url.query}
 
@@ -78,7 +78,7 @@ def write_transaction(engine: Engine) -> AbstractContextManager[Connection]:
 
 
 def retry_while_unavailable(work: Callable[P, R]) -> Callable[P, R]:
-    """``work``, said again until the database's server is back.
+    """Decorate ``work`` so that it is retried until the database's server answers.
 
     Raises:
         EvoError: it did not come back for ``RETRY_SECONDS`` seconds.
@@ -110,7 +110,7 @@ def retry_while_unavailable(work: Callable[P, R]) -> Callable[P, R]:
 
 
 def retry_if_cut(work: Callable[P, R]) -> Callable[P, R]:
-    """``work``, said again where a connection that there was has been cut; a server that never answered is an error at once."""
+    """Decorate ``work`` so that it is retried if its connection was cut. A server that never answered is an error at once."""
 
     @wraps(work)
     def again(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -127,7 +127,7 @@ def retry_if_cut(work: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether a server that cannot be reached, or serves nobody now, is behind an error. SQLite has none."""
+    """Whether the cause of an error is a server that cannot be reached or accepts no connections. Never for SQLite."""
     error = database_error(error)
     if isinstance(error, sa.exc.PendingRollbackError):  # Optuna has gone on after an error of this kind, in vain
         return True

@@ -1,4 +1,4 @@
-"""A run has one coordinator at a time: whoever holds its row in ``leases``.
+"""A run has one coordinator at a time: the process that holds the run's row in ``leases``.
 
 The holder increases ``beats``, its heartbeat. A second coordinator waits for a heartbeat: if one arrives, it is refused;
 after ``EXPIRY_SECONDS`` seconds without one it takes over. It takes over at once when it can see that the holder's process is
@@ -30,10 +30,10 @@ from studies.database.store import Store
 from studies.records import EvoError
 
 HEARTBEAT_SECONDS = 2.0
-"""Seconds from beat to beat."""
+"""Seconds between heartbeats."""
 
 EXPIRY_SECONDS = 60.0
-"""Seconds without a beat after which a holder is gone."""
+"""Seconds without a heartbeat after which a lease expires."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,15 @@ def hold_lease(
     beat: float = HEARTBEAT_SECONDS,
     stale: float = EXPIRY_SECONDS,
 ) -> Iterator[None]:
-    """Hold the run while the body runs, beating; said is from whom it was taken. Call it in the main thread.
+    """Hold the run's lease while the body runs, with heartbeats. Call it in the main thread.
+
+    Args:
+        say: prints a line, for example that the lease was taken over from another holder.
+        beat: seconds between heartbeats.
+        stale: seconds without a heartbeat after which a lease expires.
 
     Raises:
-        EvoError: someone else holds it, or took it over because nothing was heard of us.
+        EvoError: another process holds the lease, or took it over because this one sent no heartbeat.
     """
     with acquire_lease(store, run, say, stale) as token:
         ended, lost, main = threading.Event(), threading.Event(), threading.main_thread()
@@ -101,31 +106,31 @@ def hold_lease(
 def acquire_lease(
     store: Store, run: StoredRun, say: Callable[[str], object] = str, stale: float = EXPIRY_SECONDS
 ) -> Iterator[str]:
-    """Hold the run, without beating, for what is over at once.
+    """Hold the run's lease without heartbeats, for work that takes less than ``stale`` seconds.
 
     Raises:
-        EvoError: someone else holds it.
+        EvoError: another process holds the lease.
     """
     token = uuid4().hex
     _try_acquire(store, run, token, say, stale)
     try:
         yield token
     finally:
-        # Who is cut off, or cannot write, gives nothing back: it ends.
+        # A process that is cut off, or cannot write, leaves its lease to expire.
         with suppress(sa.exc.OperationalError, EvoError), store.writing() as connection:
             connection.execute(leases.delete().where(leases.c.token == token))
 
 
 @retry_while_unavailable
 def current_lease(store: Store, run: StoredRun) -> Lease | None:
-    """Who holds the run, if anyone does."""
+    """The lease on the run; None if no process holds it."""
     with store.engine.connect() as connection:
         row = connection.execute(sa.select(leases).where(leases.c.run_id == run.id)).mappings().first()
     return None if row is None else from_row(Lease, row)
 
 
 def this_place() -> str:
-    """Where process numbers mean what they mean here: one boot of one kernel, one namespace. Empty: that is not known."""
+    """An identifier of the pid namespace: one boot of one kernel, one namespace. Empty: unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -134,10 +139,10 @@ def this_place() -> str:
 
 @retry_while_unavailable
 def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], object], stale: float) -> None:
-    """Make the lease ours, under this token.
+    """Acquire the lease under this token.
 
     Raises:
-        EvoError: someone else holds it.
+        EvoError: another process holds it.
     """
     holder = f"{_user()}@{platform.node()}, process {os.getpid()}"[:300]
     ours = to_row(Lease(token, holder, this_place(), os.getpid(), 0, utc_now()), leases, run_id=run.id)
@@ -146,16 +151,16 @@ def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], 
         with suppress(sa.exc.IntegrityError), store.writing() as connection:
             connection.execute(leases.insert().values(ours))
             return
-        if (found := current_lease(store, run)) is None:  # given back just now
+        if (lease := current_lease(store, run)) is None:  # released just now
             continue
-        if found.token == token:  # the first COMMIT was obeyed, and its answer was lost
+        if lease.token == token:  # an earlier COMMIT succeeded, but its answer was lost
             return
-        why = why_expired(store, run, found, say, stale)
-        unchanged = (leases.c.token == found.token) & (leases.c.beats == found.beats)
+        why = why_expired(store, run, lease, say, stale)
+        unchanged = (leases.c.token == lease.token) & (leases.c.beats == lease.beats)
         with store.writing() as connection:
             won = connection.execute(leases.update().where(unchanged).values(ours)).rowcount
         if won:
-            say(f"run {run.name}: taken over from {found}: {why}")
+            say(f"run {run.name}: taken over from {lease}: {why}")
             return
 
 
@@ -166,22 +171,22 @@ def _user() -> str:
         return "someone"
 
 
-def why_expired(store: Store, run: StoredRun, found: Lease, say: Callable[[str], object], stale: float) -> str:
-    """Why a lease need not be respected.
+def why_expired(store: Store, run: StoredRun, lease: Lease, say: Callable[[str], object], stale: float) -> str:
+    """Wait until the lease expires; gives the reason why it did.
 
     Raises:
-        EvoError: its holder lives.
+        EvoError: its holder is alive.
     """
-    if found.place and found.place == this_place() and not _is_alive(found.pid):
+    if lease.place and lease.place == this_place() and not _is_alive(lease.pid):
         return "that process is no longer there"
-    started, told = time.monotonic(), False
-    while (now := current_lease(store, run)) and (now.token, now.beats) == (found.token, found.beats):
+    started, announced = time.monotonic(), False
+    while (now := current_lease(store, run)) and (now.token, now.beats) == (lease.token, lease.beats):
         silent = time.monotonic() - started
         if silent >= stale:
             return f"nothing was heard of it for {stale:g} seconds"
-        if silent >= stale / 10 and not told:
-            say(f"run {run.name}: held by {found}; listening for a sign of life, for {stale:g} seconds at the most")
-            told = True
+        if silent >= stale / 10 and not announced:
+            say(f"run {run.name}: held by {lease}; listening for a sign of life, for {stale:g} seconds at the most")
+            announced = True
         time.sleep(min(0.2, stale / 20))
     if now is None:
         return "it was given back"
@@ -189,18 +194,18 @@ def why_expired(store: Store, run: StoredRun, found: Lease, say: Callable[[str],
 
 
 def _is_alive(process: int) -> bool:
-    """Whether there is such a process here; one that was killed and that nobody has asked about is none."""
+    """Whether a process with this number runs here; a zombie does not count."""
     try:
         os.kill(process, 0)
         return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except ProcessLookupError:
         return False
-    except OSError:  # someone else's, or a system without /proc
+    except OSError:  # another user's process, or a system without /proc
         return True
 
 
 def _heartbeat(store: Store, token: str) -> bool:
-    """Be heard of; False when the lease is no longer ours. A server that is away now may be there at the next beat."""
+    """Write a heartbeat; False if the lease is no longer ours. An unreachable server counts as success: the next may arrive."""
     try:
         with store.writing() as connection:
             ours = leases.update().where(leases.c.token == token).values(beats=leases.c.beats + 1)

@@ -85,7 +85,7 @@ _STUDY_SYSTEM_ATTRS = _table("study_system_attributes", study_id=_INTEGER, key=_
 def creation_lock(engine: sa.Engine) -> Iterator[None]:
     """Keeps every other process from creating or migrating tables in the database of ``engine``.
 
-    Look again inside whether anything is left to create: someone else may just have done it. SQLite has no lock that
+    Look again inside whether anything is left to create: another process may just have done it. SQLite has no lock that
     outlives a commit, so an empty file ``<database>.lock`` is locked instead. It stays: others may be waiting for it.
     """
     if engine.dialect.name == "sqlite":
@@ -114,7 +114,7 @@ def open_storage(engine: sa.Engine) -> RDBStorage:
     with creation_lock(engine) if _revision(engine) is None else nullcontext():
         return RDBStorage(
             engine.url.render_as_string(hide_password=False),
-            # Without a pool no connection stays open that someone would have to close.
+            # Without a pool, no connection stays open.
             engine_kwargs={"connect_args": connect_args(engine.url), "poolclass": sa.NullPool},
             skip_compatibility_check=layout_is_known(engine),  # it reads all migrations of Optuna
         )
@@ -139,11 +139,11 @@ def create_study(
     """
     directions = list(metrics.values())
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-    found = [direction.name.lower() for direction in study.directions]
-    if found != directions:
+    existing = [direction.name.lower() for direction in study.directions]
+    if existing != directions:
         raise ValueError(
             f"expected to {', '.join(directions)} in the Optuna study {name!r}, and it exists with "
-            f"{', '.join(found)}: choose another name, or delete it"
+            f"{', '.join(existing)}: choose another name, or delete it"
         )
     if study.metric_names != list(metrics):
         with warnings.catch_warnings():

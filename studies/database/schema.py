@@ -130,7 +130,7 @@ evaluations = Table(
         "judge",
         Text,
         nullable=False,
-        doc="who measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
+        doc="the judge that measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
     ),
     Column("canonical", Text, nullable=False, doc="the spelling that stands for all spellings of one network"),
     Column("arch", Text, nullable=False, doc="genes joined by `|`"),
@@ -272,19 +272,19 @@ def upgrade(engine: Engine) -> None:
     """
     scripts, head = _script_directory(), _script_directory().get_current_head()
     with engine.connect() as connection:
-        found = _current_revision(connection)
-    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        revision = _current_revision(connection)
+    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
         raise EvoError(
-            f"the database has schema version {found}, and this program knows {head}: "
+            f"the database has schema version {revision}, and this program knows {head}: "
             "it was written by a later version; update this program"
         )
-    if found not in (None, head):
+    if revision not in (None, head):
         kept = (
             f"a copy as it was: {backup_copy(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
         )
-        log_line(f"upgrading the database from schema version {found} to {head}; {kept}")
+        log_line(f"upgrading the database from schema version {revision} to {head}; {kept}")
     with write_transaction(engine) as connection:
-        if found is None:
+        if revision is None:
             _create(connection)
         else:
             config = Config(attributes={"connection": connection})

@@ -28,15 +28,15 @@ def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
 
 def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, float]:
     """Every limit as Optuna wants it: the relative overshoot of a limit's end, feasible when <= 0."""
-    found = {}
+    overshoots = {}
     for name in COSTS:
         limit = getattr(limits, name)
         if limit is not None:
             least, most = limit
             cost = evaluation.cost(name)
-            found[f"{name}_least"] = (least - cost) / max(abs(least), 1.0)
-            found[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
-    return found
+            overshoots[f"{name}_least"] = (least - cost) / max(abs(least), 1.0)
+            overshoots[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
+    return overshoots
 
 
 def to_trial(

@@ -66,11 +66,11 @@ def list_command(store: Store, args: argparse.Namespace) -> int:
     from spaces.units import format_number
     from studies.runs.manage import run_summaries
 
-    found = run_summaries(store)
+    summaries = run_summaries(store)
     if args.json:
-        print(json.dumps([asdict(entry) | {"begun": str(entry.begun)} for entry in found], indent=2))
+        print(json.dumps([asdict(entry) | {"begun": str(entry.begun)} for entry in summaries], indent=2))
         return 0
-    if not found:
+    if not summaries:
         print("no runs yet; start one with: python -m evo.round 1")
         return 0
     lines = [["run", "method", "space", "evaluator", "seed", "rounds", "evaluations", "hypervolume", "begun (UTC)"]]
@@ -81,7 +81,7 @@ def list_command(store: Store, args: argparse.Namespace) -> int:
             format_number(entry.evaluations), "-" if entry.hypervolume is None else f"{entry.hypervolume:.4f}",
             f"{entry.begun:%Y-%m-%d %H:%M}",
         ]
-        for entry in found
+        for entry in summaries
     ]  # fmt: skip
     print(format_table(lines, left=range(4)))
     return 0
@@ -118,8 +118,8 @@ def show_command(store: Store, args: argparse.Namespace) -> int:
     print(format_table([[*headings, ""], *lines]))
     print("\nsettings that were given or have a default:")
     for section, values in ((section, values) for section, values in settings.items() if values != {}):
-        told = values if isinstance(values, dict) else {"": values}
-        print(f"  {section:10} " + ", ".join(f"{key} = {json.dumps(v)}".removeprefix(" = ") for key, v in told.items()))
+        items = values.items() if isinstance(values, dict) else [("", values)]
+        print(f"  {section:10} " + ", ".join(f"{key} = {json.dumps(v)}".removeprefix(" = ") for key, v in items))
     return 0
 
 
@@ -133,25 +133,25 @@ def rename_command(store: Store, args: argparse.Namespace) -> int:
 
 
 def delete_command(store: Store, args: argparse.Namespace) -> int:
-    """Delete runs, once the user has said so."""
+    """Delete runs after the user has confirmed it."""
     from studies.records import EvoError
     from studies.runs.manage import delete_run
 
-    found = [store.run(name) for name in dict.fromkeys(args.run)]
-    told = [consequences(store, run) for run in found]
+    selected = [store.run(name) for name in dict.fromkeys(args.run)]
+    warnings = [consequences(store, run) for run in selected]
     if not args.yes:
-        print("\n".join(told), file=sys.stderr)
+        print("\n".join(warnings), file=sys.stderr)
         if args.json or not sys.stdin.isatty():
             raise EvoError("nothing was deleted: there is no terminal to ask on; confirm with --yes")
         if input("Delete? This cannot be undone. [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was deleted", file=sys.stderr)
             return 1
-    for run in found:
+    for run in selected:
         delete_run(store, run)
     print(
-        json.dumps({"deleted": [run.name for run in found]})
+        json.dumps({"deleted": [run.name for run in selected]})
         if args.json
-        else "\n".join(f"deleted {line}" for line in told)
+        else "\n".join(f"deleted {line}" for line in warnings)
     )
     return 0
 

@@ -57,8 +57,8 @@ def run_summaries(store: Store) -> list[RunSummary]:
         last.label("hypervolume"),
     ).order_by(runs.c.id)
     with store.engine.connect() as connection:
-        found = connection.execute(query).all()
-    return [_run_summary(store.run(row.name), row) for row in found]
+        rows = connection.execute(query).all()
+    return [_run_summary(store.run(row.name), row) for row in rows]
 
 
 def _run_summary(run: StoredRun, row: sa.Row[tuple[object, ...]]) -> RunSummary:
@@ -73,7 +73,7 @@ def rename_run(store: Store, old: str, new: str) -> None:
     """Give a run another name, and its Optuna studies theirs. Files stay where they are: the database knows their paths.
 
     Raises:
-        EvoError: there is no such run, someone works on it, the name is taken or empty, or Optuna's tables are not the
+        EvoError: there is no such run, a process works on it, the name is taken or empty, or Optuna's tables are not the
             known ones.
     """
     run = store.run(old)
@@ -96,7 +96,7 @@ def delete_run(store: Store, run: StoredRun) -> None:
     """Delete a run with its rounds and evaluations, and its Optuna studies. Files are left where they are.
 
     Raises:
-        EvoError: someone works on it.
+        EvoError: a process works on it.
     """
     studies = [row.study for row in store.rounds(run)]
     mine = sa.select(rounds.c.id).where(rounds.c.run_id == run.id)

@@ -81,7 +81,10 @@ def test_a_run_of_one_network_is_a_reference(both: list[Frames], other: str) -> 
     compared = comparison.compare([*both, known])
     assert compared.labels == ["tiny", "tiny (2)"]
     assert compared.references[["name", "accuracy", "macs"]].values.tolist() == [["MobileNetV2", 0.7, 30.0]]
-    assert comparison.words(compared)[-1] == "For context: MobileNetV2 has 70.00% at 30 MACs (judged by scratch:5ep)."
+    assert (
+        comparison.describe_comparison(compared)[-1]
+        == "For context: MobileNetV2 has 70.00% at 30 MACs (judged by scratch:5ep)."
+    )
     (star,) = plots.add_references(plots.final_fronts(compared.fronts, "macs"), compared.references, "macs").data[2:]
     assert (list(star.x), list(star.y), list(star.text)) == ([30.0], [0.7], ["MobileNetV2"])
     with pytest.raises(EvoError, match="expected a run that searched"):
@@ -161,9 +164,9 @@ def test_of_a_run_with_other_objectives_only_its_rank_agreement_is_told(tmp_path
     assert report(["mine", "theirs", "--storage", storage, "--out", str(tmp_path / "page.html")]) == 0
     truth = truth_of("scratch:5ep", [Witness(f"a{i}", float(i), i / 10, None, i / 10) for i in range(5)])
     told = [replace(found, rounds=tuple(replace(row, truth=truth) for row in found.rounds)) for found in asked]
-    rows = comparison.trusted(told)
+    rows = comparison.rank_agreements(told)
     assert [(row["run"], row["n"], row["tau"], row["tau_macs"]) for row in rows] == [
         ("mine", 5, 1, 1),
         ("theirs", 5, 1, 1),
     ]
-    assert render(asked[0], comparison.compare(asked[:1]), trusted=rows).count("1.00 (1.00 to 1.00)") == 2
+    assert render(asked[0], comparison.compare(asked[:1]), agreements=rows).count("1.00 (1.00 to 1.00)") == 2

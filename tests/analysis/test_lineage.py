@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.frames import Frames
-from analysis.lineage import ancestors, arc, birthdays, family_tree, figures, graphs, own_cells
+from analysis.lineage import ancestors, arc, family_tree, figures, first_iterations, graphs, own_cells
 from spaces.architecture import Architecture
 from spaces.operations.cells import parse_cell
 from studies.records import BredCell
@@ -25,7 +25,7 @@ def test_ancestors_are_all_that_a_cell_descends_from() -> None:
 
 
 def test_iterations_go_on_from_round_to_round() -> None:
-    assert birthdays(LIVES) == {1: 0, 2: 3}
+    assert first_iterations(LIVES) == {1: 0, 2: 3}
 
 
 def test_the_family_tree_has_every_ancestor_at_its_birth_and_last_fitness() -> None:

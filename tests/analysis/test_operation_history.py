@@ -9,7 +9,7 @@ from analysis.operation_history import flows
 def test_a_layer_tells_what_became_of_each_operation(frames: Frames) -> None:
     first, second = flows(frames.choices)
     assert (first.layer, first.rounds, first.steady, second.steady) == ("stage1.layer1", (1, 2), False, True)
-    told = {track.op: [(cell.state, cell.new) for cell in track.cells] for track in first.tracks}
+    told = {track.op: [(entry.state, entry.new) for entry in track.entries] for track in first.tracks}
     assert told == {
         "mb_k3_e1": [("kept", False), ("kept", False)],
         "mb_k5_e3": [("kept", False), ("kept", False)],
@@ -25,8 +25,8 @@ def test_what_the_last_round_refilled_enters_the_next_space(frames: Frames) -> N
 
 
 def test_a_cell_has_its_rating_and_the_colour_of_its_share(frames: Frames) -> None:
-    kept, _, dropped, new = (track.cells for track in flows(frames.choices)[0].tracks)
-    assert [cell.shown for cell in (*kept, *dropped)] == [".5", ".5", "0", ""]
+    kept, _, dropped, new = (track.entries for track in flows(frames.choices)[0].tracks)
+    assert [entry.rating_text for entry in (*kept, *dropped)] == [".5", ".5", "0", ""]
     assert kept[0].colour != dropped[0].colour
     assert (dropped[1].colour, new[0].colour) == ("transparent", "transparent")
     assert kept[0].dark

@@ -110,5 +110,5 @@ def test_operations_are_in_natural_order() -> None:
 
 
 def test_long_architectures_are_wrapped_and_escaped() -> None:
-    assert plots.wrapped("a|b|c", per_line=2) == "a|b|<br>c"
-    assert plots.wrapped("<i>|b") == "&lt;i&gt;|b"
+    assert plots.wrap_hover("a|b|c", per_line=2) == "a|b|<br>c"
+    assert plots.wrap_hover("<i>|b") == "&lt;i&gt;|b"

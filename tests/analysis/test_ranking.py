@@ -157,7 +157,7 @@ def asked(frames: Frames) -> Frames:
 
 
 def test_the_summary_compares_and_warns(asked: Frames) -> None:
-    said = sentences.truth(asked)
+    said = sentences.describe_truth(asked)
     assert said[0].startswith(
         "Do the scores rank rightly? Kendall's tau by round: 1.00. In round 2, 8 networks were trained alone "
         "(scratch:5ep): tau 1.00 (95% interval 1.00 to 1.00), 1.00 by log-likelihood, 0.57 by MACs alone"
@@ -165,12 +165,15 @@ def test_the_summary_compares_and_warns(asked: Frames) -> None:
     assert said[1:] == []
     (first, second), blind = asked.rounds, truth_of("scratch:5ep", [replace(w, one_shot=0.1) for w in WITNESSES])
     warned = replace(asked, rounds=(first, replace(second, truth=blind)))
-    assert sentences.truth(warned)[1] == "Whether the scores rank rightly is not known: all 8 scores are the same."
+    assert (
+        sentences.describe_truth(warned)[1]
+        == "Whether the scores rank rightly is not known: all 8 scores are the same."
+    )
 
 
 def test_a_run_that_did_not_ask_says_nothing(frames: Frames) -> None:
-    assert sentences.truth(frames) == []
-    assert sentences.ranked(frames.rounds[0]) == "-"
+    assert sentences.describe_truth(frames) == []
+    assert sentences.format_tau(frames.rounds[0]) == "-"
 
 
 def test_the_figure_has_a_dot_per_witness_and_tau_in_its_legend(asked: Frames) -> None:

@@ -39,7 +39,7 @@ def page(store: Store, url: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 )  # fmt: skip
 def test_the_summary_names_the_classes(frames: Frames, names: tuple[str, ...] | None, said: list[str]) -> None:
     named = replace(frames, run=replace(frames.run, classes=names))
-    assert sentences.classes(named) == said
+    assert sentences.describe_classes(named) == said
     assert [sentence for sentence in sentences.summary(named) if "classes" in sentence] == said
 
 
@@ -58,13 +58,13 @@ def test_the_summary_says_what_happened_and_how_far_to_trust_it(frames: Frames) 
 def test_one_judge_makes_rounds_comparable(frames: Frames) -> None:
     alike = replace(frames, results=frames.results.assign(judge="table:macro"))
     said = "One judge (table:macro) scored everything, so hypervolumes are comparable throughout."
-    assert sentences.comparable(alike) == said
+    assert sentences.describe_comparability(alike) == said
 
 
 def test_a_loss_is_called_no_rise(frames: Frames) -> None:
     first, second = frames.rounds
     fallen = replace(frames, rounds=(first, replace(second, hypervolume=0.6)))
-    assert "was 0.6300 in round 1 and 0.6000 in round 2" in sentences.found(fallen)
+    assert "was 0.6300 in round 1 and 0.6000 in round 2" in sentences.describe_front(fallen)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.combination import made_up, main
+from benchmarks.combination import main, synthetic_blocks
 
 
 @pytest.mark.parametrize("shape", ["uniform", "convex", "uneven"])
 def test_no_candidate_is_dominated(shape: str) -> None:
-    for block in made_up(shape, 0, 3, 200):
+    for block in synthetic_blocks(shape, 0, 3, 200):
         order = block.costs.argsort()
         assert (block.losses[order][:-1] > block.losses[order][1:]).all()
         assert len(set(block.costs.tolist())) == 200

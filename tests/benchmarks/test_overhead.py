@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.overhead import main, measured
+from benchmarks.overhead import main, measure_overhead
 
 
 def test_ours_and_plain_optuna_are_measured_in_one_run() -> None:
-    table, factor = measured([60], "none")
+    table, factor = measure_overhead([60], "none")
     assert table.header == ("24 categoricals of 7 choices", "60")
     assert [row[0].strip() for row in table.rows] == [
         "ours, SQLite", "propose (SQLite)", "store (SQLite)", "plain Optuna, SQLite", "plain Optuna, in memory",

@@ -9,8 +9,8 @@ import pytest
 
 from analysis.frames import load
 from benchmarks import dashboard
-from benchmarks.made_up import fill
 from benchmarks.report import main
+from benchmarks.synthetic import fill
 from studies.database.store import open_store
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.arms import ARMS, Problem, problem, trace
+from benchmarks.baselines import ARMS, Problem, problem, trace
 from benchmarks.comparison import Trace, interval, tables
 from benchmarks.search import main
 from spaces.costs.benchmark_tables import TableColumns
@@ -68,14 +68,14 @@ def test_networks_with_two_spellings_count_once(data_dir: Path) -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_an_arm_is_given_its_budget_in_new_networks(posed: Problem, name: str) -> None:
     answers = trace(posed, name, seed=3, budget=40)
-    assert len(answers.found) == 40
-    assert all(canonical_arch(arch, posed.space) == arch for arch in answers.found)
-    assert list(trace(posed, name, seed=3, budget=40).found.items()) == list(answers.found.items())
-    assert list(trace(posed, name, seed=4, budget=40).found) != list(answers.found)
+    assert len(answers.results) == 40
+    assert all(canonical_arch(arch, posed.space) == arch for arch in answers.results)
+    assert list(trace(posed, name, seed=3, budget=40).results.items()) == list(answers.results.items())
+    assert list(trace(posed, name, seed=4, budget=40).results) != list(answers.results)
 
 
 def test_an_arm_that_has_seen_everything_ends(posed: Problem) -> None:
-    assert len(trace(posed, "local", seed=0, budget=100).found) == 81
+    assert len(trace(posed, "local", seed=0, budget=100).results) == 81
 
 
 def test_a_run_prints_and_writes_what_it_found(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.steps import PATH, HostReads, Plain, host_reads, path_weights
 from benchmarks.supernet import main
+from benchmarks.supernet_steps import PATH, HostReads, Plain, host_reads, path_weights
 from evo.data.source import ImageSet
 from evo.training.loop import Schedule
 from spaces.export.scaling import scale_widths

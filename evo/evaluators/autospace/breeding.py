@@ -26,13 +26,13 @@ from studies.records import BredCell
 
 @dataclass(frozen=True)
 class BredPopulations:
-    """What breeding has come to.
+    """The result of breeding.
 
     Attributes:
-        weights: of the ``CellSupernet``.
-        ratings: (layer, cell) -> fitness of those that live, higher is better.
-        lives: all cells that ever lived.
-        iterations: of the run so far.
+        weights: file of the ``CellSupernet``'s weights.
+        ratings: (layer, cell) -> fitness of the living cells, higher is better.
+        bred_cells: all cells that ever lived.
+        iterations: number of iterations of the run so far.
     """
 
     weights: Path
@@ -84,7 +84,7 @@ def breed_populations(
             checkpoint=progress,
             track=context.track,
             label=f"round {context.n}: breeding cells",
-            team=context.team,
+            group=context.group,
         )
         facts = {
             "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],

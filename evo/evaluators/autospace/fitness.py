@@ -49,9 +49,9 @@ def first_populations(space: SearchSpace, settings: CellsSection, known: Sequenc
         EvoError: a layer has fewer than two cells.
     """
     own = reference_ops(settings)
-    lives: list[dict[Op, BredCell]] = [{} for _ in space.layers]
+    bred_cells: list[dict[Op, BredCell]] = [{} for _ in space.layers]
     for life in known:
-        lives[life.layer_index][life.cell] = life
+        bred_cells[life.layer_index][life.cell] = life
     populations = []
     for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True)):
         cells = [op for op in layer.candidates + layer.pending if op.startswith("cell:") and op not in own]
@@ -60,9 +60,9 @@ def first_populations(space: SearchSpace, settings: CellsSection, known: Sequenc
                 f"evaluator.cells breeds cells, and {name} of {space.name!r} has {len(cells)}: "
                 "expected two or more; set evolution.method = 'autospace'"
             )
-        lives[i] |= {op: BredCell(i, op, "random", (), 1, 0) for op in cells if op not in lives[i]}
-        fitness = {op: lives[i][op].fitness[-1][2] if lives[i][op].fitness else 0.0 for op in cells}
-        populations.append(Population(fitness, lives[i]))
+        bred_cells[i] |= {op: BredCell(i, op, "random", (), 1, 0) for op in cells if op not in bred_cells[i]}
+        fitness = {op: bred_cells[i][op].fitness[-1][2] if bred_cells[i][op].fitness else 0.0 for op in cells}
+        populations.append(Population(fitness, bred_cells[i]))
     return populations
 
 

@@ -1,7 +1,7 @@
-"""A layer's population of cells: tournaments, children, and who leaves. Pure functions; no torch.
+"""A layer's population of cells: tournaments, children, and survival. Pure functions; no torch.
 
-AutoSpace (https://arxiv.org/abs/2103.11833) selects by tournament and mutates locally. That children replace the weakest,
-that a cell is measured before it competes and that fitness passes from parents to children are ours.
+AutoSpace (https://arxiv.org/abs/2103.11833) selects by tournament and mutates locally. Three rules are ours: children replace
+the weakest cells, a cell is measured before it competes, and children inherit the fitness of their parents.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from studies.config import CellsSection
 from studies.records import BredCell
 
 MAX_TRIES = 30
-"""How many children of one pair of parents may be known already before the pair stays without a child."""
+"""So many tries to breed a new child of one pair of parents; then the pair stays without a child."""
 
 
 def alphabet_of(settings: CellsSection) -> Alphabet:
-    """What cells may be made of, as the configuration says."""
+    """The alphabet of cells in the configuration."""
     return Alphabet(settings.nodes, settings.edge_ops, settings.expansions, settings.activation)
 
 
@@ -30,8 +30,8 @@ class Population:
     """The cells of one layer.
 
     Attributes:
-        fitness: of the cells that live, higher is better; oldest first.
-        lives: of all cells that ever lived here, by name; no cell is born twice.
+        fitness: of the living cells, higher is better; oldest cell first.
+        bred_cells: records of all cells that ever lived in this layer; no cell is bred twice.
         active: the cells of the current iteration.
     """
 
@@ -41,21 +41,21 @@ class Population:
 
     @property
     def size(self) -> int:
-        """How many live."""
+        """The number of living cells."""
         return len(self.fitness)
 
 
 def tournament(fitness: Mapping[Op, float], size: int, rng: Random) -> Op:
-    """The fittest of ``size`` cells drawn at random; of equals the one drawn first."""
+    """The fittest of ``size`` cells drawn at random; among equals the one drawn first."""
     return max(rng.sample(list(fitness), min(size, len(fitness))), key=lambda op: fitness[op])
 
 
 def next_iteration(
     population: Population, settings: CellsSection, place: tuple[int, int, int], rng: Random, taken: frozenset[Op]
 ) -> Population:
-    """The population with the cells of the next iteration: some that live, and children of theirs.
+    """The population with the cells of the next iteration active: some living cells, and children of them.
 
-    While there are cells that were never measured, they take their turn, and nothing is bred.
+    While there are cells that were never measured, they are measured first, and nothing is bred.
 
     Args:
         place: layer, round, iteration.
@@ -69,23 +69,23 @@ def next_iteration(
         return replace(population, active=(*first, *_winners(population, settings, room - len(first), rng, first)))
     wanted = max(1, round(settings.parallel_cells * settings.children))
     parents = _winners(population, settings, max(2, wanted, room - wanted), rng)
-    lives, fitness, children = dict(population.bred_cells), dict(population.fitness), []
+    bred_cells, fitness, children = dict(population.bred_cells), dict(population.fitness), []
     for i in range(wanted):
         pair = (parents[i % len(parents)], parents[(i + 1) % len(parents)])
-        born = _child(pair, settings, rng, lives.keys() | taken)
-        if born is not None:
-            child, origin, ancestors = born
-            lives[child] = BredCell(layer, child, origin, ancestors, n, iteration)
+        offspring = _child(pair, settings, rng, bred_cells.keys() | taken)
+        if offspring is not None:
+            child, origin, ancestors = offspring
+            bred_cells[child] = BredCell(layer, child, origin, ancestors, n, iteration)
             fitness[child] = fmean(population.fitness[op] for op in ancestors)
             children.append(child)
     elders = parents[: room - len(children)]
-    return Population(fitness, lives, (*elders, *children))
+    return Population(fitness, bred_cells, (*elders, *children))
 
 
 def _winners(
     population: Population, settings: CellsSection, count: int, rng: Random, beside: Sequence[Op] = ()
 ) -> list[Op]:
-    """The winners of ``count`` tournaments, each held among those who have not won yet."""
+    """The winners of ``count`` tournaments, each among the cells that have not won yet and are not in ``beside``."""
     winners: list[Op] = []
     for _ in range(min(count, population.size - len(beside))):
         left = {op: value for op, value in population.fitness.items() if op not in (*winners, *beside)}
@@ -96,7 +96,7 @@ def _winners(
 def _child(
     pair: tuple[Op, Op], settings: CellsSection, rng: Random, known: frozenset[Op] | set[Op]
 ) -> tuple[Op, str, tuple[Op, ...]] | None:
-    """A cell that was never there, how it was bred, and from whom; None where none is found."""
+    """A cell that is not in ``known``, how it was bred, and its parents; None if ``MAX_TRIES`` tries gave none."""
     alphabet = alphabet_of(settings)
     a, b = map(parse_cell, pair)
     for _ in range(MAX_TRIES):
@@ -110,16 +110,16 @@ def _child(
 def with_measured_fitness(
     population: Population, weights: Sequence[float], settings: CellsSection, n: int, iteration: int, size: int
 ) -> Population:
-    """The population after an iteration: fitness has moved towards the learned weights, and the weakest have left.
+    """The population after an iteration: fitness moves towards the learned weights, and the weakest cells are removed.
 
     Args:
-        weights: of the active cells, as they were learned (logits).
-        size: how many may live.
+        weights: learned weights (logits) of the active cells.
+        size: the maximum number of living cells.
     """
-    fitness, lives = dict(population.fitness), dict(population.bred_cells)
+    fitness, bred_cells = dict(population.fitness), dict(population.bred_cells)
     for op, weight in zip(population.active, weights, strict=True):
         fitness[op] += settings.fitness_momentum * (weight - fitness[op])
-        lives[op] = replace(lives[op], fitness=(*lives[op].fitness, (n, iteration, fitness[op])))
-    youngest_first = list(reversed(fitness))  # so that of equals the younger stay
+        bred_cells[op] = replace(bred_cells[op], fitness=(*bred_cells[op].fitness, (n, iteration, fitness[op])))
+    youngest_first = list(reversed(fitness))  # among equals the younger ones stay
     strongest = set(sorted(youngest_first, key=lambda op: -fitness[op])[:size])
-    return Population({op: value for op, value in fitness.items() if op in strongest}, lives, population.active)
+    return Population({op: value for op, value in fitness.items() if op in strongest}, bred_cells, population.active)

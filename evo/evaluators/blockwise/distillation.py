@@ -224,7 +224,7 @@ class Distillation:
 
     def _score_searched(self, block: int, scorer: BlockScorer) -> dict[Architecture, float]:
         """What the candidates lose that NSGA-II finds, between loss and cost."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # in a worker process nobody has said so yet
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # not set in a worker process
         table = self.table.slice(*self.space.blocks[block])
         known: dict[Architecture, float] = {}
 

@@ -193,7 +193,7 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
         checkpoint=progress,
         track=context.track,
         label="training the teacher",
-        team=context.team,
+        group=context.group,
     )
     write_checkpoint(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
     delete_progress(progress)

@@ -66,7 +66,7 @@ class OneShot:
         inherits = self.section.inherit or self.section.cells is not None
         parent = context.parent.name if inherits and context.parent else None
         inherited = [sorted(ops) for ops in context.inherited] if self.section.gates else None
-        parts = context.team.size if not context.team.sync else None  # batch normalisation goes by parts of batches
+        parts = context.group.size if not context.group.sync else None  # batch normalisation goes by parts of batches
         cost, data, device = self.config.search.cost, self.config.data, self.config.device
         digest = identity(
             "supernet", 1,
@@ -99,7 +99,7 @@ class OneShot:
             checkpoint=progress,
             track=context.track,
             label=f"round {context.n}: training the supernet",
-            team=context.team,
+            group=context.group,
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}

@@ -43,14 +43,14 @@ class PrefixNode:
 
 @dataclass
 class ArchTrie:
-    """The architectures of one call, as a trie: which of them end here, and which genes go on."""
+    """The architectures of one call as a trie: ``places`` of those that end at this node, and ``children`` by gene."""
 
     children: dict[str, ArchTrie] = field(default_factory=dict)
     places: list[int] = field(default_factory=list)
 
 
 Report = Callable[[Tensor, Tensor, list[int]], None]
-"""(outputs of a batch, what they should be, places of the architectures that gave them): whoever keeps the score."""
+"""Called with the outputs of a batch, the labels, and the indices of the architectures that gave these outputs."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,26 @@ class PrefixRunner:
         self.root = PrefixNode(0)
         self.calls = self.computed = self.naive = 0
 
-    def run(self, archs: Sequence[Architecture], tell: Report) -> None:
-        """Tell what every architecture gives for every validation batch."""
+    def run(self, archs: Sequence[Architecture], report: Report) -> None:
+        """Report the outputs of every architecture for every validation batch."""
         self.calls += 1
         self._free_memory()
         wanted, stream = _trie_of(map(self.space.qualified_genes, archs)), CALIBRATION
         with torch.inference_mode():
-            self._walk(wanted, self.root, stream, lambda: self.calibration, None, tell, torch.empty(0))
+            self._walk(wanted, self.root, stream, lambda: self.calibration, None, report, torch.empty(0))
             for stream, (x, y) in enumerate(self.validation.batches(self.batch)):
-                self._walk(wanted, self.root, stream, lambda x=x: [x], None, tell, y)  # type: ignore[misc]
+                self._walk(wanted, self.root, stream, lambda x=x: [x], None, report, y)  # type: ignore[misc]
         self.naive += len(archs) * len(self.layers) * (stream + 2)
 
     def _walk(
-        self, wanted: ArchTrie, node: PrefixNode, stream: int, above: Outputs, gene: str | None, tell: Report, y: Tensor
+        self,
+        wanted: ArchTrie,
+        node: PrefixNode,
+        stream: int,
+        above: Outputs,
+        gene: str | None,
+        report: Report,
+        y: Tensor,
     ) -> None:
         """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
         node.used = self.calls
@@ -123,10 +130,10 @@ class PrefixRunner:
                 _, node.head = self.head.calibrate(outputs())
         elif wanted.places:
             assert node.head is not None
-            tell(self.head.evaluate(outputs()[0], node.head), y, wanted.places)
+            report(self.head.evaluate(outputs()[0], node.head), y, wanted.places)
         for name, child in wanted.children.items():
             below = node.children.setdefault(name, PrefixNode(node.depth + 1))
-            self._walk(child, below, stream, outputs, name, tell, y)
+            self._walk(child, below, stream, outputs, name, report, y)
         if self.held > self.memory or node.depth == len(self.layers):  # nothing goes on from a whole architecture
             self._drop(node, stream)
 

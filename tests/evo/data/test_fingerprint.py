@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.frames import load
-from analysis.sentences import changed, comparable
+from analysis.sentences import describe_comparability, describe_data_changes
 from evo.data.fingerprint import check_fingerprint, fingerprint
 from evo.round.__main__ import main
 from studies.config import StudyConfig, check_config
@@ -102,6 +102,6 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
             None,
             None,
         ]
-        (said,) = changed(load(store, run))
+        (said,) = describe_data_changes(load(store, run))
         assert said.startswith("The data changed before the end of round 2")
-        assert "not comparable" in comparable(load(store, run))
+        assert "not comparable" in describe_comparability(load(store, run))

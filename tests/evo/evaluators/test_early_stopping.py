@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from analysis.frames import load as load_frames
-from analysis.sentences import stopped as told
+from analysis.sentences import describe_early_stopping
 from evo.evaluators import FitContext
 from evo.evaluators.early_stopping import confidently_dominated, epochs_saved, train_in_rungs
 from evo.evaluators.standalone import Scratch, ScratchJudge
@@ -229,7 +229,7 @@ def test_what_was_stopped_is_remembered_and_used_for_nothing(finished: str) -> N
     assert sum(row.pruned for row in frames.rounds) == len(stopped)
     saved = sum(row.stats["epochs_saved"] for row in rows)
     assert saved == sum(3 - p.evaluation.rungs[-1][0] for p in proposals if p.evaluation.pruned) == 2 * len(stopped)
-    assert told(frames)[0].endswith(f"{saved} epochs saved.")
+    assert describe_early_stopping(frames)[0].endswith(f"{saved} epochs saved.")
     assert not {str(p.arch) for p in proposals if p.evaluation.pruned} & set(frames.fronts["arch"])
     assert all(p.origin != "survivor" for p in proposals if p.evaluation.pruned)
 

@@ -141,7 +141,7 @@ def trained(
 ) -> Trained:
     model = model.double() if exact else model
     schedule = Schedule(1, batch, learning_rate=0.1 if exact else 0.03, augment=("crop", "cutout"))
-    train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, between=between, team=who)
+    train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, between=between, group=who)
     parts = map_on_ranks(who, told, range(who.size)) if who.size > 1 else told([])
     steps = [sum(n * loss for n, loss in step) / sum(n for n, _ in step) for step in zip(*parts, strict=True)]
     state = between.state() if between else {}

@@ -63,7 +63,7 @@ PATH = Architecture.parse("|".join(("mb_k3_e3_relu6", "mb_k5_e6_relu6") * 4))
 
 
 class Plain(nn.Module):
-    """The network of a path of NAS-Bench-Macro, as one writes it who wants no other."""
+    """The network of one path of NAS-Bench-Macro, written by hand."""
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def path_weights(supernet: Supernet) -> list[Tensor]:
 
 
 def clock(device: torch.device) -> float:
-    """Seconds, when the device is done; on a CPU of CPU time, which a busy machine changes little."""
+    """Seconds, read when the device has finished its work; on a CPU, CPU seconds, which a busy machine changes little."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         return time.perf_counter()
@@ -130,7 +130,7 @@ class Stopwatch:
 
     @contextmanager
     def track(self, label: str, total: int) -> Iterator[Advance]:
-        """For ``train``, which tells of every step: the clock is read before the first and after the last one."""
+        """A ``track`` for ``train``, which reports every step: reads the clock before the first and after the last one."""
         left = total
 
         def advance(n: int) -> None:
@@ -193,7 +193,7 @@ def multiply_rate(device: torch.device) -> float:
 
 
 class HostReads(TorchDispatchMode):
-    """Counts what makes the host wait for the device: values that are read, and results whose shape is not known."""
+    """Counts operations that make the host wait for the device: reads of values, and results of unknown shape."""
 
     WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim")
 
@@ -209,23 +209,23 @@ class HostReads(TorchDispatchMode):
 
 
 def host_reads(supernet: Supernet, images: ImageSet, schedule: Schedule) -> int:
-    """How often the host waits between the first step of an epoch and the end of its last one."""
-    reads, seen = HostReads(), []
+    """The number of times the host waits between the first step of an epoch and the end of its last one."""
+    reads, counts = HostReads(), []
 
     @contextmanager
     def track(label: str, total: int) -> Iterator[Advance]:
-        yield lambda n: seen.append(reads.count)
+        yield lambda n: counts.append(reads.count)
 
     with reads:
         train(supernet, images, schedule, seed=0, paths=lambda rng: ((PATH,),), track=track)
-    return seen[-1] - seen[1]
+    return counts[-1] - counts[1]
 
 
 # -- all arms in one run -----------------------------------------------------------------------------------------------
 
 
-def measured(size: Size, device: torch.device, *, compiled: bool) -> tuple[Table, str]:
-    """Seconds per step of every arm, taken in turn, and what to say below the table."""
+def time_steps(size: Size, device: torch.device, *, compiled: bool) -> tuple[Table, str]:
+    """The table of seconds per step of every arm, timed in turn, and the sentence below it."""
     space = scale_widths(load_space("nas_bench_macro", size=size.pixels), size.width)
     torch.manual_seed(0)
     n = size.batch * BATCHES
@@ -253,11 +253,11 @@ def measured(size: Size, device: torch.device, *, compiled: bool) -> tuple[Table
     macs = float(cost_table(space).count([PATH])[0, 0])
     floor = 3 * macs * size.batch / multiply_rate(device)
     rows = []
-    for name, found in seconds.items():
-        to_hand = median(a / b for a, b in zip(found, seconds["by hand"], strict=True))
-        spent = median(found)
+    for name, times in seconds.items():
+        to_hand = median(a / b for a, b in zip(times, seconds["by hand"], strict=True))
+        typical = median(times)
         rows.append(
-            (name, f"{1000 * spent:.1f}", f"{size.batch / spent:,.0f}", f"{to_hand:.3f}", f"{spent / floor:.1f}")
+            (name, f"{1000 * typical:.1f}", f"{size.batch / typical:,.0f}", f"{to_hand:.3f}", f"{typical / floor:.1f}")
         )
     reads = host_reads(supernet, images, Schedule(1, size.batch, 0.01, augment=("flip", "crop", "cutout")))
     title = (

@@ -1,4 +1,4 @@
-"""A run that nobody searched: random architectures with made-up accuracies, written as a search would write them."""
+"""A synthetic run: random architectures with made-up accuracies, recorded as a search records them."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def fill(store: Store, rounds: int, trials: int) -> StoredRun:
     for n in range(1, rounds + 1):
         row = store.open_round(run, n, space, {"run": run.name, "round": n, "method": "pad_nas"})
         archs = [space.sample(rng) for _ in range(trials)]
-        judge, found = f"oneshot@{n}:{n:012x}", []
+        judge, evaluations = f"oneshot@{n}:{n:012x}", []
         for arch, (macs, params, _) in zip(archs, table.count(archs).tolist(), strict=True):
             accuracy = 0.6 + 0.3 * macs / most + 0.02 * n / rounds + rng.gauss(0, 0.02)
-            found.append(Evaluation(arch, judge, min(1.0, accuracy), macs, params, nll=1.0, seconds=0.01))
-        generations = [found[start : start + GENERATION] for start in range(0, trials, GENERATION)]
+            evaluations.append(Evaluation(arch, judge, min(1.0, accuracy), macs, params, nll=1.0, seconds=0.01))
+        generations = [evaluations[start : start + GENERATION] for start in range(0, trials, GENERATION)]
         for g, generation in enumerate(generations):
             numbers = range(g * GENERATION, g * GENERATION + len(generation))
             store.record(run, row, [Proposal(i, g, "child", e) for i, e in zip(numbers, generation, strict=True)])
-        finished = Round(n, space, tuple(found))
+        finished = Round(n, space, tuple(evaluations))
         share = operation_shares(space, finished.front)
         fates = [
             Choice(i, op, share.get((i, op)), share.get((i, op)), "kept", "keep everything")
             for i, layer in enumerate(space.layers)
             for op in layer.candidates
         ]
-        costs, accuracies = [e.macs for e in found], [e.accuracy for e in found]
+        costs, accuracies = [e.macs for e in evaluations], [e.accuracy for e in evaluations]
         seconds = {"fitting": 60.0, "evaluating": 0.01 * trials, "proposing": 1.0, "storing": 0.5}
         store.finish_round(
             row, space, fates, judge=judge, hypervolume=hypervolume(costs, accuracies, max_cost=most),

@@ -1,7 +1,7 @@
-"""What is compared: searches of one table of architectures, each as it comes out of its box.
+"""The arms of the comparison: searches of one table of architectures, each with its default settings.
 
-An arm asks ``Answers`` for architectures until that says stop. What it has asked before is free, for every arm; only
-new networks count, by canonical form.
+An arm asks ``Answers`` for architectures until the budget is spent. Only new networks count, by canonical form; asking for
+one again is free for every arm.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from studies.pareto import hypervolume
 from studies.records import Evaluation
 
 GP_BUDGET = 100
-"""Optuna's Gaussian process takes about a second per proposal, and ever longer: it gets so many evaluations."""
+"""Evaluations for Optuna's Gaussian process, which takes about a second per proposal and gets slower."""
 
 PATIENCE = 500
-"""An arm that asks so many times in a row for what it has asked for before has nothing new to ask, and is stopped."""
+"""An arm that repeats itself so many times in a row is stopped."""
 
 START = 10
 """Architectures that local search draws by chance before it looks at neighbours."""
@@ -70,9 +70,9 @@ class Problem:
         return hypervolume(cost, accuracy, max_cost=self.max_cost, min_accuracy=self.floor)
 
     def answer(self, arch: Architecture) -> tuple[float, float]:
-        """What the table says. What it lacks has no accuracy, and costs what its operations do."""
-        found = self.answers.get(canonical_arch(arch, self.space))
-        return found or (0.0, float(self.costs.count([arch])[0, 0]))
+        """Accuracy and cost from the table; a network that it lacks has accuracy 0 and the sum of its operations' costs."""
+        known = self.answers.get(canonical_arch(arch, self.space))
+        return known or (0.0, float(self.costs.count([arch])[0, 0]))
 
 
 def problem(
@@ -95,7 +95,7 @@ def problem(
         archs = [Architecture(split_key(key, separator)) for key in keys]
     else:
         space = load_space(library)
-        archs = [_spelled(key, space, separator) for key in keys]
+        archs = [_from_indices(key, space, separator) for key in keys]
     additive = additive_costs(space, archs, cost)
     priced = "exact sums of one number per layer and operation"
     if not additive.is_exact:
@@ -112,7 +112,7 @@ def problem(
     return Problem(space, additive.table if library is None else cost_table(space), priced, len(archs), answers, floor)
 
 
-def _spelled(key: str, space: SearchSpace, separator: str) -> Architecture:
+def _from_indices(key: str, space: SearchSpace, separator: str) -> Architecture:
     """The architecture whose genes a key names by their places among each layer's candidates."""
     tokens = split_key(key, separator)
     if len(tokens) != len(space.layers):
@@ -131,31 +131,31 @@ class SpentError(Exception):
 
 
 class Answers:
-    """Answers an arm and counts: ``found`` has every network that was asked for, in order, with accuracy and cost."""
+    """Answers an arm and counts: ``results`` maps every network that was asked for, in order, to accuracy and cost."""
 
     def __init__(self, problem: Problem, budget: int) -> None:
         self.problem = problem
         self.budget = budget
         self.repeats = 0
-        self.found: dict[Architecture, tuple[float, float]] = {}
+        self.results: dict[Architecture, tuple[float, float]] = {}
 
     def __call__(self, arch: Architecture) -> tuple[float, float]:
         """Accuracy and cost.
 
         Raises:
-            SpentError: this would be one more network than the budget, or the arm only repeats itself.
+            SpentError: the budget is spent, or the arm only repeats itself.
         """
         form = canonical_arch(arch, self.problem.space)
-        if form in self.found:
+        if form in self.results:
             self.repeats += 1
-        elif len(self.found) < self.budget:
+        elif len(self.results) < self.budget:
             self.repeats = 0
-            self.found[form] = self.problem.answer(arch)
+            self.results[form] = self.problem.answer(arch)
         else:
             raise SpentError
         if self.repeats > PATIENCE:
             raise SpentError
-        return self.found[form]
+        return self.results[form]
 
 
 def random(answers: Answers, seed: int) -> None:
@@ -174,7 +174,7 @@ def local(answers: Answers, seed: int) -> None:
     rng, space = Random(seed), answers.problem.space
     points: list[tuple[float, float, Architecture]] = []
     while True:
-        around = [] if len(answers.found) < START else _neighbours(points, space, answers, rng)
+        around = [] if len(answers.results) < START else _neighbours(points, space, answers, rng)
         arch = around[0] if around else space.sample(rng)
         accuracy, cost = answers(arch)
         if not any(a >= accuracy and c <= cost for a, c, _ in points):
@@ -193,7 +193,7 @@ def _neighbours(
             for gene in layer.genes
             if gene != arch.genes[i]
         ]
-        if new := [other for other in around if canonical_arch(other, space) not in answers.found]:
+        if new := [other for other in around if canonical_arch(other, space) not in answers.results]:
             return rng.sample(new, len(new))
     return []
 
@@ -247,8 +247,8 @@ def product(**settings: Any) -> Callable[[Answers, int], None]:
         section = SearchSection(evaluations=answers.budget, min_accuracy=table.floor, **settings)
 
         def measure(archs: Any) -> list[Evaluation]:
-            found = [(arch, *answers(arch)) for arch in archs]
-            return [Evaluation(arch, "table", accuracy, cost, params=0.0) for arch, accuracy, cost in found]
+            results = [(arch, *answers(arch)) for arch in archs]
+            return [Evaluation(arch, "table", accuracy, cost, params=0.0) for arch, accuracy, cost in results]
 
         task = SearchTask(table.space, table.costs, section, LimitsSection(), seed)
         search_round(task, measure, record=lambda generation: None)
