@@ -15,8 +15,9 @@ round: $(VENV)/installed
 deliver: $(VENV)/installed
 	$(BIN)/python -m evo.deliver $(RUN) --storage $(STORAGE) $(ARGS)
 
+# Tests start many processes: where Python is told to keep no bytecode, each would compile everything again.
 test: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from analysis import frames
 from analysis import sentences as words
@@ -246,5 +246,5 @@ def difference(what: str, values: Sequence[float]) -> Difference:
         return Difference(what, mean, None, n)
     means = np.random.default_rng(0).choice(sample, (DRAWS, n)).mean(1)
     low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)).tolist()
-    half = float(student.ppf((1 + LEVEL) / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2) * sample.std(ddof=1) / np.sqrt(n))
     return Difference(what, mean, (min(low, mean - half), max(high, mean + half)), n)

@@ -17,7 +17,6 @@ import numpy as np
 from evo.seeds import derive_seed
 from evo.strategy.encoding import Encoding
 from evo.strategy.nsga2 import CandidateFilter
-from evo.strategy.surrogate import choose_batch, fit_surrogate
 from spaces.architecture import Architecture
 from spaces.costs.sampling import sample_stratified
 from spaces.costs.table import COLUMNS
@@ -57,6 +56,8 @@ class SurrogateScreen:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
         if not self.seen:
             return None
+        from evo.strategy.surrogate import choose_batch, fit_surrogate  # a second to import: not before a search learns
+
         space, table = self.candidates.space, self.candidates.table
         encode = Encoding(table, COLUMNS.index(self.settings.cost))
         score = np.array([e.score(self.settings.objective) for e in self.seen])
