@@ -42,10 +42,20 @@ def fingerprint(config: StudyConfig) -> str:
         config.evaluator,
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
-    trains = config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
-    parts = [_hash_images(config.data, maker_of(config.data))] if trains else []
+    trains = rests_on_images(config)
+    parts = [hash_images(config.data)] if trains else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
+
+
+def rests_on_images(config: StudyConfig) -> bool:
+    """Whether anything that a run measures comes from images."""
+    return config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
+
+
+def hash_images(section: DataSection) -> str:
+    """sha256 of all images and labels that a section names."""
+    return _hash_images(section, maker_of(section))
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from evo.data.datasets import maker_of, raw_dataset
 from evo.data.raw import DatasetMaker, fits_in_memory
-from evo.data.source import Images, ImageSet, Origin, Part, Pictures
+from evo.data.source import Images, ImageSet, Origin, Part, Pictures, Resize
 from evo.data.streaming import StreamedImages, read_images, stream_images
 from spaces.size import Size, both_sides, pixel_count
 from studies.config import DataSection
@@ -59,7 +59,13 @@ def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Imag
         name: replace(source(x[name], y[name]), origin=Origin(load_dataset, section, device, name)) for name in x
     }
     mean, std = (tuple(values.tolist()) for values in moments)
-    return Images(**sources, class_names=kept.class_names, mean=mean, std=std)
+    return Images(**sources, class_names=kept.class_names, mean=mean, std=std, resize=_resize_of(kept.x_train, section))
+
+
+def _resize_of(x: Kept, section: DataSection) -> Resize:
+    if isinstance(x, np.ndarray):
+        return "none" if section.size is None or both_sides(section.size) == x.shape[1:3] else "stretch"
+    return "none" if x.size is not None and section.size in (None, x.size) else "cover"
 
 
 def _validation_split(y: np.ndarray, section: DataSection) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,9 @@ WHOLE_BATCH = slice(None)
 Part = Literal["train", "validation", "test"]
 """What a data set is divided into."""
 
+Resize = Literal["cover", "stretch", "none"]
+"""How images come to their size: scaled until they cover it and cut to the middle, stretched, or not at all."""
+
 
 class Batches(Protocol):
     """What a model learns from or is measured by, batch by batch: pairs of inputs and what should become of them."""
@@ -187,6 +190,7 @@ class Images:
     Attributes:
         mean, std: per channel, of values from 0 to 1: what all images were normalised by.
         class_names: in the order of the labels.
+        resize: how all images came to their size.
     """
 
     train: Source
@@ -195,6 +199,7 @@ class Images:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: Resize = "none"
 
     @property
     def classes(self) -> int:

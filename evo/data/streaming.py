@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,6 +21,7 @@ from evo.data.augmentation import AUGMENTATIONS
 from evo.data.source import WHOLE_BATCH, Origin, Pictures
 from evo.seeds import derive_seed
 from spaces import torchvision_shim
+from spaces.export.preprocessing import cover, covering_size
 from spaces.size import Size, both_sides
 
 READ_AHEAD: dict[str, Callable[[Size], Any]] = {
@@ -37,31 +40,20 @@ def read_images(pictures: Pictures, size: Size) -> np.ndarray:
 
 def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
     """From an image in memory to a tensor ``(channels, height, width)``."""
-    whole = (
-        []
-        if "resized_crop" in names
-        else [_resize_to_cover(size), torchvision_shim.transforms.CenterCrop(both_sides(size))]
-    )
+    whole = [] if "resized_crop" in names else [partial(_cover, size=both_sides(size))]
     composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
         [*whole, *(READ_AHEAD[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
 
 
-def _resize_to_cover(size: Size) -> Callable[[Any], Any]:
-    """Scales an image so that it just covers ``size``, its proportions kept."""
-    if isinstance(size, int):
-        resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
-        return resize
-    height, width = size
-
-    def scaled(picture: Any) -> Any:
-        rows, columns = torchvision_shim.transforms.functional.get_size(picture)
-        scale = max(height / rows, width / columns)
-        covering = [max(height, round(scale * rows)), max(width, round(scale * columns))]
-        return torchvision_shim.transforms.functional.resize(picture, covering)
-
-    return scaled
+def _cover(picture: Any, size: tuple[int, int]) -> Any:
+    """The middle of a picture that was scaled, its proportions kept, until it just covers ``size``."""
+    if isinstance(picture, Image.Image):
+        return cover(picture, size)
+    functional = torchvision_shim.transforms.functional
+    rows, columns = covering_size(tuple(picture.shape[-2:]), size)
+    return functional.center_crop(functional.resize(picture, [rows, columns]), list(size))
 
 
 def _random_part(size: Size) -> Callable[[Any], Any]:

@@ -19,11 +19,12 @@ from scipy.stats import binomtest
 from torch import nn
 
 from evo.console import SILENT, Reporter, Track, untracked
+from evo.data.fingerprint import check_fingerprint, hash_images, rests_on_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
-from evo.deliver.model_card import model_card
+from evo.deliver.model_card import files_of, model_card
 from evo.deliver.recipe import ModelEMA, add_drop_path, mix_images
 from evo.deliver.selection import Criteria, Selected, select_network
 from evo.plugins import used_plugins
@@ -34,7 +35,7 @@ from evo.training.loop import schedule_of, train
 from evo.workers.executors import torch_threads
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
-from spaces.export.formats import export_program, write_onnx, write_program, write_source
+from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
 from spaces.export.python_source import check_exportable, network_source
 from spaces.export.scaling import ScaledSpace, scale_to_macs
@@ -60,12 +61,16 @@ def deliver_run(
     folder: Path,
     overrides: Sequence[str] = (),
     reporter: Reporter = SILENT,
+    accept_data_change: bool = False,
 ) -> Description:
     """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
 
+    Args:
+        accept_data_change: go on although the images are not those that the run was begun on.
+
     Raises:
-        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, or torchrun has
-            started several processes.
+        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, the images have
+            changed since the search, or torchrun has started several processes.
         SpaceError: as ``deliver_network``.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -77,6 +82,8 @@ def deliver_run(
         run = store.run(name)
         config = training_settings(run, overrides)
         if not there:
+            if rests_on_images(run.config) and config.data == run.config.data:  # else the user names other images
+                check_fingerprint(run, accept_data_change)
             reporter.say(f"run {run.name}: making a network in {folder}")
         with torch_threads(config.threads):
             description = deliver_network(store, run, config, criteria, folder, reporter.track)
@@ -141,8 +148,7 @@ def is_done(folder: Path) -> bool:
     """Whether nothing is missing in a folder."""
     if not (folder / DESCRIPTION).is_file():
         return False
-    left_out = read_manifest(folder).get("left_out", {})
-    return all((folder / name).is_file() for name in (WEIGHTS, *EXPORTS) if name not in left_out)
+    return all((folder / name).is_file() for name in files_of(read_manifest(folder)))
 
 
 # -- what the folder is to hold ---------------------------------------------------------------------------------------
@@ -197,6 +203,8 @@ def plan_delivery(
             "threads": config.threads,
             "device": images.train.device.type,
         },
+        "data_sha256": hash_images(config.data),
+        "resize": images.resize,
         **({"plugins": own} if own else {}),
     }
     with torch.device("meta"):  # its weights are not needed yet
@@ -261,7 +269,7 @@ def measure_latency(network: Network, space: SearchSpace, threads: int) -> Descr
 def export_network(folder: Path, network: Network, track: Track) -> None:
     """Write the other forms of the network that the folder lacks."""
     description = read_manifest(folder)
-    missing = [name for name in EXPORTS if name not in description.get("left_out", {}) and not (folder / name).exists()]
+    missing = [name for name in files_of(description) if not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(description["space"]))
     run, accuracy = description["provenance"]["run"], description["test"]["accuracy"]
     title = f"The network that run {run!r} found: {accuracy:.2%} on test images."
@@ -274,16 +282,15 @@ def export_network(folder: Path, network: Network, track: Track) -> None:
         ),
         "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
         "model.pt2": lambda path: write_program(program(), network, example, path, classes),
+        "preprocess.py": lambda path: write_preprocessing(
+            path, both_sides(space.stem.size), space.stem.c_in, description["resize"]
+        ),
         "README.md": lambda path: write_text(path, model_card(description)),
     }
     with track("writing other forms", len(missing)) as advance:
         for name in missing:
             writers[name](folder / name)
             advance(1)
-
-
-EXPORTS = ("model.py", "model.onnx", "model.pt2", "README.md")
-"""What a folder holds beside its description and its weights."""
 
 
 def delivery_record(description: Description, folder: Path) -> Delivery:

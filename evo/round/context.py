@@ -161,4 +161,11 @@ def fit_context(context: RoundContext) -> FitContext:
         shared.evaluate,
         replace(current_group(), sync=context.config.sync_batchnorm),
         {"data": context.data, **plugin_sources(context.config, shared.run.space)},
+        _may_have_legacy_files(context),
     )
+
+
+def _may_have_legacy_files(context: RoundContext) -> bool:
+    """Whether files that release 0.1 named lie in the run's folder, and are of the data of today."""
+    changed = any("data_changed" in row.stats for row in (*context.earlier, context.row))
+    return context.shared.run.version.startswith("0.1.") and not changed

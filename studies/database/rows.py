@@ -39,6 +39,7 @@ class StoredRun:
         data_sha256: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None until it is computed.
         plugins: a user's own files and modules, by name: their ``path`` and ``sha256`` when the run began.
         classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
+        version: of the program that began it; empty where that is not known.
     """
 
     id: int
@@ -50,6 +51,7 @@ class StoredRun:
     data_sha256: str | None = None
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def run_from_row(row: RowMapping) -> StoredRun:
         space=SearchSpace.from_json(row["space_json"]),
         plugins=plugins,
         classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,
+        version=str(json.loads(row["versions_json"]).get("evo", "")),
     )
 
 

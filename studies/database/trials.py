@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from math import isfinite
 
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import NSGAIISampler
@@ -35,7 +36,8 @@ def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, floa
             least, most = limit
             cost = evaluation.cost(name)
             overshoots[f"{name}_least"] = (least - cost) / max(abs(least), 1.0)
-            overshoots[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
+            if isfinite(most):
+                overshoots[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
     return overshoots
 
 

@@ -29,7 +29,7 @@ from studies.records import EvoError
 from tests import example_run
 
 WORK = ["--set", "deliver.epochs=20", "--set", "data.max_images=300", "--set", "deliver.drop_path=0.1"]
-FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "README.md"}
+FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "preprocess.py", "README.md"}
 KILLS = 8
 
 

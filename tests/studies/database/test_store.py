@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import optuna
@@ -18,13 +19,14 @@ from alembic.migration import MigrationContext
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check_config
+from studies.config import LimitsSection, StudyConfig, check_config
 from studies.database import schema
 from studies.database.engines import open_engine
 from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.records import BredCell, Evaluation, EvoError, Proposal, complete_evaluations
+from studies.runs.manage import run_summaries
 
 CONFIG: StudyConfig = check_config(
     {
@@ -79,6 +81,18 @@ def row(store: Store, run: StoredRun) -> StoredRound:
 def test_a_run_comes_back_as_it_was_begun(store: Store, run: StoredRun) -> None:
     assert store.find_run("tiny") == run
     assert (run.config, run.space, run.max_cost) == (CONFIG, SPACE, 40.0)
+
+
+def test_an_open_limit_blocks_no_listing(store: Store, run: StoredRun) -> None:
+    config = CONFIG.model_copy(update={"limits": LimitsSection(macs=(2.0, inf))})
+    opened = store.create_run("open", config, SPACE, 40.0, {})
+    assert store.run("open") == opened
+    assert store.run("open").config.limits.macs == (2.0, inf)
+    assert [summary.name for summary in run_summaries(store)] == ["tiny", "open"]
+    row = store.open_round(opened, 1, SPACE, {"round": 1})
+    store.record(opened, row, [proposal(0, "a|a", 0.5, 10.0)])
+    (trial,) = optuna.load_study(study_name=row.study, storage=store.optuna).trials
+    assert max(trial.constraints.values()) <= 0
 
 
 def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: StoredRun) -> None:
