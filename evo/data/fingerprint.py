@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evo.data.datasets import maker_of, raw_dataset
+from evo.data.loading import forget_datasets
 from evo.data.paths import candidate_paths, file_hash
 from evo.data.raw import DatasetMaker
 from studies.config import DataSection, EvaluatorSection, StudyConfig
@@ -56,6 +57,12 @@ def rests_on_images(config: StudyConfig) -> bool:
 def hash_images(section: DataSection) -> str:
     """sha256 of all images and labels that a section names."""
     return _hash_images(section, maker_of(section))
+
+
+def forget_data() -> None:
+    """Let images be read and hashed anew: since the last command of this process (a notebook's), they may have changed."""
+    forget_datasets()
+    _hash_images.cache_clear()
 
 
 @lru_cache(maxsize=2)

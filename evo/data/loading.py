@@ -39,6 +39,11 @@ def load_dataset(section: DataSection, device: str = "cpu") -> Images:
     return _load_cached(section, device, maker_of(section))
 
 
+def forget_datasets() -> None:
+    """Let files be read anew: since the last command of this process (a notebook's), they may have changed."""
+    _load_cached.cache_clear()
+
+
 @lru_cache(maxsize=2)
 def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Images:
     kept = raw_dataset(section, maker)

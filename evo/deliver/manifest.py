@@ -58,6 +58,8 @@ def read_manifest(folder: Path) -> Description:
     """
     try:
         description: Description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if not isinstance(description, dict):
+            raise ValueError(f"expected an object, found {description!r}")
     except ValueError as error:
         raise EvoError(f"{folder / DESCRIPTION} cannot be read ({error}): give another folder: --out FOLDER") from None
     training = description.get("training", {})

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 from evo.console import SILENT, Reporter, Track, untracked
-from evo.data.fingerprint import check_fingerprint, hash_images, rests_on_images
+from evo.data.fingerprint import check_fingerprint, forget_data, hash_images, rests_on_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
@@ -77,6 +77,7 @@ def deliver_run(
         raise EvoError(
             "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
         )
+    forget_data()
     there = is_done(folder)
     with open_store(require_existing(storage)) as store:
         run = store.run(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
         EvoError: something the user must do first; all that was measured before is kept.
         KeyboardInterrupt: the same.
     """
+    if loaded := sys.modules.get("evo.data.fingerprint"):  # else there is nothing to forget
+        loaded.forget_data()
     with quiet_optuna(), open_store(options.storage) as store, ExitStack() as stack:
         wanted = list(runs_to_make(store, options))
         runs = [find_run(store, name, config) or _begin_run(store, name, config) for name, config in wanted]

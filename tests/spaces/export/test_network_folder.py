@@ -174,9 +174,10 @@ def test_a_folder_without_a_network_is_answered(tmp_path: Path) -> None:
     save_file({"stem": torch.zeros(1)}, tmp_path / "net" / "model.safetensors")
     with pytest.raises(ValueError, match="holds no network that can be loaded: Error.s. in loading state_dict"):
         load_network(tmp_path / "net")
-    (tmp_path / "net" / "architecture.json").write_text("{}")
-    with pytest.raises(ValueError, match="holds no network that can be loaded"):
-        spaces.export.network_folder.load_network(tmp_path / "net")
+    for text in ("{}", "0", "[]", '{"plugins": 3}'):
+        (tmp_path / "net" / "architecture.json").write_text(text)
+        with pytest.raises(ValueError, match="holds no network that can be loaded"):
+            spaces.export.network_folder.load_network(tmp_path / "net")
 
 
 def test_source_that_gives_other_scores_is_not_kept(tmp_path: Path) -> None:
