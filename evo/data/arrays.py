@@ -70,7 +70,8 @@ def _from_one_hot(name: str, what: str, y: np.ndarray) -> np.ndarray:
         raise EvoError(
             f"{name}: {what} is {describe(y)}, and its rows are not one-hot (one 1, the rest 0): they give {ones}; {LABELS}"
         )
-    return y.argmax(axis=1)
+    labels: np.ndarray = y.argmax(axis=1)
+    return labels
 
 
 def _from_text(name: str, what: str, y: np.ndarray, names: Sequence[str] | None) -> Labels:
@@ -152,9 +153,7 @@ def _check_shape(name: str, what: str, x: np.ndarray, n: int) -> None:
     hint = ""
     if x.ndim == 2:
         hint = ": the pixels of each image lie in one row; reshape them, such as x.reshape(n, height, width)"
-    elif x.ndim == 4 and x.shape[-1] == n != x.shape[0]:
-        hint = ": the images are counted by the last axis; move it to the front, numpy.moveaxis(x, -1, 0)"
-    elif x.ndim == 4 and x.shape[3] == 1 and x.shape[2] == n != x.shape[0]:
+    elif x.ndim == 4 and x.shape[0] != n and n in (x.shape[3], x.shape[2] if x.shape[3] == 1 else -1):
         hint = ": the images are counted by the last axis; move it to the front, numpy.moveaxis(x, -1, 0)"
     elif x.ndim == 4 and x.shape[1] <= 4 < x.shape[3] and x.shape[1] < x.shape[2]:
         hint = ": this looks like channels first; move them to the end, numpy.moveaxis(x, 1, -1)"
@@ -168,7 +167,9 @@ def _check_values(name: str, what: str, x: np.ndarray) -> None:
     if x.dtype.kind != "f" or not x.size:
         return
     if np.isnan(x).any():
-        raise EvoError(f"{name}: the values of {what} are from nan to nan, expected floats from 0 to 1: some are no numbers")
+        raise EvoError(
+            f"{name}: the values of {what} are from nan to nan, expected floats from 0 to 1: some are no numbers"
+        )
     least, most = float(x.min()), float(x.max())
     if not (least >= 0 and most <= 1):
         hint = "divide them by 255" if least >= 0 and most <= 255 else "scale them back to 0 to 1"
@@ -207,7 +208,7 @@ def image_warnings(what: str, x: np.ndarray) -> tuple[str, ...]:
 # -- names of classes -------------------------------------------------------------------------------------------------
 
 
-def read_class_names(name: str, classes: Sequence[Any]) -> tuple[str, ...]:
+def read_class_names(name: str, classes: Sequence[Any] | np.ndarray) -> tuple[str, ...]:
     """Names of classes as text, each of them once.
 
     Raises:
@@ -217,5 +218,7 @@ def read_class_names(name: str, classes: Sequence[Any]) -> tuple[str, ...]:
         raise EvoError(f"{name}: classes is {describe(classes)}, expected one name for each class")
     names = tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in classes)
     if twice := [known for place, known in enumerate(names) if known in names[:place] or not known.strip()]:
-        raise EvoError(f"{name}: classes has the name {printable(twice[0])!r} twice, or it is empty: name each class once")
+        raise EvoError(
+            f"{name}: classes has the name {printable(twice[0])!r} twice, or it is empty: name each class once"
+        )
     return names

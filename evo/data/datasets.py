@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evo.data.image_folders import read_folder
-from evo.data.npz_files import ignored_arrays, read_npz
+from evo.data.npz_files import PARTS, ignored_arrays, read_npz
 from evo.data.paths import candidate_paths, candidate_roots
 from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, from_arrays, is_test_image
 from spaces import torchvision_shim
@@ -127,11 +127,11 @@ def _load_npz(section: DataSection) -> RawDataset:
     """
     path = _dataset_file(section) or Path(section.path)
     arrays = read_npz(path, f"data.path is {section.path!r}")
-    train, test, validation = (tuple(arrays.get(f"{letter}_{part}") for letter in "xy") for part in ("train", "test", "val"))
+    validation = (arrays["x_val"], arrays["y_val"]) if "x_val" in arrays else None
+    x, y, x_test, y_test = (arrays[name] for name in PARTS)
     return from_arrays(
-        dataset_title(section), *train, *test, arrays.get("classes"), validation if validation[0] is not None else None,
-        ignored_arrays(path),
-    )  # fmt: skip
+        dataset_title(section), x, y, x_test, y_test, arrays.get("classes"), validation, ignored_arrays(path)
+    )
 
 
 def _dataset_file(section: DataSection) -> Path | None:

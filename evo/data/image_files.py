@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from evo.console import Track, untracked
 from studies.records import EvoError
@@ -117,7 +117,7 @@ def reason(error: Exception) -> str:
     """Why an image cannot be read, in a line and without its path."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"larger than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "no image of a known format, or a damaged one"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -176,7 +176,7 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the limit is told below, with the file's name
     try:
         with ThreadPoolExecutor(THREADS) as pool, track("looking at images", len(paths)) as advance:
-            headers = []
+            headers: list[_Header] = []
             for start in range(0, len(paths), READ_AT_ONCE):
                 batch = paths[start : start + READ_AT_ONCE]
                 headers += pool.map(partial(_header, limit=limit), batch)

@@ -12,12 +12,7 @@ from evo.data.image_folders import Photographs
 from evo.data.loading import load_dataset
 from evo.data.report import summary
 from evo.data.source import DataReport
-from studies.config import DataSection, StudyConfig
-
-
-def reads_images(config: StudyConfig) -> bool:
-    """Whether a configuration trains or measures on the images of ``[data]``."""
-    return config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
+from studies.config import DataSection
 
 
 def inspect_data(section: DataSection, device: str, track: Track = untracked) -> DataReport:
@@ -41,5 +36,10 @@ def inspect_data(section: DataSection, device: str, track: Track = untracked) ->
 def tell(report: DataReport, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Say what was found, a line, and warn of what looks wrong, a line each."""
     say(summary(report))
+    warn_of(report, warn)
+
+
+def warn_of(report: DataReport, warn: Callable[[str], None]) -> None:
+    """Warn of what looks wrong, a line each."""
     for warning in report.warnings:
         warn(f"warning: {report.title}: {warning}")

@@ -109,7 +109,7 @@ def is_test_image(n: int) -> np.ndarray:
     return test
 
 
-def class_names_of(name: str, classes: Sequence[Any] | None, y_train: np.ndarray) -> tuple[str, ...]:
+def class_names_of(name: str, classes: Sequence[Any] | np.ndarray | None, y_train: np.ndarray) -> tuple[str, ...]:
     """Names of the classes; where there are none, their numbers.
 
     Raises:
@@ -131,7 +131,7 @@ def from_arrays(
     y: Any,
     x_test: Any,
     y_test: Any,
-    classes: Sequence[Any] | None = None,
+    classes: Sequence[Any] | np.ndarray | None = None,
     validation: tuple[Any, Any] | None = None,
     ignored: tuple[str, ...] = (),
 ) -> RawDataset:
@@ -141,13 +141,18 @@ def from_arrays(
         EvoError: some are no such arrays; the message names the first.
     """
     given = {"train": (x, y), "test": (x_test, y_test), **({"val": validation} if validation else {})}
-    for what, part in ((f"{letter}_{part}", array) for part, pair in given.items() for letter, array in zip("xy", pair)):
+    for what, part in (
+        (f"{letter}_{part}", array) for part, pair in given.items() for letter, array in zip("xy", pair, strict=True)
+    ):
         if not isinstance(part, np.ndarray):
             raise EvoError(f"{name}: {what} is {describe(part)}, expected a numpy array; {EXPECTED}")
     names = None if classes is None else read_class_names(name, classes)
     train = read_labels(name, "y_train", y, names)
     names = _names_of_labels(name, train, names)
-    labels = {part: train if part == "train" else read_labels(name, f"y_{part}", pair[1], names) for part, pair in given.items()}
+    labels = {
+        part: train if part == "train" else read_labels(name, f"y_{part}", pair[1], names)
+        for part, pair in given.items()
+    }
     for part, found in labels.items():
         if found.classes is not None and found.classes != len(names):
             raise EvoError(
@@ -192,7 +197,9 @@ def _from_one(dataset: Any, section: DataSection) -> RawDataset:
     x, y = _read(dataset, section, len(dataset))
     test = is_test_image(len(y))
     train, tested = (x[part] if isinstance(x, np.ndarray) else x.take(part) for part in (~test, test))
-    return RawDataset(train, y[~test], tested, y[test], class_names=class_names_of(dataset_title(section), classes_of(dataset), y))
+    return RawDataset(
+        train, y[~test], tested, y[test], class_names=class_names_of(dataset_title(section), classes_of(dataset), y)
+    )
 
 
 def _read(dataset: Any, section: DataSection, n: int) -> tuple[np.ndarray | Pictures, np.ndarray]:

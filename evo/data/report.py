@@ -30,9 +30,7 @@ def report_of(
     if raw.y_validation is None:
         origins["validation"] = f"{section.validation_fraction:.0%} of the training images"
     if len(labels["train"]) + (len(labels["validation"]) if raw.y_validation is None else 0) < len(raw.y_train):
-        origins["train"] = ", ".join(
-            filter(None, (origins.get("train"), f"data.max_images of {len(raw.y_train):,}"))
-        )
+        origins["train"] = ", ".join(filter(None, (origins.get("train"), f"data.max_images of {len(raw.y_train):,}")))
     parts = {part: PartReport(tuple(counts[part]), origins.get(part, "")) for part in PARTS}
     warnings = (*raw.warnings, *_few_images(raw.class_names, parts))
     return DataReport(
