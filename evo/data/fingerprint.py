@@ -43,14 +43,13 @@ def fingerprint(config: StudyConfig) -> str:
         config.evaluator,
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
-    trains = rests_on_images(config)
-    parts = [hash_images(config.data)] if trains else []
+    parts = [hash_images(config.data)] if reads_images(config) else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
 
 
-def rests_on_images(config: StudyConfig) -> bool:
-    """Whether anything that a run measures comes from images."""
+def reads_images(config: StudyConfig) -> bool:
+    """Whether a configuration trains or measures on the images of ``[data]``."""
     return config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
 
 

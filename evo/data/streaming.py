@@ -5,7 +5,7 @@ What is read for an epoch depends on its seed and on each image's position, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from evo.seeds import derive_seed
 from spaces import torchvision_shim
 from spaces.export.preprocessing import cover, covering_size
 from spaces.size import Size, both_sides
+from studies.records import EvoError
 
 READ_AHEAD: dict[str, Callable[[Size], Any]] = {
     "resized_crop": lambda size: _random_part(size),
@@ -36,6 +37,19 @@ def read_images(pictures: Pictures, size: Size) -> np.ndarray:
     """The middle of each image, ``(n, height, width, channels)``."""
     decoded = _Decoded(pictures, _transform(size))
     return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
+
+
+def _in_a_line(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The batches; what a reading process cannot read is told as this process would: without the traceback of the other.
+
+    Raises:
+        EvoError: an image cannot be read.
+    """
+    try:
+        yield from batches
+    except EvoError as error:
+        told = str(error).strip().splitlines()[-1]
+        raise EvoError(told.removeprefix(f"{EvoError.__module__}.{EvoError.__qualname__}: ")) from None
 
 
 def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
@@ -147,7 +161,7 @@ class StreamedImages:
         rng = torch.Generator(self.device).manual_seed(seed)
         drawn = [name for name in augment if name not in READ_AHEAD]
         labels = torch.split(self.y[order.to(self.device)], size)
-        for x, y in zip(map(self._normalised, loader), labels, strict=False):
+        for x, y in zip(map(self._normalised, _in_a_line(loader)), labels, strict=False):
             if drawn:
                 batch = x.new_empty((size, *x.shape[1:])).contiguous(memory_format=torch.channels_last)
                 batch[part] = x  # what is drawn is drawn for all images of the batch

@@ -18,8 +18,9 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from evo.console import SILENT, Reporter, Track, untracked
-from evo.data.fingerprint import check_fingerprint, forget_data, hash_images, rests_on_images
+from evo.console import SILENT, Reporter, Track, untracked, warn
+from evo.data.fingerprint import check_fingerprint, forget_data, hash_images, reads_images
+from evo.data.inspection import inspect_data, tell
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
@@ -83,9 +84,10 @@ def deliver_run(
         run = store.run(name)
         config = training_settings(run, overrides)
         if not there:
-            if rests_on_images(run.config) and config.data == run.config.data:  # else the user names other images
+            if reads_images(run.config) and config.data == run.config.data:  # else the user names other images
                 check_fingerprint(run, accept_data_change)
             reporter.say(f"run {run.name}: making a network in {folder}")
+            tell(inspect_data(config.data, config.device, reporter.track), reporter.say, warn)
         with torch_threads(config.threads):
             description = deliver_network(store, run, config, criteria, folder, reporter.track)
     if there:
@@ -111,7 +113,7 @@ def deliver_network(
         if criteria.scale_to
         else None
     )
-    images = require_fitting_images(load_dataset(config.data, config.device), chosen.space)
+    images = require_fitting_images(load_dataset(config.data, config.device), chosen.space, run.classes)
     planned = plan_delivery(run, config, chosen, scaled, images)
     create_or_verify(folder, planned)
     if not is_intact(folder / WEIGHTS):
@@ -155,8 +157,11 @@ def is_done(folder: Path) -> bool:
 # -- what the folder is to hold ---------------------------------------------------------------------------------------
 
 
-def require_fitting_images(images: Images, space: SearchSpace) -> Images:
+def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
     """``images`` themselves, when the space's networks take them.
+
+    Args:
+        classes: the names of the run's classes, in the order of its labels; None: it knows none.
 
     Raises:
         EvoError: they do not.
@@ -169,7 +174,19 @@ def require_fitting_images(images: Images, space: SearchSpace) -> Images:
             f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
             "--set data.path=..., and their size with --set data.size=..."
         )
+    if classes is not None and _are_names(classes) and _are_names(images.class_names):
+        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
+            if known != found:
+                raise EvoError(
+                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
+                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
+                )
     return images
+
+
+def _are_names(classes: Sequence[str]) -> bool:
+    """Whether classes have names; where they have none they are called by their numbers."""
+    return list(classes) != list(map(str, range(len(classes))))
 
 
 def plan_delivery(
