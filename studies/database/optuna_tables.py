@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from copy import copy
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -27,7 +28,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.types import TypeEngine
 
-from studies.database.engines import connect_args
+from studies.database.engines import connect_args, is_sqlite_file, is_writable, read_only_uri
+from studies.database.urls import parse_url
 
 Direction = Literal["minimize", "maximize"]
 
@@ -80,6 +82,14 @@ _HEARTBEATS = _table("trial_heartbeats", trial_id=_INTEGER)
 _STUDY_USER_ATTRS = _table("study_user_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 _STUDY_SYSTEM_ATTRS = _table("study_system_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 
+TABLES = (_STUDIES, _TRIALS, _PARAMS, _USER_ATTRS, _SYSTEM_ATTRS)
+"""Of Optuna's tables those that every version has."""
+
+NAMES = frozenset({"version_info", *(table.name for table in TABLES)})
+"""The names of tables by which Optuna's can be known; its ``alembic_version`` others have, too."""
+
+REVISION_TABLE = _REVISION.name
+
 
 @contextmanager
 def creation_lock(engine: sa.Engine) -> Iterator[None]:
@@ -118,6 +128,42 @@ def open_storage(engine: sa.Engine) -> RDBStorage:
             engine_kwargs={"connect_args": connect_args(engine.url), "poolclass": sa.NullPool},
             skip_compatibility_check=layout_is_known(engine),  # it reads all migrations of Optuna
         )
+
+
+def existing_storage(text: str) -> RDBStorage:
+    """Optuna's storage in a database that has its tables, which are left as they are; read only where it cannot be written."""
+    url = parse_url(text)
+    if is_sqlite_file(url) and not is_writable(path := Path(str(url.database))):
+        url = sa.make_url(f"sqlite:///{read_only_uri(path)}&uri=true")
+    return RDBStorage(
+        url.render_as_string(hide_password=False),
+        engine_kwargs={"connect_args": connect_args(url), "poolclass": sa.NullPool},
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
+
+
+def revision_and_studies(connection: sa.Connection) -> tuple[str | None, tuple[str, ...]]:
+    """The revision of Optuna's tables, if they say it, and the names of the studies, oldest first."""
+    has_revision = sa.inspect(connection).has_table(_REVISION.name)
+    revision = connection.scalar(sa.select(_REVISION.c.version_num)) if has_revision else None
+    names = connection.scalars(sa.select(_STUDIES.c.study_name).order_by(_STUDIES.c.study_id))
+    return revision, tuple(map(str, names))
+
+
+def installed_revision() -> str:
+    """The schema revision of the installed Optuna."""
+    return KNOWN_REVISION if optuna.__version__.startswith("5.") else _in_memory().get_head_version()
+
+
+def earlier_revisions() -> frozenset[str]:
+    """The schema revisions that the installed Optuna can upgrade."""
+    storage = _in_memory()
+    return frozenset(storage.get_all_versions()) - {storage.get_head_version()}
+
+
+def _in_memory() -> RDBStorage:
+    return RDBStorage("sqlite:///:memory:")
 
 
 def layout_is_known(engine: sa.Engine) -> bool:

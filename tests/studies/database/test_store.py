@@ -286,7 +286,7 @@ def test_migrations_make_the_tables_that_the_program_uses(url: str, tmp_path: Pa
         }
         assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
         assert (columns(connection), views(connection)) == expected
-        assert schema._current_revision(connection) == schema._script_directory().get_current_head()
+        assert schema.current_revision(connection) == schema._script_directory().get_current_head()
     engine.dispose()
 
 
