@@ -4,7 +4,7 @@
 ``schema`` and ``migrations`` are our tables, ``rows`` turns their rows into records and back, ``views`` are for people who ask
 the database themselves. ``urls`` and ``engines`` connect, ``contents`` looks what a database holds before anything is written,
 ``copies`` are read in the place of an original, ``errors`` says what a database cannot do, ``leases`` give each run
-one coordinator. ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
+one coordinator. ``mirror``, ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
 """
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "errors",
     "leases",
     "lineage",
+    "mirror",
     "optuna_tables",
     "rows",
     "schema",

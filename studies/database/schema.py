@@ -159,7 +159,7 @@ proposals = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False),
-    Column("number", Integer, nullable=False, doc="the Optuna trial's number, from 0"),
+    Column("number", Integer, nullable=False, doc="from 0; the Optuna trial's attribute `proposal`"),
     Column("generation", Integer, nullable=False, doc="generation of the search, from 0"),
     Column(
         "origin",

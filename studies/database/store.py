@@ -16,14 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection
 
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig
-from studies.database import contents, errors, optuna_tables, rows, schema
+from studies.database import contents, errors, mirror, optuna_tables, rows, schema
 from studies.database.contents import Contents
 from studies.database.copies import copied
 from studies.database.engines import (
@@ -252,10 +251,7 @@ class Store:
         for row in self.rounds(run):
             if row.number == number:
                 return row
-        study = study_name(run.name, number)
-        config = run.config
-        metrics: dict[str, optuna_tables.Direction] = {config.score: "maximize", config.search.cost: "minimize"}
-        optuna_tables.create_study(self.optuna, study, metrics, attrs)
+        study = mirror.ensure_study(self.optuna, run, study_name(run.name, number), attrs)
         with self.writing() as connection:
             connection.execute(rounds.insert().values(rows.round_to_row(run, number, study, space)))
         return self.rounds(run)[-1]
@@ -283,11 +279,28 @@ class Store:
 
     @retry_while_unavailable
     def record(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
-        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing."""
-        if not self._is_recorded(row, generation):
-            self._append(run, row, generation)
-        if not self.bulk:
-            self._mirror(run, row)
+        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing.
+
+        A round whose study somebody has deleted or renamed since is completed by ``mirror_round``.
+        """
+        mirrored = self._is_recorded(row, generation) or self._append(run, row, generation)
+        if not mirrored or not self.bulk:
+            self.mirror_round(run, row)
+
+    @retry_while_unavailable
+    def mirror_round(self, run: StoredRun, row: StoredRound) -> StoredRound:
+        """Let the round's Optuna study hold what we have recorded, whatever others have made of it; a line says so where it
+        did not, and where others have put trials of their own there, which are left alone."""
+        config, options = run.config, distributions(row.space)
+        (current,) = (other for other in self.rounds(run) if other.id == row.id)
+        trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
+        done = mirror.complete_study(self.engine, self.optuna, self.bulk, run, row.number, current.study, trials)
+        if str(done):
+            log_line(str(done))
+        if done.study != current.study:
+            with self.writing() as connection:
+                connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=done.study))
+        return replace(row, study=done.study)
 
     def _is_recorded(self, row: StoredRound, generation: Sequence[Proposal]) -> bool:
         """Whether these very proposals are in the round."""
@@ -296,22 +309,15 @@ class Store:
         with self.engine.connect() as connection:
             return list(connection.scalars(query)) == [str(proposal.arch) for proposal in generation]
 
-    def _append(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
-        """Write a generation that is new, in one transaction."""
+    def _append(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> bool:
+        """Write a generation that is new, in one transaction; whether its trials are in it."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
         with self.writing() as connection:
             ids = self._evaluation_ids(connection, run, row.space, generation)
             found = [rows.proposal_to_row(row, *pair) for pair in zip(generation, ids, strict=True)]
             connection.execute(proposals.insert(), found)
-            if self.bulk:
-                optuna_tables.write_trials(connection, row.study, trials)
-
-    def _mirror(self, run: StoredRun, row: StoredRound) -> None:
-        """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
-        config, options = run.config, distributions(row.space)
-        trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
-        optuna_tables.add_trials(optuna.load_study(study_name=row.study, storage=self.optuna), trials)
+            return self.bulk and optuna_tables.append_trials(connection, row.study, trials)
 
     def _evaluation_ids(
         self, connection: Connection, run: StoredRun, space: SearchSpace, generation: Sequence[Proposal]

@@ -111,6 +111,11 @@ def rename_run(store: Store, old: str, new: str) -> None:
         raise EvoError(
             f"cannot rename {old!r}: Optuna {optuna.__version__} keeps tables that this program does not know"
         )
+    with store.engine.connect() as connection:
+        renamed = {study_name(new, row.number) for row in connection.execute(_studies_of(run))}
+        _, existing = optuna_tables.revision_and_studies(connection)
+    if taken := sorted(renamed.intersection(existing)):
+        raise EvoError(f"cannot rename {old!r}: there is an Optuna study {taken[0]!r} already; take another name")
     with acquire_lease(store, run), store.writing() as connection:
         connection.execute(runs.update().where(runs.c.id == run.id).values(name=new))
         for row in connection.execute(_studies_of(run)).all():
