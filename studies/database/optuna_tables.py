@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from copy import copy
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,6 +157,7 @@ def installed_revision() -> str:
     return KNOWN_REVISION if optuna.__version__.startswith("5.") else _in_memory().get_head_version()
 
 
+@cache
 def earlier_revisions() -> frozenset[str]:
     """The schema revisions that the installed Optuna can upgrade."""
     storage = _in_memory()
