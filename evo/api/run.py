@@ -301,7 +301,7 @@ class Run:
         Raises:
             EvoError: one of them is missing.
         """
-        with open_store(require_existing(self.storage)) as store:
+        with open_store(require_existing(self.storage), read_only=True) as store:
             yield store, store.run(self.name)
 
     def _findings(self, beside: Sequence[Run]) -> Findings:

@@ -80,7 +80,9 @@ def deliver_run(
         )
     forget_data()
     there = is_done(folder)
-    with open_store(require_existing(storage)) as store:
+    with open_store(require_existing(storage), read_only=True) as store:
+        store.key(name)
+    with open_store(storage) as store:
         run = store.run(name)
         config = training_settings(run, overrides)
         if not there:

@@ -23,6 +23,7 @@ from evo.workers.ranks import current_group
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
+from studies.database.mirror import study_attrs
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import Proposal
@@ -121,8 +122,9 @@ def open_round(shared: RunContext, n: int) -> RoundContext:
     costs = costs_of(run.config, space)
     check_limits(space, costs, run.config.limits)
     data = check_fingerprint(run, shared.accept_data_change)
-    attrs = {"run": run.name, "round": n, "method": run.config.evolution.method}
-    row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, attrs)
+    row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, study_attrs(run, n))
+    if len(rows) >= n and not row.finished:
+        row = store.mirror_round(run, row)
     if data != run.data_sha256:
         row = store.record_data_hash(run, row, data)
     return RoundContext(shared, n, space, costs, row, tuple(rows[: n - 1]), tuple(store.proposals(row)), data)
