@@ -15,7 +15,7 @@ from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import table_space
 from evo.methods.registry import evolution_of
 from evo.plugins import used_plugins
-from evo.round.costs import costs_of
+from evo.round.costs import check_costs, check_measured, costs_of
 from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
@@ -41,7 +41,9 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     if config.evolution.predecessor:
         space = _continued_space(store, space, config)
     costs = costs_of(config, space)
+    check_costs(config, space, costs)
     check_limits(space, costs, config.limits)
+    check_measured(config, space, costs)
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
     most = costs.bounds()[1][COSTS.index(config.search.cost)]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spaces import shell
-from spaces.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.latency.measure import MeasurementSetting, measure_missing
+from spaces.library.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.space import SearchSpace
 
 EXAMPLES = """examples:
