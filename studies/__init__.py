@@ -4,4 +4,15 @@ from spaces import _interrupts as _interrupts  # first: Ctrl-C may come at any m
 
 # isort: split
 
-__all__ = ["config", "controls", "dashboard", "database", "pareto", "plugins", "records", "runs", "settings_text"]
+__all__ = [
+    "config",
+    "controls",
+    "dashboard",
+    "database",
+    "pareto",
+    "plugins",
+    "records",
+    "run_names",
+    "runs",
+    "settings_text",
+]

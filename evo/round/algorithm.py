@@ -64,7 +64,7 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
             "seconds": clock.seconds,
         },
     )
-    dashboard.publish(store, run, n, artifacts_folder(shared.folder.parent))
+    dashboard.publish(store, run, n, artifacts_folder(shared.files))
     return store.rounds(run)[n - 1]
 
 

@@ -20,6 +20,7 @@ from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.database.urls import files_folder
 from studies.records import EvoError
+from studies.run_names import check_name
 
 if TYPE_CHECKING:
     from evo.round.context import RunContext
@@ -114,6 +115,7 @@ def _open_executor(options: RunOptions, threads: int, limited: bool) -> Iterator
 
 def _begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     """A run that begins now."""
+    check_name(name)
     from evo.round.new_run import begin_run
 
     return begin_run(store, name, config)

@@ -22,6 +22,7 @@ from spaces.errors import SpaceError
 from spaces.files.tables import Row, Table, read_table, shown
 from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing_entry, stem_shape
 from spaces.layer import Shape
+from spaces.shell import command_line
 from spaces.size import as_text, both_sides, parse_size
 from spaces.space import SearchSpace
 from spaces.variants import is_variant
@@ -86,7 +87,8 @@ def load_latency_table(path: str | Path, device: str | None = None) -> LatencyMo
     path = Path(path)
     if not path.is_file():
         raise SpaceError(
-            f"no latency table {path}: measure one with python -m spaces.latency --space NAME --out {path}"
+            f"no latency table {path}: measure one with "
+            + command_line("spaces.latency", "--space", "NAME", "--out", str(path))
         )
     try:
         if ".json" in path.suffixes:
