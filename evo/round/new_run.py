@@ -20,6 +20,7 @@ from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
 from spaces.costs.table import cost_table
+from spaces.files.text import read_text
 from spaces.library import named_spaces
 from spaces.size import Size, both_sides, size_text
 from spaces.space import SearchSpace
@@ -82,7 +83,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
 def _read_space(path: str) -> SearchSpace:
     """The space in a JSON file."""
     try:
-        space = SearchSpace.from_json(Path(path).read_text(encoding="utf-8"))
+        space = SearchSpace.from_json(read_text(Path(path)))
         cost_table(space)  # raises here if an operation is unknown
         return space
     except OSError as error:
