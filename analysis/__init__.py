@@ -1,5 +1,9 @@
 """What the results mean: frames, figures and reports of recorded runs. Reads the database and changes nothing."""
 
+from spaces import _interrupts as _interrupts  # first: Ctrl-C may come at any moment
+
+# isort: split
+
 __all__ = [
     "ablation",
     "cli",

@@ -20,6 +20,7 @@ from studies.database.lineage import bred_cells
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.statistics import SEARCHING
 from studies.database.store import Store
+from studies.database.urls import command_on
 from studies.records import BredCell, EvoError
 
 RESULTS = """
@@ -141,7 +142,8 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     """
     trials = results(store, run, until)
     if trials.empty:
-        raise EvoError(f"run {run.name!r} has measured nothing yet; run: python -m evo.round 1 --run {run.name}")
+        begin = command_on(store.url, "evo.round", "1", "--run", run.name)
+        raise EvoError(f"run {run.name!r} has measured nothing yet; run: {begin}")
     if complete(trials).empty:
         why = " ".join(trials.loc[trials["failed"], "reason"].iloc[:1])
         raise EvoError(f"run {run.name!r} has measured nothing to its end yet: {why}")

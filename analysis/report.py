@@ -54,10 +54,11 @@ def _report(args: argparse.Namespace) -> int:
     from analysis import export
     from analysis.cli import frames_of, verdicts_of, write
     from analysis.findings import Findings
+    from studies.run_names import file_stem
 
     findings = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
     frames, compared = findings.frames, findings.compared
-    out = args.out or Path(f"{frames.run.name.replace('/', '-')}.html")
+    out = args.out or Path(f"{file_stem(frames.run.name)}.html")
     write(out, findings.html())
     if args.csv:
         beside = export.compared_frames(compared) if findings.several else {}

@@ -7,6 +7,10 @@ imported before a name is asked for.
 
 from __future__ import annotations
 
+from spaces import _interrupts as _interrupts  # first: Ctrl-C may come at any moment
+
+# isort: split
+
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

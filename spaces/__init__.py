@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from spaces import _interrupts as _interrupts  # first: Ctrl-C may come at any moment
+
+# isort: split
+
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,11 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "architecture",
     "atomic_files",
-    "cli",
     "columns",
     "costs",
     "errors",
     "export",
+    "files",
     "latency",
     "layer",
     "library",

@@ -35,6 +35,6 @@ def usual_permissions(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file in UTF-8."""
+    """A text file in UTF-8. Bytes of names of files that are no text are spelled out."""
     with atomic_write(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,20 +1,25 @@
 """What all commands share: their command lines, and how they end.
 
-0: done. 1: an error, said in words. 2: a command line that cannot be read. 130: interrupted by Ctrl-C.
+0: done. 1: an error, said in words. 2: a command line that cannot be read. 130: interrupted by Ctrl-C. Whatever the terminal
+is, or does, there is no traceback: signs that it cannot show are spelled out, and a reader who has gone is no error.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import platform
 import select
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
+from spaces._interrupts import STATUS, watched
 from spaces.errors import UserError
 from spaces.units import parse_number
 
@@ -27,7 +32,8 @@ FAULT = "this is a fault of the program, not yours: please report it, with the l
 
 def parser(name: str, description: str, examples: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The command line of ``python -m name``; without ``parents``, which have them, with the options that all commands have."""
-    command = argparse.ArgumentParser(
+    make_printable()
+    command = _Parser(
         prog=f"python -m {name}",
         description=description,
         epilog=examples,
@@ -37,6 +43,20 @@ def parser(name: str, description: str, examples: str, *parents: argparse.Argume
     if not parents:
         add_arguments(command)
     return command
+
+
+class _Parser(argparse.ArgumentParser):
+    """Help that nobody reads to its end is no error."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        with suppress(OSError):
+            super()._print_message(message, file)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            print_error(message.rstrip("\n"))
+        flush_output()
+        sys.exit(status)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -53,7 +73,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options | {"default": argparse.SUPPRESS})
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(versions())
+        parser._print_message(f"{versions()}\n", sys.stdout)
         parser.exit()
 
 
@@ -103,6 +123,11 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def command_line(*words: str) -> str:
+    """A command as it can be pasted into a shell: ``python -m``, and the words."""
+    return shlex.join(["python", "-m", *words])
+
+
 def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, kept: str = "") -> int:
     """The exit status of a command.
 
@@ -110,35 +135,87 @@ def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namesp
         work: does what the command line asks for, and gives its exit status.
         kept: what an interruption has left, and how to go on.
     """
-    try:
-        status = work(args)
-        sys.stdout.flush()
-        return status
-    except (UserError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and _silence_stdout():
-            return 0
-        if args.traceback:
+    make_printable()
+    with watched() as interruptions:
+        try:
+            status = work(args)
+            flush_output(raising=True)
+            return status
+        except (UserError, OSError, EOFError) as error:
+            if isinstance(error, BrokenPipeError) and _is_reader_gone():
+                flush_output()
+                return 0
+            if interruptions.pressed:
+                return _interrupted("", kept)
+            if args.traceback:
+                traceback.print_exc()
+            print_error(f"error: {error}" if str(error) else f"error: {END_OF_INPUT}")
+        except KeyboardInterrupt as stop:  # one that has words was no Ctrl-C
+            return _interrupted(str(stop), kept)
+        except Exception:
+            if interruptions.pressed:
+                return _interrupted("", kept)
             traceback.print_exc()
-        _print_error(f"error: {error}")
-    except KeyboardInterrupt as stop:  # one that has words was no Ctrl-C
-        why = f"error: {stop}" if str(stop) else "interrupted"
-        _print_error(f"\n{why}; {kept}" if kept else f"\n{why}")
-        return 1 if str(stop) else 130
-    except Exception:
-        traceback.print_exc()
-        _print_error(f"error: {FAULT}")
-    return 1
+            print_error(f"error: {FAULT}")
+        flush_output()
+        return 1
 
 
-def _print_error(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+END_OF_INPUT = "the input ended where an answer was expected"
 
 
-def _silence_stdout() -> bool:
-    """Whether standard output is a closed pipe (``| head``), which is no error; further output is then discarded."""
+def _interrupted(reason: str, kept: str) -> int:
+    """Say that the work was stopped, and what is kept; the exit status."""
+    why = f"error: {reason}" if reason else "interrupted"
+    print_error(f"\n{why}; {kept}" if kept else f"\n{why}")
+    flush_output()
+    return 1 if reason else STATUS
+
+
+def make_printable() -> None:
+    """From here on the terminal is sent nothing that it cannot show: other signs are spelled out, ``\\xe9``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not (_is_unicode(stream) and stream.errors == "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_unicode(stream: io.TextIOWrapper) -> bool:
+    return stream.encoding.lower().replace("-", "").startswith("utf")
+
+
+def print_error(text: str) -> None:
+    """Print on standard error, if there is one."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def _is_reader_gone() -> bool:
+    """Whether standard output or standard error is a closed pipe (``| head``), which is no error."""
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    gone = any(event & select.POLLERR for _, event in poll.poll(0))
-    if gone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return gone
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def flush_output(raising: bool = False) -> None:
+    """Send what is still to be printed; where nobody takes it, discard it, so that Python can end in peace.
+
+    Raises:
+        OSError: it cannot be written, the disk is full, and ``raising`` is set. A reader who has gone is no error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            _discard(stream)
+            if raising and not isinstance(error, BrokenPipeError):
+                raise
+
+
+def _discard(stream: TextIO) -> None:
+    """Let a stream lead nowhere, so that Python can end in peace."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

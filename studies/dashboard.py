@@ -10,10 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, BinaryIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from spaces import shell
+
+if TYPE_CHECKING:
+    from optuna.artifacts import FileSystemArtifactStore
 
 EXAMPLES = """examples:
   python -m studies.dashboard
@@ -45,6 +52,35 @@ class QuietHandler(WSGIRequestHandler):
         pass
 
 
+def drawing_folders(files: Path, runs: Sequence[str]) -> list[Path]:
+    """The folders that hold drawings; earlier versions had one beside that of each run, whose name might have a slash."""
+    from studies.database.urls import artifacts_folder
+
+    beside = ((files / name).parent for name in runs if "/" in name and "\0" not in name)
+    return [folder for folder in dict.fromkeys(map(artifacts_folder, (files, *beside))) if folder.is_dir()]
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Drawings that lie in several folders, as one of Optuna's artifact stores; new ones go into the first."""
+
+    stores: Sequence[FileSystemArtifactStore]
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
+        for store in self.stores[:-1]:
+            with suppress(ArtifactNotFound):
+                return store.open_reader(artifact_id)
+        return self.stores[-1].open_reader(artifact_id)
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self.stores[0].write(artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        self.stores[0].remove(artifact_id)
+
+
 def open_server(url: str, host: str, port: int) -> WSGIServer:
     """optuna-dashboard on a database, bound to an address and ready to ``serve_forever``.
 
@@ -57,13 +93,16 @@ def open_server(url: str, host: str, port: int) -> WSGIServer:
 
     from studies.database.contents import require_studies
     from studies.database.optuna_tables import existing_storage
-    from studies.database.urls import artifacts_folder, files_folder, require_existing
+    from studies.database.store import open_store
+    from studies.database.urls import files_folder, require_existing
     from studies.records import EvoError
 
     require_studies(require_existing(url))
-    storage = optuna.storages.get_storage(existing_storage(url))
-    drawings = artifacts_folder(files_folder(url))
-    app = wsgi(storage, FileSystemArtifactStore(drawings) if drawings.is_dir() else None)
+    storage, names = optuna.storages.get_storage(existing_storage(url)), list[str]()
+    with suppress(EvoError), open_store(url, read_only=True) as store:  # which may hold other studies only
+        names = store.runs()
+    stores = [FileSystemArtifactStore(folder) for folder in drawing_folders(files_folder(url), names)]
+    app = wsgi(storage, Drawings(stores) if stores else None)
     try:
         return make_server(host, port, app, server_class=DashboardServer, handler_class=QuietHandler)
     except OSError as error:

@@ -162,7 +162,8 @@ def _load_module(name: str) -> Plugin:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and name.startswith(error.name):
             raise PluginError(
-                f"plugin {name!r}: no module {error.name!r} is installed; a file's name ends in .py"
+                f"plugin {name!r}: no module {error.name!r} is installed; install its package in this environment, or give a "
+                "file, whose name ends in .py: --plugin FILE.py"
             ) from None
         raise PluginError(f"plugin {name!r} {_failure(error, getattr(error, 'filename', None))}") from error
     path = Path(module.__file__ or "")

@@ -31,6 +31,7 @@ from studies.database.rows import StoredRound
 from studies.database.store import Store, open_store
 from studies.database.urls import redacted, require_existing
 from studies.records import EvoError
+from studies.run_names import run_folder
 
 ROUNDS = "SELECT * FROM round_stats WHERE run = :run ORDER BY round"
 BESIDE = ["round", "space_size", "next_size", "best_accuracy", "best_cost", "kept", "dropped", "added", "rule"]
@@ -262,7 +263,7 @@ class Run:
             raise EvoError("arch names the network: leave out knee, max_macs, max_params and max_latency_ms")
         wanted = Architecture.parse(str(arch)) if arch is not None else None
         criteria = Criteria(most, wanted, knee, None if scale_to is None else parse_limit("scale_to", scale_to))
-        folder = Path(out) if out is not None else Path("delivered") / self.name
+        folder = Path(out) if out is not None else run_folder(Path("delivered"), self.name)
         made = deliver_run(
             self.name, self.storage, criteria, folder, overrides_of(set), reporter(progress), accept_data_change
         )

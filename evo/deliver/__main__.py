@@ -72,8 +72,9 @@ def _deliver(args: argparse.Namespace) -> int:
     from evo.deliver.selection import Criteria
     from spaces.architecture import Architecture
     from studies.records import COSTS
+    from studies.run_names import run_folder
 
-    folder = args.out or Path("delivered") / args.run
+    folder = args.out or run_folder(Path("delivered"), args.run)
     most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
     criteria = Criteria(
         most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to

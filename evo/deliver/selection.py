@@ -12,6 +12,7 @@ from spaces.space import SearchSpace
 from spaces.units import format_number
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
+from studies.database.urls import command_on
 from studies.records import Evaluation, EvoError, Round, complete_evaluations
 
 
@@ -51,9 +52,8 @@ def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected
     """
     rows = [row for row in store.rounds(run) if row.finished]
     if not rows:
-        raise EvoError(
-            f"run {run.name!r} has no finished round to pick from; run: python -m evo.round 1 --run {run.name}"
-        )
+        begin = command_on(store.url, "evo.round", "1", "--run", run.name)
+        raise EvoError(f"run {run.name!r} has no finished round to pick from; run: {begin}")
     evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(rows[-1]))
     if criteria.arch is not None:
         evaluation = next((e for e in evaluations if e.arch == criteria.arch), None)

@@ -7,7 +7,7 @@ answers (weights, suggestions, a history) has a default in ``Judge``, so a round
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -107,6 +107,10 @@ class Judge:
         """Architectures to measure before NSGA-II breeds, each with its origin (a word for the table of trials)."""
         return []
 
+    def measurable(self) -> Collection[Architecture] | None:
+        """The architectures of its space that it can answer for; None: all of them."""
+        return None
+
     def measure(
         self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], cost: str
     ) -> list[Evaluation]:
@@ -148,6 +152,9 @@ class WrappedJudge(Judge):
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
         return self.judge.files()
+
+    def measurable(self) -> Collection[Architecture] | None:
+        return self.judge.measurable()
 
 
 @dataclass(frozen=True)

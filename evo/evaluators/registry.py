@@ -9,7 +9,7 @@ from evo.evaluators import Evaluator
 from evo.evaluators.blockwise.evaluator import blockwise
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import Scratch, scratch
-from evo.evaluators.tabular import Tabular, tabular
+from evo.evaluators.tabular import table_evaluator, tabular
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import EvoError
@@ -40,7 +40,7 @@ def reference_evaluator(config: StudyConfig, space: SearchSpace) -> Evaluator | 
             f"ground_truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "
             "give the path with --set ground_truth.table.path=FILE, or leave [ground_truth.table] out to train instead"
         )
-    return Tabular(section.table, space)
+    return table_evaluator(section.table, space)
 
 
 EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from evo.data.paths import candidate_paths
@@ -14,6 +16,7 @@ from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import (
     TableColumns,
     additive_costs,
+    arch_of_key,
     opaque_space,
     read_benchmark_table,
     restrict_costs,
@@ -21,9 +24,13 @@ from spaces.costs.benchmark_tables import (
     table_key,
 )
 from spaces.costs.table import CostTable
+from spaces.errors import SpaceError
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, Evaluation, EvoError
+
+MAX_ENUMERATED = 100_000
+"""A space of at most so many architectures is gone through where a table's spelling cannot be taken apart."""
 
 
 @dataclass(frozen=True)
@@ -50,37 +57,99 @@ class TableJudge(Judge):
     def name(self) -> str:
         return f"table:{Path(self.section.path).name.split('.')[0]}"
 
+    def measurable(self) -> MeasuredArchs | None:
+        return measured_archs(self.section, self.origin, self.space)
+
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         rows = _read_rows(self.section)
         blank = [Evaluation(arch, self.name, 0.0, macs=0, params=0) for arch in archs]
         return [self._look_up(evaluation, rows) for evaluation in with_costs(blank, self.table)]
 
     def _look_up(self, evaluation: Evaluation, rows: Mapping[str, Mapping[str, float]]) -> Evaluation:
-        row = table_key(evaluation.arch, self.origin, self.section.tokens, self.section.separator)
+        row = _key(self.section, self.origin, evaluation.arch)
         if row not in rows:
-            raise EvoError(
-                f"evaluator.path {self.section.path!r} has no row for {evaluation.arch} "
-                f"(looked for {row!r} in column {self.section.arch_column!r})"
-            )
+            return replace(evaluation, accuracy=math.nan, failed=f"{self.section.path!r} has no row for it")
         entry: dict[str, Any] = dict(rows[row])
         return replace(evaluation, accuracy=entry.pop("accuracy") * self.section.accuracy_scale, **entry)
+
+
+@dataclass(frozen=True)
+class MeasuredArchs(Collection[Architecture]):
+    """What a table that lacks architectures of the judge's space has of them: all that a search can be told of."""
+
+    section: TabularSection
+    origin: SearchSpace
+    space: SearchSpace
+
+    def __contains__(self, arch: object) -> bool:
+        return isinstance(arch, Architecture) and _has_row(self.section, self.origin, arch)
+
+    def __iter__(self) -> Iterator[Architecture]:
+        return iter(_archs_in(self.section, self.origin, self.space))
+
+    def __len__(self) -> int:
+        return len(_archs_in(self.section, self.origin, self.space))
+
+
+def measured_archs(section: TabularSection, origin: SearchSpace, space: SearchSpace) -> MeasuredArchs | None:
+    """What the table has of a space; None: all of it."""
+    covered = len(_read_rows(section)) >= space.size and len(_archs_in(section, origin, space)) >= space.size
+    return None if covered else MeasuredArchs(section, origin, space)
+
+
+def _key(section: TabularSection, origin: SearchSpace, arch: Architecture) -> str:
+    return table_key(arch, origin, section.tokens, section.separator)
+
+
+def _has_row(section: TabularSection, origin: SearchSpace, arch: Architecture) -> bool:
+    try:
+        return _key(section, origin, arch) in _read_rows(section)
+    except SpaceError:  # an operation that the first space did not have, and so no index
+        return False
+
+
+@lru_cache(maxsize=4)
+def _archs_in(section: TabularSection, origin: SearchSpace, space: SearchSpace) -> tuple[Architecture, ...]:
+    """The architectures of a space for which the table has a row, in its order."""
+    rows = _read_rows(section)
+    spelled = (arch_of_key(key, origin, space, section.tokens, section.separator) for key in rows)
+    found = tuple(arch for arch in spelled if arch is not None)
+    if found or space.size > MAX_ENUMERATED:
+        return found
+    return tuple(arch for arch in space.enumerate() if _has_row(section, origin, arch))  # tokens that nothing separates
 
 
 def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
     """The evaluator of a configuration whose ``evaluator.kind`` is ``tabular``.
 
     Raises:
-        EvoError: the table is missing; a missing column is a SpaceError.
+        EvoError: the table is missing, or has none of the space's architectures; a missing column is a SpaceError.
     """
     assert isinstance(config.evaluator, TabularSection)
-    _read_rows(config.evaluator)
-    return Tabular(config.evaluator, space)
+    return table_evaluator(config.evaluator, space)
+
+
+def table_evaluator(section: TabularSection, space: SearchSpace) -> Tabular:
+    """The evaluator that looks up what a table has of a space.
+
+    Raises:
+        EvoError: the table is missing, or has none of the space's architectures; a missing column is a SpaceError.
+    """
+    rows = _read_rows(section)
+    if not _archs_in(section, space, space):
+        example = _key(section, space, space.sample(Random(0)))
+        raise EvoError(
+            f"{section.path!r} has no row for any architecture of {space.name!r}: expected {section.arch_column!r} to hold "
+            f"such as {example!r}, found {next(iter(rows), None)!r}; see tokens and separator"
+        )
+    return Tabular(section, space)
 
 
 def table_space(section: TabularSection) -> SearchSpace:
     """The space that the table spells out (``space.name = "table"``)."""
+    rows = _read_rows(section)
     try:
-        return opaque_space("table", _read_rows(section), section.separator)
+        return opaque_space("table", rows, section.separator)
     except ValueError as error:
         raise EvoError(f"evaluator.path is {section.path!r}, which spells out no space: {error}") from None
 
@@ -113,7 +182,7 @@ def _read_rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
             f"evaluator.path is {section.path!r}: no such table here, nor below the folder EVO_DATA; give the path with "
             "--set evaluator.path=FILE, or set the environment variable EVO_DATA to the folder that holds it"
         )
-    frame = read_benchmark_table(path, columns)
+    frame = read_benchmark_table(path, columns, section.accuracy_scale)
     names = {
         columns.accuracy: "accuracy",
         columns.macs: "macs",

@@ -16,6 +16,7 @@ from functools import partial
 from io import StringIO
 
 from spaces import shell
+from spaces._interrupts import hand_over
 from studies.controls import Control
 
 EXAMPLES = """examples:
@@ -128,6 +129,7 @@ def _run_command(args: argparse.Namespace, processes: int) -> int:
 
 def _run_as_rank(argv: Sequence[str] | None, processes: int) -> int:
     """As one of the processes that torchrun has started: rank 0 does what is asked for, the others help it in silence."""
+    hand_over()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what torch's C++ side remarks is no news to a user
     if os.environ["RANK"] == "0":
         from evo.workers.ranks import exit_now

@@ -64,7 +64,7 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
             "seconds": clock.seconds,
         },
     )
-    dashboard.publish(store, run, n, artifacts_folder(shared.folder.parent))
+    dashboard.publish(store, run, n, artifacts_folder(shared.files))
     return store.rounds(run)[n - 1]
 
 
@@ -128,6 +128,7 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
         survivors=parents,
         drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.evaluations, rng, parents)),
         known=known,
+        measurable=judge.measurable(),
     )
 
 
@@ -148,8 +149,11 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
     """
     evaluations, settings = complete_evaluations(p.evaluation for p in proposals), context.config.search
     if not evaluations:
-        reasons = " ".join(describe_reasons(count_failures(proposals)))
-        raise EvoError(f"round {context.n}: {reasons} There is nothing to evolve the space by")
+        reasons = (
+            " ".join(describe_reasons(count_failures(proposals)))
+            or "nothing that can be measured lies inside the limits."
+        )
+        raise EvoError(f"round {context.n}: {' '.join(reasons)} There is nothing to evolve the space by")
     return Round(context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective)
 
 
@@ -159,7 +163,8 @@ def train_front_alone(shared: RunContext, n: int) -> None:
         return
     context = open_round(shared, n)
     judge = shared.reference.fit(context.space, fit_context(context))
-    members = sample_front(shared.store, shared.run, n)
+    known = judge.measurable()
+    members = [arch for arch in sample_front(shared.store, shared.run, n) if known is None or arch in known]
     evaluate_missing(context, judge, members, f"{shared.run.name}: training its front alone")
 
 

@@ -27,6 +27,7 @@ from studies.database.mirror import study_attrs
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import Proposal
+from studies.run_names import run_folder
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class RunContext:
     """What a run's rounds share.
 
     Attributes:
-        folder: where the run keeps its files.
+        folder: where the run keeps its files; ``files``: where all runs do.
         evaluate: does work on workers; ``workers``: on how many architectures at once. ``track`` shows progress.
         reference: judges a sample of architectures for comparison; None where the configuration asks for none.
         accept_data_change: whether the run goes on when its data are no longer those it began with.
@@ -43,6 +44,7 @@ class RunContext:
     run: StoredRun
     store: Store
     folder: Path
+    files: Path
     evaluate: Evaluate
     track: Track
     evaluator: Evaluator
@@ -70,7 +72,8 @@ def run_context(
     return RunContext(
         run,
         store,
-        folder / run.name,
+        run_folder(folder, run.name),
+        folder,
         evaluate,
         track,
         evaluator_of(config, run.space),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from evo.data.paths import candidate_paths
-from evo.evaluators.tabular import table_costs
+from evo.evaluators.tabular import measured_archs, table_costs
 from spaces.costs.table import CostTable, LatencyModel, cost_table
 from spaces.latency.measure import load_latency_table as load_latency
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
-from studies.records import EvoError
+from studies.records import COSTS, EvoError
 
 
 def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
@@ -16,6 +18,56 @@ def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
         return table_costs(config.evaluator, space)
     return cost_table(space, config.search.macs_convention, latency_of(config))
+
+
+def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> None:
+    """Tell before anything runs that nobody knows a cost that the configuration speaks of.
+
+    Raises:
+        EvoError: the cost is 0 for every architecture of the space.
+    """
+    most = dict(zip(COSTS, costs.bounds()[1].tolist(), strict=True))
+    asked: dict[str, str] = {config.search.cost: f"search.cost is {config.search.cost!r}"}
+    asked |= {name: f"limits.{name} is given" for name in config.limits.given() if name not in asked}
+    for name, why in asked.items():
+        if not most[name]:
+            known = " or ".join(repr(cost) for cost in COSTS if most[cost])
+            raise EvoError(
+                f"{why}, and it is 0 for every architecture of {space.name!r}: {_source(config, name)}"
+                + (f", or choose {known}" if known else "")
+            )
+
+
+def check_measured(config: StudyConfig, space: SearchSpace, costs: CostTable) -> None:
+    """Tell before anything runs that a table that lacks architectures has none inside the limits.
+
+    Raises:
+        EvoError: it has none; the message says what there is.
+    """
+    limits = config.limits.given()
+    if not (limits and isinstance(config.evaluator, TabularSection)):
+        return
+    known = measured_archs(config.evaluator, space, space)
+    if known is None or not len(known):
+        return
+    counted = costs.count(known)
+    columns = {name: counted[:, COSTS.index(name)] for name in limits}
+    inside = [(least <= columns[name]) & (columns[name] <= most) for name, (least, most) in limits.items()]
+    if not np.all(inside, axis=0).any():
+        raise EvoError(
+            f"none of the {len(known)} architectures of {space.name!r} in the table lies inside the limits; they have "
+            + ", ".join(f"{name} from {column.min():g} to {column.max():g}" for name, column in columns.items())
+        )
+
+
+def _source(config: StudyConfig, cost: str) -> str:
+    """What to do about a cost that is not known."""
+    column = {"macs": "macs_column", "params": "params_column", "latency_ms": "latency_column"}[cost]
+    if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
+        given = getattr(config.evaluator, column)
+        told = f"column {given!r} of the table holds nothing else" if given else "the table has no column of it"
+        return f"{told}; name the column that has it with evaluator.{column}"
+    return "give a latency table with latency.path" if cost == "latency_ms" else "nothing of it has a cost"
 
 
 def latency_of(config: StudyConfig) -> LatencyModel | None:

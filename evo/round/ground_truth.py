@@ -6,6 +6,7 @@ What was trained alone holds in all rounds: it is recorded at once, and never tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -25,7 +26,9 @@ def check_ranking(context: RoundContext, finished: Round) -> Truth:
     assert shared.reference is not None
     judge = shared.reference.fit(finished.space, fit_context(context))
     seed = derive_seed(shared.config.seed, "truth", finished.n)
-    scored = sample_by_cost(finished, shared.config.ground_truth.sample, seed)
+    known = judge.measurable()
+    asked = tuple(e for e in finished.evaluations if known is None or e.arch in known)
+    scored = sample_by_cost(replace(finished, evaluations=asked), shared.config.ground_truth.sample, seed)
     label = f"round {finished.n}: asking for the truth"
     answers = evaluate_missing(context, judge, [e.arch for e in scored], label)
     pairs = [(e, true) for e, true in zip(scored, answers, strict=True) if not true.failed]

@@ -15,11 +15,12 @@ from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import table_space
 from evo.methods.registry import evolution_of
 from evo.plugins import used_plugins
-from evo.round.costs import costs_of
+from evo.round.costs import check_costs, check_measured, costs_of
 from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
 from spaces.costs.table import cost_table
+from spaces.files.text import read_text
 from spaces.library import named_spaces
 from spaces.size import Size, both_sides, size_text
 from spaces.space import SearchSpace
@@ -41,7 +42,9 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     if config.evolution.predecessor:
         space = _continued_space(store, space, config)
     costs = costs_of(config, space)
+    check_costs(config, space, costs)
     check_limits(space, costs, config.limits)
+    check_measured(config, space, costs)
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
     most = costs.bounds()[1][COSTS.index(config.search.cost)]
@@ -80,7 +83,7 @@ def first_space(config: StudyConfig) -> SearchSpace:
 def _read_space(path: str) -> SearchSpace:
     """The space in a JSON file."""
     try:
-        space = SearchSpace.from_json(Path(path).read_text(encoding="utf-8"))
+        space = SearchSpace.from_json(read_text(Path(path)))
         cost_table(space)  # raises here if an operation is unknown
         return space
     except OSError as error:

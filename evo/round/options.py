@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 STORAGE = "sqlite:///evo.db"
 """The database where none is named."""
 
+DEFAULT_RUN = "digits"
+"""The preset, and so the run, where none is named."""
+
 CLUSTER = re.compile(r"\w+://\S+:\d+|local:[1-9]\d*|.+\.toml")
 """The address of a Dask scheduler, so many processes here, or a TOML file that names a queue."""
 
@@ -44,7 +47,7 @@ class RunOptions:
         accept_data_change: whether a run goes on when its data are no longer those it began with.
 
     Raises:
-        EvoError: a value cannot be, or two of them exclude each other.
+        EvoError: a value cannot be, a file is missing, or two of them exclude each other.
     """
 
     rounds: int
@@ -70,6 +73,8 @@ class RunOptions:
                 raise EvoError(f"control is {name!r}: expected one or more of {', '.join(Control)}")
         if self.cluster is not None and not CLUSTER.fullmatch(self.cluster):
             raise EvoError(f"cluster is {self.cluster!r}: expected {CLUSTER_FORMS}")
+        if self.cluster is not None and self.cluster.endswith(".toml") and not Path(self.cluster).is_file():
+            raise EvoError(f"cluster is {self.cluster!r}: no such file; expected {CLUSTER_FORMS}")
         if self.cluster is not None and self.workers > 1:
             raise EvoError(f"workers is {self.workers} and cluster is {self.cluster!r}: leave one of them out")
 
@@ -77,7 +82,7 @@ class RunOptions:
     def settings_name(self) -> str | None:
         """What a run is called after these settings, a preset's name or a file's; None: settings without a name."""
         if self.config is None or isinstance(self.config, str):
-            return Path(self.config or "digits").stem
+            return Path(self.config or DEFAULT_RUN).stem
         return None
 
 

@@ -99,14 +99,16 @@ def make_plan(options: RunOptions) -> Plan:
     from evo.data.fingerprint import reads_images
     from evo.data.inspection import inspect_data
     from evo.plugins import plugin_sources
-    from evo.round.costs import costs_of
+    from evo.round.costs import check_costs, costs_of
     from evo.round.new_run import prepared_space
     from evo.round.own_operations import notes_on_own_operations
 
     config = read_settings(options)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space = prepared_space(config)
-    least, most = costs_of(config, space).bounds().tolist()
+    costs = costs_of(config, space)
+    check_costs(config, space, costs)
+    least, most = costs.bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
     name, notes = run_name(options, config.seed), tuple(notes_on_own_operations(space))
     return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes)

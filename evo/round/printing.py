@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
 from analysis.frames import truth_of
 from analysis.sentences import describe_reasons
-from evo.round.options import STORAGE, RunOptions
+from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
 from spaces.size import as_text
@@ -15,8 +16,9 @@ from spaces.space import SearchSpace
 from spaces.units import format_number
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
-from studies.database.urls import files_folder, parse_url, redacted
+from studies.database.urls import command_on, files_folder, shown_url
 from studies.records import Evaluation, Round, complete_evaluations
+from studies.run_names import run_folder
 
 T = TypeVar("T")
 
@@ -92,7 +94,9 @@ def round_front(store: Store, run: StoredRun, row: StoredRound) -> tuple[Evaluat
 def nothing_to_do(run: StoredRun, options: RunOptions) -> str:
     """Why nothing ran."""
     done = options.rounds
-    return f"\nnothing to do: run {run.name} has finished round {done}; next: python -m evo.round {done + 1}"
+    named = [] if run.name == DEFAULT_RUN else ["--run", run.name]
+    further = command_on(options.storage, "evo.round", str(done + 1), *named)
+    return f"\nnothing to do: run {run.name} has finished round {done}; next: {further}"
 
 
 def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
@@ -101,9 +105,8 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     last = rows[-1]
     members = round_front(store, run, last)
     cost = run.config.search.cost
-    storage = _storage_option(options.storage)
-    flag = "" if options.storage == STORAGE else f" --storage {storage}"
-    notes = "".join(f"{remark}\n" for remark in remarks(rows))
+    storage = shown_url(options.storage)
+    notes = "".join(f"{remark}\n" for remark in (*remarks(rows), *remarks_on_scores(store, run, last)))
     hidden = (
         "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
     )
@@ -111,11 +114,28 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
         f"\n{notes}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
         f"{format_number(members[0].cost(cost))} to {members[-1].accuracy:.2%} at "
         f"{format_number(members[-1].cost(cost))} {cost}\n"
-        f"results: {storage} (view results, run {run.name!r}); weights: {files_folder(options.storage) / run.name}\n"
-        f"next: python -m analysis.report {run.name}{flag}\n"
-        f"      optuna-dashboard {storage}\n"
-        f"      python -m evo.deliver {run.name}{flag}{hidden}"
+        f"results: {storage} (view results, run {run.name!r}); weights: {run_folder(files_folder(options.storage), run.name)}\n"
+        f"next: {command_on(options.storage, 'analysis.report', run.name)}\n"
+        f"      optuna-dashboard {shlex.quote(storage)}\n"
+        f"      {command_on(options.storage, 'evo.deliver', run.name)}{hidden}"
     )
+
+
+def remarks_on_scores(store: Store, run: StoredRun, row: StoredRound) -> list[str]:
+    """What a reader of a round's line should know of its scores, a sentence each."""
+    objective, notes = run.config.search.objective, []
+    measured = complete_evaluations(proposal.evaluation for proposal in store.proposals(row))
+    best, most = max(measured, key=lambda e: e.score(objective)), max(measured, key=lambda e: e.accuracy)
+    if best.score(objective) <= run.min_accuracy:
+        notes.append(
+            f"hypervolume is 0: it counts above search.min_accuracy = {run.min_accuracy:g}, and the best score is "
+            f"{best.score(objective):.4f}; a run with a lower search.min_accuracy shows progress"
+        )
+    if most.accuracy > best.accuracy:
+        notes.append(
+            f"best acc is that of the network with the highest {objective}; the most accurate one has {most.accuracy:.2%}"
+        )
+    return notes
 
 
 def remarks(rows: Sequence[StoredRound]) -> list[str]:
@@ -133,8 +153,3 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
     if truth and truth.of_objective.warning:
         notes.append(truth.of_objective.warning)
     return notes
-
-
-def _storage_option(storage: str) -> str:
-    """The database, as it may be shown and typed again."""
-    return redacted(parse_url(storage).render_as_string(hide_password=True))

@@ -22,6 +22,7 @@ from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.database.urls import files_folder
 from studies.records import EvoError
+from studies.run_names import check_name
 
 if TYPE_CHECKING:
     from evo.round.context import RunContext
@@ -139,6 +140,7 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
 
 def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None]) -> StoredRun:
     """A run that begins now."""
+    check_name(name)
     from evo.round.new_run import begin_run
 
     inspect(config)

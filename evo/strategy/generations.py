@@ -7,7 +7,7 @@ workers, crashes or time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from random import Random
@@ -36,6 +36,7 @@ class SearchTask:
         survivors: architectures of the round before that become parents again.
         drawn: architectures to measure before NSGA-II breeds, each with its origin (NSE draws by its gates).
         known: canonical form -> evaluation by this judge in an earlier round; used again at no cost.
+        measurable: the architectures that the judge can answer for; None: all of the space.
     """
 
     space: SearchSpace
@@ -46,6 +47,7 @@ class SearchTask:
     survivors: Sequence[Architecture] = ()
     drawn: Sequence[tuple[Architecture, str]] = ()
     known: Mapping[Architecture, Evaluation] = field(default_factory=dict)
+    measurable: Collection[Architecture] | None = None
 
 
 Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
@@ -116,8 +118,8 @@ class SearchState:
         self.task = task
         self.spent = 0
         self.parents: list[FrozenTrial] = []
-        self.options = distributions(task.space)
-        self.candidates = CandidateFilter(task.space, task.table, task.limits.given(), set(task.known))
+        self.options, limits = distributions(task.space), task.limits.given()
+        self.candidates = CandidateFilter(task.space, task.table, limits, set(task.known), task.measurable)
         self.given = self._opening_batch()
         learned = [
             evaluation for evaluation in complete_evaluations(task.known.values()) if evaluation.arch in task.space
@@ -147,9 +149,10 @@ class SearchState:
         task, size = self.task, self.task.settings.population
         taken: set[Architecture] = set()
         given: Batch = []
+        able = task.measurable
         for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn]:
             form = canonical_arch(arch, task.space)
-            if form not in taken:
+            if form not in taken and (able is None or arch in able):
                 taken.add(form)
                 given.append((arch, origin))
         if (lacking := size - len(given)) > 0:

@@ -8,7 +8,7 @@ measured and none needs a fake value; and no network is proposed twice, whatever
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -40,17 +40,19 @@ MAX_ENUMERATED = 100_000
 
 @dataclass
 class CandidateFilter:
-    """What may still be proposed: networks of the space, inside the limits, not seen before.
+    """What may still be proposed: networks of the space, inside the limits, not seen before, that can be measured.
 
     Attributes:
         limits: cost name -> (least, most), inclusive.
         seen: canonical forms of everything proposed so far.
+        measurable: the architectures that the judge can answer for; None: all of the space.
     """
 
     space: SearchSpace
     table: CostTable
     limits: Mapping[str, tuple[float, float]]
     seen: set[Architecture] = field(default_factory=set)
+    measurable: Collection[Architecture] | None = None
 
     def feasible(self, archs: Sequence[Architecture]) -> np.ndarray:
         """Which architectures lie inside every limit, ``(n,)`` of bool."""
@@ -66,11 +68,19 @@ class CandidateFilter:
         unseen = []
         for arch in archs:
             form = canonical_arch(arch, self.space)
-            if form not in self.seen and form not in excluded:
+            if form not in self.seen and form not in excluded and self._can_be_measured(arch):
                 excluded.add(form)
                 unseen.append(arch)
         inside = self.feasible(unseen) if unseen and self.limits else np.ones(len(unseen), bool)
         return [arch for arch, good in zip(unseen, inside.tolist(), strict=True) if good]
+
+    @property
+    def sparse(self) -> bool:
+        """Whether less than half of the space can be measured."""
+        return self.measurable is not None and 2 * len(self.measurable) < self.space.size
+
+    def _can_be_measured(self, arch: Architecture) -> bool:
+        return self.measurable is None or arch in self.measurable
 
     def random_unseen(self, rng: Random, n: int, excluded: set[Architecture]) -> list[Architecture]:
         """Up to ``n`` new networks from anywhere in the space: by chance, or by listing it when chance finds none."""
@@ -79,8 +89,9 @@ class CandidateFilter:
             archs += self.unseen((self.space.sample(rng) for _ in range(10 * n)), excluded)
             if len(archs) >= n:
                 return archs[:n]
-        if self.space.size <= MAX_ENUMERATED:
-            rest = self.unseen(self.space.enumerate(), excluded)
+        listed = self.space.enumerate() if self.space.size <= MAX_ENUMERATED else self.measurable
+        if listed is not None:
+            rest = self.unseen(listed, excluded)
             archs += rng.sample(rest, min(len(rest), n - len(archs)))
         return archs
 

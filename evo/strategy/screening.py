@@ -80,7 +80,8 @@ class SurrogateScreen:
         archs = candidates.unseen(islice(bred, CHILDREN * n), taken)
         archs += candidates.unseen(self._neighbours(), taken)
         archs += candidates.unseen(self.cost_spread, taken)
-        return archs + candidates.random_unseen(rng, max(0, n - len(archs)), taken)
+        least = CHILDREN * n if candidates.sparse else n  # children are seldom among the few that can be measured
+        return archs + candidates.random_unseen(rng, max(0, least - len(archs)), taken)
 
     def _neighbours(self) -> Iterator[Architecture]:
         """Every network that differs from one of the front in one gene, and in what a changed row makes necessary."""

@@ -39,6 +39,8 @@ from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
 from evo.workers.gpus import own_gpu, visible_gpus
+from spaces.errors import SpaceError
+from spaces.files.text import read_text
 from studies.records import EvoError
 
 CONNECT_TIMEOUT = 10
@@ -207,8 +209,8 @@ def _read_cluster_file(path: Path) -> dict[str, Any]:
         EvoError: it cannot be read, or a key or value cannot be.
     """
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        settings = tomllib.loads(read_text(path))
+    except (OSError, SpaceError, tomllib.TOMLDecodeError) as error:
         raise EvoError(f"--cluster {path}: cannot be read as TOML: {error}") from None
     tables = [name for name, value in settings.items() if isinstance(value, dict)]
     if len(tables) != 1 or tables[0] not in ("scheduler", *QUEUES):

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
 from spaces.errors import SpaceError
+from spaces.files.tables import Table, number_error, read_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
 
@@ -37,35 +38,57 @@ class TableColumns(NamedTuple):
     latency_ms: str | None = None
 
 
-def read_benchmark_table(path: str | Path, columns: TableColumns) -> pd.DataFrame:
-    """The named columns of a csv file, or a gzipped one: architectures as strings, all others as floats.
+def read_benchmark_table(path: str | Path, columns: TableColumns, accuracy_scale: float | None = None) -> pd.DataFrame:
+    """The named columns of a csv file, or a compressed one: architectures as strings, all others as floats.
+
+    Args:
+        accuracy_scale: what turns the table's accuracies into fractions, which are then checked. They are returned as they
+            stand. None: they may be any numbers.
 
     Raises:
-        SpaceError: the file or a column is missing, a value is not a number, or an architecture stands twice; the
-            message names the file and the column.
+        SpaceError: the file or a column is missing, an architecture stands twice, a value is no finite number, a cost is
+            negative, or an accuracy is no fraction; the message names the file, the line and the column.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise SpaceError(f"no table {path}: expected a csv or csv.gz file with one row per architecture")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise SpaceError(f"{path} cannot be read as a csv file: {error}") from None
-    wanted = [column for column in columns if column is not None]
-    for column in wanted:
-        if column not in frame:
-            raise SpaceError(f"{path} has no column {column!r}; its columns: {', '.join(frame.columns)}")
-    frame = frame[wanted].copy()
-    for column in wanted[1:]:
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        if numbers.isna().any():
-            row = int(numbers.isna().argmax())
-            text = frame[column].iloc[row]
-            raise SpaceError(f"{path}, line {row + 2}: {column} is {text!r}, expected a number")
-        frame[column] = numbers.astype(float)
-    if (twice := frame[columns.arch].duplicated()).any():
-        arch = frame[columns.arch][twice].iloc[0]
-        raise SpaceError(f"{path}: {arch!r} stands twice in {columns.arch}, expected one row per architecture")
+    table = read_table(path, ragged=True)
+    costs = [column for column in columns[2:] if column is not None]
+    archs = pd.Series(table.texts(columns.arch), dtype=str)
+    frame = pd.DataFrame(
+        {columns.arch: archs}
+        | {columns.accuracy: _numbers(table, columns.accuracy, -np.inf)}
+        | {column: _numbers(table, column, 0.0) for column in costs}
+    )
+    if accuracy_scale is not None:
+        _check_accuracies(table, frame, columns.accuracy, accuracy_scale)
+    if (twice := archs.duplicated()).any():
+        row = int(twice.argmax())
+        raise SpaceError(
+            f"{path}, line {table.lines[row]}: {archs[row]!r} stands twice in {columns.arch}, expected one row per architecture"
+        )
     return frame
+
+
+def _numbers(table: Table, column: str, least: float) -> pd.Series:
+    """A column's numbers."""
+    texts = table.texts(column)
+    numbers = pd.to_numeric(pd.Series(texts, dtype=str), errors="coerce").astype(float)
+    if (wrong := ~(np.isfinite(numbers) & (numbers >= least))).any():
+        row = int(wrong.argmax())
+        raise number_error(texts[row], table.where(row, column), least)
+    return numbers
+
+
+def _check_accuracies(table: Table, frame: pd.DataFrame, column: str, scale: float) -> None:
+    """Raises SpaceError: an accuracy is less than 0, or more than 1."""
+    scaled = frame[column] * scale
+    if (outside := ~((scaled >= 0) & (scaled <= 1))).any():
+        row = int(outside.argmax())
+        found = f"{frame[column][row]:g}" + ("" if scale == 1 else f", times accuracy_scale = {scale:g}")
+        per_cent = 1 < scaled.max() <= 100 and scaled.min() >= 0
+        hint = f": are these per cent? Set accuracy_scale = {scale / 100:g}" if per_cent else ""
+        raise SpaceError(f"{table.where(row, column)} is {found}, expected an accuracy from 0 to 1{hint}")
 
 
 def table_key(arch: Architecture, space: SearchSpace, tokens: Literal["operations", "indices"], separator: str) -> str:
@@ -85,6 +108,28 @@ def table_key(arch: Architecture, space: SearchSpace, tokens: Literal["operation
     return separator.join(
         str(layer.candidates.index(gene)) for layer, gene in zip(space.layers, arch.genes, strict=True)
     )
+
+
+def arch_of_key(
+    key: str, first: SearchSpace, space: SearchSpace, tokens: Literal["operations", "indices"], separator: str
+) -> Architecture | None:
+    """The architecture of ``space`` that a table spells so; None: it is none of them.
+
+    Args:
+        first: the space the table was measured in, whose candidates have the indices.
+    """
+    texts = key.split(separator) if separator else list(key)
+    if len(texts) != len(space.layers):
+        return None
+    genes = []
+    for text, layer, began in zip(texts, space.layers, first.layers, strict=True):
+        if tokens == "indices":
+            known = dict(zip(map(str, range(len(began.candidates))), began.candidates, strict=True))
+        else:
+            known = {gene.strip(_QUOTE): gene for gene in layer.candidates}
+        genes.append(known.get(text, text))
+    arch = Architecture(tuple(genes))
+    return arch if arch in space else None
 
 
 def opaque_space(name: str, keys: Iterable[str], separator: str) -> SearchSpace:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spaces import shell
-from spaces.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.latency.measure import MeasurementSetting, measure_missing
+from spaces.library.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.space import SearchSpace
 
 EXAMPLES = """examples:
@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     n = _measure_and_watch(resolve_space(args.space, args), args)
-    print(f"{args.out}: {n} parts measured now\nsee it: python -m spaces.show {args.space} --latency {args.out}")
+    see = shell.command_line("spaces.show", args.space, "--latency", str(args.out))
+    print(f"{args.out}: {n} parts measured now\nsee it: {see}")
     return 0
 
 

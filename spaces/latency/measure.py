@@ -19,8 +19,10 @@ from spaces.architecture import IDENTITIES, Op
 from spaces.atomic_files import atomic_write
 from spaces.costs.table import LatencyModel
 from spaces.errors import SpaceError
-from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing_entry, read_rows, stem_shape
+from spaces.files.tables import Row, Table, read_table, shown
+from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing_entry, stem_shape
 from spaces.layer import Shape
+from spaces.shell import command_line
 from spaces.size import as_text, both_sides, parse_size
 from spaces.space import SearchSpace
 from spaces.variants import is_variant
@@ -55,9 +57,9 @@ class LatencyTable:
     entries: Mapping[Part, float]
 
     @classmethod
-    def load(cls, path: Path) -> LatencyTable:
+    def of(cls, table: Table) -> LatencyTable:
         """Reads what ``python -m spaces.latency`` wrote."""
-        return cls(path.name, {_part_of_line(line): float(line["median_ms"]) for line in read_rows(path)})
+        return cls(table.path.name, {_part_of(row): row.number("median_ms") for row in table.rows()})
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Milliseconds of one operation in a layer of ``shape``, the addition of its input included."""
@@ -85,27 +87,28 @@ def load_latency_table(path: str | Path, device: str | None = None) -> LatencyMo
     path = Path(path)
     if not path.is_file():
         raise SpaceError(
-            f"no latency table {path}: measure one with python -m spaces.latency --space NAME --out {path}"
+            f"no latency table {path}: measure one with "
+            + command_line("spaces.latency", "--space", "NAME", "--out", str(path))
         )
     try:
         if ".json" in path.suffixes:
             return FbnetTable.load(path, device)
-        columns = {name for name in next(iter(read_rows(path)), {}) if name is not None}
-        for required, load_table in FORMATS:
-            if required <= columns:
-                return load_table(path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SpaceError(f"the latency table {path} cannot be read: {error}") from error
+    table = read_table(path)
+    for required, latency_model in FORMATS:
+        if required <= set(table.columns):
+            return latency_model(table)
     known = "; ".join(", ".join(sorted(required)) for required, _ in FORMATS)
     raise SpaceError(
-        f"{path} is no latency table: its columns are {', '.join(sorted(columns)) or 'none'}; expected, among others, {known}"
+        f"{path} is no latency table: its columns are {shown(sorted(table.columns))}; expected, among others, {known}"
     )
 
 
-FORMATS: tuple[tuple[set[str], Callable[[Path], LatencyModel]], ...] = (
-    ({"op", "c_in", "c_out", "stride", "size", "median_ms"}, LatencyTable.load),
-    ({"type", "input", "output", "expand", "kernel", "stride", "se", "mean_ms"}, BlockTable.load),
-    ({"kind", "size", "c_in", "c_out", "kernel", "stride", "dilation", "groups", "latency"}, ConvolutionTable.load),
+FORMATS: tuple[tuple[set[str], Callable[[Table], LatencyModel]], ...] = (
+    ({"op", "c_in", "c_out", "stride", "size", "median_ms"}, LatencyTable.of),
+    ({"type", "input", "output", "expand", "kernel", "stride", "se", "mean_ms"}, BlockTable.of),
+    ({"kind", "size", "c_in", "c_out", "kernel", "stride", "dilation", "groups", "latency"}, ConvolutionTable.of),
 )
 """The columns by which a csv file is recognised, and what reads it."""
 
@@ -184,8 +187,9 @@ def measure_missing(space: SearchSpace, path: Path, setting: MeasurementSetting)
     Raises:
         SpaceError: the file was measured in another setting, or torch has no such device.
     """
-    lines = _read_lines(path, setting)
-    there = {_part_of_line(line) for line in lines}
+    rows = _rows_to_continue(path, setting)
+    there = {_part_of(row) for row in rows}
+    lines = [{column: row.text(column) for column in COLUMNS} for row in rows]
     left = {part: make for part, make in timed_parts(space).items() if part not in there}
     yield len(left)
     for done, ((name, shape), make) in enumerate(left.items(), start=1):
@@ -207,27 +211,29 @@ def _on_device(module: nn.Module, setting: MeasurementSetting) -> nn.Module:
         raise SpaceError(f"torch cannot use the device {setting.device!r}: {str(error).splitlines()[0]}") from error
 
 
-def _part_of_line(line: Mapping[str, str]) -> Part:
-    c_in, c_out, stride = (int(line[name]) for name in ("c_in", "c_out", "stride"))
-    return line["op"], Shape(c_in, c_out, stride, parse_size(line["size"]))
+def _part_of(row: Row) -> Part:
+    c_in, c_out, stride = (row.integer(column, 1) for column in ("c_in", "c_out", "stride"))
+    size = row.parse("size", parse_size, "pixels, e.g. 32, or height and width, e.g. 24x32")
+    return row.text("op"), Shape(c_in, c_out, stride, size)
 
 
-def _read_lines(path: Path, setting: MeasurementSetting) -> list[dict[str, str]]:
-    """The lines of a table that is to be continued."""
-    lines = read_rows(path) if path.is_file() else []
-    for line in lines:
-        if tuple(line) != COLUMNS:
-            raise SpaceError(f"{path} exists and is not a table of this command: choose another file")
+def _rows_to_continue(path: Path, setting: MeasurementSetting) -> list[Row]:
+    """The rows of a table that is to be continued."""
+    table = read_table(path) if path.is_file() else Table(path, COLUMNS, (), ())
+    if table.cells and table.columns != COLUMNS:
+        raise SpaceError(f"{path} exists and is not a table of this command: choose another file")
+    rows = list(table.rows())
+    for row in rows:
         for name in ("device", "batch", "threads"):
-            if line[name] != str(getattr(setting, name)):
+            if row.text(name) != str(getattr(setting, name)):
                 raise SpaceError(
-                    f"{path} was measured with --{name} {line[name]}, not {getattr(setting, name)}: choose another file"
+                    f"{path} was measured with --{name} {row.text(name)}, not {getattr(setting, name)}: choose another file"
                 )
-    return lines
+    return rows
 
 
 def _write_lines(path: Path, lines: list[dict[str, str]]) -> None:
-    with atomic_write(path) as draft, draft.open("w", newline="") as file:
+    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)

@@ -7,38 +7,28 @@ table does not know is an error that names it.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
+from spaces.files.tables import Row, Table, whole_number
+from spaces.files.text import read_text
 from spaces.layer import Shape, Stem
 from spaces.library.named_spaces import stage_layers
 from spaces.operations.grammar import bottleneck_steps, depthwise_steps, double_steps, full_steps, rectangular_steps
 from spaces.operations.primitives import Conv, Step, head_steps, stem_steps
 from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a csv file, or of a gzipped one, by column.
-
-    Raises:
-        SpaceError: a line has more or fewer columns than the first.
-    """
-    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for i, row in enumerate(rows):
-        if None in row or None in row.values():
-            raise SpaceError(f"row {i + 1} has not the columns that its first line names")
-    return rows
 
 
 def missing_entry(table: str, what: str, shape: Shape) -> SpaceError:
@@ -68,22 +58,23 @@ class BlockTable:
     parts: Mapping[tuple[str, Shape], float]
 
     @classmethod
-    def load(cls, path: Path) -> BlockTable:
+    def of(cls, table: Table) -> BlockTable:
         """Reads the columns type, input, output, expand, kernel, stride, se and mean_ms."""
         blocks, parts = {}, {}
-        for row in read_rows(path):
-            size, c_in = _size_and_channels(row["input"])
-            size_out, c_out = _size_and_channels(row["output"])
-            kind = _KINDS[row["type"]]
+        for row in table.rows():
+            size, c_in = row.parse("input", _size_and_channels, "56x56x24 or 1000")
+            size_out, c_out = row.parse("output", _size_and_channels, "56x56x24 or 1000")
+            kind = row.parse("type", _KINDS.__getitem__, f"one of {', '.join(_KINDS)}")
             if kind == "block":
-                shape = Shape(c_in, c_out, int(row["stride"]), size)
-                blocks[shape, int(row["expand"]), int(row["kernel"]), row["se"] == "1"] = float(row["mean_ms"])
+                shape = Shape(c_in, c_out, row.integer("stride", 1), size)
+                options = row.integer("expand", 1), row.integer("kernel", 1), row.text("se") in ("1", "1.0")
+                blocks[shape, *options] = row.number("mean_ms")
             else:
                 shape = (
                     Shape(c_in, c_out, size // size_out, size) if kind == "stem" else Shape(c_in, c_out, 1, size_out)
                 )
-                parts[kind, shape] = float(row["mean_ms"])
-        return cls(path.name, blocks, parts)
+                parts[kind, shape] = row.number("mean_ms")
+        return cls(table.path.name, blocks, parts)
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Milliseconds of one operation in a layer of ``shape``."""
@@ -129,7 +120,7 @@ _KINDS = {
 
 def _size_and_channels(text: str) -> tuple[int, int]:
     """``56x56x24`` -> (56, 24); ``1000`` -> (1, 1000)."""
-    numbers = [int(number) for number in text.split("x")]
+    numbers = [whole_number(number, 1) for number in text.split("x")]
     return (numbers[0], numbers[2]) if len(numbers) == 3 else (1, numbers[0])
 
 
@@ -152,19 +143,9 @@ class ConvolutionTable:
     entries: Mapping[tuple[str | int, ...], float]
 
     @classmethod
-    def load(cls, path: Path) -> ConvolutionTable:
+    def of(cls, table: Table) -> ConvolutionTable:
         """Reads the columns kind, size, c_in, c_out, kernel, stride, dilation, groups and latency."""
-        numbers = ("size", "c_in", "c_out", "kernel", "stride", "dilation", "groups")
-        pairs = {"size", "kernel", "stride"}
-        return cls(
-            path.name,
-            {
-                (row["kind"], *(n for column in numbers for n in _parse_numbers(row[column], 1 + (column in pairs)))): (
-                    float(row["latency"])
-                )
-                for row in read_rows(path)
-            },
-        )
+        return cls(table.path.name, {_convolution_key(row): row.number("latency") for row in table.rows()})
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Milliseconds of one operation in a layer of ``shape``."""
@@ -216,9 +197,18 @@ def _convolution_keys(steps: Iterable[Step], size: Size) -> list[tuple[str | int
     return keys
 
 
+def _convolution_key(row: Row) -> tuple[str | int, ...]:
+    """The key of a row: its kind, then the numbers that stand in its columns."""
+    columns = {"size": 2, "c_in": 1, "c_out": 1, "kernel": 2, "stride": 2, "dilation": 1, "groups": 1}
+    numbers = (
+        row.parse(column, partial(_parse_numbers, n=n), "7" if n == 1 else "7 or 1x7") for column, n in columns.items()
+    )
+    return row.text("kind"), *chain.from_iterable(numbers)
+
+
 def _parse_numbers(text: str, n: int) -> tuple[int, ...]:
     """``7`` -> (7,), or (7, 7) where two are wanted; ``1x7`` -> (1, 7)."""
-    numbers = tuple(int(number) for number in text.split("x"))
+    numbers = tuple(whole_number(number) for number in text.split("x"))
     return numbers * n if len(numbers) == 1 else numbers
 
 
@@ -258,18 +248,17 @@ class FbnetTable:
         Raises:
             SpaceError: there is no such device; the message lists those there are.
         """
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-            data = json.load(file)
+        data = json.loads(read_text(path))
         if device not in data["devices"]:
             raise SpaceError(f"it has no device {device!r}; choose one of {', '.join(data['devices'])}")
         fitted = data["devices"][device]
         deltas_by_part: defaultdict[tuple[Op, Shape], list[float]] = defaultdict(list)
-        for shape, deltas in zip(_fbnet_shapes(), fitted["delta_vs_skip"], strict=True):
+        for i, (shape, deltas) in enumerate(zip(_fbnet_shapes(), fitted["delta_vs_skip"], strict=True)):
             for op, delta in zip(data["ops"], deltas, strict=True):
-                deltas_by_part[FBNET_OPS[op], shape].append(delta)
-        return cls(
-            f"{path.name} ({device})", fitted["base"], {key: fmean(deltas) for key, deltas in deltas_by_part.items()}
-        )
+                known = _finite(delta, f"delta_vs_skip of {device!r}, layer {i + 1}, {op}")
+                deltas_by_part[FBNET_OPS[op], shape].append(known)
+        base = _finite(fitted["base"], f"base of {device!r}")
+        return cls(f"{path.name} ({device})", base, {key: fmean(deltas) for key, deltas in deltas_by_part.items()})
 
     def operation(self, op: Op, shape: Shape) -> float:
         """Milliseconds that an operation takes longer than a skip in a layer of ``shape``."""
@@ -291,6 +280,13 @@ class FbnetTable:
                 f"the latency table {self.name} holds for FBNet's 22 layers, and {space.name!r} has others"
             )
         return self.base
+
+
+def _finite(number: Any, where: str) -> float:
+    """A number of a JSON file, where infinity and NaN may stand, too."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+        raise SpaceError(f"{where} is {number!r}, expected a finite number")
+    return number
 
 
 def _fbnet_shapes() -> list[Shape]:

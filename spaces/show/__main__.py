@@ -12,9 +12,9 @@ from typing import Any
 from spaces import columns, shell
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
-from spaces.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.costs.table import CONVENTIONS, Floats
 from spaces.latency.measure import load_latency_table
+from spaces.library.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.show.drawing import draw_space
 from spaces.show.overview import Overview, OverviewLine, abbreviate_ops, channel_range, make_overview
 from spaces.size import short_size, size_text

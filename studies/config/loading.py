@@ -14,6 +14,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from spaces.errors import SpaceError
+from spaces.files.text import read_text
 from studies import plugins
 from studies.config.renames import BothGivenError, present_name, renewed
 from studies.config.sections import Section
@@ -40,8 +42,8 @@ def load_config(name_or_file: str, overrides: Sequence[str] = (), further_plugin
     """
     path = _locate(name_or_file)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(read_text(path))
+    except (OSError, SpaceError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
     _add_plugins(data, further_plugins)
     return _overridden(data, overrides, str(path), [path.parent])

@@ -132,7 +132,11 @@ def current_lease(store: Store, run: RunKey) -> Lease | None:
 def this_place() -> str:
     """An identifier of the pid namespace: one boot of one kernel, one namespace. Empty: unknown."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
+        return (
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+            + " "
+            + os.readlink("/proc/self/ns/pid")
+        )
     except OSError:
         return platform.node() if platform.system() == "Darwin" else ""
 
@@ -197,7 +201,7 @@ def _is_alive(process: int) -> bool:
     """Whether a process with this number runs here; a zombie does not count."""
     try:
         os.kill(process, 0)
-        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace")
     except ProcessLookupError:
         return False
     except OSError:  # another user's process, or a system without /proc

@@ -39,9 +39,10 @@ from studies.database.engines import (
 from studies.database.rows import Choice, RunKey, StoredRound, StoredRun, utc_now
 from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
 from studies.database.trials import distributions, to_trial
-from studies.database.urls import redacted
+from studies.database.urls import command_on, redacted
 from studies.plugins import Plugin
 from studies.records import Evaluation, EvoError, Proposal
+from studies.run_names import check_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +193,7 @@ class Store:
             EvoError: there is none; the message lists those there are.
         """
         if (found := self.find_key(name)) is None:
-            known = ", ".join(self.runs()) or "none yet; start one with: python -m evo.round 1"
+            known = ", ".join(self.runs()) or f"none yet; start one with: {command_on(self.url, 'evo.round', '1')}"
             raise EvoError(f"no run {name!r} in this database; runs: {known}")
         return found
 
@@ -397,12 +398,6 @@ class Store:
         with self.engine.connect() as connection:  # not pd.read_sql, which has an error of its own for everything
             found = connection.execute(sa.text(query), values)
             return pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
-
-
-def check_name(name: str) -> None:
-    """Raises EvoError when no run can be called so: studies, files and folders carry the name."""
-    if not name.strip() or len(name.encode()) > 200:
-        raise EvoError(f"expected a run's name of 1 to 200 bytes, found {len(name.encode())}: {name[:40]!r}...")
 
 
 def study_name(run: str, number: int) -> str:

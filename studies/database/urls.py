@@ -9,7 +9,11 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from spaces import shell
 from studies.records import EvoError
+
+STORAGE = "sqlite:///evo.db"
+"""The database where none is named."""
 
 DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -46,6 +50,16 @@ def parse_url(text: str) -> URL:
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
+def command_on(storage: str, *words: str) -> str:
+    """A command of this program on a database, as it can be pasted into a shell, but for a password, which is ``***``."""
+    return shell.command_line(*words, *([] if storage == STORAGE else ["--storage", shown_url(storage)]))
+
+
+def shown_url(storage: str) -> str:
+    """A database's URL, as it may be shown and typed again."""
+    return redacted(parse_url(storage).render_as_string(hide_password=True))
+
+
 def require_existing(text: str) -> str:
     """``text`` itself, unless it names an SQLite file that is not there; opening that would create an empty one.
 
@@ -55,7 +69,7 @@ def require_existing(text: str) -> str:
     url = parse_url(text)
     path = url.database
     if url.get_backend_name() == "sqlite" and path and path != ":memory:" and not os.path.isfile(path):
-        raise EvoError(f"no database {path}; expected a run's: python -m evo.round 1 --storage {text} starts one")
+        raise EvoError(f"no database {path}; expected a run's: {command_on(text, 'evo.round', '1')} starts one")
     return text
 
 

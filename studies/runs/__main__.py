@@ -71,6 +71,7 @@ def _run(args: argparse.Namespace) -> int:
 def list_command(store: Store, args: argparse.Namespace) -> int:
     """Print a line per run."""
     from spaces.units import format_number
+    from studies.database.urls import command_on
     from studies.runs.manage import run_summaries
 
     summaries = run_summaries(store)
@@ -80,7 +81,7 @@ def list_command(store: Store, args: argparse.Namespace) -> int:
         )
         return 0
     if not summaries:
-        print("no runs yet; start one with: python -m evo.round 1")
+        print(f"no runs yet; start one with: {command_on(store.url, 'evo.round', '1')}")
         return 0
     lines = [["run", "method", "space", "evaluator", "seed", "rounds", "evaluations", "hypervolume", "begun (UTC)"]]
     lines += [
@@ -153,9 +154,9 @@ def delete_command(store: Store, args: argparse.Namespace) -> int:
     warnings = [consequences(store, run) for run in selected]
     if not args.yes:
         print("\n".join(warnings), file=sys.stderr)
-        if args.json or not sys.stdin.isatty():
+        if args.json or sys.stdin is None or not sys.stdin.isatty():
             raise EvoError("nothing was deleted: there is no terminal to ask on; confirm with --yes")
-        if input("Delete? This cannot be undone. [y/N] ").strip().lower() not in ("y", "yes"):
+        if not confirmed("Delete? This cannot be undone. [y/N] "):
             print("nothing was deleted", file=sys.stderr)
             return 1
     for run in selected:
@@ -168,13 +169,22 @@ def delete_command(store: Store, args: argparse.Namespace) -> int:
     return 0
 
 
+def confirmed(question: str) -> bool:
+    """Whether the user says yes; the end of input is a no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def consequences(store: Store, run: RunKey) -> str:
     """What goes with a run, and what stays."""
     from studies.database.urls import files_folder
+    from studies.run_names import run_folder
     from studies.runs.manage import run_summaries
 
     (entry,) = (entry for entry in run_summaries(store) if entry.name == run.name)
-    folder = files_folder(store.url) / run.name
+    folder = run_folder(files_folder(store.url), run.name)
     stays = f"; its weights stay in {folder}" if folder.is_dir() else ""
     unfinished = "" if entry.finished == entry.rounds else "; its last round is unfinished: is it running?"
     return (

@@ -13,8 +13,9 @@ from studies.database import optuna_tables
 from studies.database.leases import acquire_lease
 from studies.database.rows import RunKey, reading
 from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
-from studies.database.store import Store, check_name, study_name
+from studies.database.store import Store, study_name
 from studies.records import EvoError
+from studies.run_names import check_name
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def rename_run(store: Store, old: str, new: str) -> None:
     """Give a run another name, and its Optuna studies theirs. Files stay where they are: the database knows their paths.
 
     Raises:
-        EvoError: there is no such run, a process works on it, the name is taken or empty, or Optuna's tables are not the
-            known ones.
+        EvoError: there is no such run, a process works on it, the name is taken or cannot be one, or Optuna's tables are not
+            the known ones.
     """
     run = store.key(old)
     check_name(new)

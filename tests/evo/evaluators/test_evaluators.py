@@ -116,13 +116,26 @@ def test_no_architectures_no_answers(judge: Judge) -> None:
     assert judge([]) == []
 
 
-def test_an_architecture_that_the_table_lacks_is_named(table_file: Path, space: SearchSpace, table: CostTable) -> None:
-    section = {"kind": "tabular", "path": str(table_file), "separator": "|", "accuracy_column": "top1"}
+def test_an_architecture_that_the_table_lacks_costs_one_trial(
+    table_file: Path, space: SearchSpace, table: CostTable
+) -> None:
+    section = {
+        "kind": "tabular",
+        "path": str(table_file),
+        "separator": "|",
+        "accuracy_column": "top1",
+        "accuracy_scale": 0.01,
+    }
     config = check_config({"space": {"name": "digits"}, "evaluator": section, "evolution": EVOLUTION}, "test")
     judge = EVALUATORS["tabular"](config, space).fit(space, FitContext(1, 0, table, table_file.parent))
     stranger = Architecture(tuple(layer.genes[0] for layer in space.layers))
-    with pytest.raises(EvoError, match=r"has no row for mb_k3_e1\|.*in column 'arch'"):
-        judge([stranger])
+    known = judge.measurable()
+    assert known is not None
+    assert len(list(known)) == 10
+    assert stranger not in known
+    lacking, measured = judge([stranger, next(iter(known))])
+    assert lacking.failed == f"{str(table_file)!r} has no row for it"
+    assert (measured.failed, measured.accuracy) == ("", 0.5)
 
 
 def test_a_table_that_is_not_there_says_where_it_may_be(space: SearchSpace) -> None:

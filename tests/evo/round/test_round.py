@@ -58,7 +58,8 @@ def test_three_rounds_are_told_in_three_lines(finished: str, capsys: pytest.Capt
         "kept", "dropped", "added", "seconds",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
-    assert lines[-1] == "nothing to do: run digits has finished round 3; next: python -m evo.round 4"
+    further = f"python -m evo.round 4 --storage {finished}"
+    assert lines[-1] == f"nothing to do: run digits has finished round 3; next: {further}"
 
 
 def test_saying_it_twice_changes_nothing(finished: str) -> None:

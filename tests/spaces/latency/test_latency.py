@@ -156,7 +156,7 @@ def test_a_missing_entry_names_operation_and_shape(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "its columns are a, b; expected, among others"),
         (
             HEADER + "mb_k3_e1,4,4,1,4,quick,0.01,3,cpu,1,1\n",
-            "cannot be read: could not convert string to float: 'quick'",
+            "line 2: median_ms is 'quick', expected a number from 0 on",
         ),
     ],
 )

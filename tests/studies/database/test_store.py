@@ -101,9 +101,9 @@ def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: Stor
 
 
 def test_names_of_any_script_are_kept_and_endless_ones_refused(store: Store) -> None:
-    name = "Größe/" * 20
+    name = "Größe-" * 20
     assert store.create_run(name, CONFIG, SPACE, 40.0, {}).name == name
-    for wrong in ("n" * 201, "ß" * 101, " "):
+    for wrong in ("n" * 201, "ß" * 101, " ", "a/b", ".."):
         with pytest.raises(EvoError, match="expected a run's name of 1 to 200 bytes"):
             store.create_run(wrong, CONFIG, SPACE, 40.0, {})
 

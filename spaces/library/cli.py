@@ -1,4 +1,4 @@
-"""What the commands of this room share: how a space is named on the command line."""
+"""How a space is named on a command line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from spaces.errors import SpaceError
+from spaces.files.text import read_text
 from spaces.library.named_spaces import LIBRARY, load_space
 from spaces.shell import integer
 from spaces.size import Size, both_sides, parse_size
@@ -48,6 +49,6 @@ def resolve_space(name: str, arguments: argparse.Namespace) -> SearchSpace:
     if any(sizes.values()):
         raise SpaceError(f"the space in {name} has its own images: leave out --channels, --size and --classes")
     try:
-        return SearchSpace.from_json(Path(name).read_text())
-    except (KeyError, TypeError, ValueError) as error:
+        return SearchSpace.from_json(read_text(Path(name)))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise SpaceError(f"{name} holds no search space as SearchSpace.to_json writes it: {error}") from error
