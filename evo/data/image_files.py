@@ -116,7 +116,7 @@ def _is_turned(image: Image.Image) -> bool:
 def reason(error: Exception) -> str:
     """Why an image cannot be read, in a line and without its path."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"larger than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
+        return f"larger than Pillow's limit of {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller"
     if isinstance(error, UnidentifiedImageError):
         return "no image of a known format, or a damaged one"
     if isinstance(error, OSError) and error.strerror:
@@ -160,7 +160,7 @@ class _Header:
 
 
 KINDS = {
-    "cmyk": "in CMYK, read without their colour profile",
+    "cmyk": "in CMYK, read without a colour profile",
     "grey16": "of 16 bits, scaled to 8 (65,535 becomes 255)",
     "frames": "with several frames or pages, of which the first is read",
 }
@@ -190,7 +190,11 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
         verb = "image cannot" if len(faults) == 1 else "images cannot"
         raise EvoError(f"{len(faults):,} {verb} be read: {told}{more}; replace or remove them")
     by_kind = {kind: [path for path, header in found if header.kind == kind] for kind in KINDS}
-    remarks = [f"{len(files):,} images {KINDS[kind]}: {name_files(files)}" for kind, files in by_kind.items() if files]
+    remarks = [
+        f"{len(files):,} {'image' if len(files) == 1 else 'images'} {KINDS[kind]}: {name_files(files)}"
+        for kind, files in by_kind.items()
+        if files
+    ]
     heights, widths = [header.height for header in headers], [header.width for header in headers]
     return FileChecks(((min(heights), max(heights)), (min(widths), max(widths))), tuple(remarks))
 
