@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +26,19 @@ def read_npz(path: Path, title: str) -> Mapping[str, np.ndarray]:
         EvoError: it is no such file, damaged, or lacks some of ``PARTS``.
     """
     expected = f"expected an .npz file with {', '.join(PARTS)}"
-    try:
-        file = np.load(path, allow_pickle=False)
-    except Exception as error:
-        raise EvoError(f"{title}: {expected} ({_reason(error)})") from None
-    if isinstance(file, np.ndarray):
-        raise EvoError(f"{title}: {expected}, found one array (.npy): save all with numpy.savez")
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = np.load(stack.enter_context(path.open("rb")), allow_pickle=False)
+        except Exception as error:
+            raise EvoError(f"{title}: {expected} ({_reason(error)})") from None
+        if isinstance(file, np.ndarray):
+            raise EvoError(f"{title}: {expected}, found one array (.npy): save all with numpy.savez")
+        stack.enter_context(file)
         if missing := [name for name in PARTS if name not in file.files]:
             found = ", ".join(file.files[:10]) or "nothing"
             raise EvoError(f"{title}: {expected}; it lacks {', '.join(missing)} and holds {found}")
         if len(half := [name for name in VALIDATION if name in file.files]) == 1:
-            raise EvoError(
-                f"{title}: it holds {half[0]} alone: expected both of {' and '.join(VALIDATION)}, or neither"
-            )
+            raise EvoError(f"{title}: it holds {half[0]} alone: expected both of {' and '.join(VALIDATION)}, or neither")
         return {name: _array(file, name, title) for name in file.files if name in (*PARTS, *VALIDATION, "classes")}
 
 
