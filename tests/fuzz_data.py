@@ -6,6 +6,7 @@ accepted must be that; each image shows the place of its class among the names (
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ def check_images(images: Images, meant: Meant) -> None:
     Raises:
         NonsenseError: they are not.
     """
+    if meant.names == ["*"]:
+        return
     if list(images.class_names) != meant.names:
         raise NonsenseError(f"classes {images.class_names}, meant {meant.names}")
     for part, source in (("train", images.train), ("validation", images.validation), ("test", images.test)):
@@ -227,9 +230,34 @@ def littered(root: Path, rng: Random, meant: Meant) -> None:
     (root / rng.choice((".ipynb_checkpoints", "__MACOSX", ".git"))).mkdir()
 
 
+ODD_NAMES = (
+    b"train", b"Test", b"val", b"ant", b"ant ", b"ANT", b"bee", b"\xff\xfe", b"new\nline", b"..x", b".hidden", b"__MACOSX",
+    "é".encode(), "e\u0301".encode(), "\u202e".encode(), b"a" * 200, b"0.png", b"-", b"~", b"%s {0}",
+)  # fmt: skip
+
+
+def anything(root: Path, rng: Random, meant: Meant) -> None:
+    """A tree of folders that nobody meant anything by: it may be accepted or answered."""
+    folders = [os.fsencode(root)]
+    for _ in range(rng.randrange(1, 9)):
+        folder = os.path.join(rng.choice(folders), rng.choice(ODD_NAMES))
+        if not os.path.lexists(folder):
+            os.mkdir(folder)
+            folders.append(folder)
+    for folder in folders:
+        for i in range(rng.choice((0, 0, 1, 8))):
+            path = os.path.join(folder, rng.choice((b"", b"\xfe", b"n\n")) + str(i).encode())
+            _picture(Path(os.fsdecode(path)), 90, rng)
+        if rng.random() < 0.2:
+            os.symlink(rng.choice(folders), os.path.join(folder, b"link"))
+        if rng.random() < 0.1:
+            os.mkfifo(os.path.join(folder, b"pipe.png"))
+    meant.names = ["*"]
+
+
 FOLDERS: tuple[Maker, ...] = (
     one_folder, parts, parts, littered, too_deep, one_class, parts_by_other_names, inside_out, flat_parts, other_classes,
-    other_classes, damaged,
+    other_classes, damaged, anything, anything,
 )  # fmt: skip
 
 

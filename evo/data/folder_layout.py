@@ -189,8 +189,9 @@ def _entries(folder: str) -> tuple[list[str], list[str], list[str]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         for entry in entries:
-            is_folder = entry.is_dir()
-            if entry.name.startswith(".") or (is_folder and entry.name.casefold() in CLUTTER):
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+            special = not is_folder and not is_file and os.path.exists(entry.path)  # pipes; a broken link is told later
+            if special or entry.name.startswith(".") or (is_folder and entry.name.casefold() in CLUTTER):
                 hidden.append(entry.path)
             elif is_folder:
                 folders.append(entry.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -175,7 +176,11 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the limit is told below, with the file's name
     try:
-        with ThreadPoolExecutor(THREADS) as pool, track("looking at images", len(paths)) as advance:
+        with (
+            warnings.catch_warnings(action="ignore"),  # what Pillow remarks has no file's name
+            ThreadPoolExecutor(THREADS) as pool,
+            track("looking at images", len(paths)) as advance,
+        ):
             headers: list[_Header] = []
             for start in range(0, len(paths), READ_AT_ONCE):
                 batch = paths[start : start + READ_AT_ONCE]

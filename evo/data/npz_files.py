@@ -38,7 +38,9 @@ def read_npz(path: Path, title: str) -> Mapping[str, np.ndarray]:
             found = ", ".join(file.files[:10]) or "nothing"
             raise EvoError(f"{title}: {expected}; it lacks {', '.join(missing)} and holds {found}")
         if len(half := [name for name in VALIDATION if name in file.files]) == 1:
-            raise EvoError(f"{title}: it holds {half[0]} alone: expected both of {' and '.join(VALIDATION)}, or neither")
+            raise EvoError(
+                f"{title}: it holds {half[0]} alone: expected both of {' and '.join(VALIDATION)}, or neither"
+            )
         return {name: _array(file, name, title) for name in file.files if name in (*PARTS, *VALIDATION, "classes")}
 
 
