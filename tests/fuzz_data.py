@@ -399,7 +399,7 @@ def read_arrays_case(text: str) -> object:
 def np_same(path: Path, arrays: dict[str, Any]) -> bool:
     """Whether a damaged file still holds what was written."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return all(np.array_equal(file[name], array) for name, array in arrays.items())
     except Exception:
         return False

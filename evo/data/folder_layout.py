@@ -137,7 +137,7 @@ def read_layout(root: Path) -> Layout:
                 f"{where}, and {_joined(named)} hold no class folders: expected one folder per class inside, "
                 f"such as {named[0]}/CLASS/IMAGE"
             )
-        return Layout(root)
+        return Layout(root, warnings=_other_parts(root))
     roles: dict[str, str] = {}
     for name in named:
         role = role_of(name) or ""
@@ -170,6 +170,21 @@ def read_layout(root: Path) -> Layout:
     ]
     places = {role: root / name for role, name in roles.items()}
     return Layout(places["train"], places.get("validation"), places.get("test"), True, ignored, tuple(warnings))
+
+
+def _other_parts(root: Path) -> tuple[str, ...]:
+    """A warning where ``root`` is one of several parts itself, and the others are left out."""
+    outer = Path(os.path.abspath(root))
+    role = role_of(outer.name)
+    if role is None or not os.access(outer.parent, os.R_OK):
+        return ()
+    others = [name for name in _entries(str(outer.parent))[0] if role_of(name) not in (None, role)]
+    if not others:
+        return ()
+    return (
+        f"data.path is the folder {printable(outer.name)}, and {_joined(others)} beside it is not used: give "
+        f"{printable(str(root.parent))!r}, the folder above, to use both",
+    )
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ def read_npz(path: Path, title: str) -> Mapping[str, np.ndarray]:
 
 def ignored_arrays(path: Path) -> tuple[str, ...]:
     """What a file holds beside, in words."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         others = [name for name in file.files if name not in (*PARTS, *VALIDATION, "classes")]
     return (f"arrays {', '.join(others[:10])}",) if others else ()
 

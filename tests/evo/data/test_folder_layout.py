@@ -156,7 +156,7 @@ def test_a_line_says_what_was_found(make: Make) -> None:
     root = make({"Train/ant": 6, "Train/bee": 9, "valid/ant": 1, "valid/bee": 2, "TEST/ant": 1, "TEST/bee": 1})
     assert summary(inspect_data(section(root), "cpu")) == (
         f"data set 'images' ({root}): 15 training images (Train/), 3 validation images (valid/), 2 test images (TEST/); 2 "
-        "classes of 6 to 9 training images: ant, bee; 6 x 8 pixels, resized to 8 x 8 (data.size), 3 channels"
+        "classes of 6 to 9 training images: ant, bee; 6 x 8 pixels, scaled and cropped to 8 x 8 (data.size), 3 channels"
     )
 
 
@@ -168,6 +168,13 @@ def test_what_looks_wrong_is_warned_about(make: Make) -> None:
     assert "test has no images of Bee, which the training images have" in found
     assert "no validation image is of Bee: scores say nothing about it" in found
     assert "one image only trains Bee" in found
+
+
+def test_a_part_that_is_given_alone_is_warned_about(make: Make) -> None:
+    root = make({"train/ant": 6, "train/bee": 6, "test/ant": 2, "test/bee": 2})
+    (warning,) = warnings(root / "train")
+    assert warning.startswith("data.path is the folder train, and test beside it is not used: give ")
+    assert str(root) in warning
 
 
 def test_inner_folders_are_told_where_all_images_lie_in_them(make: Make) -> None:
