@@ -50,6 +50,7 @@ from studies import config
 from studies.database.store import open_store
 from studies.database.trials import distributions
 from studies.database.urls import files_folder, require_existing
+from tests.fuzz_data import read_arrays_case, read_folder_case
 from tests.spaces.library import autospace_files
 
 PASSWORD = "hunter2"
@@ -76,12 +77,14 @@ class Target:
         samples: inputs that are accepted, in a fixed order.
         file: whether it is a file, which an answer must name; ``read`` is then given its path.
         weight: its share of all inputs, to what others have; less for what takes longer.
+        made: whether an input is made of a number, by ``read``; it is then checked that what is accepted is what was meant.
     """
 
     read: Callable[[str], object]
     samples: Callable[[], list[str]]
     file: bool = False
     weight: float = 1.0
+    made: bool = False
 
 
 # -- what reads -------------------------------------------------------------------------------------------------------
@@ -248,6 +251,8 @@ TARGETS: dict[str, Target] = {
     "table of latencies": Target(read_latency, latency_tables, file=True, weight=2),
     "storage": Target(read_storage, storages, weight=0.5),
     "delivered network": Target(read_delivered, deliveries, file=True, weight=0.5),
+    "folder of images": Target(read_folder_case, lambda: ["0"], weight=0.2, made=True),
+    "arrays of images": Target(read_arrays_case, lambda: ["0"], weight=0.5, made=True),
 }
 
 
@@ -306,7 +311,9 @@ def accepted(target: Target, text: str) -> bool:
             answer = str(error)
             assert answer.strip(), "an empty answer"
             assert not SECRET.match(text) or PASSWORD not in answer, f"a password in the answer: {answer}"
-            assert not target.file or FILE in answer, f"an answer that does not name the file: {answer}"
+            assert not (target.file or target.made) or FILE in answer, (
+                f"an answer that does not name the file: {answer}"
+            )
             return False
     return True
 
@@ -329,7 +336,7 @@ def fuzzed(name: str, size: int, start: int = 0) -> SimpleNamespace:
         max_examples=size, database=None, deadline=None, phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(inputs(samples(name)))
+    @given(st.integers(0, 10**9).map(str) if target.made else inputs(samples(name)))
     def hand_in(text: str) -> None:
         if accepted(target, text):
             found.accepted += 1

@@ -137,7 +137,7 @@ def read_layout(root: Path) -> Layout:
                 f"{where}, and {_joined(named)} hold no class folders: expected one folder per class inside, "
                 f"such as {named[0]}/CLASS/IMAGE"
             )
-        return Layout(root)
+        return Layout(root, warnings=_other_parts(root))
     roles: dict[str, str] = {}
     for name in named:
         role = role_of(name) or ""
@@ -172,6 +172,21 @@ def read_layout(root: Path) -> Layout:
     return Layout(places["train"], places.get("validation"), places.get("test"), True, ignored, tuple(warnings))
 
 
+def _other_parts(root: Path) -> tuple[str, ...]:
+    """A warning where ``root`` is one of several parts itself, and the others are left out."""
+    outer = Path(os.path.abspath(root))
+    role = role_of(outer.name)
+    if role is None or not os.access(outer.parent, os.R_OK):
+        return ()
+    others = [name for name in _entries(str(outer.parent))[0] if role_of(name) not in (None, role)]
+    if not others:
+        return ()
+    return (
+        f"data.path is the folder {printable(outer.name)}, and {_joined(others)} beside it is not used: give "
+        f"{printable(str(root.parent))!r}, the folder above, to use both",
+    )
+
+
 def _joined(names: Sequence[str]) -> str:
     shown = list(map(printable, names[:5]))
     if len(names) > 5:
@@ -189,8 +204,9 @@ def _entries(folder: str) -> tuple[list[str], list[str], list[str]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         for entry in entries:
-            is_folder = entry.is_dir()
-            if entry.name.startswith(".") or (is_folder and entry.name.casefold() in CLUTTER):
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+            special = not is_folder and not is_file and os.path.exists(entry.path)  # pipes; a broken link is told later
+            if special or entry.name.startswith(".") or (is_folder and entry.name.casefold() in CLUTTER):
                 hidden.append(entry.path)
             elif is_folder:
                 folders.append(entry.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def open_image(path: str) -> Image.Image:
 def reason(error: Exception) -> str:
     """Why an image cannot be read, in a line and without its path."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"larger than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
+        return f"larger than Pillow's limit of {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller"
     if isinstance(error, UnidentifiedImageError):
         return "no image of a known format, or a damaged one"
     if isinstance(error, OSError) and error.strerror:
@@ -90,7 +91,7 @@ class _Header:
 
 
 KINDS = {
-    "cmyk": "in CMYK, read without their colour profile",
+    "cmyk": "in CMYK, read without a colour profile",
     "grey16": "of 16 bits, scaled to 8 (65,535 becomes 255)",
     "frames": "with several frames or pages, of which the first is read",
 }
@@ -105,7 +106,11 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the limit is told below, with the file's name
     try:
-        with ThreadPoolExecutor(THREADS) as pool, track("looking at images", len(paths)) as advance:
+        with (
+            warnings.catch_warnings(action="ignore"),  # what Pillow remarks has no file's name
+            ThreadPoolExecutor(THREADS) as pool,
+            track("looking at images", len(paths)) as advance,
+        ):
             headers: list[_Header] = []
             for start in range(0, len(paths), READ_AT_ONCE):
                 batch = paths[start : start + READ_AT_ONCE]
@@ -120,7 +125,11 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
         verb = "image cannot" if len(faults) == 1 else "images cannot"
         raise EvoError(f"{len(faults):,} {verb} be read: {told}{more}; replace or remove them")
     by_kind = {kind: [path for path, header in found if header.kind == kind] for kind in KINDS}
-    remarks = [f"{len(files):,} images {KINDS[kind]}: {name_files(files)}" for kind, files in by_kind.items() if files]
+    remarks = [
+        f"{len(files):,} {'image' if len(files) == 1 else 'images'} {KINDS[kind]}: {name_files(files)}"
+        for kind, files in by_kind.items()
+        if files
+    ]
     heights, widths = [header.height for header in headers], [header.width for header in headers]
     return FileChecks(((min(heights), max(heights)), (min(widths), max(widths))), tuple(remarks))
 

@@ -25,7 +25,7 @@ def inspect_data(section: DataSection, device: str, track: Track = untracked) ->
     if section.name == "images":
         raw = raw_dataset(section, maker_of(section))
         paths = [path for part in raw.parts if isinstance(part, Photographs) for path in part.paths.tolist()]
-        checked = check_files(paths, track)
+        checked = check_files(paths, track) if paths else None
     report = load_dataset(section, device).report
     assert report is not None
     if checked is None:

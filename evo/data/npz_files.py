@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,14 @@ def read_npz(path: Path, title: str) -> Mapping[str, np.ndarray]:
         EvoError: it is no such file, damaged, or lacks some of ``PARTS``.
     """
     expected = f"expected an .npz file with {', '.join(PARTS)}"
-    try:
-        file = np.load(path, allow_pickle=False)
-    except Exception as error:
-        raise EvoError(f"{title}: {expected} ({_reason(error)})") from None
-    if isinstance(file, np.ndarray):
-        raise EvoError(f"{title}: {expected}, found one array (.npy): save all with numpy.savez")
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = np.load(stack.enter_context(path.open("rb")), allow_pickle=False)
+        except Exception as error:
+            raise EvoError(f"{title}: {expected} ({_reason(error)})") from None
+        if isinstance(file, np.ndarray):
+            raise EvoError(f"{title}: {expected}, found one array (.npy): save all with numpy.savez")
+        stack.enter_context(file)
         if missing := [name for name in PARTS if name not in file.files]:
             found = ", ".join(file.files[:10]) or "nothing"
             raise EvoError(f"{title}: {expected}; it lacks {', '.join(missing)} and holds {found}")
@@ -44,7 +46,7 @@ def read_npz(path: Path, title: str) -> Mapping[str, np.ndarray]:
 
 def ignored_arrays(path: Path) -> tuple[str, ...]:
     """What a file holds beside, in words."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         others = [name for name in file.files if name not in (*PARTS, *VALIDATION, "classes")]
     return (f"arrays {', '.join(others[:10])}",) if others else ()
 

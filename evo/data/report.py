@@ -84,4 +84,4 @@ def _pixels(report: DataReport) -> str:
     (low, high), (narrow, wide) = report.sizes
     least, most = f"{low} x {narrow}", f"{high} x {wide}"
     found = f"{least} pixels" if least == most else f"{least} to {most} pixels"
-    return found if least == most == used else f"{found}, resized to {used} (data.size)"
+    return found if least == most == used else f"{found}, scaled and cropped to {used} (data.size)"

@@ -121,11 +121,11 @@ class DataSection(Section):
 
     name: str = "digits"
     """The data set: `digits` (scikit-learn's, 8 x 8 pixels), `fashion_mnist`, `cifar10`, `images` (a folder with one
-    folder per class, or `train/` and `test/` with these in each), or `arrays` (an .npz file)."""
+    folder per class, or `train/`, and perhaps `val/` and `test/`, with these in each), or `arrays` (an .npz file)."""
 
     path: str = "data"
     """The folder of the data, to which downloads go; for `arrays` the .npz file with x_train, y_train, x_test,
-    y_test, and classes (the names of the classes), if they have some."""
+    y_test; and x_val, y_val and classes (the names of the classes), if there are some."""
 
     size: Pixels | None = None
     """Pixels to which images are resized: one number for square ones, or `[height, width]`. Not given: as they are; for
@@ -135,7 +135,8 @@ class DataSection(Section):
     """How many training images are used, with all classes represented alike. Not given: all."""
 
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Fraction of the training images that never trains a candidate and scores it instead, between 0 and 1."""
+    """Fraction of the training images that never trains a candidate and scores it instead, between 0 and 1. Unused where the
+    data have validation images of their own: a folder `val/`, or `x_val` and `y_val`."""
 
     download: bool = True
     """Download a data set of torchvision that is not in `path`."""

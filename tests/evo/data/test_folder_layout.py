@@ -1,0 +1,228 @@
+"""What people's folders look like: each is read as its maker meant it, or answered with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from evo.data.folder_layout import role_of
+from evo.data.image_folders import read_folder
+from evo.data.inspection import inspect_data
+from evo.data.loading import _load_cached, load_dataset
+from evo.data.report import summary
+from studies.config import DataSection
+from studies.records import EvoError
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes folders: ``make({"train/ant": 6})`` are six images in train/ant, ``make({}, "a.txt")`` a file that is none."""
+
+    def made(folders: dict[str, int], *files: str) -> Path:
+        for folder, n in folders.items():
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            for i in range(n):
+                Image.new("RGB", (8, 6), (20 * i, 9, 0)).save(tmp_path / folder / f"{i}.png")
+        for file in files:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_text("no image")
+        return tmp_path
+
+    return made
+
+
+def section(root: Path, **more: Any) -> DataSection:
+    _load_cached.cache_clear()
+    return DataSection(name="images", path=str(root), size=8, workers=0, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("train", "train"), ("Training", "train"), ("TRAIN", "train"), ("seg_train", "train"), ("train_images", "train"),
+        ("training-set", "train"), ("train2017", "train"), ("trainset", "train"), ("val", "validation"),
+        ("Valid", "validation"), ("validation", "validation"), ("dev", "validation"), ("val_set", "validation"),
+        ("test", "test"), ("Testing", "test"), ("test images", "test"), ("ＴＥＳＴ", "test"), ("trains", None), ("cat", None),
+        ("train station", None), ("contest", None), ("images", None), ("", None), ("valley", None),
+    ],
+)  # fmt: skip
+def test_folders_of_parts_are_known_by_their_names(name: str, role: str | None) -> None:
+    assert role_of(name) == role
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Train", "Valid", "Test"), ("training", "dev", "testing")]
+)
+def test_parts_are_never_classes(make: Make, names: tuple[str, ...]) -> None:
+    train, validation, test = names
+    root = make({f"{train}/{name}": 4 for name in ("ant", "bee")} | {f"{test}/{name}": 2 for name in ("ant", "bee")})
+    found = load_dataset(section(root))
+    assert found.class_names == ("ant", "bee")
+    assert (len(found.train), len(found.validation), len(found.test)) == (6, 2, 4)
+    make({f"{validation}/bee": 3, f"{validation}/ant": 2})
+    found = load_dataset(section(root, validation_fraction=0.9))
+    assert (len(found.train), len(found.validation), len(found.test)) == (8, 5, 4)
+    assert found.validation.y.tolist() == [0, 0, 1, 1, 1]
+    assert found.report
+    assert [part.origin for part in found.report.parts.values()] == [f"{name}/" for name in names]
+    assert len(load_dataset(section(root, max_images=4)).train) == 4
+
+
+def test_without_a_test_folder_every_sixth_training_image_is_one(make: Make) -> None:
+    root = make({"train/ant": 6, "train/bee": 6, "val/ant": 1, "val/bee": 1})
+    raw = read_folder(root)
+    assert [len(part) for part in raw.parts] == [10, 10, 2, 2, 2, 2]
+    assert raw.origins == {"train": "train/", "validation": "val/", "test": "every sixth image"}
+
+
+def test_a_class_may_be_called_like_a_part(make: Make) -> None:
+    """COCO has the class ``train``."""
+    assert read_folder(make({"bus": 6, "car": 6, "train": 6})).class_names == ("bus", "car", "train")
+
+
+ANT_BEE = {"ant": 6, "bee": 6}
+TRAIN = {"train/ant": 6, "train/bee": 6}
+WRONG: list[tuple[dict[str, int], tuple[str, ...], str]] = [
+    ({}, (), "no training images in class folders; expected PATH/CLASS/IMAGE"),
+    ({".": 3}, (), "no training images in class folders, and 3 images in no folder; expected PATH/CLASS/IMAGE, or PATH/tr"),
+    ({"ant": 3}, (), "holds one class only, 'ant': expected two or more class folders"),
+    ({"photos/ant": 3, "photos/bee": 3}, (), "holds one folder only, 'photos', .* ant and bee: .* one level too deep; give"),
+    ({"photos/train/ant": 3, "photos/test/bee": 3}, (), "'photos' is divided into test and train; expected the parts out"),
+    ({"x/photos/train/ant": 3, "x/photos/train/bee": 3}, (), "holds one folder only, 'x', .* too deep; give data.path = "),
+    ({"ant/train": 3, "ant/test": 3, "bee/train": 3, "bee/test": 2}, (), "'ant' is divided into test and train; expected"),
+    ({"train": 3, "test": 3}, (), "test and train hold no class folders: expected one folder per class inside, such as"),
+    (TRAIN | {"test": 3}, (), r"test holds no class folders, as train does: .* sort its images into class folders, or mo"),
+    (TRAIN | {"Train/ant": 3}, (), "both Train and train are called like its train images: rename or move one"),
+    (TRAIN | {"val/ant": 3, "valid/ant": 3}, (), "both val and valid are called like its validation images"),
+    ({"val/ant": 3, "test/ant": 3}, (), "there is test and val and no folder train: rename the folder of the training"),
+    (TRAIN | {"owl": 3}, (), "train is called like training images, while owl may be classes: rename train"),
+    ({"train/ant": 3, "test/ant": 3}, (), "train: holds one class only|train holds one class only, 'ant'"),
+    (TRAIN | {"test/Ant ": 3, "test/bee": 1}, (), "test has the class 'Ant ', and the training images call it 'ant': rename"),
+    (TRAIN | {"val/BEE": 3, "val/ant": 1}, (), "val has the class 'BEE', and the training images call it 'bee': rename one"),
+    (TRAIN | {"test/ant": 1, "test/owl": 1}, (), "test has the class 'owl', and the training images have only ant, bee: ex"),
+    (ANT_BEE, ("owl/a.heic",), r"the class folder 'owl' has no images \(1 file of other kinds: .*owl/a.heic\); images are "),
+    (ANT_BEE | {"owl": 0}, (), "the class folder 'owl' has no images; images are read from .jpg"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("folders", "files", "message"), WRONG)
+def test_what_is_not_where_it_belongs_is_answered(
+    make: Make, folders: dict[str, int], files: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(EvoError, match=message) as raised:
+        read_folder(make(folders, *files))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_in_place_of_the_folder_and_no_folder_at_all(make: Make) -> None:
+    root = make({}, "photos.zip")
+    with pytest.raises(EvoError, match=r"photos\.zip', which is a file; .*: unpack it, if it is an archive"):
+        read_folder(root / "photos.zip")
+    with pytest.raises(EvoError, match="no such folder; expected one folder per class, images inside"):
+        read_folder(root / "fotos")
+
+
+def warnings(root: Path) -> list[str]:
+    return list(inspect_data(section(root), "cpu").warnings)
+
+
+def test_what_is_ignored_is_counted_and_told(make: Make) -> None:
+    root = make(
+        ANT_BEE | {".": 1, "__MACOSX/ant": 1},
+        "labels.csv",
+        "ant/a.heic",
+        "ant/b.heic",
+        "bee/.DS_Store",
+        "bee/Thumbs.db",
+    )
+    report = inspect_data(section(root), "cpu")
+    assert summary(report).endswith(
+        "; ignored: 4 files of other kinds (.heic 2, .csv 1, .db 1), 1 image outside of class folders, 2 hidden files and "
+        "folders"
+    )
+    unread, beside = report.warnings
+    assert unread.startswith(f"2 files with suffixes that are not read (.heic): {root}/ant/a.heic, {root}/ant/b.heic;")
+    assert beside.startswith("1 image outside of class folders, which belong to no class: ")
+    assert report.parts["train"].images + report.parts["validation"].images + report.parts["test"].images == 12
+
+
+def test_a_line_says_what_was_found(make: Make) -> None:
+    root = make({"Train/ant": 6, "Train/bee": 9, "valid/ant": 1, "valid/bee": 2, "TEST/ant": 1, "TEST/bee": 1})
+    assert summary(inspect_data(section(root), "cpu")) == (
+        f"data set 'images' ({root}): 15 training images (Train/), 3 validation images (valid/), 2 test images (TEST/); 2 "
+        "classes of 6 to 9 training images: ant, bee; 6 x 8 pixels, scaled and cropped to 8 x 8 (data.size), 3 channels"
+    )
+
+
+def test_what_looks_wrong_is_warned_about(make: Make) -> None:
+    root = make({"train/ant": 6, "train/bee": 6, "train/Bee": 1, "test/ant": 2, "test/bee": 2, "extra/ant": 3})
+    found = "\n".join(warnings(root))
+    assert "the folder extra beside test and train holds images and is not used" in found
+    assert "class folders 'Bee' and 'bee' of" in found
+    assert "test has no images of Bee, which the training images have" in found
+    assert "no validation image is of Bee: scores say nothing about it" in found
+    assert "one image only trains Bee" in found
+
+
+def test_a_part_that_is_given_alone_is_warned_about(make: Make) -> None:
+    root = make({"train/ant": 6, "train/bee": 6, "test/ant": 2, "test/bee": 2})
+    (warning,) = warnings(root / "train")
+    assert warning.startswith("data.path is the folder train, and test beside it is not used: give ")
+    assert str(root) in warning
+
+
+def test_inner_folders_are_told_where_all_images_lie_in_them(make: Make) -> None:
+    root = make({"fold1/ant": 3, "fold1/bee": 3, "fold2/ant": 3, "fold2/bee": 3})
+    assert any("such as fold1/ant, and the classes are the outer folders, fold1 and fold2" in w for w in warnings(root))
+
+
+def test_a_class_whose_only_image_is_the_test_image_is_refused(make: Make) -> None:
+    root = make({"ant": 5, "bee": 1, "owl": 6})
+    with pytest.raises(EvoError, match="the test images have the class 'bee', of which there is no training image"):
+        load_dataset(section(root))
+
+
+def test_files_that_cannot_be_read_are_named_before_training(make: Make) -> None:
+    root = make(ANT_BEE, "ant/9.jpg")
+    (root / "bee" / "gone.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(
+        EvoError, match=r"2 images cannot be read: .*ant/9\.jpg \(no image .*\), .*bee/gone\.png \(No such file or dir"
+    ):
+        inspect_data(section(root), "cpu")
+
+
+def test_a_reading_process_names_the_file_in_a_line(make: Make) -> None:
+    root = make(ANT_BEE, "ant/9.jpg")
+    (root / "ant" / "9.jpg").unlink()
+    images = load_dataset(section(root, in_memory=False).model_copy(update={"workers": 1}))
+    for path in (root / "ant").iterdir():
+        path.write_text("no image any more")
+    with pytest.raises(EvoError, match=r"^/.*/ant/\d\.png cannot be read as an image \(.*\): replace or remove it$"):
+        list(images.train.epoch(4, (), 0))
+
+
+def test_a_link_to_a_folder_above_has_no_end_and_is_not_followed(make: Make) -> None:
+    root = make(ANT_BEE)
+    (root / "ant" / "again").symlink_to(root / "ant")
+    assert len(read_folder(root).y_train) == 10
+
+
+def test_images_lie_in_the_order_of_torchvision_s_image_folder(make: Make) -> None:
+    from spaces import torchvision_shim
+
+    root = make({"b": 2, "b/z": 2, "b/z-1": 1, "b/z/y": 1, "B": 3, "a c": 3})
+    folder = torchvision_shim.torchvision.datasets.ImageFolder(str(root))
+    raw = read_folder(root)
+    paths = [str(path) for part in (raw.x_train, raw.x_test) for path in part.paths]  # type: ignore[union-attr]
+    labels = [*raw.y_train.tolist(), *raw.y_test.tolist()]
+    assert raw.class_names == tuple(folder.classes)
+    assert sorted(zip(paths, labels, strict=True)) == sorted(folder.samples)
+    assert [path for path in paths if path in raw.x_train.paths] == [  # type: ignore[union-attr]
+        path for i, (path, _) in enumerate(folder.samples) if i % 6 != 5
+    ]
