@@ -41,7 +41,7 @@ sys.meta_path.insert(0, Press())
 """Ctrl-C when a module is about to be imported."""
 
 
-@pytest.mark.parametrize("module", ["argparse", "sqlalchemy", "evo.round.printing", "torch"])
+@pytest.mark.parametrize("module", ["argparse", "sqlalchemy", "torch"])
 def test_ctrl_c_while_a_command_is_imported_is_one_line(module: str, tmp_path: Path) -> None:
     """Before our first line Python itself answers: that takes some hundredths of a second."""
     (tmp_path / "sitecustomize.py").write_text(PRESS, encoding="utf-8")

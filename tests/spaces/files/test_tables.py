@@ -20,7 +20,8 @@ TEXT = "op,größe\na,1\n"
     "saved",
     [
         TEXT.encode(), TEXT.encode("utf-8-sig"), TEXT.encode("utf-16"), TEXT.encode("utf-32"),
-        TEXT.replace("\n", "\r\n").encode(), TEXT.replace("\n", "\r").encode(), gzip.compress(TEXT.encode("utf-8-sig")), bz2.compress(TEXT.encode()),
+        TEXT.replace("\n", "\r\n").encode(), TEXT.replace("\n", "\r").encode(),
+        gzip.compress(TEXT.encode("utf-8-sig")), bz2.compress(TEXT.encode()),
         lzma.compress(TEXT.encode()),
     ],
 )  # fmt: skip
