@@ -74,8 +74,8 @@ def locate_runs(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str,
         else:
             matches = []
             for url in storages:
-                with open_store(require_existing(url)) as store:
-                    matches += [(text, url)] if store.find_run(text) else []
+                with open_store(require_existing(url), read_only=True) as store:
+                    matches += [(text, url)] if store.find_key(text) else []
             if not matches:
                 raise EvoError(
                     f"no run {text!r} in any of {', '.join(map(redacted, storages))}; see: python -m studies.runs"

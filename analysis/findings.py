@@ -87,7 +87,7 @@ def frames_at(places: Iterable[Place]) -> list[Frames]:
     """
     loaded = []
     for name, url in places:
-        with open_store(require_existing(url)) as store:
+        with open_store(require_existing(url), read_only=True) as store:
             loaded.append(frames.load(store, store.run(name)))
     return loaded
 
@@ -100,6 +100,6 @@ def verdicts_at(places: Iterable[Place]) -> list[Verdict]:
     """
     distinct: list[Verdict] = []
     for name, url in places:
-        with open_store(require_existing(url)) as store:
+        with open_store(require_existing(url), read_only=True) as store:
             distinct += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in distinct]
     return distinct

@@ -170,7 +170,7 @@ def verdicts(store: Store, run: StoredRun) -> list[Verdict]:
     the last round that all of them have finished.
     """
     kin: dict[Control | None, dict[int, StoredRun]] = {}
-    for other in map(store.run, store.runs()):
+    for other in store.readable_runs():
         if same_settings(other.config, run.config):
             kin.setdefault(control_kind(other.config), {}).setdefault(other.config.seed, other)
     evolved = kin.pop(None, {})

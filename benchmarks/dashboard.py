@@ -175,7 +175,8 @@ def draw_all(store: Store, run: StoredRun, n: int, drawings: Path) -> None:
 
     publish_note_and_figures(store, run, n, drawings)
     study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
-    write_drawings(store, run, study, range(len(study.get_trials(deepcopy=False))), drawings)
+    archs = {trial.number: trial.user_attrs["arch"] for trial in study.get_trials(deepcopy=False)}
+    write_drawings(store, run, study, archs, drawings)
 
 
 WAYS: dict[str, Callable[[Store, StoredRun, int, Path], None]] = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from studies.config import MethodSection as MethodSettings
     from studies.records import Evaluation, EvoError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "Comparison": "evo.api.comparison",

@@ -16,12 +16,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Where to write ``path``: it takes its place in one step when the body has ended, and nothing does when it fails."""
     draft = path.with_name(f"{DRAFT}{path.name}")
     try:
-        yield draft
+        with usual_permissions(draft):
+            yield draft
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def usual_permissions(path: Path) -> Iterator[None]:
+    """Gives the file that the body writes the permissions of any new file; safetensors makes its owner's alone."""
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(mode)
 
 
 def write_text(path: Path, text: str) -> None:

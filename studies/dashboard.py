@@ -1,7 +1,8 @@
 """``python -m studies.dashboard`` serves optuna-dashboard on a database of runs.
 
 The same pages as the command ``optuna-dashboard URL``, behind Optuna's cache of finished trials: a refresh of a study
-with 5,000 trials costs one second instead of eight.
+with 5,000 trials costs one second instead of eight. Opening it changes nothing in the database; the pages can, where it may
+be written.
 """
 
 from __future__ import annotations
@@ -84,20 +85,23 @@ def open_server(url: str, host: str, port: int) -> WSGIServer:
     """optuna-dashboard on a database, bound to an address and ready to ``serve_forever``.
 
     Raises:
-        EvoError: there is no such database, or the address is taken.
+        EvoError: there is no such database, no Optuna study in it or another Optuna's, or the address is taken.
     """
     import optuna
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
+    from studies.database.contents import require_studies
+    from studies.database.optuna_tables import existing_storage
     from studies.database.store import open_store
     from studies.database.urls import files_folder, require_existing
     from studies.records import EvoError
 
-    with open_store(require_existing(url)) as store:
-        storage = optuna.storages.get_storage(store.optuna)
-        folders = drawing_folders(files_folder(url), store.runs())
-    stores = [FileSystemArtifactStore(folder) for folder in folders]
+    require_studies(require_existing(url))
+    storage, names = optuna.storages.get_storage(existing_storage(url)), list[str]()
+    with suppress(EvoError), open_store(url, read_only=True) as store:  # which may hold other studies only
+        names = store.runs()
+    stores = [FileSystemArtifactStore(folder) for folder in drawing_folders(files_folder(url), names)]
     app = wsgi(storage, Drawings(stores) if stores else None)
     try:
         return make_server(host, port, app, server_class=DashboardServer, handler_class=QuietHandler)

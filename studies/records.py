@@ -97,7 +97,7 @@ class Proposal:
     """One trial of a round: the architecture that was asked for, why, and what came of it.
 
     Attributes:
-        number: place in the round, from 0; the Optuna trial's number.
+        number: place in the round, from 0; the attribute ``proposal`` of the Optuna trial.
         origin: ``survivor`` of the round before, ``stratified`` over cost, ``drawn`` by gates (``guard``: below the limits),
             ``combined`` of the best blocks, a ``child`` of NSGA-II, ``screened`` from many by the surrogate, or ``random``.
         is_new: whether it was measured for this trial (and so counts against the budget) or known before.

@@ -141,7 +141,7 @@ def load(run: str, storage: str = STORAGE) -> Run:
         >>> import evo
         >>> run = evo.load("digits", "sqlite:///evo.db")   # doctest: +SKIP
     """
-    with open_store(require_existing(storage)) as store:
+    with open_store(require_existing(storage), read_only=True) as store:
         return Run(store.run(run).name, storage)
 
 
@@ -155,7 +155,7 @@ def runs(storage: str = STORAGE) -> pd.DataFrame:
     Raises:
         EvoError: there is no such database.
     """
-    with open_store(require_existing(storage)) as store:
+    with open_store(require_existing(storage), read_only=True) as store:
         summaries = run_summaries(store)
     return pd.DataFrame([asdict(entry) for entry in summaries], columns=[field.name for field in fields(RunSummary)])
 

@@ -18,7 +18,8 @@ class Delivered:
     """A network that was picked from a run's front and trained from scratch.
 
     Attributes:
-        folder: holds ``model.safetensors``, ``architecture.json``, ``model.py``, ``model.onnx``, ``model.pt2``, ``README.md``.
+        folder: holds ``model.safetensors``, ``architecture.json``, ``model.py``, ``model.onnx``, ``model.pt2``,
+            ``preprocess.py`` and ``README.md``.
         description: everything that is known of the network: what ``architecture.json`` says.
     """
 

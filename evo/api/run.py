@@ -225,6 +225,7 @@ class Run:
         arch: str | Architecture | None = None,
         scale_to: float | str | None = None,
         set: Mapping[str, object] | Sequence[str] = (),
+        accept_data_change: bool = False,
         progress: bool = True,
     ) -> Delivered:
         """Pick a network from the last finished front, train it from scratch, measure it once on the test images, export it.
@@ -241,6 +242,7 @@ class Run:
             scale_to: widen or slim it to so many MACs.
             set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
                 ``{"deliver.epochs": 200}``.
+            accept_data_change: go on although the images have changed since the run began.
             progress: whether lines and progress bars are shown.
 
         Raises:
@@ -262,7 +264,9 @@ class Run:
         wanted = Architecture.parse(str(arch)) if arch is not None else None
         criteria = Criteria(most, wanted, knee, None if scale_to is None else parse_limit("scale_to", scale_to))
         folder = Path(out) if out is not None else run_folder(Path("delivered"), self.name)
-        made = deliver_run(self.name, self.storage, criteria, folder, overrides_of(set), reporter(progress))
+        made = deliver_run(
+            self.name, self.storage, criteria, folder, overrides_of(set), reporter(progress), accept_data_change
+        )
         return Delivered(folder, made)
 
     # -- how it shows itself ------------------------------------------------------------------------------------------
@@ -298,7 +302,7 @@ class Run:
         Raises:
             EvoError: one of them is missing.
         """
-        with open_store(require_existing(self.storage)) as store:
+        with open_store(require_existing(self.storage), read_only=True) as store:
             yield store, store.run(self.name)
 
     def _findings(self, beside: Sequence[Run]) -> Findings:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from evo.data.image_folders import list_images
+from evo.data.image_folders import read_folder
+from evo.data.npz_files import PARTS, ignored_arrays, read_npz
 from evo.data.paths import candidate_paths, candidate_roots
-from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, is_test_image
+from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, from_arrays, is_test_image
 from spaces import torchvision_shim
 from studies.config import DataSection
 from studies.records import EvoError
@@ -118,22 +118,20 @@ def _read_idx(path: Path) -> np.ndarray:
         raise EvoError(f"{path} is not a packed idx file, or is damaged ({error}); fetch it again") from None
 
 
-def _load_npz(section: DataSection) -> tuple[Any, ...]:
-    """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``, as ``as_raw`` takes them.
+def _load_npz(section: DataSection) -> RawDataset:
+    """An ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``; ``x_val`` and ``y_val``, where they are there,
+    score candidates.
 
-    ``classes``, where it is there, holds the names of the classes; otherwise they are called by their numbers.
+    ``classes``, where it is there, holds the names of the classes; otherwise they are called by their numbers, or as labels
+    that are text say.
     """
     path = _dataset_file(section) or Path(section.path)
-    names = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {name: file[name] for name in names}
-            classes = file.get("classes")
-    except (OSError, ValueError, KeyError) as error:
-        raise EvoError(
-            f"data.path is {section.path!r}: expected an .npz file with {', '.join(names)} ({error})"
-        ) from None
-    return (*parts.values(), classes)
+    arrays = read_npz(path, f"data.path is {section.path!r}")
+    validation = (arrays["x_val"], arrays["y_val"]) if "x_val" in arrays else None
+    x, y, x_test, y_test = (arrays[name] for name in PARTS)
+    return from_arrays(
+        dataset_title(section), x, y, x_test, y_test, arrays.get("classes"), validation, ignored_arrays(path)
+    )
 
 
 def _dataset_file(section: DataSection) -> Path | None:
@@ -142,25 +140,13 @@ def _dataset_file(section: DataSection) -> Path | None:
 
 
 def _load_image_folder(section: DataSection) -> RawDataset:
-    """The paths in a folder of class folders (torchvision's ImageFolder). ``train`` and ``test`` inside it are used where
-    there are both; otherwise every sixth image of the folder is a test image."""
-    root = _dataset_folder(section)
-    if _has_test_folder(root):
-        x, y, names = list_images(root / "train")
-        return RawDataset(x, y, *list_images(root / "test", names)[:2], class_names=names)
-    x, y, names = list_images(root)
-    test = is_test_image(len(y))
-    return RawDataset(x.take(~test), y[~test], x.take(test), y[test], class_names=names)
+    """The files in a folder of class folders (torchvision's ImageFolder), or of parts with class folders in each."""
+    return read_folder(_dataset_folder(section))
 
 
 def _dataset_folder(section: DataSection) -> Path:
     """The folder of class folders."""
     return next((root for root in candidate_paths(section.path) if root.is_dir()), Path(section.path))
-
-
-def _has_test_folder(root: Path) -> bool:
-    """Whether a folder tells training from test images."""
-    return (root / "train").is_dir() and (root / "test").is_dir()
 
 
 def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evo.data.datasets import maker_of, raw_dataset
+from evo.data.loading import forget_datasets
 from evo.data.paths import candidate_paths, file_hash
 from evo.data.raw import DatasetMaker
 from studies.config import DataSection, EvaluatorSection, StudyConfig
@@ -42,10 +43,25 @@ def fingerprint(config: StudyConfig) -> str:
         config.evaluator,
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
-    trains = config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
-    parts = [_hash_images(config.data, maker_of(config.data))] if trains else []
+    parts = [hash_images(config.data)] if reads_images(config) else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
+
+
+def reads_images(config: StudyConfig) -> bool:
+    """Whether a configuration trains or measures on the images of ``[data]``."""
+    return config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
+
+
+def hash_images(section: DataSection) -> str:
+    """sha256 of all images and labels that a section names."""
+    return _hash_images(section, maker_of(section))
+
+
+def forget_data() -> None:
+    """Let images be read and hashed anew: since the last command of this process (a notebook's), they may have changed."""
+    forget_datasets()
+    _hash_images.cache_clear()
 
 
 @lru_cache(maxsize=2)

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
+from evo.data.folder_layout import ClassFolders, list_class_folders, read_layout
+from evo.data.image_files import open_image, printable
+from evo.data.raw import RawDataset, is_test_image, some_names
 from evo.data.source import HASHED_IMAGES
-from spaces import torchvision_shim
 from studies.records import EvoError
 
 
@@ -29,7 +32,7 @@ class Photographs:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Any:
-        return torchvision_shim.torchvision.datasets.folder.default_loader(str(self.paths[i]))
+        return open_image(str(self.paths[i]))
 
     def take(self, places: np.ndarray | slice) -> Photographs:
         return Photographs(self.paths[places])
@@ -42,34 +45,83 @@ class Photographs:
         yield repr(("U", self.paths.shape)).encode()
         every = max(1, len(self.paths) // HASHED_IMAGES)
         for place, path in enumerate(map(Path, self.paths.tolist())):
-            yield f"{path.parent.name}/{path.name} {os.path.getsize(path)}\n".encode()
+            yield f"{path.parent.name}/{path.name} {os.path.getsize(path)}\n".encode("utf-8", "surrogateescape")
             if place % every == 0:
                 yield path.read_bytes()
 
 
-def list_images(
-    folder: Path, classes: tuple[str, ...] | None = None
-) -> tuple[Photographs, np.ndarray, tuple[str, ...]]:
-    """All images in the class folders of ``folder``, their labels, and the names of the classes.
+def read_folder(root: Path) -> RawDataset:
+    """The images below a folder of class folders, or of folders for training, validation and test with these in each.
 
-    Args:
-        classes: names in the order of the labels; None: those of the class folders, in alphabetical order.
+    Classes are names, one list for all parts: that of the training images, in alphabetical order. Without a folder for the
+    test every sixth training image is a test image; without one for validation there is no validation part.
 
     Raises:
-        EvoError: there is no such folder, no images in it, or a class folder that is not one of ``classes``.
+        EvoError: there is no such folder, or something in it is not where it belongs.
     """
-    if not folder.is_dir():
-        raise EvoError(f"data.path is {str(folder)!r}: no such folder; expected one folder per class, images inside")
-    try:
-        folder_images = torchvision_shim.torchvision.datasets.ImageFolder(str(folder))
-    except FileNotFoundError as error:
-        raise EvoError(f"data.path is {str(folder)!r}: {error}; expected one folder per class") from None
-    names = tuple(folder_images.classes) if classes is None else classes
-    if unknown := [name for name in folder_images.classes if name not in names]:
+    layout = read_layout(root)
+    train = list_class_folders(layout.train, layout.roles, "training")
+    names = train.classes
+    ignored, warnings = layout.ignored + train.ignored, [*layout.warnings, *train.warnings]
+    parts = {"train": _labelled(train, names)}
+    origins = {} if layout.train == root else {"train": f"{printable(layout.train.name)}/"}
+    for part, folder in (("validation", layout.validation), ("test", layout.test)):
+        if folder is not None:
+            found = list_class_folders(folder, layout.roles, part)
+            warnings += _compare_classes(folder, found, names)
+            ignored += found.ignored
+            parts[part], origins[part] = _labelled(found, names), f"{printable(folder.name)}/"
+    x, y = parts["train"]
+    if "test" not in parts:
+        test = is_test_image(len(y))
+        x, y, parts["test"] = x.take(~test), y[~test], (x.take(test), y[test])
+        origins["test"] = "every sixth image"
+    x_validation, y_validation = parts.get("validation", (None, None))
+    return RawDataset(
+        x, y, *parts["test"], x_validation, y_validation, class_names=names, origins=origins,
+        ignored=ignored.summary(), warnings=(*warnings, *ignored.warnings()),
+    )  # fmt: skip
+
+
+def _labelled(found: ClassFolders, names: tuple[str, ...]) -> tuple[Photographs, np.ndarray]:
+    """Images in the order of the class folders' names, and their places in ``names``."""
+    labels = [np.full(len(paths), names.index(name)) for name, paths in found.images.items()]
+    return Photographs(np.array([path for paths in found.images.values() for path in paths])), np.concatenate(labels)
+
+
+def _compare_classes(folder: Path, found: ClassFolders, names: tuple[str, ...]) -> list[str]:
+    """What is to be known of a part that lacks some of the classes ``names``.
+
+    Raises:
+        EvoError: it has a class more, or spells one otherwise.
+    """
+    where = printable(str(folder))
+    for name in found.classes:
+        if name in names:
+            continue
+        alike = [known for known in names if _folded(known) == _folded(name)]
+        if alike:
+            raise EvoError(
+                f"{where} has the class {printable(name)!r}, and the training images call it {printable(alike[0])!r}: "
+                "rename one of the two folders, so that both are spelled alike"
+            )
         raise EvoError(
-            f"{folder} has the class {unknown[0]!r}, and the training images have only {', '.join(names)}: expected the "
-            "same class folders in both"
+            f"{where} has the class {printable(name)!r}, and the training images have only {some_names(names)}: expected "
+            "the same class folders in both; rename or remove it, or give training images of it"
         )
-    labels = np.array([names.index(name) for name in folder_images.classes])
-    paths = np.array([path for path, _ in folder_images.samples])
-    return Photographs(paths), labels[np.asarray(folder_images.targets)], names
+    missing = [name for name in names if name not in found.classes]
+    if not missing:
+        return []
+    return [
+        f"{where} has no images of {some_names(missing)}, which the training images have: nothing is measured there for "
+        "that; add images, or check the names of the folders"
+    ]
+
+
+def _folded(name: str) -> str:
+    return "".join(character for character in normalised(name) if character.isalnum()) or name
+
+
+def normalised(name: str) -> str:
+    """A name without the differences that people do not mean: case, and how accents are stored."""
+    return normalize("NFKC", name).casefold()

@@ -12,8 +12,9 @@ import torch
 from torch.nn import functional as F
 
 from evo.data.datasets import maker_of, raw_dataset
-from evo.data.raw import DatasetMaker, fits_in_memory
-from evo.data.source import Images, ImageSet, Origin, Part, Pictures
+from evo.data.raw import DatasetMaker, RawDataset, fits_in_memory
+from evo.data.report import report_of
+from evo.data.source import Images, ImageSet, Origin, Part, Pictures, Resize
 from evo.data.streaming import StreamedImages, read_images, stream_images
 from spaces.size import Size, both_sides, pixel_count
 from studies.config import DataSection
@@ -39,6 +40,11 @@ def load_dataset(section: DataSection, device: str = "cpu") -> Images:
     return _load_cached(section, device, maker_of(section))
 
 
+def forget_datasets() -> None:
+    """Let files be read anew: since the last command of this process (a notebook's), they may have changed."""
+    _load_cached.cache_clear()
+
+
 @lru_cache(maxsize=2)
 def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Images:
     kept = raw_dataset(section, maker)
@@ -46,20 +52,42 @@ def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Imag
         raise EvoError(
             f"data.in_memory = false is for data.name = 'images' or a data set of torch, found {section.name!r}: leave it out"
         )
-    train, validation = _validation_split(kept.y_train, section)
-    x: dict[Part, Kept] = {
-        "train": _take(kept.x_train, train),
-        "validation": _take(kept.x_train, validation),
-        "test": kept.x_test,
-    }
-    y = {"train": kept.y_train[train], "validation": kept.y_train[validation], "test": kept.y_test}
+    x, y = _divided(kept, section)
     x = _in_memory(x, section)
     moments, source = _source_of(x, section, _resolve_device(device))
     sources: dict[str, Any] = {
         name: replace(source(x[name], y[name]), origin=Origin(load_dataset, section, device, name)) for name in x
     }
     mean, std = (tuple(values.tolist()) for values in moments)
-    return Images(**sources, class_names=kept.class_names, mean=mean, std=std)
+    report = report_of(kept, section, y, sources["train"].size, sources["train"].channels)
+    return Images(
+        **sources,
+        class_names=kept.class_names,
+        mean=mean,
+        std=std,
+        resize=_resize_of(kept.x_train, section),
+        report=report,
+    )
+
+
+def _divided(kept: RawDataset, section: DataSection) -> tuple[dict[Part, Kept], dict[Part, np.ndarray]]:
+    """Images and labels of the three parts. Validation images are those that the data set has for it, else a fraction of the
+    training images."""
+    x: dict[Part, Kept]
+    if kept.x_validation is not None and kept.y_validation is not None:
+        order = np.random.default_rng(0).permutation(len(kept.y_train))
+        train = _interleave(order, kept.y_train)[: section.max_images]
+        x = {"train": _take(kept.x_train, train), "validation": kept.x_validation, "test": kept.x_test}
+        return x, {"train": kept.y_train[train], "validation": kept.y_validation, "test": kept.y_test}
+    train, validation = _validation_split(kept.y_train, section)
+    x = {"train": _take(kept.x_train, train), "validation": _take(kept.x_train, validation), "test": kept.x_test}
+    return x, {"train": kept.y_train[train], "validation": kept.y_train[validation], "test": kept.y_test}
+
+
+def _resize_of(x: Kept, section: DataSection) -> Resize:
+    if isinstance(x, np.ndarray):
+        return "none" if section.size is None or both_sides(section.size) == x.shape[1:3] else "stretch"
+    return "none" if x.size is not None and section.size in (None, x.size) else "cover"
 
 
 def _validation_split(y: np.ndarray, section: DataSection) -> tuple[np.ndarray, np.ndarray]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from evo.data.arrays import (
+    Labels,
+    check_labels,
+    check_numbering,
+    describe,
+    image_warnings,
+    read_class_names,
+    read_images_array,
+    read_labels,
+)
+from evo.data.image_files import printable
 from evo.data.source import Pictures
 from evo.data.torch_datasets import DatasetItems, classes_of, is_dataset
 from spaces.size import size_text
@@ -29,19 +40,35 @@ class RawDataset:
 
     Attributes:
         x_train, x_test: images ``(n, height, width, channels)``, uint8 or floats from 0 to 1; or pictures.
-        class_names: in the order of the labels; one list for training and test images.
+        x_validation: images that score candidates, in place of a fraction of the training images; None: there are none.
+        class_names: in the order of the labels; one list for all parts.
+        origins: where parts come from, by their names, where that is to be told.
+        ignored: what is no part of it, a few words each; ``warnings``: what looks wrong, a sentence each.
     """
 
     x_train: np.ndarray | Pictures
     y_train: np.ndarray
     x_test: np.ndarray | Pictures
     y_test: np.ndarray
+    x_validation: np.ndarray | Pictures | None = None
+    y_validation: np.ndarray | None = None
     class_names: tuple[str, ...] = field(kw_only=True)
+    origins: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    ignored: tuple[str, ...] = field(default=(), kw_only=True)
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def parts(self) -> tuple[np.ndarray | Pictures, ...]:
-        """Training images, their labels, test images, their labels."""
-        return self.x_train, self.y_train, self.x_test, self.y_test
+        """Training images, their labels, test images, their labels; and the same of validation images, where there are some."""
+        validation = (self.x_validation, self.y_validation)
+        return self.x_train, self.y_train, self.x_test, self.y_test, *(part for part in validation if part is not None)
+
+    def labelled(self) -> Iterator[tuple[str, np.ndarray | Pictures, np.ndarray]]:
+        """Each part's name, its images and their labels."""
+        yield "train", self.x_train, self.y_train
+        yield "test", self.x_test, self.y_test
+        if self.x_validation is not None and self.y_validation is not None:
+            yield "validation", self.x_validation, self.y_validation
 
 
 DatasetMaker = Callable[[DataSection], Any]
@@ -62,12 +89,12 @@ def as_raw(made: Any, section: DataSection) -> RawDataset:
     if isinstance(made, RawDataset):
         return _check_dataset(made, section)
     if isinstance(made, tuple) and len(made) in (4, 5):
-        return _check_dataset(_from_arrays(name, *made), section)
+        return _check_dataset(from_arrays(name, *made), section)
     if isinstance(made, tuple) and len(made) == 2 and all(map(is_dataset, made)):
         return _check_dataset(_from_pair(*made, section), section)
     if is_dataset(made) and not isinstance(made, tuple):
         return _check_dataset(_from_one(made, section), section)
-    raise EvoError(f"{name} gives {_describe(made)}; {EXPECTED}")
+    raise EvoError(f"{name} gives {describe(made)}; {EXPECTED}")
 
 
 def dataset_title(section: DataSection) -> str:
@@ -82,32 +109,76 @@ def is_test_image(n: int) -> np.ndarray:
     return test
 
 
-def with_channels(x: Any) -> Any:
-    """Images ``(n, height, width)`` with one channel; others as they are."""
-    return x[..., None] if isinstance(x, np.ndarray) and x.ndim == 3 else x
+def class_names_of(name: str, classes: Sequence[Any] | np.ndarray | None, y_train: np.ndarray) -> tuple[str, ...]:
+    """Names of the classes; where there are none, their numbers.
 
-
-def class_names_of(classes: Sequence[Any] | None, *labels: np.ndarray) -> tuple[str, ...]:
-    """Names of the classes; where there are none, their numbers."""
-    if classes is None:
-        return tuple(map(str, range(1 + max((int(y.max()) for y in labels if y.size), default=-1))))
-    return tuple(map(str, classes))
+    Raises:
+        EvoError: the names are none, or the labels no numbers of classes.
+    """
+    if classes is not None:
+        return read_class_names(name, classes)
+    check_labels(name, "y_train", y_train)
+    check_numbering(name, y_train)
+    return tuple(map(str, range(1 + max((int(y_train.max()),) if y_train.size else (-1,)))))
 
 
 # -- what makers give -------------------------------------------------------------------------------------------------
 
 
-def _from_arrays(
-    name: str, x: Any, y: Any, x_test: Any, y_test: Any, classes: Sequence[Any] | None = None
+def from_arrays(
+    name: str,
+    x: Any,
+    y: Any,
+    x_test: Any,
+    y_test: Any,
+    classes: Sequence[Any] | np.ndarray | None = None,
+    validation: tuple[Any, Any] | None = None,
+    ignored: tuple[str, ...] = (),
 ) -> RawDataset:
-    for what, part in {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}.items():
+    """Arrays of images, and of labels in any form that ``read_labels`` takes.
+
+    Raises:
+        EvoError: some are no such arrays; the message names the first.
+    """
+    given = {"train": (x, y), "test": (x_test, y_test), **({"val": validation} if validation else {})}
+    for what, part in (
+        (f"{letter}_{part}", array) for part, pair in given.items() for letter, array in zip("xy", pair, strict=True)
+    ):
         if not isinstance(part, np.ndarray):
-            raise EvoError(f"{name}: {what} is {_describe(part)}, expected a numpy array; {EXPECTED}")
-    for what, labels in {"y_train": y, "y_test": y_test}.items():
-        _check_labels(name, what, labels)
+            raise EvoError(f"{name}: {what} is {describe(part)}, expected a numpy array; {EXPECTED}")
+    names = None if classes is None else read_class_names(name, classes)
+    train = read_labels(name, "y_train", y, names)
+    names = _names_of_labels(name, train, names)
+    labels = {
+        part: train if part == "train" else read_labels(name, f"y_{part}", pair[1], names)
+        for part, pair in given.items()
+    }
+    for part, found in labels.items():
+        if found.classes is not None and found.classes != len(names):
+            raise EvoError(
+                f"{name}: y_{part} is one-hot for {found.classes} classes, and there are {len(names)} ({some_names(names)})"
+            )
+        if train.names is not None and found.names is None:
+            raise EvoError(f"{name}: y_train holds names, and y_{part} numbers: expected the same in both")
+    images = {part: read_images_array(name, f"x_{part}", pair[0], len(labels[part].y)) for part, pair in given.items()}
+    extra = (images["val"], labels["val"].y) if validation else ()
     return RawDataset(
-        with_channels(x), y, with_channels(x_test), y_test, class_names=class_names_of(classes, y, y_test)
-    )
+        images["train"], train.y, images["test"], labels["test"].y, *extra, class_names=names, ignored=ignored,
+        origins={"validation": "x_val"} if validation else {},
+        warnings=tuple(text for part, array in images.items() for text in image_warnings(f"x_{part}", array)),
+    )  # fmt: skip
+
+
+def _names_of_labels(name: str, train: Labels, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    if names is None and train.names is None and train.classes is not None:
+        return tuple(map(str, range(train.classes)))
+    return train.names or class_names_of(name, names, train.y)
+
+
+def some_names(names: Sequence[str], most: int = 10) -> str:
+    """Names, the first ones of many."""
+    more = f", ... ({len(names):,} in all)" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def _from_pair(train: Any, test: Any, section: DataSection) -> RawDataset:
@@ -119,14 +190,16 @@ def _from_pair(train: Any, test: Any, section: DataSection) -> RawDataset:
         )
     n = len(train) + len(test)
     (x, y), (x_test, y_test) = _read(train, section, n), _read(test, section, n)
-    return RawDataset(x, y, x_test, y_test, class_names=class_names_of(classes or others, y, y_test))
+    return RawDataset(x, y, x_test, y_test, class_names=class_names_of(dataset_title(section), classes or others, y))
 
 
 def _from_one(dataset: Any, section: DataSection) -> RawDataset:
     x, y = _read(dataset, section, len(dataset))
     test = is_test_image(len(y))
     train, tested = (x[part] if isinstance(x, np.ndarray) else x.take(part) for part in (~test, test))
-    return RawDataset(train, y[~test], tested, y[test], class_names=class_names_of(classes_of(dataset), y))
+    return RawDataset(
+        train, y[~test], tested, y[test], class_names=class_names_of(dataset_title(section), classes_of(dataset), y)
+    )
 
 
 def _read(dataset: Any, section: DataSection, n: int) -> tuple[np.ndarray | Pictures, np.ndarray]:
@@ -152,10 +225,10 @@ def fits_in_memory(section: DataSection, size: int) -> bool:
 
 def _check_dataset(raw: RawDataset, section: DataSection) -> RawDataset:
     name = dataset_title(section)
-    for what, x, y in (("train", raw.x_train, raw.y_train), ("test", raw.x_test, raw.y_test)):
-        _check_labels(name, f"y_{what}", y)
+    for what, x, y in raw.labelled():
+        check_labels(name, f"y_{what}", y)
         if isinstance(x, np.ndarray):
-            _check_images(name, f"x_{what}", x)
+            read_images_array(name, f"x_{what}", x, len(y))
         if len(x) != len(y):
             raise EvoError(f"{name}: {len(x)} images in x_{what} and {len(y)} labels in y_{what}")
         if not len(x):
@@ -163,30 +236,34 @@ def _check_dataset(raw: RawDataset, section: DataSection) -> RawDataset:
         if int(y.max()) >= len(raw.class_names):
             raise EvoError(
                 f"{name}: y_{what} counts to {int(y.max())}, and there are {len(raw.class_names)} classes "
-                f"({', '.join(raw.class_names[:5])}{', ...' if len(raw.class_names) > 5 else ''}): labels count from 0"
+                f"({some_names(raw.class_names, 5)}): labels count from 0"
             )
+    unused = _check_classes(name, raw)
     _check_alike(raw, section)
-    return raw
+    return replace(raw, warnings=raw.warnings + unused)
 
 
-def _check_labels(name: str, what: str, y: np.ndarray) -> None:
-    if y.ndim != 1 or y.dtype.kind not in "iubf" or (y.dtype.kind == "f" and (y != np.rint(y)).any()):
-        raise EvoError(f"{name}: {what} is {_describe(y)}, expected whole numbers, one for each image")
-    if y.size and int(y.min()) < 0:
-        raise EvoError(f"{name}: {what} has the label {int(y.min())}; labels count from 0")
+def _check_classes(name: str, raw: RawDataset) -> tuple[str, ...]:
+    """What is to be known of classes without training images.
 
-
-def _check_images(name: str, what: str, x: np.ndarray) -> None:
-    if x.ndim != 4 or not all(x.shape[1:]) or (x.dtype != np.uint8 and x.dtype.kind != "f"):
+    Raises:
+        EvoError: only one class has some, or images of another part have none of their class to learn from.
+    """
+    counts = np.bincount(raw.y_train.astype(np.int64), minlength=len(raw.class_names))
+    if np.count_nonzero(counts) < 2:
         raise EvoError(
-            f"{name}: {what} is {_describe(x)}, expected images (n, height, width[, channels]) of uint8 or floats "
-            "from 0 to 1"
+            f"{name} has training images of one class only, {printable(raw.class_names[int(counts.argmax())])!r}: expected "
+            "two or more; every network would be right about everything"
         )
-    if x.dtype.kind == "f" and x.size and not (x.min() >= 0 and x.max() <= 1):
-        raise EvoError(
-            f"{name}: the values of {what} are from {x.min():.3g} to {x.max():.3g}, expected floats from 0 to 1 "
-            "(images are normalised later, by the training images)"
-        )
+    for what, _, y in raw.labelled():
+        if len(unseen := [label for label in np.unique(y.astype(np.int64)).tolist() if not counts[label]]):
+            raise EvoError(
+                f"{name}: the {what} images have the class {printable(raw.class_names[unseen[0]])!r}, of which there is no "
+                "training image: add some, or remove the class"
+            )
+    if empty := [known for known, count in zip(raw.class_names, counts.tolist(), strict=True) if not count]:
+        return (f"there are no images of {some_names(empty)}: a class that nothing is learned about",)
+    return ()
 
 
 def _check_alike(raw: RawDataset, section: DataSection) -> None:
@@ -208,11 +285,3 @@ def _shape(x: np.ndarray | Pictures) -> tuple[str, int]:
     if isinstance(x, np.ndarray):
         return f"{x.shape[1]} x {x.shape[2]}", int(x.shape[3])
     return size_text(x.size) if x.size is not None else "", x.channels
-
-
-def _describe(thing: Any) -> str:
-    if isinstance(thing, np.ndarray):
-        return f"{thing.dtype} of shape {thing.shape}"
-    if isinstance(thing, tuple):
-        return f"a tuple of {len(thing)} ({', '.join(type(part).__name__ for part in thing)})"
-    return f"a {type(thing).__name__}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
@@ -22,6 +22,40 @@ WHOLE_BATCH = slice(None)
 
 Part = Literal["train", "validation", "test"]
 """What a data set is divided into."""
+
+Resize = Literal["cover", "stretch", "none"]
+"""How images come to their size: scaled until they cover it and cut to the middle, stretched, or not at all."""
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part: how many images each class has there, in the order of the labels; and where they come from, in words."""
+
+    counts: tuple[int, ...]
+    origin: str = ""
+
+    @property
+    def images(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What was found where images were read.
+
+    Attributes:
+        sizes: least and most of height and of width in the files, in pixels; ``size``: of the images as they are used.
+        ignored: what is no part of the data set, a few words each; ``warnings``: what looks wrong, a sentence each.
+    """
+
+    title: str
+    parts: Mapping[Part, PartReport]
+    class_names: tuple[str, ...]
+    channels: int
+    size: Size
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
+    ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Batches(Protocol):
@@ -187,6 +221,8 @@ class Images:
     Attributes:
         mean, std: per channel, of values from 0 to 1: what all images were normalised by.
         class_names: in the order of the labels.
+        resize: how all images came to their size.
+        report: what was found where the images were read.
     """
 
     train: Source
@@ -195,6 +231,8 @@ class Images:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: Resize = "none"
+    report: DataReport | None = field(default=None, repr=False, compare=False)
 
     @property
     def classes(self) -> int:

@@ -5,13 +5,15 @@ What is read for an epoch depends on its seed and on each image's position, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,7 +21,9 @@ from evo.data.augmentation import AUGMENTATIONS
 from evo.data.source import WHOLE_BATCH, Origin, Pictures
 from evo.seeds import derive_seed
 from spaces import torchvision_shim
+from spaces.export.preprocessing import cover, covering_size
 from spaces.size import Size, both_sides
+from studies.records import EvoError
 
 READ_AHEAD: dict[str, Callable[[Size], Any]] = {
     "resized_crop": lambda size: _random_part(size),
@@ -35,33 +39,35 @@ def read_images(pictures: Pictures, size: Size) -> np.ndarray:
     return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
 
 
+def _in_a_line(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The batches; what a reading process cannot read is told as this process would: without the traceback of the other.
+
+    Raises:
+        EvoError: an image cannot be read.
+    """
+    try:
+        yield from batches
+    except EvoError as error:
+        told = str(error).strip().splitlines()[-1]
+        raise EvoError(told.removeprefix(f"{EvoError.__module__}.{EvoError.__qualname__}: ")) from None
+
+
 def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]:
     """From an image in memory to a tensor ``(channels, height, width)``."""
-    whole = (
-        []
-        if "resized_crop" in names
-        else [_resize_to_cover(size), torchvision_shim.transforms.CenterCrop(both_sides(size))]
-    )
+    whole = [] if "resized_crop" in names else [partial(_cover, size=both_sides(size))]
     composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
         [*whole, *(READ_AHEAD[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
 
 
-def _resize_to_cover(size: Size) -> Callable[[Any], Any]:
-    """Scales an image so that it just covers ``size``, its proportions kept."""
-    if isinstance(size, int):
-        resize: Callable[[Any], Any] = torchvision_shim.transforms.Resize(size)
-        return resize
-    height, width = size
-
-    def scaled(picture: Any) -> Any:
-        rows, columns = torchvision_shim.transforms.functional.get_size(picture)
-        scale = max(height / rows, width / columns)
-        covering = [max(height, round(scale * rows)), max(width, round(scale * columns))]
-        return torchvision_shim.transforms.functional.resize(picture, covering)
-
-    return scaled
+def _cover(picture: Any, size: tuple[int, int]) -> Any:
+    """The middle of a picture that was scaled, its proportions kept, until it just covers ``size``."""
+    if isinstance(picture, Image.Image):
+        return cover(picture, size)
+    functional = torchvision_shim.transforms.functional
+    rows, columns = covering_size(tuple(picture.shape[-2:]), size)
+    return functional.center_crop(functional.resize(picture, [rows, columns]), list(size))
 
 
 def _random_part(size: Size) -> Callable[[Any], Any]:
@@ -155,7 +161,7 @@ class StreamedImages:
         rng = torch.Generator(self.device).manual_seed(seed)
         drawn = [name for name in augment if name not in READ_AHEAD]
         labels = torch.split(self.y[order.to(self.device)], size)
-        for x, y in zip(map(self._normalised, loader), labels, strict=False):
+        for x, y in zip(map(self._normalised, _in_a_line(loader)), labels, strict=False):
             if drawn:
                 batch = x.new_empty((size, *x.shape[1:])).contiguous(memory_format=torch.channels_last)
                 batch[part] = x  # what is drawn is drawn for all images of the batch

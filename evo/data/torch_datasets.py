@@ -13,6 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from evo.data.source import HASHED_IMAGES
+from spaces.export.preprocessing import as_shown
 from spaces.size import Size, as_size, as_text
 from studies.records import EvoError
 
@@ -132,13 +133,14 @@ def as_image(image: Any, grey: bool) -> Tensor:
     """An item's image as a tensor ``(channels, height, width)``: uint8, or floats from 0 to 1.
 
     Args:
-        grey: whether a PIL image is seen in one channel, whatever it has.
+        grey: whether a PIL image is seen in one channel, whatever it has; it is upright and without transparency.
 
     Raises:
         ValueError: it is no image.
     """
     if isinstance(image, Image):
-        image = np.asarray(image.convert("L" if grey or image.mode in ("1", "L") else "RGB"))
+        shown = as_shown(image)
+        image = np.asarray(shown.convert("L" if grey or shown.mode in ("1", "L") else "RGB"))
     if isinstance(image, np.ndarray):
         image = torch.tensor(image.transpose(2, 0, 1) if image.ndim == 3 else image)
     if not isinstance(image, Tensor):

@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="override a setting of [deliver] or [data], device or threads; repeatable",
     )  # fmt: skip
+    command.add_argument(
+        "--accept-data-change", action="store_true", help="continue although the data have changed since the run began"
+    )
     command.add_argument("--json", action="store_true", help="print architecture.json and nothing else")
     return command
 
@@ -77,7 +80,7 @@ def _deliver(args: argparse.Namespace) -> int:
         most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to
     )
     reporter = Reporter(track=bar) if args.json else TERMINAL
-    description = deliver_run(args.run, args.storage, criteria, folder, args.set, reporter)
+    description = deliver_run(args.run, args.storage, criteria, folder, args.set, reporter, args.accept_data_change)
     reporter.say(terminal_summary(description, str(folder)))
     if args.json:
         say(json.dumps({"folder": str(folder), **description}, indent=1))

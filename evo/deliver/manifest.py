@@ -16,6 +16,10 @@ Description = dict[str, Any]
 """What ``architecture.json`` says."""
 
 
+LATER = ("data_sha256", "resize")
+"""What folders of release 0.1 do not say."""
+
+
 def create_or_verify(folder: Path, wanted: Description) -> None:
     """Write the plan into an empty folder, or find that it is the folder's.
 
@@ -32,7 +36,8 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
         write_manifest(folder, wanted)
         return
     there = read_manifest(folder)
-    if differing := [name for name in wanted if there.get(name) != wanted[name]]:
+    known = [name for name in wanted if name in there or name not in LATER]
+    if differing := [name for name in known if there.get(name) != wanted[name]]:
         raise EvoError(
             f"{folder} holds another network, with other {', '.join(differing)}: give another folder with --out FOLDER"
         )
@@ -53,6 +58,8 @@ def read_manifest(folder: Path) -> Description:
     """
     try:
         description: Description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if not isinstance(description, dict):
+            raise ValueError(f"expected an object, found {description!r}")
     except ValueError as error:
         raise EvoError(f"{folder / DESCRIPTION} cannot be read ({error}): give another folder: --out FOLDER") from None
     training = description.get("training", {})

@@ -28,19 +28,19 @@ CARD = """# {title}
 ```python
 {load}
 network = {call}(".")
-scores = network(images)
+scores = network({images})
 names = [network.classes[i] for i in scores.argmax(1)]
 ```
 
 Images are floats from 0 to 1, `(n, {channels}, {height}, {width})`; subtracting the mean ({mean}) and dividing by the standard
-deviation ({std}) is part of the network. Other sizes: resize to {height} x {width} first. The classes, which `classes` in the
-metadata of `model.onnx` names, too: {classes}.
+deviation ({std}) is part of the network. {prepared} The classes, which `classes` in the metadata of `model.onnx` names, too:
+{classes}.
 
 | file | for |
 |---|---|
 | `model.onnx` | onnxruntime: `InferenceSession("model.onnx").run(None, {{"images": images}})[0]` |
 | `model.pt2` | `torch.export.load("model.pt2").module()(images)` |
-| `model.safetensors` | the weights |
+| `model.safetensors` | the weights |{preprocess}
 | `architecture.json` | everything above for programs; `spaces.load_network(".")` reads it, with stages as `network.layers` |
 """
 
@@ -49,10 +49,14 @@ def model_card(description: dict[str, Any]) -> str:
     """``README.md`` from what ``architecture.json`` says."""
     preprocessing, provenance, scale = description["preprocessing"], description["provenance"], description["scale"]
     height, width = both_sides(as_size(preprocessing["size"]))
-    call = "load_network" if "left_out" in description else "load"
+    call, origin = ("load_network", "spaces") if "left_out" in description else ("load", "model")
+    resize = description.get("resize")
     return CARD.format(
         use=use(description),
-        load="from spaces import load_network" if call == "load_network" else "from model import load",
+        load="\n".join([*(["from preprocess import prepare"] if resize else []), f"from {origin} import {call}"]),
+        images='prepare("photo.jpg")' if resize else "images",
+        prepared=PREPARED[resize].format(height=height, width=width),
+        preprocess="\n| `preprocess.py` | from an image, or a file of one, to the network's input |" if resize else "",
         call=call,
         title=f"A network of run {provenance['run']}: {description['test']['accuracy']:.2%} "
         f"with {format_number(description['costs']['macs'])} MACs",
@@ -71,6 +75,17 @@ def model_card(description: dict[str, Any]) -> str:
         std=", ".join(f"{value:.4f}" for value in preprocessing["std"]),
         classes=", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(description["classes"])),
     )
+
+
+PREPARED = {
+    "cover": "`preprocess.py` makes them of photographs as the training did: turned upright (EXIF), transparent parts on "
+    "white, scaled (bilinear, by Pillow) until {height} x {width} pixels are just covered, and cut to the middle.",
+    "stretch": "The training stretched its images to {height} x {width} pixels (bilinear, antialiased), as "
+    "`preprocess.py` does.",
+    "none": "The training's images had {height} x {width} pixels and were not resized; `preprocess.py` refuses other sizes.",
+    None: "",
+}
+"""How images come to the network's size; None: a folder of release 0.1, which does not say it."""
 
 
 def use(description: dict[str, Any]) -> str:
@@ -127,11 +142,19 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"  accuracy  {accuracy_sentence(description)}\n"
         f"  costs     {description['costs']['macs']:,} MACs, {description['costs']['params']:,} parameters\n"
         f"  latency   {latency_sentence(description)}\n"
-        f"  files     {', '.join(name for name in FILES if name not in left_out)} in {folder}\n"
+        f"  files     {', '.join(files_of(description))} in {folder}\n"
         f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"
         f'  load it   from spaces import load_network; network = load_network("{folder}")'
     )
 
 
-FILES = ("model.safetensors", "architecture.json", "model.py", "model.onnx", "model.pt2", "README.md")
+FILES = (
+    "model.safetensors", "architecture.json", "model.py", "model.onnx", "model.pt2", "preprocess.py", "README.md"
+)  # fmt: skip
 """All that a delivered folder holds."""
+
+
+def files_of(description: dict[str, Any]) -> list[str]:
+    """The files of the folder that ``architecture.json`` describes; those of release 0.1 have no ``preprocess.py``."""
+    left_out = {*description.get("left_out", {}), *(() if "resize" in description else ("preprocess.py",))}
+    return [name for name in FILES if name not in left_out]

@@ -18,12 +18,14 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from evo.console import SILENT, Reporter, Track, untracked
+from evo.console import SILENT, Reporter, Track, untracked, warn
+from evo.data.fingerprint import check_fingerprint, forget_data, hash_images, reads_images
+from evo.data.inspection import inspect_data, tell
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
-from evo.deliver.model_card import model_card
+from evo.deliver.model_card import files_of, model_card
 from evo.deliver.recipe import ModelEMA, add_drop_path, mix_images
 from evo.deliver.selection import Criteria, Selected, select_network
 from evo.plugins import used_plugins
@@ -34,7 +36,7 @@ from evo.training.loop import schedule_of, train
 from evo.workers.executors import torch_threads
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
-from spaces.export.formats import export_program, write_onnx, write_program, write_source
+from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
 from spaces.export.python_source import check_exportable, network_source
 from spaces.export.scaling import ScaledSpace, scale_to_macs
@@ -60,24 +62,34 @@ def deliver_run(
     folder: Path,
     overrides: Sequence[str] = (),
     reporter: Reporter = SILENT,
+    accept_data_change: bool = False,
 ) -> Description:
     """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
 
+    Args:
+        accept_data_change: go on although the images are not those that the run was begun on.
+
     Raises:
-        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, or torchrun has
-            started several processes.
+        EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, the images have
+            changed since the search, or torchrun has started several processes.
         SpaceError: as ``deliver_network``.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise EvoError(
             "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
         )
+    forget_data()
     there = is_done(folder)
-    with open_store(require_existing(storage)) as store:
+    with open_store(require_existing(storage), read_only=True) as store:
+        store.key(name)
+    with open_store(storage) as store:
         run = store.run(name)
         config = training_settings(run, overrides)
         if not there:
+            if reads_images(run.config) and config.data == run.config.data:  # else the user names other images
+                check_fingerprint(run, accept_data_change)
             reporter.say(f"run {run.name}: making a network in {folder}")
+            tell(inspect_data(config.data, config.device, reporter.track), reporter.say, warn)
         with torch_threads(config.threads):
             description = deliver_network(store, run, config, criteria, folder, reporter.track)
     if there:
@@ -103,7 +115,7 @@ def deliver_network(
         if criteria.scale_to
         else None
     )
-    images = require_fitting_images(load_dataset(config.data, config.device), chosen.space)
+    images = require_fitting_images(load_dataset(config.data, config.device), chosen.space, run.classes)
     planned = plan_delivery(run, config, chosen, scaled, images)
     create_or_verify(folder, planned)
     if not is_intact(folder / WEIGHTS):
@@ -141,15 +153,17 @@ def is_done(folder: Path) -> bool:
     """Whether nothing is missing in a folder."""
     if not (folder / DESCRIPTION).is_file():
         return False
-    left_out = read_manifest(folder).get("left_out", {})
-    return all((folder / name).is_file() for name in (WEIGHTS, *EXPORTS) if name not in left_out)
+    return all((folder / name).is_file() for name in files_of(read_manifest(folder)))
 
 
 # -- what the folder is to hold ---------------------------------------------------------------------------------------
 
 
-def require_fitting_images(images: Images, space: SearchSpace) -> Images:
+def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
     """``images`` themselves, when the space's networks take them.
+
+    Args:
+        classes: the names of the run's classes, in the order of its labels; None: it knows none.
 
     Raises:
         EvoError: they do not.
@@ -162,7 +176,19 @@ def require_fitting_images(images: Images, space: SearchSpace) -> Images:
             f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
             "--set data.path=..., and their size with --set data.size=..."
         )
+    if classes is not None and _are_names(classes) and _are_names(images.class_names):
+        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
+            if known != found:
+                raise EvoError(
+                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
+                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
+                )
     return images
+
+
+def _are_names(classes: Sequence[str]) -> bool:
+    """Whether classes have names; where they have none they are called by their numbers."""
+    return list(classes) != list(map(str, range(len(classes))))
 
 
 def plan_delivery(
@@ -197,6 +223,8 @@ def plan_delivery(
             "threads": config.threads,
             "device": images.train.device.type,
         },
+        "data_sha256": hash_images(config.data),
+        "resize": images.resize,
         **({"plugins": own} if own else {}),
     }
     with torch.device("meta"):  # its weights are not needed yet
@@ -261,7 +289,7 @@ def measure_latency(network: Network, space: SearchSpace, threads: int) -> Descr
 def export_network(folder: Path, network: Network, track: Track) -> None:
     """Write the other forms of the network that the folder lacks."""
     description = read_manifest(folder)
-    missing = [name for name in EXPORTS if name not in description.get("left_out", {}) and not (folder / name).exists()]
+    missing = [name for name in files_of(description) if not (folder / name).exists()]
     space = SearchSpace.from_json(json.dumps(description["space"]))
     run, accuracy = description["provenance"]["run"], description["test"]["accuracy"]
     title = f"The network that run {run!r} found: {accuracy:.2%} on test images."
@@ -274,16 +302,15 @@ def export_network(folder: Path, network: Network, track: Track) -> None:
         ),
         "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
         "model.pt2": lambda path: write_program(program(), network, example, path, classes),
+        "preprocess.py": lambda path: write_preprocessing(
+            path, both_sides(space.stem.size), space.stem.c_in, description["resize"]
+        ),
         "README.md": lambda path: write_text(path, model_card(description)),
     }
     with track("writing other forms", len(missing)) as advance:
         for name in missing:
             writers[name](folder / name)
             advance(1)
-
-
-EXPORTS = ("model.py", "model.onnx", "model.pt2", "README.md")
-"""What a folder holds beside its description and its weights."""
 
 
 def delivery_record(description: Description, folder: Path) -> Delivery:

@@ -22,8 +22,8 @@ class Criteria:
 
     Attributes:
         most: what it may cost: the name of a cost -> its limit, beside the run's own.
-        arch: this very one (else the most accurate).
-        knee: the one where the front bends most, rather than the most accurate.
+        arch: this very one (else the best of the front by the run's objective).
+        knee: the one where the front bends most, rather than the best.
         scale_to: the MACs to widen or slim it to.
     """
 
@@ -58,11 +58,12 @@ def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected
     if criteria.arch is not None:
         evaluation = next((e for e in evaluations if e.arch == criteria.arch), None)
         return Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)
-    cost = run.config.search.cost
+    cost, objective = run.config.search.cost, run.config.search.objective
     limits = run.config.limits.given()
     held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
-    allowed = within_limits(Round(rows[-1].number, rows[-1].space, held, cost=cost).front, criteria.max_costs)
-    wanted = knee_point(allowed, cost) if criteria.knee else most_accurate(allowed, cost)
+    front = Round(rows[-1].number, rows[-1].space, held, cost=cost, objective=objective).front
+    allowed = within_limits(front, criteria.max_costs)
+    wanted = knee_point(allowed, cost, objective) if criteria.knee else best_network(allowed, cost, objective)
     return Selected(wanted.arch, rows[-1].space, rows[-1].number, wanted)
 
 
@@ -92,24 +93,24 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
     return allowed
 
 
-def most_accurate(front: Sequence[Evaluation], cost: str) -> Evaluation:
-    """The most accurate; of equals the cheapest."""
-    return max(front, key=lambda e: (e.accuracy, -e.cost(cost)))
+def best_network(front: Sequence[Evaluation], cost: str, objective: str) -> Evaluation:
+    """The best by ``objective`` (``accuracy`` or ``likelihood``, higher is better); of equals the cheapest."""
+    return max(front, key=lambda e: (e.score(objective), -e.cost(cost)))
 
 
-def knee_point(front: Sequence[Evaluation], cost: str) -> Evaluation:
-    """Where a front bends most: the network farthest above the line from its cheapest to its most accurate.
+def knee_point(front: Sequence[Evaluation], cost: str, objective: str) -> Evaluation:
+    """Where a front bends most: the network farthest above the line from its cheapest to its best.
 
-    Accuracy against the logarithm of cost, both from 0 to 1 over the front. Where no network is above the line, there is
-    no knee, and the most accurate is it.
+    ``objective`` against the logarithm of cost, both from 0 to 1 over the front. Where no network is above the line, there
+    is no knee, and the best is it.
     """
     if len(front) < 3:
-        return most_accurate(front, cost)
+        return best_network(front, cost, objective)
     x = _normalise(np.log(np.maximum([e.cost(cost) for e in front], 1e-12)))
-    y = _normalise(np.array([e.accuracy for e in front]))
+    y = _normalise(np.array([e.score(objective) for e in front]))
     above = y - x  # the line is the diagonal: the distance from it is this, over the square root of 2
     place = int(np.argmax(above))
-    return front[place] if above[place] > 1e-9 else most_accurate(front, cost)
+    return front[place] if above[place] > 1e-9 else best_network(front, cost, objective)
 
 
 def _normalise(values: np.ndarray) -> np.ndarray:

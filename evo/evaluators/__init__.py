@@ -171,6 +171,7 @@ class FitContext:
         evaluate: maps work over the workers.
         group: the processes that train one model together.
         sources: sha256 of everything beside the settings that results depend on: the data, the files of plugins.
+        legacy: whether release 0.1 may have made files of this run, on the same data: its names do not tell the data.
     """
 
     n: int
@@ -183,6 +184,7 @@ class FitContext:
     evaluate: Evaluate = map_inline
     group: ProcessGroup = SINGLE_PROCESS
     sources: Mapping[str, str] = field(default_factory=dict)
+    legacy: bool = False
 
 
 class Evaluator(Protocol):

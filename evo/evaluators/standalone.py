@@ -47,7 +47,7 @@ class Scratch:
         folder = context.folder / "rungs" if rungs else None
         return ScratchJudge(
             self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
-            sources=context.sources,
+            sources=context.sources, legacy=context.legacy,
         )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ class ScratchJudge(Judge):
     folder: Path | None = None
     until: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    legacy: bool = field(default=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -146,7 +147,8 @@ class ScratchJudge(Judge):
         """
         assert self.folder is not None
         form = str(canonical_arch(arch, self.space))
-        before = legacy_digest(form, self.space.to_json(), self.training, self.data, self.device, self.seed, digits=16)
+        facts = form, self.space.to_json(), self.training, self.data, self.device, self.seed
+        before = legacy_digest(*facts, digits=16) if self.legacy else None
         if before and (path := self.folder / f"{before}-{epochs:04d}.progress").exists():
             return path
         digest = identity(

@@ -29,9 +29,13 @@ def run_rounds(args: Namespace) -> int:
 
 def print_plan(args: Namespace) -> int:
     """Print what would run; touch nothing."""
+    from evo.data.inspection import warn_of
     from evo.round.plan import make_plan
 
-    console.say(str(make_plan(options_of(args))))
+    plan = make_plan(options_of(args))
+    if plan.data is not None:
+        warn_of(plan.data, console.warn)
+    console.say(str(plan))
     return 0
 
 

@@ -23,6 +23,7 @@ from evo.workers.ranks import current_group
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
+from studies.database.mirror import study_attrs
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import Proposal
@@ -124,8 +125,9 @@ def open_round(shared: RunContext, n: int) -> RoundContext:
     costs = costs_of(run.config, space)
     check_limits(space, costs, run.config.limits)
     data = check_fingerprint(run, shared.accept_data_change)
-    attrs = {"run": run.name, "round": n, "method": run.config.evolution.method}
-    row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, attrs)
+    row = rows[n - 1] if len(rows) >= n else store.open_round(run, n, space, study_attrs(run, n))
+    if len(rows) >= n and not row.finished:
+        row = store.mirror_round(run, row)
     if data != run.data_sha256:
         row = store.record_data_hash(run, row, data)
     return RoundContext(shared, n, space, costs, row, tuple(rows[: n - 1]), tuple(store.proposals(row)), data)
@@ -164,4 +166,11 @@ def fit_context(context: RoundContext) -> FitContext:
         shared.evaluate,
         replace(current_group(), sync=context.config.sync_batchnorm),
         {"data": context.data, **plugin_sources(context.config, shared.run.space)},
+        _may_have_legacy_files(context),
     )
+
+
+def _may_have_legacy_files(context: RoundContext) -> bool:
+    """Whether files that release 0.1 named lie in the run's folder, and are of the data of today."""
+    changed = any("data_changed" in row.stats for row in (*context.earlier, context.row))
+    return context.shared.run.version.startswith("0.1.") and not changed

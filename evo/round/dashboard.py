@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,6 +22,7 @@ from analysis.frames import Frames, load
 from spaces.atomic_files import write_text
 from spaces.units import format_number
 from studies.database.engines import retry_while_unavailable
+from studies.database.mirror import own_trials
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 
@@ -39,10 +40,14 @@ def publish(store: Store, run: StoredRun, n: int, artifacts: Path) -> None:
     A second call changes nothing. ``artifacts``: the folder of the drawings.
     """
     frames = load(store, run, until=n)
-    study = optuna.load_study(study_name=store.rounds(run)[n - 1].study, storage=store.optuna)
+    row = store.mirror_round(run, store.rounds(run)[n - 1])
+    study = optuna.load_study(study_name=row.study, storage=store.optuna)
     write_note(study, round_note(frames, n))
     write_figures(study, dashboard_figures(frames, n))
-    write_drawings(store, run, study, frames.fronts[frames.fronts["round"] == n]["number"].tolist(), artifacts)
+    front = frames.fronts[frames.fronts["round"] == n]
+    write_drawings(
+        store, run, study, dict(zip(front["number"].tolist(), front["arch"].tolist(), strict=True)), artifacts
+    )
 
 
 def dashboard_figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
@@ -125,17 +130,22 @@ def write_figures(study: optuna.Study, figures: Mapping[str, go.Figure]) -> None
             save_plotly_graph_object(study, figure, graph_object_id=name)
 
 
-def write_drawings(store: Store, run: StoredRun, study: optuna.Study, numbers: Sequence[int], folder: Path) -> None:
-    """Save a drawing of each of these trials' architectures: a file in ``folder``, and its name in the study's attributes.
+def write_drawings(store: Store, run: StoredRun, study: optuna.Study, archs: Mapping[int, str], folder: Path) -> None:
+    """Save a drawing of each of these architectures: a file in ``folder``, and its name in the study's attributes.
 
     Optuna refuses changes to a finished trial; optuna-dashboard also looks for a trial's artifacts among the attributes of
     its study. The file is named after what it shows, so that other databases may share the folder.
+
+    Args:
+        archs: proposal -> architecture.
     """
     folder.mkdir(parents=True, exist_ok=True)
     there = store.optuna.get_study_system_attrs(study._study_id)
-    trials = study.get_trials(deepcopy=False)
-    for trial in (trials[number] for number in numbers):
-        svg = draw_svg(run, trial.user_attrs["arch"], f"Trial {trial.number}")
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    ours = own_trials([(number, trial.user_attrs) for number, trial in trials.items()], archs)
+    for proposal, number in ours.items():
+        trial = trials[number]
+        svg = draw_svg(run, archs[proposal], f"Trial {number}")
         if svg is None:
             continue
         name = str(uuid5(NAMESPACE_URL, svg))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from evo.html import block, calls, heading, paragraph, table
 from evo.round.arms import read_settings, run_name
@@ -13,6 +14,9 @@ from spaces.units import format_number
 from studies.config import StudyConfig
 from studies.records import COSTS
 
+if TYPE_CHECKING:
+    from evo.data.source import DataReport
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -22,6 +26,7 @@ class Plan:
         name: of the run; ``rounds``: how many it would have.
         space: the first one, as the method wants it.
         costs: least and most of each cost among the space's architectures, of those that are known.
+        data: what was found where images are read; None: none are.
         plugins: sha256 of each file of a user's own; ``notes``: what is to be known of their operations.
     """
 
@@ -30,6 +35,7 @@ class Plan:
     config: StudyConfig
     space: SearchSpace
     costs: dict[str, tuple[float, float]]
+    data: DataReport | None = None
     plugins: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -42,6 +48,7 @@ class Plan:
         """The work to come and what the space holds, a line each."""
         config, search = self.config, self.config.search
         return [
+            *self._data(),
             f"{format_number(self.space.size)} architectures of {len(self.space.layers)} layers",
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
             f"{self.rounds} rounds of {search.evaluations} evaluations, in generations of {search.population}",
@@ -51,6 +58,13 @@ class Plan:
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
             *self.notes,
         ]
+
+    def _data(self) -> list[str]:
+        if self.data is None:
+            return []
+        from evo.data.report import summary
+
+        return [summary(self.data)]
 
     def _truth(self) -> list[str]:
         ground_truth = self.config.ground_truth
@@ -72,7 +86,8 @@ class Plan:
         ]
         layers = table(("layer", "stride", "at", "candidates"), rows)
         name, _, about = self.title.partition(": ")
-        return block(heading(f"{name}:", about), layers, *map(paragraph, self.work), calls("evo.search(...)"))
+        lines = [*self.work, *(f"Warning: {text}" for text in (self.data.warnings if self.data else ()))]
+        return block(heading(f"{name}:", about), layers, *map(paragraph, lines), calls("evo.search(...)"))
 
 
 def make_plan(options: RunOptions) -> Plan:
@@ -81,16 +96,19 @@ def make_plan(options: RunOptions) -> Plan:
     Raises:
         EvoError: a setting cannot be, or a file is missing.
     """
+    from evo.data.fingerprint import reads_images
+    from evo.data.inspection import inspect_data
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
     from evo.round.new_run import prepared_space
     from evo.round.own_operations import notes_on_own_operations
 
     config = read_settings(options)
+    data = inspect_data(config.data, config.device) if reads_images(config) else None
     space = prepared_space(config)
     costs = costs_of(config, space)
     check_costs(config, space, costs)
     least, most = costs.bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
     name, notes = run_name(options, config.seed), tuple(notes_on_own_operations(space))
-    return Plan(name, options.rounds, config, space, known, plugin_sources(config, space), notes)
+    return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import optuna
 
+from evo import console
 from evo.console import Reporter
 from evo.round.arms import find_run, runs_to_make
 from evo.round.options import RunOptions
 from evo.round.printing import format_line, row_values, run_headings
-from studies.config import StudyConfig
+from studies.config import DataSection, StudyConfig
 from studies.database.leases import hold_lease
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store, open_store
@@ -46,13 +48,15 @@ class Session:
     """What the runs of one call share.
 
     Attributes:
-        hands: what evaluates, and how many architectures at once; it starts when it is first asked for.
+        executor: what evaluates, and how many architectures at once; it starts when it is first asked for.
+        inspect: looks at the data of a configuration, and says what was found, once.
     """
 
     store: Store
     options: RunOptions
     reporter: Reporter
     executor: Callable[[], Hands]
+    inspect: Callable[[StudyConfig], None]
 
     def context(self, run: StoredRun) -> RunContext:
         """What the rounds of a run share. torch is imported here, when there is work."""
@@ -72,13 +76,16 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
         EvoError: something the user must do first; all that was measured before is kept.
         KeyboardInterrupt: the same.
     """
+    if loaded := sys.modules.get("evo.data.fingerprint"):  # else there is nothing to forget
+        loaded.forget_data()
     with quiet_optuna(), open_store(options.storage) as store, ExitStack() as stack:
         wanted = list(runs_to_make(store, options))
-        runs = [find_run(store, name, config) or _begin_run(store, name, config) for name, config in wanted]
+        inspect = _data_inspector(reporter)
+        runs = [find_run(store, name, config) or _begin_run(store, name, config, inspect) for name, config in wanted]
         settings = runs[0].config
         limited = settings.evaluator.timeout is not None
         hands = cache(lambda: stack.enter_context(_open_executor(options, settings.threads, limited)))
-        session = Session(store, options, reporter, hands)
+        session = Session(store, options, reporter, hands, inspect)
         worked = [_finish_run(session, run) for run in runs]
         if options.control:
             _train_fronts_alone(session, runs)
@@ -113,20 +120,40 @@ def _open_executor(options: RunOptions, threads: int, limited: bool) -> Iterator
         yield executor, len(executor)
 
 
-def _begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
+def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
+    """What looks at the images of a configuration that reads some; of the same images once."""
+
+    @cache
+    def inspect(section: DataSection, device: str) -> None:
+        from evo.data.inspection import inspect_data, tell
+
+        tell(inspect_data(section, device, reporter.track), reporter.say, console.warn)
+
+    def inspect_if_read(config: StudyConfig) -> None:
+        from evo.data.fingerprint import reads_images
+
+        if reads_images(config):
+            inspect(config.data, config.device)
+
+    return inspect_if_read
+
+
+def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None]) -> StoredRun:
     """A run that begins now."""
     check_name(name)
     from evo.round.new_run import begin_run
 
+    inspect(config)
     return begin_run(store, name, config)
 
 
 def _finish_run(session: Session, run: StoredRun) -> bool:
     """Bring one run to the end of its last round, a line for each; whether there was anything to do."""
     store, say, last = session.store, session.reporter.say, session.options.rounds
-    say(introduction(run))
     if unfinished_rounds(store, run, last):
+        session.inspect(run.config)
         store.examine()
+    say(introduction(run))
     with hold_lease(store, run, say) if unfinished_rounds(store, run, last) else nullcontext():
         todo = unfinished_rounds(store, run, last)  # whatever held the run until now may have finished some
         say(format_line(run, run_headings(run)))

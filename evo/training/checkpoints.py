@@ -16,6 +16,7 @@ from torch import Tensor
 
 from evo.console import warn
 from spaces import weight_files
+from spaces.atomic_files import usual_permissions
 from spaces.weight_files import Facts
 from studies.records import EvoError
 
@@ -46,7 +47,8 @@ def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, facts: Facts, ke
     draft = path.with_suffix(".draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(kept, str(draft), weight_files.header_bytes(kept, facts))
+        with usual_permissions(draft):
+            save_file(kept, str(draft), weight_files.header_bytes(kept, facts))
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         if keep and path.exists():

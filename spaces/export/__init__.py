@@ -1,8 +1,8 @@
 """Networks for other programs.
 
 ``network_folder`` reads a delivered folder back as the ``nn.Module`` that was searched. ``formats`` writes torch.export, ONNX
-and ``python_source``, a file that needs torch and nothing else, and checks each of them. ``scaling`` makes a space wider or
-slimmer before it is trained.
+and ``python_source``, a file that needs torch and nothing else, and checks each of them. ``preprocessing`` makes of an image
+what a network takes, in training and in delivered folders. ``scaling`` makes a space wider or slimmer before it is trained.
 """
 
-__all__ = ["formats", "network_folder", "python_source", "scaling"]
+__all__ = ["formats", "network_folder", "preprocessing", "python_source", "scaling"]

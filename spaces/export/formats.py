@@ -10,12 +10,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from spaces.atomic_files import atomic_write
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+from spaces.atomic_files import atomic_write, write_text
+from spaces.export import preprocessing
 
 TOLERANCE = 1e-4
 """How far the scores of an exported network may be from its own, as a share of the largest (of 1, if that is less)."""
@@ -47,6 +52,22 @@ def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> 
         _check_scores(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
 
 
+def write_preprocessing(path: Path, size: tuple[int, int], channels: int, resize: str) -> None:
+    """``preprocess.py``: ``prepare(image)`` makes of an image what the training of the network made of it."""
+    text = Path(preprocessing.__file__).read_text(encoding="utf-8") + PREPARE.format(
+        size=size, channels=channels, resize=resize, height=size[0], width=size[1]
+    )
+    write_text(path, text)
+
+
+PREPARE = '''
+
+def prepare(image: Image.Image | str | Path) -> torch.Tensor:
+    """An image, or the file of one, as ``(1, {channels}, {height}, {width})`` floats from 0 to 1."""
+    return prepare_image(image, {size}, {channels}, "{resize}")
+'''
+
+
 def write_program(
     program: ExportedProgram, network: nn.Module, example: Tensor, path: Path, classes: Sequence[str]
 ) -> None:
@@ -72,6 +93,7 @@ def write_onnx(
     Raises:
         ValueError: onnxruntime gives others; no file is left then.
     """
+    import onnx
     import onnxruntime
 
     with _quiet_exporters():
@@ -84,12 +106,21 @@ def write_onnx(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     with atomic_write(path) as draft, torch.no_grad():
-        with _quiet_exporters():
-            made.save(draft, external_data=False)
+        onnx.save(_without_weight_shapes(made.model_proto), str(draft))
         session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
         for images in (example, example[:1]):
             (scores,) = session.run(["scores"], {"images": images.numpy()})
             _check_scores(path, network(images), torch.from_numpy(scores))
+
+
+def _without_weight_shapes(model: ModelProto) -> ModelProto:
+    """The model without the shapes of its weights, which their own entries tell: what changes weights, as ONNX Runtime's
+    quantization does, would find the two at odds."""
+    weights = {weight.name for weight in model.graph.initializer}
+    values = [value for value in model.graph.value_info if value.name not in weights]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(values)
+    return model
 
 
 def _check_scores(path: Path, expected: Tensor, scores: Tensor) -> None:

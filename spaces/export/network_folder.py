@@ -67,7 +67,7 @@ def load_network(folder: str | Path) -> Network:
         own = list(description.get("plugins", ()))
         network = build_described(description)
         network.load_state_dict(read_weights(folder / WEIGHTS)[0])
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         hint = f"; it rests on {', '.join(own)}: evo.load_plugin(PATH) first" if own else ""
         raise SpaceError(f"{folder} holds no network that can be loaded: {str(error).splitlines()[0]}{hint}") from error
     return network.eval()

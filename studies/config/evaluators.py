@@ -329,7 +329,7 @@ class BlockwiseSection(EvaluatorSection):
     decay: Share = 0.9
     """Factor by which the learning rate is multiplied after every epoch."""
 
-    weight_decay: float = 1e-4
+    weight_decay: NonNegativeFloat = 1e-4
     """L2 penalty of the weights in every step."""
 
     zero_init: bool = True

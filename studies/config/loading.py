@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os.path
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, get_args
 
@@ -116,9 +117,36 @@ def _locate(name_or_file: str) -> Path:
 def _checked(data: dict[str, Any], source: Callable[[str, str], str]) -> StudyConfig:
     """``data`` as settings; ``source`` says of a key and what is wrong with it where it was written."""
     try:
-        return StudyConfig.model_validate(data)
+        config = StudyConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{source(key, text)}: {text}" for key, text in _problems(error, data))) from None
+    if key := _lost_in_storage(config):
+        text = f"{key} is {_value_at(config, key)!r}, which cannot be stored: it is not read back as it was written"
+        raise ConfigError(f"{source(key, text)}: {text}")
+    return config
+
+
+def _lost_in_storage(config: StudyConfig) -> str | None:
+    """The first key whose value the database would not give back; None: all of them are kept."""
+    try:
+        text = json.dumps(config.model_dump(mode="json"), allow_nan=False)
+        again = StudyConfig.model_validate(json.loads(text))
+    except (ValueError, TypeError):
+        again = None
+    if again == config:
+        return None
+    keys = [key for name in type(config).model_fields for key in _keys(name, getattr(config, name))]
+    return next((key for key in keys if again is None or _value_at(again, key) != _value_at(config, key)), "config")
+
+
+def _keys(name: str, value: Any) -> list[str]:
+    """The key of a value, or those of a section."""
+    return [f"{name}.{field}" for field in type(value).model_fields] if isinstance(value, Section) else [name]
+
+
+def _value_at(config: StudyConfig, key: str) -> Any:
+    """The value of ``section.key``."""
+    return reduce(getattr, key.split("."), config)
 
 
 def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[tuple[str, str]]:

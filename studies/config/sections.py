@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -10,6 +11,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -23,9 +25,45 @@ from studies.records import COSTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-PerRound = tuple[float, ...] | float
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
-Limit = tuple[float, float]
+
+
+def _per_round(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
+    try:
+        value: tuple[float, ...] | float = checked(given)
+    except ValidationError:
+        raise PydanticCustomError(
+            "per_round", "expected a number from 0 on, or a list of them: one per round"
+        ) from None
+    return value
+
+
+PerRound = Annotated[
+    Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | NonNegativeFloat, WrapValidator(_per_round)
+]
+"""A number for all rounds, or one for each, the last of which repeats."""
+
+
+def _limit(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, float]:
+    ends = list(given) if isinstance(given, (list, tuple)) and len(given) == 2 else None
+    is_open = ends is not None and ends[1] in (None, inf)
+    if ends and ends[0] in (None, -inf):
+        ends[0] = 0
+    try:
+        least, most = checked((ends[0], ends[0]) if ends and is_open else ends or given)
+    except ValidationError:
+        raise PydanticCustomError("limit", "expected two numbers, [least, most]; inf is no limit") from None
+    if least > most:
+        raise PydanticCustomError("limit", "expected the least first, then the most")
+    return least, inf if is_open else most
+
+
+def _finite(limit: tuple[float, float]) -> list[float | None]:
+    return [end if isfinite(end) else None for end in limit]
+
+
+Limit = Annotated[tuple[float, float], WrapValidator(_limit), PlainSerializer(_finite, when_used="json")]
+"""``(least, most)``, both allowed. ``most`` may be ``inf``, which JSON has as ``null``; an open lower end is 0."""
 
 
 def _pixels(given: Any, checked: ValidatorFunctionWrapHandler) -> Size:
@@ -48,7 +86,7 @@ class Section(BaseModel):
 
     unrelated: ClassVar[frozenset[str]] = frozenset()
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class SpaceSection(Section):
@@ -129,7 +167,7 @@ class Training(Section):
     momentum: Share = 0.9
     """Nesterov momentum of SGD, from 0 to 1."""
 
-    weight_decay: float = 4e-5
+    weight_decay: NonNegativeFloat = 4e-5
     """L2 penalty of the weights in every step."""
 
     label_smoothing: Share = 0.0
@@ -203,7 +241,8 @@ class SearchSection(Section):
 
 
 class LimitsSection(Section):
-    """Limits [least, most] between which the costs of every architecture must lie, as deployed."""
+    """Limits [least, most] between which the costs of every architecture must lie, as deployed. An end may be open:
+    `[2e7, inf]`."""
 
     macs: Limit | None = None
     """Multiply-accumulates of one image, counted by `search.macs_convention`. Not given: no limit."""

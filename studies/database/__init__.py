@@ -2,16 +2,20 @@
 
 ``store.Store`` is what the rest of the program sees; ``lineage`` and ``deliveries`` add bred cells and delivered networks.
 ``schema`` and ``migrations`` are our tables, ``rows`` turns their rows into records and back, ``views`` are for people who ask
-the database themselves. ``urls`` and ``engines`` connect, ``errors`` says what a database cannot do, ``leases`` give each run
-one coordinator. ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
+the database themselves. ``urls`` and ``engines`` connect, ``contents`` looks what a database holds before anything is written,
+``copies`` are read in the place of an original, ``errors`` says what a database cannot do, ``leases`` give each run
+one coordinator. ``mirror``, ``trials`` and ``optuna_tables`` mirror a run for the dashboard.
 """
 
 __all__ = [
+    "contents",
+    "copies",
     "deliveries",
     "engines",
     "errors",
     "leases",
     "lineage",
+    "mirror",
     "optuna_tables",
     "rows",
     "schema",

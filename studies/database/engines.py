@@ -7,12 +7,14 @@ the answer lost.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -63,6 +65,64 @@ def open_engine(text: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     errors.install_explanations(engine)
     return engine
+
+
+def open_reader(text: str) -> Engine:
+    """An engine that cannot write, and leaves nothing beside an SQLite file; nothing is connected yet.
+
+    Raises:
+        EvoError: as ``open_engine``.
+    """
+    url = parse_url(text)
+    if not is_sqlite_file(url):
+        engine = open_engine(text)
+        return engine.execution_options(postgresql_readonly=True) if engine.dialect.name == "postgresql" else engine
+    path = Path(str(url.database))
+    engine = sa.create_engine(url, creator=lambda: _connect_to_read(path))
+    event.listen(engine, "begin", _begin_sqlite)
+    errors.install_explanations(engine)
+    return engine
+
+
+def is_sqlite_file(url: sa.URL) -> bool:
+    """Whether a database is a file of SQLite's."""
+    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+
+
+def read_only_uri(path: Path) -> str:
+    """The URI by which SQLite reads a file and leaves nothing beside it.
+
+    A file with a log (WAL) needs the log's two files even to be read. A connection that may not write would make them and
+    leave them there; one that may removes them, and ``query_only`` keeps it from writing. Where they cannot be made and
+    there is no log, nobody is writing: SQLite is told that the file does not change.
+    """
+    mode = "ro"
+    if _has_log(path) and not Path(f"{path}-wal").exists():
+        mode = "rw" if is_writable(path) else "ro&immutable=1"
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def is_writable(path: Path) -> bool:
+    """Whether an SQLite file can be written: itself, and its folder, where SQLite keeps what it needs beside it."""
+    return all(os.access(place, os.W_OK) for place in (path, path.absolute().parent))
+
+
+def _has_log(path: Path) -> bool:
+    """Whether an SQLite file is in WAL mode, by its header."""
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:20] == b"\2\2"
+    except OSError:
+        return False
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    seconds = TIMEOUTS["sqlite"]["timeout"]
+    connection = sqlite3.connect(
+        read_only_uri(path), timeout=seconds, uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
 def connect_args(url: sa.URL) -> dict[str, Any]:

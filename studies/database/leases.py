@@ -24,7 +24,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from studies.database.engines import retry_while_unavailable
-from studies.database.rows import StoredRun, from_row, to_row, utc_now
+from studies.database.rows import RunKey, from_row, to_row, utc_now
 from studies.database.schema import leases
 from studies.database.store import Store
 from studies.records import EvoError
@@ -59,7 +59,7 @@ class Lease:
 @contextmanager
 def hold_lease(
     store: Store,
-    run: StoredRun,
+    run: RunKey,
     say: Callable[[str], object],
     beat: float = HEARTBEAT_SECONDS,
     stale: float = EXPIRY_SECONDS,
@@ -104,7 +104,7 @@ def hold_lease(
 
 @contextmanager
 def acquire_lease(
-    store: Store, run: StoredRun, say: Callable[[str], object] = str, stale: float = EXPIRY_SECONDS
+    store: Store, run: RunKey, say: Callable[[str], object] = str, stale: float = EXPIRY_SECONDS
 ) -> Iterator[str]:
     """Hold the run's lease without heartbeats, for work that takes less than ``stale`` seconds.
 
@@ -122,7 +122,7 @@ def acquire_lease(
 
 
 @retry_while_unavailable
-def current_lease(store: Store, run: StoredRun) -> Lease | None:
+def current_lease(store: Store, run: RunKey) -> Lease | None:
     """The lease on the run; None if no process holds it."""
     with store.engine.connect() as connection:
         row = connection.execute(sa.select(leases).where(leases.c.run_id == run.id)).mappings().first()
@@ -142,7 +142,7 @@ def this_place() -> str:
 
 
 @retry_while_unavailable
-def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], object], stale: float) -> None:
+def _try_acquire(store: Store, run: RunKey, token: str, say: Callable[[str], object], stale: float) -> None:
     """Acquire the lease under this token.
 
     Raises:
@@ -151,7 +151,7 @@ def _try_acquire(store: Store, run: StoredRun, token: str, say: Callable[[str], 
     holder = f"{_user()}@{platform.node()}, process {os.getpid()}"[:300]
     ours = to_row(Lease(token, holder, this_place(), os.getpid(), 0, utc_now()), leases, run_id=run.id)
     while True:
-        store.run(run.name)  # it may be deleted while we wait
+        store.key(run.name)  # it may be deleted while we wait
         with suppress(sa.exc.IntegrityError), store.writing() as connection:
             connection.execute(leases.insert().values(ours))
             return
@@ -175,7 +175,7 @@ def _user() -> str:
         return "someone"
 
 
-def why_expired(store: Store, run: StoredRun, lease: Lease, say: Callable[[str], object], stale: float) -> str:
+def why_expired(store: Store, run: RunKey, lease: Lease, say: Callable[[str], object], stale: float) -> str:
     """Wait until the lease expires; gives the reason why it did.
 
     Raises:

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from copy import copy
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -27,7 +29,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.types import TypeEngine
 
-from studies.database.engines import connect_args
+from studies.database.engines import connect_args, is_sqlite_file, is_writable, read_only_uri
+from studies.database.urls import parse_url
 
 Direction = Literal["minimize", "maximize"]
 
@@ -80,6 +83,14 @@ _HEARTBEATS = _table("trial_heartbeats", trial_id=_INTEGER)
 _STUDY_USER_ATTRS = _table("study_user_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 _STUDY_SYSTEM_ATTRS = _table("study_system_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 
+TABLES = (_STUDIES, _TRIALS, _PARAMS, _USER_ATTRS, _SYSTEM_ATTRS)
+"""Of Optuna's tables those that every version has."""
+
+NAMES = frozenset({"version_info", *(table.name for table in TABLES)})
+"""The names of tables by which Optuna's can be known; its ``alembic_version`` others have, too."""
+
+REVISION_TABLE = _REVISION.name
+
 
 @contextmanager
 def creation_lock(engine: sa.Engine) -> Iterator[None]:
@@ -120,6 +131,43 @@ def open_storage(engine: sa.Engine) -> RDBStorage:
         )
 
 
+def existing_storage(text: str) -> RDBStorage:
+    """Optuna's storage in a database that has its tables, which are left as they are; read only where it cannot be written."""
+    url = parse_url(text)
+    if is_sqlite_file(url) and not is_writable(path := Path(str(url.database))):
+        url = sa.make_url(f"sqlite:///{read_only_uri(path)}&uri=true")
+    return RDBStorage(
+        url.render_as_string(hide_password=False),
+        engine_kwargs={"connect_args": connect_args(url), "poolclass": sa.NullPool},
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
+
+
+def revision_and_studies(connection: sa.Connection) -> tuple[str | None, tuple[str, ...]]:
+    """The revision of Optuna's tables, if they say it, and the names of the studies, oldest first."""
+    has_revision = sa.inspect(connection).has_table(_REVISION.name)
+    revision = connection.scalar(sa.select(_REVISION.c.version_num)) if has_revision else None
+    names = connection.scalars(sa.select(_STUDIES.c.study_name).order_by(_STUDIES.c.study_id))
+    return revision, tuple(map(str, names))
+
+
+def installed_revision() -> str:
+    """The schema revision of the installed Optuna."""
+    return KNOWN_REVISION if optuna.__version__.startswith("5.") else _in_memory().get_head_version()
+
+
+@cache
+def earlier_revisions() -> frozenset[str]:
+    """The schema revisions that the installed Optuna can upgrade."""
+    storage = _in_memory()
+    return frozenset(storage.get_all_versions()) - {storage.get_head_version()}
+
+
+def _in_memory() -> RDBStorage:
+    return RDBStorage("sqlite:///:memory:")
+
+
 def layout_is_known(engine: sa.Engine) -> bool:
     """Whether ``write_trials`` may be used: Optuna 5, and tables of the revision that this module describes."""
     return optuna.__version__.startswith("5.") and _revision(engine) == KNOWN_REVISION
@@ -155,6 +203,55 @@ def create_study(
     return study
 
 
+def has_study(connection: sa.Connection, name: str, objectives: int) -> bool:
+    """Whether there is a study ``name`` with so many objectives."""
+    study_id = _locked_study(connection, name)
+    return study_id is not None and _count_objectives(connection, study_id) == objectives
+
+
+def user_attributes(connection: sa.Connection, name: str, keys: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+    """Number and user attributes of all trials of the study ``name``, by number; of the attributes only ``keys``."""
+    attributes = (_USER_ATTRS.c.trial_id == _TRIALS.c.trial_id) & _USER_ATTRS.c.key.in_(keys)
+    query = (
+        sa.select(_TRIALS.c.number, _USER_ATTRS.c.key, _USER_ATTRS.c.value_json)
+        .join(_STUDIES, _STUDIES.c.study_id == _TRIALS.c.study_id)
+        .outerjoin(_USER_ATTRS, attributes)
+        .where(_STUDIES.c.study_name == name)
+        .order_by(_TRIALS.c.number, _TRIALS.c.trial_id)
+    )
+    found: dict[int, dict[str, Any]] = {}
+    for number, key, value in connection.execute(query):
+        found.setdefault(number, {}).update({} if key is None else {key: json.loads(value)})
+    return list(found.items())
+
+
+def append_trials(connection: sa.Connection, name: str, trials: Sequence[FrozenTrial]) -> bool:
+    """Appends finished trials to the study ``name`` under the numbers that come next, whoever has added to it before;
+    False: there is no such study with their objectives, and nothing was written. Needs ``layout_is_known``.
+
+    Raises:
+        ValueError: a trial is not finished, or its values are none.
+    """
+    objectives = next((len(trial.values) for trial in trials if trial.values is not None), None)
+    study_id = _locked_study(connection, name)
+    if study_id is None or objectives not in (None, _count_objectives(connection, study_id)):
+        return False
+    last_id, first = _last_trial(connection, study_id)
+    appended = renumbered(trials, first)
+    for number, trial in enumerate(appended, start=first):
+        _check_trial(trial, number, objectives or 0, name)
+    _insert_trials(connection, study_id, last_id, appended, _distribution_jsons({}, appended))
+    return True
+
+
+def renumbered(trials: Sequence[FrozenTrial], first: int) -> list[FrozenTrial]:
+    """Copies of ``trials`` with numbers from ``first`` on."""
+    copies = [copy(trial) for trial in trials]
+    for number, trial in enumerate(copies, start=first):
+        trial.number = number
+    return copies
+
+
 def write_trials(connection: sa.Connection, name: str, trials: Sequence[FrozenTrial]) -> None:
     """Appends finished trials to the study ``name``, inside the transaction of ``connection``.
 
@@ -164,23 +261,47 @@ def write_trials(connection: sa.Connection, name: str, trials: Sequence[FrozenTr
         ValueError: there is no such study, or a trial does not continue it: its number is not the next one, it is not
             finished, its values do not fit the objectives, or its distributions differ from the study's.
     """
-    # FOR UPDATE, as Optuna does it: two writers cannot give out one number. SQLite has one writer anyway.
-    of_name = sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name).with_for_update()
-    study_id = connection.scalar(of_name)
+    study_id = _locked_study(connection, name)
     if study_id is None:
         raise ValueError(f"there is no Optuna study {name!r} to append to: call create_study first")
-    objectives = connection.scalar(sa.select(sa.func.count()).where(_DIRECTIONS.c.study_id == study_id)) or 0
-    of_study = sa.select(_TRIALS.c.trial_id, _TRIALS.c.number).where(_TRIALS.c.study_id == study_id)
-    last = connection.execute(of_study.order_by(_TRIALS.c.trial_id.desc()).limit(1)).one_or_none()
-    last_id, first = (last.trial_id, last.number + 1) if last else (0, 0)
+    objectives = _count_objectives(connection, study_id)
+    last_id, first = _last_trial(connection, study_id)
     for number, trial in enumerate(trials, start=first):
         _check_trial(trial, number, objectives, name)
+    of_last = sa.select(_PARAMS.c.param_name, _PARAMS.c.distribution_json).where(_PARAMS.c.trial_id == last_id)
+    known = {row.param_name: row.distribution_json for row in connection.execute(of_last)} if trials else {}
+    _insert_trials(connection, study_id, last_id, trials, _distribution_jsons(known, trials))
+
+
+def _locked_study(connection: sa.Connection, name: str) -> int | None:
+    """The id of the study ``name``, if there is one."""
+    # FOR UPDATE, as Optuna does it: two writers cannot give out one number. SQLite has one writer anyway.
+    of_name = sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name).with_for_update()
+    study_id: int | None = connection.scalar(of_name)
+    return study_id
+
+
+def _count_objectives(connection: sa.Connection, study_id: int) -> int:
+    return connection.scalar(sa.select(sa.func.count()).where(_DIRECTIONS.c.study_id == study_id)) or 0
+
+
+def _last_trial(connection: sa.Connection, study_id: int) -> tuple[int, int]:
+    """The id of a study's last trial, 0 where it has none, and the number of the next one."""
+    of_study = sa.select(_TRIALS.c.trial_id, _TRIALS.c.number).where(_TRIALS.c.study_id == study_id)
+    last = connection.execute(of_study.order_by(_TRIALS.c.trial_id.desc()).limit(1)).one_or_none()
+    return (last.trial_id, last.number + 1) if last else (0, 0)
+
+
+def _insert_trials(
+    connection: sa.Connection, study_id: int, last_id: int, trials: Sequence[FrozenTrial], jsons: Mapping[int, str]
+) -> None:
+    """Insert trials behind the study's last one; ``jsons`` as ``_distribution_jsons`` gives them."""
     if not trials:
         return
-    jsons = _distribution_jsons(connection, last_id, trials)
     connection.execute(sa.insert(_TRIALS), [_trial_row(study_id, trial) for trial in trials])
     # The database gives out the ids, ascending: a PostgreSQL sequence must not fall behind ids chosen here.
-    ids = connection.scalars(of_study.where(_TRIALS.c.trial_id > last_id).order_by(_TRIALS.c.trial_id))
+    new = (_TRIALS.c.study_id == study_id) & (_TRIALS.c.trial_id > last_id)
+    ids = connection.scalars(sa.select(_TRIALS.c.trial_id).where(new).order_by(_TRIALS.c.trial_id))
     stored = list(zip(ids, map(_storage_trial, trials), strict=True))
     rows: dict[sa.Table, list[tuple[Any, ...]]] = {
         _PARAMS: [
@@ -254,14 +375,16 @@ def _storage_trial(trial: FrozenTrial) -> FrozenTrial:
     return published
 
 
-def _distribution_jsons(connection: sa.Connection, last_id: int, trials: Sequence[FrozenTrial]) -> dict[int, str]:
+def _distribution_jsons(before: Mapping[str, str], trials: Sequence[FrozenTrial]) -> dict[int, str]:
     """The JSON of every distribution, by the ``id`` of the object: a study's trials share a few dozen.
+
+    Args:
+        before: parameter -> JSON of its distribution in the study so far.
 
     Raises:
         ValueError: Optuna takes a distribution for incompatible with those of the study so far.
     """
-    of_last = sa.select(_PARAMS.c.param_name, _PARAMS.c.distribution_json).where(_PARAMS.c.trial_id == last_id)
-    known = {row.param_name: row.distribution_json for row in connection.execute(of_last)}
+    known = dict(before)
     jsons: dict[int, str] = {}
     for trial in trials:
         for name, distribution in trial.distributions.items():

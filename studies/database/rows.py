@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -18,12 +20,13 @@ import sqlalchemy as sa
 from sqlalchemy import RowMapping
 
 from spaces.architecture import Architecture
+from spaces.errors import UserError
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig, check_config
 from studies.database.schema import choices, evaluations, proposals
 from studies.database.statistics import columns_of
 from studies.plugins import Plugin
-from studies.records import Evaluation, Proposal
+from studies.records import Evaluation, EvoError, Proposal
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,17 +35,24 @@ R = TypeVar("R", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
-class StoredRun:
+class RunKey:
+    """A run that is there, whether or not the rest of its row can be read."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class StoredRun(RunKey):
     """A row of ``runs``: one configuration, one seed, any number of rounds.
 
     Attributes:
         data_sha256: the fingerprint of the data that its results rest on (``evo.data.fingerprint``); None until it is computed.
         plugins: a user's own files and modules, by name: their ``path`` and ``sha256`` when the run began.
         classes: the names of the classes of its images; None where it has none, or was begun before they were kept.
+        version: of the program that began it; empty where that is not known.
     """
 
-    id: int
-    name: str
     config: StudyConfig
     space: SearchSpace
     max_cost: float
@@ -50,6 +60,7 @@ class StoredRun:
     data_sha256: str | None = None
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,25 @@ class Choice:
     share: float | None
     fate: str
     rule: str
+
+
+@contextmanager
+def reading(run: str, what: str) -> Iterator[None]:
+    """Where rows are made into records, in the body: say which of them cannot be.
+
+    Raises:
+        EvoError: they hold what this program never writes.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EvoError(
+            f"run {run!r}: {what} cannot be read ({type(error).__name__}: {reason}): the database was edited or is damaged. "
+            f"Bring a copy back, or delete the run: python -m studies.runs delete {shlex.quote(run)}"
+        ) from error
 
 
 def to_row(record: DataclassInstance, table: sa.Table, **others: Any) -> dict[str, Any]:
@@ -123,16 +153,20 @@ def run_to_row(
 
 def run_from_row(row: RowMapping) -> StoredRun:
     """The run in a row of ``runs``."""
-    plugins = json.loads(row["plugins_json"] or "{}")
-    folders = [Path(plugin["path"]).parent for plugin in plugins.values()]
-    return from_row(
-        StoredRun,
-        row,
-        config=check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders),
-        space=SearchSpace.from_json(row["space_json"]),
-        plugins=plugins,
-        classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,
-    )
+    with reading(row["name"], "its settings or its space"):
+        plugins = json.loads(row["plugins_json"] or "{}")
+        folders = [Path(plugin["path"]).parent for plugin in plugins.values()]
+        return from_row(
+            StoredRun,
+            row,
+            config=check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders),
+            space=SearchSpace.from_json(row["space_json"]),
+            max_cost=float(row["max_cost"]),
+            min_accuracy=float(row["min_accuracy"]),
+            plugins=plugins,
+            classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,
+            version=str(json.loads(row["versions_json"]).get("evo", "")),
+        )
 
 
 def round_to_row(run: StoredRun, number: int, study: str, space: SearchSpace) -> dict[str, Any]:
@@ -167,9 +201,11 @@ def round_from_row(row: RowMapping) -> StoredRound:
         StoredRound,
         row,
         finished=row["state"] == "finished",
+        number=int(row["number"]),
         space=SearchSpace.from_json(row["space_json"]),
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
-        stats=json.loads(row["stats_json"]),
+        hypervolume=None if row["hypervolume"] is None else float(row["hypervolume"]),
+        stats=dict(json.loads(row["stats_json"])),
     )
 
 
@@ -210,7 +246,9 @@ def evaluation_from_row(row: RowMapping) -> Evaluation:
         Evaluation,
         row,
         arch=Architecture.parse(row["arch"]),
-        accuracy=math.nan if row["accuracy"] is None else row["accuracy"],
+        accuracy=math.nan if row["accuracy"] is None else float(row["accuracy"]),
+        macs=float(row["macs"]),
+        params=float(row["params"]),
         rungs=tuple((epochs, accuracy) for epochs, accuracy in json.loads(row["rungs_json"])),
         pruned=row["state"] == "pruned",
         failed=row["reason"] or "",

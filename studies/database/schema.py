@@ -159,7 +159,7 @@ proposals = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("round_id", Integer, ForeignKey("rounds.id", ondelete="CASCADE"), nullable=False),
-    Column("number", Integer, nullable=False, doc="the Optuna trial's number, from 0"),
+    Column("number", Integer, nullable=False, doc="from 0; the Optuna trial's attribute `proposal`"),
     Column("generation", Integer, nullable=False, doc="generation of the search, from 0"),
     Column(
         "origin",
@@ -258,27 +258,46 @@ leases = Table(
 )
 
 
+def is_head(revision: str | None) -> bool:
+    """Whether tables of this revision are this program's own."""
+    return revision == _script_directory().get_current_head()
+
+
 def is_current(engine: Engine) -> bool:
     """Whether our tables are of this program's version already."""
     with engine.connect() as connection:
-        return _current_revision(connection) == _script_directory().get_current_head()
+        return is_head(current_revision(connection))
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring our tables to this program's version, in one transaction, with a copy of an SQLite file made first.
+def check_revision(revision: str) -> None:
+    """Let only revisions pass that this program knows.
+
+    Raises:
+        EvoError: the database was written by a later version of this program.
+    """
+    scripts = _script_directory()
+    if revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise EvoError(
+            f"the database has schema version {revision}, and this program knows {scripts.get_current_head()}: "
+            "it was written by a later version; update this program"
+        )
+
+
+def upgrade(engine: Engine, keep_copy: bool = True) -> None:
+    """Bring our tables to this program's version, in one transaction.
+
+    Args:
+        keep_copy: whether a copy of an SQLite file is made first, and a line says so.
 
     Raises:
         EvoError: the database was written by a later version of this program, or there is no room for the copy.
     """
-    scripts, head = _script_directory(), _script_directory().get_current_head()
+    head = _script_directory().get_current_head()
     with engine.connect() as connection:
-        revision = _current_revision(connection)
-    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
-        raise EvoError(
-            f"the database has schema version {revision}, and this program knows {head}: "
-            "it was written by a later version; update this program"
-        )
-    if revision not in (None, head):
+        revision = current_revision(connection)
+    if revision is not None:
+        check_revision(revision)
+    if keep_copy and revision not in (None, head):
         kept = (
             f"a copy as it was: {backup_copy(engine, f'before-{head}')}" if engine.dialect.name == "sqlite" else BACKUP
         )
@@ -329,7 +348,8 @@ def _script_directory() -> ScriptDirectory:
     return ScriptDirectory(str(MIGRATIONS))
 
 
-def _current_revision(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """The revision of our tables; None: there are none."""
     return _migration_context(connection).get_current_revision()
 
 

@@ -8,29 +8,35 @@ twice: see ``studies.database.engines.retry_while_unavailable``.
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection
 
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig
-from studies.database import errors, optuna_tables, rows, schema
+from studies.database import contents, errors, mirror, optuna_tables, rows, schema
+from studies.database.contents import Contents
+from studies.database.copies import copied
 from studies.database.engines import (
     database_error,
     first_line,
+    is_sqlite_file,
+    log_line,
     open_engine,
+    open_reader,
     retry_if_cut,
     retry_while_unavailable,
     write_transaction,
 )
-from studies.database.rows import Choice, StoredRound, StoredRun, utc_now
+from studies.database.rows import Choice, RunKey, StoredRound, StoredRun, utc_now
 from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
 from studies.database.trials import distributions, to_trial
 from studies.database.urls import command_on, redacted
@@ -41,28 +47,79 @@ from studies.run_names import check_name, is_storable
 if TYPE_CHECKING:
     import pandas as pd
 
+UNREADABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
+"""SQLite's errors where a file cannot be read before something is written."""
+
 
 class Store:
-    """A database that holds runs. Opening it creates or migrates its tables.
+    """A database that holds runs. Opening it creates or migrates its tables; to be read only, it changes nothing.
+
+    Args:
+        read_only: whether nothing may be written. A file of an earlier version is then read from an upgraded copy.
 
     Raises:
-        EvoError: the URL cannot be opened, or the database was written by a later version.
+        EvoError: the URL cannot be opened, the database was written by a later version of this program or by another
+            Optuna, or its tables are another program's; where it is to be read, also that it holds nothing of ours.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, read_only: bool = False) -> None:
         self.url = url
-        self.engine = open_engine(url)
+        self._copies = ExitStack()
+        self.engine = open_reader(url)
         try:
-            self._open()
-        except (sa.exc.DBAPIError, StorageInternalError) as error:
+            self._open_to_read() if read_only else self._open()
+        except (sa.exc.DBAPIError, sa.exc.NoSuchTableError, StorageInternalError) as error:
             self.close()
             found = database_error(error)
             said = errors.error_message(self.engine, getattr(found, "orig", found))
             raise EvoError(said or f"--storage {redacted(url)}: cannot be opened: {first_line(error)}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    @retry_if_cut
+    def _open_to_read(self) -> None:
+        """Let only what holds our tables pass; those of an earlier version are read from an upgraded copy."""
+        found = self._look()
+        contents.require_runs(found, self.url)
+        if problem := contents.optuna_problem(found, self.url):
+            log_line(f"note: {problem}")
+        if schema.is_head(found.revision):
+            return
+        if not is_sqlite_file(self.engine.url):
+            raise EvoError(
+                f"--storage {redacted(self.url)}: its tables have schema version {found.revision}; a command that writes "
+                f"upgrades them: python -m evo.round 1 --run RUN --storage {shlex.quote(redacted(self.url))}"
+            )
+        self._read_copy()
+        schema.upgrade(self.engine, keep_copy=False)
+
+    def _look(self) -> Contents:
+        """What the database holds. A file that cannot be read as it lies, since what a crash has left beside it must be
+        worked in first, is read from a copy."""
+        try:
+            return contents.look(self.engine)
+        except sa.exc.OperationalError as error:
+            code = getattr(error.orig, "sqlite_errorname", "") or ""
+            if not code.startswith(UNREADABLE) or not os.access(str(self.engine.url.database), os.R_OK):
+                raise
+            self._read_copy()
+            return contents.look(self.engine)
+
+    def _read_copy(self) -> None:
+        """Read from a copy of the file from now on."""
+        self.engine.dispose()
+        url = self._copies.enter_context(copied(Path(str(self.engine.url.database))))
+        self.engine = open_engine(url.render_as_string())
 
     @retry_if_cut
     def _open(self) -> None:
-        """Make or migrate what has to be."""
+        """Look what is there; then make or migrate what has to be."""
+        url = self.engine.url
+        if not is_sqlite_file(url) or os.path.isfile(str(url.database)):
+            contents.check_writable(self._look(), self.url)
+        self.close()
+        self.engine = open_engine(self.url)
         self.optuna = optuna_tables.open_storage(self.engine)
         errors.install_explanations(self.optuna.engine)
         self.bulk = optuna_tables.layout_is_known(self.engine)
@@ -72,6 +129,7 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._copies.close()
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that may write."""
@@ -99,17 +157,44 @@ class Store:
         """The run of that name, if there is one."""
         if not is_storable(name):
             return None
+        columns = [column for column in runs.c if column.name != "created_at"]
         with self.engine.connect() as connection:
-            row = connection.execute(sa.select(runs).where(runs.c.name == name)).mappings().first()
+            row = connection.execute(sa.select(*columns).where(runs.c.name == name)).mappings().first()
         return None if row is None else rows.run_from_row(row)
 
     def run(self, name: str) -> StoredRun:
         """The run of that name.
 
         Raises:
-            EvoError: there is none; the message lists those there are.
+            EvoError: there is none (the message lists those there are), or its row cannot be read.
         """
         if (found := self.find_run(name)) is None:
+            self.key(name)
+            raise EvoError(f"no run {name!r} in this database any more")
+        return found
+
+    def readable_runs(self) -> list[StoredRun]:
+        """All runs whose rows can be read, oldest first."""
+        found = []
+        for name in self.runs():
+            with suppress(EvoError):
+                found.append(self.run(name))
+        return found
+
+    @retry_while_unavailable
+    def find_key(self, name: str) -> RunKey | None:
+        """The run of that name, if there is one, whether or not its row can be read."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(runs.c.id, runs.c.name).where(runs.c.name == name)).first()
+        return None if row is None else RunKey(row.id, row.name)
+
+    def key(self, name: str) -> RunKey:
+        """The run of that name, whether or not its row can be read.
+
+        Raises:
+            EvoError: there is none; the message lists those there are.
+        """
+        if (found := self.find_key(name)) is None:
             known = ", ".join(self.runs()) or f"none yet; start one with: {command_on(self.url, 'evo.round', '1')}"
             raise EvoError(f"no run {name!r} in this database; runs: {known}")
         return found
@@ -158,8 +243,9 @@ class Store:
     @retry_while_unavailable
     def rounds(self, run: StoredRun) -> list[StoredRound]:
         """The run's rounds, first to last."""
-        query = sa.select(rounds).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
-        with self.engine.connect() as connection:
+        columns = [column for column in rounds.c if column.name not in ("started_at", "finished_at")]
+        query = sa.select(*columns).where(rounds.c.run_id == run.id).order_by(rounds.c.number)
+        with rows.reading(run.name, "one of its rounds"), self.engine.connect() as connection:
             return [rows.round_from_row(row) for row in connection.execute(query).mappings()]
 
     @retry_while_unavailable
@@ -168,10 +254,7 @@ class Store:
         for row in self.rounds(run):
             if row.number == number:
                 return row
-        study = study_name(run.name, number)
-        config = run.config
-        metrics: dict[str, optuna_tables.Direction] = {config.score: "maximize", config.search.cost: "minimize"}
-        optuna_tables.create_study(self.optuna, study, metrics, attrs)
+        study = mirror.ensure_study(self.optuna, run, study_name(run.name, number), attrs)
         with self.writing() as connection:
             connection.execute(rounds.insert().values(rows.round_to_row(run, number, study, space)))
         return self.rounds(run)[-1]
@@ -199,11 +282,28 @@ class Store:
 
     @retry_while_unavailable
     def record(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
-        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing."""
-        if not self._is_recorded(row, generation):
-            self._append(run, row, generation)
-        if not self.bulk:
-            self._mirror(run, row)
+        """Write a generation: new evaluations, proposals, and the same as Optuna trials. Twice changes nothing.
+
+        A round whose study somebody has deleted or renamed since is completed by ``mirror_round``.
+        """
+        mirrored = self._is_recorded(row, generation) or self._append(run, row, generation)
+        if not mirrored or not self.bulk:
+            self.mirror_round(run, row)
+
+    @retry_while_unavailable
+    def mirror_round(self, run: StoredRun, row: StoredRound) -> StoredRound:
+        """Let the round's Optuna study hold what we have recorded, whatever others have made of it; a line says so where it
+        did not, and where others have put trials of their own there, which are left alone."""
+        config, options = run.config, distributions(row.space)
+        (current,) = (other for other in self.rounds(run) if other.id == row.id)
+        trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
+        done = mirror.complete_study(self.engine, self.optuna, self.bulk, run, row.number, current.study, trials)
+        if str(done):
+            log_line(str(done))
+        if done.study != current.study:
+            with self.writing() as connection:
+                connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=done.study))
+        return replace(row, study=done.study)
 
     def _is_recorded(self, row: StoredRound, generation: Sequence[Proposal]) -> bool:
         """Whether these very proposals are in the round."""
@@ -212,22 +312,15 @@ class Store:
         with self.engine.connect() as connection:
             return list(connection.scalars(query)) == [str(proposal.arch) for proposal in generation]
 
-    def _append(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> None:
-        """Write a generation that is new, in one transaction."""
+    def _append(self, run: StoredRun, row: StoredRound, generation: Sequence[Proposal]) -> bool:
+        """Write a generation that is new, in one transaction; whether its trials are in it."""
         config, options = run.config, distributions(row.space)
         trials = [to_trial(proposal, row.space, options, config.search, config.limits) for proposal in generation]
         with self.writing() as connection:
             ids = self._evaluation_ids(connection, run, row.space, generation)
             found = [rows.proposal_to_row(row, *pair) for pair in zip(generation, ids, strict=True)]
             connection.execute(proposals.insert(), found)
-            if self.bulk:
-                optuna_tables.write_trials(connection, row.study, trials)
-
-    def _mirror(self, run: StoredRun, row: StoredRound) -> None:
-        """Complete the round's Optuna study through Optuna's own interface, for an Optuna whose tables we do not know."""
-        config, options = run.config, distributions(row.space)
-        trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
-        optuna_tables.add_trials(optuna.load_study(study_name=row.study, storage=self.optuna), trials)
+            return self.bulk and optuna_tables.append_trials(connection, row.study, trials)
 
     def _evaluation_ids(
         self, connection: Connection, run: StoredRun, space: SearchSpace, generation: Sequence[Proposal]
@@ -244,21 +337,22 @@ class Store:
     @retry_while_unavailable
     def proposals(self, row: StoredRound) -> list[Proposal]:
         """What the round has proposed so far, in order."""
-        others = [column for column in evaluations.c if column.name not in proposals.c]
+        others = [column for column in evaluations.c if column.name not in (*proposals.c.keys(), "created_at")]
         query = (
             sa.select(proposals, *others)
             .join(evaluations, evaluations.c.id == proposals.c.evaluation_id)
             .where(proposals.c.round_id == row.id)
             .order_by(proposals.c.number)
         )
-        with self.engine.connect() as connection:
+        with rows.reading(row.study.rpartition("/")[0], "one of its proposals"), self.engine.connect() as connection:
             return [rows.proposal_from_row(found) for found in connection.execute(query).mappings()]
 
     @retry_while_unavailable
     def evaluations(self, run: StoredRun, judge: str) -> list[Evaluation]:
         """Everything one judge has measured in this run, oldest first."""
-        query = sa.select(evaluations).where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
-        with self.engine.connect() as connection:
+        columns = [column for column in evaluations.c if column.name != "created_at"]
+        query = sa.select(*columns).where(evaluations.c.run_id == run.id, evaluations.c.judge == judge)
+        with rows.reading(run.name, "one of its evaluations"), self.engine.connect() as connection:
             found = connection.execute(query.order_by(evaluations.c.id)).mappings()
             return [rows.evaluation_from_row(row) for row in found]
 
@@ -325,13 +419,13 @@ def _evaluation_id(connection: Connection, run: StoredRun, evaluation: Evaluatio
 
 
 @contextmanager
-def open_store(url: str) -> Iterator[Store]:
-    """A store that is closed afterwards.
+def open_store(url: str, read_only: bool = False) -> Iterator[Store]:
+    """A store that is closed afterwards; see ``Store``.
 
     Raises:
         EvoError: also where the database fails while it is used: no server, no disk, broken pages.
     """
-    store = Store(url)
+    store = Store(url, read_only)
     try:
         yield store
     except (sa.exc.DBAPIError, StorageInternalError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from math import isfinite
 
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import NSGAIISampler
@@ -16,6 +17,9 @@ from studies.records import COSTS, Evaluation, Proposal
 GENERATION_KEY = NSGAIISampler._get_generation_key()
 """The system attribute that makes a trial a member of NSGA-II's population; an enqueued trial would not get it."""
 
+PROPOSAL_KEY = "proposal"
+ARCH_KEY = "arch"
+"""The user attributes by which a trial of ours is known: the proposal's number, and its architecture."""
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 """What an evaluation's state is to Optuna."""
@@ -35,7 +39,8 @@ def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, floa
             least, most = limit
             cost = evaluation.cost(name)
             overshoots[f"{name}_least"] = (least - cost) / max(abs(least), 1.0)
-            overshoots[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
+            if isfinite(most):
+                overshoots[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
     return overshoots
 
 
@@ -46,7 +51,8 @@ def to_trial(
     settings: SearchSection,
     limits: LimitsSection,
 ) -> FrozenTrial:
-    """A finished trial; its values are (objective, cost), its number is the proposal's.
+    """A finished trial; its values are (objective, cost), its number is the proposal's, and its attribute
+    ``proposal``, which stays where others' trials take the numbers.
 
     What was stopped early is PRUNED, what could not be measured FAIL: it has no values and is no member of NSGA-II's
     population. Intermediate values are the accuracies at the rungs, by epochs.
@@ -58,7 +64,8 @@ def to_trial(
     whole = evaluation.state == "complete"
     values = [evaluation.score(settings.objective), evaluation.cost(settings.cost)] if whole else None
     attrs: dict[str, str | float] = {
-        "arch": str(proposal.arch),
+        PROPOSAL_KEY: proposal.number,
+        ARCH_KEY: str(proposal.arch),
         "macs": evaluation.macs,
         "params": evaluation.params,
         "origin": proposal.origin,

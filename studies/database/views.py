@@ -51,3 +51,6 @@ ROUND_STATS = {
 
 VIEWS = (RESULTS, FAILURES, ROUND_STATS)
 """All views; the last version of each is the one of today."""
+
+VIEW_NAMES = ("results", "failures", "round_stats")
+"""The names of the views, in the same order."""

@@ -13,7 +13,7 @@ from spaces import shell
 from spaces.columns import format_table
 
 if TYPE_CHECKING:
-    from studies.database.rows import StoredRun
+    from studies.database.rows import RunKey
     from studies.database.store import Store
 
 EXAMPLES = """examples:
@@ -57,7 +57,14 @@ def _run(args: argparse.Namespace) -> int:
     from studies.database.store import open_store
     from studies.database.urls import require_existing
 
-    with open_store(require_existing(args.storage)) as store:
+    storage = require_existing(args.storage)
+    if args.command not in WRITING:
+        with open_store(storage, read_only=True) as store:
+            return COMMANDS[args.command](store, args)
+    with open_store(storage, read_only=True) as store:
+        for name in [args.run] if isinstance(args.run, str) else args.run:
+            store.key(name)
+    with open_store(storage) as store:
         return COMMANDS[args.command](store, args)
 
 
@@ -69,7 +76,9 @@ def list_command(store: Store, args: argparse.Namespace) -> int:
 
     summaries = run_summaries(store)
     if args.json:
-        print(json.dumps([asdict(entry) | {"begun": str(entry.begun)} for entry in summaries], indent=2))
+        print(
+            json.dumps([asdict(entry) | {"begun": entry.begun and str(entry.begun)} for entry in summaries], indent=2)
+        )
         return 0
     if not summaries:
         print(f"no runs yet; start one with: {command_on(store.url, 'evo.round', '1')}")
@@ -80,11 +89,14 @@ def list_command(store: Store, args: argparse.Namespace) -> int:
             entry.name, entry.method, entry.space, entry.evaluator, str(entry.seed),
             str(entry.rounds) if entry.finished == entry.rounds else f"{entry.finished} of {entry.rounds}",
             format_number(entry.evaluations), "-" if entry.hypervolume is None else f"{entry.hypervolume:.4f}",
-            f"{entry.begun:%Y-%m-%d %H:%M}",
+            "-" if entry.begun is None else f"{entry.begun:%Y-%m-%d %H:%M}",
         ]
         for entry in summaries
     ]  # fmt: skip
     print(format_table(lines, left=range(4)))
+    for entry in summaries:
+        if entry.problem:
+            print(f"run {entry.name} cannot be read: {entry.problem}")
     return 0
 
 
@@ -138,7 +150,7 @@ def delete_command(store: Store, args: argparse.Namespace) -> int:
     from studies.records import EvoError
     from studies.runs.manage import delete_run
 
-    selected = [store.run(name) for name in dict.fromkeys(args.run)]
+    selected = [store.key(name) for name in dict.fromkeys(args.run)]
     warnings = [consequences(store, run) for run in selected]
     if not args.yes:
         print("\n".join(warnings), file=sys.stderr)
@@ -165,7 +177,7 @@ def confirmed(question: str) -> bool:
         return False
 
 
-def consequences(store: Store, run: StoredRun) -> str:
+def consequences(store: Store, run: RunKey) -> str:
     """What goes with a run, and what stays."""
     from studies.database.urls import files_folder
     from studies.run_names import run_folder
@@ -180,6 +192,9 @@ def consequences(store: Store, run: StoredRun) -> str:
         f"{entry.proposals} trials in Optuna's studies {run.name}/round-*{stays}{unfinished}"
     )
 
+
+WRITING = ("rename", "delete")
+"""The commands that change the database; a run's name is looked up before it is opened for them."""
 
 COMMANDS = {"list": list_command, "show": show_command, "rename": rename_command, "delete": delete_command}
 

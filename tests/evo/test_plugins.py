@@ -292,7 +292,7 @@ def test_a_module_of_ones_own_is_delivered_in_the_forms_that_can_have_it(
     assert deliver([*command, "--set", "deliver.epochs=1"]) == 0
     assert "left out  model.py: ChannelGate cannot be written into model.py" in capsys.readouterr().out
     files = {path.name for path in folder.iterdir()}
-    assert files == {"architecture.json", "model.safetensors", "model.onnx", "model.pt2", "README.md"}
+    assert files == {"architecture.json", "model.safetensors", "model.onnx", "model.pt2", "preprocess.py", "README.md"}
     assert "evo.load_plugin('gate.py')" in (folder / "README.md").read_text()
     assert load_network(folder).layers is not None
     assert deliver([*command, "--set", "deliver.epochs=1"]) == 0

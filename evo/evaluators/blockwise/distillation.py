@@ -90,6 +90,7 @@ class Distillation:
     folder: Path
     track: Track = field(default=untracked, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    legacy: bool = False
 
     def __call__(self, blocks: Sequence[int]) -> list[Path]:
         """The blocks' files."""
@@ -144,9 +145,9 @@ class Distillation:
             layers=layers, merge=self.space.merge, stem=stem, splits=splits, settings=section, data=data, device=device,
             seed=seed, cost=search.cost, convention=search.macs_convention, sources=self.sources,
         )  # fmt: skip
-        before = legacy_digest(
-            layers, self.space.merge, stem, splits, section, data, device, seed, search.cost, search.macs_convention
-        )
+        merge, convention = self.space.merge, search.macs_convention
+        facts = layers, merge, stem, splits, section, data, device, seed, search.cost, convention
+        before = legacy_digest(*facts) if self.legacy else None
         return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
 
     def train_block(self, block: int, progress: Path) -> BlockSupernet:

@@ -175,7 +175,8 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
         "teacher", 1,
         space=space, settings=settings, data=data, device=config.device, seed=config.seed, sources=context.sources,
     )  # fmt: skip
-    before = legacy_digest(space.to_json(), settings, data, config.device, config.seed)
+    facts = space.to_json(), settings, data, config.device, config.seed
+    before = legacy_digest(*facts) if context.legacy else None
     path = weights_path(context.folder, "teacher-{}.safetensors", digest, before)
     if is_intact(path):
         return path

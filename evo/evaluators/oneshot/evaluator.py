@@ -74,7 +74,7 @@ class OneShot:
             inherited=inherited, parts=parts, sources=context.sources,
         )  # fmt: skip
         facts = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
-        before = legacy_digest(*facts, *([parts] if parts else ()))
+        before = legacy_digest(*facts, *([parts] if parts else ())) if context.legacy else None
         begun = context.parent is not None and "-v1-" not in context.parent.name
         name = f"round-{context.n:02d}.supernet-{{}}.safetensors"
         return weights_path(context.folder, name, digest, before, name.replace("supernet", "cells"), begun=begun)

@@ -215,7 +215,7 @@ FAULTS: list[tuple[Any, str]] = [
     ((X, Y, X[:0], Y[:0]), "'own' has no test images"),
     ((X, Y - 1, X, Y), "y_train has the label -1; labels count from 0"),
     ((X, Y + 0.5, X, Y), r"y_train is float64 of shape \(60,\), expected whole numbers, one for each image"),
-    ((X, Y[:, None], X, Y), r"y_train is int64 of shape \(60, 1\), expected whole numbers"),
+    ((X, np.stack([Y, Y], axis=1), X, Y), r"y_train is int64 of shape \(60, 2\), and its rows are not one-hot"),
     ((X, Y, X, Y, ["ant", "bee"]), r"y_train counts to 2, and there are 2 classes \(ant, bee\): labels count from 0"),
     ((X, Y, X[:, :4], Y), "training images are 6 x 8 pixels, and test images 4 x 8: give the size .* data.size"),
     ((X, Y, np.stack([X] * 3, axis=3), Y), "training images have 1 channels, and test images 3"),

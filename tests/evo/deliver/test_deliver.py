@@ -11,9 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from evo.data.fingerprint import fingerprint, hash_images
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.deliver.__main__ import main
@@ -22,14 +24,14 @@ from evo.deliver.pipeline import train_in, training_settings
 from evo.deliver.selection import Criteria, select_network
 from spaces import load_network
 from spaces.architecture import Architecture
-from studies.config import DataSection
+from studies.config import DataSection, check_config
 from studies.database import deliveries
 from studies.database.store import open_store
 from studies.records import EvoError
 from tests import example_run
 
 WORK = ["--set", "deliver.epochs=20", "--set", "data.max_images=300", "--set", "deliver.drop_path=0.1"]
-FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "README.md"}
+FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "preprocess.py", "README.md"}
 KILLS = 8
 
 
@@ -101,6 +103,38 @@ def test_saying_it_again_changes_nothing(folder: Path, storage: str, capsys: pyt
     assert row.accuracy == read_manifest(folder)["test"]["accuracy"]
 
 
+def test_every_file_has_the_permissions_of_a_new_one(folder: Path) -> None:
+    (folder.parent / "new").touch()
+    usual = (folder.parent / "new").stat().st_mode
+    assert {path.stat().st_mode for path in folder.iterdir()} == {usual}
+
+
+def test_images_that_changed_since_the_search_are_not_taken_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels were corrected after the search: the command asks, and goes on when its user says so."""
+    rng, labels = np.random.default_rng(0), np.arange(60) % 10
+    parts = {
+        "x_train": rng.integers(0, 256, (60, 8, 8), np.uint8),
+        "x_test": rng.integers(0, 256, (20, 8, 8), np.uint8),
+    }
+    np.savez(tmp_path / "a.npz", y_train=labels, y_test=labels[:20], **parts)
+    data = {"name": "arrays", "path": str(tmp_path / "a.npz")}
+    config = check_config(example_run.CONFIG | {"data": data, "deliver": {"epochs": 1}}, "test")
+    storage, out = f"sqlite:///{tmp_path}/evo.db", tmp_path / "net"
+    with open_store(storage) as store:
+        run = store.create_run("tiny", config, example_run.FIRST, 100.0, {}, fingerprint(config))
+        for n in (1, 2):
+            example_run.finish(store, example_run.search(store, run, n))
+    np.savez(tmp_path / "a.npz", y_train=labels[::-1], y_test=labels[:20], **parts)
+    command = ["tiny", "--storage", storage, "--out", str(out)]
+    assert main(command) == 1
+    assert "run 'tiny' was begun on data with the fingerprint" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*command, "--accept-data-change"]) == 0
+    assert read_manifest(out)["data_sha256"] == hash_images(config.data)
+
+
 def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its settings had other names."""
     training = read_manifest(folder)["training"]
@@ -108,11 +142,16 @@ def test_a_folder_of_release_0_1_is_taken_on(folder: Path, storage: str, capsys:
     for name in ("settings", "data"):
         training[name] = {old.get(key, key): value for key, value in training[name].items()}
     now = (folder / "architecture.json").read_text()
-    write_manifest(folder, read_manifest(folder) | {"training": training})
+    later = ("data_sha256", "resize")
+    write_manifest(folder, {k: v for k, v in read_manifest(folder).items() if k not in later} | {"training": training})
+    (folder / "preprocess.py").unlink()
     assert '"warmup"' in (folder / "architecture.json").read_text()
     assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
     assert "nothing to do" in capsys.readouterr().out
+    assert not (folder / "preprocess.py").exists()
     (folder / "architecture.json").write_text(now)
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
+    assert (folder / "preprocess.py").exists()
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_weights(folder: Path, storage: str, tmp_path: Path) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
+from evo.evaluators import FitContext
+from evo.evaluators.registry import EVALUATORS
 from evo.training.identity import identity, weights_path
 from evo.training.legacy_names import legacy_digest
+from spaces.costs.table import cost_table
 from spaces.library import named_spaces
+from spaces.space import canonical_arch
 from studies import config
 from studies.config import (
     CHOICES,
@@ -253,3 +260,37 @@ def test_files_of_release_0_1_are_found(tmp_path: Path) -> None:
         == tmp_path / "block-1.feedfeedfeed.safetensors"
     )
     assert weights_path(tmp_path, name, "0123456789abcdef", None) == new
+
+
+@pytest.mark.parametrize("kind", ["oneshot", "scratch"])
+def test_a_run_that_begins_now_takes_no_file_whose_name_does_not_tell_its_data(tmp_path: Path, kind: str) -> None:
+    """Names of release 0.1 hold no fingerprint: only a run that it began, on data that have not changed, may take them."""
+    space = named_spaces.load_space("digits")
+    table, arch = cost_table(space), space.sample(Random(0))
+    study = config.load_config(
+        "digits", [f"evaluator={{kind='{kind}'}}", "evolution.method=fixed", "ground_truth.sample=0"]
+    )
+
+    def path(legacy: bool, data: str = "a") -> Path:
+        context = FitContext(1, 7, table, tmp_path, sources={"data": data}, legacy=legacy)
+        evaluator: Any = EVALUATORS[kind](study, space)
+        if kind == "oneshot":
+            return Path(evaluator._weights_path(space, context))
+        judge: Any = replace(evaluator, rungs=(0.5,)).fit(space, context)
+        return Path(judge._progress_path(arch, 10))
+
+    (tmp_path / "rungs").mkdir()
+    today = path(False)
+    assert today.name.startswith(("v1-", "round-01.supernet-v1-"))
+    assert path(False, "b") != today
+    assert path(True) == today  # there is no other
+    if kind == "oneshot":
+        before = legacy_digest(space.to_json(), (study.evaluator, study.data, "auto", "macs"), 7, None, None)
+        old = today.with_name(f"round-01.supernet-{before}.safetensors")
+    else:
+        form = str(canonical_arch(arch, space))
+        before = legacy_digest(form, space.to_json(), study.evaluator, study.data, "auto", study.seed, digits=16)
+        old = today.with_name(f"{before}-0010.progress")
+    old.touch()
+    assert path(False) == today
+    assert path(True) == old

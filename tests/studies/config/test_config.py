@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import reduce
+from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import PlainSerializer
 
 from studies.config import (
     CHOICES,
+    DATA,
     EVALUATORS,
     PRESETS,
     ConfigError,
+    DataSection,
     EvaluatorSection,
     Section,
     StudyConfig,
@@ -93,6 +99,57 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
     with pytest.raises(ConfigError) as told:
         load_config(path)
     assert str(told.value).startswith(f"{path}: {expected}")
+
+
+NUMBERS = "expected a number from 0 on, or a list of them: one per round"
+ENDS = "expected two numbers, [least, most]; inf is no limit"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("evaluator.epochs=-1", f"evaluator.epochs is -1: {NUMBERS}"),
+        ("evaluator.epochs=[]", f"evaluator.epochs is []: {NUMBERS}"),
+        ("evaluator.epochs=[3, -2]", f"evaluator.epochs is [3, -2]: {NUMBERS}"),
+        ("evaluator.learning_rate=nan", f"evaluator.learning_rate is nan: {NUMBERS}"),
+        ("deliver.epochs=inf", f"deliver.epochs is inf: {NUMBERS}"),
+        (
+            "evaluator.weight_decay=-1e-4",
+            "evaluator.weight_decay is -0.0001: input should be greater than or equal to 0",
+        ),
+        ("evaluator.momentum=nan", "evaluator.momentum is nan: input should be a finite number"),
+        ("search.time_limit_seconds=inf", "search.time_limit_seconds is inf: input should be a finite number"),
+        ("limits.macs=[nan, 1]", f"limits.macs is [nan, 1]: {ENDS}"),
+        ("limits.macs=[inf, inf]", f"limits.macs is [inf, inf]: {ENDS}"),
+        ("limits.params=[1, 2, 3]", f"limits.params is [1, 2, 3]: {ENDS}"),
+        ("limits.macs=[2, 1]", "limits.macs is [2, 1]: expected the least first, then the most"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(change: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"--set {change}: {expected}")):
+        load_config("digits", [change])
+
+
+@pytest.mark.parametrize("preset", presets())
+@pytest.mark.parametrize("limit", ["[2e7, inf]", "[-inf, 5e9]", "[0, 1e300]"])
+def test_what_is_accepted_is_read_back_as_it_was(preset: str, limit: str) -> None:
+    """An open end of a limit is ``null`` in JSON, which knows no infinity."""
+    config = load_config(preset, [f"limits.macs={limit}"])
+    stored = json.loads(json.dumps(config.model_dump(mode="json"), allow_nan=False))
+    assert check_config(stored, "stored") == config
+    assert check_config(json.loads(config.model_dump_json()), "stored") == config
+    least, most = config.limits.given()["macs"]
+    assert (least, most) == {"[2e7, inf]": (2e7, inf), "[-inf, 5e9]": (0, 5e9), "[0, 1e300]": (0, 1e300)}[limit]
+
+
+def test_what_a_plugin_accepts_and_json_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strange(DataSection):
+        tint: Annotated[complex, PlainSerializer(lambda value: value.real, when_used="json")] = 0j
+
+    monkeypatch.setitem(DATA, "strange", Strange)
+    assert load_config("digits", ["data={name='strange', tint=1}"]).data == Strange(name="strange", tint=1)
+    with pytest.raises(ConfigError, match=r"data.tint is \(1\+2j\), which cannot be stored"):
+        load_config("digits", ["data={name='strange', tint='1+2j'}"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import optuna
@@ -18,13 +19,14 @@ from alembic.migration import MigrationContext
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check_config
+from studies.config import LimitsSection, StudyConfig, check_config
 from studies.database import schema
 from studies.database.engines import open_engine
 from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.records import BredCell, Evaluation, EvoError, Proposal, complete_evaluations
+from studies.runs.manage import run_summaries
 
 CONFIG: StudyConfig = check_config(
     {
@@ -79,6 +81,18 @@ def row(store: Store, run: StoredRun) -> StoredRound:
 def test_a_run_comes_back_as_it_was_begun(store: Store, run: StoredRun) -> None:
     assert store.find_run("tiny") == run
     assert (run.config, run.space, run.max_cost) == (CONFIG, SPACE, 40.0)
+
+
+def test_an_open_limit_blocks_no_listing(store: Store, run: StoredRun) -> None:
+    config = CONFIG.model_copy(update={"limits": LimitsSection(macs=(2.0, inf))})
+    opened = store.create_run("open", config, SPACE, 40.0, {})
+    assert store.run("open") == opened
+    assert store.run("open").config.limits.macs == (2.0, inf)
+    assert [summary.name for summary in run_summaries(store)] == ["tiny", "open"]
+    row = store.open_round(opened, 1, SPACE, {"round": 1})
+    store.record(opened, row, [proposal(0, "a|a", 0.5, 10.0)])
+    (trial,) = optuna.load_study(study_name=row.study, storage=store.optuna).trials
+    assert max(trial.constraints.values()) <= 0
 
 
 def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: StoredRun) -> None:
@@ -141,15 +155,15 @@ def test_optuna_reads_the_same_trials(store: Store, run: StoredRun, row: StoredR
         {"stage1.layer1": "b", "stage1.layer2": "id"},
     ]
     assert [t.values for t in trials] == [[0.5, 10.0], [0.75, 30.0]]
-    assert trials[1].user_attrs == {"arch": "b|id", "macs": 30.0, "params": 60.0, "origin": "stratified"}
+    assert trials[1].user_attrs == {"proposal": 1, "arch": "b|id", "macs": 30.0, "params": 60.0, "origin": "stratified"}
     assert [t.system_attrs["NSGAIISampler:generation"] for t in trials] == [0, 0]
     assert [t.number for t in study.best_trials] == [0]  # the other breaks the limit of 25 MACs
     storage.engine.dispose()
 
 
 def test_a_generation_that_cannot_be_mirrored_leaves_nothing(store: Store, run: StoredRun, row: StoredRound) -> None:
-    with pytest.raises(ValueError, match="continues with trial 0, found trial 5"):
-        store.record(run, row, [replace(FIRST[0], number=5)])
+    with pytest.raises(ValueError, match="'c' not in"):
+        store.record(run, row, [proposal(0, "c|a", 0.5, 10.0)])
     assert store.proposals(row) == []
     assert store.evaluations(run, "test") == []
 
@@ -286,7 +300,7 @@ def test_migrations_make_the_tables_that_the_program_uses(url: str, tmp_path: Pa
         }
         assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
         assert (columns(connection), views(connection)) == expected
-        assert schema._current_revision(connection) == schema._script_directory().get_current_head()
+        assert schema.current_revision(connection) == schema._script_directory().get_current_head()
     engine.dispose()
 
 

@@ -1,0 +1,174 @@
+"""Image files: the only place where one is opened. What a viewer would show is what is trained on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from evo.console import Track, untracked
+from spaces.export.preprocessing import ORIENTATION, as_shown
+from studies.records import EvoError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Of files that are taken for images, in small letters: those of torchvision's ImageFolder."""
+
+THREADS, READ_AT_ONCE = 8, 1000
+"""Threads that read headers, and how many headers they are given at once."""
+
+NAMED = 5
+"""Files that a message names; of more it gives the number."""
+
+
+def open_image(path: str) -> Image.Image:
+    """An image file as a viewer shows it, in three channels of 8 bits.
+
+    EXIF's orientation is honoured, transparent parts are laid on white, and grey of 16 bits is scaled to 8 (unless no pixel
+    is above 255). An image without these is what Pillow's ``convert("RGB")`` gives, bit for bit.
+
+    Raises:
+        EvoError: it cannot be read whole, or is larger than Pillow allows; the message names the file.
+    """
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:
+            return as_shown(image).convert("RGB")
+    except Exception as error:
+        raise EvoError(
+            f"{printable(path)} cannot be read as an image ({reason(error)}): replace or remove it"
+        ) from None
+
+
+def reason(error: Exception) -> str:
+    """Why an image cannot be read, in a line and without its path."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"larger than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
+    if isinstance(error, UnidentifiedImageError):
+        return "no image of a known format, or a damaged one"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A name or path that any terminal can print, in a line."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def name_files(paths: Sequence[str]) -> str:
+    """The first of some files, and how many more there are."""
+    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    return ", ".join(map(printable, paths[:NAMED])) + more
+
+
+# -- what headers say -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileChecks:
+    """What the headers of image files say.
+
+    Attributes:
+        sizes: least and most of height and of width, in pixels.
+        remarks: what changes when the images are read, a sentence for each kind, with file names.
+    """
+
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Header:
+    height: int = 0
+    width: int = 0
+    kind: str = ""
+    fault: str = ""
+
+
+KINDS = {
+    "cmyk": "in CMYK, read without their colour profile",
+    "grey16": "of 16 bits, scaled to 8 (65,535 becomes 255)",
+    "frames": "with several frames or pages, of which the first is read",
+}
+"""What is told of images that lose something when they are read."""
+
+
+def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
+    """Read the header of every file, and the end of those that tell where they end.
+
+    Raises:
+        EvoError: some cannot be read, or are cut short; the message names them.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the limit is told below, with the file's name
+    try:
+        with ThreadPoolExecutor(THREADS) as pool, track("looking at images", len(paths)) as advance:
+            headers: list[_Header] = []
+            for start in range(0, len(paths), READ_AT_ONCE):
+                batch = paths[start : start + READ_AT_ONCE]
+                headers += pool.map(partial(_header, limit=limit), batch)
+                advance(len(batch))
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    found = list(zip(paths, headers, strict=True))
+    if faults := [(path, header.fault) for path, header in found if header.fault]:
+        told = ", ".join(f"{printable(path)} ({fault})" for path, fault in faults[:NAMED])
+        more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+        verb = "image cannot" if len(faults) == 1 else "images cannot"
+        raise EvoError(f"{len(faults):,} {verb} be read: {told}{more}; replace or remove them")
+    by_kind = {kind: [path for path, header in found if header.kind == kind] for kind in KINDS}
+    remarks = [f"{len(files):,} images {KINDS[kind]}: {name_files(files)}" for kind, files in by_kind.items() if files]
+    heights, widths = [header.height for header in headers], [header.width for header in headers]
+    return FileChecks(((min(heights), max(heights)), (min(widths), max(widths))), tuple(remarks))
+
+
+def _header(path: str, limit: int | None) -> _Header:
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:
+            width, height = image.size
+            if limit is not None and width * height > 2 * limit:
+                raise ValueError(f"{width:,} x {height:,} pixels, and Pillow's limit is {2 * limit:,}; make it smaller")
+            if _may_be_cut_short(file, image.format):
+                image.load()
+            return _Header(*_upright_size(image), kind=_kind(image))
+    except Exception as error:
+        return _Header(fault=reason(error))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width as the image is shown."""
+    width, height = image.size
+    try:
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in range(5, 9)
+    except Exception:
+        turned = False
+    return (width, height) if turned else (height, width)
+
+
+ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+"""The last bytes of a whole file."""
+
+
+def _may_be_cut_short(file: Any, format: str | None) -> bool:
+    """Whether a file lacks its end, or is of a format without one."""
+    place, size = file.tell(), os.fstat(file.fileno()).st_size
+    try:
+        if format == "WEBP":
+            file.seek(4)
+            return bool(int.from_bytes(file.read(4), "little") + 8 > size)
+        end = ENDS.get(format or "", b"")
+        file.seek(-min(len(end), size), os.SEEK_END)
+        return not end or bool(file.read() != end)
+    finally:
+        file.seek(place)
+
+
+def _kind(image: Image.Image) -> str:
+    if image.mode == "CMYK":
+        return "cmyk"
+    if image.mode.startswith("I;16"):
+        return "grey16"
+    return "frames" if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else ""
