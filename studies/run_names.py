@@ -52,6 +52,11 @@ def _is_invisible(sign: str) -> bool:
     return sign != " " and unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+def is_storable(name: str) -> bool:
+    """Whether a database can hold the name at all: it has no zero byte, and no half of a sign."""
+    return not any(sign == "\0" or unicodedata.category(sign) == "Cs" for sign in name)
+
+
 def file_stem(name: str) -> str:
     """The name of a file about a run: the run's own, where a file can be called so."""
     if not _fault(name):

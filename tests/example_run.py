@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from spaces.architecture import Architecture
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
@@ -9,6 +11,7 @@ from studies.config import check_config
 from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store
 from studies.records import Evaluation, Proposal
+from studies.runs.manage import rename_run
 
 CONFIG = {
     "space": {"name": "digits"},
@@ -44,6 +47,12 @@ CHOICES_1 = [
     Choice(1, "mb_k5_e3", 0.5, 0.5, "kept", RULE),
 ]
 CHOICES_2 = [Choice(i, op, 0.5, 0.5, "kept", RULE) for i in (0, 1) for op in SECOND.layers[i].candidates]
+
+
+def rename_as_earlier(store: Store, old: str, new: str) -> None:
+    """Give a run a name that earlier versions took and this one refuses."""
+    with patch("studies.runs.manage.check_name"):
+        rename_run(store, old, new)
 
 
 def begin(store: Store, name: str = "tiny") -> StoredRun:

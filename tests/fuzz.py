@@ -10,9 +10,13 @@ the commands do not catch, an answer that does not name the file it is about, or
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import math
 import os
 import re
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -32,13 +36,16 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from evo.evaluators.tabular import tabular
+from evo.evaluators import FitContext
+from evo.evaluators.tabular import table_costs, tabular
 from evo.round.new_run import first_space
 from spaces import shell
 from spaces.architecture import Architecture
-from spaces.costs.table import cost_table
+from spaces.costs.benchmark_tables import TableColumns, additive_costs, read_benchmark_table
+from spaces.costs.table import CostTable, cost_table
 from spaces.errors import SpaceError, UserError
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
+from spaces.files.text import read_text
 from spaces.latency import measure
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load_space
@@ -50,6 +57,7 @@ from studies import config
 from studies.database.store import open_store
 from studies.database.trials import distributions
 from studies.database.urls import files_folder, require_existing
+from studies.run_names import check_name, file_stem, run_folder
 from tests.fuzz_data import read_arrays_case, read_folder_case
 from tests.spaces.library import autospace_files
 
@@ -78,6 +86,7 @@ class Target:
         file: whether it is a file, which an answer must name; ``read`` is then given its path.
         weight: its share of all inputs, to what others have; less for what takes longer.
         made: whether an input is made of a number, by ``read``; it is then checked that what is accepted is what was meant.
+        encodings: how files are saved; which, depends on the text.
     """
 
     read: Callable[[str], object]
@@ -85,7 +94,11 @@ class Target:
     file: bool = False
     weight: float = 1.0
     made: bool = False
+    encodings: tuple[str, ...] = ("utf-8",)
 
+
+SPREADSHEETS = ("utf-8", "utf-8-sig", "utf-16")
+"""How programs save tables."""
 
 # -- what reads -------------------------------------------------------------------------------------------------------
 
@@ -139,11 +152,31 @@ def autospaces() -> list[str]:
 
 
 def read_table(path: str) -> object:
+    """A table, and what is told of all that stands in it: accuracies are fractions, costs are costs."""
     section = {"kind": "tabular", "path": path, "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01}
+    if "flops" in read_text(Path(path)):
+        section["macs_column"] = "flops"
     settings = {"space": {"name": "table"}, "evaluator": section, "evolution": {"method": "fixed"}}
     checked = config.check_config(settings, "fuzz")
     space = first_space(checked)
-    return tabular(checked, space)
+    evaluator = tabular(checked, space)
+    costs = table_costs(evaluator.section, space) if "macs_column" in section else cost_table_of_nothing(space)
+    judge = evaluator.fit(space, FitContext(1, 0, costs, Path()))
+    known = judge.measurable()
+    answers = judge(list(space.enumerate() if known is None else known))
+    assert answers, "a table without architectures"
+    assert all(not e.failed and 0 <= e.accuracy <= 1 and 0 <= e.macs < math.inf for e in answers), (
+        "no accuracy, no cost"
+    )
+    return answers
+
+
+def cost_table_of_nothing(space: SearchSpace) -> CostTable:
+    """Costs for a table that has none."""
+    archs = [
+        Architecture(tuple(layer.candidates[i % len(layer.candidates)] for layer in space.layers)) for i in range(40)
+    ]
+    return additive_costs(space, archs, [0.0] * len(archs)).table
 
 
 def tables() -> list[str]:
@@ -152,7 +185,10 @@ def tables() -> list[str]:
 
 
 def read_latency(path: str) -> object:
+    """A table of latencies: every number in it is a time."""
     model = measure.load_latency_table(path)
+    times = [*getattr(model, "entries", {}).values(), *getattr(model, "blocks", {}).values()]
+    assert all(0 <= time < math.inf for time in times), "no time"
     return [model.operation(op, Shape(4, 4, 1, 4)) for op in ("mb_k3_e1", "id")]
 
 
@@ -163,6 +199,56 @@ def latency_tables() -> list[str]:
         "kind,size,c_in,c_out,kernel,stride,dilation,groups,latency\nconv,4,4,4,3,1,1,4,0.5\nconv,4,4,4,1,1,1,1,0.2"
     )
     return [f"{head}\nmb_k3_e1,4,4,1,4,0.5,0.01,3,cpu,1,1\n", blocks, convolutions]
+
+
+def read_accuracy(text: str) -> object:
+    """One cell of a table of accuracies: what is accepted is what stands there."""
+    path = written_table(["arch", "accuracy"], ["a", text])
+    found = read_benchmark_table(path, TableColumns("arch", "accuracy"), 0.01)["accuracy"][0]
+    assert found == float(text), f"{found} is not what stands there"
+    assert 0 <= found * 0.01 <= 1, "no accuracy"
+    return found
+
+
+def read_time(text: str) -> object:
+    """One cell of a table of latencies: what is accepted is what stands there."""
+    head, row = latency_tables()[0].split()
+    path = written_table(head.split(","), [text if value == "0.5" else value for value in row.split(",")])
+    found = measure.load_latency_table(path).operation("mb_k3_e1", Shape(4, 4, 1, 4))
+    assert found == float(text), f"{found} is not what stands there"
+    assert 0 <= found < math.inf, "no time"
+    return found
+
+
+def written_table(*rows: list[str]) -> Path:
+    path = Path(f"{FILE}-{next(NUMBERS)}.csv")
+    with path.open("w", newline="", encoding="utf-8", errors="surrogatepass") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def numbers() -> list[str]:
+    return ["0", "50", "99.875", "100", "1e1", " 7 ", "5.0"]
+
+
+def read_name(text: str) -> object:
+    """A run's name: whatever it is, the run's folder lies in that of all runs, and can be made; a good one is the folder."""
+    files = Path("evo_files")
+    folder = run_folder(files, text)
+    folder.mkdir(parents=True, exist_ok=True)
+    assert files.resolve() in folder.resolve().parents, f"{folder} is outside"
+    assert len(list(files.iterdir())) == 1, "the folder has another name"
+    shutil.rmtree(files)
+    check_name(file_stem(text))
+    check_name(text)
+    assert folder.name == text
+    words = ["evo.deliver", text, "--storage", "sqlite:///a b.db"]
+    assert shlex.split(shell.command_line(*words))[2:] == words
+    return folder
+
+
+def names() -> list[str]:
+    return ["digits", "digits-wide_2", "my run", "Größe (2)", "a/b", "../x", "/tmp/x", "C:\\x", "artifacts"]
 
 
 def read_configuration(path: str) -> object:
@@ -247,8 +333,11 @@ TARGETS: dict[str, Target] = {
     "configuration": Target(read_configuration, configurations, file=True, weight=2),
     "setting": Target(read_override, overrides),
     "space": Target(read_space, lambda: [small_space().to_json()], file=True),
-    "table of accuracies": Target(read_table, tables, file=True, weight=0.5),
-    "table of latencies": Target(read_latency, latency_tables, file=True, weight=2),
+    "table of accuracies": Target(read_table, tables, file=True, weight=0.5, encodings=SPREADSHEETS),
+    "table of latencies": Target(read_latency, latency_tables, file=True, weight=2, encodings=SPREADSHEETS),
+    "cell of accuracies": Target(read_accuracy, numbers, weight=2),
+    "cell of latencies": Target(read_time, numbers, weight=2),
+    "name of a run": Target(read_name, names, weight=2),
     "storage": Target(read_storage, storages, weight=0.5),
     "delivered network": Target(read_delivered, deliveries, file=True, weight=0.5),
     "folder of images": Target(read_folder_case, lambda: ["0"], weight=0.2, made=True),
@@ -293,7 +382,7 @@ def handed_in(target: Target, text: str) -> Iterator[str]:
         yield text
         return
     path = Path(f"{FILE}-{next(NUMBERS)}")  # some readers remember what they have read
-    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    path.write_bytes(text.encode(target.encodings[len(text) % len(target.encodings)], "surrogatepass"))
     yield str(path)
     path.unlink()
 

@@ -44,10 +44,9 @@ class Table:
             return self.columns.index(name)
         if found > 1:
             raise SpaceError(f"{self.path} has {found} columns {name!r}, expected one")
-        only = self.columns[0] if len(self.columns) == 1 else ""
-        other = next((mark for mark in (";", "\t", "|") if mark in only), None)
-        hint = f"; is it separated by {other!r}? Expected commas" if other else ""
-        raise SpaceError(f"{self.path} has no column {column!r}; its columns: {shown(self.columns)}{hint}")
+        raise SpaceError(
+            f"{self.path} has no column {column!r}; its columns: {shown(self.columns)}{_separator_hint(self.columns)}"
+        )
 
     def texts(self, column: str) -> list[str]:
         """A column's cells, without spaces around them."""
@@ -154,6 +153,13 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(name if name and name.isprintable() else repr(name) for name in names) or "none"
 
 
+def _separator_hint(columns: Sequence[str]) -> str:
+    """A question, where a header of one column looks as if something else than commas stood between its names."""
+    only = columns[0] if len(columns) == 1 else ""
+    other = next((mark for mark in (";", "\t", "|") if mark in only), None)
+    return f"; is it separated by {other!r}? Expected commas" if other else ""
+
+
 def read_table(path: Path, ragged: bool = False) -> Table:
     """A csv file, or a compressed one. Empty lines are skipped.
 
@@ -174,7 +180,7 @@ def read_table(path: Path, ragged: bool = False) -> Table:
             if len(row) < len(header) or any(row[len(header) :]):
                 raise SpaceError(
                     f"{path}, line {reader.line_num}: found {len(row)} columns, expected the {len(header)} that the first "
-                    "line names"
+                    f"line names{_separator_hint(header)}"
                 )
             cells.append(tuple(row[: len(header)]))
             lines.append(reader.line_num)

@@ -42,7 +42,7 @@ from studies.database.trials import distributions, to_trial
 from studies.database.urls import command_on, redacted
 from studies.plugins import Plugin
 from studies.records import Evaluation, EvoError, Proposal
-from studies.run_names import check_name
+from studies.run_names import check_name, is_storable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,8 @@ class Store:
     @retry_while_unavailable
     def find_run(self, name: str) -> StoredRun | None:
         """The run of that name, if there is one."""
+        if not is_storable(name):
+            return None
         columns = [column for column in runs.c if column.name != "created_at"]
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(*columns).where(runs.c.name == name)).mappings().first()

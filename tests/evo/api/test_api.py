@@ -391,9 +391,12 @@ def test_a_run_shows_its_rounds_and_its_front(run: evo.Run) -> None:
 
 def test_what_users_name_is_escaped(settings: dict[str, Any], tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
-    found = evo.search(settings, rounds=1, run="a & b", storage=storage, progress=False)
-    assert Checked(found._repr_html_()).text.count("a & b") == 1
-    assert Checked(found.verdict()._repr_html_()).text.startswith("Verdict on run a & b")
+    evo.search(settings, rounds=1, run="plain", storage=storage, progress=False)
+    with open_store(storage) as store:
+        example_run.rename_as_earlier(store, "plain", "<b>&")
+    found = evo.load("<b>&", storage)
+    assert Checked(found._repr_html_()).text.count("<b>&") == 1
+    assert Checked(found.verdict()._repr_html_()).text.startswith("Verdict on run <b>&")
 
 
 def test_plan_page_verdict_and_comparison_show_themselves(settings: dict[str, Any], run: evo.Run) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import (
     TableColumns,
     additive_costs,
+    arch_of_key,
     opaque_space,
     read_benchmark_table,
     restrict_costs,
@@ -53,6 +56,54 @@ def test_a_bad_table_is_told_apart(tmp_path: Path, text: str, message: str) -> N
     with pytest.raises(ValueError, match=message) as error:
         read_benchmark_table(path, TableColumns("net", "accuracy"))
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "message"),
+    [
+        ("net,accuracy,macs\nab,0.5,1\nac,0.5,-1\n", None, "line 3: macs is '-1', expected a number from 0 on"),
+        ("net,accuracy,macs\nab,0.5,inf\n", None, "line 2: macs is 'inf', expected a finite number from 0 on"),
+        ("net,accuracy,macs\nab,nan,1\n", None, "line 2: accuracy is 'nan', expected a finite number"),
+        (
+            "net,accuracy,macs\nab,0.5,1\nac,88.5,1\n",
+            1.0,
+            r"line 3: accuracy is 88.5, expected an accuracy from 0 to 1: are these per cent\? Set accuracy_scale = 0.01",
+        ),
+        ("net,accuracy,macs\nab,-0.5,1\n", 1.0, "line 2: accuracy is -0.5, expected an accuracy from 0 to 1$"),
+        (
+            "net,accuracy,macs\nab,885,1\n",
+            0.01,
+            "line 2: accuracy is 885, times accuracy_scale = 0.01, expected .* = 0.0001",
+        ),
+        ("net;accuracy;macs\nab;0,5;1\n", None, "is it separated by ';'"),
+        ("net,accuracy,macs\nab,0,5,1\n", None, "line 2: found 4 columns, expected the 3"),
+    ],
+)
+def test_numbers_that_cannot_be_have_a_place(tmp_path: Path, text: str, scale: float | None, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_benchmark_table(path, TableColumns("net", "accuracy", "macs"), scale)
+    assert str(path) in str(error.value)
+
+
+def test_a_table_reads_the_same_whatever_program_saved_it(tmp_path: Path) -> None:
+    text = "net,top1,note\n0012,91,a\n0120,90.5,\n"
+    columns = TableColumns("net", "top1")
+    plain = read_benchmark_table(written(tmp_path, text), columns)
+    saved = tmp_path / "saved.csv"
+    spaced = text.replace("net,top1", " net , top1").replace("\n", "\r\n").encode("utf-8-sig")
+    for data in (spaced, text.encode("utf-16"), text.replace("90.5,\n", "90.5\n,,\n").encode()):
+        saved.write_bytes(data)
+        pd.testing.assert_frame_equal(read_benchmark_table(saved, columns), plain)
+
+
+def test_an_architecture_is_found_by_its_spelling() -> None:
+    space = load_space("nas_bench_macro")
+    for arch in (space.sample(Random(i)) for i in range(20)):
+        for tokens, separator in (("indices", ""), ("operations", ",")):
+            assert arch_of_key(table_key(arch, space, tokens, separator), space, space, tokens, separator) == arch
+    assert arch_of_key("0000000", space, space, "indices", "") is None
+    assert arch_of_key("00000009", space, space, "indices", "") is None
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table, count_costs
+from spaces.errors import SpaceError
 from spaces.latency.__main__ import main
 from spaces.latency.measure import load_latency_table, timed_parts
 from spaces.latency.published import FBNET_OPS, FBNET_PLAN
@@ -167,6 +169,57 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str, message: str) ->
         load_latency_table(path)
     with pytest.raises(ValueError, match=r"no latency table .*none\.csv: measure one with"):
         load_latency_table(tmp_path / "none.csv")
+
+
+BLOCKS = "type,input,output,expand,kernel,stride,se,mean_ms\n"
+CONVOLUTIONS = "kind,size,c_in,c_out,kernel,stride,dilation,groups,latency\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            HEADER + "mb_k3_e1,4,4,1,4,inf,0.01,3,cpu,1,1\n",
+            "line 2: median_ms is 'inf', expected a finite number from 0 on",
+        ),
+        (HEADER + "\nmb_k3_e1,4,4,1,4,-2,0.01,3,cpu,1,1\n", "line 3: median_ms is '-2', expected a number from 0 on"),
+        (HEADER + "mb_k3_e1,4,x,1,4,2,0.01,3,cpu,1,1\n", "line 2: c_out is 'x', expected a whole number from 1 on"),
+        (HEADER + "mb_k3_e1,4,4,1,4x,2,0.01,3,cpu,1,1\n", "line 2: size is '4x', expected pixels"),
+        (HEADER + "mb_k3_e1,4,4,1,4,2\n", "line 2: found 6 columns, expected the 11"),
+        (BLOCKS + "MBConv,4x4x4,4x4x4,1,3,1,0,nan\n", "line 2: mean_ms is 'nan', expected a finite number from 0 on"),
+        (BLOCKS + "MBConv,4x4,4x4x4,1,3,1,0,1\nMBConv,4x?x4,4x4x4,1,3,1,0,1\n", "line 3: input is '4x.x4', expected"),
+        (BLOCKS + "Block,4x4x4,4x4x4,1,3,1,0,1\n", "line 2: type is 'Block', expected one of expanded_conv, MBConv"),
+        (CONVOLUTIONS + "conv,4,4,4,3,1,1,4,-0.5\n", "line 2: latency is '-0.5', expected a number from 0 on"),
+        (CONVOLUTIONS + "conv,4,4,4,3x,1,1,4,0.5\n", "line 2: kernel is '3x', expected 7 or 1x7"),
+    ],
+)
+def test_a_number_that_cannot_be_has_a_place(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "lut.csv"
+    path.write_text(text)
+    with pytest.raises(SpaceError, match=rf"lut\.csv, {message}"):
+        load_latency_table(path)
+
+
+@pytest.mark.parametrize("damage", [(0.5, float("nan")), (0.5, "fast"), (float("inf"), 0.1)])
+def test_fbnets_numbers_are_finite(tmp_path: Path, damage: tuple[object, object]) -> None:
+    base, first = damage
+    deltas = [[0.1] * len(FBNET_OPS) for _ in range(22)]
+    deltas[0][0] = first  # type: ignore[call-overload]
+    path = tmp_path / "lut.json"
+    path.write_text(json.dumps({"ops": list(FBNET_OPS), "devices": {"pi": {"base": base, "delta_vs_skip": deltas}}}))
+    with pytest.raises(
+        SpaceError, match=r"lut\.json cannot be read: (base|delta_vs_skip) of 'pi'.* expected a finite number"
+    ):
+        load_latency_table(path, "pi")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_that_a_spreadsheet_saved_is_read_and_continued(tmp_path: Path, encoding: str) -> None:
+    _, out = measure(tmp_path)
+    text = out.read_text()
+    out.write_text(text.replace("op,c_in", "op, c_in ").replace("\n", "\r\n"), encoding=encoding)
+    assert load_latency_table(out).entries.keys() == timed_parts(tiny()).keys()  # type: ignore[attr-defined]
+    assert measure(tmp_path)[0] == 0
 
 
 def mobile(widths: tuple[int, ...], ops: tuple[str, ...], first: tuple[str, ...], head: Head) -> SearchSpace:
