@@ -17,7 +17,7 @@ from analysis.ablation import ablate
 from analysis.ranking import Truth
 from studies import pareto
 from studies.database.lineage import bred_cells
-from studies.database.rows import StoredRound, StoredRun
+from studies.database.rows import StoredRound, StoredRun, reading
 from studies.database.statistics import SEARCHING
 from studies.database.store import Store
 from studies.records import BredCell, EvoError
@@ -150,7 +150,8 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     best = fronts(trials, cost)
     volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
     fates = choices(store, run, until)
-    summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
+    with reading(run.name, "one of its rounds"):
+        summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
     begun = tuple(entry for entry in summaries if entry.proposals)
     last_space = rows[-1].next_space or rows[-1].space
     return Frames(
@@ -172,7 +173,8 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
 def versions(store: Store, run: StoredRun) -> dict[str, str]:
     """When the run began, and the versions of the program and its libraries then."""
     row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=run.id).iloc[0]
-    return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
+    with reading(run.name, "its versions"):
+        return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
 
 
 def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
@@ -183,14 +185,16 @@ def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFra
     accuracy; failed ones have a ``reason``.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
-    frame = frame.astype({"is_new": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
+    with reading(run.name, "one of its evaluations"):
+        frame = frame.astype({"is_new": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
     frame["score"] = np.exp(-frame["nll"]) if run.config.search.objective == "likelihood" else frame["accuracy"]
     return frame
 
 
 def choices(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per finished round, layer and operation: ``rating``, ``share`` of the front, ``fate``, and the ``rule``."""
-    return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
+    with reading(run.name, "one of its choices"):
+        return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
 
 
 def complete(results: pd.DataFrame) -> pd.DataFrame:

@@ -50,6 +50,7 @@ from studies import config
 from studies.database.store import open_store
 from studies.database.trials import distributions
 from studies.database.urls import files_folder, require_existing
+from tests.fuzz_databases import read_database, statements
 from tests.spaces.library import autospace_files
 
 PASSWORD = "hunter2"
@@ -247,6 +248,7 @@ TARGETS: dict[str, Target] = {
     "table of accuracies": Target(read_table, tables, file=True, weight=0.5),
     "table of latencies": Target(read_latency, latency_tables, file=True, weight=2),
     "storage": Target(read_storage, storages, weight=0.5),
+    "database": Target(read_database, statements, weight=0.1),
     "delivered network": Target(read_delivered, deliveries, file=True, weight=0.5),
 }
 

@@ -71,7 +71,7 @@ def run_summaries(store: Store) -> list[RunSummary]:
 
 def _run_summary(store: Store, row: sa.Row[Any]) -> RunSummary:
     known = {
-        "name": row.name,
+        "name": str(row.name),
         "rounds": row.rounds,
         "finished": row.finished,
         "proposals": row.proposals,
@@ -79,10 +79,10 @@ def _run_summary(store: Store, row: sa.Row[Any]) -> RunSummary:
     }
     begun = hypervolume = None
     try:
-        with reading(row.name, "when it began, or its hypervolume,"):
+        with reading(str(row.name), "when it began, or its hypervolume,"):
             begun = row.created_at if isinstance(row.created_at, datetime) else datetime.fromisoformat(row.created_at)
             hypervolume = None if row.hypervolume is None else float(row.hypervolume)
-        run = store.run(row.name)
+        run = store.run(str(row.name))
     except EvoError as error:
         seed = row.seed if isinstance(row.seed, int) else 0
         return RunSummary(
