@@ -102,6 +102,7 @@ class Store:
         self._read_copy()
         schema.upgrade(self.engine, keep_copy=False)
 
+    @retry_if_cut
     def _look(self) -> Contents:
         """What the database holds. A file that cannot be read as it lies, since what a crash has left beside it must be
         worked in first, is read from a copy."""

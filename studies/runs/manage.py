@@ -111,17 +111,16 @@ def rename_run(store: Store, old: str, new: str) -> None:
         raise EvoError(
             f"cannot rename {old!r}: Optuna {optuna.__version__} keeps tables that this program does not know"
         )
-    with store.engine.connect() as connection:
-        renamed = {study_name(new, row.number) for row in connection.execute(_studies_of(run))}
-        _, existing = optuna_tables.revision_and_studies(connection)
-    if taken := sorted(renamed.intersection(existing)):
-        raise EvoError(f"cannot rename {old!r}: there is an Optuna study {taken[0]!r} already; take another name")
     with acquire_lease(store, run), store.writing() as connection:
+        rows = [row for row in connection.execute(_studies_of(run)) if isinstance(row.number, int)]
+        studies = {row.id: study_name(new, row.number) for row in rows}
+        _, existing = optuna_tables.revision_and_studies(connection)
+        if taken := sorted({*studies.values()}.intersection(existing)):
+            raise EvoError(f"cannot rename {old!r}: there is an Optuna study {taken[0]!r} already; take another name")
         connection.execute(runs.update().where(runs.c.id == run.id).values(name=new))
-        for row in connection.execute(_studies_of(run)).all():
-            study = study_name(new, row.number)
-            connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=study))
-            optuna_tables.rename_study(connection, row.study, study, {"run": new})
+        for row in rows:
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=studies[row.id]))
+            optuna_tables.rename_study(connection, row.study, studies[row.id], {"run": new})
 
 
 def _studies_of(run: RunKey) -> sa.Select[tuple[int, int, str]]:
