@@ -148,9 +148,10 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     rows = [row for row in store.rounds(run) if row.number <= until]
     cost = run.config.search.cost
     best = fronts(trials, cost)
-    volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
     fates = choices(store, run, until)
     with reading(run.name, "one of its rounds"):
+        volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
+        spent = time_spent(rows)
         summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
     begun = tuple(entry for entry in summaries if entry.proposals)
     last_space = rows[-1].next_space or rows[-1].space
@@ -161,7 +162,7 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
         final=final(trials, cost),
         trace=volumes,
         choices=fates,
-        time_spent=time_spent(rows),
+        time_spent=spent,
         whatif=ablate(alike(trials), last_space, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy),
         witnesses=witnesses(begun),
         rounds=begun,
