@@ -17,7 +17,7 @@ from analysis.ablation import ablate
 from analysis.ranking import Truth
 from studies import pareto
 from studies.database.lineage import bred_cells
-from studies.database.rows import StoredRound, StoredRun
+from studies.database.rows import StoredRound, StoredRun, reading
 from studies.database.statistics import SEARCHING
 from studies.database.store import Store
 from studies.database.urls import command_on
@@ -150,9 +150,11 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
     rows = [row for row in store.rounds(run) if row.number <= until]
     cost = run.config.search.cost
     best = fronts(trials, cost)
-    volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
     fates = choices(store, run, until)
-    summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
+    with reading(run.name, "one of its rounds"):
+        volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
+        spent = time_spent(rows)
+        summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
     begun = tuple(entry for entry in summaries if entry.proposals)
     last_space = rows[-1].next_space or rows[-1].space
     return Frames(
@@ -162,7 +164,7 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
         final=final(trials, cost),
         trace=volumes,
         choices=fates,
-        time_spent=time_spent(rows),
+        time_spent=spent,
         whatif=ablate(alike(trials), last_space, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy),
         witnesses=witnesses(begun),
         rounds=begun,
@@ -174,7 +176,8 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
 def versions(store: Store, run: StoredRun) -> dict[str, str]:
     """When the run began, and the versions of the program and its libraries then."""
     row = store.frame("SELECT created_at, versions_json FROM runs WHERE id = :run", run=run.id).iloc[0]
-    return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
+    with reading(run.name, "its versions"):
+        return {"begun (UTC)": str(row["created_at"])[:19], **json.loads(row["versions_json"])}
 
 
 def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
@@ -185,14 +188,16 @@ def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFra
     accuracy; failed ones have a ``reason``.
     """
     frame = store.frame(RESULTS, run=run.id, until=until)
-    frame = frame.astype({"is_new": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
+    with reading(run.name, "one of its evaluations"):
+        frame = frame.astype({"is_new": bool, "pruned": bool, "failed": bool} | dict.fromkeys(NUMBERS, float))
     frame["score"] = np.exp(-frame["nll"]) if run.config.search.objective == "likelihood" else frame["accuracy"]
     return frame
 
 
 def choices(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
     """One row per finished round, layer and operation: ``rating``, ``share`` of the front, ``fate``, and the ``rule``."""
-    return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
+    with reading(run.name, "one of its choices"):
+        return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
 
 
 def complete(results: pd.DataFrame) -> pd.DataFrame:

@@ -59,6 +59,7 @@ from studies.database.trials import distributions
 from studies.database.urls import files_folder, require_existing
 from studies.run_names import check_name, file_stem, run_folder
 from tests.fuzz_data import read_arrays_case, read_folder_case
+from tests.fuzz_databases import read_database, statements
 from tests.spaces.library import autospace_files
 
 PASSWORD = "hunter2"
@@ -339,6 +340,7 @@ TARGETS: dict[str, Target] = {
     "cell of latencies": Target(read_time, numbers, weight=2),
     "name of a run": Target(read_name, names, weight=2),
     "storage": Target(read_storage, storages, weight=0.5),
+    "database": Target(read_database, statements, weight=0.1),
     "delivered network": Target(read_delivered, deliveries, file=True, weight=0.5),
     "folder of images": Target(read_folder_case, lambda: ["0"], weight=0.2, made=True),
     "arrays of images": Target(read_arrays_case, lambda: ["0"], weight=0.5, made=True),

@@ -7,10 +7,13 @@ import pytest
 from tests.fuzz import TARGETS, fuzzed, samples
 
 INPUTS = 60
+FEWER = {"database": 12}
+"""What takes longer."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_input_is_answered(name: str) -> None:
     assert len(samples(name)) >= 1
-    found = fuzzed(name, INPUTS)
-    assert found.answered > INPUTS / 4
+    inputs = FEWER.get(name, INPUTS)
+    found = fuzzed(name, inputs)
+    assert found.answered > inputs / 4

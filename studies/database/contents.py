@@ -50,24 +50,27 @@ def look(engine: sa.Engine) -> Contents:
         revision = schema.current_revision(connection) if schema.VERSION_TABLE in tables else None
         has_optuna = tables >= optuna_tables.NAMES
         optuna_revision, studies = optuna_tables.revision_and_studies(connection) if has_optuna else (None, ())
-        taken = () if revision and has_optuna else _taken_names(inspector, tables, revision, has_optuna)
+        taken = _taken_names(connection, tables, revision, has_optuna)
     return Contents(tables, revision, has_optuna, optuna_revision, studies, taken)
 
 
 def _taken_names(
-    inspector: sa.Inspector, tables: frozenset[str], revision: str | None, has_optuna: bool
+    connection: sa.Connection, tables: frozenset[str], revision: str | None, has_optuna: bool
 ) -> tuple[str, ...]:
-    """Tables with names of ours, or of Optuna's, that lack columns; Optuna's ``alembic_version`` is others', too."""
+    """Tables with names of ours, or of Optuna's, that lack columns; or with Alembic's name, which others use, too."""
     wanted = [] if revision else [*schema.metadata.tables.values()]
-    wanted += [] if has_optuna else optuna_tables.TABLES
-    taken = [
+    wanted += [] if has_optuna else [*optuna_tables.TABLES, optuna_tables.REVISION]
+    inspector = sa.inspect(connection)
+    taken = {
         table.name
         for table in wanted
         if table.name in tables
         and not {column.name for column in table.columns} <= {c["name"] for c in inspector.get_columns(table.name)}
-    ]
-    foreign = not has_optuna and optuna_tables.REVISION_TABLE in tables
-    return tuple(sorted({*taken, *([optuna_tables.REVISION_TABLE] if foreign else [])}))
+    }
+    alembic = optuna_tables.REVISION.name
+    if not has_optuna and alembic in tables - taken and not optuna_tables.is_revision(connection):
+        taken.add(alembic)
+    return tuple(sorted(taken))
 
 
 def require_runs(contents: Contents, url: str) -> None:

@@ -40,14 +40,14 @@ class Completion:
     written: int
     foreign: int
 
-    def __str__(self) -> str:
-        """What a user may want to know, in a line; empty: nothing."""
+    def words(self, expected: int = 0) -> str:
+        """What a user may want to know, in a line; empty: nothing. ``expected``: how many trials were to be written."""
         said = []
         if self.made:
             said.append(f"it was not there, and is made again from what is recorded (trials: {self.written})")
-        elif self.written:
+        elif self.written > expected:
             said.append(f"it lacked trials of the run, which are written again: {self.written}")
-        if self.foreign:
+        if self.foreign and not expected:
             said.append(f"trials in it that are not the run's are left alone and not used: {self.foreign}")
         return f"Optuna study {self.study}: {'; '.join(said)}" if said else ""
 
@@ -111,8 +111,7 @@ def complete_study(
     """
     with engine.connect() as connection:
         there = optuna_tables.has_study(connection, name, len(metrics_of(run)))
-    if not there:
-        name = ensure_study(storage, run, name, study_attrs(run, number))
+    name = ensure_study(storage, run, name, study_attrs(run, number))
     archs = {trial.number: str(trial.user_attrs[ARCH_KEY]) for trial in trials}
 
     def lacking(stored: Sequence[tuple[int, Mapping[str, Any]]]) -> tuple[list[FrozenTrial], int]:

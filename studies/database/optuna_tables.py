@@ -50,7 +50,7 @@ def _table(name: str, **columns: TypeEngine[Any]) -> sa.Table:
 _OPTUNA = sa.MetaData()
 _INTEGER, _REAL, _TEXT, _TIME = sa.Integer(), sa.Float(53), sa.String(), sa.DateTime()
 _FINITE = ("FINITE", "INF_POS", "INF_NEG")
-_REVISION = _table("alembic_version", version_num=_TEXT)
+REVISION = _table("alembic_version", version_num=_TEXT)
 _STUDIES = _table("studies", study_id=_INTEGER, study_name=_TEXT)
 _DIRECTIONS = _table("study_directions", study_id=_INTEGER)
 _TRIALS = _table(
@@ -86,10 +86,8 @@ _STUDY_SYSTEM_ATTRS = _table("study_system_attributes", study_id=_INTEGER, key=_
 TABLES = (_STUDIES, _TRIALS, _PARAMS, _USER_ATTRS, _SYSTEM_ATTRS)
 """Of Optuna's tables those that every version has."""
 
-NAMES = frozenset({"version_info", *(table.name for table in TABLES)})
+NAMES = frozenset(table.name for table in TABLES)
 """The names of tables by which Optuna's can be known; its ``alembic_version`` others have, too."""
-
-REVISION_TABLE = _REVISION.name
 
 
 @contextmanager
@@ -146,10 +144,16 @@ def existing_storage(text: str) -> RDBStorage:
 
 def revision_and_studies(connection: sa.Connection) -> tuple[str | None, tuple[str, ...]]:
     """The revision of Optuna's tables, if they say it, and the names of the studies, oldest first."""
-    has_revision = sa.inspect(connection).has_table(_REVISION.name)
-    revision = connection.scalar(sa.select(_REVISION.c.version_num)) if has_revision else None
+    has_revision = sa.inspect(connection).has_table(REVISION.name)
+    revision = connection.scalar(sa.select(REVISION.c.version_num)) if has_revision else None
     names = connection.scalars(sa.select(_STUDIES.c.study_name).order_by(_STUDIES.c.study_id))
     return revision, tuple(map(str, names))
+
+
+def is_revision(connection: sa.Connection) -> bool:
+    """Whether the database's ``alembic_version`` names a schema of Optuna's, whatever has become of Optuna's tables."""
+    found = set(connection.scalars(sa.select(REVISION.c.version_num)))
+    return bool(found) and found <= {installed_revision(), *earlier_revisions()}
 
 
 def installed_revision() -> str:
@@ -338,9 +342,9 @@ def add_trials(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
 def _revision(engine: sa.Engine) -> str | None:
     """The revision of Optuna's tables; None where they are not there, or not completely."""
     with engine.connect() as connection:
-        if not sa.inspect(connection).has_table(_REVISION.name):
+        if not sa.inspect(connection).has_table(REVISION.name):
             return None
-        return connection.scalar(sa.select(_REVISION.c.version_num))
+        return connection.scalar(sa.select(REVISION.c.version_num))
 
 
 def _check_trial(trial: FrozenTrial, number: int, objectives: int, name: str) -> None:

@@ -202,6 +202,7 @@ def round_from_row(row: RowMapping) -> StoredRound:
         row,
         finished=row["state"] == "finished",
         number=int(row["number"]),
+        study=str(row["study"]),
         space=SearchSpace.from_json(row["space_json"]),
         next_space=SearchSpace.from_json(row["next_space_json"]) if row["next_space_json"] else None,
         hypervolume=None if row["hypervolume"] is None else float(row["hypervolume"]),

@@ -47,7 +47,8 @@ from studies.run_names import check_name, is_storable
 if TYPE_CHECKING:
     import pandas as pd
 
-UNREADABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
+READ_ONLY = "SQLITE_READONLY"
+UNREADABLE = ("SQLITE_CANTOPEN", READ_ONLY)
 """SQLite's errors where a file cannot be read before something is written."""
 
 
@@ -70,12 +71,20 @@ class Store:
             self._open_to_read() if read_only else self._open()
         except (sa.exc.DBAPIError, sa.exc.NoSuchTableError, StorageInternalError) as error:
             self.close()
-            found = database_error(error)
-            said = errors.error_message(self.engine, getattr(found, "orig", found))
-            raise EvoError(said or f"--storage {redacted(url)}: cannot be opened: {first_line(error)}") from None
+            raise EvoError(self._explain(database_error(error))) from None
         except BaseException:
             self.close()
             raise
+
+    def _explain(self, error: BaseException) -> str:
+        """Why the database cannot be opened."""
+        cause, place = getattr(error, "orig", error), f"--storage {redacted(self.url)}"
+        if (getattr(cause, "sqlite_errorname", None) or "").startswith(READ_ONLY):
+            return (
+                f"{place}: it or its folder is read-only: its runs can be listed and reported; to change them or to go on, "
+                "copy it to where it can be written"
+            )
+        return errors.error_message(self.engine, cause) or f"{place}: cannot be opened: {first_line(error)}"
 
     @retry_if_cut
     def _open_to_read(self) -> None:
@@ -94,6 +103,7 @@ class Store:
         self._read_copy()
         schema.upgrade(self.engine, keep_copy=False)
 
+    @retry_if_cut
     def _look(self) -> Contents:
         """What the database holds. A file that cannot be read as it lies, since what a crash has left beside it must be
         worked in first, is read from a copy."""
@@ -150,7 +160,7 @@ class Store:
     def runs(self) -> list[str]:
         """Names of all runs, oldest first."""
         with self.engine.connect() as connection:
-            return list(connection.scalars(sa.select(runs.c.name).order_by(runs.c.id)))
+            return list(map(str, connection.scalars(sa.select(runs.c.name).order_by(runs.c.id))))
 
     @retry_while_unavailable
     def find_run(self, name: str) -> StoredRun | None:
@@ -288,18 +298,18 @@ class Store:
         """
         mirrored = self._is_recorded(row, generation) or self._append(run, row, generation)
         if not mirrored or not self.bulk:
-            self.mirror_round(run, row)
+            self.mirror_round(run, row, expected=len(generation))
 
     @retry_while_unavailable
-    def mirror_round(self, run: StoredRun, row: StoredRound) -> StoredRound:
+    def mirror_round(self, run: StoredRun, row: StoredRound, expected: int = 0) -> StoredRound:
         """Let the round's Optuna study hold what we have recorded, whatever others have made of it; a line says so where it
-        did not, and where others have put trials of their own there, which are left alone."""
+        lacked more trials than ``expected``, and where others have put their own there, which are left alone."""
         config, options = run.config, distributions(row.space)
         (current,) = (other for other in self.rounds(run) if other.id == row.id)
         trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
         done = mirror.complete_study(self.engine, self.optuna, self.bulk, run, row.number, current.study, trials)
-        if str(done):
-            log_line(str(done))
+        if words := done.words(expected):
+            log_line(words)
         if done.study != current.study:
             with self.writing() as connection:
                 connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=done.study))
@@ -320,7 +330,8 @@ class Store:
             ids = self._evaluation_ids(connection, run, row.space, generation)
             found = [rows.proposal_to_row(row, *pair) for pair in zip(generation, ids, strict=True)]
             connection.execute(proposals.insert(), found)
-            return self.bulk and optuna_tables.append_trials(connection, row.study, trials)
+            study = connection.execute(sa.select(rounds.c.study).where(rounds.c.id == row.id)).scalar_one()
+            return self.bulk and optuna_tables.append_trials(connection, study, trials)
 
     def _evaluation_ids(
         self, connection: Connection, run: StoredRun, space: SearchSpace, generation: Sequence[Proposal]

@@ -13,7 +13,7 @@ from spaces import shell
 from spaces.columns import format_table
 
 if TYPE_CHECKING:
-    from studies.database.rows import RunKey
+    from studies.database.rows import RunKey, StoredRound, StoredRun
     from studies.database.store import Store
 
 EXAMPLES = """examples:
@@ -105,14 +105,7 @@ def show_command(store: Store, args: argparse.Namespace) -> int:
     from spaces.units import format_number
 
     run = store.run(args.run)
-    rounds = [
-        {
-            "round": row.number, "study": row.study, "finished": row.finished, "architectures": row.space.size,
-            "proposals": row.stats.get("proposals"), "measured": row.stats.get("measured"), "front": row.stats.get("front"),
-            "hypervolume": row.hypervolume, "seconds": sum(row.stats.get("seconds", {}).values()) or None,
-        }
-        for row in store.rounds(run)
-    ]  # fmt: skip
+    rounds = [_round_in_numbers(run, row) for row in store.rounds(run)]
     settings = run.config.model_dump(mode="json", exclude_none=True)
     if args.json:
         print(json.dumps({"run": run.name, "space": run.space.name, "rounds": rounds, "settings": settings}, indent=2))
@@ -134,6 +127,23 @@ def show_command(store: Store, args: argparse.Namespace) -> int:
         items = values.items() if isinstance(values, dict) else [("", values)]
         print(f"  {section:10} " + ", ".join(f"{key} = {json.dumps(v)}".removeprefix(" = ") for key, v in items))
     return 0
+
+
+def _round_in_numbers(run: StoredRun, row: StoredRound) -> dict[str, Any]:
+    """A round as a line of the table.
+
+    Raises:
+        EvoError: what is remembered of it is no number.
+    """
+    from studies.database.rows import reading
+
+    counts = ("proposals", "measured", "front")
+    with reading(run.name, f"what is remembered of round {row.number}"):
+        return {
+            "round": row.number, "study": row.study, "finished": row.finished, "architectures": row.space.size,
+            **{name: None if row.stats.get(name) is None else int(row.stats[name]) for name in counts},
+            "hypervolume": row.hypervolume, "seconds": sum(row.stats.get("seconds", {}).values()) or None,
+        }  # fmt: skip
 
 
 def rename_command(store: Store, args: argparse.Namespace) -> int:

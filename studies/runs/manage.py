@@ -72,7 +72,7 @@ def run_summaries(store: Store) -> list[RunSummary]:
 
 def _run_summary(store: Store, row: sa.Row[Any]) -> RunSummary:
     known = {
-        "name": row.name,
+        "name": str(row.name),
         "rounds": row.rounds,
         "finished": row.finished,
         "proposals": row.proposals,
@@ -80,10 +80,10 @@ def _run_summary(store: Store, row: sa.Row[Any]) -> RunSummary:
     }
     begun = hypervolume = None
     try:
-        with reading(row.name, "when it began, or its hypervolume,"):
+        with reading(str(row.name), "when it began, or its hypervolume,"):
             begun = row.created_at if isinstance(row.created_at, datetime) else datetime.fromisoformat(row.created_at)
             hypervolume = None if row.hypervolume is None else float(row.hypervolume)
-        run = store.run(row.name)
+        run = store.run(str(row.name))
     except EvoError as error:
         seed = row.seed if isinstance(row.seed, int) else 0
         return RunSummary(
@@ -112,17 +112,16 @@ def rename_run(store: Store, old: str, new: str) -> None:
         raise EvoError(
             f"cannot rename {old!r}: Optuna {optuna.__version__} keeps tables that this program does not know"
         )
-    with store.engine.connect() as connection:
-        renamed = {study_name(new, row.number) for row in connection.execute(_studies_of(run))}
-        _, existing = optuna_tables.revision_and_studies(connection)
-    if taken := sorted(renamed.intersection(existing)):
-        raise EvoError(f"cannot rename {old!r}: there is an Optuna study {taken[0]!r} already; take another name")
     with acquire_lease(store, run), store.writing() as connection:
+        rows = [row for row in connection.execute(_studies_of(run)) if isinstance(row.number, int)]
+        studies = {row.id: study_name(new, row.number) for row in rows}
+        _, existing = optuna_tables.revision_and_studies(connection)
+        if taken := sorted({*studies.values()}.intersection(existing)):
+            raise EvoError(f"cannot rename {old!r}: there is an Optuna study {taken[0]!r} already; take another name")
         connection.execute(runs.update().where(runs.c.id == run.id).values(name=new))
-        for row in connection.execute(_studies_of(run)).all():
-            study = study_name(new, row.number)
-            connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=study))
-            optuna_tables.rename_study(connection, row.study, study, {"run": new})
+        for row in rows:
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(study=studies[row.id]))
+            optuna_tables.rename_study(connection, row.study, studies[row.id], {"run": new})
 
 
 def _studies_of(run: RunKey) -> sa.Select[tuple[int, int, str]]:
