@@ -161,12 +161,23 @@ def run_from_row(row: RowMapping) -> StoredRun:
             row,
             config=check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders),
             space=SearchSpace.from_json(row["space_json"]),
-            max_cost=float(row["max_cost"]),
-            min_accuracy=float(row["min_accuracy"]),
+            max_cost=_finite(row["max_cost"]),
+            min_accuracy=_finite(row["min_accuracy"]),
             plugins=plugins,
             classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,
             version=str(json.loads(row["versions_json"]).get("evo", "")),
         )
+
+
+def _finite(value: Any) -> float:
+    """A number of a database.
+
+    Raises:
+        ValueError, TypeError: it is none, or has no end.
+    """
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"expected a finite number, found {number}")
+    return number
 
 
 def round_to_row(run: StoredRun, number: int, study: str, space: SearchSpace) -> dict[str, Any]:
