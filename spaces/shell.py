@@ -145,7 +145,7 @@ def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namesp
             if isinstance(error, BrokenPipeError) and _is_reader_gone():
                 flush_output()
                 return 0
-            if interruptions.pressed:
+            if interruptions.pressed and not isinstance(error, UserError):
                 return _interrupted("", kept)
             if args.traceback:
                 traceback.print_exc()

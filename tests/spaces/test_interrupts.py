@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from spaces import _interrupts, shell
+from spaces.errors import SpaceError
 from studies.database.store import open_store
 from studies.runs import __main__ as runs
 from tests import example_run
@@ -79,6 +80,21 @@ def test_ctrl_c_that_a_library_made_another_exception_of_is_ctrl_c(capsys: pytes
     assert shell.run_command(work, Namespace(traceback=False), "all is kept") == 130
     assert capsys.readouterr().err == "\ninterrupted; all is kept\n"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interruption_that_was_given_a_reason_is_told_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A lease that is lost wakes the main thread up as Ctrl-C does."""
+
+    def work(args: Namespace) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            raise SpaceError("the run was taken over") from None
+        return 0
+
+    assert shell.run_command(work, Namespace(traceback=False)) == 1
+    assert capsys.readouterr().err == "error: the run was taken over\n"
 
 
 def test_the_end_of_input_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
