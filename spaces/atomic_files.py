@@ -13,7 +13,13 @@ DRAFT = "draft-"
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Where to write ``path``: it takes its place in one step when the body has ended, and nothing does when it fails."""
+    """Where to write ``path``: it takes its place in one step when the body has ended, and nothing does when it fails.
+
+    A device or a pipe (``/dev/null``, ``/dev/stdout``) keeps its place and is written to.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     draft = path.with_name(f"{DRAFT}{path.name}")
     try:
         with usual_permissions(draft):

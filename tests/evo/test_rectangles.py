@@ -77,7 +77,7 @@ def test_what_is_delivered_says_so_and_is_good_at_it(delivered: Path) -> None:
     assert said["test"]["accuracy"] > 0.5
     card = (delivered / "README.md").read_text()
     assert "(n, 1, 8, 12)" in card
-    assert "resize to 8 x 12 first" in card
+    assert "The training's images had 8 x 12 pixels and were not resized" in card
     assert "0 bars, 1 stripes, 2 noise" in card
 
 
