@@ -11,12 +11,17 @@ import pytest
 from spaces.atomic_files import atomic_write, write_text
 
 
+def fail_while_writing(path: Path) -> None:
+    with atomic_write(path) as draft:
+        draft.write_text("second")
+        raise ZeroDivisionError
+
+
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     write_text(path, "first")
-    with pytest.raises(ZeroDivisionError), atomic_write(path) as draft:
-        draft.write_text("second")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail_while_writing(path)
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
 
