@@ -223,5 +223,20 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
     Python's driver would commit before every CREATE TABLE; left alone, it lets a migration be one transaction.
     """
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    _log_ahead(connection)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _log_ahead(connection: Any) -> None:
+    """Switch to a log (WAL). SQLite itself does not wait here for another process that looks at a file without one."""
+    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    end = time.monotonic() + patience / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)

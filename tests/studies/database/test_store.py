@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from threading import Timer
 
 import optuna
 import pytest
@@ -335,3 +338,17 @@ def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: StoredRun, 
     store.add_checkpoint(run, 1, "weights", path, digest)
     assert store.checkpoint(run, 1, "weights") == (path, digest)
     assert store.checkpoint(run, 2, "weights") is None
+
+
+def test_a_file_without_a_log_is_waited_for_while_another_process_reads_it(tmp_path: Path) -> None:
+    """SQLite does not wait when the log is switched on."""
+    path = tmp_path / "evo.db"
+    with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as reader:
+        reader.execute("CREATE TABLE theirs (x)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM theirs").fetchall()
+        later = Timer(0.3, reader.execute, ["ROLLBACK"])
+        later.start()
+        with open_store(f"sqlite:///{path}") as store:
+            assert store.runs() == []
+        later.join()
