@@ -51,7 +51,7 @@ from tests.conftest import ROOT
 DIGITS = DataSection(name="digits", max_images=240)
 SPACE = load_space("digits")
 PROCESSES = 2
-LIMIT = 60
+LIMIT = 240
 """Seconds after which a process is taken to hang."""
 
 

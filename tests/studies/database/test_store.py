@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from threading import Timer
 
 import optuna
 import pytest
@@ -24,7 +22,7 @@ from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
 from studies.config import LimitsSection, StudyConfig, check_config
 from studies.database import schema
-from studies.database.engines import open_engine
+from studies.database.engines import _log_ahead, open_engine
 from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store, open_store
@@ -340,15 +338,26 @@ def test_a_checkpoint_is_remembered_with_its_hash(store: Store, run: StoredRun, 
     assert store.checkpoint(run, 2, "weights") is None
 
 
-def test_a_file_without_a_log_is_waited_for_while_another_process_reads_it(tmp_path: Path) -> None:
-    """SQLite does not wait when the log is switched on."""
-    path = tmp_path / "evo.db"
-    with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as reader:
-        reader.execute("CREATE TABLE theirs (x)")
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM theirs").fetchall()
-        later = Timer(0.3, reader.execute, ["ROLLBACK"])
-        later.start()
-        with open_store(f"sqlite:///{path}") as store:
-            assert store.runs() == []
-        later.join()
+def test_the_log_is_switched_on_when_others_let_go() -> None:
+    """SQLite answers at once that the file is locked, where it waits elsewhere."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    asked = list[str]()
+
+    class Connection:
+        def execute(self, statement: str) -> Connection:
+            asked.append(statement)
+            if len(asked) in (2, 3):
+                raise busy
+            return self
+
+        def fetchone(self) -> tuple[int]:
+            return (200,)
+
+    _log_ahead(Connection())
+    assert asked == ["PRAGMA busy_timeout", *["PRAGMA journal_mode=WAL"] * 3]
+    busy.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    asked.clear()
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        _log_ahead(Connection())
+    assert len(asked) == 2
