@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -51,7 +52,7 @@ from tests.conftest import ROOT
 DIGITS = DataSection(name="digits", max_images=240)
 SPACE = load_space("digits")
 PROCESSES = 2
-LIMIT = 240
+LIMIT = 60
 """Seconds after which a process is taken to hang."""
 
 
@@ -63,6 +64,7 @@ def forked(rank: int, port: int, work: Callable[[], None]) -> int:
     if child := os.fork():
         return child
     code = 1
+    faulthandler.dump_traceback_later(LIMIT - 5, file=sys.__stderr__)
     with suppress(BaseException):
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
         os.environ["MASTER_PORT"] = str(port)
@@ -90,13 +92,37 @@ def ended(child: int) -> int:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
     os.kill(child, signal.SIGKILL)
-    raise AssertionError("a process hangs")
+    os.waitpid(child, 0)
+    raise HangError
+
+
+class HangError(AssertionError):
+    """A process hangs; where, its stack on stderr tells."""
 
 
 def led(work: Callable[[], None]) -> list[int]:
-    """The exit codes of two processes."""
+    """The exit codes of two processes.
+
+    Now and then, one that was forked from a process that has run other tests hangs before it has begun, idle (seen once in
+    about three suites, never alone; the reason is not known): they are forked again, three times at the most.
+    """
+    for _ in range(2):
+        with suppress(HangError):
+            return led_once(work)
+    return led_once(work)
+
+
+def led_once(work: Callable[[], None]) -> list[int]:
     port = free_port()
-    return [ended(child) for child in [forked(rank, port, work) for rank in range(PROCESSES)]]
+    children = [forked(rank, port, work) for rank in range(PROCESSES)]
+    try:
+        return [ended(child) for child in children]
+    except HangError:
+        for child in children:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        raise
 
 
 # -- trainings --------------------------------------------------------------------------------------------------------
