@@ -18,12 +18,6 @@ torch.set_num_threads(1)  # tests run side by side; threads that wait for each o
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> None:
-    """Also where an earlier test, or a library that it loaded, has changed it."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of published tables and images: ``EVO_DATA``, or ``../shared/data`` beside the project."""

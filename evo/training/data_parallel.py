@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -33,10 +34,22 @@ def replicate(model: nn.Module, group: ProcessGroup, device: torch.device, parti
     if group.size == 1:
         yield model
         return
-    torch_group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_TIMEOUT)
+    torch_group = _training_group(dist.group.WORLD, "nccl" if device.type == "cuda" else "gloo")
     run = synchronise_batchnorm(model, torch_group, device) if group.sync else model
     yield DistributedDataParallel(run, process_group=torch_group, find_unused_parameters=partial, **SILENT)
-    dist.destroy_process_group(torch_group)
+
+
+@cache
+def _training_group(world: Any, backend: str) -> Any:
+    """The group that exchanges gradients: one for all trainings of a process.
+
+    A gloo group that is deleted waits for its threads and holds Python's lock meanwhile; where a thread waits for the lock,
+    the process hangs (torch 2.13). So none is deleted before the process ends.
+
+    Args:
+        world: the group of all processes that it belongs to.
+    """
+    return dist.new_group(backend=backend, timeout=COLLECTIVE_TIMEOUT)
 
 
 def accumulate_gradients(run: nn.Module, last: bool) -> AbstractContextManager[None]:
