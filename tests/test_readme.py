@@ -21,7 +21,10 @@ import pytest
 from PIL import Image
 
 from analysis.verdict import FEWEST
+from evo.data.inspection import inspect_data
+from evo.data.report import summary
 from evo.deliver import __main__ as deliver
+from studies.config import load_config
 from studies.database.store import open_store
 from tests import example_run
 from tests.commands import main_of
@@ -170,6 +173,12 @@ def test_the_queries_have_rows(searched: Path) -> None:
         for query in queries:
             query = query.replace("round = 3", "round = 2")  # the last one there is
             assert database.execute(query).fetchall(), query
+
+
+def test_what_is_said_of_the_digits_is_what_a_user_sees() -> None:
+    line = summary(inspect_data(load_config("digits").data, "cpu"))
+    for page in ("README.md", "docs/start/first-run.md"):
+        assert line in (ROOT / page).read_text(encoding="utf-8").splitlines(), page
 
 
 def test_the_files_that_the_readme_links_to_exist() -> None:
