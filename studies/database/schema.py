@@ -211,6 +211,34 @@ deliveries = Table(
     info={"doc": "What `python -m evo.deliver` delivered."},
 )
 
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("sha256", String(64), nullable=False, doc="of all that the result depends on: it is trained once"),
+    Column("name", Text, nullable=False, doc="what it was trained as first, e.g. `finalist`, `uniform mb_k3_e1`"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("space_json", Text, nullable=False, doc="the space that holds this network alone, with its widths"),
+    Column("seed", BigInteger, nullable=False, doc="of its first weights and of its training"),
+    Column("accuracy", Float, nullable=False, doc="on the validation images, which did not train it; 0: it diverged"),
+    Column("nll", Float, doc="mean negative log-likelihood there, lower is better; null: the training diverged"),
+    Column("images", Integer, nullable=False, doc="number of these images"),
+    Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
+    Column("params", Float, nullable=False, doc="weights and biases"),
+    Column(
+        "training_macs", Float, nullable=False, doc="that the training took: three times `macs` for every image seen"
+    ),
+    Column("seconds", Float, nullable=False, doc="that it took, from its last interruption on"),
+    Column("settings_json", Text, nullable=False, doc="of its training"),
+    Column("created_at", DateTime, nullable=False),
+    UniqueConstraint("run_id", "sha256"),
+    info={
+        "doc": "Networks that `python -m evo.deliver` trained alone to compare them (`--finalists`, `--against`), on the "
+        "training images without the validation images."
+    },
+)
+
 cells = Table(
     "cells",
     metadata,
