@@ -10,12 +10,16 @@ from functools import cached_property
 import numpy as np
 
 from spaces.architecture import Architecture, Op
+from spaces.costs.table import CostTable
 from spaces.errors import UserError
 from spaces.space import SearchSpace
 from studies import pareto
 
-Ratings = Mapping[tuple[int, Op], float]
-"""(layer, operation) -> worth, higher is better; empty when nothing was learned."""
+LayerChoice = tuple[int, Op]
+"""A layer, from 0, and an operation there."""
+
+Ratings = Mapping[LayerChoice, float]
+"""What choices are worth, higher is better; empty when nothing was learned."""
 
 COSTS = ("macs", "params", "latency_ms")
 """The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
@@ -142,6 +146,8 @@ class Round:
         evaluations: what was measured to the end (``complete``).
         ratings: what the evaluator learned about choices while it was fitted; often empty.
         cost: the cost objective, one of ``COSTS``; ``objective``: what is maximised, ``accuracy`` or ``likelihood``.
+        costs: exact costs of the space's architectures; None where nobody asks for them.
+        earlier: the run's rounds before this one, first to last.
     """
 
     n: int
@@ -150,6 +156,8 @@ class Round:
     ratings: Ratings = field(default_factory=dict)
     cost: str = "macs"
     objective: str = "accuracy"
+    costs: CostTable | None = None
+    earlier: tuple[Round, ...] = ()
 
     @cached_property
     def ranks(self) -> np.ndarray:

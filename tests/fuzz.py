@@ -206,7 +206,7 @@ def read_accuracy(text: str) -> object:
     """One cell of a table of accuracies: what is accepted is what stands there."""
     path = written_table(["arch", "accuracy"], ["a", text])
     found = read_benchmark_table(path, TableColumns("arch", "accuracy"), 0.01)["accuracy"][0]
-    assert found == float(text), f"{found} is not what stands there"
+    assert found == float(text.strip()), f"{found} is not what stands there"
     assert 0 <= found * 0.01 <= 1, "no accuracy"
     return found
 
@@ -216,7 +216,7 @@ def read_time(text: str) -> object:
     head, row = latency_tables()[0].split()
     path = written_table(head.split(","), [text if value == "0.5" else value for value in row.split(",")])
     found = measure.load_latency_table(path).operation("mb_k3_e1", Shape(4, 4, 1, 4))
-    assert found == float(text), f"{found} is not what stands there"
+    assert found == float(text.strip()), f"{found} is not what stands there"
     assert 0 <= found < math.inf, "no time"
     return found
 

@@ -232,7 +232,7 @@ def littered(root: Path, rng: Random, meant: Meant) -> None:
 
 ODD_NAMES = (
     b"train", b"Test", b"val", b"ant", b"ant ", b"ANT", b"bee", b"\xff\xfe", b"new\nline", b"..x", b".hidden", b"__MACOSX",
-    "é".encode(), "e\u0301".encode(), "\u202e".encode(), b"a" * 200, b"0.png", b"-", b"~", b"%s {0}",
+    "é".encode(), "e\u0301".encode(), "\u202e".encode(), b"a" * 200, b"z.png", b"-", b"~", b"%s {0}",
 )  # fmt: skip
 
 

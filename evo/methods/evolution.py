@@ -6,8 +6,9 @@ Three seams, each a signature, and the parts that fill them. A method (``evo.met
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from math import inf
 from random import Random
 
 from spaces.architecture import Op, operations
@@ -80,12 +81,22 @@ class Uniform:
 
 
 def operation_shares(space: SearchSpace, evaluations: list[Evaluation] | tuple[Evaluation, ...]) -> Ratings:
-    """Per layer, the fraction of the architectures that carry each candidate."""
+    """Per layer, the fraction of the architectures that carry each candidate, 0 for one that none carries."""
     counts = Counter(
         (i, op) for e in evaluations for i, gene in enumerate(e.arch.genes) for op in set(operations(gene))
     )
     total = max(1, len(evaluations))
     return {(i, op): counts[i, op] / total for i, layer in enumerate(space.layers) for op in layer.candidates}
+
+
+def measured_shares(finished: Round, among: Iterable[Evaluation]) -> Ratings:
+    """Per layer, the fraction of ``among`` that carries each candidate that the round has measured.
+
+    What was never measured is not rated: nothing speaks against it.
+    """
+    measured = operation_shares(finished.space, finished.evaluations)
+    shares = operation_shares(finished.space, tuple(among))
+    return {choice: share for choice, share in shares.items() if measured[choice]}
 
 
 @dataclass(frozen=True)
@@ -115,13 +126,13 @@ class Everything:
 
 @dataclass(frozen=True)
 class Above:
-    """Candidates rated above the threshold; those at it or below go. The best of a layer always stays."""
+    """Candidates rated above the threshold, and those not rated; those at it or below go. The best of a layer always stays."""
 
     threshold: float
 
     def __call__(self, space: SearchSpace, ratings: Ratings) -> SearchSpace:
         return space.replace_layers(
-            _restrict(layer, [op for op in layer.candidates if ratings.get((i, op), 0.0) > self.threshold], i, ratings)
+            _restrict(layer, [op for op in layer.candidates if ratings.get((i, op), inf) > self.threshold], i, ratings)
             for i, layer in enumerate(space.layers)
         )
 

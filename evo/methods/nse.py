@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
-from evo.methods.evolution import Above, Evolution, operation_shares
+from evo.methods.evolution import Above, Evolution, measured_shares
 from spaces.architecture import IDENTITIES
 from spaces.layer import Layer
 from spaces.space import SearchSpace
@@ -34,7 +34,7 @@ class OnFront:
             for e in finished.front
             if all(least <= e.cost(name) <= most for name, (least, most) in self.limits.items())
         ]
-        return {choice: float(share > 0) for choice, share in operation_shares(finished.space, inside).items()}
+        return {choice: float(share > 0) for choice, share in measured_shares(finished, inside).items()}
 
     def __str__(self) -> str:
         return "use on the Pareto front"

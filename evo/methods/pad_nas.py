@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evo.methods.evolution import Above, Evolution, Nothing, operation_shares
+from evo.methods.evolution import Above, Evolution, Nothing, measured_shares
 from studies.config import (
     PadNasEvolution,
     StudyConfig,
@@ -22,8 +22,8 @@ class ShareAmongRanks:
     rank: int
 
     def __call__(self, finished: Round) -> Ratings:
-        good = [e for e, rank in zip(finished.evaluations, finished.ranks.tolist(), strict=True) if rank < self.rank]
-        return operation_shares(finished.space, good)
+        ranked = zip(finished.evaluations, finished.ranks.tolist(), strict=True)
+        return measured_shares(finished, (e for e, rank in ranked if rank < self.rank))
 
     def __str__(self) -> str:
         return f"share among nondomination ranks < {self.rank}"

@@ -1,4 +1,4 @@
-"""The published methods by name; each has a file of its own. A method is an evolution composed of parts."""
+"""The methods by name; each has a file of its own. A method is an evolution composed of parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from evo.methods.autospace import autospace
 from evo.methods.dna import dna
+from evo.methods.evidence import evidence
 from evo.methods.evolution import Everything, Evolution, Nothing, Uniform
 from evo.methods.fixed import fixed
 from evo.methods.nse import nse
@@ -29,4 +30,5 @@ METHODS: dict[str, Callable[[Any, StudyConfig], Evolution]] = {
     "nse": nse,
     "dna": dna,
     "autospace": autospace,
+    "evidence": evidence,
 }

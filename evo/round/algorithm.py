@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import astuple
 from functools import partial
 from random import Random
 
@@ -18,6 +19,8 @@ from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.survivors import last_evaluations, surviving_front
 from evo.seeds import derive_seed
+from evo.strategy.design import choices_of
+from evo.strategy.effects import UNKNOWN, operation_effects
 from evo.strategy.generations import Measure, SearchTask, search_round
 from evo.training.checkpoints import DamagedError, quarantine
 from spaces.space import canonical_arch
@@ -129,6 +132,9 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
         drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.evaluations, rng, parents)),
         known=known,
         measurable=judge.measurable(),
+        measured={
+            choice for part in earlier_rounds(context) for e in part.evaluations for choice in choices_of(e.arch)
+        },
     )
 
 
@@ -154,7 +160,20 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
             or "nothing that can be measured lies inside the limits."
         )
         raise EvoError(f"round {context.n}: {' '.join(reasons)} There is nothing to evolve the space by")
-    return Round(context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective)
+    costs, earlier = context.costs, earlier_rounds(context)
+    return Round(
+        context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective, costs, earlier
+    )
+
+
+def earlier_rounds(context: RoundContext) -> tuple[Round, ...]:
+    """The rounds before this one, as far as they were measured."""
+    store, settings = context.shared.store, context.config.search
+    measured = ((row, complete_evaluations(p.evaluation for p in store.proposals(row))) for row in context.earlier)
+    return tuple(
+        Round(row.number, row.space, evaluations, cost=settings.cost, objective=settings.objective)
+        for row, evaluations in measured
+    )
 
 
 def train_front_alone(shared: RunContext, n: int) -> None:
@@ -199,10 +218,13 @@ def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) 
 
 
 def operation_fates(finished: Round, step: Step, rule: str) -> list[Choice]:
-    """What became of every candidate, and by which rule."""
-    share = operation_shares(finished.space, finished.front)
+    """What became of every candidate, by which rule, and on what evidence."""
+    share, effects = operation_shares(finished.space, finished.front), operation_effects(finished)
     choices = []
     for i, change in enumerate(finished.space.diff(step.space)):
         for fate, ops in (("kept", change.kept), ("dropped", change.dropped), ("added", change.added)):
-            choices += [Choice(i, op, step.ratings.get((i, op)), share.get((i, op)), fate, rule) for op in ops]
+            for op in ops:
+                effect = effects.get((i, op), UNKNOWN)
+                rating = step.ratings.get((i, op))
+                choices.append(Choice(i, op, rating, share.get((i, op)), fate, rule, *astuple(effect)))
     return choices

@@ -16,15 +16,15 @@ from optuna.trial import FrozenTrial
 
 from evo.console import Track, untracked
 from evo.seeds import derive_seed
+from evo.strategy.design import choices_of, covering_networks, networks_to_cover
 from evo.strategy.nsga2 import CandidateFilter, ChildGeneration, breed_children, select_survivors
 from evo.strategy.screening import SurrogateScreen
 from spaces.architecture import Architecture
-from spaces.costs.sampling import sample_stratified
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions, to_trial
-from studies.records import COSTS, Evaluation, EvoError, Proposal, complete_evaluations
+from studies.records import COSTS, Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class SearchTask:
         drawn: architectures to measure before NSGA-II breeds, each with its origin (NSE draws by its gates).
         known: canonical form -> evaluation by this judge in an earlier round; used again at no cost.
         measurable: the architectures that the judge can answer for; None: all of the space.
+        measured: operations that earlier rounds have measured; what they lack is measured first.
     """
 
     space: SearchSpace
@@ -48,6 +49,7 @@ class SearchTask:
     drawn: Sequence[tuple[Architecture, str]] = ()
     known: Mapping[Architecture, Evaluation] = field(default_factory=dict)
     measurable: Collection[Architecture] | None = None
+    measured: Collection[LayerChoice] = ()
 
 
 Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
@@ -144,8 +146,8 @@ class SearchState:
         self.parents = select_survivors(self.parents + trials, task.settings.population)
 
     def _opening_batch(self) -> Batch:
-        """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as
-        many architectures spread evenly over cost as a first population still lacks."""
+        """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as many
+        networks, spread over cost and over all operations, as a first population and the operations still lack."""
         task, size = self.task, self.task.settings.population
         taken: set[Architecture] = set()
         given: Batch = []
@@ -155,9 +157,11 @@ class SearchState:
             if form not in taken and (able is None or arch in able):
                 taken.add(form)
                 given.append((arch, origin))
-        if (lacking := size - len(given)) > 0:
+        known = [arch for arch, _ in given] + list(task.known)
+        measured = {*task.measured, *(choice for arch in known for choice in choices_of(arch))}
+        if (lacking := max(size - len(given), networks_to_cover(task.space, measured))) > 0:
             rng = Random(derive_seed(task.seed, 0))
-            spread = sample_stratified(task.table, lacking, rng, cost=task.settings.cost, limits=task.limits.given())
+            spread = covering_networks(self.candidates, lacking, rng, task.settings.cost, known)
             new = self.candidates.unseen(spread, taken)
             new += self.candidates.random_unseen(rng, lacking - len(new), taken)
             given += [(arch, "stratified") for arch in new]

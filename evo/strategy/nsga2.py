@@ -74,6 +74,10 @@ class CandidateFilter:
         inside = self.feasible(unseen) if unseen and self.limits else np.ones(len(unseen), bool)
         return [arch for arch, good in zip(unseen, inside.tolist(), strict=True) if good]
 
+    def may_be_proposed(self, arch: Architecture) -> bool:
+        """Whether ``unseen`` would let the architecture pass."""
+        return bool(self.unseen([arch], set()))
+
     @property
     def sparse(self) -> bool:
         """Whether less than half of the space can be measured."""

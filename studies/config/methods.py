@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from studies.config.sections import Section, Share, invalid
 
@@ -52,6 +52,35 @@ class PadNasEvolution(MethodSection):
 
     share: Share = 0.01
     """An operation stays if more than this fraction of the good architectures have it, from 0 to 1."""
+
+
+class EvidenceEvolution(MethodSection):
+    """Keep the operations that may be the best ones, by a posterior over what each adds at equal cost."""
+
+    method: Literal["evidence"]
+    """`evidence`: drop operations that are worse at every budget with high probability."""
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.75
+    """An operation is dropped if it is worse than the best of its layer with at least this probability, from 0.5 to 1."""
+
+    margin: NonNegativeFloat = 0.0
+    """By how much a network may score worse, in units of the score, and still count as equally good."""
+
+    regions: PositiveInt = 3
+    """Parts of the range of cost. An operation stays if it may be the best in one of them."""
+
+    k: PositiveInt | None = None
+    """Candidates per layer after a refill with the most promising of the other operations. Not given: no refill."""
+
+    zoom: bool = False
+    """Let the neighbours of candidates (other kernels and expansions, one step away) fill a layer up to `k`, beside the
+    operations that wait."""
+
+    def check(self, config: StudyConfig) -> None:
+        if self.zoom and self.k is None:
+            raise invalid(
+                "evolution.zoom refills layers with neighbours: say up to how many candidates with evolution.k"
+            )
 
 
 class NseEvolution(MethodSection):
@@ -140,5 +169,6 @@ METHODS: dict[str, type[MethodSection]] = {
     "nse": NseEvolution,
     "dna": DnaEvolution,
     "autospace": AutoSpaceEvolution,
+    "evidence": EvidenceEvolution,
 }
 """The settings of every ``evolution.method``."""

@@ -80,7 +80,13 @@ class StoredRound:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One candidate of one layer after a round: its worth, its share of the front, what became of it and why."""
+    """One candidate of one layer after a round: its worth, its share of the front, what became of it and why.
+
+    Attributes:
+        measured: networks of the round that carry it.
+        effect: what it adds to the score at equal cost, beside the mean of its layer's candidates; ``effect_low`` to
+            ``effect_high``: the 95 % interval. None where nothing is known.
+    """
 
     layer_index: int
     op: str
@@ -88,6 +94,10 @@ class Choice:
     share: float | None
     fate: str
     rule: str
+    measured: int | None = None
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
 
 
 @contextmanager

@@ -118,6 +118,16 @@ choices = Table(
     Column("share", Float, doc="fraction of the round's Pareto front that uses it"),
     Column("fate", String(20), nullable=False, doc="`kept`, `dropped` or `added`"),
     Column("rule", Text, nullable=False, doc="the rule that decided, in words"),
+    Column(
+        "measured", Integer, doc="networks of the round that carry it; null: added only now, or by an earlier version"
+    ),
+    Column(
+        "effect",
+        Float,
+        doc="what it adds to the score at equal cost, beside the mean of its layer's candidates; null: not known",
+    ),
+    Column("effect_low", Float, doc="lower end of the effect's 95 % interval"),
+    Column("effect_high", Float, doc="upper end of the effect's 95 % interval"),
     info={"doc": "What became of every operation of every layer at the end of a round, and by which rule."},
 )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from evo.methods.evolution import Above, Best, Everything, Evolution, Learned, Nothing, Uniform
+from evo.methods.evidence import AsGoodAsBest
+from evo.methods.evolution import Above, Best, Everything, Evolution, Learned, Nothing, Rate, Uniform
 from evo.methods.nse import AddNextUnseen, OnFront, RandomSubset
 from evo.methods.pad_nas import ShareAmongRanks
 from evo.methods.registry import METHODS
@@ -19,6 +20,7 @@ from spaces.space import SearchSpace
 from studies.config import (
     AutoSpaceEvolution,
     DnaEvolution,
+    EvidenceEvolution,
     FixedEvolution,
     NseEvolution,
     PadNasEvolution,
@@ -37,6 +39,7 @@ SECTIONS: dict[str, Any] = {
     "nse": NseEvolution(method="nse", k=3),
     "dna": DnaEvolution(method="dna"),
     "autospace": AutoSpaceEvolution(method="autospace", k=3, population=6),
+    "evidence": EvidenceEvolution(method="evidence"),
 }
 
 
@@ -65,8 +68,19 @@ def test_ranks_below_the_threshold_count_and_the_threshold_itself_does_not() -> 
 def test_shares_are_per_layer() -> None:
     finished = Round(1, TWO, (evaluation("a|b", 0.5, 1), evaluation("a|c", 0.6, 2), evaluation("b|c", 0.7, 3)))
     assert ShareAmongRanks(2)(finished) == pytest.approx(
-        {(0, "a"): 2 / 3, (0, "b"): 1 / 3, (1, "a"): 0.0, (1, "b"): 1 / 3, (1, "c"): 2 / 3}
+        {(0, "a"): 2 / 3, (0, "b"): 1 / 3, (1, "b"): 1 / 3, (1, "c"): 2 / 3}
     )
+
+
+@pytest.mark.parametrize("rate", [ShareAmongRanks(10), OnFront({})])
+def test_what_was_never_measured_is_not_rated_and_stays(rate: Rate) -> None:
+    """``a`` stands nowhere in the second layer; ``b`` was measured there, and is not good."""
+    steps = [evaluation("a|c", 1 - i / 100, 10.0 + i) for i in range(12)]
+    finished = Round(1, TWO, (*steps, evaluation("b|b", 0.1, 40.0)))
+    ratings = rate(finished)
+    assert (1, "a") not in ratings
+    assert ratings[1, "b"] == 0.0
+    assert Above(0.0)(TWO, ratings).layers[1].candidates == ("a", "c")
 
 
 def test_a_share_at_the_threshold_goes_and_above_it_stays() -> None:
@@ -76,19 +90,20 @@ def test_a_share_at_the_threshold_goes_and_above_it_stays() -> None:
 
 
 def test_a_layer_is_never_emptied() -> None:
-    kept = Above(0.9)(TWO, {(0, "a"): 0.2, (0, "b"): 0.3, (1, "c"): 0.95})
+    kept = Above(0.9)(TWO, {(0, "a"): 0.2, (0, "b"): 0.3, (1, "a"): 0.0, (1, "b"): 0.9, (1, "c"): 0.95})
     assert [layer.candidates for layer in kept.layers] == [("b",), ("c",)]
 
 
 def test_a_skippable_layer_may_be_emptied() -> None:
     skippable = TWO.replace_layers([replace(TWO.layers[0], skippable=True), TWO.layers[1]])
-    kept = Above(0.5)(skippable, {(1, "c"): 1.0})
+    kept = Above(0.5)(skippable, {(0, "a"): 0.0, (0, "b"): 0.0, (1, "a"): 0.0, (1, "b"): 0.0, (1, "c"): 1.0})
     assert [layer.candidates for layer in kept.layers] == [(), ("c",)]
 
 
 def test_pad_nas_prunes_what_good_architectures_do_not_use() -> None:
+    """At the second layer nobody has measured ``c``."""
     step = METHODS["pad_nas"](SECTIONS["pad_nas"], CONFIG)(ladder(12), Random(0))
-    assert [layer.candidates for layer in step.space.layers] == [("a",), ("a",)]
+    assert [layer.candidates for layer in step.space.layers] == [("a",), ("a", "c")]
 
 
 def test_a_rule_can_be_read() -> None:
@@ -120,7 +135,8 @@ CELLS = SearchSpace(
 
 
 def test_nse_keeps_the_union_of_the_front() -> None:
-    finished = Round(1, CELLS, (evaluation("a+b|skip", 0.9, 5), evaluation("b|a", 0.8, 4), evaluation("c|c", 0.1, 6)))
+    genes = (("a+b|skip", 0.9, 5), ("b|a", 0.8, 4), ("c|b+c", 0.1, 6))
+    finished = Round(1, CELLS, tuple(evaluation(*each) for each in genes))
     ratings = OnFront({})(finished)
     assert {choice for choice, rating in ratings.items() if rating} == {(0, "a"), (0, "b"), (1, "a")}
     assert [layer.candidates for layer in Above(0.0)(CELLS, ratings).layers] == [("a", "b"), ("a",)]
@@ -175,7 +191,8 @@ def finished(method: Evolution, space: SearchSpace) -> Round:
     rng = Random(0)
     first = method.prepare(space, rng)
     learned = {(i, op): rng.random() for i, layer in enumerate(first.layers) for op in layer.candidates + layer.pending}
-    return Round(1, first, tuple(made_up(cost_table(first), [first.sample(rng) for _ in range(60)])), learned)
+    table = cost_table(first)
+    return Round(1, first, tuple(made_up(table, [first.sample(rng) for _ in range(60)])), learned, costs=table)
 
 
 def test_every_method_is_covered_here() -> None:
@@ -195,8 +212,8 @@ def test_a_method_keeps_the_macro_architecture(method: Evolution, finished: Roun
 
 
 def test_a_method_keeps_the_whole_front(method: Evolution, finished: Round) -> None:
-    """But where fitness decides and not the front."""
-    if isinstance(method.rate, Learned):
+    """But where fitness decides, or a posterior, and not the front."""
+    if isinstance(method.rate, (Learned, AsGoodAsBest)):
         return
     after = method(finished, Random(1)).space
     assert all(evaluation.arch in after for evaluation in finished.front)
@@ -210,6 +227,7 @@ def test_a_method_leaves_something_everywhere_and_only_what_it_was_given(method:
 
 
 def test_a_method_rates_every_candidate(method: Evolution, finished: Round) -> None:
+    """But what was never measured."""
     rated = method(finished, Random(1)).ratings
     assert set(rated) >= {(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.candidates}
 

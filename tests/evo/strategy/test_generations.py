@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from evo.seeds import derive_seed
+from evo.strategy.design import candidate_choices, choices_of
 from evo.strategy.generations import SearchTask, check_limits, search_round
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
@@ -19,7 +20,7 @@ from studies.config import LimitsSection, SearchSection
 from studies.records import Evaluation, EvoError, Proposal
 from tests.evo.conftest import made_up
 
-SETTINGS = SearchSection(population=8, evaluations=30)
+SETTINGS = SearchSection(population=10, evaluations=30)
 
 
 @pytest.fixture
@@ -47,15 +48,24 @@ def test_the_budget_counts_distinct_networks(task: SearchTask) -> None:
     assert len(proposals) == 30
     assert [p.number for p in proposals] == list(range(30))
     assert len({canonical_arch(p.arch, task.space) for p in proposals}) == 30
-    assert [p.generation for p in proposals] == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 6
+    assert [p.generation for p in proposals] == [0] * 10 + [1] * 10 + [2] * 10
 
 
 def test_the_first_generation_is_spread_over_cost(task: SearchTask) -> None:
     proposals, _ = run(task)
-    macs = [p.evaluation.macs for p in proposals[:8]]
+    macs = [p.evaluation.macs for p in proposals[:10]]
     least, most = task.table.bounds()[:, 0]
-    strata = {int(8 * (m - least) / (most - least + 1)) for m in macs}
-    assert strata == set(range(8))
+    strata = {int(5 * (m - least) / (most - least + 1)) for m in macs}
+    assert strata == set(range(5))
+
+
+def test_the_first_networks_cover_all_operations_also_where_a_generation_is_too_small(task: SearchTask) -> None:
+    small = replace(task, settings=SearchSection(population=4, evaluations=16))
+    first = [p for p in run(small)[0] if p.origin == "stratified"]
+    assert [p.generation for p in first] == [0] * 4 + [1] * 4 + [2] * 2
+    assert {choice for p in first for choice in choices_of(p.arch)} == set(candidate_choices(task.space))
+    again = replace(small, measured=candidate_choices(task.space))  # earlier rounds have done so
+    assert [p.origin for p in run(again)[0]].count("stratified") == 4
 
 
 def test_the_seed_decides_and_nothing_else(task: SearchTask) -> None:
@@ -63,7 +73,7 @@ def test_the_seed_decides_and_nothing_else(task: SearchTask) -> None:
     assert run(task) != run(replace(task, seed=8))
 
 
-@pytest.mark.parametrize("stop_after", [8, 16, 24])
+@pytest.mark.parametrize("stop_after", [10, 20])
 def test_an_interrupted_search_ends_like_an_uninterrupted_one(task: SearchTask, stop_after: int) -> None:
     done, _ = run(task, stop_after=stop_after)
     assert len(done) == stop_after
@@ -83,19 +93,22 @@ def test_what_failed_is_spent_never_proposed_again_and_no_parent(task: SearchTas
 
     def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
         found = made_up(task.table, archs)
-        if len(measured) < 16:
+        if len(measured) < 20:
             keep = 1 if measured else 0
             found = found[:keep] + [replace(e, accuracy=math.nan, failed="no") for e in found[keep:]]
         measured.extend(found)
         return found
 
+    task = replace(task, settings=SearchSection(population=10, evaluations=40))
     proposals, _ = search_round(task, measure, lambda generation: None)
-    assert len(proposals) == 30
-    assert len({canonical_arch(p.arch, task.space) for p in proposals}) == 30
-    assert [p.evaluation.state for p in proposals] == ["failed"] * 8 + ["complete"] + ["failed"] * 7 + ["complete"] * 14
-    assert [p.origin for p in proposals[8:]] == ["random"] * 16 + [p.origin for p in proposals[24:]]
+    assert len(proposals) == 40
+    assert len({canonical_arch(p.arch, task.space) for p in proposals}) == 40
+    assert [p.evaluation.state for p in proposals] == ["failed"] * 10 + ["complete"] + ["failed"] * 9 + [
+        "complete"
+    ] * 20
+    assert [p.origin for p in proposals[10:]] == ["random"] * 20 + [p.origin for p in proposals[30:]]
     assert proposals[-1].origin in ("child", "screened")
-    assert search_round(task, measure, lambda generation: None, proposals[:16])[0] == proposals
+    assert search_round(task, measure, lambda generation: None, proposals[:20])[0] == proposals
 
 
 def test_limits_that_no_architecture_meets_are_told_beforehand(task: SearchTask) -> None:
@@ -106,7 +119,7 @@ def test_limits_that_no_architecture_meets_are_told_beforehand(task: SearchTask)
 def test_survivors_are_parents(task: SearchTask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Enqueued trials would not be: NSGA-II only breeds from trials that carry a generation (Optuna 5.0)."""
     rng = Random(0)
-    survivors = [task.space.sample(rng) for _ in range(8)]
+    survivors = [task.space.sample(rng) for _ in range(10)]
     parents: list[list[str]] = []
     original = optuna.samplers.NSGAIISampler.select_parent
 
@@ -118,9 +131,9 @@ def test_survivors_are_parents(task: SearchTask, monkeypatch: pytest.MonkeyPatch
         return selected
 
     monkeypatch.setattr(optuna.samplers.NSGAIISampler, "select_parent", spy)
-    proposals, _ = run(replace(task, survivors=survivors))
-    assert [p.arch for p in proposals[:8]] == survivors
-    assert {p.origin for p in proposals[:8]} == {"survivor"}
+    proposals, _ = run(replace(task, survivors=survivors, measured=candidate_choices(task.space)))
+    assert [p.arch for p in proposals[:10]] == survivors
+    assert {p.origin for p in proposals[:10]} == {"survivor"}
     assert set(parents[0]) == {str(arch) for arch in survivors}
 
 

@@ -1,0 +1,297 @@
+"""What operations add: a Bayesian regression of scores on the operations of networks, at equal cost.
+
+    score = cost curve of the round + sum over layers of what the layer's operation adds + interactions + noise
+
+All terms are Gaussian. What an operation adds is itself a sum: what it adds everywhere, in its block, in its layer, and what
+the parts of its name (kernel, expansion, ...) add. So the posterior also knows something of operations never measured in a
+layer, and says how little. The variances of all terms are those of highest posterior density (type II maximum likelihood with
+a wide prior; Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, chapters 2 and 5). Arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky
+from scipy.optimize import minimize
+
+from evo.strategy.design import choices_of
+from evo.strategy.encoding import Floats
+from spaces.architecture import IDENTITIES, Architecture, Op
+from studies.records import LayerChoice
+
+COST_VARIANCE = 10.0
+"""Prior variance of the cost curve's coefficients, where scores and logarithms of cost have variance 1."""
+
+START = {
+    "layer": -3.0,
+    "block": -3.0,
+    "everywhere": -3.0,
+    "part": -3.0,
+    "block part": -3.0,
+    "interaction": -3.0,
+    "noise": -1.5,
+}
+"""Logarithms of the variances that are most probable beforehand; the scores' own variance is 1."""
+
+PRIOR_DEVIATION = 1.5
+"""Standard deviation of the prior over these logarithms."""
+
+MOST_OBSERVATIONS = 300
+"""The most observations of the last round, and of all earlier ones together, that are learned from, spread evenly over each
+round. Time grows with the cube of their number."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one round measured.
+
+    Attributes:
+        archs: the networks; ``cost``: theirs, ``(n,)``; ``score``: theirs, ``(n,)``, in any unit, higher is better.
+    """
+
+    archs: Sequence[Architecture]
+    cost: Floats
+    score: Floats
+
+    def thinned(self, most: int) -> Measured:
+        """Evenly chosen ones, where there are more than ``most``."""
+        if len(self.archs) <= most:
+            return self
+        some = np.linspace(0, len(self.archs) - 1, most).round().astype(int)
+        return Measured([self.archs[i] for i in some], self.cost[some], self.score[some])
+
+
+@dataclass(frozen=True)
+class Features:
+    """The additive terms of operations, as columns of numbers.
+
+    Attributes:
+        blocks: the block of each layer.
+        choices: every operation of every layer that is to be told apart.
+    """
+
+    blocks: tuple[str, ...]
+    choices: tuple[LayerChoice, ...]
+
+    @cached_property
+    def terms(self) -> dict[str, Floats]:
+        """Term -> ``(choices, columns)``: what of its columns a choice adds to."""
+        blocks = [self.blocks[i] for i, _ in self.choices]
+        ops = [_known_as(op) for _, op in self.choices]
+        parts = [[("", part) for part in op.split("_")] for op in ops]
+        block_parts = [[(block, part) for _, part in here] for block, here in zip(blocks, parts, strict=True)]
+        return {
+            "layer": np.eye(len(ops)),
+            "block": _indicators([[name] for name in zip(blocks, ops, strict=True)]),
+            "everywhere": _indicators([[("", op)] for op in ops]),
+            "part": _indicators(parts, _likeness),
+            "block part": _indicators(block_parts, _likeness),
+        }
+
+    def counts(self, archs: Sequence[Architecture]) -> Floats:
+        """``(n, choices)``: 1 where an architecture carries an operation at a layer."""
+        counts = np.zeros((len(archs), len(self.choices)))
+        for row, arch in enumerate(archs):
+            counts[row, [self.place[choice] for choice in choices_of(arch)]] = 1.0
+        return counts
+
+    @cached_property
+    def place(self) -> dict[LayerChoice, int]:
+        """The row of each choice."""
+        return {choice: i for i, choice in enumerate(self.choices)}
+
+
+def _known_as(op: Op) -> Op:
+    """Identities are one operation, whatever their name."""
+    return "id" if op in IDENTITIES else op
+
+
+Name = tuple[str, str]
+"""Where a term holds (a block, or everywhere), and the operation or part of a name that it is of."""
+
+
+def _indicators(names: Sequence[Sequence[Name]], alike: Callable[[Name, Name], float] | None = None) -> Floats:
+    """``(rows, distinct names)``: which names stand in each row, how often; ``alike``: the correlation of two of them."""
+    distinct = list(dict.fromkeys(name for row in names for name in row))
+    matrix = np.array([[float(here.count(name)) for name in distinct] for here in map(list, names)])
+    if alike is None:
+        return matrix
+    correlation = np.array([[alike(one, other) for other in distinct] for one in distinct])
+    return np.asarray(matrix @ cholesky(correlation + 1e-9 * np.eye(len(distinct)), lower=True))
+
+
+def _likeness(one: Name, other: Name) -> float:
+    """1 for the same part, and less for the same letters with another number: what is between two is like both of them."""
+    (here, a), (there, b) = one, other
+    if here != there:
+        return 0.0
+    if a == b:
+        return 1.0
+    letters, number = _split_part(a)
+    other_letters, other_number = _split_part(b)
+    if letters != other_letters or number <= 0 or other_number <= 0:
+        return 0.0
+    return math.exp(-abs(math.log2(number / other_number)))
+
+
+def _split_part(part: str) -> tuple[str, int]:
+    """``("k", 5)`` of ``k5``; the number is 0 where there is none."""
+    letters = part.rstrip("0123456789")
+    return letters, int(part[len(letters) :] or 0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of operations after networks were measured.
+
+    Attributes:
+        place: of each choice among the rows of ``mean``; behind them come the two coefficients of the present cost curve.
+        mean, covariance: of what each adds, ``(choices + 2,)`` and its square, in units of ``unit``.
+        unit: the score that 1 is worth, about the median of the last round.
+        centre, spread: mean and standard deviation of the logarithm of cost.
+        variances: of the terms, as fitted.
+    """
+
+    place: Mapping[LayerChoice, int]
+    mean: Floats
+    covariance: Floats
+    unit: float
+    centre: float
+    spread: float
+    variances: Mapping[str, float]
+
+    def draw(self, n: int, rng: np.random.Generator) -> Floats:
+        """``(n, choices + 2)``: what operations may add, drawn from the posterior."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        return np.asarray(self.mean + rng.standard_normal((n, len(values))) @ root.T)
+
+    def cost_curve(self, drawn: Floats, costs: Floats) -> Floats:
+        """``(n, m)``: what each of ``m`` costs is worth by itself, for each of ``n`` drawn rows."""
+        return np.asarray(drawn[:, -2:] @ cost_basis(costs, self.centre, self.spread)[:, 1:].T)
+
+    def contrasts(self, choices: Sequence[LayerChoice]) -> list[tuple[float, float]]:
+        """Mean and standard deviation of what each choice adds beside the mean of all of them."""
+        rows = [self.place[choice] for choice in choices]
+        contrast = np.eye(len(rows)) - 1 / len(rows)
+        mean = contrast @ self.mean[rows]
+        variance = np.diag(contrast @ self.covariance[np.ix_(rows, rows)] @ contrast.T)
+        return list(zip(mean.tolist(), np.sqrt(np.maximum(variance, 0.0)).tolist(), strict=True))
+
+
+def cost_basis(costs: Floats, centre: float, spread: float) -> Floats:
+    """``(n, 3)``: 1, the standardised logarithm of cost, and its square."""
+    z = (np.log(np.maximum(costs, 1e-12)) - centre) / spread
+    return np.stack([np.ones_like(z), z, z * z], axis=1)
+
+
+def fit_operations(
+    blocks: Sequence[str], choices: Iterable[LayerChoice], rounds: Sequence[Measured]
+) -> Posterior | None:
+    """What operations add, by all rounds so far; the last counts as the present.
+
+    None while there is nothing to learn: fewer than four measurements in every round, or all alike.
+
+    Args:
+        blocks: the block of each layer.
+        choices: what is asked for, beside what was measured.
+    """
+    rounds = [measured for measured in rounds if _has_spread(measured)]
+    if not rounds:
+        return None
+    share = MOST_OBSERVATIONS // max(1, len(rounds) - 1)
+    rounds = [*(measured.thinned(share) for measured in rounds[:-1]), rounds[-1].thinned(MOST_OBSERVATIONS)]
+    seen = (choice for measured in rounds for arch in measured.archs for choice in choices_of(arch))
+    features = Features(tuple(blocks), tuple(dict.fromkeys((*choices, *seen))))
+    y = np.concatenate([gaussian_scores(measured.score) for measured in rounds])
+    group = np.repeat(np.arange(len(rounds)), [len(measured.archs) for measured in rounds])
+    log_cost = np.log(np.maximum(np.concatenate([measured.cost for measured in rounds]), 1e-12))
+    centre, spread = float(log_cost.mean()), float(log_cost.std()) or 1.0
+    curves = cost_basis(np.exp(log_cost), centre, spread)
+    counts = features.counts([arch for measured in rounds for arch in measured.archs])
+    curve = COST_VARIANCE * (curves @ curves.T) * (1.0 + (group[:, None] == group)) / 2
+    grams = {term: counts @ (a @ a.T) @ counts.T for term, a in features.terms.items()}
+    genes = np.array([arch.genes for measured in rounds for arch in measured.archs], dtype=object)
+    grams["interaction"] = _interaction_kernel(genes)
+    noises = {f"noise {r}": np.diag((group == r).astype(float)) for r in range(len(rounds))}
+    variances, alpha, inverse = _most_probable(y, curve, grams | noises)
+    cross = _cross_covariance(features, variances, counts, curves, group == group[-1])
+    prior = _prior_covariance(features, variances)
+    mean, covariance = cross @ alpha, prior - cross @ inverse @ cross.T
+    return Posterior(features.place, mean, covariance, _unit(rounds[-1].score), centre, spread, variances)
+
+
+def _has_spread(measured: Measured) -> bool:
+    return len(measured.archs) >= 4 and float(np.std(measured.score)) > 1e-12
+
+
+def gaussian_scores(score: Floats) -> Floats:
+    """Scores by a monotone transform that makes them as Gaussian as it can (Yeo & Johnson, Biometrika 87(4), 2000)."""
+    from sklearn.preprocessing import PowerTransformer
+
+    standard = (score - score.mean()) / score.std()
+    return np.asarray(PowerTransformer().fit_transform(standard[:, None])[:, 0])
+
+
+def _unit(score: Floats) -> float:
+    """The score that one unit of the transformed scores is worth about their median."""
+    z = gaussian_scores(score)
+    low, high = np.quantile(score, (0.25, 0.75))
+    below, above = np.quantile(z, (0.25, 0.75))
+    return float((high - low) / (above - below)) if above > below and high > low else float(score.std())
+
+
+def _interaction_kernel(genes: NDArray[np.object_]) -> Floats:
+    """``(n, n)``: networks are alike that differ in few layers."""
+    n, layers = genes.shape
+    different = np.zeros((n, n))
+    for column in genes.T:
+        _, code = np.unique(column.astype(str), return_inverse=True)
+        different += code[:, None] != code
+    return np.asarray(np.exp(-4.0 * different / layers))
+
+
+def _most_probable(y: Floats, fixed: Floats, grams: dict[str, Floats]) -> tuple[dict[str, float], Floats, Floats]:
+    """The variances of highest posterior density, ``K^-1 y`` and ``K^-1`` under them."""
+    names, parts = list(grams), np.stack(list(grams.values()))
+    start = np.array([START.get(name, START["noise"]) for name in names])
+
+    def solved(theta: Floats) -> tuple[Floats, Floats, Floats]:
+        lower = cholesky(fixed + np.tensordot(np.exp(theta), parts, 1) + 1e-8 * np.eye(len(y)), lower=True)
+        inverse = cho_solve((lower, True), np.eye(len(y)))
+        return lower, inverse, inverse @ y
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        lower, inverse, alpha = solved(theta)
+        away = (theta - start) / PRIOR_DEVIATION
+        value = y @ alpha / 2 + np.log(np.diag(lower)).sum() + away @ away / 2
+        slopes = np.einsum("kij,ij->k", parts, inverse - np.outer(alpha, alpha)) / 2 * np.exp(theta)
+        return float(value), slopes + away / PRIOR_DEVIATION
+
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-12.0, 4.0)] * len(start)).x
+    _, inverse, alpha = solved(best)
+    return dict(zip(names, np.exp(best).tolist(), strict=True)), alpha, inverse
+
+
+def _prior_covariance(features: Features, variances: dict[str, float]) -> Floats:
+    """``(choices + 2,) * 2`` of what choices add and of the present cost curve's two coefficients, before any measurement."""
+    n = len(features.choices)
+    prior = np.zeros((n + 2, n + 2))
+    prior[:n, :n] = sum(variances[term] * a @ a.T for term, a in features.terms.items())
+    prior[n:, n:] = COST_VARIANCE * np.eye(2)
+    return prior
+
+
+def _cross_covariance(
+    features: Features, variances: dict[str, float], counts: Floats, curves: Floats, present: NDArray[np.bool_]
+) -> Floats:
+    """``(choices + 2, n)`` between these and the measurements."""
+    adds = sum(variances[term] * a @ (counts @ a).T for term, a in features.terms.items())
+    curve = COST_VARIANCE * curves[:, 1:].T * (1.0 + present) / 2
+    return np.vstack([np.asarray(adds), curve])

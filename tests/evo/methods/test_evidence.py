@@ -1,0 +1,136 @@
+"""The method `evidence`: what is dropped, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+from evo.methods.evidence import AddPromising, AsGoodAsBest, evidence
+from evo.strategy.design import covering_networks
+from evo.strategy.effects import operation_effects
+from evo.strategy.nsga2 import CandidateFilter
+from spaces.architecture import Architecture
+from spaces.costs.table import cost_table
+from spaces.library.named_spaces import load_space
+from spaces.operations.neighbours import neighbours
+from spaces.space import SearchSpace
+from studies.config import ConfigError, EvidenceEvolution, check_config
+from studies.records import Evaluation, EvoError, Round
+
+CONFIG = check_config(
+    {"space": {"name": "digits"}, "evaluator": {"kind": "oneshot"}, "evolution": {"method": "evidence"}}, "test"
+)
+METHOD = evidence(EvidenceEvolution(method="evidence"), CONFIG)
+
+
+def search_of(space: SearchSpace, score: Callable[[Architecture, float], float], n: int = 60, number: int = 1) -> Round:
+    """A round that measured ``n`` networks spread over cost and operations."""
+    table = cost_table(space)
+    archs = covering_networks(CandidateFilter(space, table, {}), n, Random(number), "macs")
+    evaluations = (
+        Evaluation(arch, "made-up", score(arch, macs), macs, params)
+        for arch, (macs, params, _) in zip(archs, table.count(archs).tolist(), strict=True)
+    )
+    return Round(number, space, tuple(evaluations), costs=table)
+
+
+def planted(bad: str, seed: int = 0) -> Callable[[Architecture, float], float]:
+    """Accuracy rises with MACs; every ``bad`` costs two points, whatever the layer; half a point of noise."""
+    rng = np.random.default_rng(seed)
+    return lambda arch, macs: (
+        0.7 + 0.05 * np.log(macs / 1e5) - 0.02 * arch.genes.count(bad) + float(rng.normal(0, 0.005))
+    )
+
+
+@pytest.mark.parametrize("bad", ["mb_k3_e3", "mb_k5_e6"])
+def test_a_bad_operation_is_dropped_and_the_equal_ones_mostly_stay(space: SearchSpace, bad: str) -> None:
+    step = METHOD(search_of(space, planted(bad)), Random(0))
+    dropped = [op for change in space.diff(step.space) for op in change.dropped]
+    assert dropped.count(bad) >= 6  # of 7 layers
+    assert len(dropped) - dropped.count(bad) <= 0.35 * sum(len(layer.candidates) - 1 for layer in space.layers)
+
+
+def test_what_was_never_measured_stays(space: SearchSpace) -> None:
+    finished = search_of(space, planted("mb_k3_e3"))
+    unseen = Round(
+        1, space, tuple(e for e in finished.evaluations if e.arch.genes[2] != "mb_k5_e6"), costs=finished.costs
+    )
+    step = METHOD(unseen, Random(0))
+    assert step.ratings[2, "mb_k5_e6"] > 0.25
+    assert "mb_k5_e6" in step.space.layers[2].candidates
+
+
+def test_an_operation_that_only_cheap_networks_need_stays() -> None:
+    """Score is what layers add, and MACs by themselves are worth nothing. The cheap operation adds least, and a network within
+    a small budget cannot do without it."""
+    adds = {"mb_k3_e1": 0.0, "mb_k3_e3": 0.010, "mb_k3_e6": 0.013, "mb_k5_e3": -0.005}
+    layers = [replace(layer, candidates=tuple(adds)) for layer in load_space("digits").layers]
+    space, rng = load_space("digits").replace_layers(layers), np.random.default_rng(0)
+    finished = search_of(
+        space, lambda arch, _: 0.7 + sum(map(adds.__getitem__, arch.genes)) + float(rng.normal(0, 0.002))
+    )
+    step = METHOD(finished, Random(0))
+    effects = operation_effects(finished)
+    for i, layer in enumerate(step.space.layers):
+        high = effects[i, "mb_k3_e1"].high
+        assert high is not None
+        assert "mb_k3_e1" in layer.candidates
+        assert "mb_k5_e3" not in layer.candidates
+
+
+def test_earlier_rounds_count(space: SearchSpace) -> None:
+    """What the first round has shown still holds when the second measured next to nothing."""
+    first = search_of(space, planted("mb_k3_e3"))
+    second = search_of(space, planted("mb_k3_e3", seed=1), n=8, number=2)
+    alone, both = (
+        AsGoodAsBest()(second),
+        AsGoodAsBest()(Round(2, space, second.evaluations, costs=second.costs, earlier=(first,))),
+    )
+    bad = [(i, op) for i, op in both if op == "mb_k3_e3"]
+    assert np.mean([both[choice] for choice in bad]) < np.mean([alone[choice] for choice in bad]) - 0.1
+
+
+def test_a_layer_is_filled_with_the_most_promising() -> None:
+    space = load_space("digits")
+    layers = [replace(layer, candidates=layer.candidates[:2], pending=layer.candidates[2:4]) for layer in space.layers]
+    small = space.replace_layers(layers)
+    ratings = {
+        (i, op): 0.5 + 0.1 * k
+        for i, layer in enumerate(layers)
+        for k, op in enumerate((*layer.candidates, *layer.pending))
+    }
+    filled = AddPromising(3, 0.25)(small, ratings, Random(0))
+    for before, after in zip(small.layers, filled.layers, strict=True):
+        assert after.candidates == (*before.candidates, before.pending[1])
+        assert after.pending == before.pending[:1]
+
+
+def test_zooming_looks_between_the_coarse_operations(space: SearchSpace) -> None:
+    assert neighbours("mb_k3_e3") == ("mb_k5_e3", "mb_k3_e2", "mb_k3_e4")
+    assert neighbours("mb_k3_e1_se25") == ("mb_k5_e1_se25", "mb_k3_e2_se25")
+    assert neighbours("id") == neighbours("proj") == ()
+    section = EvidenceEvolution(method="evidence", k=9, zoom=True)
+    step = evidence(section, CONFIG)(search_of(space, planted("mb_k3_e3")), Random(0))
+    added = {op for change in space.diff(step.space) for op in change.added}
+    assert added <= {near for layer in space.layers for op in layer.candidates for near in neighbours(op)}
+    assert added
+    assert all(len(layer.candidates) <= 9 for layer in step.space.layers)
+    assert cost_table(step.space).bounds()[1, 0] > 0
+
+
+def test_spaces_of_branches_and_of_rows_are_refused(space: SearchSpace) -> None:
+    with pytest.raises(EvoError, match="one operation per layer"):
+        METHOD.prepare(load_space("digits_rows"), Random(0))
+    assert METHOD.prepare(space, Random(0)) is space
+
+
+def test_zoom_without_k_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"evolution\.k"):
+        check_config(
+            {**CONFIG.model_dump(), "evolution": {"method": "evidence", "zoom": True}},
+            "test",
+        )
