@@ -231,7 +231,7 @@ def test_nas_bench_macro_in_three_rounds(data_dir: Path, tmp_path: Path) -> None
     found = rows(storage)
     assert len({row[2] for row in found}) >= 300
     volumes = [row[3] for row in spaces(storage)]
-    assert volumes == sorted(volumes)  # what the table said in earlier rounds is not forgotten
+    assert np.diff(volumes).min() > -1e-12  # what the table said in earlier rounds is not forgotten
     assert max(row[4] for row in found) > 0.92
 
 
