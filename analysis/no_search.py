@@ -46,11 +46,11 @@ class Arm:
 
     @property
     def interval(self) -> Interval | None:
-        """Student's 95 % interval of the mean; None for fewer than ``FEWEST`` seeds."""
+        """Student's 95 % interval of the mean, cut to what an accuracy can be; None for fewer than ``FEWEST`` seeds."""
         if len(self.accuracies) < FEWEST:
             return None
         half = student_half(self.accuracies)
-        return self.mean - half, self.mean + half
+        return max(0.0, self.mean - half), min(1.0, self.mean + half)
 
 
 @dataclass(frozen=True)

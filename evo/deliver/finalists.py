@@ -94,16 +94,17 @@ def limit_to_fill(run: StoredRun, criteria: Criteria) -> float:
 
 
 def describe_unused(candidate: Candidate, run: StoredRun, criteria: Criteria) -> str:
-    """A line about what a network leaves of the budget that was given; empty where that is little, or was asked for."""
+    """A line about what a network leaves of the budget that was given; empty where that is little, or other MACs were asked."""
     most = criteria.max_costs.get("macs")
-    if most is None or criteria.fill or criteria.scale_to:
+    if most is None or criteria.scale_to:
         return ""
     macs = candidate.contender("", run.config.search.macs_convention).macs
     if macs >= (1 - SPARE) * most:
         return ""
+    hint = "widths grow in multiples of 8" if criteria.fill else "--fill widens it"
     return (
         f"the network has {format_number(macs)} MACs, and {1 - macs / most:.0%} of the budget of {format_number(most)} is "
-        "unused: --fill widens it to there"
+        f"unused: {hint}"
     )
 
 
@@ -141,7 +142,10 @@ class Contest:
 def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], seeds: int, reporter: Reporter) -> Contest:
     """Train each candidate alone, ``seeds`` times, where there are several, and find the best on the held-out images."""
     convention = trainer.config.search.macs_convention
-    contenders = tuple(candidate.contender("finalist", convention) for candidate in candidates)
+    names = [f"finalist {place} of {len(candidates)}" for place in range(1, len(candidates) + 1)]
+    if len(candidates) == 1:
+        names = [f"pick of round {candidates[0].chosen.round}"]
+    contenders = tuple(one.contender(name, convention) for one, name in zip(candidates, names, strict=True))
     if len(contenders) == 1:
         return Contest(contenders, ((),), len(trainer.images.validation), 0)
     jobs = [(one, number) for one in contenders for number in range(seeds)]

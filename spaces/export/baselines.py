@@ -92,7 +92,7 @@ def uniform_networks(space: SearchSpace, macs: float, convention: str = "macs") 
     found, errors = [], []
     for op in ops:
         try:
-            found.append(scaled_contender(f"uniform {op}", space, uniform_arch(space, op), macs, convention))
+            found.append(scaled_contender(f"{op} everywhere", space, uniform_arch(space, op), macs, convention))
         except SpaceError as error:
             errors.append(str(error))
     if not found:
@@ -158,7 +158,7 @@ def random_network(space: SearchSpace, macs: float, rng: Random, convention: str
             continue
     else:
         (arch,) = sample_uniform(table, 1, rng)
-    return scaled_contender("random", space, arch, macs, convention)
+    return scaled_contender("a random network", space, arch, macs, convention)
 
 
 # -- networks that others have published ------------------------------------------------------------------------------

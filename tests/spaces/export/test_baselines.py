@@ -40,7 +40,7 @@ def test_a_uniform_network_has_one_operation_everywhere() -> None:
     space = load_space("digits")
     networks = uniform_networks(space, 400e3)
     ops = [op for op in space.layers[0].candidates if op not in IDENTITIES]
-    assert [network.name for network in networks] == [f"uniform {op}" for op in ops]
+    assert [network.name for network in networks] == [f"{op} everywhere" for op in ops]
     for network, op in zip(networks, ops, strict=True):
         assert set(network.arch.genes) == {op}
         check_budget(network, space, 400e3)

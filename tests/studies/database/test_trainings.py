@@ -11,7 +11,7 @@ from tests.studies.database.test_deliveries import CONFIG
 from tests.studies.database.test_store import SPACE
 
 FIRST = Trained(
-    "ab12", "uniform a", "a|a", "{}", 2**40, 0.9, 0.4, 200, 3e5, 2e4, 7e9, 1.5, {"settings": {"epochs": 1.0}}
+    "ab12", "a everywhere", "a|a", "{}", 2**40, 0.9, 0.4, 200, 3e5, 2e4, 7e9, 1.5, {"settings": {"epochs": 1.0}}
 )
 
 
