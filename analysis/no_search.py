@@ -126,10 +126,11 @@ class NoSearch:
             return f"Searching did not pay: without any search, {_listing(by['worse'])} did better than the pick."
         if not by["no difference shown"]:
             return f"Searching paid: the pick is better than {_listing(by['better'])}."
-        ahead = f"; it is better than {_listing(by['better'])}" if by["better"] else ""
+        unclear = by["no difference shown"]
+        verb = "is" if len(unclear) == 1 else "are"
+        ahead = f", which is better than {_listing(by['better'])}" if by["better"] else ""
         return (
-            f"It is not shown that searching paid: between the pick and {_listing(by['no difference shown'])} no difference "
-            f"is shown{ahead}."
+            f"It is not shown that searching paid: {_listing(unclear)} {verb} not shown to differ from the pick{ahead}."
         )
 
     def _basis(self) -> str:
