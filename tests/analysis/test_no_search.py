@@ -58,8 +58,8 @@ AHEAD, BEHIND = (0.99, 0.985, 0.99, 0.995), (0.80, 0.82, 0.81, 0.83)
         ),
         (
             {"uniform": RANDOM, "random": BEHIND, "mobilenet_v2": BEHIND},
-            "It is not shown that searching paid: uniform is not shown to differ from the pick, which is better than random and "
-            "mobilenet_v2.",
+            "It is not shown that searching paid: uniform is not shown to differ from the pick, which is better than "
+            "random and mobilenet_v2.",
         ),
         (
             {"random": RANDOM},
