@@ -291,13 +291,13 @@ class Run:
         """Did searching pay? The network that ``deliver`` would pick against networks that need no search, at its MACs.
 
         As ``python -m evo.deliver --against`` does: each is trained alone with the settings ``deliver``, on the training images
-        without the validation images, and measured on these. What was trained before is not trained again.
+        without the validation images, and measured on these. What was trained before is not trained again. All other arguments
+        say which network is picked, as in ``deliver``.
 
         Args:
             baselines: ``uniform`` (the best with one operation everywhere), ``random``, ``random:6`` (the best of six),
                 ``mobilenet_v2``, ``efficientnet_b0``.
             seeds: how many times each network is trained; three or more give intervals.
-            max_macs, max_params, max_latency_ms, knee, arch, scale_to, fill, finalists: which network, as in ``deliver``.
             set: settings of the trainings that differ from the run's, as in ``deliver``.
             accept_data_change: go on although the images have changed since the run began.
             progress: whether lines and progress bars are shown.

@@ -77,20 +77,27 @@ def compare_with_no_search(
         if unused := describe_unused(candidates[contest.winner], run, criteria):
             reporter.say(unused)
         task = Task(run.space, contest.contenders[contest.winner], config, criteria.seeds)
-        pick = Rival("pick", (task.pick,))
-        return run_comparison(trainer, pick, [make(task) for make in asked], criteria.seeds, reporter)
+        sides = [Rival("pick", (task.pick,)), *(make(task) for make in asked)]
+        return run_comparison(trainer, sides, criteria.seeds, contest.trained, reporter)
 
 
-def run_comparison(trainer: Trainer, pick: Rival, rivals: Sequence[Rival], seeds: int, reporter: Reporter) -> NoSearch:
-    """Train what is not trained yet, the pick first."""
-    total = sum(rival.trainings(seeds) for rival in (pick, *rivals))
-    made: dict[str, Trained] = {}
+def run_comparison(
+    trainer: Trainer, sides: Sequence[Rival], seeds: int, before: Sequence[Trained], reporter: Reporter
+) -> NoSearch:
+    """Train what is not trained yet.
+
+    Args:
+        sides: the pick, then the others.
+        before: what was trained to pick it, which is charged, too.
+    """
+    total = sum(rival.trainings(seeds) for rival in sides)
+    made = {trained.sha256: trained for trained in before}
     with reporter.track(f"training {total} networks alone", total * trainer.steps) as advance:
-        arms = [train_rival(trainer, rival, seeds, advance, made) for rival in (pick, *rivals)]
+        pick, *baselines = [train_rival(trainer, rival, seeds, advance, made) for rival in sides]
     charge = Charge(
         len(made), sum(one.training_macs for one in made.values()), sum(one.seconds for one in made.values())
     )
-    return NoSearch(trainer.run.name, len(trainer.images.validation), seeds, arms[0], tuple(arms[1:]), charge)
+    return NoSearch(trainer.run.name, len(trainer.images.validation), seeds, pick, tuple(baselines), charge)
 
 
 def train_rival(trainer: Trainer, rival: Rival, seeds: int, advance: Advance, made: dict[str, Trained]) -> Arm:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,15 +152,6 @@ def _unnamed(space: SearchSpace) -> SearchSpace:
     return SearchSpace.from_json(
         json.dumps(data | {"name": "", "layers": [layer | {"block": "stage1"} for layer in data["layers"]]})
     )
-
-
-Job = tuple[Contender, int]
-"""A network, and the number of its training, from 0."""
-
-
-def train_all(trainer: Trainer, jobs: Sequence[Job], advance: Advance) -> list[Trained]:
-    """The results of some trainings, in their order."""
-    return [trainer.train(contender, number, advance) for contender, number in jobs]
 
 
 def within(advance: Advance) -> Track:

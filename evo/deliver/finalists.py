@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from statistics import fmean
 from typing import Any
 
 from evo.console import Reporter
-from evo.deliver.alone import Trainer, train_all
+from evo.deliver.alone import Trainer
 from evo.deliver.selection import Criteria, Selected, select_finalists
 from spaces.costs.table import count_costs
 from spaces.export.baselines import Contender, contender
@@ -17,6 +17,7 @@ from spaces.export.scaling import ScaledSpace, scale_to_macs
 from spaces.units import format_number
 from studies.database.rows import StoredRun
 from studies.database.store import Store
+from studies.database.trainings import Trained
 from studies.records import EvoError
 
 SPARE = 0.05
@@ -120,12 +121,14 @@ class Contest:
         accuracies: of each, one per training, on the held-out images; empty where there was nothing to compare.
         images: how many held-out images there were.
         winner: the place of the best: by mean accuracy, of equals the cheapest.
+        trained: all that was trained for it.
     """
 
     contenders: tuple[Contender, ...]
     accuracies: tuple[tuple[float, ...], ...]
     images: int
     winner: int
+    trained: tuple[Trained, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The contest as plain data, for ``architecture.json``."""
@@ -150,9 +153,11 @@ def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], seeds: int, 
         return Contest(contenders, ((),), len(trainer.images.validation), 0)
     jobs = [(one, number) for one in contenders for number in range(seeds)]
     with reporter.track(f"training {len(contenders)} finalists", len(jobs) * trainer.steps) as advance:
-        found = [trained.accuracy for trained in train_all(trainer, jobs, advance)]
+        trained = tuple(trainer.train(one, number, advance) for one, number in jobs)
+    found = [one.accuracy for one in trained]
     accuracies = tuple(tuple(found[place : place + seeds]) for place in range(0, len(found), seeds))
-    contest = Contest(contenders, accuracies, len(trainer.images.validation), find_winner(contenders, accuracies))
+    winner = find_winner(contenders, accuracies)
+    contest = Contest(contenders, accuracies, len(trainer.images.validation), winner, trained)
     reporter.say(describe_contest(contest))
     return contest
 

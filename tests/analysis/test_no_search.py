@@ -62,8 +62,8 @@ AHEAD, BEHIND = (0.99, 0.985, 0.99, 0.995), (0.80, 0.82, 0.81, 0.83)
             "random and mobilenet_v2.",
         ),
         (
-            {"random": RANDOM},
-            "It is not shown that searching paid: between the pick and random no difference is shown.",
+            {"random": RANDOM, "uniform": RANDOM},
+            "It is not shown that searching paid: random and uniform are not shown to differ from the pick.",
         ),
     ],
 )
