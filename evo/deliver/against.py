@@ -73,7 +73,7 @@ def compare_with_no_search(
         inspect_images(run, config, reporter, accept_data_change)
         images = require_fitting_images(load_dataset(config.data, config.device), run.space, run.classes)
         trainer = Trainer.of(store, run, config, images)
-        contest = hold_contest(trainer, candidates, criteria.seeds, reporter)
+        contest = hold_contest(trainer, candidates, criteria, reporter)
         if unused := describe_unused(candidates[contest.winner], run, criteria):
             reporter.say(unused)
         task = Task(run.space, contest.contenders[contest.winner], config, criteria.seeds)

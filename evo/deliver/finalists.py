@@ -142,20 +142,22 @@ class Contest:
         }
 
 
-def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], seeds: int, reporter: Reporter) -> Contest:
-    """Train each candidate alone, ``seeds`` times, where there are several, and find the best on the held-out images."""
+def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], criteria: Criteria, reporter: Reporter) -> Contest:
+    """Train each of several candidates alone, ``criteria.seeds`` times, and find the best on the held-out images."""
     convention = trainer.config.search.macs_convention
     names = [f"finalist {place} of {len(candidates)}" for place in range(1, len(candidates) + 1)]
     if len(candidates) == 1:
         names = [f"pick of round {candidates[0].chosen.round}"]
     contenders = tuple(one.contender(name, convention) for one, name in zip(candidates, names, strict=True))
     if len(contenders) == 1:
+        if criteria.finalists > 1:
+            reporter.say("one network of the front is within the limits: there are no finalists to compare")
         return Contest(contenders, ((),), len(trainer.images.validation), 0)
-    jobs = [(one, number) for one in contenders for number in range(seeds)]
+    jobs = [(one, number) for one in contenders for number in range(criteria.seeds)]
     with reporter.track(f"training {len(contenders)} finalists", len(jobs) * trainer.steps) as advance:
         trained = tuple(trainer.train(one, number, advance) for one, number in jobs)
     found = [one.accuracy for one in trained]
-    accuracies = tuple(tuple(found[place : place + seeds]) for place in range(0, len(found), seeds))
+    accuracies = tuple(tuple(found[place : place + criteria.seeds]) for place in range(0, len(found), criteria.seeds))
     winner = find_winner(contenders, accuracies)
     contest = Contest(contenders, accuracies, len(trainer.images.validation), winner, trained)
     reporter.say(describe_contest(contest))

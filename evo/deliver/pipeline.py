@@ -97,7 +97,7 @@ def deliver_network(
     """
     candidates = find_candidates(store, run, criteria)
     images = require_fitting_images(load_dataset(config.data, config.device), candidates[0].chosen.space, run.classes)
-    contest = hold_contest(Trainer.of(store, run, config, images), candidates, criteria.seeds, reporter)
+    contest = hold_contest(Trainer.of(store, run, config, images), candidates, criteria, reporter)
     picked = candidates[contest.winner]
     if unused := describe_unused(picked, run, criteria):
         reporter.say(unused)

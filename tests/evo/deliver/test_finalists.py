@@ -93,6 +93,13 @@ def test_the_winner_is_the_most_accurate_on_average_and_of_equals_the_cheapest()
     assert find_winner((dear, cheap), ((0.9, 0.7), (0.8, 0.8))) == 1
 
 
+def test_a_front_with_one_network_within_the_limits_has_nothing_to_compare(run: tuple[Store, StoredRun]) -> None:
+    criteria, said = Criteria({"macs": 5}, finalists=4), list[str]()
+    contest = hold_contest(trainer_of(*run), find_candidates(*run, criteria), criteria, Reporter(said.append))
+    assert (contest.winner, contest.trained) == (0, ())
+    assert said == ["one network of the front is within the limits: there are no finalists to compare"]
+
+
 # -- trained alone ----------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +159,8 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(run: tuple[Store, StoredRu
 
     def contest(store: Store, stored: StoredRun, kill_at: int | None) -> tuple[Any, list[int]]:
         trainer = replace(trainer_of(store, stored), config=config)
-        candidates = find_candidates(store, stored, Criteria({}, finalists=3))
+        criteria = Criteria({}, finalists=3)
+        candidates = find_candidates(store, stored, criteria)
         shown: list[int] = []
 
         @contextmanager
@@ -164,7 +172,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(run: tuple[Store, StoredRu
 
             yield advance
 
-        return hold_contest(trainer, candidates, 1, Reporter(track=track)), shown
+        return hold_contest(trainer, candidates, criteria, Reporter(track=track)), shown
 
     with open_store(f"sqlite:///{tmp_path}/other.db") as other:
         undisturbed, _ = contest(other, example_run.two_rounds(other), None)
