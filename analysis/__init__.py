@@ -14,6 +14,7 @@ __all__ = [
     "findings",
     "frames",
     "lineage",
+    "no_search",
     "operation_history",
     "page",
     "plots",

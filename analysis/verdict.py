@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from analysis import frames
@@ -246,5 +246,11 @@ def difference(what: str, values: Sequence[float]) -> Difference:
         return Difference(what, mean, None, n)
     means = np.random.default_rng(0).choice(sample, (DRAWS, n)).mean(1)
     low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)).tolist()
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2) * sample.std(ddof=1) / np.sqrt(n))
+    half = student_half(sample)
     return Difference(what, mean, (min(low, mean - half), max(high, mean + half)), n)
+
+
+def student_half(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """Half the length of Student's 95 % interval for the mean of two values or more."""
+    sample = np.asarray(values, float)
+    return float(stdtrit(len(sample) - 1, (1 + LEVEL) / 2) * sample.std(ddof=1) / np.sqrt(len(sample)))

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evo.api.against import Against
     from evo.api.calls import compare, load, plan, runs, search
     from evo.api.comparison import Comparison
     from evo.api.delivered import Delivered
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _WHERE = {
+    "Against": "evo.api.against",
     "Comparison": "evo.api.comparison",
     "Conv": "spaces.operations.primitives",
     "DataSettings": "studies.config:DataSection",
@@ -73,6 +75,7 @@ _WHERE = {
 """Public name -> the module that has it, and its name there where it is another one."""
 
 __all__ = [
+    "Against",
     "Comparison",
     "Conv",
     "DataSettings",

@@ -12,6 +12,8 @@ import plotly.graph_objects as go
 
 from analysis import frames
 from analysis.findings import Findings, Place, frames_at, verdicts_at
+from evo.api.against import Against
+from evo.api.criteria import make_criteria
 from evo.api.delivered import Delivered
 from evo.api.figures import figure_named
 from evo.api.pages import Page
@@ -24,7 +26,7 @@ from evo.round.printing import asked, row_values, run_headings
 from evo.round.session import introduction
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
-from spaces.units import format_number, parse_number
+from spaces.units import format_number
 from studies.config import StudyConfig
 from studies.database import rows as studies
 from studies.database.rows import StoredRound
@@ -224,6 +226,9 @@ class Run:
         knee: bool = False,
         arch: str | Architecture | None = None,
         scale_to: float | str | None = None,
+        fill: bool = False,
+        finalists: int = 1,
+        seeds: int = 1,
         set: Mapping[str, object] | Sequence[str] = (),
         accept_data_change: bool = False,
         progress: bool = True,
@@ -240,6 +245,9 @@ class Run:
             knee: pick the one where the front bends most, not the most accurate.
             arch: pick this one.
             scale_to: widen or slim it to so many MACs.
+            fill: widen it, and every finalist, to ``max_macs``, or to the run's own limit.
+            finalists: so many of the best are trained alone; the most accurate one on the validation images is picked.
+            seeds: how many times each of them is trained.
             set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
                 ``{"deliver.epochs": 200}``.
             accept_data_change: go on although the images have changed since the run began.
@@ -249,25 +257,68 @@ class Run:
             UserError: no round is finished, nothing fits, the folder holds something else, or the run is missing.
 
         Examples:
-            >>> small = run.deliver("small", max_macs=2e5)   # doctest: +SKIP
-            >>> small.accuracy, small.interval               # doctest: +SKIP
-            >>> network = small.network()                    # doctest: +SKIP
+            >>> small = run.deliver("small", max_macs=2e5, finalists=4, fill=True)   # doctest: +SKIP
+            >>> small.accuracy, small.interval                                       # doctest: +SKIP
+            >>> network = small.network()                                            # doctest: +SKIP
         """
         exit_in_worker()
         from evo.deliver.pipeline import deliver_run
-        from evo.deliver.selection import Criteria
 
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
-        most = {name: parse_limit(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
-        if arch is not None and (most or knee):
-            raise EvoError("arch names the network: leave out knee, max_macs, max_params and max_latency_ms")
-        wanted = Architecture.parse(str(arch)) if arch is not None else None
-        criteria = Criteria(most, wanted, knee, None if scale_to is None else parse_limit("scale_to", scale_to))
+        criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
         folder = Path(out) if out is not None else run_folder(Path("delivered"), self.name)
         made = deliver_run(
             self.name, self.storage, criteria, folder, overrides_of(set), reporter(progress), accept_data_change
         )
         return Delivered(folder, made)
+
+    def against(
+        self,
+        *baselines: str,
+        seeds: int = 3,
+        max_macs: float | str | None = None,
+        max_params: float | str | None = None,
+        max_latency_ms: float | str | None = None,
+        knee: bool = False,
+        arch: str | Architecture | None = None,
+        scale_to: float | str | None = None,
+        fill: bool = False,
+        finalists: int = 1,
+        set: Mapping[str, object] | Sequence[str] = (),
+        accept_data_change: bool = False,
+        progress: bool = True,
+    ) -> Against:
+        """Did searching pay? The network that ``deliver`` would pick against networks that need no search, at its MACs.
+
+        As ``python -m evo.deliver --against`` does: each is trained alone with the settings ``deliver``, on the training images
+        without the validation images, and measured on these. What was trained before is not trained again. All other arguments
+        say which network is picked, as in ``deliver``.
+
+        Args:
+            baselines: ``uniform`` (the best with one operation everywhere), ``random``, ``random:6`` (the best of six),
+                ``mobilenet_v2``, ``efficientnet_b0``.
+            seeds: how many times each network is trained; three or more give intervals.
+            set: settings of the trainings that differ from the run's, as in ``deliver``.
+            accept_data_change: go on although the images have changed since the run began.
+            progress: whether lines and progress bars are shown.
+
+        Raises:
+            UserError: no round is finished, nothing fits, a baseline is unknown or cannot have these MACs, or the run is
+                missing.
+
+        Examples:
+            >>> found = run.against("uniform", "random", max_macs="200k", fill=True)   # doctest: +SKIP
+            >>> found.table()[["name", "accuracy", "difference"]]                      # doctest: +SKIP
+        """
+        exit_in_worker()
+        from evo.deliver.against import compare_with_no_search
+
+        limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
+        criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
+        found = compare_with_no_search(
+            self.name, self.storage, baselines, criteria, overrides_of(set), reporter(progress), accept_data_change
+        )
+        return Against(found)
 
     # -- how it shows itself ------------------------------------------------------------------------------------------
 
@@ -313,18 +364,6 @@ class Run:
         named = frame.reset_index(drop=True)
         named.insert(0, "run", self.name)
         return named
-
-
-def parse_limit(name: str, value: float | str) -> float:
-    """A positive number, or a text such as ``50M``.
-
-    Raises:
-        EvoError: it is neither.
-    """
-    try:
-        return parse_number(value if isinstance(value, str) else repr(float(value)))
-    except (TypeError, ValueError):
-        raise EvoError(f"{name} is {value!r}: expected a positive number, or a text such as '50M' or '300k'") from None
 
 
 def _progress_sentence(run: studies.StoredRun, rows: Sequence[StoredRound]) -> str:

@@ -1,6 +1,7 @@
 """``python -m evo.deliver RUN`` makes a trained network of a run's front: weights, model.py, ONNX, torch.export, README.
 
-Like make: what is there is not made again, what was interrupted goes on. Running it twice changes nothing.
+With ``--against`` it delivers nothing, and compares that network with ones that need no search. Like make: what is there is not
+made again, what was interrupted goes on. Running it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +11,23 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spaces import shell
+
+if TYPE_CHECKING:
+    from evo.console import Reporter
+    from evo.deliver.selection import Criteria
 
 EXAMPLES = """examples:
   python -m evo.deliver digits                               the most accurate network of the last front
   python -m evo.deliver digits --max-macs 200k --out small   the most accurate one below a budget
   python -m evo.deliver digits --knee                        the one where the front bends most
   python -m evo.deliver digits --scale-to 1M --out wide      widened until it has a million MACs
+  python -m evo.deliver digits --max-macs 200k --finalists 4 --fill --out best
+                                                             the best of 4 that were trained alone, as wide as 200k allow
+  python -m evo.deliver digits --max-macs 200k --fill --against uniform,random,mobilenet_v2
+                                                             did searching pay?
   python -m evo.deliver digits --set deliver.epochs=200 --set deliver.drop_path=0.1 --out longer
 """
 
@@ -27,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     command = shell.parser(
         "evo.deliver",
         "Pick a network from a run's last front, train it from scratch, measure it once on the test images, and\n"
-        "export it into a folder: safetensors, model.py, ONNX, torch.export.",
+        "export it into a folder: safetensors, model.py, ONNX, torch.export. Or compare it with networks that need no search.",
         EXAMPLES,
     )
     command.add_argument("run", metavar="RUN", help="the run's name, as python -m evo.round prints it")
@@ -42,7 +52,34 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--knee", action="store_true", help="the one where the front bends most")
     which.add_argument("--arch", metavar="STRING", help="this architecture: genes joined by |, as reports print it")
     pick.add_argument(
+        "--finalists",
+        type=shell.integer(1),
+        default=1,
+        metavar="K",
+        help="train the K best within the limits alone, on the training images without the validation images, and take the "
+        "most accurate one on these (default: 1, the judge's favourite)",
+    )
+    width = pick.add_mutually_exclusive_group()
+    width.add_argument(
         "--scale-to", type=shell.number, metavar="N", help="change its widths to reach this many MACs, e.g. 300M"
+    )
+    width.add_argument(
+        "--fill", action="store_true", help="widen it, and every finalist, to --max-macs (default: the run's own limit)"
+    )
+    compared = command.add_argument_group("comparing instead of delivering")
+    compared.add_argument(
+        "--against",
+        type=_names,
+        metavar="NAMES",
+        help="train the network and these at its MACs, alone and alike, and print who is ahead on the validation images: "
+        "uniform (the best with one operation everywhere), random, random:N (the best of N), mobilenet_v2, efficientnet_b0; "
+        "several joined by commas",
+    )
+    compared.add_argument(
+        "--seeds",
+        type=shell.integer(1),
+        metavar="K",
+        help="train each finalist, and what --against compares, K times (default: 1, with --against 3)",
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="the folder to write (default: delivered/RUN)")
     command.add_argument(
@@ -52,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--accept-data-change", action="store_true", help="continue although the data have changed since the run began"
     )
-    command.add_argument("--json", action="store_true", help="print architecture.json and nothing else")
+    command.add_argument(
+        "--json", action="store_true", help="print architecture.json, or the comparison, and nothing else"
+    )
     return command
 
 
@@ -62,28 +101,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = command.parse_args(argv)
     if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
         command.error("--arch names the network: leave out --max-macs, --max-params and --max-latency-ms")
-    return shell.run_command(_deliver, args, "whole epochs are kept; the same command continues")
+    if args.against and args.out:
+        command.error("--against writes no folder: leave out --out")
+    if args.seeds and args.finalists == 1 and not args.against:
+        command.error("--seeds repeats the trainings of --finalists K and of --against NAMES: give one of them")
+    return shell.run_command(
+        _compare if args.against else _deliver, args, "whole epochs are kept; the same command continues"
+    )
 
 
-def _deliver(args: argparse.Namespace) -> int:
-    from evo.console import TERMINAL, Reporter, bar, say
-    from evo.deliver.model_card import terminal_summary
-    from evo.deliver.pipeline import deliver_run
+def _names(text: str) -> list[str]:
+    """Names joined by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _criteria(args: argparse.Namespace, seeds: int) -> Criteria:
+    """Which network the command line asks for."""
     from evo.deliver.selection import Criteria
     from spaces.architecture import Architecture
     from studies.records import COSTS
+
+    most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
+    arch = Architecture.parse(args.arch) if args.arch is not None else None
+    return Criteria(most, arch, args.knee, args.scale_to, args.fill, args.finalists, args.seeds or seeds)
+
+
+def _reporter(args: argparse.Namespace) -> Reporter:
+    """Lines and progress bars; with ``--json`` the bars alone."""
+    from evo.console import TERMINAL, Reporter, bar
+
+    return Reporter(track=bar) if args.json else TERMINAL
+
+
+def _deliver(args: argparse.Namespace) -> int:
+    from evo.console import say
+    from evo.deliver.model_card import terminal_summary
+    from evo.deliver.pipeline import deliver_run
     from studies.run_names import run_folder
 
     folder = args.out or run_folder(Path("delivered"), args.run)
-    most = {name: limit for name in COSTS if (limit := getattr(args, f"max_{name}")) is not None}
-    criteria = Criteria(
-        most, Architecture.parse(args.arch) if args.arch is not None else None, args.knee, args.scale_to
-    )
-    reporter = Reporter(track=bar) if args.json else TERMINAL
+    criteria, reporter = _criteria(args, seeds=1), _reporter(args)
     description = deliver_run(args.run, args.storage, criteria, folder, args.set, reporter, args.accept_data_change)
     reporter.say(terminal_summary(description, str(folder)))
     if args.json:
         say(json.dumps({"folder": str(folder), **description}, indent=1))
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from evo.console import say
+    from evo.deliver.against import SEEDS, compare_with_no_search
+
+    criteria, reporter = _criteria(args, seeds=SEEDS), _reporter(args)
+    found = compare_with_no_search(
+        args.run, args.storage, args.against, criteria, args.set, reporter, args.accept_data_change
+    )
+    reporter.say(str(found))
+    if args.json:
+        say(json.dumps(found.to_dict(), indent=1))
     return 0
 
 

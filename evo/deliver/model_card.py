@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 from spaces.costs.table import CONVENTIONS
@@ -64,7 +65,7 @@ def model_card(description: dict[str, Any]) -> str:
         macs=f"{description['costs']['macs']:,} ({CONVENTIONS[description['costs']['convention']].definition})",
         params=description["costs"]["params"],
         latency=latency_sentence(description),
-        found=provenance_sentence(provenance),
+        found=provenance_sentence(provenance) + finalists_clause(description),
         trained=training_sentence(description["training"]),
         arch=description["arch"],
         scale=f"\n{width_changes(scale)}\n" if scale else "",
@@ -117,6 +118,17 @@ def provenance_sentence(provenance: dict[str, Any]) -> str:
     return f"{origin}; judged {provenance['judged_accuracy']:.2%} by `{provenance['judge']}`"
 
 
+def finalists_clause(description: dict[str, Any]) -> str:
+    """How the network was chosen among several that were trained alone; empty where it was the judge's favourite."""
+    if (finalists := description.get("finalists")) is None:
+        return ""
+    networks, place = finalists["networks"], finalists["delivered"]
+    return (
+        f"; of {len(networks)} finalists, each trained alone, the best on {finalists['validation_images']:,} held-out images: "
+        f"{fmean(networks[place]['accuracies']):.2%}"
+    )
+
+
 def training_sentence(training: dict[str, Any]) -> str:
     """How it was trained, in short."""
     settings = training["settings"]
@@ -138,7 +150,7 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
     left_out = description.get("left_out", {})
     return (
         f"  network   {description['arch']}\n{scale}"
-        f"  found by  {provenance_sentence(description['provenance']).replace('`', '')}\n"
+        f"  found by  {provenance_sentence(description['provenance']).replace('`', '')}{finalists_clause(description)}\n"
         f"  accuracy  {accuracy_sentence(description)}\n"
         f"  costs     {description['costs']['macs']:,} MACs, {description['costs']['params']:,} parameters\n"
         f"  latency   {latency_sentence(description)}\n"

@@ -1,4 +1,4 @@
-"""From a run to a network in a folder: pick, scale, train, measure once, export, remember.
+"""From a run to a network in a folder: pick, scale, compare, train, measure once, export, remember.
 
 ``deliver_network`` works like make: what the folder holds already is not made again, so it may be killed at any moment and
 called again, and ends with the same weights, bit for bit.
@@ -7,7 +7,6 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,39 +17,37 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from evo.console import SILENT, Reporter, Track, untracked, warn
-from evo.data.fingerprint import check_fingerprint, forget_data, hash_images, reads_images
-from evo.data.inspection import inspect_data, tell
+from evo.console import SILENT, Reporter, Track, discard
+from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
+from evo.deliver.alone import Trainer
+from evo.deliver.finalists import describe_unused, find_candidates, hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
 from evo.deliver.model_card import files_of, model_card
-from evo.deliver.recipe import ModelEMA, add_drop_path, mix_images
-from evo.deliver.selection import Criteria, Selected, select_network
+from evo.deliver.recipe import train_by_recipe
+from evo.deliver.selection import Criteria, Selected
+from evo.deliver.session import inspect_images, open_run, require_fitting_images
 from evo.plugins import used_plugins
 from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
-from evo.training.loop import schedule_of, train
-from evo.workers.executors import torch_threads
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
 from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
 from spaces.export.python_source import check_exportable, network_source
-from spaces.export.scaling import ScaledSpace, scale_to_macs
+from spaces.export.scaling import ScaledSpace
 from spaces.latency.measure import MeasurementSetting, measure_module
 from spaces.layer import Shape
 from spaces.networks.network import Network
-from spaces.size import both_sides, size_text
+from spaces.size import both_sides
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, change_config
+from studies.config import StudyConfig
 from studies.database.deliveries import Delivery, record_delivery
 from studies.database.rows import StoredRun
-from studies.database.store import Store, open_store
-from studies.database.urls import require_existing
-from studies.records import EvoError
+from studies.database.store import Store
 
 PROGRESS = "training.progress"
 
@@ -74,31 +71,20 @@ def deliver_run(
             changed since the search, or torchrun has started several processes.
         SpaceError: as ``deliver_network``.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise EvoError(
-            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
-        )
-    forget_data()
     there = is_done(folder)
-    with open_store(require_existing(storage), read_only=True) as store:
-        store.key(name)
-    with open_store(storage) as store:
-        run = store.run(name)
-        config = training_settings(run, overrides)
+    with open_run(name, storage, overrides) as (store, run, config):
         if not there:
-            if reads_images(run.config) and config.data == run.config.data:  # else the user names other images
-                check_fingerprint(run, accept_data_change)
             reporter.say(f"run {run.name}: making a network in {folder}")
-            tell(inspect_data(config.data, config.device, reporter.track), reporter.say, warn)
-        with torch_threads(config.threads):
-            description = deliver_network(store, run, config, criteria, folder, reporter.track)
+            inspect_images(run, config, reporter, accept_data_change)
+        shown = replace(reporter, say=discard) if there else reporter
+        description = deliver_network(store, run, config, criteria, folder, shown)
     if there:
         reporter.say(f"run {run.name}: nothing to do, {folder} has the network")
     return description
 
 
 def deliver_network(
-    store: Store, run: StoredRun, config: StudyConfig, criteria: Criteria, folder: Path, track: Track = untracked
+    store: Store, run: StoredRun, config: StudyConfig, criteria: Criteria, folder: Path, reporter: Reporter = SILENT
 ) -> Description:
     """Make what ``folder`` lacks; gives what its ``architecture.json`` says in the end.
 
@@ -109,44 +95,26 @@ def deliver_network(
         EvoError: nothing fits the wish, or the folder holds something else.
         SpaceError: an architecture or a budget that cannot be.
     """
-    chosen = select_network(store, run, criteria)
-    scaled = (
-        scale_to_macs(chosen.space, chosen.arch, criteria.scale_to, config.search.macs_convention)
-        if criteria.scale_to
-        else None
-    )
-    images = require_fitting_images(load_dataset(config.data, config.device), chosen.space, run.classes)
-    planned = plan_delivery(run, config, chosen, scaled, images)
-    create_or_verify(folder, planned)
+    candidates = find_candidates(store, run, criteria)
+    images = require_fitting_images(load_dataset(config.data, config.device), candidates[0].chosen.space, run.classes)
+    contest = hold_contest(Trainer.of(store, run, config, images), candidates, criteria, reporter)
+    picked = candidates[contest.winner]
+    if unused := describe_unused(picked, run, criteria):
+        reporter.say(unused)
+    create_or_verify(folder, plan_delivery(run, config, picked.chosen, picked.scaled, images))
     if not is_intact(folder / WEIGHTS):
-        train_in(folder, config, images, track)
+        train_in(folder, config, images, reporter.track)
     delete_progress(folder / PROGRESS)
     network = load_network(folder)
+    if len(candidates) > 1:
+        add_once(folder, "finalists", contest.to_dict)
     add_once(folder, "test", lambda: test_accuracy(network, images, config))
-    add_once(folder, "latency", partial(measure_latency, network, chosen.space, config.threads))
+    add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, config.threads))
     add_once(folder, "versions", library_versions)
-    export_network(folder, network, track)
+    export_network(folder, network, reporter.track)
     description = read_manifest(folder)
     record_delivery(store, run, delivery_record(description, folder))
     return description
-
-
-def training_settings(run: StoredRun, overrides: Sequence[str]) -> StudyConfig:
-    """The run's settings with ``section.key=value`` overrides of what a training depends on, all of it said.
-
-    Raises:
-        EvoError: another setting is to be changed, or to a value that cannot be.
-    """
-    for override in overrides:
-        if override.split(".")[0].split("=")[0].strip() not in ("deliver", "data", "device", "threads"):
-            raise EvoError(
-                f"--set {override!r}: run {run.name!r} was searched with its own settings; "
-                "those of deliver and data, device and threads may be changed here"
-            )
-    config = change_config(run.config, overrides, f"run {run.name!r}")
-    if config.deliver.augment is not None:
-        return config
-    return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
 
 
 def is_done(folder: Path) -> bool:
@@ -157,38 +125,6 @@ def is_done(folder: Path) -> bool:
 
 
 # -- what the folder is to hold ---------------------------------------------------------------------------------------
-
-
-def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
-    """``images`` themselves, when the space's networks take them.
-
-    Args:
-        classes: the names of the run's classes, in the order of its labels; None: it knows none.
-
-    Raises:
-        EvoError: they do not.
-    """
-    have = (images.channels, images.size, images.classes)
-    wanted = (space.stem.c_in, space.stem.size, space.head.classes)
-    if have != wanted:
-        raise EvoError(
-            f"the images are {have[0]} x {size_text(have[1])} in {have[2]} classes, and {space.name!r} is made for "
-            f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
-            "--set data.path=..., and their size with --set data.size=..."
-        )
-    if classes is not None and _are_names(classes) and _are_names(images.class_names):
-        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
-            if known != found:
-                raise EvoError(
-                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
-                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
-                )
-    return images
-
-
-def _are_names(classes: Sequence[str]) -> bool:
-    """Whether classes have names; where they have none they are called by their numbers."""
-    return list(classes) != list(map(str, range(len(classes))))
 
 
 def plan_delivery(
@@ -237,25 +173,13 @@ def plan_delivery(
 
 def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) -> None:
     """Train the folder's network from fresh weights, on train and validation images together, and leave its weights there."""
-    description, section = read_manifest(folder), config.deliver
+    description = read_manifest(folder)
     seed = derive_seed(config.seed, "deliver", description["arch"])
     torch.manual_seed(seed)
     network = build_described(description)
     preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
-    add_drop_path(network, section.drop_path)
-    average = ModelEMA(network, section.ema) if section.ema else None
-    train(
-        network,
-        images.train.joined_with(images.validation),
-        replace(schedule_of(section, config.data, 1), augment=section.augment or ()),
-        seed=seed,
-        mix=mix_images(section, images.classes),
-        between=average,
-        checkpoint=folder / PROGRESS,
-        track=track,
-        label="training",
-    )
-    network.load_state_dict(average.state() if average else network.state_dict())
+    everything = images.train.joined_with(images.validation)
+    train_by_recipe(network, config, everything, images.classes, seed, checkpoint=folder / PROGRESS, track=track)
     network.preprocessing = preprocessing
     write_checkpoint(network.state_dict(), folder / WEIGHTS, {"arch": description["arch"]})
 

@@ -1,19 +1,60 @@
-"""What a full training has beside its schedule: blended images, dropped paths, averaged weights.
+"""A full training, and what it has beside its schedule: blended images, dropped paths, averaged weights.
 
 Their draws come from torch's own generator, which ``evo.training.loop`` seeds anew for every epoch.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from evo.training.loop import MixImages
+from evo.console import Track, untracked
+from evo.data.source import Batches
+from evo.training.loop import MixImages, schedule_of, train
 from spaces import torchvision_shim
 from spaces.networks.network import MixedLayer, Network
-from studies.config import DeliverSection
+from studies.config import DeliverSection, StudyConfig
+
+
+def train_by_recipe(
+    network: Network,
+    config: StudyConfig,
+    images: Batches,
+    classes: int,
+    seed: int,
+    *,
+    checkpoint: Path,
+    track: Track = untracked,
+) -> None:
+    """Train ``network``, which has fresh weights, as the section ``deliver`` says; averaged weights replace its own.
+
+    Args:
+        images: all that it is trained on, of so many ``classes``.
+        seed: of everything random in the training.
+        checkpoint: where each finished epoch is kept, and from which an interrupted training goes on.
+
+    Raises:
+        DivergedError: the loss is no longer a number.
+    """
+    section = config.deliver
+    add_drop_path(network, section.drop_path)
+    average = ModelEMA(network, section.ema) if section.ema else None
+    train(
+        network,
+        images,
+        replace(schedule_of(section, config.data, 1), augment=section.augment or ()),
+        seed=seed,
+        mix=mix_images(section, classes),
+        between=average,
+        checkpoint=checkpoint,
+        track=track,
+        label="training",
+    )
+    network.load_state_dict(average.state() if average else network.state_dict())
 
 
 def mix_images(section: DeliverSection, classes: int) -> MixImages | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spaces.architecture import Architecture
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, canonical_arch
 from spaces.units import format_number
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
@@ -21,16 +21,35 @@ class Criteria:
     """Which network of a run is wanted.
 
     Attributes:
-        most: what it may cost: the name of a cost -> its limit, beside the run's own.
+        max_costs: what it may cost: the name of a cost -> its limit, beside the run's own.
         arch: this very one (else the best of the front by the run's objective).
         knee: the one where the front bends most, rather than the best.
         scale_to: the MACs to widen or slim it to.
+        fill: widen it to the limit of its MACs.
+        finalists: how many of the best are trained alone, of which the best on held-out images is wanted.
+        seeds: how many times each of them is trained.
+
+    Raises:
+        EvoError: two wishes exclude each other.
     """
 
     max_costs: Mapping[str, float]
     arch: Architecture | None = None
     knee: bool = False
     scale_to: float | None = None
+    fill: bool = False
+    finalists: int = 1
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.finalists > 1 and (self.knee or self.arch is not None):
+            raise EvoError("finalists are compared, and knee or arch names the one network: leave out one of the two")
+        if self.fill and self.scale_to is not None:
+            raise EvoError("fill widens the network to its limit of MACs, scale_to to others: leave out one of the two")
+        if self.fill and self.max_costs.keys() - {"macs"}:
+            raise EvoError(
+                "fill widens the network to its limit of MACs, and other limits may then be broken: give max_macs only"
+            )
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,17 @@ class Selected:
 
 
 def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected:
-    """The network that ``wish`` means, of the run's last finished round.
+    """The network that the criteria mean, of the run's last finished round; with finalists, the first of them.
+
+    Raises:
+        EvoError, SpaceError: as ``select_finalists``.
+    """
+    return select_finalists(store, run, criteria)[0]
+
+
+def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[Selected]:
+    """The networks among which the criteria leave the choice, of the run's last finished round, the best by its judge first:
+    the members of its front next to the limits, as many as ``criteria.finalists`` or all there are.
 
     Raises:
         EvoError: no round is finished, or nothing on its front is cheap enough.
@@ -57,14 +86,18 @@ def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected
     evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(rows[-1]))
     if criteria.arch is not None:
         evaluation = next((e for e in evaluations if e.arch == criteria.arch), None)
-        return Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)
+        return [Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)]
     cost, objective = run.config.search.cost, run.config.search.objective
     limits = run.config.limits.given()
     held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
     front = Round(rows[-1].number, rows[-1].space, held, cost=cost, objective=objective).front
     allowed = within_limits(front, criteria.max_costs)
-    wanted = knee_point(allowed, cost, objective) if criteria.knee else best_network(allowed, cost, objective)
-    return Selected(wanted.arch, rows[-1].space, rows[-1].number, wanted)
+    wanted = [knee_point(allowed, cost, objective)] if criteria.knee else best_networks(allowed, cost, objective)
+    distinct: dict[Architecture, Evaluation] = {}
+    for evaluation in wanted:
+        distinct.setdefault(canonical_arch(evaluation.arch, rows[-1].space), evaluation)
+    chosen = list(distinct.values())[: criteria.finalists]
+    return [Selected(e.arch, rows[-1].space, rows[-1].number, e) for e in chosen]
 
 
 def find_space(arch: Architecture, run: StoredRun, rows: list[StoredRound]) -> SearchSpace:
@@ -93,9 +126,14 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
     return allowed
 
 
+def best_networks(front: Sequence[Evaluation], cost: str, objective: str) -> list[Evaluation]:
+    """The best by ``objective`` (``accuracy`` or ``likelihood``, higher is better) first; of equals the cheapest."""
+    return sorted(front, key=lambda e: (-e.score(objective), e.cost(cost)))
+
+
 def best_network(front: Sequence[Evaluation], cost: str, objective: str) -> Evaluation:
-    """The best by ``objective`` (``accuracy`` or ``likelihood``, higher is better); of equals the cheapest."""
-    return max(front, key=lambda e: (e.score(objective), -e.cost(cost)))
+    """The first of ``best_networks``."""
+    return best_networks(front, cost, objective)[0]
 
 
 def knee_point(front: Sequence[Evaluation], cost: str, objective: str) -> Evaluation:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from evo.data.loading import load_dataset
+from evo.data.source import Source
 from evo.evaluators import Ask, FitContext, Judge, with_costs
 from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
 from evo.seeds import derive_seed
@@ -24,6 +25,15 @@ from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection, ScratchSection, StudyConfig, Training
 from studies.records import Evaluation
+
+
+def measure_network(network: Network, images: Source) -> tuple[float, float]:
+    """Accuracy (higher is better) and mean negative log-likelihood (lower is better) of a trained network on ``images``."""
+    network.eval()
+    with torch.inference_mode():
+        scores = torch.cat([network(x) for x, _ in images.batches(512)])
+    accuracy = float((scores.argmax(1) == images.y).double().mean())
+    return accuracy, float(torch.nn.functional.cross_entropy(scores, images.y))
 
 
 @dataclass(frozen=True)
@@ -126,15 +136,12 @@ class ScratchJudge(Judge):
             start=kept[-2] if kept[1:] else None,
             until=self.until,
         )
-        network.eval()
-        with torch.inference_mode():
-            scores = torch.cat([network(x) for x, _ in images.validation.batches(512)])
-        labels = images.validation.y
+        accuracy, nll = measure_network(network, images.validation)
         return Evaluation(
             arch,
             self.name,
-            accuracy=float((scores.argmax(1) == labels).double().mean()),
-            nll=float(torch.nn.functional.cross_entropy(scores, labels)),
+            accuracy=accuracy,
+            nll=nll,
             macs=0,
             params=0,
             seconds=time.perf_counter() - started,

@@ -15,13 +15,13 @@ from random import Random
 
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.costs.sampling import sample_uniform
-from spaces.costs.table import cost_table
+from spaces.costs.table import cost_table, count_costs
 from spaces.errors import SpaceError
 from spaces.export.scaling import scale_to_macs
 from spaces.layer import Layer
 from spaces.library.named_spaces import load_space
 from spaces.size import Size, both_sides, stride_size
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, resolve_variants
 from spaces.variants import SKIP, VariantBlock, parse_variant
 
 PUBLISHED = ("mobilenet_v2", "efficientnet_b0")
@@ -38,36 +38,44 @@ NEAR = (0.9, 0.75, 0.5)
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """A network that no search has found.
+class Contender:
+    """A network that is compared with others at one budget.
 
     Attributes:
         space: holds ``arch`` and nothing else; it has no rows.
-        macs: what ``arch`` costs there, by the convention that was asked for.
+        macs: what ``arch`` costs there, by the convention that was asked for; ``params`` likewise.
     """
 
     name: str
     arch: Architecture
     space: SearchSpace
     macs: int
+    params: int
 
 
-def scaled_baseline(
+def contender(name: str, arch: Architecture, space: SearchSpace, convention: str = "macs") -> Contender:
+    """The network ``arch`` of ``space``, at the widths that it has there."""
+    arch, space = resolve_variants(arch, space)
+    cost = count_costs(space, arch, convention)
+    return Contender(name, arch, space.restrict_to(arch), cost.macs, cost.params)
+
+
+def scaled_contender(
     name: str, space: SearchSpace, arch: Architecture, macs: float, convention: str, divisor: int = 8
-) -> Baseline:
+) -> Contender:
     """A network of ``space`` at the widths, multiples of ``divisor``, at which it comes closest to ``macs`` from below.
 
     Raises:
         SpaceError: no widths do; the message says what can be had.
     """
     scaled = scale_to_macs(space, arch, macs, convention, divisor)
-    return Baseline(name, scaled.arch, scaled.space.restrict_to(scaled.arch), scaled.macs)
+    return contender(name, scaled.arch, scaled.space, convention)
 
 
 # -- one operation everywhere -----------------------------------------------------------------------------------------
 
 
-def uniform_networks(space: SearchSpace, macs: float, convention: str = "macs") -> list[Baseline]:
+def uniform_networks(space: SearchSpace, macs: float, convention: str = "macs") -> list[Contender]:
     """The networks that have one operation in all layers, in the order of the first layer that has them.
 
     An operation takes part if it is a candidate of more than half of the layers and no identity. A layer that lacks it (a
@@ -84,7 +92,7 @@ def uniform_networks(space: SearchSpace, macs: float, convention: str = "macs") 
     found, errors = [], []
     for op in ops:
         try:
-            found.append(scaled_baseline(f"uniform {op}", space, uniform_arch(space, op), macs, convention))
+            found.append(scaled_contender(f"{op} everywhere", space, uniform_arch(space, op), macs, convention))
         except SpaceError as error:
             errors.append(str(error))
     if not found:
@@ -132,7 +140,7 @@ def _nearest(layer: Layer, op: Op) -> str:
 # -- a network drawn at random ----------------------------------------------------------------------------------------
 
 
-def random_network(space: SearchSpace, macs: float, rng: Random, convention: str = "macs") -> Baseline:
+def random_network(space: SearchSpace, macs: float, rng: Random, convention: str = "macs") -> Contender:
     """A network drawn uniformly among those of ``space`` just below ``macs``, its widths then filled up to the budget.
 
     Just below is from 90 % of the budget on; where the space has no such network, from the next share in ``NEAR`` on; where
@@ -150,7 +158,7 @@ def random_network(space: SearchSpace, macs: float, rng: Random, convention: str
             continue
     else:
         (arch,) = sample_uniform(table, 1, rng)
-    return scaled_baseline("random", space, arch, macs, convention)
+    return scaled_contender("a random network", space, arch, macs, convention)
 
 
 # -- networks that others have published ------------------------------------------------------------------------------
@@ -158,7 +166,7 @@ def random_network(space: SearchSpace, macs: float, rng: Random, convention: str
 
 def published_network(
     name: str, macs: float, convention: str = "macs", *, channels: int = 3, size: Size = 224, classes: int = 1000
-) -> Baseline:
+) -> Contender:
     """A published network for images of ``channels``, ``size`` and ``classes`` classes, scaled in width to ``macs``.
 
     All its channels are scaled, those of its stem and head, too. Its strides suit the size of the images
@@ -176,8 +184,8 @@ def published_network(
     *divisors, last = DIVISORS
     for divisor in divisors:
         with suppress(SpaceError):
-            return scaled_baseline(name, space, arch, macs, convention, divisor)
-    return scaled_baseline(name, space, arch, macs, convention, last)
+            return scaled_contender(name, space, arch, macs, convention, divisor)
+    return scaled_contender(name, space, arch, macs, convention, last)
 
 
 def without_early_strides(space: SearchSpace, least: int = LEAST_MAP) -> SearchSpace:

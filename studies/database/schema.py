@@ -227,7 +227,9 @@ trainings = Table(
     Column("id", Integer, primary_key=True),
     Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("sha256", String(64), nullable=False, doc="of all that the result depends on: it is trained once"),
-    Column("name", Text, nullable=False, doc="what it was trained as first, e.g. `finalist`, `uniform mb_k3_e1`"),
+    Column(
+        "name", Text, nullable=False, doc="what it was trained as first, e.g. `finalist 2 of 4`, `mb_k3_e1 everywhere`"
+    ),
     Column("arch", Text, nullable=False, doc="genes joined by `|`"),
     Column("space_json", Text, nullable=False, doc="the space that holds this network alone, with its widths"),
     Column("seed", BigInteger, nullable=False, doc="of its first weights and of its training"),

@@ -20,8 +20,9 @@ from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.deliver.__main__ import main
 from evo.deliver.manifest import read_manifest, write_manifest
-from evo.deliver.pipeline import train_in, training_settings
+from evo.deliver.pipeline import train_in
 from evo.deliver.selection import Criteria, select_network
+from evo.deliver.session import training_settings
 from spaces import load_network
 from spaces.architecture import Architecture
 from studies.config import DataSection, check_config

@@ -25,6 +25,7 @@ from studies.database import engines
 from studies.database.deliveries import Delivery, deliveries_of, record_delivery
 from studies.database.leases import current_lease, hold_lease
 from studies.database.store import Store, open_store
+from studies.database.trainings import Trained, find_training, record_training, trainings_of
 from studies.records import EvoError
 from studies.runs import __main__ as runs
 from studies.runs.manage import delete_run, rename_run, run_summaries
@@ -131,6 +132,12 @@ def test_runs_are_kept_on_postgresql_as_they_are_elsewhere(words: list[str], pos
         for _ in range(2):
             record_delivery(store, run, delivery)
         assert deliveries_of(store, run) == [delivery]
+        trained = Trained(
+            "0" * 64, "a everywhere", "a|b", "{}", 2**32, 0.5, None, 9, 1e6, 2.0, 3e9, 4.0, {"threads": 1}
+        )
+        for _ in range(2):
+            record_training(store, run, trained)
+        assert trainings_of(store, run) == [trained] == [find_training(store, "0" * 64)]
         with hold_lease(store, run, said.append):
             assert current_lease(store, run)
         rename_run(store, "made", "kept")

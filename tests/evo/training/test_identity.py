@@ -21,6 +21,7 @@ from studies.config import (
     CHOICES,
     CellsSection,
     DataSection,
+    DeliverSection,
     GatesSection,
     GroundTruthSection,
     OneShotSection,
@@ -36,13 +37,14 @@ def test_golden_values_of_identities() -> None:
     assert identity("supernet", 1, seed=3, parent=None)[:12] == "d8372b008e87"
     assert identity("supernet", 1, space=space)[:12] == "1593a07d3f46"
     assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "3208acb74fef"
+    assert identity("alone", 1, training=study.deliver, seed=3)[:12] == "e4476dd19643"
     assert identity("block", 1, settings=config.load_config("dna_digits").evaluator)[:12] == "95f84f40e5c5"
     assert identity("supernet", 1, settings=config.load_config("autospace_digits").evaluator)[:12] == "497a341137e6"
 
 
 SETTINGS: list[type[Section]] = [
     *(section for _, known in CHOICES.values() for section in known.values()),
-    CellsSection, GatesSection, TeacherSection, GroundTruthSection,
+    CellsSection, DeliverSection, GatesSection, TeacherSection, GroundTruthSection,
 ]  # fmt: skip
 
 DEFAULTS: dict[str, dict[str, str]] = {
@@ -149,6 +151,20 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "macs_column": "None",
         "params_column": "None",
         "latency_column": "None",
+    },
+    "DeliverSection": {
+        "epochs": "60.0",
+        "batch_size": "64",
+        "learning_rate": "0.1",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.1",
+        "warmup_fraction": "0.05",
+        "mixup": "0.2",
+        "cutmix": "0.0",
+        "drop_path": "0.0",
+        "ema": "0.99",
+        "augment": "None",
     },
     "TeacherSection": {
         "epochs": "20.0",

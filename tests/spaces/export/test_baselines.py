@@ -12,7 +12,7 @@ from spaces.costs.table import count_costs
 from spaces.errors import SpaceError
 from spaces.export.baselines import (
     PUBLISHED,
-    Baseline,
+    Contender,
     published_network,
     random_network,
     uniform_arch,
@@ -26,7 +26,7 @@ from spaces.size import both_sides
 from spaces.space import SearchSpace, resolve_variants
 
 
-def check_budget(network: Baseline, space: SearchSpace, macs: float) -> None:
+def check_budget(network: Contender, space: SearchSpace, macs: float) -> None:
     """It holds one network, whose cost another function counts; no common factor for all widths comes nearer."""
     assert network.space.size == 1
     assert network.arch in network.space
@@ -40,7 +40,7 @@ def test_a_uniform_network_has_one_operation_everywhere() -> None:
     space = load_space("digits")
     networks = uniform_networks(space, 400e3)
     ops = [op for op in space.layers[0].candidates if op not in IDENTITIES]
-    assert [network.name for network in networks] == [f"uniform {op}" for op in ops]
+    assert [network.name for network in networks] == [f"{op} everywhere" for op in ops]
     for network, op in zip(networks, ops, strict=True):
         assert set(network.arch.genes) == {op}
         check_budget(network, space, 400e3)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from studies.database.store import open_store
 from studies.database.trainings import Trained, find_training, record_training, trainings_of
+from studies.runs.manage import delete_run
 from tests.studies.database.test_deliveries import CONFIG
 from tests.studies.database.test_store import SPACE
 
 FIRST = Trained(
-    "ab12", "uniform a", "a|a", "{}", 2**40, 0.9, 0.4, 200, 3e5, 2e4, 7e9, 1.5, {"settings": {"epochs": 1.0}}
+    "ab12", "a everywhere", "a|a", "{}", 2**40, 0.9, 0.4, 200, 3e5, 2e4, 7e9, 1.5, {"settings": {"epochs": 1.0}}
 )
 
 
@@ -27,3 +28,6 @@ def test_a_training_comes_back_and_is_remembered_once_for_each_run(tmp_path: Pat
         assert find_training(store, "ef56") is None
         record_training(store, other, FIRST)
         assert trainings_of(store, other) == [FIRST]
+        delete_run(store, run)
+        assert trainings_of(store, run) == []
+        assert find_training(store, "ab12") == FIRST

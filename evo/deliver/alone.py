@@ -1,0 +1,164 @@
+"""Networks are trained alone by the recipe of a delivery, and measured on held-out images, so that they can be compared.
+
+They are trained on the training images without the validation images, by which they are measured. Test images play no part.
+A result is recorded at once and found again by all that it depends on, so a command that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evo.console import Advance, Track
+from evo.data.fingerprint import hash_images
+from evo.data.source import Images
+from evo.deliver.recipe import train_by_recipe
+from evo.evaluators.standalone import measure_network
+from evo.plugins import plugin_sources
+from evo.seeds import derive_seed
+from evo.training.checkpoints import delete_progress
+from evo.training.identity import identity
+from evo.training.loop import DivergedError, schedule_of
+from spaces.export.baselines import Contender
+from spaces.networks.network import Network
+from spaces.space import SearchSpace
+from studies.config import StudyConfig
+from studies.database.rows import StoredRun
+from studies.database.store import Store
+from studies.database.trainings import Trained, find_training, record_training
+from studies.database.urls import files_folder
+from studies.run_names import run_folder
+
+PASSES = 3
+"""What an image costs in training, in forward passes: forward, backward to activations, backward to weights."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains networks alone for one run, each of them once.
+
+    Attributes:
+        config: the run's settings, perhaps with others to train by; its section ``deliver`` is the recipe.
+        folder: keeps the progress of a training that is not finished.
+    """
+
+    store: Store
+    run: StoredRun
+    config: StudyConfig
+    images: Images
+    folder: Path
+
+    @classmethod
+    def of(cls, store: Store, run: StoredRun, config: StudyConfig, images: Images) -> Trainer:
+        """The trainer that keeps its progress beside the run's other files."""
+        return cls(store, run, config, images, run_folder(files_folder(store.url), run.name) / "trainings")
+
+    @property
+    def steps(self) -> int:
+        """Steps of one training."""
+        return max(1, len(self.images.train) // self.config.deliver.batch_size) * self._epochs
+
+    def seed(self, number: int) -> int:
+        """The seed of the first, second, ... training (from 0) of every network: the same for all, so that they pair."""
+        return derive_seed(self.config.seed, "alone", number)
+
+    def train(self, contender: Contender, number: int, advance: Advance) -> Trained:
+        """The result of training ``number`` (from 0) of a network: found, or made and recorded."""
+        digest = self.identity(contender, number)
+        trained = find_training(self.store, digest)
+        if trained is None:
+            trained = self._train(contender, number, digest, advance)
+        else:
+            advance(self.steps)
+        record_training(self.store, self.run, trained)
+        return trained
+
+    def identity(self, contender: Contender, number: int) -> str:
+        """sha256 of all that a result depends on."""
+        return identity(
+            "alone", 1,
+            arch=str(contender.arch), space=_unnamed(contender.space), training=self.config.deliver,
+            data=self.config.data, images=self._images_sha256, device=self.images.train.device.type,
+            seed=self.seed(number), sources=plugin_sources(self.config, contender.space),
+        )  # fmt: skip
+
+    @cached_property
+    def _images_sha256(self) -> str:
+        return hash_images(self.config.data)
+
+    @property
+    def _epochs(self) -> int:
+        return schedule_of(self.config.deliver, self.config.data, 1).epochs
+
+    def _train(self, contender: Contender, number: int, digest: str, advance: Advance) -> Trained:
+        started, seed = time.perf_counter(), self.seed(number)
+        accuracy, nll = self._accuracy(contender, seed, self.folder / f"v1-{digest[:16]}.progress", advance)
+        return Trained(
+            sha256=digest,
+            name=contender.name,
+            arch=str(contender.arch),
+            space_json=contender.space.to_json(),
+            seed=seed,
+            accuracy=accuracy,
+            nll=nll,
+            images=len(self.images.validation),
+            macs=contender.macs,
+            params=contender.params,
+            training_macs=float(PASSES * contender.macs * self.steps * self._batch_size),
+            seconds=time.perf_counter() - started,
+            settings=self._settings,
+        )
+
+    def _accuracy(
+        self, contender: Contender, seed: int, progress: Path, advance: Advance
+    ) -> tuple[float, float | None]:
+        """Accuracy and loss on the held-out images; 0 and None where the training diverged, which is its result, too."""
+        torch.manual_seed(seed)
+        network = Network(contender.arch, contender.space)
+        images, track = self.images, within(advance)
+        found: tuple[float, float | None] = (0.0, None)
+        with suppress(DivergedError):
+            train_by_recipe(network, self.config, images.train, images.classes, seed, checkpoint=progress, track=track)
+            found = measure_network(network, images.validation)
+        delete_progress(progress)
+        return found
+
+    @property
+    def _batch_size(self) -> int:
+        return min(self.config.deliver.batch_size, len(self.images.train))
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "settings": self.config.deliver.model_dump(mode="json"),
+            "data": self.config.data.model_dump(mode="json"),
+            "images": len(self.images.train),
+            "threads": self.config.threads,
+            "device": self.images.train.device.type,
+        }
+
+
+def _unnamed(space: SearchSpace) -> SearchSpace:
+    """``space`` without the names of itself and its blocks, on which nothing depends."""
+    data = json.loads(space.to_json())
+    return SearchSpace.from_json(
+        json.dumps(data | {"name": "", "layers": [layer | {"block": "stage1"} for layer in data["layers"]]})
+    )
+
+
+def within(advance: Advance) -> Track:
+    """A ``Track`` whose steps are steps of a larger piece of work, which is shown already."""
+
+    @contextmanager
+    def track(label: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield advance
+
+    return track

@@ -1,0 +1,104 @@
+"""What every command that trains networks of a finished run begins with: the run, its settings, its images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from evo.console import Reporter, warn
+from evo.data.fingerprint import check_fingerprint, forget_data, reads_images
+from evo.data.inspection import inspect_data, tell
+from evo.data.source import Images
+from evo.workers.executors import torch_threads
+from spaces.size import size_text
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, change_config
+from studies.database.rows import StoredRun
+from studies.database.store import Store, open_store
+from studies.database.urls import require_existing
+from studies.records import EvoError
+
+
+@contextmanager
+def open_run(name: str, storage: str, overrides: Sequence[str] = ()) -> Iterator[tuple[Store, StoredRun, StudyConfig]]:
+    """The database, the run in it, and its settings with ``overrides`` of what a training depends on.
+
+    Torch has as many threads as these settings say, as long as the database is open.
+
+    Raises:
+        EvoError: the database or the run is missing, a setting cannot be, or torchrun has started several processes.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise EvoError(
+            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+        )
+    forget_data()
+    with open_store(require_existing(storage), read_only=True) as store:
+        store.key(name)
+    with open_store(storage) as store:
+        run = store.run(name)
+        config = training_settings(run, overrides)
+        with torch_threads(config.threads):
+            yield store, run, config
+
+
+def inspect_images(run: StoredRun, config: StudyConfig, reporter: Reporter, accept_data_change: bool) -> None:
+    """Say what images there are.
+
+    Raises:
+        EvoError: they are not those that the run was begun on, and ``accept_data_change`` is not set.
+    """
+    if reads_images(run.config) and config.data == run.config.data:  # else the user names other images
+        check_fingerprint(run, accept_data_change)
+    tell(inspect_data(config.data, config.device, reporter.track), reporter.say, warn)
+
+
+def training_settings(run: StoredRun, overrides: Sequence[str]) -> StudyConfig:
+    """The run's settings with ``section.key=value`` overrides of what a training depends on, all of it said.
+
+    Raises:
+        EvoError: another setting is to be changed, or to a value that cannot be.
+    """
+    for override in overrides:
+        if override.split(".")[0].split("=")[0].strip() not in ("deliver", "data", "device", "threads"):
+            raise EvoError(
+                f"--set {override!r}: run {run.name!r} was searched with its own settings; "
+                "those of deliver and data, device and threads may be changed here"
+            )
+    config = change_config(run.config, overrides, f"run {run.name!r}")
+    if config.deliver.augment is not None:
+        return config
+    return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
+
+
+def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
+    """``images`` themselves, when the space's networks take them.
+
+    Args:
+        classes: the names of the run's classes, in the order of its labels; None: it knows none.
+
+    Raises:
+        EvoError: they do not.
+    """
+    have = (images.channels, images.size, images.classes)
+    wanted = (space.stem.c_in, space.stem.size, space.head.classes)
+    if have != wanted:
+        raise EvoError(
+            f"the images are {have[0]} x {size_text(have[1])} in {have[2]} classes, and {space.name!r} is made for "
+            f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
+            "--set data.path=..., and their size with --set data.size=..."
+        )
+    if classes is not None and _are_names(classes) and _are_names(images.class_names):
+        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
+            if known != found:
+                raise EvoError(
+                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
+                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
+                )
+    return images
+
+
+def _are_names(classes: Sequence[str]) -> bool:
+    """Whether classes have names; where they have none they are called by their numbers."""
+    return list(classes) != list(map(str, range(len(classes))))
