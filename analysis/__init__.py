@@ -13,6 +13,7 @@ __all__ = [
     "export",
     "findings",
     "frames",
+    "headroom",
     "lineage",
     "no_search",
     "operation_history",

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evo.api.against import Against
-    from evo.api.calls import compare, load, plan, runs, search
+    from evo.api.calls import compare, load, measure_headroom, plan, runs, search
     from evo.api.comparison import Comparison
     from evo.api.delivered import Delivered
     from evo.api.pages import Page
     from evo.api.run import Run
     from evo.api.verdicts import Verdicts
     from evo.evaluators import Evaluator, FitContext, Judge, Request, WrappedJudge, evaluations_of
+    from evo.headroom.result import HeadroomResult
     from evo.methods.evolution import Evolution
     from evo.plugins import dataset, evaluator, load_plugin, method
     from evo.round.plan import Plan
@@ -49,6 +50,7 @@ _WHERE = {
     "EvoError": "studies.records",
     "Evolution": "evo.methods.evolution",
     "FitContext": "evo.evaluators",
+    "HeadroomResult": "evo.headroom.result",
     "Judge": "evo.evaluators",
     "MethodSettings": "studies.config:MethodSection",
     "Page": "evo.api.pages",
@@ -66,6 +68,7 @@ _WHERE = {
     "evaluator": "evo.plugins",
     "load": "evo.api.calls",
     "load_plugin": "evo.plugins",
+    "measure_headroom": "evo.api.calls",
     "method": "evo.plugins",
     "operation": "spaces.operations.own_operations",
     "plan": "evo.api.calls",
@@ -86,6 +89,7 @@ __all__ = [
     "EvoError",
     "Evolution",
     "FitContext",
+    "HeadroomResult",
     "Judge",
     "MethodSettings",
     "OpCounts",
@@ -103,6 +107,7 @@ __all__ = [
     "evaluator",
     "load",
     "load_plugin",
+    "measure_headroom",
     "method",
     "operation",
     "plan",

@@ -85,6 +85,7 @@ def test_what_is_never_done(pattern: str) -> None:
     [
         "evo.round",
         "evo.deliver",
+        "evo.headroom",
         "analysis.report",
         "analysis.compare",
         "spaces.show",

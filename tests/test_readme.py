@@ -70,6 +70,8 @@ COMMANDS = commands()
 
 def small(command: list[str]) -> list[str]:
     """The same command with little work."""
+    if "evo.headroom" in command:
+        return [*command, "--networks", "3", "--set", "deliver.epochs=1", "--set", "data.max_images=240"]
     if "evo.round" not in command or "--plan" in command or "--help" in command:
         return command
     if any(word.startswith("examples/") for word in command):  # tests/test_examples.py runs them

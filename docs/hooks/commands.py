@@ -13,6 +13,7 @@ from docs.hooks.markdown import block
 COMMANDS: dict[str, tuple[str, ...]] = {
     "evo.round": (),
     "evo.deliver": (),
+    "evo.headroom": (),
     "analysis.report": (),
     "analysis.compare": (),
     "studies.runs": ("show", "rename", "delete"),

@@ -1,4 +1,4 @@
-"""The functions of the Python interface: ``evo.search``, ``plan``, ``load``, ``runs``, ``compare``."""
+"""The functions of the Python interface: ``evo.search``, ``plan``, ``load``, ``runs``, ``compare``, ``measure_headroom``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from analysis.findings import frames_at, side_by_side, verdicts_at
 from evo.api.comparison import Comparison
 from evo.api.run import Run
 from evo.console import reporter
+from evo.headroom import experiment
+from evo.headroom.result import HeadroomResult
 from evo.main_guard import check_script, exit_in_worker
 from evo.round.options import STORAGE, RunOptions, overrides_of
 from evo.round.plan import Plan, make_plan
@@ -183,6 +185,56 @@ def compare(runs: Sequence[Run | str], storage: str = STORAGE) -> Comparison:
     if not places:
         raise EvoError("expected two runs or more, found none")
     return Comparison(side_by_side(frames_at(places)), tuple(verdicts_at(places)))
+
+
+def measure_headroom(
+    config: Config | None = None,
+    *,
+    macs: float | None = None,
+    networks: int = 6,
+    seeds: int = 2,
+    storage: str = STORAGE,
+    seed: int | None = None,
+    set: Mapping[str, object] | Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
+    progress: bool = True,
+) -> HeadroomResult:
+    """How much is there to gain by searching a space at a budget: do its networks differ beyond the noise of training?
+
+    Random networks of the budget are trained alone, several times each, as ``[deliver]`` says, on the training images, and
+    measured on the validation images, as ``python -m evo.headroom`` does. A training is recorded when it ends; a second call,
+    with more networks or seeds perhaps, trains only what is new.
+
+    Args:
+        config: a preset's name, a TOML file, or settings. None: the preset ``digits``.
+        macs: the budget; networks have up to 5 % less or more. None: the middle of ``limits.macs``, or else the median of
+            the space's random networks.
+        networks: how many, at least three; ``seeds``: trainings of each, at least two.
+        storage: the URL of the database; an SQLite file is made where there is none.
+        seed: of the draw and of all trainings; None: the configuration's.
+        set: settings that differ from ``config``: ``{"space.name": "rich_28"}``.
+        plugins: files and modules of your own to load.
+        progress: whether lines and progress bars are shown.
+
+    Raises:
+        UserError: something that the user can put right. What was trained is kept.
+
+    Examples:
+        >>> import evo
+        >>> found = evo.measure_headroom("fashion_mnist", macs=3e6)   # doctest: +SKIP
+        >>> found.statistics.sd_between, found.table()                # doctest: +SKIP
+    """
+    exit_in_worker()
+    settings = _options(
+        config,
+        rounds=1,
+        storage=storage,
+        seed=seed,
+        overrides=overrides_of(set),
+        plugins=_runs_of(plugins),
+    )
+    options = experiment.HeadroomOptions(settings, networks, seeds, macs)
+    return experiment.measure_headroom(options, reporter(progress))
 
 
 def _options(config: Config | None, **others: Any) -> RunOptions:

@@ -66,7 +66,11 @@ def training_settings(run: StoredRun, overrides: Sequence[str]) -> StudyConfig:
                 f"--set {override!r}: run {run.name!r} was searched with its own settings; "
                 "those of deliver and data, device and threads may be changed here"
             )
-    config = change_config(run.config, overrides, f"run {run.name!r}")
+    return with_augmentation(change_config(run.config, overrides, f"run {run.name!r}"))
+
+
+def with_augmentation(config: StudyConfig) -> StudyConfig:
+    """The same settings, with the random changes of images said in ``deliver``, where they are those of the data."""
     if config.deliver.augment is not None:
         return config
     return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})

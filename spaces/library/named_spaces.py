@@ -95,6 +95,68 @@ def mobile_space(
     return SearchSpace(name, layers, front, Head(features, classes, activation="relu"))
 
 
+RICH_OPS = (
+    *inverted_bottlenecks((3, 5), (1, 3)),
+    "mb_k3_e6",
+    "conv_k3_e1",
+    *inverted_bottlenecks((3, 5), (1, 3), "_se25_swish"),
+    "mb_k3_e6_se25_swish",
+    "conv_k3_e1_se25_swish",
+)
+"""Separable (e1) and inverted bottlenecks and a full convolution, each with ReLU, and with squeeze-excitation and swish."""
+
+COARSE_OPS = ("mb_k3_e1", "mb_k3_e3", "conv_k3_e1", "mb_k3_e3_se25_swish")
+"""What a search of growing spaces begins with; the other ``RICH_OPS`` wait."""
+
+RICH_ROWS = ((1, 0), (2, 1), (2, 2), (3, 0.5), (3, 1), (3, 1.5), (5, 0.5), (5, 1))
+"""Depths of a stage, and widths inside as multiples of its output's."""
+
+
+def rich_space(
+    name: str,
+    channels: int = 3,
+    size: Size = 32,
+    classes: int = 10,
+    *,
+    plan: Sequence[Stage],
+    stem: tuple[int, int],
+    features: int = 0,
+    coarse: bool = False,
+) -> SearchSpace:
+    """A space in which much can be chosen: ``RICH_OPS`` in all layers, and identity in all but a stage's first one.
+
+    Args:
+        stem, features: as those of ``mobile_space``.
+        coarse: only ``COARSE_OPS`` are candidates, the others pending.
+    """
+    front = Stem(*stem, activation="relu", c_in=channels, size=size)
+    ops = COARSE_OPS if coarse else RICH_OPS
+    waiting = tuple(op for op in RICH_OPS if op not in ops)
+    layers = stage_layers(front, plan, first=ops, rest=(*ops, "id"))
+    pending = tuple(replace(layer, pending=waiting) for layer in layers)
+    return SearchSpace(name, pending, front, Head(features, classes, activation="relu"))
+
+
+def rows_space(
+    name: str,
+    channels: int = 3,
+    size: Size = 32,
+    classes: int = 10,
+    *,
+    plan: Sequence[Stage],
+    stem: tuple[int, int],
+    features: int = 0,
+) -> SearchSpace:
+    """``rich_space`` with a choice of depth and width for every stage, ``RICH_ROWS``, in the place of identities."""
+    front = Stem(*stem, activation="relu", c_in=channels, size=size)
+    layers = stage_layers(front, plan, first=RICH_OPS, rest=RICH_OPS)
+    rows = {
+        f"stage{number}": tuple((depth, int(width * c_out)) for depth, width in RICH_ROWS if depth <= deepest)
+        for number, (c_out, deepest, _) in enumerate(plan, start=1)
+    }
+    return SearchSpace(name, with_variants(layers, rows), front, Head(features, classes, activation="relu"))
+
+
 def digits_rows(name: str, channels: int = 1, size: Size = 8, classes: int = 10) -> SearchSpace:
     """Three blocks of three rows each, for small images: a depth, and the channels inside."""
     front = Stem(8, 1, activation="relu", c_in=channels, size=size)
@@ -246,6 +308,14 @@ EFFICIENTNET_B0 = (
 )
 """https://arxiv.org/abs/1905.11946, table 1."""
 
+PLAN_28: dict[str, Any] = {"plan": ((16, 5, 1), (32, 5, 2), (64, 5, 2)), "stem": (16, 2), "channels": 1, "size": 28}
+PLAN_32: dict[str, Any] = {"plan": ((24, 5, 2), (48, 5, 2), (96, 5, 2)), "stem": (16, 1)}
+PLAN_64: dict[str, Any] = {
+    "plan": ((24, 5, 2), (48, 5, 2), (96, 5, 2), (160, 3, 1)), "stem": (16, 2), "features": 640, "size": 64,
+}  # fmt: skip
+"""Stages, stem and images of the spaces with much to choose: those of ``mobile_28``, ``mobile_cifar`` and ``mobile_64``,
+deeper. The first stage has 14 or 16 pixels; the depths of the stages say where among the layers the strides fall."""
+
 LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "digits": partial(
         mobile_space,
@@ -261,6 +331,15 @@ LIBRARY: dict[str, Callable[..., SearchSpace]] = {
     "mobile_64": partial(
         mobile_space, plan=((24, 3, 2), (48, 3, 2), (96, 4, 2), (160, 1, 1)), stem=(16, 2), features=640, size=64
     ),
+    "rich_28": partial(rich_space, **PLAN_28),
+    "rich_32": partial(rich_space, **PLAN_32),
+    "rich_64": partial(rich_space, **PLAN_64),
+    "coarse_28": partial(rich_space, **PLAN_28, coarse=True),
+    "coarse_32": partial(rich_space, **PLAN_32, coarse=True),
+    "coarse_64": partial(rich_space, **PLAN_64, coarse=True),
+    "rows_28": partial(rows_space, **PLAN_28),
+    "rows_32": partial(rows_space, **PLAN_32),
+    "rows_64": partial(rows_space, **PLAN_64),
     "nas_bench_macro": nas_bench_macro,
     "pad_nas_basic": partial(pad_nas, expansions=(3, 6), stem=32, second=32),
     "pad_nas_large": partial(pad_nas, expansions=(1, 2, 3, 4, 5, 6), stem=16, second=24),

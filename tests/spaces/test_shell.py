@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
     "evo.round",
     "evo.deliver",
+    "evo.headroom",
     "analysis.report",
     "analysis.compare",
     "spaces.show",
@@ -122,6 +123,7 @@ def test_every_command_says_its_version_and_refuses_what_it_cannot_read(
     [
         ("evo.round", ["1", "--storage", "sqlite:///none/evo.db"]),
         ("evo.deliver", ["x", "--storage", "sqlite:///none.db"]),
+        ("evo.headroom", ["--config", "none"]),
         ("analysis.report", ["x", "--storage", "sqlite:///none.db"]),
         ("analysis.compare", ["x", "--storage", "sqlite:///none.db"]),
         ("spaces.show", ["x"]),

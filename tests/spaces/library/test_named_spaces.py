@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from itertools import product
 from random import Random
 
@@ -209,3 +210,46 @@ def test_block_strings() -> None:
 def test_a_block_string_of_another_form_is_refused(block: str) -> None:
     with pytest.raises(ValueError, match=r"block string '.*': expected ds_r<repeats>_k<kernel>"):
         from_block_strings([block])
+
+
+@pytest.mark.parametrize("size", [28, 32, 64])
+def test_rich_spaces_choose_more_than_the_spaces_of_the_presets(size: int) -> None:
+    rich, coarse, rows = (load_space(f"{kind}_{size}") for kind in ("rich", "coarse", "rows"))
+    preset = load_space({28: "mobile_28", 32: "mobile_cifar", 64: "mobile_64"}[size])
+    ops = rich.layers[0].candidates
+    assert {"mb_k3_e1", "mb_k5_e3", "mb_k3_e6", "conv_k3_e1", "mb_k3_e3_se25_swish"} < set(ops)
+    assert rich.layers[0].shape.size_out >= 14
+    assert [layer.candidates[len(ops) :] for layer in rich.layers[:2]] == [(), ("id",)]
+    assert all(not layer.pending for layer in rich.layers + rows.layers)
+    assert (rich.stem, rich.head, len(rich.layers) > len(preset.layers)) == (preset.stem, preset.head, True)
+    assert all(
+        {*few.candidates, *few.pending} == {*all_.candidates}
+        for few, all_ in zip(coarse.layers, rich.layers, strict=True)
+    )
+    assert len(coarse.layers[1].candidates) == 5
+
+
+def test_rows_choose_depth_and_width_of_each_stage() -> None:
+    first, second, _ = load_space("rows_28").variant_blocks
+    assert first.variants == (
+        *("row_d1", "row_d2_w16", "row_d2_w32", "row_d3_w8", "row_d3_w16", "row_d3_w24", "row_d5_w8", "row_d5_w16"),
+    )
+    assert second.variants[1] == "row_d2_w32"
+    assert {block.layers[-1].block: block.variants[-1] for block in load_space("rows_64").variant_blocks}["stage4"] == (
+        "row_d3_w240"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("digits", "c754d7d1a38c97dc"),
+        ("mobile_28", "f99bc92296a87a5a"),
+        ("mobile_cifar", "c0b1a3024fb5c237"),
+        ("mobile_64", "dcb9a6486d636deb"),
+        ("digits_rows", "f46cb4f9a82614ed"),
+        ("dna_rows", "1e62b72e94b25290"),
+    ],
+)
+def test_spaces_that_databases_hold_stay_as_they_are(name: str, digest: str) -> None:
+    assert sha256(load_space(name).to_json().encode()).hexdigest()[:16] == digest
