@@ -59,12 +59,12 @@ class Headroom:
 
     @property
     def networks(self) -> int:
-        return self._values.shape[0]
+        return len(self.accuracies)
 
     @property
     def trainings(self) -> int:
         """Of each network."""
-        return self._values.shape[1]
+        return len(self.accuracies[0])
 
     @property
     def mean(self) -> float:

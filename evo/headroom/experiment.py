@@ -187,7 +187,8 @@ def _within(space: SearchSpace, costs: CostTable, limits: Limits, rng: Random) -
     for _ in range(MOST_DRAWS // DRAWS):
         archs = [space.sample(rng) for _ in range(DRAWS)]
         counted = costs.count(archs)
-        for arch, inside in zip(archs, ((least <= counted) & (counted <= most)).all(axis=1), strict=True):
+        allowed = np.all((least <= counted) & (counted <= most), axis=1).tolist()
+        for arch, inside in zip(archs, allowed, strict=True):
             if inside and (form := canonical_arch(arch, space)) not in seen:
                 seen.add(form)
                 yield arch
