@@ -181,13 +181,19 @@ EXAMPLES = (10, 50, 200)
 POINT = 0.01
 
 
-def sentences(found: Headroom, images: int) -> list[str]:
+def sentences(found: Headroom, images: int, classes: int) -> list[str]:
     """What ``found`` says and does not say, a sentence or two each.
 
     Args:
-        images: how many validation images the accuracies were measured on.
+        images: how many validation images the accuracies were measured on, in so many ``classes``.
     """
-    return [_differences(found), _agreement(found), *_gains(found), *_cautions(found, images)]
+    return [
+        _differences(found),
+        _agreement(found),
+        *_gains(found),
+        *_cautions(found, images),
+        *_untrained(found, classes),
+    ]
 
 
 def _differences(found: Headroom) -> str:
@@ -211,8 +217,8 @@ def _gains(found: Headroom) -> list[str]:
         verdict = f"No search can gain a point here by choosing: the best of {MOST_EVALUATIONS:,} networks would not."
     elif needed is None:
         verdict = (
-            f"By this estimate no search gains a point here, nor does the best of {MOST_EVALUATIONS:,} networks; the "
-            f"interval begins at {_count(least)} evaluations."
+            f"By this estimate no search gains a point here by choosing: the best of {MOST_EVALUATIONS:,} networks would "
+            f"not. The interval does not exclude that {_count(least)} evaluations do."
         )
     else:
         verdict = f"A gain of one point takes about {_count(needed)} evaluations ({_count(least)} to {_count(most)})."
@@ -239,6 +245,14 @@ def _cautions(found: Headroom, images: int) -> list[str]:
     if high > 3 * low:
         cautions.append(f"{found.networks} networks tell the difference roughly: more networks narrow its interval.")
     return cautions
+
+
+def _untrained(found: Headroom, classes: int) -> list[str]:
+    if found.mean >= 2 / classes:
+        return []
+    return [
+        f"The networks have hardly learned anything (chance: {1 / classes:.2%}), so this says nothing yet: train longer."
+    ]
 
 
 def _points(fraction: float) -> str:

@@ -232,6 +232,7 @@ def _result(
         epochs,
         len(images.train),
         len(images.validation),
+        images.classes,
     )
     pairs = zip(experiment.archs, trainings, strict=True)
     return HeadroomResult(setting, tuple(TrainedNetwork.of(str(arch), found) for arch, found in pairs))

@@ -58,7 +58,7 @@ class Setting:
     Attributes:
         run: where the trainings are recorded.
         macs: the budget; ``window``: the MACs between which the networks lie.
-        images: that trained; ``validation_images``: that measured.
+        images: that trained; ``validation_images``: that measured, in so many ``classes``.
     """
 
     run: str
@@ -68,6 +68,7 @@ class Setting:
     epochs: int
     images: int
     validation_images: int
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class HeadroomResult:
         left_out = (
             [f"{diverged} of {len(self.networks)} networks are left out: their training diverged."] if diverged else []
         )
-        return [*sentences(self.statistics, self.setting.validation_images), *left_out]
+        return [*sentences(self.statistics, self.setting.validation_images, self.setting.classes), *left_out]
 
     @property
     def title(self) -> str:

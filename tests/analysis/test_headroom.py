@@ -82,19 +82,19 @@ def test_evaluations_are_the_fewest_that_gain_as_much() -> None:
 def test_where_noise_explains_everything_nothing_is_promised() -> None:
     found = Headroom(((0.80, 0.81), (0.812, 0.80), (0.806, 0.807)))
     assert found.sd_between == 0 == found.gain(1000)
-    said = " ".join(sentences(found, 2000))
+    said = " ".join(sentences(found, 2000, 10))
     assert "not shown: the interval begins at 0" in said
     assert "Kendall's tau -1.00" in said
-    assert "By this estimate no search gains a point here" in said
+    assert "By this estimate no search gains a point here by choosing" in said
 
 
 def test_networks_that_differ_by_nothing_leave_nothing_to_find() -> None:
     same = Headroom(((0.8001, 0.8), (0.8, 0.8001), (0.8, 0.8001), (0.8001, 0.8)))
-    assert "No search can gain a point here by choosing" in " ".join(sentences(same, 2000))
+    assert "No search can gain a point here by choosing" in " ".join(sentences(same, 2000, 10))
 
 
 def test_what_the_words_say() -> None:
-    differences, ranking, gains, verdict, *cautions = sentences(SEEN, 2000)
+    differences, ranking, gains, verdict, *cautions = sentences(SEEN, 2000, 10)
     assert differences.startswith(
         "Networks of this budget differ by a standard deviation of 2.68 points (0.00 to 10.37"
     )
@@ -109,6 +109,13 @@ def test_what_the_words_say() -> None:
 def test_too_little_is_refused(accuracies: tuple[tuple[float, ...], ...]) -> None:
     with pytest.raises(ValueError, match="expected at least 3 networks, each with the same number of trainings"):
         Headroom(accuracies)
+
+
+def test_networks_that_have_learned_nothing_say_nothing() -> None:
+    said = sentences(Headroom(((0.1, 0.12), (0.09, 0.1), (0.15, 0.1))), 2000, 10)
+    assert said[-1] == (
+        "The networks have hardly learned anything (chance: 10.00%), so this says nothing yet: train longer."
+    )
 
 
 def test_what_is_no_number_is_refused() -> None:

@@ -114,7 +114,7 @@ def test_networks_are_really_trained(tmp_path: Path) -> None:
     assert all(network.seconds > 0 for network in found.networks)
 
 
-SETTING = Setting("headroom-x", "x", 60_000, (57_000, 63_000), 2, 100, 50)
+SETTING = Setting("headroom-x", "x", 60_000, (57_000, 63_000), 2, 100, 50, 10)
 NETWORKS = tuple(TrainedNetwork(f"mb_k{k}_e1", 6e4, 900, (0.7 + k / 100, 0.71 + k / 100), 3.0, 7e7) for k in (3, 5, 7))
 DIVERGED = TrainedNetwork("id", 6e4, 900, (0.0, 0.5), 1.0, 7e7, diverged=True)
 
