@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evo.plugins import used_plugins
-from evo.round.options import RunOptions
+from evo.round.options import DEFAULT_RUN, RunOptions
 from studies import config as configs
 from studies import plugins
 from studies.config import StudyConfig
@@ -19,9 +19,9 @@ from studies.records import EvoError
 def runs_to_make(store: Store, options: RunOptions) -> Iterator[tuple[str, StudyConfig]]:
     """Name and settings of every run that is asked for: per seed the run itself, then its control arms."""
     plugins.stand_in(options.plugins)
-    known = store.find_run(options.run) if options.run else None
-    alone = known is not None and options.config is None and not options.overrides and options.seed is None
-    config = known.config if known is not None and alone else read_settings(options)
+    unsaid = options.config is None and not options.overrides and options.seed is None
+    known = store.find_run(options.run or DEFAULT_RUN) if unsaid else None
+    config = known.config if known is not None else read_settings(options)
     for seed in range(config.seed, config.seed + options.repeat):
         mine = config.model_copy(update={"seed": seed})
         name = run_name(options, seed, first=seed == config.seed)
@@ -41,7 +41,7 @@ def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
         raise EvoError(
             f"run {name!r} was begun with other settings:\n  "
             + "\n  ".join(f"{key} was {was!r} and is now {now!r}" for key, was, now in changed)
-            + "\ngive the new settings a run of their own: --run NAME"
+            + f"\ngive the new settings a run of their own: --run NAME; to go on as before, name the run alone: --run {name}"
         )
     if existing:
         check_plugins(existing)

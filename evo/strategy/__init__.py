@@ -1,8 +1,19 @@
 """The search strategy: inside one round, for architectures that are accurate and cheap.
 
-``generations`` is its loop: propose, measure, record, until the budget is spent. ``nsga2`` proposes the first generation and
+``generations`` is its loop: propose, measure, record, until the budget is spent. ``design`` is the first generation, ``nsga2``
 breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume;
-``encoding`` gives it architectures as numbers.
+``encoding`` gives it architectures as numbers. ``additive`` learns what single operations add at equal cost; ``effects`` tells
+it of a round, and ``best_operations`` finds what the best network with each of them is worth.
 """
 
-__all__ = ["encoding", "generations", "nsga2", "screening", "surrogate"]
+__all__ = [
+    "additive",
+    "best_operations",
+    "design",
+    "effects",
+    "encoding",
+    "generations",
+    "nsga2",
+    "screening",
+    "surrogate",
+]

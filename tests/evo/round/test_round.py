@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_three_rounds_are_told_in_three_lines(finished: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["3", "--storage", finished, *QUICK]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "run digits: pad_nas on digits, judged by oneshot"
+    assert lines[0] == "run digits: evidence on digits, judged by oneshot"
     assert lines[1].split() == [
         "round", "space", "proposals", "distinct", "front", "best", "acc", "its", "cost", "hypervolume",
         "kept", "dropped", "added", "seconds",
@@ -231,7 +232,9 @@ def test_nas_bench_macro_in_three_rounds(data_dir: Path, tmp_path: Path) -> None
     found = rows(storage)
     assert len({row[2] for row in found}) >= 300
     volumes = [row[3] for row in spaces(storage)]
-    assert np.diff(volumes).min() > -1e-12  # what the table said in earlier rounds is not forgotten
+    assert all(
+        after > before - 1e-12 for before, after in pairwise(volumes)
+    )  # what the table said in earlier rounds is not forgotten
     assert max(row[4] for row in found) > 0.92
 
 
@@ -247,3 +250,13 @@ def test_a_network_whose_first_spelling_was_pruned_is_not_measured_again(data_di
     with open_store(storage) as store:
         counted = store.frame("SELECT COUNT(*) AS n FROM evaluations GROUP BY judge, canonical")
     assert set(counted["n"]) == {1}
+
+
+def test_a_command_without_words_goes_on_with_the_run_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also when the preset of its name has changed since it began."""
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    assert main(["1", "--storage", storage, "--quiet", *QUICK]) == 0
+    assert main(["1", "--storage", storage]) == 0
+    assert "nothing to do: run digits has finished round 1" in capsys.readouterr().out
