@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evo.methods.evolution import Above, Evolution, Nothing, ranked_ops
+from evo.strategy.design import choices_of
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.errors import SpaceError
@@ -48,12 +49,14 @@ class AsGoodAsBest:
         limits: of the run.
         margin: by how much, in units of the score, a network may be worse and still be as good.
         zoom: whether the neighbours of candidates are rated, too.
+        front: whether what a network of the front has is rated 1: right where its score holds in later rounds, too.
     """
 
     limits: Limits = field(default_factory=dict)
     regions: int = 3
     margin: float = 0.0
     zoom: bool = False
+    front: bool = False
 
     def __call__(self, finished: Round) -> Ratings:
         from evo.strategy.best_operations import CostLadder, best_with_each
@@ -74,11 +77,13 @@ class AsGoodAsBest:
         worth = [drawn[:, [posterior.place[i, op] for op in ops]] for i, ops in enumerate(rated)]
         curve, regions = posterior.cost_curve(drawn, ladder.budgets), self._regions(finished, ladder.budgets)
         best = dict(best_with_each(ladder, worth, curve))
-        return {
+        ratings = {
             (i, op): probability
             for i, ops in enumerate(rated)
             for op, probability in zip(ops, self._probabilities(finished, i, best[i], regions, posterior), strict=True)
         }
+        used = {choice for e in finished.front for choice in choices_of(e.arch)} if self.front else set()
+        return ratings | dict.fromkeys(used & ratings.keys(), 1.0)
 
     def _rated(self, layer: Layer, i: int, costs: CostTable) -> list[Op]:
         """What is rated at a layer: the candidates first."""
@@ -116,7 +121,7 @@ class AsGoodAsBest:
     def __str__(self) -> str:
         return (
             "probability of being as good as the layer's best operation at equal budgets, "
-            f"in the best of {self.regions} regions of cost"
+            f"in the best of {self.regions} regions of cost{', 1 on the front' if self.front else ''}"
         )
 
 
@@ -171,7 +176,8 @@ def require_plain_layers(space: SearchSpace, rng: Random) -> SearchSpace:
 
 def evidence(section: EvidenceEvolution, config: StudyConfig) -> Evolution:
     """Keep what may be the best, by a posterior over what operations add at equal cost."""
-    rate = AsGoodAsBest(config.limits.given(), section.regions, section.margin, section.zoom)
+    limits, holds = config.limits.given(), not config.evaluator.shared_weights
+    rate = AsGoodAsBest(limits, section.regions, section.margin, section.zoom, front=holds)
     threshold = 1 - section.confidence
     refill = Nothing() if section.k is None else AddPromising(section.k, threshold)
     return Evolution(rate, Above(threshold), refill, prepare=require_plain_layers)

@@ -120,7 +120,7 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
     known = {form: evaluation for form, evaluation in answered.items() if form not in here}
     most = len(known) or config.search.population  # what is known costs nothing to keep
     before = known.values() or last_evaluations(shared.store, shared.run, context.earlier)
-    parents = surviving_front(before, space, config, most)
+    parents = surviving_front(before, costs, config, most)
     limits, rng = config.limits.given(), Random(derive_seed(config.seed, "drawn", context.n))
     return SearchTask(
         space,

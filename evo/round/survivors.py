@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from spaces.architecture import Architecture
-from spaces.space import SearchSpace
+from spaces.costs.table import COLUMNS, CostTable, LayerCosts
 from studies.config import StudyConfig
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.pareto import evenly_spaced
 from studies.records import Evaluation, Round, complete_evaluations
+
+MOST_GENES = 64
+"""Layers with more genes than this are not looked through for one to take another's place."""
+
+Limits = Mapping[str, tuple[float, float]]
 
 
 def last_evaluations(store: Store, run: StoredRun, earlier: Sequence[StoredRound]) -> list[Evaluation]:
@@ -21,17 +26,58 @@ def last_evaluations(store: Store, run: StoredRun, earlier: Sequence[StoredRound
 
 
 def surviving_front(
-    before: Iterable[Evaluation], space: SearchSpace, config: StudyConfig, most: int
+    before: Iterable[Evaluation], costs: CostTable, config: StudyConfig, most: int
 ) -> list[Architecture]:
-    """The Pareto front of what was measured before, as far as ``space`` still holds it, cheapest first.
+    """The Pareto front of what was measured before, as networks of the table's space, cheapest first.
 
-    A front of more than ``most`` is thinned evenly, its two ends kept.
+    A network of the front that the space has lost is mended: an operation that was dropped gives way to the one of its layer
+    that costs most nearly the same. More than ``most`` are thinned evenly, both ends kept.
     """
-    settings, limits = config.search, config.limits.given()
-    held = tuple(
-        e
-        for e in complete_evaluations(before)
-        if e.arch in space and all(least <= e.cost(name) <= most for name, (least, most) in limits.items())
-    )
-    front = Round(0, space, held, cost=settings.cost, objective=settings.objective).front
-    return evenly_spaced([e.arch for e in front], most)
+    limits, column = config.limits.given(), COLUMNS.index(config.search.cost)
+    inside = [e for e in complete_evaluations(before) if _is_inside([e.cost(name) for name in limits], limits)]
+    kept = _front([e for e in inside if e.arch in costs.space], costs, config)
+    lost = [arch for arch in _front(inside, costs, config) if arch not in costs.space]
+    mended = [arch for arch in (mend(arch, costs, column) for arch in lost) if arch and _fits(arch, costs, limits)]
+    if not mended:
+        return evenly_spaced(kept, most)
+    survivors = list(dict.fromkeys((*kept, *mended)))
+    price = dict(zip(survivors, costs.count(survivors)[:, column].tolist(), strict=True))
+    return evenly_spaced(sorted(survivors, key=lambda arch: (price[arch], str(arch))), most)
+
+
+def _front(evaluations: Sequence[Evaluation], costs: CostTable, config: StudyConfig) -> list[Architecture]:
+    """The networks of the Pareto front, cheapest first."""
+    cost, objective = config.search.cost, config.search.objective
+    return [e.arch for e in Round(0, costs.space, tuple(evaluations), cost=cost, objective=objective).front]
+
+
+def mend(arch: Architecture, costs: CostTable, column: int) -> Architecture | None:
+    """``arch`` with operations of today in the places of those that are gone, of most nearly the same cost.
+
+    None where that cannot be told: in blocks with rows, in layers with too many genes, in spaces with other layers.
+    """
+    if len(arch.genes) != len(costs.layers):
+        return None
+    genes = []
+    for layer, gene in zip(costs.layers, arch.genes, strict=True):
+        if not layer.layer.allows(gene):
+            if layer.block or layer.layer.size > MOST_GENES:
+                return None
+            gene = _nearest(layer, gene, column)
+        genes.append(gene)
+    return Architecture(tuple(genes))
+
+
+def _nearest(layer: LayerCosts, gene: str, column: int) -> str:
+    """The gene of a layer that costs most nearly what ``gene`` does; of equals the first."""
+    price = layer.cost_of(gene)[column]
+    return min(layer.layer.genes, key=lambda other: abs(float(layer.cost_of(other)[column] - price)))
+
+
+def _fits(arch: Architecture, costs: CostTable, limits: Limits) -> bool:
+    price = costs.count([arch])[0]
+    return arch in costs.space and _is_inside([float(price[COLUMNS.index(name)]) for name in limits], limits)
+
+
+def _is_inside(prices: Sequence[float], limits: Limits) -> bool:
+    return all(least <= price <= most for price, (least, most) in zip(prices, limits.values(), strict=True))
