@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import torch
+from alembic.util import pyfiles
 
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other cost more than they give
 
+pyfiles.load_module_py = cache(
+    pyfiles.load_module_py
+)  # Optuna executes all its migrations, thrice, for every new database
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """All modules are loaded: the garbage collector need not walk through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
