@@ -15,9 +15,10 @@ round: $(VENV)/installed
 deliver: $(VENV)/installed
 	$(BIN)/python -m evo.deliver $(RUN) --storage $(STORAGE) $(ARGS)
 
+# Long files begin first (tests/conftest.py), so that both workers end together: xdist is not to reorder them.
 # Tests start many processes: where Python is told to keep no bytecode, each would compile everything again.
 test: $(VENV)/installed-for-tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
-import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -203,13 +202,13 @@ def _sleeping_cluster(workers: int) -> Iterator[DaskExecutor]:
 
     from evo.workers.cluster_spec import quiet_dask
     from evo.workers.dask_cluster import cluster_executor
+    from evo.workers.pool import CONTEXT, IMPORTED
 
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
     with quiet_dask(), SpecCluster(workers={}, scheduler={"cls": Scheduler, "options": options}) as cluster:
         address = cluster.scheduler_address
-        process = multiprocessing.get_context("spawn").Process(
-            target=_run_sleepers, args=(address, workers), daemon=True
-        )
+        CONTEXT.set_forkserver_preload(list(IMPORTED))
+        process = CONTEXT.Process(target=_run_sleepers, args=(address, workers), daemon=True)
         process.start()
         try:
             while len(cluster.scheduler_info["workers"]) < workers:

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import torch
+from alembic.util import pyfiles
 
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other cost more than they give
 
+pyfiles.load_module_py = cache(
+    pyfiles.load_module_py
+)  # Optuna executes all its migrations, thrice, for every new database
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+LONGEST = (
+    "evo/round/test_postgres.py", "evo/workers/test_cluster.py", "evo/api/test_notebook.py", "chaos/test_chaos.py",
+    "evo/deliver/test_deliver.py", "test_readme.py", "evo/evaluators/test_early_stopping.py", "evo/workers/test_ranks.py",
+    "evo/api/test_api.py", "evo/round/test_round.py", "test_examples.py", "evo/evaluators/test_autospace.py",
+    "evo/evaluators/test_evaluators.py", "studies/database/test_store.py", "studies/database/test_optuna_tables.py",
+    "evo/test_rectangles.py", "evo/workers/test_pool.py", "evo/workers/test_own_code.py",
+)  # fmt: skip
+"""Files of tests that take longest, the first first: begun last, one of them would leave a processor idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """All modules are loaded: the garbage collector need not walk through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +54,25 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the published tables: no folder {folder}; set EVO_DATA")
     return folder
+
+
+@pytest.fixture(scope="module")
+def unpublished() -> Iterator[None]:
+    """Rounds write no note, figures and drawings for optuna-dashboard: two thirds of the time of a small round.
+
+    For tests of something else. Rounds publish in the tests of README, notebook, dashboard, mirror, PostgreSQL and chaos.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evo.round.dashboard.publish", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def unexported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivered network's ONNX and torch program are empty files: making them takes seconds. For tests of something else."""
+    monkeypatch.setattr("evo.deliver.pipeline.export_program", lambda *_: None)
+    for writer in ("write_onnx", "write_program"):
+        monkeypatch.setattr(f"evo.deliver.pipeline.{writer}", lambda *words: words[3].touch())
 
 
 @pytest.fixture(scope="session")

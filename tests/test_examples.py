@@ -36,6 +36,9 @@ from studies.records import Evaluation, Round
 from tests import example_run
 from tests.registries import restored
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 

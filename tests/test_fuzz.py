@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz import TARGETS, fuzzed, samples
 
-INPUTS = 60
+INPUTS = 40
 FEWER = {"database": 12}
 """What takes longer."""
 

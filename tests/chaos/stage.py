@@ -30,9 +30,9 @@ SUPERNET = [
     "--set",
     "evaluator.epochs=3",
     "--set",
-    "data.max_images=300",
+    "data.max_images=200",
     "--set",
-    "search.evaluations=18",
+    "search.evaluations=12",
 ]
 SUPERNET += ["--set", "search.population=6", "--set", "ground_truth.sample=0"]
 """Two rounds of PAD-NAS on some of the digits, each with a supernet of its own: seconds."""

@@ -30,7 +30,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 
 @pytest.mark.parametrize("name", OFTEN)
-def test_a_fault_leaves_what_it_should(stage: Stage, name: str) -> None:
+def test_a_fault_leaves_what_it_should(stage: Stage, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is killed at any moment may be killed while it publishes; elsewhere that would only take its time."""
+    if name != "coordinator":
+        monkeypatch.setattr("evo.round.dashboard.publish", lambda *_: None)
     assert len(list(FAULTS[name].strike(stage, OFTEN[name]))) == OFTEN[name]
 
 

@@ -32,6 +32,9 @@ from studies.plugins import PluginError
 from studies.records import EvoError
 from tests.registries import restored
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 OWN = """
     from dataclasses import dataclass, field
     import evo

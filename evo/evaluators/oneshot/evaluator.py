@@ -103,9 +103,10 @@ class OneShot:
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
-        learned = supernet.state_dict()
-        with torch.device("meta"):  # for its names alone
-            kept = {name: learned[name] for name in Supernet(judged).state_dict()}
+        learned = kept = supernet.state_dict()
+        if judged != space:
+            with torch.device("meta"):  # for its names alone
+                kept = {name: learned[name] for name in Supernet(judged).state_dict()}
         listed = [[i, op, value] for (i, op), value in ratings.items()]
         name = bred.weights.name if bred else None
         write_checkpoint(kept, weights, {"space": judged.to_json(), "ratings": listed, "cells": name})

@@ -27,6 +27,9 @@ from studies.records import Proposal
 from tests import example_run
 from tests.html import Checked
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 ROOT = Path(__file__).resolve().parents[3]
 OPS = ("mb_k3_e1", "mb_k5_e1", "mb_k3_e3", "mb_k5_e3")
 SPACE = SearchSpace("made", (Layer(Shape(8, 8, 1, 8), OPS),) * 4, Stem(8, stride=1, c_in=1, size=8), Head(0, 10))
@@ -285,6 +288,7 @@ def test_a_run_that_has_measured_nothing_has_empty_frames(tmp_path: Path) -> Non
         begun.report()
 
 
+@pytest.mark.usefixtures("unexported")
 def test_a_network_is_delivered_as_the_command_does_it(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
     with open_store(storage) as store:

@@ -16,6 +16,8 @@ from studies.database.store import open_store
 from studies.records import EvoError
 from tests.evo.round.test_control import POOL, config
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
 
 def settings(**data: object) -> StudyConfig:
     method = {"method": "fixed"}

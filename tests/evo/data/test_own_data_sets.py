@@ -23,6 +23,9 @@ from studies.config import DataSection, check_config
 from studies.database.store import open_store
 from studies.records import EvoError
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 X = np.random.default_rng(0).integers(0, 256, (60, 6, 8), np.uint8)
 Y = np.arange(60) % 3
 

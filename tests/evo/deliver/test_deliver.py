@@ -110,6 +110,7 @@ def test_every_file_has_the_permissions_of_a_new_one(folder: Path) -> None:
     assert {path.stat().st_mode for path in folder.iterdir()} == {usual}
 
 
+@pytest.mark.usefixtures("unexported")
 def test_images_that_changed_since_the_search_are_not_taken_in_silence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

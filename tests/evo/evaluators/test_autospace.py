@@ -34,6 +34,9 @@ from studies.database.store import open_store
 from studies.records import BredCell, EvoError, Round
 from tests.evo.conftest import interrupted_at
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 IMAGES = load_dataset(DataSection(name="digits", max_images=240))
 ALPHABET = Alphabet(nodes=3, codes="i3", expansions=(1, 2))
 SMALL = {"nodes": 3, "edge_ops": "i3", "expansions": (1, 2), "batch_size": 32, "steps": 3}

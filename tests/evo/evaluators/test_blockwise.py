@@ -41,6 +41,9 @@ from studies.database.store import open_store
 from studies.records import EvoError, Round
 from tests.evo.conftest import interrupted_at
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 OPS = ("mb_k3_e1", "mb_k5_e2", "mb_k3_e3")
 
 

@@ -27,6 +27,8 @@ from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.records import Evaluation, Proposal
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
 TINY = DataSection(name="digits", max_images=200, validation_fraction=0.5)
 TRAINING = ScratchSection(kind="scratch", epochs=4.0, batch_size=32)
 

@@ -41,7 +41,7 @@ def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
         "tabular": {"path": str(table_file), "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01},
         "scratch": QUICK,
         "oneshot": QUICK,
-        "blockwise": {**QUICK, "teacher": QUICK, "candidates": 100},
+        "blockwise": {**QUICK, "teacher": QUICK, "candidates": 20},
     }[request.param]
     evaluator = {"kind": request.param, **section}
     data = {"name": "digits", "max_images": 300}

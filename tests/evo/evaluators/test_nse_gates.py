@@ -201,7 +201,7 @@ def test_the_cost_term_closes_gates(cells: SearchSpace) -> None:
         learner = indicators(
             cells, gates, update_every=1, learning_rate=0.1, cost_target=target, cost_weight=50.0, drop_below=None
         )
-        for step in range(60):
+        for step in range(25):
             learner(supernet, step)
         rng = Random(0)
         archs = [sample_architecture(gates.ratings(), cells, rng) for _ in range(200)]

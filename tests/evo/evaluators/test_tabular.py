@@ -11,6 +11,9 @@ import pytest
 from evo.round.__main__ import main
 from studies.database.store import open_store
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 CONFIG = """
 [space]
 name = "table"

@@ -36,6 +36,9 @@ from studies.database.store import open_store
 from studies.records import EvoError
 from tests.evo.evaluators.test_blockwise import Pairs, one_by_one
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 SPACE = load_space("digits_rows")
 TABLE = cost_table(SPACE)
 QUICK = {"epochs": 1, "batch_size": 50, "calibration_batches": 1, "eval_batch_size": 60}

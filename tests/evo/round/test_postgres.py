@@ -124,6 +124,7 @@ def test_who_may_not_in_is_told_why_at_once(who: str, reason: str, postgres: str
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.usefixtures("silent")
 def test_runs_are_kept_on_postgresql_as_they_are_elsewhere(words: list[str], postgres: str) -> None:
     assert main([*words, "--storage", postgres]) == 0
     with open_store(postgres) as store:
@@ -171,6 +172,12 @@ def faults(fault: Callable[[sa.Connection], None]) -> Iterator[list[str]]:
 
 
 @pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds publish nothing for optuna-dashboard: other tests here have seen them do so."""
+    monkeypatch.setattr("evo.round.dashboard.publish", lambda *_: None)
+
+
+@pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that are cut come back at once."""
     monkeypatch.setattr(engines, "RETRY_DELAYS", (0.01, 0.1))
@@ -194,7 +201,7 @@ def test_a_run_whose_connections_are_cut_ends_as_the_calm_one(
     assert state(postgres) == calm
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("hasty", "silent")
 def test_a_commit_whose_answer_is_lost_is_not_done_twice(
     words: list[str], calm: list[Any], postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +227,7 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(
     assert state(postgres) == calm
 
 
+@pytest.mark.usefixtures("silent")
 def test_a_run_whose_server_restarts_ends_as_the_calm_one(
     words: list[str], calm: list[Any], postgres: str, postgres_server: Any
 ) -> None:
@@ -237,6 +245,7 @@ def test_a_run_whose_server_restarts_ends_as_the_calm_one(
     assert state(postgres) == calm
 
 
+@pytest.mark.usefixtures("silent")
 def test_a_server_that_does_not_come_back_is_waited_for_so_long_and_no_longer(
     words: list[str], calm: list[Any], postgres: str, postgres_server: Any,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],

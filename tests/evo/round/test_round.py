@@ -19,6 +19,9 @@ from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.records import Evaluation, Proposal
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
+
 QUICK = [
     "--set",
     "evaluator.epochs=1",

@@ -23,7 +23,7 @@ from tests.evo.conftest import made_up
 SETTINGS = SearchSection(population=10, evaluations=30)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def task(space: SearchSpace, table: CostTable) -> SearchTask:
     return SearchTask(space, table, SETTINGS, LimitsSection(), seed=7)
 
@@ -42,8 +42,14 @@ def run(task: SearchTask, done: Sequence[Proposal] = (), stop_after: int | None 
         return recorded, False
 
 
-def test_the_budget_counts_distinct_networks(task: SearchTask) -> None:
-    proposals, exhausted = run(task)
+@pytest.fixture(scope="module")
+def finished(task: SearchTask) -> tuple[list[Proposal], bool]:
+    """A search that nothing interrupted."""
+    return run(task)
+
+
+def test_the_budget_counts_distinct_networks(task: SearchTask, finished: tuple[list[Proposal], bool]) -> None:
+    proposals, exhausted = finished
     assert not exhausted
     assert len(proposals) == 30
     assert [p.number for p in proposals] == list(range(30))
@@ -51,8 +57,8 @@ def test_the_budget_counts_distinct_networks(task: SearchTask) -> None:
     assert [p.generation for p in proposals] == [0] * 10 + [1] * 10 + [2] * 10
 
 
-def test_the_first_generation_is_spread_over_cost(task: SearchTask) -> None:
-    proposals, _ = run(task)
+def test_the_first_generation_is_spread_over_cost(task: SearchTask, finished: tuple[list[Proposal], bool]) -> None:
+    proposals, _ = finished
     macs = [p.evaluation.macs for p in proposals[:10]]
     least, most = task.table.bounds()[:, 0]
     strata = {int(5 * (m - least) / (most - least + 1)) for m in macs}
@@ -68,16 +74,18 @@ def test_the_first_networks_cover_all_operations_also_where_a_generation_is_too_
     assert [p.origin for p in run(again)[0]].count("stratified") == 4
 
 
-def test_the_seed_decides_and_nothing_else(task: SearchTask) -> None:
-    assert run(task) == run(task)
-    assert run(task) != run(replace(task, seed=8))
+def test_the_seed_decides_and_nothing_else(task: SearchTask, finished: tuple[list[Proposal], bool]) -> None:
+    assert run(task) == finished
+    assert run(replace(task, seed=8)) != finished
 
 
 @pytest.mark.parametrize("stop_after", [10, 20])
-def test_an_interrupted_search_ends_like_an_uninterrupted_one(task: SearchTask, stop_after: int) -> None:
+def test_an_interrupted_search_ends_like_an_uninterrupted_one(
+    task: SearchTask, finished: tuple[list[Proposal], bool], stop_after: int
+) -> None:
     done, _ = run(task, stop_after=stop_after)
     assert len(done) == stop_after
-    assert run(task, done) == run(task)
+    assert run(task, done) == finished
 
 
 def test_nothing_outside_the_limits_is_ever_measured(task: SearchTask) -> None:
@@ -148,8 +156,8 @@ def test_an_enqueued_trial_carries_no_generation() -> None:
     assert "NSGAIISampler:generation" not in study.trials[0].system_attrs
 
 
-def test_what_is_known_is_not_measured_again(task: SearchTask) -> None:
-    first, _ = run(task)
+def test_what_is_known_is_not_measured_again(task: SearchTask, finished: tuple[list[Proposal], bool]) -> None:
+    first, _ = finished
     known = {canonical_arch(p.arch, task.space): p.evaluation for p in first}
     survivors = [p.arch for p in first[:5]]
     again, _ = run(replace(task, seed=9, known=known, survivors=survivors))
@@ -195,10 +203,10 @@ def test_a_space_of_one_network_is_exhausted_at_once(task: SearchTask) -> None:
 
 def test_a_search_finds_better_fronts_than_chance(task: SearchTask) -> None:
     """The made-up accuracy has a known best: the most expensive network with 5 x 5 kernels everywhere."""
-    wide = replace(task, settings=SearchSection(population=10, evaluations=150))
+    wide = replace(task, settings=SearchSection(population=10, evaluations=80))
     proposals, _ = run(wide)
     rng = Random(3)
-    chance = made_up(task.table, [task.space.sample(rng) for _ in range(150)])
+    chance = made_up(task.table, [task.space.sample(rng) for _ in range(80)])
     assert max(p.evaluation.accuracy for p in proposals) > max(e.accuracy for e in chance)
 
 

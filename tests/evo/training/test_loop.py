@@ -38,34 +38,36 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
 
 
+@pytest.fixture(scope="module")
+def whole(space: SearchSpace) -> Supernet:
+    """Trained without an interruption."""
+    whole = supernet(space)
+    train(whole, load_dataset(DIGITS).train, SHORT, seed=3, paths=uniform_paths(space))
+    return whole
+
+
 def test_a_network_learns_the_digits(space: SearchSpace) -> None:
     images = load_dataset(DataSection(name="digits"))
     torch.manual_seed(0)
     network = Network(Architecture(tuple(layer.genes[-2] for layer in space.layers)), space)
-    train(network, images.train, Schedule(epochs=5, batch_size=64, learning_rate=0.1), seed=0)
+    train(network, images.train, Schedule(epochs=3, batch_size=64, learning_rate=0.1), seed=0)
     network.eval()
     with torch.inference_mode():
         right = (network(images.validation.x).argmax(1) == images.validation.y).double().mean()
     assert right > 0.8
 
 
-def test_the_seed_decides(space: SearchSpace) -> None:
-    trained = []
-    for _ in range(2):
-        trained.append(supernet(space))
-        train(trained[-1], load_dataset(DIGITS).train, SHORT, seed=3, paths=uniform_paths(space))
-    assert same(*trained)
+def test_the_seed_decides(space: SearchSpace, whole: Supernet) -> None:
+    again = supernet(space)
+    train(again, load_dataset(DIGITS).train, SHORT, seed=3, paths=uniform_paths(space))
+    assert same(whole, again)
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7, 11])
 def test_training_that_was_interrupted_ends_with_the_same_weights(
-    space: SearchSpace, tmp_path: Path, stop_at: int
+    space: SearchSpace, whole: Supernet, tmp_path: Path, stop_at: int
 ) -> None:
-    images = load_dataset(DIGITS).train
-    whole = supernet(space)
-    train(whole, images, SHORT, seed=3, paths=uniform_paths(space))
-
-    checkpoint = tmp_path / "progress"
+    images, checkpoint = load_dataset(DIGITS).train, tmp_path / "progress"
     with pytest.raises(KeyboardInterrupt):
         train(
             supernet(space),
@@ -85,11 +87,15 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
 
 @pytest.mark.parametrize(("damaged", "repeated"), [(1, 1), (2, 2)])
 def test_damaged_progress_is_told_of_and_costs_only_what_it_held(
-    space: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: int, repeated: int
+    space: SearchSpace,
+    whole: Supernet,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damaged: int,
+    repeated: int,
 ) -> None:
     """Of the newest file one epoch is done again; where that of the epoch before is damaged too, all of them."""
-    images, checkpoint, whole = load_dataset(DIGITS).train, tmp_path / "progress", supernet(space)
-    train(whole, images, SHORT, seed=3, paths=uniform_paths(space))
+    images, checkpoint = load_dataset(DIGITS).train, tmp_path / "progress"
     train(supernet(space), images, SHORT, seed=3, paths=uniform_paths(space), checkpoint=checkpoint, until=2)
     for path in (checkpoint, previous_path(checkpoint))[:damaged]:
         path.write_bytes(path.read_bytes()[:-40])

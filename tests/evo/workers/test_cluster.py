@@ -17,6 +17,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
+import dask
 import psutil
 import pytest
 from distributed import KilledWorker, Scheduler, SpecCluster, Worker
@@ -33,6 +34,7 @@ from evo.workers.dask_cluster import (
     run_task,
     software_versions,
 )
+from evo.workers.pool import CONTEXT, IMPORTED
 from evo.workers.protocol import EvaluationsLostError, WorkerDiedError
 from evo.workers.staging import serialize
 from studies.config import DataSection
@@ -40,17 +42,26 @@ from studies.database.store import open_store
 from studies.records import EvoError
 from tests.conftest import ROOT
 from tests.evo.workers import own_code
-from tests.evo.workers.worker_tasks import Reader, complains, naps, processes, some_kind, tenfold
+from tests.evo.workers.worker_tasks import Reader, complains, import_little, naps, processes, some_kind, tenfold
 from tests.registries import restored
+
+pytestmark = pytest.mark.usefixtures("unpublished")
+
 
 LOCAL = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 
 @pytest.fixture(scope="module")
 def hands() -> Iterator[DaskExecutor]:
-    """Two worker processes on this machine."""
-    with cluster_executor("local:2", 1) as hands:
-        yield hands
+    """Two worker processes on this machine: forked from one that has imported what they need, here alone."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
+    ):
+        patch.setattr("distributed.utils._forkserver_preload_set", True)
+        CONTEXT.set_forkserver_preload([*IMPORTED, "evo.workers.dask_cluster"])
+        with cluster_executor("local:2", 1) as hands:
+            yield hands
 
 
 def kill_one(hands: DaskExecutor) -> int:
@@ -125,6 +136,7 @@ def test_work_that_kills_one_worker_after_the_other_is_given_up(hands: DaskExecu
 
 
 def test_work_that_takes_too_long_is_stopped_and_the_rest_done(hands: DaskExecutor) -> None:
+    hands.client.run(import_little)
     with pytest.raises(EvaluationsLostError) as lost:
         hands(naps, [0, 60], 0.5)
     assert lost.value.reasons == {1: "took longer than 0.5 seconds"}

@@ -18,6 +18,8 @@ from tests.evo.workers.own_code import command, state
 from tests.evo.workers.test_ranks import ended, free_port
 from tests.registries import restored
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> State:

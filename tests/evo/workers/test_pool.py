@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver
 from subprocess import PIPE
 
 import psutil
@@ -21,6 +22,18 @@ from evo.workers.pool import WorkerPool
 from evo.workers.protocol import EvaluationTimeoutError, WorkerDiedError
 from tests.conftest import ROOT
 from tests.evo.workers.worker_tasks import naps, own_devices, processes, tenfold, variable
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    """Workers are copies of a process that these tests alone use: it is killed, and need not have what evaluators import."""
+    own = forkserver.ForkServer()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "IMPORTED", ("evo.workers.pool",))
+        for name in ("ensure_running", "connect_to_new_process", "set_forkserver_preload"):
+            patch.setattr(forkserver, name, getattr(own, name))
+        yield
+        own._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

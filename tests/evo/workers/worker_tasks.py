@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from evo.data.loading import load_dataset
+from evo.workers import pool
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -28,6 +29,11 @@ def processes(items: Sequence[int]) -> list[int]:
 def variable(names: Sequence[str]) -> list[str]:
     """What variables of the environment are in the process that is asked; empty where there is none."""
     return [os.environ.get(name, "") for name in names]
+
+
+def import_little() -> None:
+    """Processes that this one starts from now on are copies of one that has imported no evaluator."""
+    pool.IMPORTED = ("evo.workers.pool",)
 
 
 def own_devices(items: Sequence[int]) -> list[tuple[str, bool]]:

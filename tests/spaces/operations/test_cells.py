@@ -63,7 +63,7 @@ def expression(genome: Genome, node: int | None = None) -> Any:
     return (genome.gates[node - 1] and len(terms) > 1, *sorted(map(repr, terms)))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 2]), st.sampled_from([4, 6]), st.sampled_from([5, (5, 8)]))
 def test_the_cost_of_a_cell_is_what_torch_counts(seed: int, stride: int, c_out: int, size: Size) -> None:
     op, shape = str(random_cell(ALPHABET, Random(seed))), Shape(4, c_out, stride, size)
