@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from evo.strategy.design import choices_of
 from evo.strategy.encoding import Floats
@@ -209,7 +210,8 @@ def fit_operations(
     rounds = [*(measured.thinned(share) for measured in rounds[:-1]), rounds[-1].thinned(MOST_OBSERVATIONS)]
     seen = (choice for measured in rounds for arch in measured.archs for choice in choices_of(arch))
     features = Features(tuple(blocks), tuple(dict.fromkeys((*choices, *seen))))
-    y = np.concatenate([gaussian_scores(measured.score) for measured in rounds])
+    transformed = [gaussian_scores(measured.score) for measured in rounds]
+    y = np.concatenate(transformed)
     group = np.repeat(np.arange(len(rounds)), [len(measured.archs) for measured in rounds])
     log_cost = np.log(np.maximum(np.concatenate([measured.cost for measured in rounds]), 1e-12))
     centre, spread = float(log_cost.mean()), float(log_cost.std()) or 1.0
@@ -220,11 +222,12 @@ def fit_operations(
     genes = np.array([arch.genes for measured in rounds for arch in measured.archs], dtype=object)
     grams["interaction"] = _interaction_kernel(genes)
     noises = {f"noise {r}": np.diag((group == r).astype(float)) for r in range(len(rounds))}
-    variances, alpha, inverse = _most_probable(y, curve, grams | noises)
+    with threadpool_limits(1):
+        variances, alpha, inverse = _most_probable(y, curve, grams | noises)
     cross = _cross_covariance(features, variances, counts, curves, group == group[-1])
     prior = _prior_covariance(features, variances)
     mean, covariance = cross @ alpha, prior - cross @ inverse @ cross.T
-    return Posterior(features.place, mean, covariance, _unit(rounds[-1].score), centre, spread, variances)
+    return Posterior(features.place, mean, covariance, _unit(rounds[-1].score, transformed[-1]), centre, spread, variances)
 
 
 def _has_spread(measured: Measured) -> bool:
@@ -239,11 +242,10 @@ def gaussian_scores(score: Floats) -> Floats:
     return np.asarray(PowerTransformer().fit_transform(standard[:, None])[:, 0])
 
 
-def _unit(score: Floats) -> float:
+def _unit(score: Floats, transformed: Floats) -> float:
     """The score that one unit of the transformed scores is worth about their median."""
-    z = gaussian_scores(score)
     low, high = np.quantile(score, (0.25, 0.75))
-    below, above = np.quantile(z, (0.25, 0.75))
+    below, above = np.quantile(transformed, (0.25, 0.75))
     return float((high - low) / (above - below)) if above > below and high > low else float(score.std())
 
 
