@@ -16,9 +16,10 @@ deliver: $(VENV)/installed
 	$(BIN)/python -m evo.deliver $(RUN) --storage $(STORAGE) $(ARGS)
 
 # Long files begin first (tests/conftest.py), so that both workers end together: xdist is not to reorder them.
-# Tests start many processes: where Python is told to keep no bytecode, each would compile everything again.
+# Tests start many processes: where Python is told to keep no bytecode, each would compile everything again, and where each
+# computes with as many threads as there are cores, they wait for each other.
 test: $(VENV)/installed-for-tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.chaos $(ARGS)
