@@ -18,7 +18,7 @@ from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
 from evo.seeds import derive_seed
 from evo.training.identity import identity
 from evo.training.legacy_names import legacy_digest
-from evo.training.loop import schedule_of, train
+from evo.training.loop import Schedule, schedule_of, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network
@@ -42,6 +42,7 @@ class Scratch:
 
     Attributes:
         rungs: shares of the epochs after which a generation pauses; empty: it never does.
+        by_round: whether every round trains as its own entries of ``training`` say; else all as the first.
     """
 
     training: Training
@@ -49,23 +50,26 @@ class Scratch:
     device: str
     seed: int
     rungs: Sequence[float] = ()
+    by_round: bool = False
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
         load_dataset(self.data, self.device)  # a missing folder is told before anything runs
-        whole = schedule_of(self.training, self.data, 1).epochs
+        number = context.n if self.by_round else 1
+        whole = schedule_of(self.training, self.data, number).epochs
         rungs = sorted({max(1, round(share * whole)) for share in self.rungs} - {whole})
         folder = context.folder / "rungs" if rungs else None
         return ScratchJudge(
             self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
-            sources=context.sources, legacy=context.legacy,
+            sources=context.sources, legacy=context.legacy, round=number,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ScratchJudge(Judge):
-    """Trains on the training part and measures on the validation part. Its answers hold in all rounds.
+    """Trains on the training part and measures on the validation part. Its answers hold in all rounds that train as this one.
 
     Attributes:
+        round: whose entries of ``training`` count.
         rungs: epochs after which training may pause, ascending; ``folder`` keeps the weights meanwhile.
         until: the epochs after which this judge answers: one of ``rungs``, or all; None: all, without a pause.
     """
@@ -81,15 +85,26 @@ class ScratchJudge(Judge):
     until: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     legacy: bool = field(default=False, repr=False)
+    round: int = field(default=1, repr=False)
 
     @property
     def name(self) -> str:
-        return f"scratch:{self.epochs}ep"
+        rate = self.schedule.learning_rate
+        return f"scratch:{self.epochs}ep" + (f":lr{rate:g}" if rate != self._first.learning_rate else "")
+
+    @property
+    def schedule(self) -> Schedule:
+        """Of a whole training."""
+        return schedule_of(self.training, self.data, self.round)
+
+    @property
+    def _first(self) -> Schedule:
+        return schedule_of(self.training, self.data, 1)
 
     @property
     def epochs(self) -> int:
         """Of a whole training."""
-        return schedule_of(self.training, self.data, 1).epochs
+        return self.schedule.epochs
 
     @property
     def images(self) -> int:
@@ -130,7 +145,7 @@ class ScratchJudge(Judge):
         train(
             network,
             images.train,
-            schedule_of(self.training, self.data, 1),
+            self.schedule,
             seed=seed,
             checkpoint=kept[-1] if kept else None,
             start=kept[-2] if kept[1:] else None,
@@ -161,11 +176,11 @@ class ScratchJudge(Judge):
         digest = identity(
             "standalone", 1,
             arch=form, space=self.space, training=self.training, data=self.data, device=self.device, seed=self.seed,
-            sources=self.sources,
+            sources=self.sources, **({} if self.schedule == self._first else {"round": self.round}),
         )  # fmt: skip
         return self.folder / f"v1-{digest[:16]}-{epochs:04d}.progress"
 
 
 def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:
     assert isinstance(config.evaluator, ScratchSection)
-    return Scratch(config.evaluator, config.data, config.device, config.seed, config.evaluator.rungs)
+    return Scratch(config.evaluator, config.data, config.device, config.seed, config.evaluator.rungs, by_round=True)

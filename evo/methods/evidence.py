@@ -176,7 +176,8 @@ def require_plain_layers(space: SearchSpace, rng: Random) -> SearchSpace:
 
 def evidence(section: EvidenceEvolution, config: StudyConfig) -> Evolution:
     """Keep what may be the best, by a posterior over what operations add at equal cost."""
-    limits, holds = config.limits.given(), not config.evaluator.shared_weights
+    limits, evaluator = config.limits.given(), config.evaluator
+    holds = not evaluator.shared_weights and not isinstance(getattr(evaluator, "epochs", None), tuple)
     rate = AsGoodAsBest(limits, section.regions, section.margin, section.zoom, front=holds)
     threshold = 1 - section.confidence
     refill = Nothing() if section.k is None else AddPromising(section.k, threshold)

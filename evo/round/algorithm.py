@@ -122,14 +122,15 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
     before = known.values() or last_evaluations(shared.store, shared.run, context.earlier)
     parents = surviving_front(before, costs, config, most)
     limits, rng = config.limits.given(), Random(derive_seed(config.seed, "drawn", context.n))
+    evaluations = config.search.measurements(context.n)
     return SearchTask(
         space,
         costs,
-        config.search,
+        config.search.model_copy(update={"evaluations": evaluations}),
         config.limits,
         seed=derive_seed(config.seed, "search", context.n),
         survivors=parents,
-        drawn=judge.suggest(Request(costs, config.search.cost, limits, config.search.evaluations, rng, parents)),
+        drawn=judge.suggest(Request(costs, config.search.cost, limits, evaluations, rng, parents)),
         known=known,
         measurable=judge.measurable(),
         measured={

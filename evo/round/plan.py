@@ -51,13 +51,19 @@ class Plan:
             *self._data(),
             f"{format_number(self.space.size)} architectures of {len(self.space.layers)} layers",
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
-            f"{self.rounds} rounds of {search.evaluations} evaluations, in generations of {search.population}",
+            f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),
             *config.evaluator.plan(self.space, self.rounds),
             *self._truth(),
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
             *self.notes,
         ]
+
+    @property
+    def _evaluations(self) -> str:
+        """``200``, or ``90, 40, 20`` where rounds differ."""
+        counts = [self.config.search.measurements(n) for n in range(1, self.rounds + 1)]
+        return ", ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
 
     def _data(self) -> list[str]:
         if self.data is None:

@@ -227,7 +227,9 @@ def fit_operations(
     cross = _cross_covariance(features, variances, counts, curves, group == group[-1])
     prior = _prior_covariance(features, variances)
     mean, covariance = cross @ alpha, prior - cross @ inverse @ cross.T
-    return Posterior(features.place, mean, covariance, _unit(rounds[-1].score, transformed[-1]), centre, spread, variances)
+    return Posterior(
+        features.place, mean, covariance, _unit(rounds[-1].score, transformed[-1]), centre, spread, variances
+    )
 
 
 def _has_spread(measured: Measured) -> bool:

@@ -77,9 +77,10 @@ def search_round(
     proposals = list(done)
     state = SearchState(task, proposals)
     deadline = time.monotonic() + (task.settings.time_limit_seconds or float("inf"))
-    with track(label, task.settings.evaluations) as advance:
+    evaluations = task.settings.measurements(1)  # of this round
+    with track(label, evaluations) as advance:
         advance(state.spent)
-        while (left := task.settings.evaluations - state.spent) > 0 and (not proposals or time.monotonic() < deadline):
+        while (left := evaluations - state.spent) > 0 and (not proposals or time.monotonic() < deadline):
             number = proposals[-1].generation + 1 if proposals else 0
             batch = state.propose(number, len(proposals), left)
             if not batch:

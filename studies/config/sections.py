@@ -44,6 +44,20 @@ PerRound = Annotated[
 """A number for all rounds, or one for each, the last of which repeats."""
 
 
+def _counts(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[int, ...] | int:
+    try:
+        value: tuple[int, ...] | int = checked(given)
+    except ValidationError:
+        raise PydanticCustomError(
+            "counts", "expected a whole number from 1 on, or a list of them: one per round"
+        ) from None
+    return value
+
+
+CountPerRound = Annotated[PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)], WrapValidator(_counts)]
+"""A whole number for all rounds, or one for each, the last of which repeats."""
+
+
 def _limit(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, float]:
     ends = list(given) if isinstance(given, (list, tuple)) and len(given) == 2 else None
     is_open = ends is not None and ends[1] in (None, inf)
@@ -218,8 +232,9 @@ class SearchSection(Section):
     """Let a surrogate model choose among many children of NSGA-II. Where it predicts no better than chance, NSGA-II
     chooses alone."""
 
-    evaluations: PositiveInt = 64
-    """New measurements per round. A proposal whose score is known already costs nothing."""
+    evaluations: CountPerRound = 64
+    """New measurements per round: a number for every round, or a list whose last entry repeats, e.g. many in cheap first
+    rounds. A proposal whose score is known already costs nothing."""
 
     time_limit_seconds: PositiveFloat | None = None
     """Seconds after which the search of a round ends, even if `evaluations` is not reached; results then depend on the
@@ -239,6 +254,10 @@ class SearchSection(Section):
 
     min_accuracy: Share = 0.0
     """Accuracy above which hypervolume counts, from 0 to 1."""
+
+    def measurements(self, n: int) -> int:
+        """New measurements in round ``n``, from 1."""
+        return int(value_in_round(self.evaluations, n))
 
 
 class LimitsSection(Section):
@@ -280,7 +299,7 @@ def invalid(message: str) -> PydanticCustomError:
     return PydanticCustomError("together", "{message}", {"message": message})
 
 
-def value_in_round(setting: PerRound, n: int) -> float:
+def value_in_round(setting: PerRound | CountPerRound, n: int) -> float:
     """A per-round setting's value in round ``n`` (from 1): a number for all rounds, or a list whose last entry repeats."""
     return setting[min(n, len(setting)) - 1] if isinstance(setting, tuple) else setting
 
