@@ -7,7 +7,8 @@ Every arm is searched by the program's own search (NSGA-II, screened), round aft
 is the true accuracy of the networks that it would deliver: the best by the last round's scores within three budgets.
 
 settings: table (exact), noisy-table (noise that falls as the space shrinks), generated (as noisy, a generated space),
-planted (with five bad operations in every layer), fidelity (cheap, noisy rounds first; the fixed arm measures as exactly as the
+planted (with five bad operations in every layer), pool (the same, but four operations of each layer to begin with, the others
+pending), fidelity (cheap, noisy rounds first; the fixed arm measures as exactly as the
 last round, all the time, and less often). "noise falls" is a model of supernets: its standard deviation goes with the root
 of the operations that are left.
 """
@@ -18,7 +19,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -31,8 +32,9 @@ from scipy import stats
 from benchmarks.baselines import problem as table_problem
 from benchmarks.generated import BAD, Generated
 from evo.console import bar, say
-from evo.methods.evidence import AsGoodAsBest
+from evo.methods.evidence import AddPromising, AsGoodAsBest
 from evo.methods.evolution import Above, Everything, Evolution, Nothing, Uniform
+from evo.methods.nse import AddNextUnseen, OnFront
 from evo.methods.pad_nas import ShareAmongRanks
 from evo.round.survivors import surviving_front
 from evo.seeds import derive_seed
@@ -41,6 +43,7 @@ from evo.strategy.generations import SearchTask, search_round
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import TableColumns
 from spaces.costs.table import CostTable, cost_table
+from spaces.layer import Layer
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig, check_config
 from studies.records import Evaluation, Ratings, Round, complete_evaluations
@@ -103,6 +106,8 @@ class Setting:
         evaluations: per round; ``fixed``: those of the arms whose space never changes, for the same cost.
         noise: standard deviation of a score per round, ``fixed_noise``: likewise for those arms.
         shrinks: whether noise goes with the root of the operations that are left.
+        holds: whether scores hold in all rounds.
+        k: operations per layer after a refill, where most operations wait at first; None: none wait.
     """
 
     evaluations: tuple[int, ...]
@@ -111,6 +116,7 @@ class Setting:
     fixed_noise: tuple[float, ...] = ()
     shrinks: bool = True
     holds: bool = False
+    k: int | None = None
 
 
 SETTINGS: dict[str, Setting] = {
@@ -118,6 +124,7 @@ SETTINGS: dict[str, Setting] = {
     "noisy-table": Setting((50, 50, 50), (0.01, 0.01, 0.01)),
     "generated": Setting((50, 50, 50), (0.012, 0.012, 0.012)),
     "planted": Setting((50, 50, 50), (0.012, 0.012, 0.012)),
+    "pool": Setting((50, 50, 50, 50), (0.012, 0.012, 0.012, 0.012), k=7),
     "fidelity": Setting(
         (90, 40, 20), (0.012, 0.008, 0.004), (13, 13, 14), (0.004, 0.004, 0.004), shrinks=False
     ),  # one, three and nine units of cost per evaluation: 390; 40 networks at nine are 360
@@ -147,11 +154,21 @@ class Planted:
 
 ARMS: dict[str, Callable[[Setting], Evolution]] = {
     "fixed": lambda _: Evolution(Uniform(), Everything(), Nothing()),
+    "everything": lambda _: Evolution(Uniform(), Everything(), Nothing()),  # nothing waits
     "pad_nas": lambda _: Evolution(ShareAmongRanks(10), Above(0.01), Nothing()),
-    "evidence": lambda setting: Evolution(AsGoodAsBest(front=setting.holds), Above(0.25), Nothing()),
+    "nse": lambda setting: Evolution(OnFront({}), Above(0.0), AddNextUnseen(setting.k or 0)),
+    "evidence": lambda setting: Evolution(
+        AsGoodAsBest(front=setting.holds), Above(0.25), AddPromising(setting.k, 0.25) if setting.k else Nothing()
+    ),
     "chance": lambda _: Evolution(Chance(), Above(0.45), Nothing()),  # leaves about as much as evidence does
     "oracle": lambda _: Evolution(Planted(), Above(0.5), Nothing()),  # from the first round on
 }
+
+
+ONLY = {"oracle": ("planted",), "everything": ("pool",), "nse": ("pool",)}
+"""Arms that make sense in some settings only; in ``pool`` those of ``ALL`` do not."""
+
+ALL = ("pad_nas", "chance")
 
 
 @dataclass(frozen=True)
@@ -167,6 +184,8 @@ def play(problem: Problem, setting: Setting, arm: str, seed: int) -> Result:
     fixed = arm in ("fixed", "oracle") and bool(setting.fixed)
     evaluations, noises = (setting.fixed, setting.fixed_noise) if fixed else (setting.evaluations, setting.noise)
     evolution, space = ARMS[arm](setting), problem.space
+    if setting.k and arm != "everything":
+        space = space.replace_layers(_coarse(layer) for layer in space.layers)
     if arm == "oracle":
         space = evolution(Round(0, space, ()), Random(0)).space
     first, rounds = _operations(problem.space), tuple[Round, ...]()
@@ -178,6 +197,12 @@ def play(problem: Problem, setting: Setting, arm: str, seed: int) -> Result:
             space = evolution(finished, Random(derive_seed(seed, "evolve", n))).space
         rounds = (*rounds, finished)
     return Result(_picks(problem, rounds[-1]), _operations(space) / len(space.layers))
+
+
+def _coarse(layer: Layer) -> Layer:
+    """A layer that begins with the smallest kernel, and with its identity; the other operations wait."""
+    first = tuple(op for op in layer.candidates if op in ("mb_k3_e1", "mb_k3_e3", "mb_k3_e6", "id"))
+    return replace(layer, candidates=first, pending=tuple(op for op in layer.candidates if op not in first))
 
 
 def _operations(space: SearchSpace) -> int:
@@ -226,7 +251,7 @@ def problem_of(setting: str, table: Path | None, seed: int) -> Problem:
     if setting.endswith("table"):
         assert table is not None
         return Table(table)
-    return Generated(seed, bad=0.01 if setting == "planted" else 0.0)
+    return Generated(seed, bad=0.01 if setting in ("planted", "pool") else 0.0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -235,7 +260,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.evolving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--table", type=Path, metavar="FILE", help="NAS-Bench-Macro's csv file, for the two tables")
-    parser.add_argument("--settings", default="generated,planted,fidelity", metavar="A,B", help="default: %(default)s")
+    parser.add_argument(
+        "--settings", default="generated,planted,pool,fidelity", metavar="A,B", help="default: %(default)s"
+    )
     parser.add_argument("--arms", default=",".join(ARMS), metavar="A,B", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=10, help="default: %(default)s")
     args = parser.parse_args(argv)
@@ -246,7 +273,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     say("| --- | --- | ---: | ---: | ---: | ---: |")
     for name in args.settings.split(","):
         base = np.zeros(args.seeds)
-        arms = [arm for arm in args.arms.split(",") if arm != "oracle" or name == "planted"]
+        arms = [
+            arm
+            for arm in args.arms.split(",")
+            if name in ONLY.get(arm, (name,)) and not (name == "pool" and arm in ALL)
+        ]
         with bar(name, len(arms) * args.seeds) as advance:
             for arm in arms:
                 started, results = time.process_time(), []

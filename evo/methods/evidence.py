@@ -43,7 +43,8 @@ class AsGoodAsBest:
     """The probability that the best network with an operation is as good as the best with the layer's most promising one.
 
     Both are compared within equal budgets. The range of cost is divided into ``regions`` of equal widths in its logarithm, and
-    the region counts in which the operation does best. 0.5 means that nothing is known. What waits is rated, too.
+    the region counts in which the operation does best. What waits is rated, too. What was never measured is rated above 0.5, in
+    the order of its probabilities: it is unknown, not bad.
 
     Attributes:
         limits: of the run.
@@ -82,8 +83,11 @@ class AsGoodAsBest:
             for i, ops in enumerate(rated)
             for op, probability in zip(ops, self._probabilities(finished, i, best[i], regions, posterior), strict=True)
         }
+        rounds = (*finished.earlier, finished)
+        seen = {choice for part in rounds for e in part.evaluations for choice in choices_of(e.arch)}
         used = {choice for e in finished.front for choice in choices_of(e.arch)} if self.front else set()
-        return ratings | dict.fromkeys(used & ratings.keys(), 1.0)
+        unknown = {choice: 0.5 + rating / 2 for choice, rating in ratings.items() if choice not in seen}
+        return ratings | unknown | dict.fromkeys(used & ratings.keys(), 1.0)
 
     def _rated(self, layer: Layer, i: int, costs: CostTable) -> list[Op]:
         """What is rated at a layer: the candidates first."""
@@ -138,7 +142,7 @@ class AddPromising:
     """What was rated best among the operations that are no candidates, until a layer has ``k`` candidates.
 
     Attributes:
-        above: what is rated at this or below is not added: it would be dropped.
+        above: what is rated at this or below is not added: it was measured, and dropped.
     """
 
     k: int
