@@ -10,7 +10,6 @@ a wide prior; Rasmussen & Williams, Gaussian Processes for Machine Learning, 200
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,28 +116,28 @@ Name = tuple[str, str]
 """Where a term holds (a block, or everywhere), and the operation or part of a name that it is of."""
 
 
-def _indicators(names: Sequence[Sequence[Name]], alike: Callable[[Name, Name], float] | None = None) -> Floats:
-    """``(rows, distinct names)``: which names stand in each row, how often; ``alike``: the correlation of two of them."""
+def _indicators(names: Sequence[Sequence[Name]], alike: Callable[[Sequence[Name]], Floats] | None = None) -> Floats:
+    """``(rows, distinct names)``: which names stand in each row, how often; ``alike``: correlations of the distinct names."""
     distinct = list(dict.fromkeys(name for row in names for name in row))
-    matrix = np.array([[float(here.count(name)) for name in distinct] for here in map(list, names)])
+    place = {name: i for i, name in enumerate(distinct)}
+    matrix = np.zeros((len(names), len(distinct)))
+    for row, here in enumerate(names):
+        for name in here:
+            matrix[row, place[name]] += 1.0
     if alike is None:
         return matrix
-    correlation = np.array([[alike(one, other) for other in distinct] for one in distinct])
-    return np.asarray(matrix @ cholesky(correlation + 1e-9 * np.eye(len(distinct)), lower=True))
+    return np.asarray(matrix @ cholesky(alike(distinct) + 1e-9 * np.eye(len(distinct)), lower=True))
 
 
-def _likeness(one: Name, other: Name) -> float:
-    """1 for the same part, and less for the same letters with another number: what is between two is like both of them."""
-    (here, a), (there, b) = one, other
-    if here != there:
-        return 0.0
-    if a == b:
-        return 1.0
-    letters, number = _split_part(a)
-    other_letters, other_number = _split_part(b)
-    if letters != other_letters or number <= 0 or other_number <= 0:
-        return 0.0
-    return math.exp(-abs(math.log2(number / other_number)))
+def _likeness(names: Sequence[Name]) -> Floats:
+    """``(n, n)``: 1 for the same part, and less for the same letters with another number: what is between two numbers is like
+    both of them. Parts without numbers are like themselves only."""
+    letters, numbers = zip(*(_split_part(part) for _, part in names), strict=True)
+    places = [place for place, _ in names]
+    kinds = [kind if number else part for kind, number, (_, part) in zip(letters, numbers, names, strict=True)]
+    group = np.unique([repr(pair) for pair in zip(places, kinds, strict=True)], return_inverse=True)[1]
+    size = np.log2(np.maximum(numbers, 1))
+    return np.asarray(np.where(group[:, None] == group, np.exp(-abs(size[:, None] - size)), 0.0))
 
 
 def _split_part(part: str) -> tuple[str, int]:
