@@ -6,6 +6,7 @@ from spaces import _interrupts as _interrupts  # first: Ctrl-C may come at any m
 
 __all__ = [
     "ablation",
+    "answers",
     "cli",
     "compare",
     "comparison",
@@ -21,6 +22,7 @@ __all__ = [
     "plots",
     "ranking",
     "report",
+    "searching",
     "sentences",
     "theme",
     "verdict",

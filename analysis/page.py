@@ -40,7 +40,7 @@ def render(
 
     Args:
         compared: this run, alone or with others; the figures show the others and the references too.
-        verdict: sentences to highlight under the summary.
+        verdict: paragraphs to highlight above the summary.
         agreements: see ``comparison.rank_agreements``; shown as a table if there are several.
     """
     beside = len(compared.runs) > 1 or len(compared.references) > 0
