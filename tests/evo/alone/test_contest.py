@@ -1,4 +1,4 @@
-"""``--control uniform`` and its like: a run's picks against networks that need no search, at budgets, and what is said of it."""
+"""``--control uniform`` and its like: picks against networks that need no search, at budgets, and what is said of it."""
 
 from __future__ import annotations
 
