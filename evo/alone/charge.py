@@ -99,7 +99,7 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> float:
 def scratch_macs(config: StudyConfig, work: RoundWork) -> float:
     """Every network is trained, and measured."""
     section: Any = config.evaluator
-    epochs = schedule_of(section, config.data, 1).epochs
+    epochs = schedule_of(section, config.data, work.n).epochs
     whole = work.measured_macs * (PASSES * epochs * work.train + work.validation)
     return whole - PASSES * work.epochs_saved * work.train * work.path_macs
 

@@ -159,6 +159,8 @@ def _finish_run(session: Session, run: StoredRun) -> bool:
     say(introduction(run))
     with hold_lease(store, run, say) if unfinished_rounds(store, run, last) else nullcontext():
         todo = unfinished_rounds(store, run, last)  # whatever held the run until now may have finished some
+        if todo[:1] == [1]:
+            _take_over_first_round(session, run)
         say(format_line(run, run_headings(run)))
         for row in store.rounds(run)[: last - len(todo)]:
             say(format_line(run, row_values(store, run, row)))
@@ -188,6 +190,16 @@ def _run_rounds(session: Session, run: StoredRun, todo: Sequence[int]) -> Iterat
     shared = session.context(run)
     for n in todo:
         yield run_round(shared, n)
+
+
+def _take_over_first_round(session: Session, run: StoredRun) -> None:
+    """Let a control arm begin with the round that it shares with its run."""
+    from evo.round.shared_round import take_over_first_round
+
+    if run.config.control and (twin := take_over_first_round(session.context(run))):
+        session.reporter.say(
+            f"its round 1 is that of run {twin} (same space, judge and seed): it is not computed again"
+        )
 
 
 def _train_fronts_alone(session: Session, runs: Sequence[StoredRun]) -> None:
