@@ -53,6 +53,7 @@ class Plan:
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
             f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),
+            *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.evaluator.plan(self.space, self.rounds),
             *self._truth(),
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
@@ -60,9 +61,14 @@ class Plan:
         ]
 
     @property
+    def _counts(self) -> list[int]:
+        """Evaluations of each round."""
+        return [self.config.search.measurements(n) for n in range(1, self.rounds + 1)]
+
+    @property
     def _evaluations(self) -> str:
         """``200``, or ``90, 40, 20`` where rounds differ."""
-        counts = [self.config.search.measurements(n) for n in range(1, self.rounds + 1)]
+        counts = self._counts
         return ", ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
 
     def _data(self) -> list[str]:
