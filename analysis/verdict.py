@@ -150,8 +150,9 @@ class Verdict:
 
     def _same(self) -> str:
         """Why both arms are the same search."""
-        dropped = any(outcome.dropped for outcome in self.evolved)
-        where = "" if not dropped else " before the last" if self.rounds > 1 else " that had a round after it"
+        if self.rounds == 1:
+            return "the first round of both is one and the same search; what evolving does is seen from round 2 on"
+        where = " before the last" if any(outcome.dropped for outcome in self.evolved) else ""
         return f"nothing was dropped or added in any round{where}: both arms are one and the same search"
 
     def _conclusion(self) -> list[str]:

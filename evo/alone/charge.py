@@ -93,7 +93,7 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> float:
         steps += section.cells.parallel_cells * schedule_of(section.cells, config.data, work.n).epochs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     scoring = work.measured_macs * (work.validation + calibration)
-    return PASSES * steps * work.train * work.path_macs + scoring
+    return float(PASSES * steps * work.train * work.path_macs + scoring)
 
 
 def scratch_macs(config: StudyConfig, work: RoundWork) -> float:
