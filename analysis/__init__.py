@@ -22,7 +22,6 @@ __all__ = [
     "plots",
     "ranking",
     "report",
-    "searching",
     "sentences",
     "theme",
     "verdict",

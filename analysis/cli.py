@@ -12,7 +12,7 @@ from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.answers import Answers
+    from analysis.answers.both import Answers
     from analysis.frames import Frames
 
 STORAGE = "sqlite:///evo.db"

@@ -13,7 +13,7 @@ from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
-    from analysis.answers import Answers
+    from analysis.answers.both import Answers
     from analysis.comparison import RunComparison
 
 EXAMPLES = """examples:

@@ -9,7 +9,7 @@ from functools import cached_property
 import plotly.graph_objects as go
 
 from analysis import comparison, frames, page
-from analysis.answers import Answers, answers
+from analysis.answers.both import Answers, answers
 from analysis.comparison import RunComparison
 from analysis.frames import Frames
 from studies.database.store import open_store

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import comparison, findings, page
-from analysis.answers import Answers
+from analysis.answers.both import Answers
 from analysis.comparison import RunComparison
 from evo.api.figures import figure_named
 from evo.api.pages import Page

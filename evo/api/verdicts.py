@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.answers import Answers
-from analysis.searching import Searching
+from analysis.answers.both import Answers
+from analysis.answers.searching import Searching
 from analysis.verdict import Difference, Verdict
 from evo.html import block, heading, paragraph, table
 

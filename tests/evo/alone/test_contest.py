@@ -9,8 +9,8 @@ from statistics import fmean
 
 import pytest
 
-from analysis.answers import answers
-from analysis.searching import searching_of
+from analysis.answers.both import answers
+from analysis.answers.searching import searching_of
 from evo.alone.budgets import find_budgets, is_complete, spread_budgets
 from evo.alone.charge import RoundWork, oneshot_macs, run_macs, scratch_macs
 from evo.alone.contest import ARMS, CHOOSING, JUDGING, affordable, hold_contest

@@ -15,9 +15,9 @@ from studies.database.store import open_store
 
 SETTINGS: dict[str, Any] = {
     "space": {"name": "digits"},
-    "data": {"name": "digits", "max_images": 120},
+    "data": {"name": "digits", "max_images": 60},
     "evaluator": {"kind": "oneshot", "epochs": 1},
-    "search": {"evaluations": 10, "population": 5, "surrogate": False},
+    "search": {"evaluations": 6, "population": 3, "surrogate": False},
     "ground_truth": {"sample": 2, "epochs": 1},
     "evolution": {"method": "pad_nas", "rank": 2, "share": 0.3},
 }
@@ -54,14 +54,12 @@ def told(storage: str, name: str) -> list[Any]:
             "SELECT number, layer_index, op, rating, share, fate, measured, effect FROM choices JOIN rounds "
             "ON rounds.id = round_id WHERE run_id = :run ORDER BY choices.id", run=run.id
         )  # fmt: skip
-        alone = sorted((str(e.arch), e.accuracy) for e in store.evaluations(run, "scratch:1ep"))
     return [
         proposals,
         stats,
         [w and w[1] for w in weights],
         [row.hypervolume for row in rows],
         fates.values.tolist(),
-        alone,
     ]
 
 

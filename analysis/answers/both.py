@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.searching import Searching, describe_searching, searching_of
+from analysis.answers.searching import Searching, describe_searching, searching_of
 from analysis.verdict import Verdict, kin_of, verdicts_of_kin
 from studies.config import StudyConfig
 from studies.controls import Control
