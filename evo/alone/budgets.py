@@ -6,13 +6,14 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from evo.alone.candidates import Candidate, choose_widths
+from evo.alone.rivals import BASELINES, Task, random_networks
 from evo.alone.selection import Criteria, Selected, allowed_front, best_network, within_limits
-from spaces.errors import UserError
+from spaces.errors import SpaceError, UserError
 from spaces.export.baselines import Contender, filled_contender
 from spaces.units import format_number
 from studies.controls import Control
@@ -78,10 +79,39 @@ def _filled(chosen: Selected, run: StoredRun, most: dict[str, float]) -> Candida
     return Candidate(chosen, choose_widths(chosen, run, Criteria(most, fill=True)))
 
 
+def arm_networks(run: StoredRun, arm: Control, budget: Budget, number: int) -> tuple[Contender, ...]:
+    """The networks that stand for an arm at a budget, widened to it; ``number``: how many random ones.
+
+    Raises:
+        SpaceError: no widths have these MACs.
+    """
+    task = Task(run.space, budget.macs, run.config, number)
+    return tuple(filled_contender(one, budget.macs, task.convention) for one in ARMS[arm](task))
+
+
 def is_complete(store: Store, run: StoredRun, row: StoredRound, arms: Iterable[Control]) -> bool:
-    """Whether all that is asked for has been recorded after this round."""
+    """Whether all that can be had of what is asked for has been recorded after this round."""
     found = {(result.arm, result.place) for result in results_of(store, run, row.number)}
     if not found:
         return False
-    places = range(len(find_budgets(store, run, row)))
-    return all((arm, place) in found for arm in (PICK, *arms) for place in places)
+    budgets = find_budgets(store, run, row)
+    if not all((PICK, budget.place) in found for budget in budgets):
+        return False
+    missing = [(arm, budget) for arm in arms for budget in budgets if (arm, budget.place) not in found]
+    return not any(_can_be_had(run, arm, budget) for arm, budget in missing)
+
+
+def _can_be_had(run: StoredRun, arm: Control, budget: Budget) -> bool:
+    try:
+        return bool(arm_networks(run, arm, budget, 1))
+    except SpaceError:
+        return False
+
+
+ARMS: dict[Control, Callable[[Task], tuple[Contender, ...]]] = {
+    Control.UNIFORM: lambda task: BASELINES["uniform"](task).networks,
+    Control.RANDOM_NETWORKS: lambda task: random_networks(task, task.seeds),
+    Control.MOBILENET_V2: lambda task: BASELINES["mobilenet_v2"](task).networks,
+    Control.EFFICIENTNET_B0: lambda task: BASELINES["efficientnet_b0"](task).networks,
+}
+"""What stands for an arm that needs no search; ``Task.seeds`` is the number of random networks."""

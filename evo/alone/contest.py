@@ -6,20 +6,19 @@ another seed, is what counts: the luck of the first does not. All others have th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evo.alone.budgets import Budget, find_budgets
+from evo.alone.budgets import Budget, arm_networks, find_budgets
 from evo.alone.charge import run_macs
 from evo.alone.images import require_fitting_images, with_augmentation
-from evo.alone.rivals import BASELINES, Task, random_networks
 from evo.alone.trainer import PASSES, Trainer
 from evo.console import Advance, Reporter
 from evo.data.fingerprint import check_fingerprint
 from evo.data.loading import load_dataset
 from evo.workers.executors import torch_threads
 from spaces.errors import SpaceError
-from spaces.export.baselines import Contender, filled_contender
+from spaces.export.baselines import Contender
 from spaces.units import format_number
 from studies.controls import Control
 from studies.database.no_search import PICK, BudgetResult, record_result
@@ -88,10 +87,8 @@ def affordable(trainer: Trainer, budgets: Sequence[Budget], spent: float | None)
 
 def find_side(trainer: Trainer, arm: Control, budget: Budget, number: int, reporter: Reporter) -> Iterator[Side]:
     """The networks of an arm at a budget; none where no widths have its MACs, which is said."""
-    task = Task(trainer.run.space, budget.macs, trainer.config, number)
     try:
-        networks = tuple(filled_contender(one, budget.macs, task.convention) for one in ARMS[arm](task))
-        yield Side(arm, budget, networks)
+        yield Side(arm, budget, arm_networks(trainer.run, arm, budget, number))
     except SpaceError as error:
         reporter.say(f"{arm} is left out at {format_number(budget.macs)} MACs: {error}")
 
@@ -109,12 +106,3 @@ def settle(trainer: Trainer, number: int, side: Side, advance: Advance, searchin
         number, side.arm, side.budget.place, side.budget.macs, chosen.name, str(chosen.arch), chosen.macs, chosen.params,
         len(side.networks), judged.accuracy, judged.images, spent, judged.sha256,
     )  # fmt: skip
-
-
-ARMS: dict[Control, Callable[[Task], tuple[Contender, ...]]] = {
-    Control.UNIFORM: lambda task: BASELINES["uniform"](task).networks,
-    Control.RANDOM_NETWORKS: lambda task: random_networks(task, task.seeds),
-    Control.MOBILENET_V2: lambda task: BASELINES["mobilenet_v2"](task).networks,
-    Control.EFFICIENTNET_B0: lambda task: BASELINES["efficientnet_b0"](task).networks,
-}
-"""What stands for an arm that needs no search; ``Task.seeds`` is the number of random networks."""

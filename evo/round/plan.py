@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evo.html import block, calls, heading, paragraph, table
-from evo.round.arms import read_settings, run_name
+from evo.round.arms import check_arms, read_settings, run_name
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
 from spaces.space import SearchSpace
@@ -116,6 +116,7 @@ def make_plan(options: RunOptions) -> Plan:
     from evo.round.own_operations import notes_on_own_operations
 
     config = read_settings(options)
+    check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space = prepared_space(config)
     costs = costs_of(config, space)

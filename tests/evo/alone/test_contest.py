@@ -9,11 +9,12 @@ from statistics import fmean
 
 import pytest
 
+import evo
 from analysis.answers.both import answers
 from analysis.answers.searching import searching_of
-from evo.alone.budgets import find_budgets, is_complete, spread_budgets
+from evo.alone.budgets import ARMS, find_budgets, is_complete, spread_budgets
 from evo.alone.charge import RoundWork, oneshot_macs, run_macs, scratch_macs
-from evo.alone.contest import ARMS, CHOOSING, JUDGING, affordable, hold_contest
+from evo.alone.contest import CHOOSING, JUDGING, affordable, hold_contest
 from evo.alone.images import with_augmentation
 from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter
@@ -149,18 +150,17 @@ def test_the_cost_of_a_round_is_counted_by_hand() -> None:
     assert scratch_macs(alone, work) == 300 * (3 * 5 * 1000 + 200) - 3 * 1 * 1000 * 50
 
 
-def test_an_arm_that_cannot_have_a_budget_is_left_out_there_with_a_line(store: Store) -> None:
+def test_an_arm_that_cannot_have_a_budget_is_left_out_there_with_a_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, row = front_of_one_round(store)
     said: list[str] = []
-    tight = {Control.EFFICIENTNET_B0: ARMS[Control.UNIFORM]}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evo.alone.rivals.uniform_operations", None, raising=False)
-        patch.setattr("spaces.export.baselines.uniform_operations", lambda space: [])
-        patch.setattr("evo.alone.contest.ARMS", tight)
-        hold_contest(store, run, row, [Control.EFFICIENTNET_B0], Reporter(say=said.append))
+    monkeypatch.setattr("spaces.export.baselines.uniform_operations", lambda space: [])
+    hold_contest(store, run, row, [Control.UNIFORM], Reporter(say=said.append))
     assert len(said) == 3
-    assert all("efficientnet_b0 is left out at " in line and "has no uniform network" in line for line in said)
+    assert all("uniform is left out at " in line and "has no uniform network" in line for line in said)
     assert {one.arm for one in results_of(store, run, 1)} == {"pick"}
+    assert is_complete(store, run, row, [Control.UNIFORM])
 
 
 # -- what is said of it -----------------------------------------------------------------------------------------------
@@ -215,3 +215,17 @@ def test_what_is_not_known_is_told_with_the_command_that_finds_out(store: Store)
         "Did evolving pay? That is not known. A run whose space never changes is made by: python -m evo.round 1 --run tiny "
         f"--control fixed --seeds 5 {shown}"
     )
+
+
+def test_the_python_call_compares_a_finished_run_and_a_second_call_changes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front_of_one_round(store)
+    run = evo.search(rounds=1, run="tiny", storage=store.url, control="uniform", progress=False)
+    rows = run.verdict().differences()
+    assert rows["control"].tolist() == ["uniform"] * 4
+    assert rows["what"].str.startswith("accuracy").all()
+    assert rows["mean"].iloc[0] == pytest.approx(rows["mean"].iloc[1:].mean())
+    assert "Did searching pay? Nothing can be concluded from so few seeds" in " ".join(run.verdict().sentences())
+    monkeypatch.setattr("evo.alone.contest.hold_contest", None)  # so nothing can be compared
+    evo.search(rounds=1, run="tiny", storage=store.url, control="uniform", progress=False)

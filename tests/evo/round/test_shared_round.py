@@ -13,6 +13,8 @@ from evo.evaluators.standalone import ScratchJudge
 from evo.round.shared_round import copy_files, find_twin
 from studies.database.store import open_store
 
+pytestmark = pytest.mark.usefixtures("unpublished")
+
 SETTINGS: dict[str, Any] = {
     "space": {"name": "digits"},
     "data": {"name": "digits", "max_images": 60},
