@@ -6,6 +6,7 @@ from spaces import _interrupts as _interrupts  # first: Ctrl-C may come at any m
 
 __all__ = [
     "ablation",
+    "answers",
     "cli",
     "compare",
     "comparison",

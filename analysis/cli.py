@@ -12,8 +12,8 @@ from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.answers.both import Answers
     from analysis.frames import Frames
-    from analysis.verdict import Verdict
 
 STORAGE = "sqlite:///evo.db"
 RUN_HELP = "a run's name, or NAME@URL: the run of that name in another database"
@@ -44,11 +44,11 @@ def frames_of(args: Namespace) -> list[Frames]:
     return frames_at(locate_runs(args.run, args.storage or [STORAGE]))
 
 
-def verdicts_of(args: Namespace, runs: Sequence[str]) -> list[Verdict]:
-    """The verdicts on runs whose databases hold control arms, each verdict once."""
-    from analysis.findings import verdicts_at
+def answers_of(args: Namespace, runs: Sequence[str]) -> list[Answers]:
+    """Did searching and evolving pay in these runs? Each answer once."""
+    from analysis.findings import answers_at
 
-    return verdicts_at(locate_runs(runs, args.storage or [STORAGE]))
+    return answers_at(locate_runs(runs, args.storage or [STORAGE]))
 
 
 def locate_runs(runs: Sequence[str], storages: Sequence[str]) -> list[tuple[str, str]]:

@@ -13,8 +13,8 @@ from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
+    from analysis.answers.both import Answers
     from analysis.comparison import RunComparison
-    from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
   python -m analysis.compare digits digits-fixed
@@ -45,29 +45,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(args: argparse.Namespace) -> int:
     from analysis import comparison, export, page
-    from analysis.cli import frames_of, verdicts_of, write
+    from analysis.cli import answers_of, frames_of, write
     from analysis.findings import comparison_page, side_by_side
 
     compared = side_by_side(frames_of(args))
-    verdicts = verdicts_of(args, args.run)
+    answers = answers_of(args, args.run)
     if args.out:
-        write(args.out, comparison_page(compared, verdicts))
+        write(args.out, comparison_page(compared, answers))
     if args.csv:
         export.write_csv(args.csv, export.compared_frames(compared))
     if args.png:
         export.write_png(args.png, page.comparison_figures(compared))
     if args.json:
-        findings = comparison.as_json(compared) | {"verdicts": [verdict.to_dict() for verdict in verdicts]}
-        print(json.dumps(findings, indent=2))
+        verdicts = [verdict.to_dict() for one in answers for verdict in one.verdicts]
+        asked = {"answers": [one.to_dict() for one in answers], "verdicts": verdicts}
+        print(json.dumps(comparison.as_json(compared) | asked, indent=2))
     else:
-        show(compared, verdicts, args.out)
+        show(compared, answers, args.out)
     return 0
 
 
-def show(compared: RunComparison, verdicts: Sequence[Verdict], page: Path | None) -> None:
+def show(compared: RunComparison, answers: Sequence[Answers], page: Path | None) -> None:
     """Print runs and differing settings as tables, the findings, and the path of the page."""
     from analysis import comparison
     from analysis.cli import print_wrapped, wrap_rows
+    from analysis.findings import paragraphs
     from spaces.columns import format_table
     from spaces.units import format_number
 
@@ -81,8 +83,7 @@ def show(compared: RunComparison, verdicts: Sequence[Verdict], page: Path | None
             [row["run"], row["method"], str(row["rounds"]), str(row["evaluations"]), f"{row['best_accuracy']:.2%}", *volumes]
         )  # fmt: skip
     print(format_table(lines, left=(0,)), end="\n\n")
-    conclusions = [sentence for verdict in verdicts for sentence in verdict.sentences()]
-    for sentence in (*comparison.describe_comparison(compared), *conclusions):
+    for sentence in (*comparison.describe_comparison(compared), *paragraphs(answers)):
         print_wrapped(sentence)
     print("\nSettings that differ:" + (" none" if compared.settings.empty else ""))
     if not compared.settings.empty:

@@ -9,9 +9,9 @@ from functools import cached_property
 import plotly.graph_objects as go
 
 from analysis import comparison, frames, page
+from analysis.answers.both import Answers, answers
 from analysis.comparison import RunComparison
 from analysis.frames import Frames
-from analysis.verdict import Verdict, verdicts
 from studies.database.store import open_store
 from studies.database.urls import require_existing
 from studies.records import EvoError
@@ -26,11 +26,11 @@ class Findings:
 
     Attributes:
         runs: the run itself, then the others.
-        verdicts: on the run, against its control arms.
+        answers: what is known of the run beside its control arms and networks that need no search.
     """
 
     runs: Sequence[Frames]
-    verdicts: Sequence[Verdict] = ()
+    answers: Sequence[Answers] = ()
 
     @property
     def frames(self) -> Frames:
@@ -49,7 +49,7 @@ class Findings:
 
     def html(self) -> str:
         """The run's page as HTML."""
-        return page.render(self.frames, self.compared, paragraphs(self.verdicts), comparison.rank_agreements(self.runs))
+        return page.render(self.frames, self.compared, paragraphs(self.answers), comparison.rank_agreements(self.runs))
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures of the page, and the operations of each round as heat maps, by name."""
@@ -69,14 +69,16 @@ def side_by_side(runs: Sequence[Frames]) -> RunComparison:
     return compared
 
 
-def comparison_page(compared: RunComparison, verdicts: Sequence[Verdict]) -> str:
+def comparison_page(compared: RunComparison, answers: Sequence[Answers]) -> str:
     """The page of a comparison as HTML."""
-    return page.render_comparison(compared, paragraphs(verdicts))
+    return page.render_comparison(compared, paragraphs(answers))
 
 
-def paragraphs(verdicts: Sequence[Verdict]) -> list[str]:
-    """One paragraph per verdict."""
-    return [" ".join(verdict.sentences()) for verdict in verdicts]
+def paragraphs(answers: Sequence[Answers]) -> list[str]:
+    """One paragraph for each question; where several runs are asked about, each names its run."""
+    if len(answers) == 1:
+        return answers[0].paragraphs()
+    return [f"{one.run}: {words}" for one in answers for words in one.paragraphs()]
 
 
 def frames_at(places: Iterable[Place]) -> list[Frames]:
@@ -92,14 +94,16 @@ def frames_at(places: Iterable[Place]) -> list[Frames]:
     return loaded
 
 
-def verdicts_at(places: Iterable[Place]) -> list[Verdict]:
-    """The verdicts on runs whose databases hold control arms, each verdict once.
+def answers_at(places: Iterable[Place]) -> list[Answers]:
+    """What is known of runs beside their control arms and networks that need no search; runs that differ in seed and control
+    alone have one answer.
 
     Raises:
         EvoError: a database or a run is missing.
     """
-    distinct: list[Verdict] = []
+    distinct: list[Answers] = []
     for name, url in places:
         with open_store(require_existing(url), read_only=True) as store:
-            distinct += [verdict for verdict in verdicts(store, store.run(name)) if verdict not in distinct]
+            found = answers(store, store.run(name))
+        distinct += [found] if found not in distinct else []
     return distinct

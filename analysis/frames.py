@@ -39,7 +39,7 @@ ORDER BY rounds.number, proposals.number
 
 CHOICES = """
 SELECT rounds.number AS round, choices.layer_index, choices.layer, choices.op, choices.rating, choices.share,
-       choices.fate, choices.rule
+       choices.fate, choices.rule, choices.measured, choices.effect, choices.effect_low, choices.effect_high
 FROM rounds
 JOIN choices ON choices.round_id = rounds.id
 WHERE rounds.run_id = :run AND rounds.number <= :until
@@ -47,6 +47,7 @@ ORDER BY rounds.number, choices.layer_index, choices.id
 """
 
 ALL_ROUNDS = 1_000_000
+EVIDENCE = ["rating", "share", "measured", "effect", "effect_low", "effect_high"]
 NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "seconds"]
 
 
@@ -62,6 +63,7 @@ class RoundSummary:
         data_changed: fingerprints of the data before and after, if the data changed during the round.
         front: number of networks on the round's own Pareto front; the best has ``best_accuracy`` at ``best_cost``.
         kept: number of operations, counted per layer; likewise ``dropped`` and ``added``.
+        unmeasured: number of dropped operations that no measured network of the round carried; None if that was not recorded.
         fitting: seconds; likewise ``searching`` (proposing, evaluating and storing) and ``asking`` (stand-alone training
             for the truth).
         truth: how far the round's scores can be trusted, if that was measured.
@@ -91,6 +93,7 @@ class RoundSummary:
     epochs_saved: int = 0
     failed: int = 0
     data_changed: tuple[str, str] | None = None
+    unmeasured: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,9 +198,13 @@ def results(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFra
 
 
 def choices(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFrame:
-    """One row per finished round, layer and operation: ``rating``, ``share`` of the front, ``fate``, and the ``rule``."""
+    """One row per finished round, layer and operation: ``rating``, ``share`` of the front, ``fate``, and the ``rule``.
+
+    The evidence: ``measured`` networks that carry it, and its ``effect`` on the score at equal cost, from ``effect_low`` to
+    ``effect_high``.
+    """
     with reading(run.name, "one of its choices"):
-        return store.frame(CHOICES, run=run.id, until=until).astype({"rating": float, "share": float})
+        return store.frame(CHOICES, run=run.id, until=until).astype(dict.fromkeys(EVIDENCE, float))
 
 
 def complete(results: pd.DataFrame) -> pd.DataFrame:
@@ -291,7 +298,14 @@ def summary(
         searching=seconds(row, SEARCHING),
         asking=seconds(row, ["truth"]),
         truth=truth_of(row),
+        unmeasured=count_unmeasured(fates),
     )
+
+
+def count_unmeasured(choices: pd.DataFrame) -> int | None:
+    """How many of the operations that one round dropped it had never measured; None if that was not recorded."""
+    measured = choices.loc[choices["fate"] == "dropped", "measured"]
+    return None if measured.isna().any() else int((measured == 0).sum())
 
 
 def truth_of(row: StoredRound) -> Truth | None:

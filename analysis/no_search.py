@@ -7,7 +7,7 @@ seed, which flatters it a little: the comparison is then hard on the pick.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -121,17 +121,7 @@ class NoSearch:
         """Whether searching paid, in one sentence."""
         if self.seeds < FEWEST:
             return f"Nothing can be concluded from {count(self.seeds, 'seed')}: repeat with --seeds {FEWEST} or more."
-        by = {name: [a.name for a in self.baselines if self.difference(a).conclusion == name] for name in CONCLUSIONS}
-        if by["worse"]:
-            return f"Searching did not pay: without any search, {_listing(by['worse'])} did better than the pick."
-        if not by["no difference shown"]:
-            return f"Searching paid: the pick is better than {_listing(by['better'])}."
-        unclear = by["no difference shown"]
-        verb = "is" if len(unclear) == 1 else "are"
-        ahead = f", which is better than {_listing(by['better'])}" if by["better"] else ""
-        return (
-            f"It is not shown that searching paid: {_listing(unclear)} {verb} not shown to differ from the pick{ahead}."
-        )
+        return describe_conclusions({arm.name: self.difference(arm).conclusion for arm in self.baselines}, "the pick")
 
     def _basis(self) -> str:
         return (
@@ -139,6 +129,25 @@ class NoSearch:
             f"was used. The {count(self.charge.trainings, 'training')} took {format_number(self.charge.macs)} MACs and "
             f"{format_number(self.charge.seconds)} seconds."
         )
+
+
+def describe_conclusions(found: Mapping[str, str], picks: str) -> str:
+    """Whether searching paid, in one sentence.
+
+    Args:
+        found: what needs no search -> the conclusion of the difference: ``better``, ``worse`` or ``no difference shown``.
+        picks: what was searched, in words: ``the pick``.
+    """
+    by = {name: [arm for arm, conclusion in found.items() if conclusion == name] for name in CONCLUSIONS}
+    if by["worse"]:
+        return f"Searching did not pay: without any search, {_listing(by['worse'])} did better than {picks}."
+    verb = "is" if picks == "the pick" else "are"
+    if not by["no difference shown"]:
+        return f"Searching paid: {picks} {verb} better than {_listing(by['better'])}."
+    unclear = by["no difference shown"]
+    theirs = "is" if len(unclear) == 1 else "are"
+    ahead = f", which {verb} better than {_listing(by['better'])}" if by["better"] else ""
+    return f"It is not shown that searching paid: {_listing(unclear)} {theirs} not shown to differ from {picks}{ahead}."
 
 
 CONCLUSIONS = ("better", "worse", "no difference shown")

@@ -6,6 +6,7 @@ has more columns than a phone can show.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,6 +26,9 @@ class Entry:
         new: whether the operation was added for this round.
         share: the fraction of the round's front that carries it; None if it was no candidate.
         rating: the value that the rule decided by; None if the method gives none.
+        measured: networks of the round that carry it; None if that was not recorded.
+        effect: what it adds to the score at equal cost beside the mean of its layer's candidates, in percentage points, with
+            the ends of its 95 % interval; None if nothing is known.
         colour: the share as a colour; ``dark``: whether text on it must be light.
     """
 
@@ -33,6 +37,8 @@ class Entry:
     new: bool = False
     share: float | None = None
     rating: float | None = None
+    measured: int | None = None
+    effect: tuple[float, float, float] | None = None
     colour: str = "transparent"
     dark: bool = False
 
@@ -43,6 +49,20 @@ class Entry:
             return ""
         text = f"{self.rating:.2g}" if abs(self.rating) < 100 else f"{self.rating:.0f}"
         return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+    @property
+    def evidence(self) -> str:
+        """How often the operation was measured and what it adds, in words; empty if that was not recorded."""
+        if self.measured is None:
+            return ""
+        times = f"measured {self.measured} times" if self.measured else "not measured"
+        return times if self.effect is None else f"{times}, adds {effect_text(self.effect)} points at equal cost"
+
+
+def effect_text(effect: tuple[float, float, float]) -> str:
+    """``+1.20 (-0.30 to +2.70)``."""
+    mean, low, high = effect
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 @dataclass(frozen=True)
@@ -96,7 +116,55 @@ def _entry(number: int, row: dict[str, object] | None, before: dict[str, object]
     """
     if row is None or row["fate"] == "added":
         return Entry(number, ABSENT)
-    share, rating = (None if pd.isna(value) else float(str(value)) for value in (row["share"], row["rating"]))
+    share, rating, measured = (_number(row[name]) for name in ("share", "rating", "measured"))
     new = before is not None and before["fate"] == "added"
     (colour,) = sample_colorscale([list(stop) for stop in SHARES], [share or 0.0])
-    return Entry(number, str(row["fate"]), new, share, rating, colour, (share or 0.0) > 0.45)
+    return Entry(
+        number,
+        str(row["fate"]),
+        new,
+        share,
+        rating,
+        None if measured is None else int(measured),
+        effect_of(row),
+        colour,
+        (share or 0.0) > 0.45,
+    )
+
+
+def effect_of(row: Mapping[str, object]) -> tuple[float, float, float] | None:
+    """The effect in a row of ``choices``, in percentage points of the score, and the ends of its interval."""
+    mean, low, high = (_number(row[name]) for name in ("effect", "effect_low", "effect_high"))
+    return None if mean is None or low is None or high is None else (100 * mean, 100 * low, 100 * high)
+
+
+def _number(value: object) -> float | None:
+    return None if pd.isna(value) else float(str(value))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one operation of the last finished round is known to add.
+
+    Attributes:
+        measured: networks of the round that carry it.
+        effect: what it adds, with its interval, in words; ``fate``: what became of it.
+    """
+
+    layer: str
+    op: str
+    measured: int
+    effect: str
+    fate: str
+
+
+def evidence(choices: pd.DataFrame) -> list[Evidence]:
+    """The operations of the last finished round, what adds most first; empty if nothing was recorded."""
+    last = choices[(choices["round"] == choices["round"].max()) & choices["effect"].notna()]
+    rows = last.sort_values("effect", ascending=False, kind="stable").to_dict("records")
+    found = [(row, effect_of(row)) for row in rows]
+    return [
+        Evidence(str(row["layer"]), str(row["op"]), int(row["measured"]), effect_text(effect), str(row["fate"]))
+        for row, effect in found
+        if effect is not None
+    ]

@@ -16,7 +16,7 @@ from analysis import comparison, lineage, plots, sentences
 from analysis.comparison import RunComparison
 from analysis.drawings import draw_svg
 from analysis.frames import Frames
-from analysis.operation_history import flows
+from analysis.operation_history import evidence, flows
 from analysis.theme import ADDED, DROPPED, SHARES, run_styles
 from spaces.units import format_number
 from studies.database.rows import StoredRun
@@ -40,7 +40,7 @@ def render(
 
     Args:
         compared: this run, alone or with others; the figures show the others and the references too.
-        verdict: sentences to highlight under the summary.
+        verdict: paragraphs to highlight above the summary.
         agreements: see ``comparison.rank_agreements``; shown as a table if there are several.
     """
     beside = len(compared.runs) > 1 or len(compared.references) > 0
@@ -63,6 +63,8 @@ def render(
             for i, (figure, caption) in enumerate(lineage.figures(frames))
         ],
         flows=flows(frames.choices),
+        evidence=evidence(frames.choices),
+        unseen=bool((frames.choices["measured"] == 0).any()),
         rated=bool(frames.choices["rating"].notna().any()),
         added=bool((frames.choices["fate"] == "added").any()),
         rules=frames.choices["rule"].unique().tolist(),

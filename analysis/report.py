@@ -14,9 +14,9 @@ from analysis.cli import RUN_HELP, add_arguments
 from spaces import shell
 
 if TYPE_CHECKING:
+    from analysis.answers.both import Answers
     from analysis.comparison import RunComparison
     from analysis.frames import Frames
-    from analysis.verdict import Verdict
 
 EXAMPLES = """examples:
   python -m analysis.report digits                        writes digits.html
@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     from analysis import export
-    from analysis.cli import frames_of, verdicts_of, write
+    from analysis.cli import answers_of, frames_of, write
     from analysis.findings import Findings
     from studies.run_names import file_stem
 
-    findings = Findings(frames_of(args), verdicts_of(args, args.run[:1]))
+    findings = Findings(frames_of(args), answers_of(args, args.run[:1]))
     frames, compared = findings.frames, findings.compared
     out = args.out or Path(f"{file_stem(frames.run.name)}.html")
     write(out, findings.html())
@@ -66,16 +66,17 @@ def _report(args: argparse.Namespace) -> int:
     if args.png:
         export.write_png(args.png, findings.figures())
     if args.json:
-        print(json.dumps(as_json(frames, compared, findings.verdicts, out), indent=2))
+        print(json.dumps(as_json(frames, compared, findings.answers, out), indent=2))
     else:
-        show(frames, compared, findings.verdicts, out)
+        show(frames, compared, findings.answers, out)
     return 0
 
 
-def show(frames: Frames, compared: RunComparison, verdicts: Sequence[Verdict], page: Path) -> None:
+def show(frames: Frames, compared: RunComparison, answers: Sequence[Answers], page: Path) -> None:
     """Print the rounds as a table, the summary, and the path of the page."""
     from analysis import comparison
     from analysis.cli import print_wrapped
+    from analysis.findings import paragraphs
     from analysis.sentences import COSTS, summary
     from spaces.columns import format_table
     from spaces.units import format_number
@@ -91,13 +92,12 @@ def show(frames: Frames, compared: RunComparison, verdicts: Sequence[Verdict], p
     ]  # fmt: skip
     print(format_table(lines), end="\n\n")
     beside = comparison.describe_comparison(compared) if len(compared.runs) > 1 or len(compared.references) else []
-    conclusions = [sentence for verdict in verdicts for sentence in verdict.sentences()]
-    for sentence in (*summary(frames), *beside, *conclusions):
+    for sentence in (*summary(frames), *beside, *paragraphs(answers)):
         print_wrapped(sentence)
     print(f"\nreport: {page.resolve()}")
 
 
-def as_json(frames: Frames, compared: RunComparison, verdicts: Sequence[Verdict], page: Path) -> dict[str, Any]:
+def as_json(frames: Frames, compared: RunComparison, answers: Sequence[Answers], page: Path) -> dict[str, Any]:
     """The findings as plain data: rounds, the final front, the ablation, comparisons; a missing number is null."""
     from analysis import comparison
 
@@ -109,7 +109,8 @@ def as_json(frames: Frames, compared: RunComparison, verdicts: Sequence[Verdict]
         "front": json.loads(frames.final[columns].to_json(orient="records", double_precision=15)),
         "whatif": json.loads(frames.whatif.to_json(orient="records", double_precision=15)),
         "compared": comparison.as_json(compared) if len(compared.runs) > 1 else None,
-        "verdicts": [verdict.to_dict() for verdict in verdicts],
+        "answers": [one.to_dict() for one in answers],
+        "verdicts": [verdict.to_dict() for one in answers for verdict in one.verdicts],
     }
 
 

@@ -131,10 +131,21 @@ def describe_space(frames: Frames) -> list[str]:
         return []
     if not dropped and not added:
         return [f"The space never changed: {format_number(rounds[0].space_size)} architectures in every round."]
+    known = [row.unmeasured for row in rounds if row.unmeasured is not None]
+    measured = describe_measured(dropped, sum(known) if len(known) == len(rounds) else None, "their")
     return [
         f"The space went from {format_number(rounds[0].space_size)} to {format_number(rounds[-1].next_size or 0)} "
-        f"architectures: {count(dropped, 'operation')} dropped, {added} added, counted per layer."
+        f"architectures: {count(dropped, 'operation')} dropped{measured}, {added} added, counted per layer."
     ]
+
+
+def describe_measured(dropped: int, unmeasured: int | None, whose: str = "this") -> str:
+    """What is said behind a number of dropped operations: how many of them were measured; empty if that is not known."""
+    if not dropped or unmeasured is None:
+        return ""
+    if not unmeasured:
+        return " (all measured)" if dropped > 1 else " (and it was measured)"
+    return f" ({unmeasured} of them not measured in {whose} round)"
 
 
 def describe_comparability(frames: Frames) -> str:

@@ -7,7 +7,7 @@ interval where that is wider, because a bootstrap of few pairs is too narrow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ class Outcome:
         alone: hypervolume of front members by stand-alone training or a table; None if they have no such accuracies.
         tau: Kendall's tau of the last round's scores against stand-alone training; None if it was not measured.
         measured: number of new measurements in all rounds.
+        evolved: whether a round searched another space than the first one did; ``dropped``: whether the evolution changed the
+            space at all, also after the last round.
     """
 
     seed: int
@@ -64,20 +66,29 @@ class Outcome:
     alone: float | None
     tau: float | None
     measured: int
+    evolved: bool = True
+    dropped: bool = True
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences, evolved minus control, with its 95 % interval; None for fewer than ``FEWEST`` pairs."""
+    """Mean of paired differences, evolved minus control, with its 95 % interval; None for fewer than ``FEWEST`` pairs.
+
+    Attributes:
+        same: whether both sides are one and the same search, so that nothing is compared.
+    """
 
     what: str
     mean: float
     interval: tuple[float, float] | None
     pairs: int
+    same: bool = False
 
     @property
     def conclusion(self) -> str:
-        """``better``, ``worse``, ``no difference shown`` or ``too few seeds``."""
+        """``better``, ``worse``, ``no difference shown``, ``too few seeds`` or ``the same search``."""
+        if self.same:
+            return "the same search"
         if self.interval is None:
             return "too few seeds"
         low, high = self.interval
@@ -105,31 +116,44 @@ class Verdict:
         """The difference of hypervolumes: by stand-alone accuracies if all arms have them, else by each arm's own scores."""
         pairs = [(e.alone, c.alone) for e, c in self._pairs()]
         known = [e - c for e, c in pairs if e is not None and c is not None]
-        if len(known) == len(pairs):
-            return difference("hypervolume", known)
-        return difference("hypervolume", [e.own - c.own for e, c in self._pairs()])
+        if len(known) < len(pairs):
+            known = [e.own - c.own for e, c in self._pairs()]
+        return replace(difference("hypervolume", known), same=self.same_search)
+
+    @property
+    def same_search(self) -> bool:
+        """Whether the control arm is the same search: the space of no evolving run changed before its last round."""
+        return self.control is Control.FIXED and not any(outcome.evolved for outcome in self.evolved)
 
     @property
     def tau(self) -> Difference | None:
         """The difference of Kendall's taus; None if it was not measured in all arms."""
         pairs = [(e.tau, c.tau) for e, c in self._pairs()]
         known = [e - c for e, c in pairs if e is not None and c is not None]
-        return difference("tau", known) if known and len(known) == len(pairs) else None
+        if not known or len(known) < len(pairs):
+            return None
+        return replace(difference("tau", known), same=self.same_search)
 
     def _pairs(self) -> list[tuple[Outcome, Outcome]]:
         return list(zip(self.evolved, self.controls, strict=True))
 
     def sentences(self) -> list[str]:
         """The verdict in words: the measured differences, the conclusion, and caveats."""
-        return [self._basis(), *self._conclusion(), *self._caveats()]
-
-    def _basis(self) -> str:
-        seeds = words.count(len(self.evolved), "seed")
+        if self.same_search:
+            return [f"{self._against()}: {self._same()}."]
         differences = [str(self.hypervolume), *([str(self.tau)] if self.tau else [])]
-        return (
-            f"Against {CONTROLS[self.control]}, over {seeds} and after {words.count(self.rounds, 'round')} each: "
-            f"{'; '.join(differences)}."
-        )
+        return [f"{self._against()}: {'; '.join(differences)}.", *self._conclusion(), *self._caveats()]
+
+    def _against(self) -> str:
+        seeds = words.count(len(self.evolved), "seed")
+        return f"Against {CONTROLS[self.control]}, over {seeds} and after {words.count(self.rounds, 'round')} each"
+
+    def _same(self) -> str:
+        """Why both arms are the same search."""
+        if self.rounds == 1:
+            return "the first round of both is one and the same search; what evolving does is seen from round 2 on"
+        where = " before the last" if any(outcome.dropped for outcome in self.evolved) else ""
+        return f"nothing was dropped or added in any round{where}: both arms are one and the same search"
 
     def _conclusion(self) -> list[str]:
         if self.hypervolume.conclusion == "too few seeds":
@@ -138,6 +162,12 @@ class Verdict:
 
     def _caveats(self) -> list[str]:
         notes = []
+        unchanged = sum(not outcome.evolved for outcome in self.evolved)
+        if unchanged and self.control is Control.FIXED:
+            notes.append(
+                f"In {unchanged} of {words.count(len(self.evolved), 'seed')} nothing was dropped or added: there, both arms "
+                "are one and the same search."
+            )
         if any(outcome.alone is None for outcome in self.evolved + self.controls):
             notes.append(
                 "The hypervolumes are those of each arm's own shared weights, which are no common measure: set "
@@ -154,6 +184,7 @@ class Verdict:
         return {
             "control": self.control,
             "rounds": self.rounds,
+            "same_search": self.same_search,
             "seeds": [outcome.seed for outcome in self.evolved],
             "differences": [
                 {"what": d.what, "mean": d.mean, "interval": d.interval, "conclusion": d.conclusion}
@@ -163,23 +194,33 @@ class Verdict:
         }
 
 
-def verdicts(store: Store, run: StoredRun) -> list[Verdict]:
-    """One verdict per kind of control arm that the database holds for this run, over all its seeds.
+Kin = dict[Control | None, dict[int, StoredRun]]
+"""Runs that differ in the seed and the control only: control arm (None: none) -> seed -> run."""
 
-    Runs belong together if their settings differ in the seed and the control only. Arms are paired by seed, and compared at
-    the last round that all of them have finished.
-    """
-    kin: dict[Control | None, dict[int, StoredRun]] = {}
+
+def kin_of(store: Store, run: StoredRun) -> Kin:
+    """The runs that belong together with ``run``, itself among them."""
+    kin: Kin = {None: {}}
     for other in store.readable_runs():
         if same_settings(other.config, run.config):
             kin.setdefault(control_kind(other.config), {}).setdefault(other.config.seed, other)
-    evolved = kin.pop(None, {})
-    verdicts = []
-    for control, arm in sorted(kin.items(), key=lambda item: str(item[0])):
+    return kin
+
+
+def verdicts(store: Store, run: StoredRun) -> list[Verdict]:
+    """One verdict per kind of control arm that the database holds for this run, over all its seeds."""
+    return verdicts_of_kin(store, kin_of(store, run))
+
+
+def verdicts_of_kin(store: Store, kin: Kin) -> list[Verdict]:
+    """One verdict per kind of control arm. Arms are paired by seed, and compared at the last round that all have finished."""
+    evolved, verdicts = kin[None], []
+    for control in sorted(control for control in kin if control is not None):
+        arm = kin[control]
         pairs = {seed: (evolved[seed], arm[seed]) for seed in sorted(evolved.keys() & arm.keys())}
         done = {seed: min(count_finished(store, one) for one in pair) for seed, pair in pairs.items()}
         seeds = [seed for seed, n in done.items() if n]
-        if seeds and control is not None:
+        if seeds:
             n = min(done[seed] for seed in seeds)
             mine, theirs = (tuple(outcome(store, pairs[seed][side], n) for seed in seeds) for side in (0, 1))
             verdicts.append(Verdict(control, n, mine, theirs))
@@ -204,13 +245,17 @@ def count_finished(store: Store, run: StoredRun) -> int:
 def outcome(store: Store, run: StoredRun, n: int) -> Outcome:
     """The result of a run after ``n`` rounds."""
     trials = frames.results(store, run, n)
-    truth = frames.truth_of(store.rounds(run)[n - 1])
+    rows = store.rounds(run)[:n]
+    truth = frames.truth_of(rows[-1])
     final = frames.final(trials, run.config.search.cost)
     own = volume(run, final[run.config.search.cost], final["score"])
     alone = trained_alone(store, run, n, truth.judge) if truth else None
     if not run.config.evaluator.shared_weights:
         alone = own
-    return Outcome(run.config.seed, own, alone, truth.of_objective.tau if truth else None, int(trials["is_new"].sum()))
+    evolved = any(row.space != rows[0].space for row in rows)
+    dropped = evolved or rows[-1].next_space != rows[-1].space
+    tau = truth.of_objective.tau if truth else None
+    return Outcome(run.config.seed, own, alone, tau, int(trials["is_new"].sum()), evolved, dropped)
 
 
 def volume(run: StoredRun, costs: ArrayLike, scores: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""Control arms: runs in a space that never changes, with which an evolving one is compared."""
+"""What a run is compared with: control arms, which search a space that never changes, and networks that need no search."""
 
 from __future__ import annotations
 
@@ -10,17 +10,34 @@ if TYPE_CHECKING:
 
 
 class Control(StrEnum):
-    """What ``--control`` knows. Every arm begins in the run's first space, which it keeps."""
+    """What ``--control`` knows."""
 
     FIXED = "fixed"
-    """Searched as the run is, by NSGA-II."""
+    """A run that begins in the run's first space, which it keeps, searched as the run is, by NSGA-II."""
 
     RANDOM = "random"
-    """Searched at random."""
+    """The same, searched at random."""
+
+    UNIFORM = "uniform"
+    """The best of the networks that have one operation everywhere."""
+
+    RANDOM_NETWORKS = "random-networks"
+    """The best of as many random networks of the run's first space as can be trained for what the run has cost."""
+
+    MOBILENET_V2 = "mobilenet_v2"
+    """A published network."""
+
+    EFFICIENTNET_B0 = "efficientnet_b0"
+    """Another one."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is a run of its own."""
+        return self in SAMPLERS
 
 
 SAMPLERS = {Control.FIXED: "nsga2", Control.RANDOM: "random"}
-"""The ``search.sampler`` of each."""
+"""The ``search.sampler`` of each that is a run of its own."""
 
 
 def control_settings(config: StudyConfig, control: Control) -> StudyConfig:

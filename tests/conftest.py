@@ -18,9 +18,9 @@ from alembic.util import pyfiles
 
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other cost more than they give
 
-pyfiles.load_module_py = cache(
-    pyfiles.load_module_py
-)  # Optuna executes all its migrations, thrice, for every new database
+_load, _load_once = pyfiles.load_module_py, cache(pyfiles.load_module_py)
+# Optuna executes all its migrations, thrice, for every new database; env.py is what runs ours, each time
+pyfiles.load_module_py = lambda name, path: (_load if name == "env_py" else _load_once)(name, path)
 
 ROOT = Path(__file__).resolve().parent.parent
 

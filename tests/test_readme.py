@@ -24,6 +24,7 @@ from analysis.verdict import FEWEST
 from evo.data.inspection import inspect_data
 from evo.data.report import summary
 from evo.deliver import __main__ as deliver
+from evo.round import __main__ as evo_round
 from studies.config import load_config
 from studies.database.store import open_store
 from tests import example_run
@@ -144,6 +145,9 @@ def test_a_command_runs(line: str, folder: Path, request: pytest.FixtureRequest)
     words = shlex.split(line)[1:]
     if "evo.deliver" in words:  # what it does with such words takes half a minute, and is tested in tests/evo
         assert deliver.parser().parse_args(words[2:]).run
+        return
+    if "random-networks" in words:  # tests/evo/alone has what it does
+        assert evo_round.parser().parse_args(words[2:]).control
         return
     if {"analysis.report", "analysis.compare", "studies.runs"} & set(words):
         folder = request.getfixturevalue("searched")

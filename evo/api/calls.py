@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.cli import locate_runs
-from analysis.findings import frames_at, side_by_side, verdicts_at
+from analysis.findings import answers_at, frames_at, side_by_side
 from evo.api.comparison import Comparison
 from evo.api.run import Run
 from evo.console import reporter
@@ -60,8 +60,10 @@ def search(
         run: the run's name; None: the preset's, or the file's.
         seed: the run's seed; None: the configuration's. Another seed is another run: ``digits-seed1``.
         seeds: so many seeds, from the run's own on, each a run of its own.
-        control: control arms beside the run, in a space that never changes: ``"fixed"``, ``"random"``, or both.
-            ``Run.verdict`` compares.
+        control: what the run is compared with, one or several: control arms in a space that never changes, ``"fixed"`` and
+            ``"random"`` (searched at random); and networks that need no search, each trained alone beside the run's picks at
+            three budgets: ``"uniform"``, ``"random-networks"``, ``"mobilenet_v2"``, ``"efficientnet_b0"``. ``Run.verdict``
+            compares.
         set: settings that differ from ``config``: ``{"search.evaluations": 32}`` or ``["search.evaluations=32"]``.
         plugins: files and modules of your own to load.
         workers: processes that evaluate; results do not depend on it.
@@ -184,7 +186,7 @@ def compare(runs: Sequence[Run | str], storage: str = STORAGE) -> Comparison:
     ]
     if not places:
         raise EvoError("expected two runs or more, found none")
-    return Comparison(side_by_side(frames_at(places)), tuple(verdicts_at(places)))
+    return Comparison(side_by_side(frames_at(places)), tuple(answers_at(places)))
 
 
 def measure_headroom(

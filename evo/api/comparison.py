@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import comparison, findings, page
+from analysis.answers.both import Answers
 from analysis.comparison import RunComparison
-from analysis.verdict import Verdict
 from evo.api.figures import figure_named
 from evo.api.pages import Page
 from evo.html import block, heading, paragraph, table
@@ -23,11 +23,11 @@ class Comparison:
 
     Attributes:
         compared: what was computed.
-        verdicts: those on the runs' control arms.
+        answers: did searching and evolving pay in these runs?
     """
 
     compared: RunComparison = field(repr=False)
-    verdicts: Sequence[Verdict] = field(repr=False)
+    answers: Sequence[Answers] = field(repr=False)
 
     def table(self) -> pd.DataFrame:
         """A row per run.
@@ -50,7 +50,7 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """What the comparison found, in words."""
-        return [*comparison.describe_comparison(self.compared), *findings.paragraphs(self.verdicts)]
+        return [*comparison.describe_comparison(self.compared), *findings.paragraphs(self.answers)]
 
     def plot(self, name: str = "runs-fronts") -> go.Figure:
         """One of the figures of the page.
@@ -73,7 +73,7 @@ class Comparison:
         Raises:
             EvoError: the file cannot be written.
         """
-        page = Page(findings.comparison_page(self.compared, self.verdicts))
+        page = Page(findings.comparison_page(self.compared, self.answers))
         return page if path is None else page.save(path)
 
     def __repr__(self) -> str:

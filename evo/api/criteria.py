@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evo.deliver.selection import Criteria
+from evo.alone.selection import Criteria
 from spaces.architecture import Architecture
 from spaces.units import parse_number
 from studies.records import EvoError

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import frames
-from analysis.findings import Findings, Place, frames_at, verdicts_at
+from analysis.findings import Findings, Place, answers_at, frames_at
 from evo.api.against import Against
 from evo.api.criteria import make_criteria
 from evo.api.delivered import Delivered
@@ -132,7 +132,10 @@ class Run:
 
         Returns:
             A row per round, layer and operation: ``run``, ``round``, ``layer_index``, ``layer``, ``op``, ``rating`` (by the
-            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, added), ``rule``.
+            method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, added), ``rule``; and the
+            evidence: ``measured`` (networks of the round that carry it), ``effect`` (what it adds to the score at equal cost,
+            beside the mean of its layer's candidates) with its 95 % interval from ``effect_low`` to ``effect_high``, missing
+            where nothing is known.
 
         Raises:
             EvoError: the database or the run is missing.
@@ -209,12 +212,14 @@ class Run:
         return figure_named(self._findings(beside).figures(), name)
 
     def verdict(self) -> Verdicts:
-        """Did evolving the space help? The run, with its other seeds, against its control arms.
+        """Did searching pay, did evolving pay? The run, with its other seeds, against networks that need no search and against
+        its control arms.
 
         Raises:
             EvoError: the database or the run is missing.
         """
-        return Verdicts(self.name, tuple(verdicts_at([self._place])))
+        (found,) = answers_at([self._place])
+        return Verdicts(self.name, found)
 
     def deliver(
         self,
@@ -357,7 +362,7 @@ class Run:
             yield store, store.run(self.name)
 
     def _findings(self, beside: Sequence[Run]) -> Findings:
-        return Findings(frames_at([run._place for run in (self, *beside)]), verdicts_at([self._place]))
+        return Findings(frames_at([run._place for run in (self, *beside)]), answers_at([self._place]))
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
         """``frame`` with the run's name as its first column."""

@@ -1,4 +1,4 @@
-"""Did evolving the space help? What the control arms of a run say."""
+"""Did searching pay, did evolving pay? What control arms and networks that need no search say of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.verdict import Verdict
+from analysis.answers.both import Answers
+from analysis.answers.searching import Searching
+from analysis.verdict import Difference, Verdict
 from evo.html import block, heading, paragraph, table
 
 COLUMNS = ("control", "what", "mean", "low", "high", "seeds", "conclusion")
@@ -14,41 +16,44 @@ COLUMNS = ("control", "what", "mean", "low", "high", "seeds", "conclusion")
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A run against its control arms.
+    """A run against networks that need no search, and against its control arms.
 
     Attributes:
         run: the run's name.
-        verdicts: one per kind of control arm that the database holds; empty where none was run.
+        answers: what was computed.
     """
 
     run: str
-    verdicts: tuple[Verdict, ...]
+    answers: Answers
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Did evolving pay? One per kind of control arm that the database holds; empty where none was run."""
+        return self.answers.verdicts
+
+    @property
+    def searching(self) -> tuple[Searching, ...]:
+        """Did searching pay? One per arm that needs no search; empty where none was run."""
+        return self.answers.searching
 
     def sentences(self) -> list[str]:
-        """The verdicts in words; what they rest on comes first."""
-        if not self.verdicts:
-            return [f'Run {self.run} has no finished control arm beside it: evo.search(..., control="fixed") runs one.']
-        return [sentence for verdict in self.verdicts for sentence in verdict.sentences()]
+        """The answers in words; where one is not known, the command that finds out."""
+        return self.answers.sentences()
 
     def differences(self) -> pd.DataFrame:
-        """The run minus its control arm, a row per control arm and measure.
+        """The run minus what it is compared with, a row per arm and measure.
 
         Returns:
-            Columns ``control``, ``what`` (hypervolume, tau), ``mean`` (positive: the run is better), ``low`` and ``high``
-            (its 95 % interval; missing where there are too few seeds), ``seeds``, ``conclusion``.
+            Columns ``control``, ``what`` (``hypervolume`` and ``tau`` of control arms; of networks that need no search
+            ``accuracy``, the mean over the budgets, and that at each), ``mean`` (positive: the run is better), ``low`` and
+            ``high`` (its 95 % interval; missing where there are too few seeds), ``seeds``, ``conclusion``.
         """
-        rows = [
-            (
-                verdict.control,
-                difference.what,
-                difference.mean,
-                *(difference.interval or (None, None)),
-                difference.pairs,
-                difference.conclusion,
-            )
+        rows = [_row(one.control, found) for one in self.searching for found in one.differences()]
+        rows += [
+            _row(verdict.control, found)
             for verdict in self.verdicts
-            for difference in (verdict.hypervolume, verdict.tau)
-            if difference is not None
+            for found in (verdict.hypervolume, verdict.tau)
+            if found is not None
         ]
         return pd.DataFrame(rows, columns=COLUMNS).astype({"mean": float, "low": float, "high": float})
 
@@ -67,6 +72,11 @@ class Verdicts:
             )
             for control, what, mean, low, high, seeds, conclusion in self.differences().itertuples(index=False)
         ]
-        headings = ("control arm", "measure", "difference", "95 % interval", "seeds", "conclusion")
+        headings = ("against", "measure", "difference", "95 % interval", "seeds", "conclusion")
         blocks = [table(headings, rows)] if rows else []
         return block(heading("Verdict", f"on run {self.run}"), *blocks, *map(paragraph, self.sentences()))
+
+
+def _row(control: str, found: Difference) -> tuple[object, ...]:
+    """A difference as a row of ``COLUMNS``."""
+    return control, found.what, found.mean, *(found.interval or (None, None)), found.pairs, found.conclusion

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from spaces import shell
 
 if TYPE_CHECKING:
+    from evo.alone.selection import Criteria
     from evo.console import Reporter
-    from evo.deliver.selection import Criteria
 
 EXAMPLES = """examples:
   python -m evo.deliver digits                               the most accurate network of the last front
@@ -117,7 +117,7 @@ def _names(text: str) -> list[str]:
 
 def _criteria(args: argparse.Namespace, seeds: int) -> Criteria:
     """Which network the command line asks for."""
-    from evo.deliver.selection import Criteria
+    from evo.alone.selection import Criteria
     from spaces.architecture import Architecture
     from studies.records import COSTS
 

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Sequence
 from statistics import fmean
 
 from analysis.no_search import Arm, Charge, NoSearch
+from evo.alone.candidates import describe_unused, find_candidates
+from evo.alone.images import require_fitting_images
+from evo.alone.rivals import KNOWN, Rival, Task, parse_baseline
+from evo.alone.selection import Criteria
+from evo.alone.trainer import Trainer
 from evo.console import SILENT, Advance, Reporter
 from evo.data.loading import load_dataset
-from evo.deliver.alone import Trainer
-from evo.deliver.finalists import describe_unused, find_candidates, hold_contest
-from evo.deliver.selection import Criteria
-from evo.deliver.session import inspect_images, open_run, require_fitting_images
-from evo.seeds import derive_seed
-from spaces.export.baselines import PUBLISHED, Contender, published_network, random_network, uniform_networks
-from spaces.space import SearchSpace
-from studies.config import StudyConfig
+from evo.deliver.finalists import hold_contest
+from evo.deliver.session import inspect_images, open_run
+from spaces.export.baselines import Contender
 from studies.database.trainings import Trained
 from studies.records import EvoError
 
 SEEDS = 3
 """How many times each network is trained where nothing else is asked for: as few as an interval needs."""
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Networks that stand for one side of the comparison.
-
-    Attributes:
-        name: what was asked for.
-        networks: one is trained with all seeds: the only one, or the best of several on the held-out images of the first seed.
-        one_per_seed: whether each seed has the network of its place instead.
-    """
-
-    name: str
-    networks: tuple[Contender, ...]
-    one_per_seed: bool = False
-
-    def trainings(self, seeds: int) -> int:
-        """How many trainings it takes."""
-        return seeds if self.one_per_seed else len(self.networks) + seeds - 1
 
 
 def compare_with_no_search(
@@ -76,8 +55,9 @@ def compare_with_no_search(
         contest = hold_contest(trainer, candidates, criteria, reporter)
         if unused := describe_unused(candidates[contest.winner], run, criteria):
             reporter.say(unused)
-        task = Task(run.space, contest.contenders[contest.winner], config, criteria.seeds)
-        sides = [Rival("pick", (task.pick,)), *(make(task) for make in asked)]
+        pick = contest.contenders[contest.winner]
+        task = Task(run.space, pick.macs, config, criteria.seeds)
+        sides = [Rival("pick", (pick,)), *(make(task) for make in asked)]
         return run_comparison(trainer, sides, criteria.seeds, contest.trained, reporter)
 
 
@@ -120,76 +100,3 @@ def train_rival(trainer: Trainer, rival: Rival, seeds: int, advance: Advance, ma
     found = (first[place], *(accuracy(best, number) for number in range(1, seeds)))
     network = f"{best.name}, the best of {len(first)}" if more else best.name
     return Arm(rival.name, network, str(best.arch), best.macs, best.params, found)
-
-
-# -- what a pick is compared with -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a baseline has to match.
-
-    Attributes:
-        space: the run's first space, before it was evolved.
-        pick: the network that it is compared with, at the same MACs.
-    """
-
-    space: SearchSpace
-    pick: Contender
-    config: StudyConfig
-    seeds: int
-
-    @property
-    def convention(self) -> str:
-        return self.config.search.macs_convention
-
-
-Baseline = Callable[[Task], Rival]
-
-
-def parse_baseline(text: str) -> Baseline:
-    """What ``uniform``, ``random``, ``random:6`` or the name of a published network means.
-
-    Raises:
-        EvoError: it is none of these.
-    """
-    name, _, number = text.strip().partition(":")
-    if name == "random" and number.isdecimal() and int(number) > 0:
-        return lambda task: Rival(f"random:{number}", random_networks(task, int(number)))
-    if name in BASELINES and name == text.strip():
-        return BASELINES[name]
-    raise EvoError(f"--against {text!r}: expected one of {KNOWN}")
-
-
-def random_networks(task: Task, number: int) -> tuple[Contender, ...]:
-    """Networks drawn at random, the same ones for a run whatever else is asked for."""
-    drawn = (
-        random_network(
-            task.space, task.pick.macs, Random(derive_seed(task.config.seed, "random network", i)), task.convention
-        )
-        for i in range(number)
-    )
-    return tuple(drawn)
-
-
-def published(name: str) -> Baseline:
-    """The published network of this name, for the images of the run."""
-
-    def rival(task: Task) -> Rival:
-        stem, head = task.space.stem, task.space.head
-        network = published_network(
-            name, task.pick.macs, task.convention, channels=stem.c_in, size=stem.size, classes=head.classes
-        )
-        return Rival(name, (network,))
-
-    return rival
-
-
-BASELINES: dict[str, Baseline] = {
-    "uniform": lambda task: Rival("uniform", tuple(uniform_networks(task.space, task.pick.macs, task.convention))),
-    "random": lambda task: Rival("random", random_networks(task, task.seeds), one_per_seed=True),
-    **{name: published(name) for name in PUBLISHED},
-}
-"""Name -> what makes its networks."""
-
-KNOWN = ", ".join([*BASELINES, "random:N (the best of N)"])

@@ -17,18 +17,20 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
+from evo.alone.candidates import describe_unused, find_candidates
+from evo.alone.images import require_fitting_images
+from evo.alone.recipe import train_by_recipe
+from evo.alone.selection import Criteria, Selected
+from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
-from evo.deliver.alone import Trainer
-from evo.deliver.finalists import describe_unused, find_candidates, hold_contest
+from evo.deliver.finalists import hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
 from evo.deliver.model_card import files_of, model_card
-from evo.deliver.recipe import train_by_recipe
-from evo.deliver.selection import Criteria, Selected
-from evo.deliver.session import inspect_images, open_run, require_fitting_images
+from evo.deliver.session import inspect_images, open_run
 from evo.plugins import used_plugins
 from evo.round.new_run import library_versions
 from evo.seeds import derive_seed

@@ -6,13 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from evo.alone.images import with_augmentation
 from evo.console import Reporter, warn
 from evo.data.fingerprint import check_fingerprint, forget_data, reads_images
 from evo.data.inspection import inspect_data, tell
-from evo.data.source import Images
 from evo.workers.executors import torch_threads
-from spaces.size import size_text
-from spaces.space import SearchSpace
 from studies.config import StudyConfig, change_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
@@ -67,42 +65,3 @@ def training_settings(run: StoredRun, overrides: Sequence[str]) -> StudyConfig:
                 "those of deliver and data, device and threads may be changed here"
             )
     return with_augmentation(change_config(run.config, overrides, f"run {run.name!r}"))
-
-
-def with_augmentation(config: StudyConfig) -> StudyConfig:
-    """The same settings, with the random changes of images said in ``deliver``, where they are those of the data."""
-    if config.deliver.augment is not None:
-        return config
-    return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
-
-
-def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
-    """``images`` themselves, when the space's networks take them.
-
-    Args:
-        classes: the names of the run's classes, in the order of its labels; None: it knows none.
-
-    Raises:
-        EvoError: they do not.
-    """
-    have = (images.channels, images.size, images.classes)
-    wanted = (space.stem.c_in, space.stem.size, space.head.classes)
-    if have != wanted:
-        raise EvoError(
-            f"the images are {have[0]} x {size_text(have[1])} in {have[2]} classes, and {space.name!r} is made for "
-            f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
-            "--set data.path=..., and their size with --set data.size=..."
-        )
-    if classes is not None and _are_names(classes) and _are_names(images.class_names):
-        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
-            if known != found:
-                raise EvoError(
-                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
-                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
-                )
-    return images
-
-
-def _are_names(classes: Sequence[str]) -> bool:
-    """Whether classes have names; where they have none they are called by their numbers."""
-    return list(classes) != list(map(str, range(len(classes))))

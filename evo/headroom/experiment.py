@@ -17,13 +17,13 @@ import numpy as np
 
 from analysis.headroom import LEAST_NETWORKS, LEAST_TRAININGS
 from analysis.sentences import count
+from evo.alone.images import with_augmentation
+from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter, Track, warn
 from evo.data.fingerprint import forget_data, hash_images
 from evo.data.inspection import inspect_data, tell
 from evo.data.loading import load_dataset
 from evo.data.source import Images
-from evo.deliver.alone import Trainer
-from evo.deliver.session import with_augmentation
 from evo.headroom.result import HeadroomResult, Setting, TrainedNetwork
 from evo.plugins import plugin_sources, used_plugins
 from evo.round.arms import read_settings

@@ -2,7 +2,8 @@
 
 ``algorithm.run_round`` is the algorithm box of the whole project: fit, search, evolve, remember. ``context`` computes what a
 round rests on once; ``new_run`` begins a run, ``arms`` names the runs of a command line, ``command`` and ``printing`` are the
-command's body and its lines, ``ground_truth`` compares scores with networks trained alone, ``dashboard`` publishes.
+command's body and its lines, ``ground_truth`` compares scores with networks trained alone, ``shared_round`` spares
+a control arm the round that it shares with its run, ``dashboard`` publishes.
 """
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "plan",
     "printing",
     "session",
+    "shared_round",
     "survivors",
 ]

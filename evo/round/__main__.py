@@ -25,6 +25,8 @@ EXAMPLES = """examples:
   python -m evo.round 2 --config images --set data.path=photos --set data.size=64
   python -m evo.round 3 --config digits --run wide --set search.evaluations=200 --seed 1
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
+  python -m evo.round 3 --config fashion_mnist --control --control uniform --control random-networks --seeds 5
+                                                          did evolving pay, did searching pay?
   python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
   python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: docs/howto/cluster.md
   python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
@@ -54,7 +56,11 @@ def parser() -> argparse.ArgumentParser:
         const=Control.FIXED.value,
         default=[],
         choices=[control.value for control in Control],
-        help="also run a control arm in a space that never changes, and compare (random: by random search); repeatable",
+        metavar="ARM",
+        help="also run what the run is compared with. Did evolving pay? fixed (a run in a space that never changes; the "
+        "default), random (the same, searched at random). Did searching pay? uniform (the best network with one operation "
+        "everywhere), random-networks (the best of as many as the run's cost can train), mobilenet_v2, efficientnet_b0: at "
+        "three budgets, each trained alone; repeatable",
     )
     hands = command.add_mutually_exclusive_group()
     hands.add_argument("--workers", type=shell.integer(1), default=1, help="processes that evaluate (default: 1)")

@@ -33,8 +33,8 @@ from studies.records import EvoError, Proposal, Round, complete_evaluations
 
 def run_round(shared: RunContext, n: int) -> StoredRound:
     """Bring round ``n`` to its end, from wherever it stands: fit, search, evolve, remember."""
-    run, store, clock = shared.run, shared.store, Clock()
-    context = open_round(shared, n)
+    run, store, context = shared.run, shared.store, open_round(shared, n)
+    clock = Clock(dict(context.row.stats.get("seconds", {})))
 
     with clock.time("fitting"):
         judge = fit_judge(context)

@@ -26,8 +26,21 @@ def runs_to_make(store: Store, options: RunOptions) -> Iterator[tuple[str, Study
         mine = config.model_copy(update={"seed": seed})
         name = run_name(options, seed, first=seed == config.seed)
         yield name, mine
-        for control in map(Control, dict.fromkeys(options.control)):
+        for control in options.control_runs:
             yield f"{name}-{control}", control_settings(mine, control)
+
+
+def check_arms(options: RunOptions, config: StudyConfig) -> None:
+    """Tell before anything runs that a run has nothing to train networks on.
+
+    Raises:
+        EvoError: arms that need no search are asked for, and the evaluator uses no images.
+    """
+    if options.no_search and not config.evaluator.uses_images:
+        raise EvoError(
+            f"control {options.no_search[0]} trains networks on images, and evaluator.kind = {config.evaluator.kind!r} "
+            f"uses none: expected {' or '.join(control for control in Control if control.searches)}"
+        )
 
 
 def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:

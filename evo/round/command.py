@@ -21,9 +21,9 @@ def run_rounds(args: Namespace) -> int:
         run = finished.runs[0]
         reporter.say(next_commands(store, run, options) if finished.worked else nothing_to_do(run, options))
         if options.control:
-            from analysis.verdict import verdicts
+            from analysis.answers.both import answers
 
-            reporter.say("\n" + "\n".join(words for verdict in verdicts(store, run) for words in verdict.sentences()))
+            reporter.say("\n" + "\n".join(answers(store, run).sentences()))
     return 0
 
 

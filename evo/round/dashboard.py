@@ -85,6 +85,7 @@ def round_note(frames: Frames, n: int) -> str:
     truth = [sentences.describe_agreement(row.truth), row.truth.of_objective.warning] if row.truth else []
     pruned = f", {row.pruned} of them stopped early" if row.pruned else ""
     failed = f", {row.failed} of them failed" if row.failed else ""
+    measured = sentences.describe_measured(row.dropped, row.unmeasured)
     volume = f"{row.hypervolume:.4f}"
     if before is not None:
         gain = f"{row.hypervolume - before.hypervolume:+.4f}"
@@ -100,7 +101,7 @@ def round_note(frames: Frames, n: int) -> str:
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {sentence}" for sentence in truth if sentence),
             f"- **Next space:** {format_number(row.next_size or 0)} architectures; "
-            f"{row.kept} operations kept, {row.dropped} dropped, {row.added} added (counted per layer)",
+            f"{row.kept} operations kept, {row.dropped} dropped{measured}, {row.added} added (counted per layer)",
             f"- **Rule:** {row.rule}",
             *(["", "| fate | layer | operations |", "|---|---|---|", *changes] if changes else []),
         ]

@@ -40,7 +40,7 @@ class RunOptions:
         run: the run's name; None: that of the preset or file.
         seed: the run's seed; None: the configuration's.
         repeat: this many seeds, from the run's own on, each of them a run.
-        control: control arms that run beside, values of ``Control``.
+        control: what the run is compared with, values of ``Control``: runs beside it, and networks that need no search.
         overrides: settings that differ from ``config``, as ``section.key=value``.
         plugins: files and modules to load beside those that ``config`` names.
         workers: processes that evaluate; ``cluster``: evaluates instead of them (see ``CLUSTER``).
@@ -77,6 +77,16 @@ class RunOptions:
             raise EvoError(f"cluster is {self.cluster!r}: no such file; expected {CLUSTER_FORMS}")
         if self.cluster is not None and self.workers > 1:
             raise EvoError(f"workers is {self.workers} and cluster is {self.cluster!r}: leave one of them out")
+
+    @property
+    def control_runs(self) -> tuple[Control, ...]:
+        """The control arms that are runs of their own."""
+        return tuple(control for control in map(Control, dict.fromkeys(self.control)) if control.searches)
+
+    @property
+    def no_search(self) -> tuple[Control, ...]:
+        """The control arms that need no search."""
+        return tuple(control for control in map(Control, dict.fromkeys(self.control)) if not control.searches)
 
     @property
     def settings_name(self) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evo.html import block, calls, heading, paragraph, table
-from evo.round.arms import read_settings, run_name
+from evo.round.arms import check_arms, read_settings, run_name
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
 from spaces.space import SearchSpace
@@ -53,6 +53,7 @@ class Plan:
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
             f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),
+            *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.evaluator.plan(self.space, self.rounds),
             *self._truth(),
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
@@ -60,9 +61,14 @@ class Plan:
         ]
 
     @property
+    def _counts(self) -> list[int]:
+        """Evaluations of each round."""
+        return [self.config.search.measurements(n) for n in range(1, self.rounds + 1)]
+
+    @property
     def _evaluations(self) -> str:
         """``200``, or ``90, 40, 20`` where rounds differ."""
-        counts = [self.config.search.measurements(n) for n in range(1, self.rounds + 1)]
+        counts = self._counts
         return ", ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
 
     def _data(self) -> list[str]:
@@ -110,6 +116,7 @@ def make_plan(options: RunOptions) -> Plan:
     from evo.round.own_operations import notes_on_own_operations
 
     config = read_settings(options)
+    check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space = prepared_space(config)
     costs = costs_of(config, space)

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
-from analysis.frames import truth_of
-from analysis.sentences import describe_reasons
+from analysis.frames import choices, truth_of
+from analysis.sentences import count, describe_reasons
 from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
@@ -106,7 +106,8 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     members = round_front(store, run, last)
     cost = run.config.search.cost
     storage = shown_url(options.storage)
-    notes = "".join(f"{remark}\n" for remark in (*remarks(rows), *remarks_on_scores(store, run, last)))
+    said = (*remarks(rows), *remarks_on_dropped(store, run, last.number), *remarks_on_scores(store, run, last))
+    notes = "".join(f"{remark}\n" for remark in said)
     hidden = (
         "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
     )
@@ -119,6 +120,17 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
         f"      optuna-dashboard {shlex.quote(storage)}\n"
         f"      {command_on(options.storage, 'evo.deliver', run.name)}{hidden}"
     )
+
+
+def remarks_on_dropped(store: Store, run: StoredRun, until: int) -> list[str]:
+    """The rounds that have dropped operations which they had never measured, a sentence each."""
+    found = choices(store, run, until)
+    dropped = found[found["fate"] == "dropped"].groupby("round")["measured"]
+    return [
+        f"round {number} dropped {count(len(times), 'operation')}, {(times == 0).sum()} of them not measured in it"
+        for number, times in dropped
+        if (times == 0).any()
+    ]
 
 
 def remarks_on_scores(store: Store, run: StoredRun, row: StoredRound) -> list[str]:

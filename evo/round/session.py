@@ -13,7 +13,7 @@ import optuna
 
 from evo import console
 from evo.console import Reporter
-from evo.round.arms import find_run, runs_to_make
+from evo.round.arms import check_arms, find_run, runs_to_make
 from evo.round.options import RunOptions
 from evo.round.printing import format_line, row_values, run_headings
 from studies.config import DataSection, StudyConfig
@@ -80,6 +80,7 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
         loaded.forget_data()
     with quiet_optuna(), open_store(options.storage) as store, ExitStack() as stack:
         wanted = list(runs_to_make(store, options))
+        check_arms(options, wanted[0][1])
         inspect = _data_inspector(reporter)
         runs = [find_run(store, name, config) or _begin_run(store, name, config, inspect) for name, config in wanted]
         settings = runs[0].config
@@ -87,8 +88,10 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
         hands = cache(lambda: stack.enter_context(_open_executor(options, settings.threads, limited)))
         session = Session(store, options, reporter, hands, inspect)
         worked = [_finish_run(session, run) for run in runs]
-        if options.control:
+        if options.control_runs:
             _train_fronts_alone(session, runs)
+        evolving = runs[:: 1 + len(options.control_runs)]
+        worked += [_compare_with_no_search(session, run) for run in evolving if options.no_search]
     return FinishedRuns(tuple(runs), any(worked))
 
 
@@ -156,6 +159,8 @@ def _finish_run(session: Session, run: StoredRun) -> bool:
     say(introduction(run))
     with hold_lease(store, run, say) if unfinished_rounds(store, run, last) else nullcontext():
         todo = unfinished_rounds(store, run, last)  # whatever held the run until now may have finished some
+        if todo[:1] == [1]:
+            _take_over_first_round(session, run)
         say(format_line(run, run_headings(run)))
         for row in store.rounds(run)[: last - len(todo)]:
             say(format_line(run, row_values(store, run, row)))
@@ -187,6 +192,16 @@ def _run_rounds(session: Session, run: StoredRun, todo: Sequence[int]) -> Iterat
         yield run_round(shared, n)
 
 
+def _take_over_first_round(session: Session, run: StoredRun) -> None:
+    """Let a control arm begin with the round that it shares with its run."""
+    from evo.round.shared_round import take_over_first_round
+
+    if run.config.control and (twin := take_over_first_round(session.context(run))):
+        session.reporter.say(
+            f"its round 1 is that of run {twin} (same space, judge and seed): it is not computed again"
+        )
+
+
 def _train_fronts_alone(session: Session, runs: Sequence[StoredRun]) -> None:
     """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
     for run in runs:
@@ -195,3 +210,19 @@ def _train_fronts_alone(session: Session, runs: Sequence[StoredRun]) -> None:
 
             with hold_lease(session.store, run, session.reporter.say):
                 train_front_alone(session.context(run), session.options.rounds)
+
+
+def _compare_with_no_search(session: Session, run: StoredRun) -> bool:
+    """Compare a run's picks with networks that need no search; whether there was anything to do."""
+    from evo.alone.budgets import is_complete
+
+    store, options = session.store, session.options
+    row = store.rounds(run)[options.rounds - 1]
+    if is_complete(store, run, row, options.no_search):
+        return False
+    from evo.alone.contest import hold_contest
+
+    session.inspect(run.config)
+    with hold_lease(store, run, session.reporter.say):
+        hold_contest(store, run, row, options.no_search, session.reporter, options.accept_data_change)
+    return True

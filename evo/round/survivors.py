@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, CostTable, LayerCosts
+from spaces.errors import SpaceError
 from studies.config import StudyConfig
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
@@ -54,7 +55,8 @@ def _front(evaluations: Sequence[Evaluation], costs: CostTable, config: StudyCon
 def mend(arch: Architecture, costs: CostTable, column: int) -> Architecture | None:
     """``arch`` with operations of today in the places of those that are gone, of most nearly the same cost.
 
-    None where that cannot be told: in blocks with rows, in layers with too many genes, in spaces with other layers.
+    None where that cannot be told: in blocks with rows, in layers with too many genes, in spaces with other layers, of
+    operations that a table alone knows, whose costs are those of the operations that it still has.
     """
     if len(arch.genes) != len(costs.layers):
         return None
@@ -63,7 +65,10 @@ def mend(arch: Architecture, costs: CostTable, column: int) -> Architecture | No
         if not layer.layer.allows(gene):
             if layer.block or layer.layer.size > MOST_GENES:
                 return None
-            gene = _nearest(layer, gene, column)
+            try:
+                gene = _nearest(layer, gene, column)
+            except SpaceError:
+                return None
         genes.append(gene)
     return Architecture(tuple(genes))
 

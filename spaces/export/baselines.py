@@ -33,6 +33,9 @@ LEAST_MAP = 4
 DIVISORS = (8, 4, 2, 1)
 """Of the widths of a published network: the first with which it is narrow enough."""
 
+FULL = 0.95
+"""The share of a budget from which on it counts as used up."""
+
 NEAR = (0.9, 0.75, 0.5)
 """How much of a budget a random network has before its widths are scaled: at least the first share for which there is one."""
 
@@ -70,6 +73,19 @@ def scaled_contender(
     """
     scaled = scale_to_macs(space, arch, macs, convention, divisor)
     return contender(name, scaled.arch, scaled.space, convention)
+
+
+def filled_contender(network: Contender, macs: float, convention: str) -> Contender:
+    """``network`` with finer widths, multiples of 4, 2 or 1, where it leaves more than 5 % of ``macs`` unused: those that leave
+    least, the coarsest that leave less."""
+    best = network
+    for divisor in DIVISORS[1:]:
+        if best.macs >= FULL * macs:
+            break
+        with suppress(SpaceError):
+            finer = scaled_contender(network.name, network.space, network.arch, macs, convention, divisor)
+            best = max(best, finer, key=lambda one: one.macs)
+    return best
 
 
 # -- one operation everywhere -----------------------------------------------------------------------------------------

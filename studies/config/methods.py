@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import comb, floor
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -11,6 +12,13 @@ from studies.config.sections import Section, Share, invalid
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
     from studies.config.study import StudyConfig
+
+
+BY_CHANCE = 0.05
+"""How often a rule may drop an operation that makes no difference."""
+
+MANY = 10_000
+"""Evaluations beyond which nobody asks how many would do."""
 
 
 class MethodSection(Section):
@@ -26,6 +34,10 @@ class MethodSection(Section):
 
     def plan(self, space: SearchSpace) -> list[str]:
         """What the method has to do in a run that begins in ``space``, a line each."""
+        return []
+
+    def doubts(self, evaluations: int) -> list[str]:
+        """What the rule cannot see in a round of so many evaluations, and how many would do: a line of the plan each."""
         return []
 
     def check(self, config: StudyConfig) -> None:
@@ -52,6 +64,29 @@ class PadNasEvolution(MethodSection):
 
     share: Share = 0.01
     """An operation stays if more than this fraction of the good architectures have it, from 0 to 1."""
+
+    @property
+    def fewest_evaluations(self) -> int:
+        """So many evaluations that an operation can be dropped even where all of them are good: the share of one network is
+        then ``share`` at most. With a share of 0, as many as there are ranks, below which all are good."""
+        if not self.share:
+            return self.rank
+        fewest = max(1, floor(1 / self.share))
+        return fewest if 1 / fewest <= self.share else fewest + 1
+
+    def doubts(self, evaluations: int) -> list[str]:
+        fewest = self.fewest_evaluations
+        if evaluations >= fewest:
+            return []
+        blind = f"with {evaluations} evaluations a round, PAD-NAS's rule sees little: "
+        if evaluations < self.rank:
+            blind += f"all have nondomination rank < {self.rank}"
+        else:
+            blind += f"few have nondomination rank {self.rank} or more"
+        return [
+            f"{blind}, and an operation of one of the others has a share of 1/{evaluations} or more, above evolution.share = "
+            f"{self.share:g}, and stays; {fewest} evaluations would do"
+        ]
 
 
 class EvidenceEvolution(MethodSection):
@@ -111,6 +146,30 @@ class NseEvolution(MethodSection):
     @property
     def predecessor(self) -> str | None:
         return self.continue_from
+
+    @property
+    def fewest_evaluations(self) -> int:
+        """So many evaluations that an operation that makes no difference is missing on the Pareto front, and dropped, with at
+        most the probability ``BY_CHANCE``, where accuracy and cost are unrelated. Of n such networks in order of cost, the i-th
+        is on the front with probability 1/i, and there has the operation as often as a set of branches has it: ``share``."""
+        most = min(self.branches or self.k, self.k)
+        sets = {size: comb(self.k, size) for size in range(1, most + 1)}
+        share = sum(size * number for size, number in sets.items()) / (self.k * sum(sets.values()))
+        missing, number = 1.0, 0
+        while missing > BY_CHANCE and number < MANY:
+            number += 1
+            missing *= 1 - share / number
+        return number
+
+    def doubts(self, evaluations: int) -> list[str]:
+        fewest = self.fewest_evaluations
+        if evaluations >= fewest:
+            return []
+        return [
+            f"with {evaluations} evaluations a round, fronts may be so small that NSE's rule drops by chance: where accuracy "
+            f"and cost are unrelated, an operation that makes no difference is missing on the front in {BY_CHANCE:.0%} of the "
+            f"cases with {f'more than {MANY:,}' if fewest == MANY else fewest} evaluations, and more often with fewer"
+        ]
 
     def rounds(self, operations: int) -> int:
         """Rounds until a pool of that many operations per layer has been seen, if one of ``k`` stays each time."""

@@ -17,6 +17,7 @@ __all__ = [
     "leases",
     "lineage",
     "mirror",
+    "no_search",
     "optuna_tables",
     "rows",
     "schema",

@@ -251,6 +251,54 @@ trainings = Table(
     },
 )
 
+no_search = Table(
+    "no_search",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "round_number",
+        Integer,
+        nullable=False,
+        doc="number of the round from whose front the budgets and the picks were taken",
+    ),
+    Column(
+        "arm",
+        String(50),
+        nullable=False,
+        doc="`pick` (the run's own), `uniform`, `random-networks`, or the name of a published network",
+    ),
+    Column("place", Integer, nullable=False, doc="place of the budget, from 0, the least first"),
+    Column("budget", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
+    Column("network", Text, nullable=False, doc="what it is, in words"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("macs", Float, nullable=False, doc="what it costs at its widths"),
+    Column("params", Float, nullable=False, doc="weights and biases"),
+    Column("networks", Integer, nullable=False, doc="among how many it was chosen, by a training of each"),
+    Column(
+        "accuracy",
+        Float,
+        nullable=False,
+        doc="on the validation images, which did not train it, of a training that did not choose it",
+    ),
+    Column("images", Integer, nullable=False, doc="number of these images"),
+    Column(
+        "choosing_macs",
+        Float,
+        nullable=False,
+        doc="multiply-accumulates of the trainings by which it was chosen; of the pick: of the whole run",
+    ),
+    Column(
+        "training_sha256", String(64), nullable=False, doc="`sha256` in `trainings` of the training `accuracy` is of"
+    ),
+    Column("created_at", DateTime, nullable=False),
+    UniqueConstraint("run_id", "round_number", "arm", "place"),
+    info={
+        "doc": "What the picks of a run and networks that need no search reach at budgets: one row for every arm of "
+        "`--control uniform`, `random-networks`, `mobilenet_v2` or `efficientnet_b0`, and budget."
+    },
+)
+
 cells = Table(
     "cells",
     metadata,

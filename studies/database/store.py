@@ -288,6 +288,14 @@ class Store:
             connection.execute(choices.insert(), details)
             connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
 
+    @retry_while_unavailable
+    def add_stats(self, row: StoredRound, stats: Mapping[str, Any]) -> StoredRound:
+        """A round that is not finished, with these statistics beside those that it has."""
+        both = row.stats | dict(stats)
+        with self.writing() as connection:
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(stats_json=json.dumps(both)))
+        return replace(row, stats=both)
+
     # -- what was measured --------------------------------------------------------------------------------------------
 
     @retry_while_unavailable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
@@ -61,3 +63,28 @@ def test_what_was_trained_alone_decides() -> None:
     assert found.tau is not None
     assert (found.tau.mean, found.tau.conclusion) == (pytest.approx(0.4), "better")
     assert found.sentences()[1] == "It is not shown that evolving the space did anything for the front."
+
+
+@pytest.mark.parametrize(
+    ("rounds", "dropped", "said"),
+    [
+        (3, False, "nothing was dropped or added in any round: both arms are one and the same search"),
+        (3, True, "nothing was dropped or added in any round before the last: both arms are one and the same search"),
+        (1, True, "the first round of both is one and the same search; what evolving does is seen from round 2 on"),
+    ],
+)
+def test_a_run_is_not_compared_with_itself(rounds: int, dropped: bool, said: str) -> None:
+    arm = tuple(replace(one, evolved=False, dropped=dropped) for one in outcomes(0.9, 0.8, 0.7))
+    found = Verdict(Control.FIXED, rounds, arm, arm)
+    (sentence,) = found.sentences()
+    assert sentence.endswith(f"{said}.")
+    assert found.hypervolume.conclusion == "the same search"
+    assert found.to_dict()["same_search"]
+    assert not Verdict(Control.RANDOM, rounds, arm, arm).same_search
+
+
+def test_seeds_in_which_nothing_was_dropped_are_told() -> None:
+    first, *others = outcomes(0.9, 0.8, 0.7)
+    found = Verdict(Control.FIXED, 3, (replace(first, evolved=False), *others), outcomes(0.9, 0.6, 0.5))
+    assert found.hypervolume.conclusion != "the same search"
+    assert "In 1 of 3 seeds nothing was dropped or added" in " ".join(found.sentences())

@@ -247,9 +247,11 @@ def test_a_run_without_a_control_arm_says_how_to_get_one(tmp_path: Path) -> None
     storage = f"sqlite:///{tmp_path}/evo.db"
     with open_store(storage) as store:
         example_run.two_rounds(store)
-    assert evo.load("tiny", storage).verdict().sentences() == [
-        'Run tiny has no finished control arm beside it: evo.search(..., control="fixed") runs one.'
-    ]
+    verdict = evo.load("tiny", storage).verdict()
+    searching, evolving = verdict.answers.paragraphs()
+    assert "--run tiny --control uniform --control random-networks --seeds 5" in searching
+    assert "--run tiny --control fixed --seeds 5" in evolving
+    assert verdict.differences().empty
 
 
 def test_runs_are_compared(run: evo.Run) -> None:

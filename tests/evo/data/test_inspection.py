@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from evo.alone.images import require_fitting_images
 from evo.console import SILENT, TERMINAL
 from evo.data.loading import _load_cached, load_dataset
-from evo.deliver.session import require_fitting_images
 from evo.round.__main__ import main
 from evo.round.session import _data_inspector
 from spaces.library.named_spaces import load_space

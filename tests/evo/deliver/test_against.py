@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 import evo
-from evo.deliver import alone
+from evo.alone import trainer
+from evo.alone.rivals import BASELINES, Rival, Task, parse_baseline
 from evo.deliver.__main__ import main
-from evo.deliver.against import BASELINES, Rival, Task, parse_baseline
 from evo.seeds import derive_seed
 from spaces.architecture import Architecture
 from spaces.costs.table import count_costs
@@ -61,7 +61,7 @@ def test_the_pick_is_compared_with_networks_of_its_macs_and_nothing_is_trained_t
     firsts = [row.accuracy for row in rows if row.name.endswith("everywhere")][:2]
     assert uniform["accuracies"][0] == max(firsts)  # the better one of the first seed went on
 
-    monkeypatch.setattr(alone, "train_by_recipe", None)  # so nothing can be trained
+    monkeypatch.setattr(trainer, "train_by_recipe", None)  # so nothing can be trained
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert found["sentences"][0] in shown
@@ -75,7 +75,7 @@ def test_the_pick_is_compared_with_networks_of_its_macs_and_nothing_is_trained_t
 def task(seeds: int = 3, space: SearchSpace = example_run.FIRST) -> Task:
     config = check_config(example_run.CONFIG, "test")
     pick = contender("pick", Architecture.parse(example_run.DEAR), example_run.SECOND)
-    return Task(space, pick, config, seeds)
+    return Task(space, pick.macs, config, seeds)
 
 
 def macs(networks: tuple[Contender, ...]) -> list[int]:
@@ -88,7 +88,7 @@ def test_random_networks_are_one_for_each_seed_or_so_many_of_which_the_best_coun
     assert (len(every.networks), every.one_per_seed, every.trainings(3)) == (3, True, 3)
     assert (len(six.networks), six.one_per_seed, six.trainings(3)) == (6, False, 8)
     assert six.networks[:3] == every.networks
-    again = random_network(asked.space, asked.pick.macs, Random(derive_seed(0, "random network", 4)))
+    again = random_network(asked.space, asked.macs, Random(derive_seed(0, "random network", 4)))
     assert six.networks[4] == again
 
 
@@ -96,14 +96,14 @@ def test_all_uniform_networks_take_part() -> None:
     uniform = parse_baseline("uniform")(task())
     assert [one.name for one in uniform.networks] == ["mb_k3_e1 everywhere", "mb_k5_e3 everywhere"]
     assert uniform.trainings(3) == 4
-    assert all(one <= task().pick.macs for one in macs(uniform.networks))
+    assert all(one <= task().macs for one in macs(uniform.networks))
 
 
 def test_a_published_network_takes_the_images_of_the_run() -> None:
     rival = parse_baseline("mobilenet_v2")(task())
     (network,) = rival.networks
     assert (network.space.stem.c_in, network.space.stem.size, network.space.head.classes) == (1, 8, 10)
-    assert network.macs <= task().pick.macs
+    assert network.macs <= task().macs
     assert Rival("x", (network,)).trainings(5) == 5
 
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from evo.alone.selection import Criteria, select_network
 from evo.data.fingerprint import fingerprint, hash_images
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.deliver.__main__ import main
 from evo.deliver.manifest import read_manifest, write_manifest
 from evo.deliver.pipeline import train_in
-from evo.deliver.selection import Criteria, select_network
 from evo.deliver.session import training_settings
 from spaces import load_network
 from spaces.architecture import Architecture

@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 import torch
 
+from evo.alone.candidates import choose_widths, describe_unused, find_candidates
+from evo.alone.selection import Criteria, select_finalists
+from evo.alone.trainer import Trainer
 from evo.console import Advance, Reporter
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
-from evo.deliver import alone, pipeline
+from evo.deliver import pipeline
 from evo.deliver.__main__ import main
-from evo.deliver.alone import Trainer
-from evo.deliver.finalists import choose_widths, describe_unused, find_candidates, find_winner, hold_contest
+from evo.deliver.finalists import find_winner, hold_contest
 from evo.deliver.manifest import read_manifest
-from evo.deliver.selection import Criteria, select_finalists
 from evo.deliver.session import training_settings
 from evo.evaluators.standalone import measure_network
 from spaces.architecture import Architecture
@@ -115,7 +116,7 @@ def test_a_network_is_trained_once_and_found_by_what_it_depends_on(
     other = replace(trainer, config=training_settings(stored, [*QUICK, "deliver.mixup=0"]))
     differing = [other.identity(mine, 0), trainer.identity(network(example_run.CHEAP), 0), trainer.identity(mine, 1)]
     assert len({first.sha256, *differing}) == 4
-    monkeypatch.setattr(alone, "train_by_recipe", None)  # so it cannot train
+    monkeypatch.setattr("evo.alone.trainer.train_by_recipe", None)  # so it cannot train
     steps: list[int] = []
     assert trainer.train(replace(mine, name="another name"), 0, steps.append) == first
     assert steps == [trainer.steps] == [6]
@@ -134,7 +135,7 @@ def test_neither_validation_nor_test_images_train(
         weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return measure_network(model, images)
 
-    monkeypatch.setattr(alone, "measure_network", measured)
+    monkeypatch.setattr("evo.alone.trainer.measure_network", measured)
     trainer, mine = trainer_of(*run), network()
     assert isinstance(trainer.images.validation, ImageSet)
     noise = ImageSet(torch.randn_like(trainer.images.validation.x), trainer.images.validation.y)

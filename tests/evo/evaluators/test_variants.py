@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from evo.alone.selection import Criteria, select_network
 from evo.data.loading import load_dataset as load_images
 from evo.deliver.pipeline import plan_delivery
-from evo.deliver.selection import Criteria, select_network
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge
 from evo.evaluators.blockwise.teacher import largest_architecture

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import evo
+from evo.alone.trainer import Trainer
 from evo.console import Advance, Reporter
-from evo.deliver.alone import Trainer
 from evo.headroom.__main__ import main
 from evo.headroom.experiment import HeadroomOptions, draw_networks, measure_headroom, plan_experiment
 from evo.headroom.result import HeadroomResult, Setting, TrainedNetwork

@@ -100,3 +100,25 @@ def test_a_control_arm_begins_where_its_run_begins(treasure: list[Verdict], tmp_
     main(["1", "--config", path, "--storage", storage, "--quiet", "--control"])  # the table lacks what is asked for
     with open_store(storage) as store:
         assert store.run("made").space == store.run("made-fixed").space
+
+
+def test_an_arm_that_is_the_same_search_is_called_so(tmp_path: Path) -> None:
+    """A rule that keeps everything."""
+    rows = [f"{'|'.join(arch)},{0.3 + 0.1 * sum('k5' in op for op in arch)}" for arch in product(POOL, repeat=3)]
+    path = config(tmp_path, 'method = "pad_nas"\nrank = 1000\nshare = 0.0', "\n".join(["arch,accuracy", *rows]))
+    (found,) = judged(tmp_path, path, 2, 3, "--control")
+    assert found.same_search
+    assert found.sentences()[0].endswith("in any round: both arms are one and the same search.")
+    assert [one.own for one in found.evolved] == [one.own for one in found.controls]
+
+
+def test_a_table_has_no_networks_to_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config(tmp_path, 'method = "pad_nas"', "arch,accuracy\nskip|skip|skip,0.1\n")
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    assert main(["1", "--config", path, "--storage", storage, "--control", "uniform"]) == 1
+    told = (
+        "control uniform trains networks on images, and evaluator.kind = 'tabular' uses none: expected fixed or random"
+    )
+    assert told in capsys.readouterr().err
+    with open_store(storage) as store:
+        assert store.runs() == []

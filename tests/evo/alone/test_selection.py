@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.deliver.selection import Criteria, best_network, knee_point, select_network, within_limits
+from evo.alone.selection import Criteria, best_network, knee_point, select_network, within_limits
 from spaces.architecture import Architecture
 from studies.config import check_config
 from studies.database.store import open_store

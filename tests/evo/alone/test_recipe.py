@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from evo.alone.recipe import ModelEMA, add_drop_path, mix_images
 from evo.data.loading import load_dataset
-from evo.deliver.recipe import ModelEMA, add_drop_path, mix_images
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
+from evo.alone.recipe import train_by_recipe
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
 from evo.data.source import Images
-from evo.deliver.recipe import train_by_recipe
 from evo.evaluators.standalone import measure_network
 from evo.plugins import plugin_sources
 from evo.seeds import derive_seed
@@ -65,6 +65,11 @@ class Trainer:
     def steps(self) -> int:
         """Steps of one training."""
         return max(1, len(self.images.train) // self.config.deliver.batch_size) * self._epochs
+
+    @property
+    def images_seen(self) -> int:
+        """Images that one training sees, each as often as it does."""
+        return self.steps * self._batch_size
 
     def seed(self, number: int) -> int:
         """The seed of the first, second, ... training (from 0) of every network: the same for all, so that they pair."""
@@ -112,7 +117,7 @@ class Trainer:
             images=len(self.images.validation),
             macs=contender.macs,
             params=contender.params,
-            training_macs=float(PASSES * contender.macs * self.steps * self._batch_size),
+            training_macs=float(PASSES * contender.macs * self.images_seen),
             seconds=time.perf_counter() - started,
             settings=self._settings,
         )

@@ -88,9 +88,7 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
         evaluation = next((e for e in evaluations if e.arch == criteria.arch), None)
         return [Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)]
     cost, objective = run.config.search.cost, run.config.search.objective
-    limits = run.config.limits.given()
-    held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
-    front = Round(rows[-1].number, rows[-1].space, held, cost=cost, objective=objective).front
+    front = allowed_front(run, rows[-1], evaluations)
     allowed = within_limits(front, criteria.max_costs)
     wanted = [knee_point(allowed, cost, objective)] if criteria.knee else best_networks(allowed, cost, objective)
     distinct: dict[Architecture, Evaluation] = {}
@@ -98,6 +96,14 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
         distinct.setdefault(canonical_arch(evaluation.arch, rows[-1].space), evaluation)
     chosen = list(distinct.values())[: criteria.finalists]
     return [Selected(e.arch, rows[-1].space, rows[-1].number, e) for e in chosen]
+
+
+def allowed_front(run: StoredRun, row: StoredRound, evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+    """The Pareto front of what round ``row`` has measured within the run's limits, cheapest first."""
+    limits = run.config.limits.given()
+    held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
+    settings = run.config.search
+    return Round(row.number, row.space, held, cost=settings.cost, objective=settings.objective).front
 
 
 def find_space(arch: Architecture, run: StoredRun, rows: list[StoredRound]) -> SearchSpace:

@@ -1,0 +1,50 @@
+"""The images on which networks of a run are trained alone: do they fit it, and how are they changed in training?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evo.data.source import Images
+from spaces.size import size_text
+from spaces.space import SearchSpace
+from studies.config import StudyConfig
+from studies.records import EvoError
+
+
+def with_augmentation(config: StudyConfig) -> StudyConfig:
+    """The same settings, with the random changes of images said in ``deliver``, where they are those of the data."""
+    if config.deliver.augment is not None:
+        return config
+    return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
+
+
+def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
+    """``images`` themselves, when the space's networks take them.
+
+    Args:
+        classes: the names of the run's classes, in the order of its labels; None: it knows none.
+
+    Raises:
+        EvoError: they do not.
+    """
+    have = (images.channels, images.size, images.classes)
+    wanted = (space.stem.c_in, space.stem.size, space.head.classes)
+    if have != wanted:
+        raise EvoError(
+            f"the images are {have[0]} x {size_text(have[1])} in {have[2]} classes, and {space.name!r} is made for "
+            f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
+            "--set data.path=..., and their size with --set data.size=..."
+        )
+    if classes is not None and _are_names(classes) and _are_names(images.class_names):
+        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
+            if known != found:
+                raise EvoError(
+                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
+                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
+                )
+    return images
+
+
+def _are_names(classes: Sequence[str]) -> bool:
+    """Whether classes have names; where they have none they are called by their numbers."""
+    return list(classes) != list(map(str, range(len(classes))))
