@@ -44,7 +44,8 @@ class AsGoodAsBest:
 
     Both are compared within equal budgets. The range of cost is divided into ``regions`` of equal widths in its logarithm, and
     the region counts in which the operation does best. What waits is rated, too. What was never measured is rated above 0.5, in
-    the order of its probabilities: it is unknown, not bad.
+    the order of its probabilities: it is unknown, not bad. Where operations do not predict the scores better than chance, all
+    are rated 0.5.
 
     Attributes:
         limits: of the run.
@@ -68,6 +69,8 @@ class AsGoodAsBest:
         posterior = fit_round(finished, ((i, op) for i, ops in enumerate(rated) for op in ops))
         if posterior is None:
             return {}
+        if not posterior.useful:
+            return {(i, op): 0.5 for i, ops in enumerate(rated) for op in ops}
         column = COLUMNS.index(finished.cost)
         costs = [
             np.array([layer.cost_of(op)[column] for op in ops])

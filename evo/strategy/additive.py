@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
+from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from evo.strategy.design import choices_of
@@ -156,6 +157,8 @@ class Posterior:
         unit: the score that 1 is worth, about the median of the last round.
         centre, spread: mean and standard deviation of the logarithm of cost.
         variances: of the terms, as fitted.
+        agreement: rank correlation of what cost leaves unexplained of the scores, and what the regression predicts of it from the
+            other networks alone; ``count``: of how many networks.
     """
 
     place: Mapping[LayerChoice, int]
@@ -165,6 +168,13 @@ class Posterior:
     centre: float
     spread: float
     variances: Mapping[str, float]
+    agreement: float
+    count: int
+
+    @property
+    def useful(self) -> bool:
+        """Whether operations predict scores better than chance would in nineteen cases of twenty."""
+        return bool(self.agreement > 1.645 / np.sqrt(self.count - 1))
 
     def draw(self, n: int, rng: np.random.Generator) -> Floats:
         """``(n, choices + 2)``: what operations may add, drawn from the posterior."""
@@ -226,9 +236,27 @@ def fit_operations(
     cross = _cross_covariance(features, variances, counts, curves, group == group[-1])
     prior = _prior_covariance(features, variances)
     mean, covariance = cross @ alpha, prior - cross @ inverse @ cross.T
+    left_out = y - alpha / np.diag(
+        inverse
+    )  # what each is predicted to be from all others (Rasmussen & Williams, eq. 5.12)
     return Posterior(
-        features.place, mean, covariance, _unit(rounds[-1].score, transformed[-1]), centre, spread, variances
+        features.place,
+        mean,
+        covariance,
+        _unit(rounds[-1].score, transformed[-1]),
+        centre,
+        spread,
+        variances,
+        _agreement(y, left_out, curves, group),
+        len(y),
     )
+
+
+def _agreement(scores: Floats, predicted: Floats, curves: Floats, group: NDArray[np.intp]) -> float:
+    """Rank correlation of scores and predictions, both beside each round's least squares curve of cost."""
+    by_round = np.hstack([curves * (group == one)[:, None] for one in np.unique(group)])
+    curve = by_round @ np.linalg.lstsq(by_round, scores, rcond=None)[0]
+    return float(np.nan_to_num(spearmanr(scores - curve, predicted - curve).statistic))
 
 
 def _has_spread(measured: Measured) -> bool:

@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 import optuna
+import pandas as pd
 import psutil
 
 from evo.round.__main__ import main
@@ -78,12 +79,18 @@ def state(folder: Path) -> State:
 def state_at(storage: str) -> State:
     """The same of any database."""
     with open_store(storage) as store:
-        found: State = [store.frame(query).values.tolist() for query in QUERIES]
+        found: State = [listed(store.frame(query)) for query in QUERIES]
         found[-1].sort()  # databases order strings in their own ways
         for study in optuna.get_all_study_names(store.optuna):
             trials = optuna.load_study(study_name=study, storage=store.optuna).trials
             found.append([(t.number, t.state, t.params, t.values, t.system_attrs) for t in trials])
         return found
+
+
+def listed(frame: pd.DataFrame) -> list[list[object]]:
+    """Its rows; None where SQL has NULL: NaN would differ from itself."""
+    rows: list[list[object]] = frame.astype(object).where(frame.notna(), None).values.tolist()
+    return rows
 
 
 def url(folder: Path) -> str:

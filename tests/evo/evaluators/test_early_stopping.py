@@ -26,6 +26,7 @@ from studies.config import DataSection, ScratchSection
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store, open_store
 from studies.records import Evaluation, Proposal
+from tests.chaos.stage import listed
 
 pytestmark = pytest.mark.usefixtures("unpublished")
 
@@ -202,9 +203,9 @@ STATE = (
 )
 
 
-def first_round(storage: str) -> list[list[list[Any]]]:
+def first_round(storage: str) -> list[list[list[object]]]:
     with open_store(storage) as store:
-        return [store.frame(query).values.tolist() for query in STATE]
+        return [listed(store.frame(query)) for query in STATE]
 
 
 @pytest.fixture(scope="module")

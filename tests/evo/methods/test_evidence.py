@@ -94,6 +94,16 @@ def test_earlier_rounds_count(space: SearchSpace) -> None:
     assert np.mean([both[choice] for choice in bad]) < np.mean([alone[choice] for choice in bad]) - 0.1
 
 
+def test_noise_drops_nothing(space: SearchSpace) -> None:
+    """Where operations do not predict the scores, there is no evidence: seven of eight noisy rounds at least drop nothing."""
+    silent = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        finished = search_of(space, lambda arch, macs, rng=rng: 0.5 + float(rng.normal(0, 0.1)), n=24, number=seed + 1)
+        silent += METHOD(finished, Random(0)).space == space
+    assert silent >= 7
+
+
 def test_a_layer_is_filled_with_the_most_promising() -> None:
     space = load_space("digits")
     layers = [replace(layer, candidates=layer.candidates[:2], pending=layer.candidates[2:4]) for layer in space.layers]

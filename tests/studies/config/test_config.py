@@ -89,7 +89,10 @@ def test_overrides_reach_any_key(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: cost, evaluations, macs"),
-        ("[search]\nevaluations = -3", "search.evaluations is -3: input should be greater than 0"),
+        (
+            "[search]\nevaluations = -3",
+            "search.evaluations is -3: expected a whole number from 1 on, or a list of them: one per round",
+        ),
         ('[data]\nname = "digit"', "data.name is 'digit'; allowed: arrays, cifar10, digits, fashion_mnist, images"),
         ("[colour]\nred = 1", "unknown key 'colour'"),
     ],
@@ -161,7 +164,7 @@ def test_what_a_plugin_accepts_and_json_does_not_hold_is_refused(monkeypatch: py
         ("", ["seed=1", "evaluator.kind=guess"], ["--set evaluator.kind=guess: evaluator.kind is 'guess'; allowed: "]),
         ("[search]\nevaluations = -3", ["search.population=-4", "seed=1"], [
             "--set search.population=-4: search.population is -4: input should be greater than or equal to 2",
-            "FILE: search.evaluations is -3: input should be greater than 0",
+            "FILE: search.evaluations is -3: expected a whole number from 1 on, or a list of them: one per round",
         ]),
         ("[search]\nevaluations = -3", ["search.evaluations=-4"], ["--set search.evaluations=-4: search.evaluations is -4"]),
         ("", ["evolution.method=dna", "seed=1"], [
