@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.ablation import ablate
 from analysis.ranking import Truth
+from analysis.ranking.calibration import Calibration
 from studies import pareto
 from studies.database.lineage import bred_cells
 from studies.database.rows import StoredRound, StoredRun, reading
@@ -67,6 +68,7 @@ class RoundSummary:
         fitting: seconds; likewise ``searching`` (proposing, evaluating and storing) and ``asking`` (stand-alone training
             for the truth).
         truth: how far the round's scores can be trusted, if that was measured.
+        calibration: what the search maximised in place of the scores, and on what evidence; None: the scores themselves.
     """
 
     round: int
@@ -89,6 +91,7 @@ class RoundSummary:
     searching: float
     asking: float = 0.0
     truth: Truth | None = None
+    calibration: str | None = None
     pruned: int = 0
     epochs_saved: int = 0
     failed: int = 0
@@ -299,6 +302,7 @@ def summary(
         asking=seconds(row, ["truth"]),
         truth=truth_of(row),
         unmeasured=count_unmeasured(fates),
+        calibration=found.sentence() if (found := calibration_of(row)) else None,
     )
 
 
@@ -312,6 +316,12 @@ def truth_of(row: StoredRound) -> Truth | None:
     """How far a finished round's scores can be trusted; None if that was not measured."""
     data = row.stats.get("truth")
     return Truth.from_dict(data) if data else None
+
+
+def calibration_of(row: StoredRound) -> Calibration | None:
+    """What a finished round's scores were calibrated by; None where they were not."""
+    data = row.stats.get("calibration")
+    return Calibration.from_dict(data) if data else None
 
 
 def witnesses(rounds: Iterable[RoundSummary]) -> pd.DataFrame:

@@ -17,6 +17,12 @@ COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 OTHER_OBJECTIVE = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
 """Objective of a search -> the other way to rank its networks."""
 
+ESTIMATED = (
+    "Accuracies are estimates of what networks reach when they are trained alone with the settings of ground_truth; they rank "
+    "networks, and the best of many is likely to be estimated too high.",
+)
+"""What a reader of calibrated scores must know."""
+
 MAX_NAMED = 20
 """How many classes are listed by name."""
 
@@ -33,6 +39,7 @@ def summary(frames: Frames) -> list[str]:
         *describe_space(frames),
         describe_comparability(frames),
         *describe_truth(frames),
+        *describe_calibration(frames),
         *caveats(frames),
     ]
 
@@ -177,6 +184,11 @@ def describe_truth(frames: Frames) -> list[str]:
     return [answer, *([last.of_objective.warning] if last.of_objective.warning else [])]
 
 
+def describe_calibration(frames: Frames) -> list[str]:
+    """What the rounds maximised in place of a judge's own scores; empty if it was these."""
+    return [f"In round {row.round}, {row.calibration}." for row in frames.rounds if row.calibration]
+
+
 def format_tau(row: RoundSummary) -> str:
     """A round's Kendall tau: ``0.52``, or ``-`` if it was not measured or is undefined."""
     tau = row.truth.of_objective.tau if row.truth else None
@@ -190,6 +202,7 @@ def describe_agreement(truth: Truth) -> str:
     """
     agreement, other = truth.of_objective, truth.accuracy if truth.objective == "likelihood" else truth.nll
     source = "were looked up in a table" if truth.judge.startswith("table:") else "were trained alone"
+    source += ", and any two of them compared by an estimate without both" if truth.left_out else ""
     if agreement.tau is None or agreement.interval is None or agreement.rho is None or agreement.overlap is None:
         return f"{count(agreement.n, 'network')} {source} ({truth.judge})."
     numbers = [
@@ -205,7 +218,7 @@ def describe_agreement(truth: Truth) -> str:
 def caveats(frames: Frames) -> list[str]:
     """Limits of the evidence: of the evaluator, of the data, and of an unfinished round."""
     config = frames.run.config
-    notes = config.evaluator.caveats()
+    notes = list(ESTIMATED) if config.ground_truth.calibrates else config.evaluator.caveats()
     if config.evaluator.uses_images and config.data.name == "digits":
         notes.append("scikit-learn's digits are a smoke test of the machinery, not evidence for a method.")
     if not frames.rounds[-1].finished:

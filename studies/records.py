@@ -35,7 +35,7 @@ class Evaluation:
 
     Attributes:
         judge: the judge's name; the answer is valid as long as it stays the same: ``table:...``, ``scratch:...``,
-            ``oneshot@2:<sha256>``.
+            ``oneshot@2:<sha256>``, ``oneshot@2:<sha256>+truth:<sha256>``.
         accuracy: fraction of validation images classified correctly, higher is better; where none is measured, what
             stands in its place, from 0 to 1 (``StudyConfig.measured`` names it).
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
@@ -43,6 +43,7 @@ class Evaluation:
         rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.
         pruned: whether training was stopped at the last rung: accuracy and loss are that rung's, and of no other use.
         failed: why it could not be measured, in a line; its accuracy is NaN. Empty: it could.
+        raw_accuracy: what shared weights gave, where ``accuracy`` is an estimate made of it; else None.
     """
 
     arch: Architecture
@@ -56,6 +57,7 @@ class Evaluation:
     rungs: tuple[tuple[int, float], ...] = ()
     pruned: bool = False
     failed: str = ""
+    raw_accuracy: float | None = None
 
     @property
     def state(self) -> str:

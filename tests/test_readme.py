@@ -48,7 +48,13 @@ SMALL = {
         "ground_truth.sample=3",
         "ground_truth.epochs=1",
     ],
-    "images": ["evaluator.epochs=1", "search.evaluations=4", "search.population=2", "evaluator.batch_size=8"],
+    "images": [
+        "evaluator.epochs=1",
+        "ground_truth.sample=0",
+        "search.evaluations=4",
+        "search.population=2",
+        "evaluator.batch_size=8",
+    ],
     "macro": ["search.evaluations=16", "search.surrogate=false"],
 }
 

@@ -26,6 +26,9 @@ from spaces.space import SearchSpace, canonical_arch
 from studies.pareto import evenly_spaced
 from studies.records import BredCell, Evaluation, Ratings
 
+if TYPE_CHECKING:
+    from analysis.ranking import Truth
+
 __all__ = ["Ask", "Evaluator", "FitContext", "Judge", "Request", "WrappedJudge", "evaluations_of", "with_costs"]
 
 Ask = Callable[["Judge", Sequence[Architecture]], list[Evaluation]]
@@ -129,6 +132,14 @@ class Judge:
             evaluations: all new measurements of the round.
         """
         return {}
+
+    def truth(self, seed: int) -> Truth | None:
+        """How its answers rank beside networks trained alone, where fitting has shown it; None: it is still to be asked.
+
+        Args:
+            seed: of the intervals.
+        """
+        return None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from evo.evaluators import Judge, Request
 from evo.evaluators.guard import guarded
 from evo.methods.evolution import Step, operation_shares
 from evo.round import dashboard
+from evo.round.calibration import calibrated
 from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen_round
 from evo.round.costs import costs_of
@@ -37,7 +38,7 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
     clock = Clock(dict(context.row.stats.get("seconds", {})))
 
     with clock.time("fitting"):
-        judge = fit_judge(context)
+        judge = fit_judge(context, clock)
     with clock.time("proposing"):
         proposals, exhausted = search_round(
             search_task(context, judge),
@@ -49,7 +50,7 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
         )
     finished = finished_round(context, judge, proposals)
     with clock.time("truth"):
-        truth = check_ranking(context, finished) if shared.reference else None
+        truth = judge.truth(derive_seed(run.config.seed, "truth", n)) or check_ranking(context, finished)
     step = shared.evolution(finished, Random(derive_seed(run.config.seed, "evolve", n)))
 
     store.finish_round(
@@ -71,8 +72,10 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
     return store.rounds(run)[n - 1]
 
 
-def fit_judge(context: RoundContext) -> Judge:
+def fit_judge(context: RoundContext, clock: Clock) -> Judge:
     """The round's judge, its files remembered. Damaged files of the round before, with which it starts, are made again.
+
+    Where scores are calibrated, networks are trained alone here.
 
     Raises:
         EvoError: weights that were made again are not those that the database knows scores by.
@@ -84,8 +87,10 @@ def fit_judge(context: RoundContext) -> Judge:
         if context.n == 1:
             raise
         quarantine(damage)
-        fit_judge(reopen_round(context, context.n - 1))
+        fit_judge(reopen_round(context, context.n - 1), clock)
         judge = shared.evaluator.fit(context.space, fit_context(context))
+    with clock.time("truth"):
+        judge = calibrated(context, judge)
     check_recorded(context, judge)
     for kind, (path, digest) in judge.files().items():
         if shared.store.checkpoint(shared.run, context.n, kind) != (path, digest):

@@ -100,6 +100,7 @@ def round_note(frames: Frames, n: int) -> str:
             f"- **Front:** {sentences.format_front(front, frames.cost)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {sentence}" for sentence in truth if sentence),
+            *([f"- **Calibration:** {row.calibration}"] if row.calibration else []),
             f"- **Next space:** {format_number(row.next_size or 0)} architectures; "
             f"{row.kept} operations kept, {row.dropped} dropped{measured}, {row.added} added (counted per layer)",
             f"- **Rule:** {row.rule}",

@@ -1,5 +1,8 @@
 """Do a round's scores rank rightly? Some of the architectures are trained alone, and the two rankings are compared.
 
+Where scores are calibrated (``evo.round.calibration``), nothing is asked here: those networks are compared, without what they
+taught.
+
 What was trained alone holds in all rounds: it is recorded at once, and never trained again.
 """
 
@@ -20,10 +23,11 @@ from spaces.space import canonical_arch
 from studies.records import Evaluation, Round
 
 
-def check_ranking(context: RoundContext, finished: Round) -> Truth:
-    """How a round's scores rank a sample of its architectures, against the reference evaluator's."""
+def check_ranking(context: RoundContext, finished: Round) -> Truth | None:
+    """How a round's scores rank a sample of its architectures, against the reference evaluator's; None: nobody asks."""
     shared = context.shared
-    assert shared.reference is not None
+    if shared.reference is None:
+        return None
     judge = shared.reference.fit(finished.space, fit_context(context))
     seed = derive_seed(shared.config.seed, "truth", finished.n)
     known = judge.measurable()

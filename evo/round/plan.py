@@ -83,7 +83,8 @@ class Plan:
         if not ground_truth.sample:
             return []
         how = f"from {ground_truth.table.path}" if ground_truth.table else "by training each of them alone"
-        return [f"ground truth of {ground_truth.sample} architectures per round, {how}"]
+        use = "; the search maximises an estimate that is learned from them" if ground_truth.calibrates else ""
+        return [f"ground truth of {ground_truth.sample} architectures per round, {how}{use}"]
 
     def __str__(self) -> str:
         return "\n".join([self.title, "", space_lines(self.space), "", *self.work])

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
-from analysis.frames import choices, truth_of
+from analysis.frames import calibration_of, choices, truth_of
 from analysis.sentences import count, describe_reasons
 from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
@@ -161,6 +161,8 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
     notes += [
         f"round {row.number}: {reason}" for row in rows for reason in describe_reasons(row.stats.get("failed", {}))
     ]
+    if found := calibration_of(last):
+        notes.append(f"round {last.number}: {found.sentence()}")
     truth = truth_of(last)
     if truth and truth.of_objective.warning:
         notes.append(truth.of_objective.warning)

@@ -381,6 +381,10 @@ class BlockwiseSection(EvaluatorSection):
         ]
 
 
+FEWEST_TO_CALIBRATE = 6
+"""The least ``ground_truth.sample`` that scores can be calibrated by."""
+
+
 class GroundTruthSection(Training):
     """How far a round's scores can be trusted: some of its architectures are trained alone with these settings, or
     looked up, and both rankings are compared."""
@@ -388,8 +392,39 @@ class GroundTruthSection(Training):
     sample: NonNegativeInt = 0
     """How many architectures of a round, spread over cost; 0: none."""
 
+    use: Literal["report", "calibrate"] = "report"
+    """`report`: compare after the round. `calibrate`: train them before the search, and let it maximise an estimate of
+    accuracy alone, by a regression on the scores, MACs and depth of all that the run has trained alone; or on MACs alone,
+    where these rank better. Needs shared weights and a `sample` of 6 or more."""
+
     table: TabularSection | None = None
     """Look their accuracies up in this table. Not given: train them."""
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether scores become estimates of accuracy alone."""
+        return self.use == "calibrate" and self.sample > 0
+
+    def check(self, evaluator: EvaluatorSection, objective: str) -> None:
+        """Raises ``invalid(...)`` where scores cannot be calibrated."""
+        if not self.calibrates:
+            return
+        asked = "ground_truth.use is 'calibrate'"
+        if not evaluator.shared_weights:
+            raise invalid(
+                f"{asked}, and the scores of evaluator {evaluator.kind!r} are no estimates by shared weights: there is nothing "
+                "to calibrate; set ground_truth.use = 'report'"
+            )
+        if self.sample < FEWEST_TO_CALIBRATE:
+            raise invalid(
+                f"{asked}, and ground_truth.sample is {self.sample}: {FEWEST_TO_CALIBRATE} networks are the least that can be "
+                "learned from; give more, or set ground_truth.use = 'report'"
+            )
+        if objective != "accuracy":
+            raise invalid(
+                f"{asked}, and search.objective is {objective!r}: the estimate weighs accuracy and likelihood itself; leave "
+                "search.objective out"
+            )
 
 
 EVALUATORS: dict[str, type[EvaluatorSection]] = {

@@ -128,8 +128,8 @@ class StudyConfig(Section):
 
     @property
     def measured(self) -> str:
-        """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured."""
-        return self.evaluator.measures
+        """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured or estimated."""
+        return "accuracy" if self.ground_truth.calibrates else self.evaluator.measures
 
     @property
     def score(self) -> str:
@@ -145,5 +145,6 @@ class StudyConfig(Section):
         if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
         self.evaluator.check(self)
+        self.ground_truth.check(self.evaluator, self.search.objective)
         self.evolution.check(self)
         return self

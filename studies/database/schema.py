@@ -140,11 +140,17 @@ evaluations = Table(
         "judge",
         Text,
         nullable=False,
-        doc="the judge that measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`; part of the identity",
+        doc="the judge that measured: `table:...`, `scratch:...`, `oneshot@2:<sha256>`, and with `+truth:<sha256>` the same "
+        "calibrated; part of the identity",
     ),
     Column("canonical", Text, nullable=False, doc="the spelling that stands for all spellings of one network"),
     Column("arch", Text, nullable=False, doc="genes joined by `|`"),
     Column("accuracy", Float, doc="from 0 to 1; null where measuring failed"),
+    Column(
+        "raw_accuracy",
+        Float,
+        doc="what shared weights gave, where `accuracy` is an estimate of accuracy alone made of it; else null",
+    ),
     Column("nll", Float, doc="mean negative log-likelihood, lower is better; null where the judge has none"),
     Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
     Column("params", Float, nullable=False, doc="weights and biases"),

@@ -191,6 +191,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "label_smoothing": "0.0",
         "warmup_fraction": "0.05",
         "sample": "0",
+        "use": "'report'",
         "table": "None",
     },
 }

@@ -65,6 +65,8 @@ def agreement(
     """Compare ``scores`` ``(n,)`` with ``truth`` ``(n,)``; higher is better in both.
 
     Args:
+        scores: or ``(n, n)``: how far the first of two architectures is above the second, where only pairs can be compared;
+            what needs one number each takes the mean of a row.
         macs: multiply-accumulates of the architectures, ``(n,)``.
         top: how many of the best to compare; by default a quarter of ``n``, and at least one.
         seed: of the bootstrap.
@@ -72,8 +74,8 @@ def agreement(
     Raises:
         ValueError: the three have different lengths, a value is not finite, or ``top`` is not in 1..n.
     """
-    x, y, cost = (np.asarray(values, dtype=np.float64) for values in (scores, truth, macs))
-    n = len(x)
+    given, y, cost = (np.asarray(values, dtype=np.float64) for values in (scores, truth, macs))
+    x, n = given.mean(1) if given.ndim == 2 else given, len(given)
     if not x.shape == y.shape == cost.shape == (n,):
         raise ValueError(f"expected three lists of one length, found shapes {x.shape}, {y.shape} and {cost.shape}")
     if not all(np.isfinite(values).all() for values in (x, y, cost)):
@@ -88,12 +90,12 @@ def agreement(
             return Agreement(n, why=f"all {n} {whose} are the same")
     once = np.ones((1, n))
     samples = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
-    taus = tau_b(x, y, samples)
+    taus = tau_b(given, y, samples)
     low, high = np.nanquantile(taus, (0.025, 0.975)).tolist()
     ranks = pd.DataFrame({"scores": x, "truth": y}).rank().to_numpy()
     return Agreement(
         n,
-        tau=float(tau_b(x, y, once)[0]),
+        tau=float(tau_b(given, y, once)[0]),
         interval=(low, high),
         rho=float(np.corrcoef(ranks, rowvar=False)[0, 1]),
         top=top,
@@ -104,8 +106,9 @@ def agreement(
 
 def tau_b(x: Floats, y: Floats, times: Floats) -> Floats:
     """Kendall's tau-b (Biometrika 33, 1945) of ``x`` ``(n,)`` and ``y`` ``(n,)`` for each row of ``times`` ``(draws, n)``,
-    the number of copies of each element. Copies of one element tie; nan where all elements of one side tie."""
-    sign_x, sign_y = (np.sign(values[:, None] - values[None, :]) for values in (x, y))
+    the number of copies of each element. Copies of one element tie; nan where all elements of one side tie. A side may be
+    ``(n, n)``, the differences of pairs."""
+    sign_x, sign_y = (np.sign(side if side.ndim == 2 else side[:, None] - side[None, :]) for side in (x, y))
     concordant, untied_x, untied_y = (
         np.einsum("di,di->d", times @ pairs, times) for pairs in (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
     )
@@ -151,6 +154,7 @@ class Truth:
         accuracy: agreement of the scores' accuracies with the truth.
         nll: agreement of the negated negative log-likelihoods with the truth; None where the scores have none.
         objective: what the search maximised: ``accuracy`` or ``likelihood``.
+        left_out: whether the scores are estimates, and any two networks were compared by one that was made without both.
     """
 
     judge: str
@@ -158,6 +162,7 @@ class Truth:
     accuracy: Agreement
     nll: Agreement | None
     objective: str = "accuracy"
+    left_out: bool = False
 
     @property
     def of_objective(self) -> Agreement:
@@ -173,7 +178,8 @@ class Truth:
         """Restore what ``to_dict`` gave, also after a round trip through JSON."""
         witnesses = tuple(Witness(**witness) for witness in data["witnesses"])
         by_loss = data["nll"] and _agreement(data["nll"])
-        return cls(data["judge"], witnesses, _agreement(data["accuracy"]), by_loss, data.get("objective", "accuracy"))
+        others = data.get("objective", "accuracy"), data.get("left_out", False)
+        return cls(data["judge"], witnesses, _agreement(data["accuracy"]), by_loss, *others)
 
 
 def truth_of(judge: str, witnesses: Sequence[Witness], objective: str = "accuracy", *, seed: int = 0) -> Truth:
