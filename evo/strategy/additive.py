@@ -157,8 +157,8 @@ class Posterior:
         unit: the score that 1 is worth, about the median of the last round.
         centre, spread: mean and standard deviation of the logarithm of cost.
         variances: of the terms, as fitted.
-        agreement: rank correlation of what cost leaves unexplained of the scores, and what the regression predicts of it from the
-            other networks alone; ``count``: of how many networks.
+        agreement: rank correlation of what cost leaves unexplained of the scores, and what the regression predicts of it from
+            the other networks alone; ``count``: of how many networks.
     """
 
     place: Mapping[LayerChoice, int]
