@@ -9,6 +9,7 @@ import re
 import runpy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from random import Random
 from typing import Any
 
@@ -190,7 +191,8 @@ def test_the_guide_to_the_python_interface_runs(monkeypatch: pytest.MonkeyPatch)
         for name in ("digits", "small"):
             example_run.two_rounds(store, name)
     bound = {
-        name: inspect.signature(thing) for name, thing in {"search": evo.search, "deliver": evo.Run.deliver}.items()
+        name: inspect.signature(thing)
+        for name, thing in {"search": evo.search, "deliver": evo.Run.deliver, "against": evo.Run.against}.items()
     }
 
     def search(*args: Any, **options: Any) -> evo.Run:
@@ -203,8 +205,13 @@ def test_the_guide_to_the_python_interface_runs(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(evo.Delivered, "network", lambda self: None)
         return evo.Delivered(Path("small"), delivered)
 
+    def against(run: evo.Run, *args: Any, **options: Any) -> SimpleNamespace:
+        bound["against"].bind(run, *args, **options)
+        return SimpleNamespace(table=lambda: None)
+
     monkeypatch.setattr("evo.search", search, raising=False)
     monkeypatch.setattr(evo.Run, "deliver", deliver)
+    monkeypatch.setattr(evo.Run, "against", against)
     text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     for block in python_blocks(text):

@@ -108,9 +108,11 @@ def test_every_round_is_in_sql(finished: str) -> None:
             found = store.checkpoint(run, n, "weights")
             assert found is not None
             assert found[0].exists()
-        dropped = store.frame("SELECT rule FROM choices WHERE fate = 'dropped'")
-        assert len(dropped) > 0
-        assert set(dropped["rule"]) == {
+        decided = store.frame("SELECT round_id, rule, measured, effect, effect_low, effect_high FROM choices")
+        assert decided[decided["round_id"] == 1]["measured"].min() > 0
+        assert (decided["effect_low"] <= decided["effect"]).all()
+        assert (decided["effect"] <= decided["effect_high"]).all()
+        assert set(decided["rule"]) == {
             "rate by probability of being as good as the layer's best operation at equal budgets, in the best of 3 regions "
             "of cost; keep ratings > 0.25; refill nothing"
         }
