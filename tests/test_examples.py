@@ -9,8 +9,8 @@ import re
 import runpy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
