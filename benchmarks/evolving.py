@@ -268,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--arms", default=",".join(ARMS), metavar="A,B", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them (default: %(default)s)")
     args = parser.parse_args(argv)
     if args.table is None and "table" in args.settings:
         parser.error("the settings table and noisy-table need --table FILE")
@@ -284,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with bar(name, len(arms) * args.seeds) as advance:
             for arm in arms:
                 started, results = time.process_time(), []
-                for seed in range(args.seeds):
+                for seed in range(args.first, args.first + args.seeds):
                     results.append(play(problem_of(name, args.table, seed), SETTINGS[name], arm, seed))
                     advance(1)
                 accuracy = np.array([result.accuracy for result in results])
