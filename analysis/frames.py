@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,7 @@ class RoundSummary:
         unmeasured: number of dropped operations that no measured network of the round carried; None if that was not recorded.
         fitting: seconds; likewise ``searching`` (proposing, evaluating and storing) and ``asking`` (stand-alone training
             for the truth).
+        macs: multiply-accumulates that the round has cost; None: unknown.
         truth: how far the round's scores can be trusted, if that was measured.
         calibration: what the search maximised in place of the scores, and on what evidence; None: the scores themselves.
     """
@@ -97,6 +99,7 @@ class RoundSummary:
     failed: int = 0
     data_changed: tuple[str, str] | None = None
     unmeasured: int | None = None
+    macs: float | None = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,7 @@ def summary(
         asking=seconds(row, ["truth"]),
         truth=truth_of(row),
         unmeasured=count_unmeasured(fates),
+        macs=None if row.stats.get("macs") is None else sum(row.stats["macs"].values()),
         calibration=found.sentence() if (found := calibration_of(row)) else None,
     )
 
@@ -314,7 +318,12 @@ def count_unmeasured(choices: pd.DataFrame) -> int | None:
 
 def truth_of(row: StoredRound) -> Truth | None:
     """How far a finished round's scores can be trusted; None if that was not measured."""
-    data = row.stats.get("truth")
+    return truth_in(row.stats)
+
+
+def truth_in(stats: Mapping[str, Any]) -> Truth | None:
+    """The same, of a round's statistics."""
+    data = stats.get("truth")
     return Truth.from_dict(data) if data else None
 
 

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -60,7 +60,9 @@ class Problem(Protocol):
 
     def accuracy(self, arch: Architecture) -> float: ...
 
-    def judged(self, archs: Sequence[Architecture], judge: str, noise: float, seed: int) -> list[Evaluation]: ...
+    def judged(
+        self, archs: Sequence[Architecture], judge: str, noise: float, seed: int, lean: float = 0.0
+    ) -> list[Evaluation]: ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class Table:
     def accuracy(self, arch: Architecture) -> float:
         return self.answers[canonical_arch(arch, self.space)][0]
 
-    def judged(self, archs: Sequence[Architecture], judge: str, noise: float, seed: int) -> list[Evaluation]:
+    def judged(
+        self, archs: Sequence[Architecture], judge: str, noise: float, seed: int, lean: float = 0.0
+    ) -> list[Evaluation]:
         costs = self.costs.count(archs).tolist()
         return [
             Evaluation(arch, judge, self.accuracy(arch) + noise * self._luck(arch, judge, seed), macs, params)
@@ -107,6 +111,7 @@ class Setting:
         noise: standard deviation of a score per round, ``fixed_noise``: likewise for those arms.
         shrinks: whether noise goes with the root of the operations that are left.
         holds: whether scores hold in all rounds.
+        lean: how much each round's judge has of the leanings of short trainings.
         k: operations per layer after a refill, where most operations wait at first; None: none wait.
     """
 
@@ -117,6 +122,7 @@ class Setting:
     shrinks: bool = True
     holds: bool = False
     k: int | None = None
+    lean: tuple[float, ...] = ()
 
 
 SETTINGS: dict[str, Setting] = {
@@ -129,6 +135,7 @@ SETTINGS: dict[str, Setting] = {
         (90, 40, 20), (0.012, 0.008, 0.004), (43,), (0.004,), shrinks=False
     ),  # one, three and nine units of cost per evaluation: 390; 43 networks at nine are 387
 }
+SETTINGS["leaning"] = replace(SETTINGS["fidelity"], lean=(1.0, 0.5, 0.0))
 
 
 @dataclass(frozen=True)
@@ -195,7 +202,9 @@ def play(problem: Problem, setting: Setting, arm: str, seed: int) -> Result:
     for n, (count, noise) in enumerate(zip(evaluations, noises, strict=True), start=1):
         left = _operations(space) / first if setting.shrinks else 1.0
         judge = "table" if setting.holds else f"{arm}@{n}"
-        finished = _search(problem, space, rounds, count, judge, noise * left**0.5, seed)
+        lean = 0.0 if fixed or not setting.lean else setting.lean[n - 1]
+        judged = partial(problem.judged, judge=judge, noise=noise * left**0.5, seed=seed, lean=lean)
+        finished = _search(space, rounds, count, judged, seed, setting.holds)
         if n < len(evaluations):
             space = evolution(finished, Random(derive_seed(seed, "evolve", n))).space
         rounds = (*rounds, finished)
@@ -213,7 +222,12 @@ def _operations(space: SearchSpace) -> int:
 
 
 def _search(
-    problem: Problem, space: SearchSpace, earlier: tuple[Round, ...], count: int, judge: str, noise: float, seed: int
+    space: SearchSpace,
+    earlier: tuple[Round, ...],
+    count: int,
+    judged: Callable[[Sequence[Architecture]], list[Evaluation]],
+    seed: int,
+    holds: bool,
 ) -> Round:
     """One round."""
     costs, n = cost_table(space), len(earlier) + 1
@@ -229,8 +243,10 @@ def _search(
         survivors=surviving_front(before, costs, settings, settings.search.population),
         measured=seen,
     )
-    proposals, _ = search_round(task, lambda archs: problem.judged(archs, judge, noise, seed), lambda generation: None)
-    return Round(n, space, complete_evaluations(p.evaluation for p in proposals), costs=costs, earlier=earlier)
+    proposals, _ = search_round(task, judged, lambda generation: None)
+    return Round(
+        n, space, complete_evaluations(p.evaluation for p in proposals), costs=costs, earlier=earlier, scores_hold=holds
+    )
 
 
 def _settings(evaluations: int) -> StudyConfig:

@@ -58,6 +58,12 @@ class Generated:
         return cost_table(self.space)
 
     @cached_property
+    def _leanings(self) -> list[dict[Op, float]]:
+        """What short trainings add to the worth of each operation: as much as the operations differ in truth."""
+        rng = np.random.default_rng((self.seed, 1))
+        return [{op: rng.normal(0, SPREAD) for op in layer.candidates} for layer in self.space.layers]
+
+    @cached_property
     def _adds(self) -> tuple[list[dict[Op, float]], list[dict[tuple[Op, Op], float]]]:
         rng = np.random.default_rng(self.seed)
         layers = [layer.candidates for layer in self.space.layers]
@@ -78,13 +84,23 @@ class Generated:
         together = sum(here[pair] for here, pair in zip(pairs, itertools.pairwise(genes), strict=True))
         return float(0.80 + 0.12 * (1 - np.exp(-3 * place)) + alone + together)
 
-    def judged(self, archs: Sequence[Architecture], judge: str, noise: float, seed: int) -> list[Evaluation]:
-        """What a judge with this standard deviation of noise says; the same whenever it is asked."""
+    def judged(
+        self, archs: Sequence[Architecture], judge: str, noise: float, seed: int, lean: float = 0.0
+    ) -> list[Evaluation]:
+        """What a judge with this standard deviation of noise says; the same whenever it is asked.
+
+        Args:
+            lean: how much it has of the leanings of short trainings; 0: it has none.
+        """
         costs = self.costs.count(archs).tolist()
         return [
-            Evaluation(arch, judge, self.accuracy(arch) + noise * self._luck(arch, judge, seed), macs, params)
+            Evaluation(arch, judge, self._seen(arch, lean) + noise * self._luck(arch, judge, seed), macs, params)
             for arch, (macs, params, _) in zip(archs, costs, strict=True)
         ]
+
+    def _seen(self, arch: Architecture, lean: float) -> float:
+        leaning = sum(here[gene] for here, gene in zip(self._leanings, arch.genes, strict=True)) if lean else 0.0
+        return self.accuracy(arch) + lean * leaning
 
     def _luck(self, arch: Architecture, judge: str, seed: int) -> float:
         form = str(canonical_arch(arch, self.space))

@@ -150,6 +150,7 @@ class Round:
         cost: the cost objective, one of ``COSTS``; ``objective``: what is maximised, ``accuracy`` or ``likelihood``.
         costs: exact costs of the space's architectures; None where nobody asks for them.
         earlier: the run's rounds before this one, first to last.
+        scores_hold: whether what is measured in one round holds in all others.
     """
 
     n: int
@@ -160,6 +161,7 @@ class Round:
     objective: str = "accuracy"
     costs: CostTable | None = None
     earlier: tuple[Round, ...] = ()
+    scores_hold: bool = True
 
     @cached_property
     def ranks(self) -> np.ndarray:

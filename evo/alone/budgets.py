@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from evo.alone.candidates import Candidate, choose_widths
 from evo.alone.rivals import BASELINES, Task, random_networks
-from evo.alone.selection import Criteria, Selected, allowed_front, best_network, within_limits
+from evo.alone.selection import Criteria, Selected, allowed_front, favourites, finished_round, within_limits
 from spaces.errors import SpaceError, UserError
 from spaces.export.baselines import Contender, filled_contender
 from spaces.units import format_number
@@ -20,24 +20,28 @@ from studies.controls import Control
 from studies.database.no_search import PICK, results_of
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
-from studies.records import Evaluation, complete_evaluations
+from studies.records import Evaluation, Round
 
 BUDGETS = 3
 """At how many budgets a run is compared."""
 
+FINALISTS = 4
+"""How many networks of a run are trained alone at each budget, the best of which is its pick."""
+
 
 @dataclass(frozen=True)
 class Budget:
-    """A budget, and the run's pick there.
+    """A budget, and what the run picks there.
 
     Attributes:
         place: from 0, the least first.
         macs: the budget; where the pick keeps its widths, its own MACs.
+        finalists: the judge's favourite first; trainings alone choose among them.
     """
 
     place: int
     macs: float
-    pick: Contender
+    finalists: tuple[Contender, ...]
 
 
 def spread_budgets(front: Sequence[Evaluation], number: int = BUDGETS) -> list[float]:
@@ -51,32 +55,35 @@ def spread_budgets(front: Sequence[Evaluation], number: int = BUDGETS) -> list[f
 
 
 def find_budgets(store: Store, run: StoredRun, row: StoredRound) -> list[Budget]:
-    """The budgets after round ``row``, the least first, each with the best of the front that it allows, by the run's objective,
-    widened to it.
+    """The budgets after round ``row``, the least first, each with the networks that the run favours there, widened to it.
 
     Raises:
         EvoError: nothing on the round's front is within the run's limits.
     """
-    evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(row))
-    front = allowed_front(run, row, evaluations)
+    finished = finished_round(store, run, [one for one in store.rounds(run) if one.number <= row.number])
+    front = allowed_front(run, finished)
     within_limits(front, {})
-    return [_budget(run, row, front, place, macs) for place, macs in enumerate(spread_budgets(front))]
+    return [_budget(run, finished, place, macs) for place, macs in enumerate(spread_budgets(front))]
 
 
-def _budget(run: StoredRun, row: StoredRound, front: Sequence[Evaluation], place: int, macs: float) -> Budget:
-    settings, most = run.config.search, {"macs": macs}
-    best = best_network(within_limits(front, most), settings.cost, settings.objective)
-    chosen = Selected(best.arch, row.space, row.number, best)
-    name = f"pick of round {row.number} at {format_number(macs)} MACs"
-    with suppress(UserError):  # other limits of the run may forbid wider ones
-        pick = _filled(chosen, run, most).contender(name, settings.macs_convention)
-        return Budget(place, macs, filled_contender(pick, macs, settings.macs_convention))
-    pick = Candidate(chosen, None).contender(name, settings.macs_convention)
-    return Budget(place, pick.macs, pick)
+def _budget(run: StoredRun, finished: Round, place: int, macs: float) -> Budget:
+    """Finalists are left out that may not be widened, as other limits of the run forbid it; the favourite keeps its widths."""
+    convention = run.config.search.macs_convention
+    chosen = favourites(finished, run, {"macs": macs}, FINALISTS)
+    named = f"of round {finished.n} at {format_number(macs)} MACs"
+    filled = []
+    for number, one in enumerate(chosen, start=1):
+        with suppress(UserError):
+            network = _filled(one, run, macs).contender(f"finalist {number} {named}", convention)
+            filled.append(filled_contender(network, macs, convention))
+    if filled:
+        return Budget(place, macs, tuple(filled))
+    pick = Candidate(chosen[0], None).contender(f"pick {named}", convention)
+    return Budget(place, pick.macs, (pick,))
 
 
-def _filled(chosen: Selected, run: StoredRun, most: dict[str, float]) -> Candidate:
-    return Candidate(chosen, choose_widths(chosen, run, Criteria(most, fill=True)))
+def _filled(chosen: Selected, run: StoredRun, macs: float) -> Candidate:
+    return Candidate(chosen, choose_widths(chosen, run, Criteria({"macs": macs}, fill=True)))
 
 
 def arm_networks(run: StoredRun, arm: Control, budget: Budget, number: int) -> tuple[Contender, ...]:

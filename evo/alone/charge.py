@@ -7,20 +7,22 @@ from the round's space. Scoring counts as if each network were scored by itself,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from analysis.frames import truth_of
+from analysis.frames import truth_in
 from evo.alone.trainer import PASSES
 from evo.data.source import Images
+from evo.evaluators.standalone import images_in_round
 from evo.training.loop import schedule_of
 from spaces.costs.table import cost_table
+from spaces.space import SearchSpace
 from studies.config import StudyConfig
-from studies.database.rows import StoredRound, StoredRun
+from studies.database.rows import StoredRun
 from studies.database.store import Store
-from studies.records import COSTS
+from studies.records import COSTS, Evaluation
 
 DRAWS = 512
 """Networks drawn from a space for their mean MACs."""
@@ -48,43 +50,88 @@ class RoundWork:
     epochs_saved: int = 0
 
 
+@dataclass(frozen=True)
+class SpentMacs:
+    """What a round has cost in MACs.
+
+    Attributes:
+        training: of the supernet, or of the candidates.
+        scoring: of the candidates, on validation images.
+        truth: training networks alone to check or calibrate the scores, each once in a run.
+    """
+
+    training: float
+    scoring: float
+    truth: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.training + self.scoring + self.truth
+
+
 def run_macs(store: Store, run: StoredRun, rounds: int, images: Images) -> float | None:
     """MACs of a run's first rounds; None where nobody can count those of its evaluator."""
-    count = CHARGES.get(run.config.evaluator.kind)
+    spent, checked = [], list[Mapping[str, Any]]()
+    for row in store.rounds(run)[:rounds]:
+        measured = [proposal.evaluation for proposal in store.proposals(row) if proposal.is_new]
+        spent.append(round_macs(run.config, row.space, row.number, measured, row.stats, checked, images))
+        checked.append(row.stats)
+    known = [one.total for one in spent if one is not None]
+    return sum(known) if len(known) == len(spent) else None
+
+
+def round_macs(
+    config: StudyConfig,
+    space: SearchSpace,
+    n: int,
+    measured: Sequence[Evaluation],
+    stats: Mapping[str, Any],
+    earlier: Iterable[Mapping[str, Any]],
+    images: Images,
+) -> SpentMacs | None:
+    """MACs of round ``n``; None where nobody can count those of its evaluator.
+
+    Args:
+        measured: what was new to the round.
+        stats: its statistics, with ``truth`` and ``epochs_saved`` if it has them; ``earlier``: those of the rounds before.
+    """
+    count = CHARGES.get(config.evaluator.kind)
     if count is None:
         return None
-    rows = store.rounds(run)[:rounds]
-    spent = sum(count(run.config, round_work(store, run, row, images)) for row in rows)
-    return spent + truth_macs(run.config, rows, images)
-
-
-def round_work(store: Store, run: StoredRun, row: StoredRound, images: Images) -> RoundWork:
-    """What round ``row`` has worked on."""
-    table, rng = cost_table(row.space, run.config.search.macs_convention), Random(0)
-    drawn = table.count([row.space.sample(rng) for _ in range(DRAWS)])[:, COSTS.index("macs")]
-    return RoundWork(
-        row.number,
+    table, rng = cost_table(space, config.search.macs_convention), Random(0)
+    drawn = table.count([space.sample(rng) for _ in range(DRAWS)])[:, COSTS.index("macs")]
+    work = RoundWork(
+        n,
         len(images.train),
         len(images.validation),
-        max(len(layer.candidates) for layer in row.space.layers),
+        max(len(layer.candidates) for layer in space.layers),
         float(drawn.mean()),
-        sum(proposal.evaluation.macs for proposal in store.proposals(row) if proposal.is_new),
-        int(row.stats.get("epochs_saved", 0)),
+        sum(evaluation.macs for evaluation in measured),
+        int(stats.get("epochs_saved", 0)),
     )
+    return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
 
 
-def truth_macs(config: StudyConfig, rows: list[StoredRound], images: Images) -> float:
-    """MACs of the networks that were trained alone to check the rounds' scores, each once."""
+def truth_macs(
+    config: StudyConfig, stats: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]], images: Images
+) -> float:
+    """MACs of the networks that were trained alone to check a round's scores, without those of earlier rounds."""
     if not config.ground_truth.sample or config.ground_truth.table is not None:
         return 0.0
-    truths = [truth for row in rows if (truth := truth_of(row)) is not None]
-    macs = {witness.arch: witness.macs for truth in truths for witness in truth.witnesses}
+    trained, before = _witnesses([stats]), _witnesses(earlier)
+    macs = sum(cost for arch, cost in trained.items() if arch not in before)
     epochs = schedule_of(config.ground_truth, config.data, 1).epochs
-    return sum(macs.values()) * (PASSES * epochs * len(images.train) + len(images.validation))
+    return macs * (PASSES * epochs * len(images.train) + len(images.validation))
 
 
-def oneshot_macs(config: StudyConfig, work: RoundWork) -> float:
-    """A supernet is trained, and scores."""
+def _witnesses(rounds: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The networks that were trained alone, and their MACs."""
+    truths = filter(None, map(truth_in, rounds))
+    return {str(witness.arch): witness.macs for truth in truths for witness in truth.witnesses}
+
+
+def oneshot_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
+    """Training and scoring of a supernet."""
     section: Any = config.evaluator
     paths = work.candidates if section.sampling == "fair" else 1
     gates = 1 / section.gates.update_every if section.gates else 0
@@ -93,16 +140,20 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> float:
         steps += section.cells.parallel_cells * schedule_of(section.cells, config.data, work.n).epochs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     scoring = work.measured_macs * (work.validation + calibration)
-    return float(PASSES * steps * work.train * work.path_macs + scoring)
+    return float(PASSES * steps * work.train * work.path_macs), float(scoring)
 
 
-def scratch_macs(config: StudyConfig, work: RoundWork) -> float:
-    """Every network is trained, and measured."""
+def scratch_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
+    """Training and scoring of every network."""
     section: Any = config.evaluator
     epochs = schedule_of(section, config.data, work.n).epochs
-    whole = work.measured_macs * (PASSES * epochs * work.train + work.validation)
-    return whole - PASSES * work.epochs_saved * work.train * work.path_macs
+    train = min(work.train, images_in_round(section, work.n) or work.train)
+    training = work.measured_macs * epochs - work.epochs_saved * work.path_macs
+    return float(PASSES * train * training), float(work.measured_macs * work.validation)
 
 
-CHARGES: dict[str, Callable[[StudyConfig, RoundWork], float]] = {"oneshot": oneshot_macs, "scratch": scratch_macs}
-"""``evaluator.kind`` -> MACs of a round."""
+CHARGES: dict[str, Callable[[StudyConfig, RoundWork], tuple[float, float]]] = {
+    "oneshot": oneshot_macs,
+    "scratch": scratch_macs,
+}
+"""``evaluator.kind`` -> MACs of a round: training, scoring."""

@@ -68,7 +68,7 @@ def hold_contest(
         budgets = find_budgets(store, run, row)
         spent = run_macs(store, run, row.number, images)
         number = affordable(trainer, budgets, spent)
-        sides = [Side(PICK, budget, (budget.pick,)) for budget in budgets]
+        sides = [Side(PICK, budget, budget.finalists) for budget in budgets]
         sides += [
             side for arm in arms for budget in budgets for side in find_side(trainer, arm, budget, number, reporter)
         ]
@@ -80,9 +80,11 @@ def hold_contest(
 
 
 def affordable(trainer: Trainer, budgets: Sequence[Budget], spent: float | None) -> int:
-    """How many random networks can be trained at every budget for the MACs that the run has cost, and at least ``LEAST``."""
+    """How many random networks can be trained at every budget for the MACs that the run and its finalists have cost, and at
+    least ``LEAST``."""
     one_each = sum(PASSES * budget.macs for budget in budgets) * trainer.images_seen
-    return max(LEAST, round((spent or 0) / one_each))
+    chosen = [one.macs for budget in budgets if len(budget.finalists) > 1 for one in budget.finalists]
+    return max(LEAST, round(((spent or 0) + sum(chosen) * PASSES * trainer.images_seen) / one_each))
 
 
 def find_side(trainer: Trainer, arm: Control, budget: Budget, number: int, reporter: Reporter) -> Iterator[Side]:
@@ -95,12 +97,14 @@ def find_side(trainer: Trainer, arm: Control, budget: Budget, number: int, repor
 
 def settle(trainer: Trainer, number: int, side: Side, advance: Advance, searching: float) -> BudgetResult:
     """The result of one side: its best network, by the training that did not choose it. ``searching``: MACs of the run."""
-    chosen, spent = side.networks[0], searching if side.arm == PICK else 0.0
+    chosen, spent = side.networks[0], 0.0
     if len(side.networks) > 1:
         first = [trainer.train(network, CHOOSING, advance) for network in side.networks]
         spent = sum(trained.training_macs for trained in first)
         place = max(range(len(first)), key=lambda i: (first[i].accuracy, -side.networks[i].macs))
         chosen = side.networks[place]
+    if side.arm == PICK:
+        spent += searching
     judged = trainer.train(chosen, JUDGING, advance)
     return BudgetResult(
         number, side.arm, side.budget.place, side.budget.macs, chosen.name, str(chosen.arch), chosen.macs, chosen.params,

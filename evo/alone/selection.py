@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from math import inf
 
 import numpy as np
 
+from evo.strategy.promised import promised_networks
 from spaces.architecture import Architecture
+from spaces.costs.table import COLUMNS, cost_table
 from spaces.space import SearchSpace, canonical_arch
 from spaces.units import format_number
+from studies.database.measured import measured_rounds
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.database.urls import command_on
-from studies.records import Evaluation, EvoError, Round, complete_evaluations
+from studies.records import Evaluation, EvoError, Round
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected
 
 
 def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[Selected]:
-    """The networks among which the criteria leave the choice, of the run's last finished round, the best by its judge first:
-    the members of its front next to the limits, as many as ``criteria.finalists`` or all there are.
+    """The networks among which the criteria leave the choice, of the run's last finished round, its judge's favourite first; as
+    many as ``criteria.finalists`` or all there are (see ``favourites``).
 
     Raises:
         EvoError: no round is finished, or nothing on its front is cheap enough.
@@ -83,27 +88,72 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
     if not rows:
         begin = command_on(store.url, "evo.round", "1", "--run", run.name)
         raise EvoError(f"run {run.name!r} has no finished round to pick from; run: {begin}")
-    evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(rows[-1]))
+    finished = finished_round(store, run, rows)
     if criteria.arch is not None:
-        evaluation = next((e for e in evaluations if e.arch == criteria.arch), None)
+        evaluation = next((e for e in finished.evaluations if e.arch == criteria.arch), None)
         return [Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)]
-    cost, objective = run.config.search.cost, run.config.search.objective
-    front = allowed_front(run, rows[-1], evaluations)
-    allowed = within_limits(front, criteria.max_costs)
-    wanted = [knee_point(allowed, cost, objective)] if criteria.knee else best_networks(allowed, cost, objective)
-    distinct: dict[Architecture, Evaluation] = {}
-    for evaluation in wanted:
-        distinct.setdefault(canonical_arch(evaluation.arch, rows[-1].space), evaluation)
-    chosen = list(distinct.values())[: criteria.finalists]
-    return [Selected(e.arch, rows[-1].space, rows[-1].number, e) for e in chosen]
+    if criteria.knee:
+        front = within_limits(allowed_front(run, finished), criteria.max_costs)
+        knee = knee_point(front, finished.cost, finished.objective)
+        return [Selected(knee.arch, finished.space, finished.n, knee)]
+    return favourites(finished, run, criteria.max_costs, criteria.finalists)
 
 
-def allowed_front(run: StoredRun, row: StoredRound, evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
-    """The Pareto front of what round ``row`` has measured within the run's limits, cheapest first."""
+def finished_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Round:
+    """The last of a run's rounds as it was measured, with those before it."""
+    *earlier, last = measured_rounds(store, run.config, rows)
+    return replace(last, earlier=tuple(earlier))
+
+
+def favourites(finished: Round, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
+    """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
+
+    The front's next ones and those that the regression promises most take turns: the best of many noisy scores owes its place
+    to luck, too, and the best network may never have been measured.
+
+    Raises:
+        EvoError: nothing on the front is within the limits.
+    """
+    cost, objective = finished.cost, finished.objective
+    front = within_limits(allowed_front(run, finished), most)
+    measured = [Selected(e.arch, finished.space, finished.n, e) for e in best_networks(front, cost, objective)]
+    distinct: dict[Architecture, Selected] = {}
+    for one in chain(*zip_longest(measured, promised(finished, run, most, number - 1))):
+        if one is not None:
+            distinct.setdefault(canonical_arch(one.arch, finished.space), one)
+    return list(distinct.values())[:number]
+
+
+def promised(finished: Round, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
+    """Networks that the regression promises most within the limits, which trainings alone are to check."""
+    if number < 1:
+        return []
+    costs = cost_table(finished.space, run.config.search.macs_convention)
+    limits = {name: high for name, (_, high) in run.config.limits.given().items()}
+    limits |= {name: min(limit, limits.get(name, inf)) for name, limit in most.items()}
+    if "latency_ms" in {finished.cost, *limits}:
+        return []
+    networks = promised_networks(finished, costs, limits.get(finished.cost, inf), number)
+    known = {e.arch: e for e in finished.evaluations}
+    fitting = [
+        arch
+        for arch in networks
+        if all(costs.count([arch])[0][COLUMNS.index(name)] <= limit for name, limit in limits.items())
+    ]
+    return [Selected(arch, finished.space, finished.n, known.get(arch)) for arch in fitting]
+
+
+def allowed_evaluations(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:
+    """What a round has measured within the run's limits."""
     limits = run.config.limits.given()
-    held = tuple(e for e in evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items()))
-    settings = run.config.search
-    return Round(row.number, row.space, held, cost=settings.cost, objective=settings.objective).front
+    return tuple(
+        e for e in finished.evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items())
+    )
+
+
+def allowed_front(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:
+    """The Pareto front of what a round has measured within the run's limits, cheapest first."""
+    return replace(finished, evaluations=allowed_evaluations(run, finished)).front
 
 
 def find_space(arch: Architecture, run: StoredRun, rows: list[StoredRound]) -> SearchSpace:
@@ -122,7 +172,7 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
     Raises:
         EvoError: none does; the message names the cheapest of them.
     """
-    allowed = [e for e in front if all(e.cost(name) <= limit for name, limit in most.items())]
+    allowed = [e for e in front if _is_within(e, most)]
     if not allowed:
         asked = " and ".join(f"{format_number(limit)} {name}" for name, limit in most.items())
         least = ", ".join(f"{format_number(min(e.cost(name) for e in front))} {name}" for name in most)
@@ -130,6 +180,10 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
             f"no network of the front has at most {asked}: they begin at {least}; allow more, or use --scale-to"
         )
     return allowed
+
+
+def _is_within(evaluation: Evaluation, most: Mapping[str, float]) -> bool:
+    return all(evaluation.cost(name) <= limit for name, limit in most.items())
 
 
 def best_networks(front: Sequence[Evaluation], cost: str, objective: str) -> list[Evaluation]:

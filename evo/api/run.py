@@ -251,7 +251,8 @@ class Run:
             arch: pick this one.
             scale_to: widen or slim it to so many MACs.
             fill: widen it, and every finalist, to ``max_macs``, or to the run's own limit.
-            finalists: so many of the best are trained alone; the most accurate one on the validation images is picked.
+            finalists: so many are trained alone, the front's best and those that a regression on all measurements promises
+                most; the most accurate one on the validation images is picked.
             seeds: how many times each of them is trained.
             set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
                 ``{"deliver.epochs": 200}``.

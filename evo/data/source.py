@@ -96,6 +96,10 @@ class Source(Batches, Protocol):
         """These images, and behind them those of ``other``."""
         ...
 
+    def first(self, count: int) -> Self:
+        """The first images, or all there are: of training images, as many of each class as there can be."""
+        ...
+
     def take(self, chosen: Tensor) -> Batch:
         """The images at the positions ``chosen``, as they are."""
         ...
@@ -192,6 +196,9 @@ class ImageSet:
 
     def joined_with(self, other: ImageSet) -> ImageSet:
         return ImageSet(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
+
+    def first(self, count: int) -> ImageSet:
+        return ImageSet(self.x[:count], self.y[:count])
 
     def take(self, chosen: Tensor) -> Batch:
         return self.x[chosen], self.y[chosen]

@@ -133,6 +133,9 @@ class StreamedImages:
         both = self.pictures.joined_with(other.pictures)
         return replace(self, pictures=both, y=torch.cat((self.y, other.y)), origin=None)
 
+    def first(self, count: int) -> StreamedImages:
+        return replace(self, pictures=self.pictures.take(slice(count)), y=self.y[:count], origin=None)
+
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The middles of the images at the positions ``chosen``."""
         decoded = _Decoded(self.pictures, _transform(self.size))

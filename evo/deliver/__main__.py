@@ -56,8 +56,9 @@ def parser() -> argparse.ArgumentParser:
         type=shell.integer(1),
         default=1,
         metavar="K",
-        help="train the K best within the limits alone, on the training images without the validation images, and take the "
-        "most accurate one on these (default: 1, the judge's favourite)",
+        help="train K networks within the limits alone, the front's best and those that a regression on all measurements "
+        "promises most, without the validation images, and take the most accurate one on these (default: 1, the judge's "
+        "favourite)",
     )
     width = pick.add_mutually_exclusive_group()
     width.add_argument(

@@ -23,8 +23,14 @@ from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical_arch
-from studies.config import DataSection, ScratchSection, StudyConfig, Training
+from studies.config import DataSection, ScratchSection, StudyConfig, Training, value_in_round
 from studies.records import Evaluation
+
+
+def images_in_round(training: Training, n: int) -> int | None:
+    """How many images are trained on in round ``n``, from 1; None: all."""
+    images = getattr(training, "images", None)
+    return None if images is None else int(value_in_round(images, n))
 
 
 def measure_network(network: Network, images: Source) -> tuple[float, float]:
@@ -60,7 +66,7 @@ class Scratch:
         folder = context.folder / "rungs" if rungs else None
         return ScratchJudge(
             self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
-            sources=context.sources, legacy=context.legacy, round=number,
+            sources=context.sources, legacy=context.legacy, round=number, most_images=images_in_round(self.training, number),
         )  # fmt: skip
 
 
@@ -72,6 +78,7 @@ class ScratchJudge(Judge):
         round: whose entries of ``training`` count.
         rungs: epochs after which training may pause, ascending; ``folder`` keeps the weights meanwhile.
         until: the epochs after which this judge answers: one of ``rungs``, or all; None: all, without a pause.
+        most_images: how many training images it trains on; None: all.
     """
 
     training: Training
@@ -86,11 +93,14 @@ class ScratchJudge(Judge):
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     legacy: bool = field(default=False, repr=False)
     round: int = field(default=1, repr=False)
+    most_images: int | None = None
 
     @property
     def name(self) -> str:
         rate = self.schedule.learning_rate
-        return f"scratch:{self.epochs}ep" + (f":lr{rate:g}" if rate != self._first.learning_rate else "")
+        other_rate = f":lr{rate:g}" if rate != self._first.learning_rate else ""
+        fewer = f":{self.most_images}images" if self.most_images else ""
+        return f"scratch:{self.epochs}ep{other_rate}{fewer}"
 
     @property
     def schedule(self) -> Schedule:
@@ -100,6 +110,10 @@ class ScratchJudge(Judge):
     @property
     def _first(self) -> Schedule:
         return schedule_of(self.training, self.data, 1)
+
+    @property
+    def _as_in_first_round(self) -> bool:
+        return self.schedule == self._first and self.most_images == images_in_round(self.training, 1)
 
     @property
     def epochs(self) -> int:
@@ -144,7 +158,7 @@ class ScratchJudge(Judge):
         ]
         train(
             network,
-            images.train,
+            images.train.first(self.most_images) if self.most_images else images.train,
             self.schedule,
             seed=seed,
             checkpoint=kept[-1] if kept else None,
@@ -176,7 +190,7 @@ class ScratchJudge(Judge):
         digest = identity(
             "standalone", 1,
             arch=form, space=self.space, training=self.training, data=self.data, device=self.device, seed=self.seed,
-            sources=self.sources, **({} if self.schedule == self._first else {"round": self.round}),
+            sources=self.sources, **({} if self._as_in_first_round else {"round": self.round}),
         )  # fmt: skip
         return self.folder / f"v1-{digest[:16]}-{epochs:04d}.progress"
 

@@ -66,7 +66,7 @@ class AsGoodAsBest:
 
         assert finished.costs is not None  # the algorithm of a round gives them
         rated = [self._rated(layer, i, finished.costs) for i, layer in enumerate(finished.space.layers)]
-        posterior = fit_round(finished, ((i, op) for i, ops in enumerate(rated) for op in ops))
+        posterior = fit_round(finished, ((i, op) for i, ops in enumerate(rated) for op in ops), ahead=True)
         if posterior is None:
             return {}
         if not posterior.useful:
@@ -183,9 +183,9 @@ def require_plain_layers(space: SearchSpace, rng: Random) -> SearchSpace:
 
 def evidence(section: EvidenceEvolution, config: StudyConfig) -> Evolution:
     """Keep what may be the best, by a posterior over what operations add at equal cost."""
-    limits, evaluator = config.limits.given(), config.evaluator
-    holds = not evaluator.shared_weights and not isinstance(getattr(evaluator, "epochs", None), tuple)
-    rate = AsGoodAsBest(limits, section.regions, section.margin, section.zoom, front=holds)
+    rate = AsGoodAsBest(
+        config.limits.given(), section.regions, section.margin, section.zoom, front=config.evaluator.scores_hold
+    )
     threshold = 1 - section.confidence
     refill = Nothing() if section.k is None else AddPromising(section.k, threshold)
     return Evolution(rate, Above(threshold), refill, prepare=require_plain_layers)

@@ -18,6 +18,7 @@ from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen_round
 from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
+from evo.round.spent import spent_macs
 from evo.round.survivors import last_evaluations, surviving_front
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
@@ -26,6 +27,7 @@ from evo.strategy.generations import Measure, SearchTask, search_round
 from evo.training.checkpoints import DamagedError, quarantine
 from spaces.space import canonical_arch
 from studies.database.lineage import record_bred_cells
+from studies.database.measured import measured_rounds
 from studies.database.rows import Choice, StoredRound
 from studies.database.urls import artifacts_folder
 from studies.pareto import hypervolume
@@ -53,20 +55,18 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
         truth = judge.truth(derive_seed(run.config.seed, "truth", n)) or check_ranking(context, finished)
     step = shared.evolution(finished, Random(derive_seed(run.config.seed, "evolve", n)))
 
+    stats = (
+        context.row.stats
+        | round_stats(context, judge, proposals)
+        | {"front": len(finished.front), "exhausted": exhausted, "truth": truth and truth.to_dict()}
+    )
     store.finish_round(
         context.row,
         step.space,
         operation_fates(finished, step, str(shared.evolution)),
         judge=judge.name,
         hypervolume=hypervolume_of(context, finished),
-        stats=context.row.stats
-        | round_stats(context, judge, proposals)
-        | {
-            "front": len(finished.front),
-            "exhausted": exhausted,
-            "truth": truth and truth.to_dict(),
-            "seconds": clock.seconds,
-        },
+        stats=stats | {"macs": spent_macs(context, proposals, stats), "seconds": clock.seconds},
     )
     dashboard.publish(store, run, n, artifacts_folder(shared.files))
     return store.rounds(run)[n - 1]
@@ -139,7 +139,10 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
         known=known,
         measurable=judge.measurable(),
         measured={
-            choice for part in earlier_rounds(context) for e in part.evaluations for choice in choices_of(e.arch)
+            choice
+            for part in measured_rounds(context.shared.store, context.config, context.earlier)
+            for e in part.evaluations
+            for choice in choices_of(e.arch)
         },
     )
 
@@ -166,19 +169,16 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
             or "nothing that can be measured lies inside the limits."
         )
         raise EvoError(f"round {context.n}: {' '.join(reasons)} There is nothing to evolve the space by")
-    costs, earlier = context.costs, earlier_rounds(context)
     return Round(
-        context.n, context.space, evaluations, judge.ratings, settings.cost, settings.objective, costs, earlier
-    )
-
-
-def earlier_rounds(context: RoundContext) -> tuple[Round, ...]:
-    """The rounds before this one, as far as they were measured."""
-    store, settings = context.shared.store, context.config.search
-    measured = ((row, complete_evaluations(p.evaluation for p in store.proposals(row))) for row in context.earlier)
-    return tuple(
-        Round(row.number, row.space, evaluations, cost=settings.cost, objective=settings.objective)
-        for row, evaluations in measured
+        context.n,
+        context.space,
+        evaluations,
+        judge.ratings,
+        settings.cost,
+        settings.objective,
+        context.costs,
+        measured_rounds(context.shared.store, context.config, context.earlier),
+        context.config.evaluator.scores_hold,
     )
 
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 HEADINGS = (
     "round", "space", "proposals", "distinct", "front", "best acc", "its cost", "hypervolume", "tau",
-    "kept", "dropped", "added", "seconds",
+    "kept", "dropped", "added", "compute", "seconds",
 )  # fmt: skip
 WIDTHS = tuple(max(7, len(heading)) for heading in HEADINGS)
 
@@ -55,9 +55,10 @@ def format_line(run: StoredRun, values: Sequence[str]) -> str:
 
 
 def asked(run: StoredRun, values: Sequence[T]) -> list[T]:
-    """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth."""
-    shown = zip(HEADINGS, values, strict=True)
-    return [value for heading, value in shown if heading != "tau" or run.config.ground_truth.sample]
+    """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth, that for ``compute``
+    only where it trains."""
+    shown = {"tau": bool(run.config.ground_truth.sample), "compute": run.config.evaluator.uses_images}
+    return [value for heading, value in zip(HEADINGS, values, strict=True) if shown.get(heading, True)]
 
 
 def row_values(store: Store, run: StoredRun, row: StoredRound) -> Sequence[str]:
@@ -79,8 +80,15 @@ def row_values(store: Store, run: StoredRun, row: StoredRound) -> Sequence[str]:
         str(sum(len(change.kept) for change in changes)),
         str(sum(len(change.dropped) for change in changes)),
         str(sum(len(change.added) for change in changes)),
+        _compute(row),
         f"{sum(row.stats['seconds'].values()):.1f}",
     )
+
+
+def _compute(row: StoredRound) -> str:
+    """MACs that the round has cost; a dash where they are not known."""
+    macs = row.stats.get("macs")
+    return "-" if macs is None else format_number(sum(macs.values()))
 
 
 def round_front(store: Store, run: StoredRun, row: StoredRound) -> tuple[Evaluation, ...]:

@@ -4,8 +4,10 @@
 
 All terms are Gaussian. What an operation adds is itself a sum: what it adds everywhere, in its block, in its layer, and what
 the parts of its name (kernel, expansion, ...) add. So the posterior also knows something of operations never measured in a
-layer, and says how little. The variances of all terms are those of highest posterior density (type II maximum likelihood with
-a wide prior; Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, chapters 2 and 5). Arrays in, arrays out.
+layer, and says how little. What is good after one epoch need not be good after ten: where rounds train differently, what an
+operation adds differs from round to round, too, about a common mean. The variances of all terms are those of highest posterior
+density (type II maximum likelihood with a wide prior; Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006,
+chapters 2 and 5). Arrays in, arrays out.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ START = {
     "noise": -1.5,
 }
 """Logarithms of the variances that are most probable beforehand; the scores' own variance is 1."""
+
+OWN_SHARE = 1 / 3
+"""The most probable share, beforehand, that is each round's own of the variance of what operations add, where rounds train
+differently. Effects in two rounds then correlate by 2/3. Its logit has the same prior as the logarithms of variances."""
 
 PRIOR_DEVIATION = 1.5
 """Standard deviation of the prior over these logarithms."""
@@ -156,7 +162,7 @@ class Posterior:
         mean, covariance: of what each adds, ``(choices + 2,)`` and its square, in units of ``unit``.
         unit: the score that 1 is worth, about the median of the last round.
         centre, spread: mean and standard deviation of the logarithm of cost.
-        variances: of the terms, as fitted.
+        variances: of the terms, as fitted; ``own``: the share of them that is each round's own.
         agreement: rank correlation of what cost leaves unexplained of the scores, and what the regression predicts of it from
             the other networks alone; ``count``: of how many networks.
     """
@@ -168,6 +174,7 @@ class Posterior:
     centre: float
     spread: float
     variances: Mapping[str, float]
+    own: float
     agreement: float
     count: int
 
@@ -202,7 +209,12 @@ def cost_basis(costs: Floats, centre: float, spread: float) -> Floats:
 
 
 def fit_operations(
-    blocks: Sequence[str], choices: Iterable[LayerChoice], rounds: Sequence[Measured]
+    blocks: Sequence[str],
+    choices: Iterable[LayerChoice],
+    rounds: Sequence[Measured],
+    *,
+    differ: bool = False,
+    ahead: bool = False,
 ) -> Posterior | None:
     """What operations add, by all rounds so far; the last counts as the present.
 
@@ -211,6 +223,8 @@ def fit_operations(
     Args:
         blocks: the block of each layer.
         choices: what is asked for, beside what was measured.
+        differ: whether what operations add differs from round to round.
+        ahead: whether what they add in a round to come is asked for, and not what they add in the last one.
     """
     rounds = [measured for measured in rounds if _has_spread(measured)]
     if not rounds:
@@ -229,11 +243,14 @@ def fit_operations(
     curve = COST_VARIANCE * (curves @ curves.T) * (1.0 + (group[:, None] == group)) / 2
     grams = {term: counts @ (a @ a.T) @ counts.T for term, a in features.terms.items()}
     genes = np.array([arch.genes for measured in rounds for arch in measured.archs], dtype=object)
-    grams["interaction"] = _interaction_kernel(genes)
     noises = {f"noise {r}": np.diag((group == r).astype(float)) for r in range(len(rounds))}
+    others = {"interaction": _interaction_kernel(genes)} | noises
     with threadpool_limits(1):
-        variances, alpha, inverse = _most_probable(y, curve, grams | noises)
-    cross = _cross_covariance(features, variances, counts, curves, group == group[-1])
+        fit = _most_probable(y, curve, grams, others, group if differ else None)
+    variances, alpha, inverse = fit.variances, fit.alpha, fit.inverse
+    present = group == group[-1]
+    shared = 1.0 - fit.own * (np.ones(len(y)) if ahead else ~present)
+    cross = _cross_covariance(features, variances, counts, curves, present, shared)
     prior = _prior_covariance(features, variances)
     mean, covariance = cross @ alpha, prior - cross @ inverse @ cross.T
     left_out = y - alpha / np.diag(
@@ -247,6 +264,7 @@ def fit_operations(
         centre,
         spread,
         variances,
+        fit.own,
         _agreement(y, left_out, curves, group),
         len(y),
     )
@@ -288,26 +306,54 @@ def _interaction_kernel(genes: NDArray[np.object_]) -> Floats:
     return np.asarray(np.exp(-4.0 * different / layers))
 
 
-def _most_probable(y: Floats, fixed: Floats, grams: dict[str, Floats]) -> tuple[dict[str, float], Floats, Floats]:
-    """The variances of highest posterior density, ``K^-1 y`` and ``K^-1`` under them."""
-    names, parts = list(grams), np.stack(list(grams.values()))
-    start = np.array([START.get(name, START["noise"]) for name in names])
+@dataclass(frozen=True)
+class _Fit:
+    """The parameters of highest posterior density; ``alpha``: ``K^-1 y``; ``inverse``: ``K^-1``."""
 
-    def solved(theta: Floats) -> tuple[Floats, Floats, Floats]:
-        lower = cholesky(fixed + np.tensordot(np.exp(theta), parts, 1) + 1e-8 * np.eye(len(y)), lower=True)
+    variances: dict[str, float]
+    own: float
+    alpha: Floats
+    inverse: Floats
+
+
+def _most_probable(
+    y: Floats, fixed: Floats, adds: dict[str, Floats], others: dict[str, Floats], group: NDArray[np.intp] | None
+) -> _Fit:
+    """The variances of ``adds`` and ``others``, and what share of the former is each round's own.
+
+    Args:
+        group: the round of each measurement; None: rounds do not differ.
+    """
+    names, k = [*adds, *others], len(adds)
+    parts, rest = np.stack(list(adds.values())), np.stack(list(others.values()))
+    apart = np.zeros_like(fixed) if group is None else (group[:, None] != group).astype(float)
+    start = np.array([*(START.get(name, START["noise"]) for name in names), np.log(OWN_SHARE / (1 - OWN_SHARE))])
+
+    def solved(theta: Floats) -> tuple[Floats, Floats, Floats, Floats, float]:
+        added, own = np.tensordot(np.exp(theta[:k]), parts, 1), float(1 / (1 + np.exp(-theta[-1])))
+        covariance = fixed + added * (1 - own * apart) + np.tensordot(np.exp(theta[k:-1]), rest, 1)
+        lower = cholesky(covariance + 1e-8 * np.eye(len(y)), lower=True)
         inverse = cho_solve((lower, True), np.eye(len(y)))
-        return lower, inverse, inverse @ y
+        return lower, inverse, inverse @ y, added, own
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        lower, inverse, alpha = solved(theta)
+        lower, inverse, alpha, added, own = solved(theta)
         away = (theta - start) / PRIOR_DEVIATION
         value = y @ alpha / 2 + np.log(np.diag(lower)).sum() + away @ away / 2
-        slopes = np.einsum("kij,ij->k", parts, inverse - np.outer(alpha, alpha)) / 2 * np.exp(theta)
+        steep = (inverse - np.outer(alpha, alpha)) / 2
+        slopes = np.concatenate(
+            [
+                np.einsum("kij,ij->k", parts, steep * (1 - own * apart)) * np.exp(theta[:k]),
+                np.einsum("kij,ij->k", rest, steep) * np.exp(theta[k:-1]),
+                [-own * (1 - own) * float((steep * apart * added).sum())],
+            ]
+        )
         return float(value), slopes + away / PRIOR_DEVIATION
 
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-12.0, 4.0)] * len(start)).x
-    _, inverse, alpha = solved(best)
-    return dict(zip(names, np.exp(best).tolist(), strict=True)), alpha, inverse
+    _, inverse, alpha, _, own = solved(best)
+    variances = dict(zip(names, np.exp(best[:-1]).tolist(), strict=True))
+    return _Fit(variances, 0.0 if group is None else own, alpha, inverse)
 
 
 def _prior_covariance(features: Features, variances: dict[str, float]) -> Floats:
@@ -320,9 +366,15 @@ def _prior_covariance(features: Features, variances: dict[str, float]) -> Floats
 
 
 def _cross_covariance(
-    features: Features, variances: dict[str, float], counts: Floats, curves: Floats, present: NDArray[np.bool_]
+    features: Features,
+    variances: dict[str, float],
+    counts: Floats,
+    curves: Floats,
+    present: NDArray[np.bool_],
+    shared: Floats,
 ) -> Floats:
-    """``(choices + 2, n)`` between these and the measurements."""
-    adds = sum(variances[term] * a @ (counts @ a).T for term, a in features.terms.items())
+    """``(choices + 2, n)`` between these and the measurements; ``shared``: how what operations add there correlates with what
+    they add in the round that is asked about."""
+    adds = shared * sum(variances[term] * a @ (counts @ a).T for term, a in features.terms.items())
     curve = COST_VARIANCE * curves[:, 1:].T * (1.0 + present) / 2
     return np.vstack([np.asarray(adds), curve])

@@ -69,6 +69,18 @@ def best_with_each(ladder: CostLadder, worth: Sequence[Floats], curve: Floats) -
         yield layer, np.maximum.accumulate(np.stack(values, axis=1) + curve[:, None, :], axis=2)
 
 
+def best_within(ladder: CostLadder, worth: Sequence[Floats], curve: Floats) -> NDArray[np.intp]:
+    """``(functions, layers)``: the places of the choices of the best network within the whole range of cost.
+
+    Args:
+        worth, curve: as those of ``best_with_each``.
+    """
+    places = np.zeros((len(curve), len(worth)), np.intp)
+    for layer, best in best_with_each(ladder, worth, curve):
+        places[:, layer] = best[:, :, -1].argmax(axis=1)
+    return places
+
+
 def _without_each(
     ladder: CostLadder, worth: Sequence[Floats], done: Floats, start: int, stop: int
 ) -> Iterator[tuple[int, Floats]]:

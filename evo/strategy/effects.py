@@ -54,12 +54,13 @@ def operation_effects(finished: Round) -> dict[LayerChoice, Effect]:
     return effects
 
 
-def fit_round(finished: Round, choices: Iterable[LayerChoice]) -> Posterior | None:
+def fit_round(finished: Round, choices: Iterable[LayerChoice], *, ahead: bool = False) -> Posterior | None:
     """What operations add, by a round and those before it; None while there is nothing to learn."""
     from evo.strategy.additive import fit_operations  # scipy and scikit-learn: a second to import
 
     blocks = [layer.block for layer in finished.space.layers]
-    return fit_operations(blocks, choices, [_measured(part) for part in (*finished.earlier, finished)])
+    rounds = [_measured(part) for part in (*finished.earlier, finished)]
+    return fit_operations(blocks, choices, rounds, differ=not finished.scores_hold, ahead=ahead)
 
 
 def _measured(part: Round) -> Measured:

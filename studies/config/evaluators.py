@@ -8,7 +8,17 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from pydantic_core import PydanticCustomError
 
 from spaces.units import format_number
-from studies.config.sections import PerRound, Section, Share, Training, epochs_sentence, invalid, value_in_round
+from studies.config.sections import (
+    CountPerRound,
+    PerRound,
+    Section,
+    Share,
+    Training,
+    epochs_sentence,
+    invalid,
+    value_in_round,
+    values_by_round,
+)
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
@@ -55,6 +65,11 @@ class EvaluatorSection(Section):
 
     def check(self, config: StudyConfig) -> None:
         """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
+
+    @property
+    def scores_hold(self) -> bool:
+        """Whether what is measured in one round holds in all others."""
+        return not self.shared_weights
 
 
 class TabularSection(EvaluatorSection):
@@ -110,6 +125,10 @@ class ScratchSection(Training, EvaluatorSection):
     kind: Literal["scratch"]
     """`scratch`: train every architecture by itself."""
 
+    images: CountPerRound | None = None
+    """Training images, equally many of each class where there are enough: a number for every round, or a list whose last entry
+    repeats, e.g. `[2000, 8000]` for cheap first rounds. Not given: all."""
+
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Fractions of the epochs after which training pauses: an architecture that is confidently dominated at its cost is
     then stopped. Empty: all are trained to the end."""
@@ -118,7 +137,14 @@ class ScratchSection(Training, EvaluatorSection):
         return "training each of them by itself"
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
-        return [f"training every architecture: {epochs_sentence(self.epochs, rounds)}"]
+        epochs = epochs_sentence(self.epochs, rounds)
+        if self.images is None:
+            return [f"training every architecture: {epochs}"]
+        return [f"training every architecture: {epochs}, on at most {values_by_round(self.images, rounds)} images"]
+
+    @property
+    def scores_hold(self) -> bool:
+        return not any(isinstance(value, tuple) for value in (self.epochs, self.images, self.learning_rate))
 
     def check(self, config: StudyConfig) -> None:
         if config.ground_truth.sample and config.ground_truth.table is None:

@@ -306,5 +306,9 @@ def value_in_round(setting: PerRound | CountPerRound, n: int) -> float:
 
 def epochs_sentence(epochs: PerRound, rounds: int) -> str:
     """``20, 10, 10 epochs in rounds 1 to 3``."""
-    listed = ", ".join(f"{value_in_round(epochs, n):g}" for n in range(1, rounds + 1))
-    return f"{listed} epochs in rounds 1 to {rounds}"
+    return f"{values_by_round(epochs, rounds)} epochs in rounds 1 to {rounds}"
+
+
+def values_by_round(setting: PerRound | CountPerRound, rounds: int) -> str:
+    """``20, 10, 10``."""
+    return ", ".join(format(value_in_round(setting, n), ",.12g") for n in range(1, rounds + 1))

@@ -30,8 +30,18 @@ RESULTS = {
 FAILURES = {"0007": _view("failures", "evaluations.reason AS reason", " WHERE evaluations.state = 'failed'")}
 """What could not be measured, and why."""
 
-ROUND_STATS = {
-    "0009": (
+_SPENT = (
+    "rounds.fitting_seconds AS fitting_seconds, rounds.searching_seconds AS searching_seconds, "
+    "rounds.truth_seconds AS truth_seconds"
+)
+_SPENT_MACS = (
+    "rounds.training_macs AS training_macs, rounds.scoring_macs AS scoring_macs, rounds.truth_macs AS truth_macs"
+)
+
+
+def _round_stats(spent: str) -> str:
+    """The statement that makes the view of rounds with these columns of what they cost."""
+    return (
         "CREATE VIEW round_stats AS "
         "SELECT runs.name AS run, rounds.number AS round, rounds.state AS state, rounds.judge AS judge, "
         "rounds.hypervolume AS hypervolume, count(proposals.id) AS proposals, "
@@ -39,14 +49,14 @@ ROUND_STATS = {
         "sum(CASE WHEN proposals.is_new THEN 1 ELSE 0 END) AS measured, "
         "sum(CASE WHEN proposals.is_new AND evaluations.state = 'pruned' THEN 1 ELSE 0 END) AS pruned, "
         "sum(CASE WHEN proposals.is_new AND evaluations.state = 'failed' THEN 1 ELSE 0 END) AS failed, "
-        "rounds.front_size AS front, rounds.tau AS tau, rounds.tau_macs AS tau_macs, "
-        "rounds.fitting_seconds AS fitting_seconds, rounds.searching_seconds AS searching_seconds, "
-        "rounds.truth_seconds AS truth_seconds "
+        f"rounds.front_size AS front, rounds.tau AS tau, rounds.tau_macs AS tau_macs, {spent} "
         "FROM rounds JOIN runs ON runs.id = rounds.run_id LEFT JOIN proposals ON proposals.round_id = rounds.id "
         "LEFT JOIN evaluations ON evaluations.id = proposals.evaluation_id "
         "GROUP BY runs.id, rounds.id"
     )
-}
+
+
+ROUND_STATS = {"0009": _round_stats(_SPENT), "0014": _round_stats(f"{_SPENT}, {_SPENT_MACS}")}
 """Every round in one row, the unfinished one, too."""
 
 VIEWS = (RESULTS, FAILURES, ROUND_STATS)

@@ -12,7 +12,7 @@ import pytest
 import evo
 from analysis.answers.both import answers
 from analysis.answers.searching import searching_of
-from evo.alone.budgets import ARMS, find_budgets, is_complete, spread_budgets
+from evo.alone.budgets import ARMS, arm_networks, find_budgets, is_complete, spread_budgets
 from evo.alone.charge import RoundWork, oneshot_macs, run_macs, scratch_macs
 from evo.alone.contest import CHOOSING, JUDGING, affordable, hold_contest
 from evo.alone.images import with_augmentation
@@ -82,8 +82,9 @@ def test_a_budgets_pick_is_the_best_that_it_allows_widened_to_it(store: Store) -
     assert budgets[-1].macs == macs_of(example_run.DEAR)
     for budget in budgets:
         best = max((accuracy, text) for text, accuracy in FRONT if macs_of(text) <= budget.macs)[1]
-        assert str(budget.pick.arch) == best
-        assert 0.9 * budget.macs <= budget.pick.macs <= budget.macs
+        assert str(budget.finalists[0].arch) == best
+        for one in budget.finalists:
+            assert 0.9 * budget.macs <= one.macs <= budget.macs
 
 
 def test_where_widths_may_not_change_the_pick_keeps_them_and_its_macs_are_the_budget(store: Store) -> None:
@@ -91,8 +92,9 @@ def test_where_widths_may_not_change_the_pick_keeps_them_and_its_macs_are_the_bu
     limits = run.config.limits.model_copy(update={"params": (0.0, 10_000.0)})
     limited = replace(run, config=run.config.model_copy(update={"limits": limits}))
     for budget in find_budgets(store, limited, row):
-        assert budget.pick.params <= 10_000
-        assert budget.pick.macs == budget.macs or 0.9 * budget.macs <= budget.pick.macs
+        for one in budget.finalists:
+            assert one.params <= 10_000
+            assert one.macs == budget.macs or 0.9 * budget.macs <= one.macs
 
 
 def test_the_comparison_is_recorded_at_once_and_nothing_is_trained_twice(
@@ -115,8 +117,10 @@ def test_the_comparison_is_recorded_at_once_and_nothing_is_trained_twice(
         assert (judged.accuracy, judged.seed, judged.macs) == (one.accuracy, trainer.seed(JUDGING), one.macs)
         assert 0.9 * one.budget <= one.macs <= one.budget
     uniform = next(one for one in found if one.arm == "uniform")
-    first = [t for t in trained.values() if t.seed == trainer.seed(CHOOSING) and t.name.endswith("everywhere")]
-    rivals = sorted(first, key=lambda t: abs(t.macs - uniform.budget))[: uniform.networks]
+    budget = find_budgets(store, run, row)[uniform.place]
+    networks = arm_networks(run, Control.UNIFORM, budget, 1)
+    rivals = [trained[trainer.identity(one, CHOOSING)] for one in networks]
+    assert len(rivals) == uniform.networks
     assert uniform.arch == max(rivals, key=lambda t: (t.accuracy, -t.macs)).arch  # by trainings that do not count
     number = affordable(trainer, find_budgets(store, run, row), run_macs(store, run, 1, trainer.images))
     assert {one.networks for one in found if one.arm == "random-networks"} == {number}

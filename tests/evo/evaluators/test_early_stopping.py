@@ -286,19 +286,31 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert first_round(storage) == first_round(finished)
 
 
-def test_rounds_may_train_longer_and_measure_less(tmp_path: Path) -> None:
+def test_rounds_may_train_longer_on_more_images_and_measure_less(tmp_path: Path) -> None:
     """Cheap rounds first: what a round measured holds in the next only where both train alike."""
     storage = f"sqlite:///{tmp_path}/evo.db"
     words = ["--config", "digits", "--quiet", "--set", "evaluator={kind='scratch', epochs=[1, 2, 2], batch_size=32}"]
-    words += ["--set", "data.max_images=120", "--set", "search.evaluations=[4, 3, 2]", "--set", "search.population=4"]
+    words += [
+        "--set",
+        "evaluator.images=[40, 1000, 1000]",
+        "--set",
+        "data.max_images=120",
+        "--set",
+        "search.evaluations=[4, 3, 2]",
+        "--set",
+        "search.population=4",
+    ]
     words += ["--set", "evolution.method=fixed", "--set", "ground_truth={}", "--storage", storage]
     assert main(["3", *words]) == 0
     with open_store(storage) as store:
         rows = store.rounds(store.run("digits"))
         proposals = [store.proposals(row) for row in rows]
-    assert [row.judge for row in rows] == ["scratch:1ep", "scratch:2ep", "scratch:2ep"]
+    assert [row.judge for row in rows] == ["scratch:1ep:40images", "scratch:2ep:1000images", "scratch:2ep:1000images"]
     assert [sum(p.is_new for p in part) for part in proposals] == [4, 3, 2]
     known = [{p.arch for p in part if not p.is_new} for part in proposals]
     assert not known[1]  # one epoch says nothing of two
     assert known[2] <= {p.arch for p in proposals[1]}
     assert known[2]
+    macs = [sum(p.evaluation.macs for p in part if p.is_new) for part in proposals]
+    assert rows[0].stats["macs"] == {"training": 3 * 1 * 40 * macs[0], "scoring": 42 * macs[0], "truth": 0}
+    assert rows[1].stats["macs"] == {"training": 3 * 2 * 78 * macs[1], "scoring": 42 * macs[1], "truth": 0}

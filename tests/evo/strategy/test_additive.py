@@ -8,7 +8,15 @@ from random import Random
 import numpy as np
 import pytest
 
-from evo.strategy.additive import COST_VARIANCE, Features, Measured, cost_basis, fit_operations, gaussian_scores
+from evo.strategy.additive import (
+    COST_VARIANCE,
+    OWN_SHARE,
+    Features,
+    Measured,
+    cost_basis,
+    fit_operations,
+    gaussian_scores,
+)
 from evo.strategy.design import candidate_choices
 from evo.strategy.effects import operation_effects
 from spaces.architecture import Architecture
@@ -112,3 +120,36 @@ def test_what_was_never_measured_is_known_less_well(space: SearchSpace) -> None:
     assert effects[1, "mb_k5_e6"].measured == 0
     assert widths["mb_k5_e6"] == max(widths.values())
     assert all(effects[1, op].measured > 0 for op in widths if op != "mb_k5_e6")
+
+
+def test_a_round_to_come_is_known_less_well_than_the_last_where_rounds_differ(
+    space: SearchSpace, table: CostTable
+) -> None:
+    """After one round, a third of what seems to separate operations may be its own; where rounds agree, ahead is as now."""
+    found = measured(table, archs_of(space, 60), lambda arch: 0.7 + 0.01 * str(arch).count("k5"))
+    blocks, choices = [layer.block for layer in space.layers], candidate_choices(space)
+    here = [choice for choice in choices if choice[0] == 1]
+
+    def contrasts(**how: bool) -> np.ndarray:
+        posterior = fit_operations(blocks, choices, [found], **how)
+        assert posterior is not None
+        return np.array(posterior.contrasts(here))
+
+    now, ahead = contrasts(differ=True), contrasts(differ=True, ahead=True)
+    assert ahead[:, 0] == pytest.approx((1 - OWN_SHARE) * now[:, 0], rel=1e-3)
+    assert (ahead[:, 1] > now[:, 1]).all()
+    assert contrasts() == pytest.approx(contrasts(ahead=True))
+
+
+def test_rounds_that_contradict_each_other_are_found_to_differ(space: SearchSpace, table: CostTable) -> None:
+    """Kernels of 5 are good in one round and bad in the next."""
+    blocks, choices = [layer.block for layer in space.layers], candidate_choices(space)
+    first, second = (
+        measured(table, archs_of(space, 60, seed), lambda arch, sign=sign: 0.7 + sign * str(arch).count("k5"))
+        for seed, sign in ((0, 0.01), (1, -0.01))
+    )
+    agreeing = fit_operations(blocks, choices, [first, first], differ=True)
+    opposed = fit_operations(blocks, choices, [first, second], differ=True)
+    assert agreeing is not None
+    assert opposed is not None
+    assert agreeing.own < OWN_SHARE < opposed.own

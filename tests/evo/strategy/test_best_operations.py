@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from evo.strategy.best_operations import BUCKETS, POSSIBLE, CostLadder, best_with_each
+from evo.strategy.best_operations import BUCKETS, POSSIBLE, CostLadder, best_with_each, best_within
 
 
 def test_it_finds_what_listing_all_networks_finds() -> None:
@@ -35,6 +35,7 @@ def test_it_finds_what_listing_all_networks_finds() -> None:
                     assert best[:, op, budget] == pytest.approx(values[:, allowed].max(axis=1))
                 else:
                     assert (best[:, op, budget] < POSSIBLE).all()
+    assert best_within(ladder, worth, curve).tolist() == [list(networks[best]) for best in values.argmax(axis=1)]
 
 
 def test_every_layer_is_told_once_and_dearer_networks_than_asked_for_are_left_out() -> None:

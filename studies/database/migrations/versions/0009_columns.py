@@ -36,7 +36,7 @@ def upgrade() -> None:
     for table, old, new, kind, nullable in RENAMED:
         op.alter_column(table, old, new_column_name=new, existing_type=kind, existing_nullable=nullable)
     op.add_column("runs", sa.Column("plugins_json", sa.Text))
-    for name, kind in STATISTICS.items():
+    for name, kind in STATISTICS[revision].items():
         op.add_column("rounds", sa.Column(name, kind))
     op.execute("UPDATE choices SET fate = 'added' WHERE fate = 'refilled'")
     _rewrite("runs", "config_json", lambda settings: {"config_json": _present(settings)})
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 def _rewrite(table: str, column: str, values: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
     """Set, in every row, what ``values`` makes of the JSON in a column; dictionaries are written as JSON."""
-    rows = sa.table(table, sa.column("id"), sa.column(column), *map(sa.column, STATISTICS))
+    rows = sa.table(table, sa.column("id"), sa.column(column), *map(sa.column, STATISTICS[revision]))
     connection = op.get_bind()
     for row, text in connection.execute(sa.select(rows.c.id, rows.c[column])).all():
         new = {
@@ -70,4 +70,5 @@ def _training(training: dict[str, Any]) -> dict[str, Any]:
 
 def _statistics(stats: dict[str, Any]) -> dict[str, Any]:
     stats = {"proposals" if name == "trials" else name: value for name, value in stats.items()}
-    return {"stats_json": stats, **columns_of(stats)}
+    columns = {name: value for name, value in columns_of(stats).items() if name in STATISTICS[revision]}
+    return {"stats_json": stats, **columns}

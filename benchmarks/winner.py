@@ -1,0 +1,273 @@
+"""Is the network that a search picks better than networks that need no search, at equal total cost?
+
+    python -m benchmarks.winner search --images fashion_mnist --path DATA --seeds 0 1 2 3 4
+    python -m benchmarks.winner rivals --images fashion_mnist --path DATA --seeds 0 1 2 3 4
+    python -m benchmarks.winner show
+
+At three budgets of multiply-accumulates, the pick of ``evidence`` is compared with a random network of the same space, with
+the best of N random ones, with the best network that has one operation everywhere, and with MobileNetV2 and EfficientNet-B0
+whose strides suit the images. All are widened to the budget and trained alike. N is as many as can be trained for what the
+search and its finalists have cost. Held-out images choose wherever several networks stand for an arm; then the one that was
+chosen is trained anew with other seeds, and the **test images**, which nothing has looked at, say how good it is.
+
+A seed is that of the search, of the random networks, and of all trainings. The uniform networks are few and need no chance:
+one training of each chooses among them for all seeds. Everything is kept in ``--out``, one database per seed: the same
+command again continues, and several may run beside each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+import pandas as pd
+
+from analysis.verdict import student_half
+from evo.alone.budgets import FINALISTS
+from evo.alone.charge import run_macs
+from evo.alone.contest import CHOOSING, JUDGING
+from evo.alone.rivals import BASELINES, Task, random_networks
+from evo.alone.selection import Criteria, Selected, select_finalists
+from evo.alone.trainer import PASSES, Trainer
+from evo.console import bar
+from evo.data.loading import load_dataset
+from evo.round.algorithm import run_round
+from evo.round.context import run_context
+from evo.round.new_run import begin_run
+from evo.workers.executors import local_executor
+from spaces.errors import SpaceError
+from spaces.export.baselines import DIVISORS, Contender, filled_contender, scaled_contender
+from spaces.layer import Head, Stem
+from spaces.library.named_spaces import RICH_OPS, stage_layers
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, check_config
+from studies.database.rows import StoredRun
+from studies.database.store import Store, open_store
+
+BUDGETS = (400e3, 530e3, 700e3)
+"""MACs of one image: from the cheapest fifth of random networks to the dearest tenth."""
+
+POOR_OPS = ("proj", "mb_k7_e1", "mb_k11_e1", "rec_k7_e1")
+"""A convolution that sees no neighbours, and kernels as large as the maps or larger."""
+
+ROUNDS = 2
+
+TRAININGS = 2
+"""How many trainings of what an arm has chosen are judged, and how many random networks stand for one."""
+
+
+def space_for(channels: int) -> SearchSpace:
+    """Ten layers at 10, 5 and 3 pixels, good and poor operations in each; seven of them may be left out."""
+    front = Stem(8, 2, activation="relu", c_in=channels, size=20)
+    ops = (*RICH_OPS, *POOR_OPS)
+    layers = stage_layers(front, ((8, 3, 1), (16, 4, 2), (32, 3, 2)), first=ops, rest=(*ops, "id"))
+    return SearchSpace("good_and_poor", layers, front, Head(0, 10, activation="relu"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one arm has reached at one budget with one seed.
+
+    Attributes:
+        accuracy: on the test images; ``held_out``: of the training that chose it, on the validation images.
+        tried: among how many it was chosen; ``spent``: MACs of all that led to it, over all budgets for the pick.
+    """
+
+    images: str
+    seed: int
+    arm: str
+    budget: float
+    arch: str
+    macs: int
+    accuracy: float
+    held_out: float | None
+    tried: int
+    spent: float
+
+
+def settings(args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
+    """The search, and how all networks are trained in the end."""
+    named = {"name": args.images} if Path(args.path).is_dir() else {"name": "arrays"}
+    return check_config(
+        {
+            "seed": seed,
+            "threads": 1,
+            "space": {"name": "good_and_poor", "path": str(space)},
+            "data": {
+                **named, "path": str(args.path), "size": 20, "max_images": 8_000, "validation_fraction": 3 / 8,
+                "augment": ["flip"],
+            },
+            "evaluator": {"kind": "scratch", "epochs": [1, 2], "batch_size": 64},
+            "search": {"evaluations": [48, 12], "population": 12},
+            "limits": {"macs": [0.75 * BUDGETS[0], BUDGETS[-1]]},
+            "evolution": {"method": "evidence"},
+            "deliver": {"epochs": 4, "batch_size": 64, "mixup": 0, "ema": 0},
+        },
+        "benchmarks.winner",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is needed to train and to judge networks of one seed.
+
+    Attributes:
+        chooser: measures on the validation images, ``judge`` on the test images.
+    """
+
+    args: argparse.Namespace
+    store: Store
+    run: StoredRun
+    folder: Path
+    chooser: Trainer
+    judge: Trainer
+
+    @property
+    def one_each(self) -> float:
+        """MACs of one training at every budget."""
+        return PASSES * sum(BUDGETS) * self.chooser.images_seen
+
+    def settle(self, arm: str, budget: float, networks: Sequence[Contender], spent: float = 0.0) -> Result:
+        """The best of ``networks`` by held-out images, and what it reaches on the test images."""
+        chosen, held_out = networks[0], None
+        if len(networks) > 1:
+            first = [self.chooser.train(network, CHOOSING, _ignore) for network in networks]
+            spent += sum(trained.training_macs for trained in first)
+            place = max(range(len(first)), key=lambda i: (first[i].accuracy, -networks[i].macs))
+            chosen, held_out = networks[place], first[place].accuracy
+        return self.measure(arm, budget, [chosen] * TRAININGS, held_out, len(networks), spent)
+
+    def measure(
+        self, arm: str, budget: float, chosen: Sequence[Contender], held_out: float | None, tried: int, spent: float
+    ) -> Result:
+        """What networks reach on the test images on average, each trained with the seed of its place."""
+        accuracies = [self.judge.train(one, JUDGING + place, _ignore).accuracy for place, one in enumerate(chosen)]
+        arch, macs, seed = str(chosen[0].arch), chosen[0].macs, self.judge.config.seed
+        return Result(self.args.images, seed, arm, budget, arch, macs, fmean(accuracies), held_out, tried, spent)
+
+
+def _ignore(steps: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@contextmanager
+def table(args: argparse.Namespace, name: str, seed: int, method: str | None = None) -> Iterator[Table]:
+    """The database ``name``, begun if it is not there."""
+    folder = args.out / f"{args.images}-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "space.json"
+    path.write_text(space_for(1 if args.images == "fashion_mnist" else 3).to_json())
+    config = settings(args, seed, path)
+    images = load_dataset(config.data, config.device)
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
+        run = store.find_run("winner") or begin_run(store, "winner", config)
+        chooser = Trainer.of(store, run, config, images)
+        yield Table(args, store, run, folder, chooser, replace(chooser, images=replace(images, validation=images.test)))
+
+
+def search(args: argparse.Namespace) -> Iterator[Result]:
+    """The pick, and random networks for the same cost, seed by seed."""
+    for seed in args.seeds:
+        with table(args, str(seed), seed) as here, local_executor(1, 1) as evaluate:
+            shared = run_context(here.run, here.store, here.folder, evaluate, bar)
+            for n in range(1, ROUNDS + 1):
+                if n > len(here.store.rounds(here.run)) or not here.store.rounds(here.run)[n - 1].finished:
+                    run_round(shared, n)
+            searching = run_macs(here.store, here.run, ROUNDS, here.chooser.images) or 0.0
+            spent = searching
+            for budget in BUDGETS:
+                result = here.settle("pick", budget, finalists(here, budget), searching)
+                spent += result.spent - searching
+                yield result
+            number = round(spent / here.one_each)
+            for budget in BUDGETS:
+                drawn = random_networks(Task(here.run.space, budget, here.run.config, number), number)
+                yield here.measure("a random network", budget, drawn[:TRAININGS], None, 1, 0.0)
+                yield here.settle("the best of N random ones", budget, drawn)
+
+
+def finalists(here: Table, budget: float) -> list[Contender]:
+    """The networks that the search favours at a budget, widened to it; where its front begins above, those that are slimmed."""
+    row = here.store.rounds(here.run)[ROUNDS - 1]
+    cheapest = min(proposal.evaluation.macs for proposal in here.store.proposals(row))
+    criteria = Criteria({"macs": max(budget, cheapest)}, finalists=FINALISTS)
+    return [at_budget(one, budget) for one in select_finalists(here.store, here.run, criteria)]
+
+
+def at_budget(one: Selected, budget: float) -> Contender:
+    """A network whose widths are scaled to a budget, by the coarsest steps that can be."""
+    for divisor in DIVISORS:
+        with suppress(SpaceError):
+            scaled = scaled_contender("finalist", one.space, one.arch, budget, "macs", divisor)
+            return filled_contender(scaled, budget, "macs")
+    raise SpaceError(f"no widths of {one.arch} have {budget:,.0f} MACs")
+
+
+def rivals(args: argparse.Namespace) -> Iterator[Result]:
+    """Uniform and published networks: chosen once, judged with every seed."""
+    for name in args.rivals.split(","):
+        for budget in BUDGETS:
+            with table(args, "rivals", args.seeds[0]) as here:
+                networks = BASELINES[name](Task(here.run.space, budget, here.run.config, 1)).networks
+                networks = tuple(filled_contender(one, budget, "macs") for one in networks)
+                for seed in args.seeds:
+                    judge = replace(here.judge, config=here.run.config.model_copy(update={"seed": seed}))
+                    yield replace(here, judge=judge).settle(name, budget, networks)
+
+
+def show(args: argparse.Namespace) -> None:
+    """Differences between the pick and every arm, per budget and averaged over them."""
+    rows = [json.loads(line) for path in sorted(args.out.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    frame = pd.DataFrame(rows).drop_duplicates(["images", "seed", "arm", "budget"], keep="last")
+    for images, part in frame.groupby("images"):
+        print(
+            f"\n## {images}\n\n| arm | " + " | ".join(f"{b / 1e3:.0f}k" for b in BUDGETS) + " | mean | pick less this |"
+        )
+        pivot = part.pivot_table(index=["arm", "seed"], columns="budget", values="accuracy")
+        pick = pivot.loc["pick"]
+        for arm in part["arm"].unique():
+            here = pivot.loc[arm]
+            cells = [f"{here[b].mean():.2%}" for b in BUDGETS]
+            gain = ""
+            if arm != "pick":
+                seeds = pick.index.intersection(here.index)
+                away = 100 * (pick.loc[seeds] - here.loc[seeds])
+                gain = f"{interval(away.mean(axis=1))}; " + ", ".join(interval(away[b]) for b in BUDGETS)
+            print(f"| {arm} | " + " | ".join(cells) + f" | {here.to_numpy().mean():.2%} | {gain} |")
+
+
+def interval(values: pd.Series[float]) -> str:
+    """Mean and half of Student's 95 % interval, in points."""
+    return f"{values.mean():+.2f}" + (f" ± {student_half(values):.2f}" if len(values) > 1 else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("do", choices=("search", "rivals", "show"))
+    parser.add_argument("--images", choices=("fashion_mnist", "cifar10"), default="fashion_mnist")
+    parser.add_argument("--path", type=Path, help="the folder of the data, or an .npz file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument(
+        "--rivals", default="uniform,mobilenet_v2,efficientnet_b0", metavar="A,B", help="default: %(default)s"
+    )
+    parser.add_argument("--out", type=Path, default=Path("winner"))
+    args = parser.parse_args()
+    if args.do == "show":
+        return show(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    first = args.seeds[0]
+    with (args.out / f"{args.images}-{args.do}-{first}.jsonl").open("a") as file:
+        for result in (search if args.do == "search" else rivals)(args):
+            file.write(json.dumps(asdict(result)) + "\n")
+            file.flush()
+            print(asdict(result), flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    main()

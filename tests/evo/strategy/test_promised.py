@@ -1,0 +1,61 @@
+"""The networks that a regression promises most, measured or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from evo.strategy.promised import promised_networks
+from spaces.costs.table import CostTable, cost_table
+from spaces.library.named_spaces import load_space
+from spaces.space import SearchSpace
+from studies.records import Evaluation, Round
+
+
+@pytest.fixture(scope="module")
+def costs(space: SearchSpace) -> CostTable:
+    return cost_table(space)
+
+
+def measured(costs: CostTable, worth: dict[str, float], number: int = 60) -> Round:
+    """A round in which networks drawn at random have accuracies that add up."""
+    rng = Random(0)
+    archs = list(dict.fromkeys(costs.space.sample(rng) for _ in range(number)))
+    prices = costs.count(archs)
+    evaluations = [
+        Evaluation(arch, "x", 0.5 + sum(worth.get(op, 0.0) for op in arch.genes), float(row[0]), float(row[1]))
+        for arch, row in zip(archs, prices.tolist(), strict=True)
+    ]
+    return Round(1, costs.space, tuple(evaluations), costs=costs)
+
+
+def test_the_best_network_is_promised_though_it_was_never_measured(costs: CostTable) -> None:
+    worth = {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)}
+    finished = measured(costs, worth)
+    first, *others = promised_networks(finished, costs, float("inf"), 3)
+    assert first not in {e.arch for e in finished.evaluations}
+    truth = [sum(worth.get(op, 0.0) for op in arch.genes) for arch in (first, *(e.arch for e in finished.evaluations))]
+    assert truth[0] == max(truth)
+    assert len({first, *others}) == 1 + len(others)
+
+
+def test_none_costs_more_than_is_allowed(costs: CostTable) -> None:
+    finished = measured(costs, {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)})
+    most = sorted(e.macs for e in finished.evaluations)[20]
+    networks = promised_networks(finished, costs, most, 4)
+    assert networks
+    assert costs.count(networks)[:, 0].max() <= most
+
+
+def test_nothing_is_promised_where_operations_predict_nothing(costs: CostTable) -> None:
+    noise, finished = Random(1), measured(costs, {})
+    evaluations = tuple(replace(e, accuracy=noise.random()) for e in finished.evaluations)
+    assert promised_networks(replace(finished, evaluations=evaluations), costs, float("inf"), 3) == []
+
+
+def test_nothing_is_promised_in_spaces_with_rows() -> None:
+    space = load_space("rows_28")
+    finished = Round(1, space, ())
+    assert promised_networks(finished, cost_table(space), float("inf"), 3) == []
