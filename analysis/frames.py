@@ -68,7 +68,7 @@ class RoundSummary:
         unmeasured: number of dropped operations that no measured network of the round carried; None if that was not recorded.
         fitting: seconds; likewise ``searching`` (proposing, evaluating and storing) and ``asking`` (stand-alone training
             for the truth).
-        macs: multiply-accumulates that the round has cost; None: unknown.
+        spent_macs: multiply-accumulates that the round has cost; None: unknown.
         truth: how far the round's scores can be trusted, if that was measured.
         calibration: what the search maximised in place of the scores, and on what evidence; None: the scores themselves.
     """
@@ -99,7 +99,7 @@ class RoundSummary:
     failed: int = 0
     data_changed: tuple[str, str] | None = None
     unmeasured: int | None = None
-    macs: float | None = None
+    spent_macs: float | None = None
 
 
 @dataclass(frozen=True)
@@ -305,7 +305,7 @@ def summary(
         asking=seconds(row, ["truth"]),
         truth=truth_of(row),
         unmeasured=count_unmeasured(fates),
-        macs=None if row.stats.get("macs") is None else sum(row.stats["macs"].values()),
+        spent_macs=None if row.stats.get("macs") is None else sum(row.stats["macs"].values()),
         calibration=found.sentence() if (found := calibration_of(row)) else None,
     )
 

@@ -12,7 +12,8 @@ chosen is trained anew with other seeds, and the **test images**, which nothing 
 
 A seed is that of the search, of the random networks, and of all trainings. The uniform networks are few and need no chance:
 one training of each chooses among them for all seeds. Everything is kept in ``--out``, one database per seed: the same
-command again continues, and several may run beside each other.
+command again continues, and several may run beside each other. ``benchmarks/results`` has the results so far:
+``python -m benchmarks.winner show --out benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from evo.data.loading import load_dataset
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin_run
-from evo.workers.executors import local_executor
+from evo.workers.executors import local_executor, torch_threads
 from spaces.errors import SpaceError
 from spaces.export.baselines import DIVISORS, Contender, filled_contender, scaled_contender
 from spaces.layer import Head, Stem
@@ -50,7 +51,7 @@ from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
 
 BUDGETS = (400e3, 530e3, 700e3)
-"""MACs of one image: from the cheapest fifth of random networks to the dearest tenth."""
+"""MACs of one image: between a quarter and a half of what the median random network has."""
 
 POOR_OPS = ("proj", "mb_k7_e1", "mb_k11_e1", "rec_k7_e1")
 """A convolution that sees no neighbours, and kernels as large as the maps or larger."""
@@ -63,10 +64,14 @@ TRAININGS = 2
 
 def space_for(channels: int) -> SearchSpace:
     """Ten layers at 10, 5 and 3 pixels, good and poor operations in each; seven of them may be left out."""
-    front = Stem(8, 2, activation="relu", c_in=channels, size=20)
+    front = Stem(16, 2, activation="relu", c_in=channels, size=20)
     ops = (*RICH_OPS, *POOR_OPS)
-    layers = stage_layers(front, ((8, 3, 1), (16, 4, 2), (32, 3, 2)), first=ops, rest=(*ops, "id"))
+    layers = stage_layers(front, ((16, 3, 1), (32, 4, 2), (64, 3, 2)), first=ops, rest=(*ops, "id"))
     return SearchSpace("good_and_poor", layers, front, Head(0, 10, activation="relu"))
+
+
+CHOOSER = 0
+"""The seed of the trainings by which uniform networks are chosen."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def settings(args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
             },
             "evaluator": {"kind": "scratch", "epochs": [1, 2], "batch_size": 64},
             "search": {"evaluations": [48, 12], "population": 12},
-            "limits": {"macs": [0.75 * BUDGETS[0], BUDGETS[-1]]},
+            "limits": {"macs": [0.5 * BUDGETS[0], BUDGETS[-1]]},
             "evolution": {"method": "evidence"},
             "deliver": {"epochs": 4, "batch_size": 64, "mixup": 0, "ema": 0},
         },
@@ -212,7 +217,7 @@ def rivals(args: argparse.Namespace) -> Iterator[Result]:
     """Uniform and published networks: chosen once, judged with every seed."""
     for name in args.rivals.split(","):
         for budget in BUDGETS:
-            with table(args, "rivals", args.seeds[0]) as here:
+            with table(args, "rivals", CHOOSER) as here, torch_threads(1):
                 networks = BASELINES[name](Task(here.run.space, budget, here.run.config, 1)).networks
                 networks = tuple(filled_contender(one, budget, "macs") for one in networks)
                 for seed in args.seeds:
@@ -221,24 +226,25 @@ def rivals(args: argparse.Namespace) -> Iterator[Result]:
 
 
 def show(args: argparse.Namespace) -> None:
-    """Differences between the pick and every arm, per budget and averaged over them."""
+    """Test accuracy of every arm, and the pick's difference from it, per budget and averaged over them; paired by seed."""
     rows = [json.loads(line) for path in sorted(args.out.glob("*.jsonl")) for line in path.read_text().splitlines()]
     frame = pd.DataFrame(rows).drop_duplicates(["images", "seed", "arm", "budget"], keep="last")
+    places = [f"{budget / 1e3:.0f}k" for budget in BUDGETS]
     for images, part in frame.groupby("images"):
-        print(
-            f"\n## {images}\n\n| arm | " + " | ".join(f"{b / 1e3:.0f}k" for b in BUDGETS) + " | mean | pick less this |"
-        )
-        pivot = part.pivot_table(index=["arm", "seed"], columns="budget", values="accuracy")
+        pivot = part.pivot_table(index=["arm", "seed"], columns="budget", values="accuracy").dropna()
         pick = pivot.loc["pick"]
-        for arm in part["arm"].unique():
-            here = pivot.loc[arm]
-            cells = [f"{here[b].mean():.2%}" for b in BUDGETS]
-            gain = ""
-            if arm != "pick":
-                seeds = pick.index.intersection(here.index)
-                away = 100 * (pick.loc[seeds] - here.loc[seeds])
-                gain = f"{interval(away.mean(axis=1))}; " + ", ".join(interval(away[b]) for b in BUDGETS)
-            print(f"| {arm} | " + " | ".join(cells) + f" | {here.to_numpy().mean():.2%} | {gain} |")
+        print(f"\n**{images}, {len(pick)} seeds**\n")
+        print(f"| arm | {' | '.join(places)} | pick less it | {' | '.join(f'at {place}' for place in places)} |")
+        print("| --- |" + " ---: |" * (2 * len(BUDGETS) + 1))
+        for arm, here in pivot.groupby("arm"):
+            here = here.droplevel("arm")
+            away = 100 * (pick - here).dropna()
+            gains = [interval(away.mean(axis=1)), *(interval(away[budget]) for budget in BUDGETS)]
+            cells = [
+                *(f"{here[budget].mean():.2%}" for budget in BUDGETS),
+                *("" if arm == "pick" else gain for gain in gains),
+            ]
+            print(f"| {arm} | {' | '.join(cells)} |")
 
 
 def interval(values: pd.Series[float]) -> str:
@@ -259,6 +265,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.do == "show":
         return show(args)
+    if args.path is None:
+        parser.error("--path is needed: the folder of the data, or an .npz file")
     args.out.mkdir(parents=True, exist_ok=True)
     first = args.seeds[0]
     with (args.out / f"{args.images}-{args.do}-{first}.jsonl").open("a") as file:

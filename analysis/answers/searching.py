@@ -111,15 +111,15 @@ def _costs(found: Iterable[Searching]) -> list[str]:
     drawn = next((one for one in found if one.control is Control.RANDOM_NETWORKS), None)
     if drawn is None:
         return []
-    run = fmean(pairs[0][0].choosing_macs for pairs in drawn.pairs.values())
+    run = fmean(sum(ours.choosing_macs for ours, _ in pairs) for pairs in drawn.pairs.values())
     theirs = fmean(sum(theirs.choosing_macs for _, theirs in pairs) for pairs in drawn.pairs.values())
     tried = sorted({theirs.networks for pairs in drawn.pairs.values() for _, theirs in pairs})
     number = f"{tried[0]}" if len(tried) == 1 else f"{tried[0]} to {tried[-1]}"
     if not run:
         return [f"What such a run costs is not counted: {number} random networks were trained at every budget."]
     return [
-        f"A run cost {format_number(run)} MACs (training, scoring, truth), the {number} random networks at every budget "
-        f"{format_number(theirs)}."
+        f"A run cost {format_number(run)} MACs (training, scoring, truth, finalists), the {number} random networks at every "
+        f"budget {format_number(theirs)}."
     ]
 
 

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from evo.alone.candidates import Candidate, choose_widths
 from evo.alone.rivals import BASELINES, Task, random_networks
-from evo.alone.selection import Criteria, Selected, allowed_front, favourites, finished_round, within_limits
+from evo.alone.selection import (
+    Criteria,
+    Selected,
+    allowed_front,
+    favourites,
+    last_round,
+    promises_after,
+    within_limits,
+)
+from evo.strategy.promised import Promises
 from spaces.errors import SpaceError, UserError
 from spaces.export.baselines import Contender, filled_contender
 from spaces.units import format_number
@@ -20,7 +29,7 @@ from studies.controls import Control
 from studies.database.no_search import PICK, results_of
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
-from studies.records import Evaluation, Round
+from studies.records import Evaluation
 
 BUDGETS = 3
 """At how many budgets a run is compared."""
@@ -54,36 +63,43 @@ def spread_budgets(front: Sequence[Evaluation], number: int = BUDGETS) -> list[f
     return [least * (most / least) ** (part / number) for part in range(1, number)] + [most]
 
 
-def find_budgets(store: Store, run: StoredRun, row: StoredRound) -> list[Budget]:
+def find_budgets(store: Store, run: StoredRun, row: StoredRound, finalists: int = FINALISTS) -> list[Budget]:
     """The budgets after round ``row``, the least first, each with the networks that the run favours there, widened to it.
+
+    Args:
+        finalists: how many, if there are so many; the first one is the same for all numbers.
 
     Raises:
         EvoError: nothing on the round's front is within the run's limits.
     """
-    finished = finished_round(store, run, [one for one in store.rounds(run) if one.number <= row.number])
+    finished = last_round(store, run, [one for one in store.rounds(run) if one.number <= row.number])
     front = allowed_front(run, finished)
     within_limits(front, {})
-    return [_budget(run, finished, place, macs) for place, macs in enumerate(spread_budgets(front))]
+    promises = promises_after(finished, run)
+    return [_budget(run, promises, place, macs, finalists) for place, macs in enumerate(spread_budgets(front))]
 
 
-def _budget(run: StoredRun, finished: Round, place: int, macs: float) -> Budget:
-    """Finalists are left out that may not be widened, as other limits of the run forbid it; the favourite keeps its widths."""
+def _budget(run: StoredRun, promises: Promises, place: int, macs: float, number: int) -> Budget:
+    """Where the favourite may not be widened, as other limits of the run forbid it, it keeps its widths and is the pick; others
+    that may not be are left out."""
+    convention, n = run.config.search.macs_convention, promises.finished.n
+    favourite, *others = favourites(promises, run, {"macs": macs}, number)
+    named = f"of round {n} at {format_number(macs)} MACs"
+    first = _filled(favourite, run, macs, f"finalist 1 {named}")
+    if first is None:
+        pick = Candidate(favourite, None).contender(f"pick {named}", convention)
+        return Budget(place, pick.macs, (pick,))
+    filled = (_filled(one, run, macs, f"finalist {i} {named}") for i, one in enumerate(others, start=2))
+    return Budget(place, macs, (first, *filter(None, filled)))
+
+
+def _filled(chosen: Selected, run: StoredRun, macs: float, name: str) -> Contender | None:
+    """A network widened to a budget; None where that cannot be."""
     convention = run.config.search.macs_convention
-    chosen = favourites(finished, run, {"macs": macs}, FINALISTS)
-    named = f"of round {finished.n} at {format_number(macs)} MACs"
-    filled = []
-    for number, one in enumerate(chosen, start=1):
-        with suppress(UserError):
-            network = _filled(one, run, macs).contender(f"finalist {number} {named}", convention)
-            filled.append(filled_contender(network, macs, convention))
-    if filled:
-        return Budget(place, macs, tuple(filled))
-    pick = Candidate(chosen[0], None).contender(f"pick {named}", convention)
-    return Budget(place, pick.macs, (pick,))
-
-
-def _filled(chosen: Selected, run: StoredRun, macs: float) -> Candidate:
-    return Candidate(chosen, choose_widths(chosen, run, Criteria({"macs": macs}, fill=True)))
+    with suppress(UserError):
+        widths = choose_widths(chosen, run, Criteria({"macs": macs}, fill=True))
+        return filled_contender(Candidate(chosen, widths).contender(name, convention), macs, convention)
+    return None
 
 
 def arm_networks(run: StoredRun, arm: Control, budget: Budget, number: int) -> tuple[Contender, ...]:
@@ -101,7 +117,7 @@ def is_complete(store: Store, run: StoredRun, row: StoredRound, arms: Iterable[C
     found = {(result.arm, result.place) for result in results_of(store, run, row.number)}
     if not found:
         return False
-    budgets = find_budgets(store, run, row)
+    budgets = find_budgets(store, run, row, finalists=1)
     if not all((PICK, budget.place) in found for budget in budgets):
         return False
     missing = [(arm, budget) for arm in arms for budget in budgets if (arm, budget.place) not in found]

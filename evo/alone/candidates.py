@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite
 
 from evo.alone.selection import Criteria, Selected, select_finalists
 from spaces.costs.table import count_costs
+from spaces.errors import UserError
 from spaces.export.baselines import Contender, contender
 from spaces.export.scaling import ScaledSpace, scale_to_macs
 from spaces.units import format_number
@@ -38,8 +40,12 @@ def find_candidates(store: Store, run: StoredRun, criteria: Criteria) -> list[Ca
         EvoError: nothing fits the criteria.
         SpaceError: an architecture or a budget that cannot be.
     """
-    chosen = select_finalists(store, run, criteria)
-    return [Candidate(selected, choose_widths(selected, run, criteria)) for selected in chosen]
+    favourite, *others = select_finalists(store, run, criteria)
+    candidates = [Candidate(favourite, choose_widths(favourite, run, criteria))]
+    for selected in others:
+        with suppress(UserError):  # its widths cannot be had: it takes no part
+            candidates.append(Candidate(selected, choose_widths(selected, run, criteria)))
+    return candidates
 
 
 # -- widths -----------------------------------------------------------------------------------------------------------

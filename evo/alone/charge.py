@@ -120,8 +120,14 @@ def truth_macs(
         return 0.0
     trained, before = _witnesses([stats]), _witnesses(earlier)
     macs = sum(cost for arch, cost in trained.items() if arch not in before)
-    epochs = schedule_of(config.ground_truth, config.data, 1).epochs
-    return macs * (PASSES * epochs * len(images.train) + len(images.validation))
+    epochs, section = schedule_of(config.ground_truth, config.data, 1).epochs, config.ground_truth
+    return macs * (PASSES * epochs * images_per_epoch(len(images.train), section.batch_size) + len(images.validation))
+
+
+def images_per_epoch(train: int, batch_size: int) -> int:
+    """Images that are trained on: those of whole batches."""
+    size = min(batch_size, train)
+    return train // size * size
 
 
 def _witnesses(rounds: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -140,14 +146,15 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
         steps += section.cells.parallel_cells * schedule_of(section.cells, config.data, work.n).epochs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     scoring = work.measured_macs * (work.validation + calibration)
-    return float(PASSES * steps * work.train * work.path_macs), float(scoring)
+    train = images_per_epoch(work.train, section.batch_size)
+    return float(PASSES * steps * train * work.path_macs), float(scoring)
 
 
 def scratch_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     """Training and scoring of every network."""
     section: Any = config.evaluator
     epochs = schedule_of(section, config.data, work.n).epochs
-    train = min(work.train, images_in_round(section, work.n) or work.train)
+    train = images_per_epoch(min(work.train, images_in_round(section, work.n) or work.train), section.batch_size)
     training = work.measured_macs * epochs - work.epochs_saved * work.path_macs
     return float(PASSES * train * training), float(work.measured_macs * work.validation)
 

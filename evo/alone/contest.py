@@ -76,15 +76,17 @@ def hold_contest(
         label = f"{run.name}: training {total} networks alone, at {len(budgets)} budgets"
         with reporter.track(label, total * trainer.steps) as advance:
             for side in sides:
-                record_result(store, run, settle(trainer, row.number, side, advance, spent or 0.0))
+                record_result(store, run, settle(trainer, row.number, side, advance, spent and spent / len(budgets)))
 
 
 def affordable(trainer: Trainer, budgets: Sequence[Budget], spent: float | None) -> int:
     """How many random networks can be trained at every budget for the MACs that the run and its finalists have cost, and at
     least ``LEAST``."""
     one_each = sum(PASSES * budget.macs for budget in budgets) * trainer.images_seen
+    if spent is None:
+        return LEAST
     chosen = [one.macs for budget in budgets if len(budget.finalists) > 1 for one in budget.finalists]
-    return max(LEAST, round(((spent or 0) + sum(chosen) * PASSES * trainer.images_seen) / one_each))
+    return max(LEAST, round((spent + sum(chosen) * PASSES * trainer.images_seen) / one_each))
 
 
 def find_side(trainer: Trainer, arm: Control, budget: Budget, number: int, reporter: Reporter) -> Iterator[Side]:
@@ -95,8 +97,9 @@ def find_side(trainer: Trainer, arm: Control, budget: Budget, number: int, repor
         reporter.say(f"{arm} is left out at {format_number(budget.macs)} MACs: {error}")
 
 
-def settle(trainer: Trainer, number: int, side: Side, advance: Advance, searching: float) -> BudgetResult:
-    """The result of one side: its best network, by the training that did not choose it. ``searching``: MACs of the run."""
+def settle(trainer: Trainer, number: int, side: Side, advance: Advance, searching: float | None) -> BudgetResult:
+    """The result of one side: its best network, by the training that did not choose it. ``searching``: the run's MACs for
+    this budget; None: unknown."""
     chosen, spent = side.networks[0], 0.0
     if len(side.networks) > 1:
         first = [trainer.train(network, CHOOSING, advance) for network in side.networks]
@@ -104,7 +107,7 @@ def settle(trainer: Trainer, number: int, side: Side, advance: Advance, searchin
         place = max(range(len(first)), key=lambda i: (first[i].accuracy, -side.networks[i].macs))
         chosen = side.networks[place]
     if side.arm == PICK:
-        spent += searching
+        spent = 0.0 if searching is None else spent + searching
     judged = trainer.train(chosen, JUDGING, advance)
     return BudgetResult(
         number, side.arm, side.budget.place, side.budget.macs, chosen.name, str(chosen.arch), chosen.macs, chosen.params,

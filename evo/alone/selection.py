@@ -9,7 +9,7 @@ from math import inf
 
 import numpy as np
 
-from evo.strategy.promised import promised_networks
+from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table
 from spaces.space import SearchSpace, canonical_arch
@@ -88,7 +88,7 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
     if not rows:
         begin = command_on(store.url, "evo.round", "1", "--run", run.name)
         raise EvoError(f"run {run.name!r} has no finished round to pick from; run: {begin}")
-    finished = finished_round(store, run, rows)
+    finished = last_round(store, run, rows)
     if criteria.arch is not None:
         evaluation = next((e for e in finished.evaluations if e.arch == criteria.arch), None)
         return [Selected(criteria.arch, find_space(criteria.arch, run, rows), rows[-1].number, evaluation)]
@@ -96,16 +96,21 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
         front = within_limits(allowed_front(run, finished), criteria.max_costs)
         knee = knee_point(front, finished.cost, finished.objective)
         return [Selected(knee.arch, finished.space, finished.n, knee)]
-    return favourites(finished, run, criteria.max_costs, criteria.finalists)
+    return favourites(promises_after(finished, run), run, criteria.max_costs, criteria.finalists)
 
 
-def finished_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Round:
+def last_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Round:
     """The last of a run's rounds as it was measured, with those before it."""
     *earlier, last = measured_rounds(store, run.config, rows)
     return replace(last, earlier=tuple(earlier))
 
 
-def favourites(finished: Round, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
+def promises_after(finished: Round, run: StoredRun) -> Promises:
+    """What a regression promises after a round; it is fitted once, when it is asked."""
+    return Promises(finished, cost_table(finished.space, run.config.search.macs_convention))
+
+
+def favourites(promises: Promises, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
     The front's next ones and those that the regression promises most take turns: the best of many noisy scores owes its place
@@ -114,33 +119,37 @@ def favourites(finished: Round, run: StoredRun, most: Mapping[str, float], numbe
     Raises:
         EvoError: nothing on the front is within the limits.
     """
-    cost, objective = finished.cost, finished.objective
+    finished = promises.finished
     front = within_limits(allowed_front(run, finished), most)
-    measured = [Selected(e.arch, finished.space, finished.n, e) for e in best_networks(front, cost, objective)]
+    ranked = best_networks(front, finished.cost, finished.objective)
+    measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
-    for one in chain(*zip_longest(measured, promised(finished, run, most, number - 1))):
+    for one in chain(*zip_longest(measured, promised(promises, run, most, number - 1))):
         if one is not None:
             distinct.setdefault(canonical_arch(one.arch, finished.space), one)
     return list(distinct.values())[:number]
 
 
-def promised(finished: Round, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
-    """Networks that the regression promises most within the limits, which trainings alone are to check."""
-    if number < 1:
+def promised(promises: Promises, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
+    """Networks that the regression promises most within all limits, which trainings alone are to check."""
+    finished, limits = promises.finished, run.config.limits.given()
+    limits |= {
+        name: (limits.get(name, (0, inf))[0], min(limit, limits.get(name, (0, inf))[1])) for name, limit in most.items()
+    }
+    if number < 1 or "latency_ms" in {finished.cost, *limits}:
         return []
-    costs = cost_table(finished.space, run.config.search.macs_convention)
-    limits = {name: high for name, (_, high) in run.config.limits.given().items()}
-    limits |= {name: min(limit, limits.get(name, inf)) for name, limit in most.items()}
-    if "latency_ms" in {finished.cost, *limits}:
-        return []
-    networks = promised_networks(finished, costs, limits.get(finished.cost, inf), number)
+    cost = finished.cost if finished.cost in limits else next(iter(limits), finished.cost)
     known = {e.arch: e for e in finished.evaluations}
-    fitting = [
-        arch
-        for arch in networks
-        if all(costs.count([arch])[0][COLUMNS.index(name)] <= limit for name, limit in limits.items())
+    return [
+        Selected(arch, finished.space, finished.n, known.get(arch))
+        for arch in promises.networks(cost, limits.get(cost, (0, inf))[1], number)
+        if _are_within(promises.costs.count([arch])[0].tolist(), limits)
     ]
-    return [Selected(arch, finished.space, finished.n, known.get(arch)) for arch in fitting]
+
+
+def _are_within(costs: Sequence[float], limits: Mapping[str, tuple[float, float]]) -> bool:
+    """Whether costs, in the order of ``COLUMNS``, are within limits."""
+    return all(low <= costs[COLUMNS.index(name)] <= high for name, (low, high) in limits.items())
 
 
 def allowed_evaluations(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:

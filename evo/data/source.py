@@ -97,7 +97,7 @@ class Source(Batches, Protocol):
         ...
 
     def first(self, count: int) -> Self:
-        """The first images, or all there are: of training images, as many of each class as there can be."""
+        """The first images, or all there are; among training images all classes are represented alike."""
         ...
 
     def take(self, chosen: Tensor) -> Batch:

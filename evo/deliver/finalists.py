@@ -54,7 +54,7 @@ def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], criteria: Cr
     contenders = tuple(one.contender(name, convention) for one, name in zip(candidates, names, strict=True))
     if len(contenders) == 1:
         if criteria.finalists > 1:
-            reporter.say("one network of the front is within the limits: there are no finalists to compare")
+            reporter.say("one network alone is within the limits: there are no finalists to compare")
         return Contest(contenders, ((),), len(trainer.images.validation), 0)
     jobs = [(one, number) for one in contenders for number in range(criteria.seeds)]
     with reporter.track(f"training {len(contenders)} finalists", len(jobs) * trainer.steps) as advance:

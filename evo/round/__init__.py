@@ -3,7 +3,8 @@
 ``algorithm.run_round`` is the algorithm box of the whole project: fit, search, evolve, remember. ``context`` computes what a
 round rests on once; ``new_run`` begins a run, ``arms`` names the runs of a command line, ``command`` and ``printing`` are the
 command's body and its lines, ``ground_truth`` compares scores with networks trained alone, ``calibration`` corrects scores by
-them, ``shared_round`` spares a control arm the round that it shares with its run, ``dashboard`` publishes.
+them, ``spent`` counts what it all cost, ``shared_round`` spares a control arm the round that it shares with its run,
+``dashboard`` publishes.
 """
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "printing",
     "session",
     "shared_round",
+    "spent",
     "survivors",
 ]

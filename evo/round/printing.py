@@ -56,7 +56,7 @@ def format_line(run: StoredRun, values: Sequence[str]) -> str:
 
 def asked(run: StoredRun, values: Sequence[T]) -> list[T]:
     """One of ``values`` for each of ``HEADINGS``; that for ``tau`` only where the run asks for the truth, that for ``compute``
-    only where it trains."""
+    only where images are trained or scored on."""
     shown = {"tau": bool(run.config.ground_truth.sample), "compute": run.config.evaluator.uses_images}
     return [value for heading, value in zip(HEADINGS, values, strict=True) if shown.get(heading, True)]
 

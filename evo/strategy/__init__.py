@@ -3,7 +3,7 @@
 ``generations`` is its loop: propose, measure, record, until the budget is spent. ``design`` is the first generation, ``nsga2``
 breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume;
 ``encoding`` gives it architectures as numbers. ``additive`` learns what single operations add at equal cost; ``effects`` tells
-it of a round, and ``best_operations`` finds what the best network with each of them is worth.
+it of a round, ``best_operations`` finds what the best network with each of them is worth, and ``promised`` the best of all.
 """
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "encoding",
     "generations",
     "nsga2",
+    "promised",
     "screening",
     "surrogate",
 ]

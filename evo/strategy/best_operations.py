@@ -41,8 +41,8 @@ class CostLadder:
         lowest = [float(layer.min()) for layer in costs]
         least, dearest = fixed + sum(lowest), fixed + sum(float(layer.max()) for layer in costs)
         width = max((min(dearest, most or dearest) - least) / (BUCKETS - 1), 1e-12)
-        steps = (np.rint((layer - low) / width).astype(np.intp) for layer, low in zip(costs, lowest, strict=True))
-        return cls(tuple(steps), least, width)
+        above = (np.rint((layer - low) / width) for layer, low in zip(costs, lowest, strict=True))
+        return cls(tuple(np.minimum(steps, BUCKETS).astype(np.intp) for steps in above), least, width)
 
     @property
     def budgets(self) -> Floats:
@@ -69,15 +69,20 @@ def best_with_each(ladder: CostLadder, worth: Sequence[Floats], curve: Floats) -
         yield layer, np.maximum.accumulate(np.stack(values, axis=1) + curve[:, None, :], axis=2)
 
 
-def best_within(ladder: CostLadder, worth: Sequence[Floats], curve: Floats) -> NDArray[np.intp]:
-    """``(functions, layers)``: the places of the choices of the best network within the whole range of cost.
+def best_within(
+    ladder: CostLadder, worth: Sequence[Floats], curve: Floats, buckets: Sequence[int] = (-1,)
+) -> NDArray[np.intp]:
+    """``(buckets, functions, layers)``: the places of the choices of the best networks that cost no more than a bucket does.
+
+    Costs are rounded to buckets, so a network may cost a little more; then the one of a bucket below may do.
 
     Args:
         worth, curve: as those of ``best_with_each``.
+        buckets: places in ``ladder.budgets``.
     """
-    places = np.zeros((len(curve), len(worth)), np.intp)
+    places = np.zeros((len(buckets), len(curve), len(worth)), np.intp)
     for layer, best in best_with_each(ladder, worth, curve):
-        places[:, layer] = best[:, :, -1].argmax(axis=1)
+        places[:, :, layer] = best[:, :, list(buckets)].argmax(axis=1).T
     return places
 
 

@@ -21,9 +21,11 @@ from evo.strategy.nsga2 import CandidateFilter, ChildGeneration, breed_children,
 from evo.strategy.screening import SurrogateScreen
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
+from spaces.export.baselines import uniform_arch, uniform_operations
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions, to_trial
+from studies.pareto import evenly_spaced
 from studies.records import COSTS, Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
 
 
@@ -148,12 +150,16 @@ class SearchState:
 
     def _opening_batch(self) -> Batch:
         """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as many
-        networks, spread over cost and over all operations, as a first population and the operations still lack."""
+        networks, spread over cost and over all operations, as a first population and the operations still lack.
+
+        Where nothing is known yet, the networks with one operation everywhere come first: they are hard to beat.
+        """
         task, size = self.task, self.task.settings.population
         taken: set[Architecture] = set()
         given: Batch = []
         able = task.measurable
-        for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn]:
+        first = [] if task.survivors or task.drawn or task.known or task.measured else self._uniform()
+        for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn, *first]:
             form = canonical_arch(arch, task.space)
             if form not in taken and (able is None or arch in able):
                 taken.add(form)
@@ -167,6 +173,13 @@ class SearchState:
             new += self.candidates.random_unseen(rng, lacking - len(new), taken)
             given += [(arch, "stratified") for arch in new]
         return given
+
+    def _uniform(self) -> Batch:
+        """The networks with one operation everywhere that may be proposed, a first population at most, evenly chosen."""
+        space = self.task.space
+        networks = [uniform_arch(space, op) for op in uniform_operations(space)]
+        allowed = [arch for arch in networks if self.candidates.may_be_proposed(arch)]
+        return [(arch, "uniform") for arch in evenly_spaced(allowed, self.task.settings.population)]
 
     def propose(self, number: int, start: int, left: int) -> Batch:
         """Generation ``number``, which begins with trial ``start``; empty when the space is exhausted."""

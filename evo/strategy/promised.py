@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from evo.strategy.design import candidate_choices
@@ -10,33 +14,70 @@ from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, CostTable
 from studies.records import Round
 
+if TYPE_CHECKING:
+    from evo.strategy.additive import Posterior
+    from evo.strategy.encoding import Floats
 
-def promised_networks(finished: Round, costs: CostTable, most: float, number: int) -> list[Architecture]:
-    """Up to ``number`` distinct networks of the round's space, of which ``finished.cost`` is at most ``most``.
+LOWER = (-1, -2, -4, -8, -16, -32)
+"""Steps of cost, from the dearest down, at which networks are looked for."""
 
-    The first has the highest expected score; the others are the best by functions drawn from the posterior (Thompson,
-    Biometrika 25, 1933), so they differ where little is known. There are none where operations do not predict scores better
-    than chance, and in spaces with branches or rows, where what operations add does not add up.
 
-    Args:
+@dataclass(frozen=True)
+class Promises:
+    """What is promised after a round.
+
+    Attributes:
         costs: of the round's space.
     """
-    from evo.strategy.best_operations import CostLadder, best_within
 
-    layers, column = finished.space.layers, COLUMNS.index(finished.cost)
-    if finished.space.variant_blocks or any(layer.branches > 1 or layer.skippable for layer in layers):
-        return []
-    posterior = fit_round(finished, candidate_choices(finished.space))
-    if posterior is None or not posterior.useful:
-        return []
-    prices = [np.array([part.cost_of(op)[column] for op in part.layer.candidates]) for part in costs.layers]
-    ladder = CostLadder.of(prices, float(costs.fixed[column]), most)
-    drawn = np.vstack([posterior.mean[None, :], posterior.draw(4 * number, np.random.default_rng(finished.n))])
-    worth = [drawn[:, [posterior.place[i, op] for op in layer.candidates]] for i, layer in enumerate(layers)]
-    places = best_within(ladder, worth, posterior.cost_curve(drawn, ladder.budgets))
-    networks = [
-        Architecture(tuple(layer.candidates[place] for layer, place in zip(layers, row, strict=True)))
-        for row in places.tolist()
-    ]
-    within = costs.count(networks)[:, column] <= most
-    return list(dict.fromkeys(arch for arch, fits in zip(networks, within.tolist(), strict=True) if fits))[:number]
+    finished: Round
+    costs: CostTable
+
+    def networks(self, cost: str, most: float, number: int) -> list[Architecture]:
+        """Up to ``number`` distinct networks of the round's space of which ``cost`` is at most ``most``.
+
+        The first has the highest expected score in a round to come. The others are the best by functions drawn from the
+        posterior (Thompson, Biometrika 25, 1933), so they differ where little is known. There are none where operations do not
+        predict scores better than chance, and in spaces with branches or rows, where what operations add does not add up.
+        Nothing dearer than what was measured is promised.
+        """
+        from threadpoolctl import threadpool_limits
+
+        column = COLUMNS.index(cost)
+        most = min(most, max(e.cost(cost) for e in self.finished.evaluations))
+        if number < 1 or self.posterior is None or most < self.costs.bounds()[0, column]:
+            return []
+        with threadpool_limits(1):
+            found = self._best(self.posterior, cost, column, most, number)
+        fitting = [[arch for arch in archs if self.costs.count([arch])[0, column] <= most] for archs in found]
+        return list(dict.fromkeys(archs[0] for archs in fitting if archs))[:number]
+
+    @cached_property
+    def posterior(self) -> Posterior | None:
+        """What operations add in a round to come; None where it promises nothing."""
+        space = self.finished.space
+        if space.variant_blocks or any(layer.branches > 1 or layer.skippable for layer in space.layers):
+            return None
+        fitted = fit_round(self.finished, candidate_choices(space), ahead=True)
+        return fitted if fitted is not None and fitted.useful else None
+
+    def _best(self, posterior: Posterior, cost: str, column: int, most: float, number: int) -> list[list[Architecture]]:
+        """The best networks by the mean, and by each of some drawn functions: at all of ``LOWER``."""
+        from evo.strategy.best_operations import CostLadder, best_within
+
+        layers = self.finished.space.layers
+        prices = [np.array([part.cost_of(op)[column] for op in part.layer.candidates]) for part in self.costs.layers]
+        ladder = CostLadder.of(prices, float(self.costs.fixed[column]), most)
+        drawn = np.vstack([posterior.mean[None, :], posterior.draw(4 * number, np.random.default_rng(self.finished.n))])
+        worth = [drawn[:, [posterior.place[i, op] for op in layer.candidates]] for i, layer in enumerate(layers)]
+        places = best_within(ladder, worth, self._curve(posterior, cost, drawn, ladder.budgets), LOWER)
+        return [
+            [Architecture(tuple(part.candidates[i] for part, i in zip(layers, row, strict=True))) for row in function]
+            for function in places.transpose(1, 0, 2).tolist()
+        ]
+
+    def _curve(self, posterior: Posterior, cost: str, drawn: Floats, budgets: Floats) -> Floats:
+        """What each budget is worth by itself; nothing where it limits another cost than that which the search minimised."""
+        if cost == self.finished.cost:
+            return posterior.cost_curve(drawn, budgets)
+        return np.zeros((len(drawn), len(budgets)))

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from studies.config.study import StudyConfig
 
 
+BY_ROUND = ("epochs", "images", "learning_rate")
+"""Settings of a training that may differ from round to round."""
+
+
+def _varies(setting: object) -> bool:
+    return isinstance(setting, tuple) and len(set(setting)) > 1
+
+
 class EvaluatorSection(Section):
     """Settings of an evaluator, chosen by ``kind``; a plugin's settings inherit from this class.
 
@@ -68,8 +76,8 @@ class EvaluatorSection(Section):
 
     @property
     def scores_hold(self) -> bool:
-        """Whether what is measured in one round holds in all others."""
-        return not self.shared_weights
+        """Whether what is measured in one round holds in all others: weights are not shared, and all rounds train alike."""
+        return not self.shared_weights and not any(_varies(getattr(self, name, None)) for name in BY_ROUND)
 
 
 class TabularSection(EvaluatorSection):
@@ -126,8 +134,8 @@ class ScratchSection(Training, EvaluatorSection):
     """`scratch`: train every architecture by itself."""
 
     images: CountPerRound | None = None
-    """Training images, equally many of each class where there are enough: a number for every round, or a list whose last entry
-    repeats, e.g. `[2000, 8000]` for cheap first rounds. Not given: all."""
+    """Training images, with all classes represented alike: a number for every round, or a list whose last entry repeats, e.g.
+    `[2000, 8000]` for cheap first rounds. Not given: all."""
 
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Fractions of the epochs after which training pauses: an architecture that is confidently dominated at its cost is
@@ -141,10 +149,6 @@ class ScratchSection(Training, EvaluatorSection):
         if self.images is None:
             return [f"training every architecture: {epochs}"]
         return [f"training every architecture: {epochs}, on at most {values_by_round(self.images, rounds)} images"]
-
-    @property
-    def scores_hold(self) -> bool:
-        return not any(isinstance(value, tuple) for value in (self.epochs, self.images, self.learning_rate))
 
     def check(self, config: StudyConfig) -> None:
         if config.ground_truth.sample and config.ground_truth.table is None:

@@ -27,7 +27,8 @@ class BudgetResult:
         networks: among how many it was chosen, by a training of each.
         accuracy: on the validation images, which did not train it, of a training that did not choose it; higher is better.
         images: how many validation images there were.
-        choosing_macs: multiply-accumulates of the trainings by which it was chosen; of the pick: of the run.
+        choosing_macs: multiply-accumulates of the trainings by which it was chosen; the pick has an equal share of the
+            run's, too; 0 where that is not known.
         training_sha256: of the training that ``accuracy`` is of, in the table ``trainings``.
     """
 

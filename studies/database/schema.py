@@ -295,7 +295,7 @@ no_search = Table(
         "choosing_macs",
         Float,
         nullable=False,
-        doc="multiply-accumulates of the trainings by which it was chosen; of the pick: of the whole run",
+        doc="multiply-accumulates of the trainings by which it was chosen, and of the pick an equal share of the run's",
     ),
     Column(
         "training_sha256", String(64), nullable=False, doc="`sha256` in `trainings` of the training `accuracy` is of"

@@ -139,19 +139,24 @@ def test_as_many_random_networks_are_trained_as_the_run_has_paid_for(store: Stor
     run, row = front_of_one_round(store)
     trainer, budgets = trainer_of(store, run), find_budgets(store, run, row)
     one_each = sum(3 * budget.macs * trainer.images_seen for budget in budgets)
-    assert [affordable(trainer, budgets, share * one_each) for share in (0, 0.4, 2.4, 7.6)] == [2, 2, 2, 8]
-    assert affordable(trainer, budgets, None) == 2
+    assert [len(budget.finalists) for budget in budgets] == [1, 1, 3]  # one alone needs no choosing
+    chosen = sum(one.macs for one in budgets[2].finalists)
+    finalists = chosen * 3 * trainer.images_seen / one_each
+    assert [affordable(trainer, budgets, share * one_each) for share in (0, 0.4, 2.4, 7.6)] == [
+        max(2, round(share + finalists)) for share in (0, 0.4, 2.4, 7.6)
+    ]
+    assert affordable(trainer, budgets, None) == 2  # nobody knows what the run has cost
 
 
 def test_the_cost_of_a_round_is_counted_by_hand() -> None:
     work = RoundWork(2, train=1000, validation=200, candidates=4, path_macs=50.0, measured_macs=300.0, epochs_saved=1)
     section = {"kind": "oneshot", "epochs": [9, 2], "calibration_batches": 1, "eval_batch_size": 100}
     config = check_config(CONFIG | {"evaluator": section}, "test")
-    assert oneshot_macs(config, work) == 3 * 2 * 1000 * 50 + 300 * (200 + 100)
+    assert oneshot_macs(config, work) == (3 * 2 * 960 * 50, 300 * (200 + 100))  # 15 whole batches of 64
     fair = check_config(CONFIG | {"evaluator": section | {"sampling": "fair"}}, "test")
-    assert oneshot_macs(fair, work) == 4 * 3 * 2 * 1000 * 50 + 300 * (200 + 100)
+    assert oneshot_macs(fair, work) == (4 * 3 * 2 * 960 * 50, 300 * (200 + 100))
     alone = check_config(CONFIG | {"evaluator": {"kind": "scratch", "epochs": 5}}, "test")
-    assert scratch_macs(alone, work) == 300 * (3 * 5 * 1000 + 200) - 3 * 1 * 1000 * 50
+    assert scratch_macs(alone, work) == (3 * 960 * (300 * 5 - 1 * 50), 300 * 200)
 
 
 def test_an_arm_that_cannot_have_a_budget_is_left_out_there_with_a_line(
@@ -204,7 +209,9 @@ def test_of_few_seeds_nothing_is_concluded_and_costs_are_told(store: Store) -> N
     run = recorded(store, 0, 0.05, "random-networks")
     said = " ".join(answers(store, run).sentences())
     assert "Nothing can be concluded from so few seeds: add some with --seeds 5." in said
-    assert "A run cost 8G MACs (training, scoring, truth), the 4 random networks at every budget 16G." in said
+    assert (
+        "A run cost 16G MACs (training, scoring, truth, finalists), the 4 random networks at every budget 16G." in said
+    )
 
 
 def test_what_is_not_known_is_told_with_the_command_that_finds_out(store: Store) -> None:

@@ -98,7 +98,7 @@ def test_a_front_with_one_network_within_the_limits_has_nothing_to_compare(run: 
     criteria, said = Criteria({"macs": 5}, finalists=4), list[str]()
     contest = hold_contest(trainer_of(*run), find_candidates(*run, criteria), criteria, Reporter(said.append))
     assert (contest.winner, contest.trained) == (0, ())
-    assert said == ["one network of the front is within the limits: there are no finalists to compare"]
+    assert said == ["one network alone is within the limits: there are no finalists to compare"]
 
 
 # -- trained alone ----------------------------------------------------------------------------------------------------

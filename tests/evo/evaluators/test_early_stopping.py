@@ -312,5 +312,5 @@ def test_rounds_may_train_longer_on_more_images_and_measure_less(tmp_path: Path)
     assert known[2] <= {p.arch for p in proposals[1]}
     assert known[2]
     macs = [sum(p.evaluation.macs for p in part if p.is_new) for part in proposals]
-    assert rows[0].stats["macs"] == {"training": 3 * 1 * 40 * macs[0], "scoring": 42 * macs[0], "truth": 0}
-    assert rows[1].stats["macs"] == {"training": 3 * 2 * 78 * macs[1], "scoring": 42 * macs[1], "truth": 0}
+    assert rows[0].stats["macs"] == {"training": 3 * 1 * 32 * macs[0], "scoring": 42 * macs[0], "truth": 0}
+    assert rows[1].stats["macs"] == {"training": 3 * 2 * 64 * macs[1], "scoring": 42 * macs[1], "truth": 0}

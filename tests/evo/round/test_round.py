@@ -61,7 +61,7 @@ def test_three_rounds_are_told_in_three_lines(finished: str, capsys: pytest.Capt
     assert lines[0] == "run digits: evidence on digits, judged by oneshot"
     assert lines[1].split() == [
         "round", "space", "proposals", "distinct", "front", "best", "acc", "its", "cost", "hypervolume",
-        "kept", "dropped", "added", "seconds",
+        "kept", "dropped", "added", "compute", "seconds",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
     further = f"python -m evo.round 4 --storage {finished}"

@@ -35,7 +35,9 @@ def test_it_finds_what_listing_all_networks_finds() -> None:
                     assert best[:, op, budget] == pytest.approx(values[:, allowed].max(axis=1))
                 else:
                     assert (best[:, op, budget] < POSSIBLE).all()
-    assert best_within(ladder, worth, curve).tolist() == [list(networks[best]) for best in values.argmax(axis=1)]
+    for places, budget in zip(best_within(ladder, worth, curve, (-1, 90)), (BUCKETS - 1, 90), strict=True):
+        allowed = np.where(bucket <= budget, values, -np.inf)
+        assert places.tolist() == [list(networks[best]) for best in allowed.argmax(axis=1)]
 
 
 def test_every_layer_is_told_once_and_dearer_networks_than_asked_for_are_left_out() -> None:

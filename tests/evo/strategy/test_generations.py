@@ -67,11 +67,25 @@ def test_the_first_generation_is_spread_over_cost(task: SearchTask, finished: tu
 
 def test_the_first_networks_cover_all_operations_also_where_a_generation_is_too_small(task: SearchTask) -> None:
     small = replace(task, settings=SearchSection(population=4, evaluations=16))
-    first = [p for p in run(small)[0] if p.origin == "stratified"]
-    assert [p.generation for p in first] == [0] * 4 + [1] * 4 + [2] * 2
+    first = [p for p in run(small)[0] if p.origin in ("uniform", "stratified")]
+    assert [p.generation for p in first] == [0] * 4 + [1] * 4
     assert {choice for p in first for choice in choices_of(p.arch)} == set(candidate_choices(task.space))
     again = replace(small, measured=candidate_choices(task.space))  # earlier rounds have done so
     assert [p.origin for p in run(again)[0]].count("stratified") == 4
+
+
+def test_networks_with_one_operation_everywhere_come_first_where_nothing_is_known(
+    task: SearchTask, finished: tuple[list[Proposal], bool]
+) -> None:
+    proposals, _ = finished
+    ops = [op for op in task.space.layers[0].candidates if op != "id"]
+    uniform = [p.arch.genes for p in proposals if p.origin == "uniform"]
+    assert uniform == [(op,) * len(task.space.layers) for op in ops]
+    assert {p.origin for p in proposals[: len(ops)]} == {"uniform"}
+    cheap = replace(task, limits=LimitsSection(macs=(0, 1e5)))
+    assert all(p.evaluation.macs <= 1e5 for p in run(cheap)[0])
+    later = replace(task, survivors=[proposals[-1].arch])
+    assert "uniform" not in {p.origin for p in run(later)[0]}
 
 
 def test_the_seed_decides_and_nothing_else(task: SearchTask, finished: tuple[list[Proposal], bool]) -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from evo.strategy.promised import promised_networks
+from evo.strategy.promised import Promises
 from spaces.costs.table import CostTable, cost_table
 from spaces.library.named_spaces import load_space
 from spaces.space import SearchSpace
@@ -34,7 +34,7 @@ def measured(costs: CostTable, worth: dict[str, float], number: int = 60) -> Rou
 def test_the_best_network_is_promised_though_it_was_never_measured(costs: CostTable) -> None:
     worth = {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)}
     finished = measured(costs, worth)
-    first, *others = promised_networks(finished, costs, float("inf"), 3)
+    first, *others = Promises(finished, costs).networks("macs", float("inf"), 3)
     assert first not in {e.arch for e in finished.evaluations}
     truth = [sum(worth.get(op, 0.0) for op in arch.genes) for arch in (first, *(e.arch for e in finished.evaluations))]
     assert truth[0] == max(truth)
@@ -44,7 +44,7 @@ def test_the_best_network_is_promised_though_it_was_never_measured(costs: CostTa
 def test_none_costs_more_than_is_allowed(costs: CostTable) -> None:
     finished = measured(costs, {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)})
     most = sorted(e.macs for e in finished.evaluations)[20]
-    networks = promised_networks(finished, costs, most, 4)
+    networks = Promises(finished, costs).networks("macs", most, 4)
     assert networks
     assert costs.count(networks)[:, 0].max() <= most
 
@@ -52,10 +52,39 @@ def test_none_costs_more_than_is_allowed(costs: CostTable) -> None:
 def test_nothing_is_promised_where_operations_predict_nothing(costs: CostTable) -> None:
     noise, finished = Random(1), measured(costs, {})
     evaluations = tuple(replace(e, accuracy=noise.random()) for e in finished.evaluations)
-    assert promised_networks(replace(finished, evaluations=evaluations), costs, float("inf"), 3) == []
+    assert Promises(replace(finished, evaluations=evaluations), costs).networks("macs", float("inf"), 3) == []
+
+
+def test_a_limit_at_the_cheapest_network_promises_that_one() -> None:
+    """Of large images, where a step of cost is a million times less than a layer's cost."""
+    costs = cost_table(load_space("mobile_64", size=224))
+    finished = measured(costs, {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)})
+    least = costs.bounds()[0, 0]
+    assert [costs.count([arch])[0, 0] for arch in Promises(finished, costs).networks("macs", least, 3)] == [least]
+    assert Promises(finished, costs).networks("macs", least - 1, 3) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.5, 0.7])
+def test_something_is_promised_at_every_budget(share: float) -> None:
+    """Costs are rounded to steps; a network that is above the budget by that gives way to one a few steps below."""
+    costs = cost_table(load_space("mobile_64"))
+    finished = measured(costs, {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)})
+    least, most = costs.bounds()[:, 0]
+    budget = least + share * (most - least)
+    networks = Promises(finished, costs).networks("macs", budget, 1)
+    assert networks
+    assert costs.count(networks)[0, 0] <= budget
+
+
+def test_a_budget_of_parameters_is_kept_where_macs_are_minimised(costs: CostTable) -> None:
+    finished = measured(costs, {op: 0.01 * place for place, op in enumerate(costs.space.layers[0].candidates)})
+    most = sorted(e.params for e in finished.evaluations)[20]
+    networks = Promises(finished, costs).networks("params", most, 2)
+    assert networks
+    assert costs.count(networks)[:, 1].max() <= most
 
 
 def test_nothing_is_promised_in_spaces_with_rows() -> None:
     space = load_space("rows_28")
-    finished = Round(1, space, ())
-    assert promised_networks(finished, cost_table(space), float("inf"), 3) == []
+    finished = measured(cost_table(space), {})
+    assert Promises(finished, cost_table(space)).networks("macs", float("inf"), 3) == []

@@ -141,6 +141,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "label_smoothing": "0.0",
         "warmup_fraction": "0.05",
         "rungs": "()",
+        "images": "None",
     },
     "TabularSection": {
         "kind": "'tabular'",
