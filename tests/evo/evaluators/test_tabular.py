@@ -104,7 +104,7 @@ def test_a_score_that_min_accuracy_hides_is_told(tmp_path: Path, capsys: pytest.
     options = write(tmp_path, MEASURED)
     assert main(["1", *options, "--set", "search.min_accuracy=0.95"]) == 0
     assert (
-        "hypervolume is 0: it counts above search.min_accuracy = 0.95, and the best score is 0.8"
+        "hypervolume is 0: it counts above search.min_accuracy = 0.95, and the best score is 0.9"
         in capsys.readouterr().out
     )
 
