@@ -62,16 +62,16 @@ TRAININGS = 2
 """How many trainings of what an arm has chosen are judged, and how many random networks stand for one."""
 
 
+CHOOSER = 0
+"""The seed of the trainings by which uniform networks are chosen."""
+
+
 def space_for(channels: int) -> SearchSpace:
     """Ten layers at 10, 5 and 3 pixels, good and poor operations in each; seven of them may be left out."""
     front = Stem(16, 2, activation="relu", c_in=channels, size=20)
     ops = (*RICH_OPS, *POOR_OPS)
     layers = stage_layers(front, ((16, 3, 1), (32, 4, 2), (64, 3, 2)), first=ops, rest=(*ops, "id"))
     return SearchSpace("good_and_poor", layers, front, Head(0, 10, activation="relu"))
-
-
-CHOOSER = 0
-"""The seed of the trainings by which uniform networks are chosen."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _ignore(steps: int) -> None:
 
 
 @contextmanager
-def table(args: argparse.Namespace, name: str, seed: int, method: str | None = None) -> Iterator[Table]:
+def table(args: argparse.Namespace, name: str, seed: int) -> Iterator[Table]:
     """The database ``name``, begun if it is not there."""
     folder = args.out / f"{args.images}-{name}"
     folder.mkdir(parents=True, exist_ok=True)

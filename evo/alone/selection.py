@@ -152,17 +152,11 @@ def _are_within(costs: Sequence[float], limits: Mapping[str, tuple[float, float]
     return all(low <= costs[COLUMNS.index(name)] <= high for name, (low, high) in limits.items())
 
 
-def allowed_evaluations(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:
-    """What a round has measured within the run's limits."""
-    limits = run.config.limits.given()
-    return tuple(
-        e for e in finished.evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits.items())
-    )
-
-
 def allowed_front(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:
     """The Pareto front of what a round has measured within the run's limits, cheapest first."""
-    return replace(finished, evaluations=allowed_evaluations(run, finished)).front
+    limits = run.config.limits.given().items()
+    held = tuple(e for e in finished.evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits))
+    return replace(finished, evaluations=held).front
 
 
 def find_space(arch: Architecture, run: StoredRun, rows: list[StoredRound]) -> SearchSpace:
@@ -181,7 +175,7 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
     Raises:
         EvoError: none does; the message names the cheapest of them.
     """
-    allowed = [e for e in front if _is_within(e, most)]
+    allowed = [e for e in front if all(e.cost(name) <= limit for name, limit in most.items())]
     if not allowed:
         asked = " and ".join(f"{format_number(limit)} {name}" for name, limit in most.items())
         least = ", ".join(f"{format_number(min(e.cost(name) for e in front))} {name}" for name in most)
@@ -189,10 +183,6 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
             f"no network of the front has at most {asked}: they begin at {least}; allow more, or use --scale-to"
         )
     return allowed
-
-
-def _is_within(evaluation: Evaluation, most: Mapping[str, float]) -> bool:
-    return all(evaluation.cost(name) <= limit for name, limit in most.items())
 
 
 def best_networks(front: Sequence[Evaluation], cost: str, objective: str) -> list[Evaluation]:
