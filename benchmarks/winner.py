@@ -4,14 +4,16 @@
     python -m benchmarks.winner rivals --images fashion_mnist --path DATA --seeds 0 1 2 3 4
     python -m benchmarks.winner show
 
-At three budgets of multiply-accumulates, the pick of ``evidence`` is compared with a random network of the same space, with
-the best of N random ones, with the best network that has one operation everywhere, and with MobileNetV2 and EfficientNet-B0
-whose strides suit the images. All are widened to the budget and trained alike. N is as many as can be trained for what the
-search and its finalists have cost. Held-out images choose wherever several networks stand for an arm; then the one that was
-chosen is trained anew with other seeds, and the **test images**, which nothing has looked at, say how good it is.
+At three budgets of multiply-accumulates, the pick of ``evidence`` is compared with that of the same search in the space
+unchanged, with a random network of the space, with the best of N random ones, with the best of N that have one operation and
+one row everywhere, with the best network that has one operation everywhere and the deepest rows (``uniform``), and with
+MobileNetV2 and EfficientNet-B0 whose strides suit the images. All are widened to the budget and trained alike. N is as many as
+can be trained for what the search and its finalists have cost. Held-out images choose wherever several networks stand for an
+arm; then the one that was chosen is trained anew with other seeds, and the **test images**, which nothing has looked at, say
+how good it is.
 
-A seed is that of the search, of the random networks, and of all trainings. The uniform networks are few and need no chance:
-one training of each chooses among them for all seeds. Everything is kept in ``--out``, one database per seed: the same
+A seed is that of the search, of the random networks, and of all trainings. The networks of ``uniform`` are few and need no
+chance: one training of each chooses among them for all seeds. Everything is kept in ``--out``, one database per seed: the same
 command again continues, and several may run beside each other. ``benchmarks/results`` has the results so far:
 ``python -m benchmarks.winner show --out benchmarks/results``.
 """
@@ -20,11 +22,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from random import Random
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 
@@ -40,18 +44,51 @@ from evo.data.loading import load_dataset
 from evo.round.algorithm import run_round
 from evo.round.context import run_context
 from evo.round.new_run import begin_run
+from evo.round.shared_round import take_over_first_round
+from evo.seeds import derive_seed
 from evo.workers.executors import local_executor, torch_threads
+from evo.workers.protocol import Evaluate
 from spaces.errors import SpaceError
-from spaces.export.baselines import DIVISORS, Contender, filled_contender, scaled_contender
+from spaces.export.baselines import (
+    DIVISORS,
+    Contender,
+    filled_contender,
+    scaled_contender,
+    uniform_arch,
+    uniform_operations,
+)
 from spaces.layer import Head, Stem
-from spaces.library.named_spaces import RICH_OPS, stage_layers
+from spaces.library.named_spaces import RICH_OPS, RICH_ROWS, stage_layers, with_variants
 from spaces.space import SearchSpace
+from spaces.variants import has_variants
 from studies.config import StudyConfig, check_config
+from studies.controls import Control, control_settings
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
 
-BUDGETS = (400e3, 530e3, 700e3)
-"""MACs of one image: between a quarter and a half of what the median random network has."""
+
+@dataclass(frozen=True)
+class Problem:
+    """Images, and where in their space networks are compared.
+
+    Attributes:
+        data: the section ``data``: 5,000 images to train on, 3,000 held out.
+        width: channels of the stem and of the first stage; the others have two and four times as many.
+        budgets: MACs of one image. There two trainings of ten random networks agreed by a tau of .78 and .58 on held-out images
+            (``evo.headroom``); at four times the budgets those of Fashion-MNIST hardly differed (-.02).
+    """
+
+    data: Mapping[str, Any]
+    channels: int
+    width: int
+    budgets: tuple[float, float, float]
+
+
+IMAGES = {"max_images": 8_000, "validation_fraction": 3 / 8, "augment": ["flip"], "size": 20}
+PROBLEMS = {
+    "cifar10": Problem({**IMAGES, "name": "arrays"}, 3, 16, (400e3, 530e3, 700e3)),
+    "fashion_mnist": Problem({**IMAGES, "name": "fashion_mnist"}, 1, 8, (90e3, 120e3, 160e3)),
+}
 
 POOR_OPS = ("proj", "mb_k7_e1", "mb_k11_e1", "rec_k7_e1")
 """A convolution that sees no neighbours, and kernels as large as the maps or larger."""
@@ -61,17 +98,22 @@ ROUNDS = 2
 TRAININGS = 2
 """How many trainings of what an arm has chosen are judged, and how many random networks stand for one."""
 
-
 CHOOSER = 0
 """The seed of the trainings by which uniform networks are chosen."""
 
 
-def space_for(channels: int) -> SearchSpace:
-    """Ten layers at 10, 5 and 3 pixels, good and poor operations in each; seven of them may be left out."""
-    front = Stem(16, 2, activation="relu", c_in=channels, size=20)
+def space_for(problem: Problem) -> SearchSpace:
+    """Three stages at 10, 5 and 3 pixels: a row of each, its depth and width, and good and poor operations in all layers."""
+    width = problem.width
+    stem = Stem(width, 2, activation="relu", c_in=problem.channels, size=IMAGES["size"])
+    plan = ((width, 3, 1), (2 * width, 5, 2), (4 * width, 3, 2))
     ops = (*RICH_OPS, *POOR_OPS)
-    layers = stage_layers(front, ((16, 3, 1), (32, 4, 2), (64, 3, 2)), first=ops, rest=(*ops, "id"))
-    return SearchSpace("good_and_poor", layers, front, Head(0, 10, activation="relu"))
+    layers = stage_layers(stem, plan, first=ops, rest=ops)
+    rows = {
+        f"stage{number}": [(depth, int(width * c_out)) for depth, width in RICH_ROWS if depth <= deepest]
+        for number, (c_out, deepest, _) in enumerate(plan, start=1)
+    }
+    return SearchSpace("good_and_poor", with_variants(layers, rows), stem, Head(0, 10, activation="relu"))
 
 
 @dataclass(frozen=True)
@@ -97,19 +139,16 @@ class Result:
 
 def settings(args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
     """The search, and how all networks are trained in the end."""
-    named = {"name": args.images} if Path(args.path).is_dir() else {"name": "arrays"}
+    problem = PROBLEMS[args.images]
     return check_config(
         {
             "seed": seed,
             "threads": 1,
             "space": {"name": "good_and_poor", "path": str(space)},
-            "data": {
-                **named, "path": str(args.path), "size": 20, "max_images": 8_000, "validation_fraction": 3 / 8,
-                "augment": ["flip"],
-            },
+            "data": {**problem.data, "path": str(args.path)},
             "evaluator": {"kind": "scratch", "epochs": [1, 2], "batch_size": 64},
-            "search": {"evaluations": [48, 12], "population": 12},
-            "limits": {"macs": [0.5 * BUDGETS[0], BUDGETS[-1]]},
+            "search": {"evaluations": [72, 24], "population": 12},
+            "limits": {"macs": [0.5 * problem.budgets[0], problem.budgets[-1]]},
             "evolution": {"method": "evidence"},
             "deliver": {"epochs": 4, "batch_size": 64, "mixup": 0, "ema": 0},
         },
@@ -135,7 +174,11 @@ class Table:
     @property
     def one_each(self) -> float:
         """MACs of one training at every budget."""
-        return PASSES * sum(BUDGETS) * self.chooser.images_seen
+        return PASSES * sum(self.budgets) * self.chooser.images_seen
+
+    @property
+    def budgets(self) -> tuple[float, float, float]:
+        return PROBLEMS[self.args.images].budgets
 
     def settle(self, arm: str, budget: float, networks: Sequence[Contender], spent: float = 0.0) -> Result:
         """The best of ``networks`` by held-out images, and what it reaches on the test images."""
@@ -166,7 +209,7 @@ def table(args: argparse.Namespace, name: str, seed: int) -> Iterator[Table]:
     folder = args.out / f"{args.images}-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "space.json"
-    path.write_text(space_for(1 if args.images == "fashion_mnist" else 3).to_json())
+    path.write_text(space_for(PROBLEMS[args.images]).to_json())
     config = settings(args, seed, path)
     images = load_dataset(config.data, config.device)
     with open_store(f"sqlite:///{folder}/evo.db") as store:
@@ -176,24 +219,36 @@ def table(args: argparse.Namespace, name: str, seed: int) -> Iterator[Table]:
 
 
 def search(args: argparse.Namespace) -> Iterator[Result]:
-    """The pick, and random networks for the same cost, seed by seed."""
+    """What is searched, and random networks for the same cost, seed by seed."""
     for seed in args.seeds:
         with table(args, str(seed), seed) as here, local_executor(1, 1) as evaluate:
-            shared = run_context(here.run, here.store, here.folder, evaluate, bar)
-            for n in range(1, ROUNDS + 1):
-                if n > len(here.store.rounds(here.run)) or not here.store.rounds(here.run)[n - 1].finished:
-                    run_round(shared, n)
-            searching = run_macs(here.store, here.run, ROUNDS, here.chooser.images) or 0.0
-            spent = searching
-            for budget in BUDGETS:
-                result = here.settle("pick", budget, finalists(here, budget), searching)
-                spent += result.spent - searching
-                yield result
+            spent = yield from searched("pick", here, evaluate)
             number = round(spent / here.one_each)
-            for budget in BUDGETS:
-                drawn = random_networks(Task(here.run.space, budget, here.run.config, number), number)
+            for budget in here.budgets:
+                task = Task(here.run.space, budget, here.run.config, number)
+                drawn = [filled_contender(one, budget, "macs") for one in random_networks(task, number)]
                 yield here.measure("a random network", budget, drawn[:TRAININGS], None, 1, 0.0)
                 yield here.settle("the best of N random ones", budget, drawn)
+                yield here.settle("the best of N uniform ones", budget, uniform_with_rows(task, number))
+            fixed = control_settings(here.run.config, Control.FIXED)
+            arm = here.store.find_run("fixed") or begin_run(here.store, "fixed", fixed)
+            yield from searched("the same search, space unchanged", replace(here, run=arm), evaluate)
+
+
+def searched(arm: str, here: Table, evaluate: Evaluate) -> Generator[Result, None, float]:
+    """The picks of a run; returns the MACs that they took."""
+    shared = run_context(here.run, here.store, here.folder, evaluate, bar)
+    take_over_first_round(shared)
+    for n in range(1, ROUNDS + 1):
+        if n > len(here.store.rounds(here.run)) or not here.store.rounds(here.run)[n - 1].finished:
+            run_round(shared, n)
+    searching = run_macs(here.store, here.run, ROUNDS, here.chooser.images) or 0.0
+    spent = searching
+    for budget in here.budgets:
+        result = here.settle(arm, budget, finalists(here, budget), searching)
+        spent += result.spent - searching
+        yield result
+    return spent
 
 
 def finalists(here: Table, budget: float) -> list[Contender]:
@@ -202,6 +257,26 @@ def finalists(here: Table, budget: float) -> list[Contender]:
     cheapest = min(proposal.evaluation.macs for proposal in here.store.proposals(row))
     criteria = Criteria({"macs": max(budget, cheapest)}, finalists=FINALISTS)
     return [at_budget(one, budget) for one in select_finalists(here.store, here.run, criteria)]
+
+
+def uniform_with_rows(task: Task, number: int) -> list[Contender]:
+    """Networks with one operation in all layers and the same row, by its place, in all stages that have it; drawn at random."""
+    space, rng = task.space, Random(derive_seed(task.config.seed, "uniform network"))
+    pairs = [(op, place) for op in uniform_operations(space) for place in range(len(RICH_ROWS))]
+    found: list[Contender] = []
+    for op, place in rng.sample(pairs, len(pairs)):
+        rows = [
+            layer.candidates[min(place, len(layer.candidates) - 1)] for layer in space.layers if has_variants(layer)
+        ]
+        chosen = iter(rows)
+        layers = [replace(one, candidates=(next(chosen),)) if has_variants(one) else one for one in space.layers]
+        arch = uniform_arch(space.replace_layers(layers), op)
+        with suppress(SpaceError):  # too many MACs at its narrowest
+            network = scaled_contender(f"{op} everywhere", space, arch, task.macs, "macs")
+            found.append(filled_contender(network, task.macs, "macs"))
+        if len(found) == number:
+            break
+    return found
 
 
 def at_budget(one: Selected, budget: float) -> Contender:
@@ -216,7 +291,7 @@ def at_budget(one: Selected, budget: float) -> Contender:
 def rivals(args: argparse.Namespace) -> Iterator[Result]:
     """Uniform and published networks: chosen once, judged with every seed."""
     for name in args.rivals.split(","):
-        for budget in BUDGETS:
+        for budget in PROBLEMS[args.images].budgets:
             with table(args, "rivals", CHOOSER) as here, torch_threads(1):
                 networks = BASELINES[name](Task(here.run.space, budget, here.run.config, 1)).networks
                 networks = tuple(filled_contender(one, budget, "macs") for one in networks)
@@ -229,19 +304,19 @@ def show(args: argparse.Namespace) -> None:
     """Test accuracy of every arm, and the pick's difference from it, per budget and averaged over them; paired by seed."""
     rows = [json.loads(line) for path in sorted(args.out.glob("*.jsonl")) for line in path.read_text().splitlines()]
     frame = pd.DataFrame(rows).drop_duplicates(["images", "seed", "arm", "budget"], keep="last")
-    places = [f"{budget / 1e3:.0f}k" for budget in BUDGETS]
     for images, part in frame.groupby("images"):
+        places = [f"{budget / 1e3:.0f}k" for budget in sorted(set(part["budget"]))]
         pivot = part.pivot_table(index=["arm", "seed"], columns="budget", values="accuracy").dropna()
         pick = pivot.loc["pick"]
         print(f"\n**{images}, {len(pick)} seeds**\n")
         print(f"| arm | {' | '.join(places)} | pick less it | {' | '.join(f'at {place}' for place in places)} |")
-        print("| --- |" + " ---: |" * (2 * len(BUDGETS) + 1))
+        print("| --- |" + " ---: |" * (2 * len(places) + 1))
         for arm, here in pivot.groupby("arm"):
             here = here.droplevel("arm")
             away = 100 * (pick - here).dropna()
-            gains = [interval(away.mean(axis=1)), *(interval(away[budget]) for budget in BUDGETS)]
+            gains = [interval(away.mean(axis=1)), *(interval(away[budget]) for budget in away)]
             cells = [
-                *(f"{here[budget].mean():.2%}" for budget in BUDGETS),
+                *(f"{here[budget].mean():.2%}" for budget in here),
                 *("" if arm == "pick" else gain for gain in gains),
             ]
             print(f"| {arm} | {' | '.join(cells)} |")
@@ -255,7 +330,7 @@ def interval(values: pd.Series[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("do", choices=("search", "rivals", "show"))
-    parser.add_argument("--images", choices=("fashion_mnist", "cifar10"), default="fashion_mnist")
+    parser.add_argument("--images", choices=tuple(PROBLEMS), default="fashion_mnist")
     parser.add_argument("--path", type=Path, help="the folder of the data, or an .npz file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument(

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evo.methods.evolution import Above, Evolution, Nothing, ranked_ops
+from evo.strategy.cost_ladder import CostLadder, layer_choices
 from evo.strategy.design import choices_of
 from spaces.architecture import Op
-from spaces.costs.table import COLUMNS, CostTable
+from spaces.costs.table import CostTable
 from spaces.errors import SpaceError
 from spaces.layer import Layer
 from spaces.operations.neighbours import neighbours
@@ -61,30 +62,25 @@ class AsGoodAsBest:
     front: bool = False
 
     def __call__(self, finished: Round) -> Ratings:
-        from evo.strategy.best_operations import CostLadder, best_with_each
+        from evo.strategy.best_operations import best_with_each
         from evo.strategy.effects import fit_round
 
         assert finished.costs is not None  # the algorithm of a round gives them
         rated = [self._rated(layer, i, finished.costs) for i, layer in enumerate(finished.space.layers)]
-        posterior = fit_round(finished, ((i, op) for i, ops in enumerate(rated) for op in ops), ahead=True)
+        choices = layer_choices(finished.space, rated)
+        posterior = fit_round(finished, ((i, op) for i, ops in enumerate(choices) for op in ops), ahead=True)
         if posterior is None:
             return {}
         if not posterior.useful:
             return {(i, op): 0.5 for i, ops in enumerate(rated) for op in ops}
-        column = COLUMNS.index(finished.cost)
-        costs = [
-            np.array([layer.cost_of(op)[column] for op in ops])
-            for layer, ops in zip(finished.costs.layers, rated, strict=True)
-        ]
-        ladder = CostLadder.of(costs, float(finished.costs.fixed[column]), self._range(finished)[1])
+        ladder = CostLadder.of_space(finished.costs, choices, finished.cost, self._range(finished)[1])
         drawn = posterior.draw(DRAWS, np.random.default_rng(finished.n))
-        worth = [drawn[:, [posterior.place[i, op] for op in ops]] for i, ops in enumerate(rated)]
         curve, regions = posterior.cost_curve(drawn, ladder.budgets), self._regions(finished, ladder.budgets)
-        best = dict(best_with_each(ladder, worth, curve))
+        best = dict(best_with_each(ladder, posterior.worth(drawn, choices), curve))
         ratings = {
             (i, op): probability
             for i, ops in enumerate(rated)
-            for op, probability in zip(ops, self._probabilities(finished, i, best[i], regions, posterior), strict=True)
+            for op, probability in zip(ops, self._probabilities(finished, i, best[i], regions, posterior), strict=False)
         }
         rounds = (*finished.earlier, finished)
         seen = {choice for part in rounds for e in part.evaluations for choice in choices_of(e.arch)}
@@ -133,8 +129,11 @@ class AsGoodAsBest:
 
 
 def _has_cost(costs: CostTable, i: int, op: Op) -> bool:
+    known = costs.space.variant_of(i)
+    rows = [row for row in known[0].variants if known[0].runs(row, known[1])] if known else []
     try:
-        costs.layers[i].cost_of(op)
+        for gene in [f"{row}/{op}" for row in rows] or [op]:
+            costs.layers[i].cost_of(gene)
     except (SpaceError, KeyError):
         return False
     return True
@@ -167,15 +166,15 @@ class AddPromising:
         return f"with the most promising others, up to {self.k}"
 
 
-def require_plain_layers(space: SearchSpace, rng: Random) -> SearchSpace:
+def require_no_branches(space: SearchSpace, rng: Random) -> SearchSpace:
     """The space itself.
 
     Raises:
-        EvoError: a layer may carry several operations or none, or a block has rows: what they add does not add up.
+        EvoError: a layer may carry several operations or none: what they add does not add up.
     """
-    if space.variant_blocks or any(layer.branches > 1 or layer.skippable for layer in space.layers):
+    if any(layer.branches > 1 or layer.skippable for layer in space.layers):
         raise EvoError(
-            f"evolution.method 'evidence' needs a space with one operation per layer, and {space.name!r} has branches or rows: "
+            f"evolution.method 'evidence' needs a space with one operation per layer, and {space.name!r} has branches: "
             "choose another space, or another method"
         )
     return space
@@ -188,4 +187,4 @@ def evidence(section: EvidenceEvolution, config: StudyConfig) -> Evolution:
     )
     threshold = 1 - section.confidence
     refill = Nothing() if section.k is None else AddPromising(section.k, threshold)
-    return Evolution(rate, Above(threshold), refill, prepare=require_plain_layers)
+    return Evolution(rate, Above(threshold), refill, prepare=require_no_branches)

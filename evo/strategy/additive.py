@@ -193,6 +193,10 @@ class Posterior:
         """``(n, m)``: what each of ``m`` costs is worth by itself, for each of ``n`` drawn rows."""
         return np.asarray(drawn[:, -2:] @ cost_basis(costs, self.centre, self.spread)[:, 1:].T)
 
+    def worth(self, drawn: Floats, choices: Sequence[Sequence[Op]]) -> list[Floats]:
+        """Per layer, what its choices add: ``(n, choices of the layer)``, for each of ``n`` drawn rows."""
+        return [drawn[:, [self.place[i, op] for op in here]] for i, here in enumerate(choices)]
+
     def contrasts(self, choices: Sequence[LayerChoice]) -> list[tuple[float, float]]:
         """Mean and standard deviation of what each choice adds beside the mean of all of them."""
         rows = [self.place[choice] for choice in choices]

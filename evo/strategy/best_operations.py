@@ -2,52 +2,22 @@
 
 With additive scores and additive costs, the best network of every cost is found layer by layer, as in a knapsack with one
 choice per layer (Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, chapter 11). Here it is found for many functions at
-once, and for each operation of each layer that the network must have.
+once, and for each operation of each layer that the network must have. In blocks with rows what a layer may have, and what it
+costs, depends on the row: there it is found for each row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evo.strategy.cost_ladder import CostLadder, Way
 from evo.strategy.encoding import Floats
-
-BUCKETS = 192
-"""Costs are counted in so many steps."""
 
 NEVER, POSSIBLE = -1e18, -1e15
 """The worth of what cannot be, and below what of what can."""
-
-
-@dataclass(frozen=True)
-class CostLadder:
-    """A space's layers by what their choices cost.
-
-    Attributes:
-        steps: per layer, the buckets that each choice adds, ``(choices of the layer,)``.
-        least: cost of the first bucket; ``width``: of a bucket.
-    """
-
-    steps: tuple[NDArray[np.intp], ...]
-    least: float
-    width: float
-
-    @classmethod
-    def of(cls, costs: Sequence[Floats], fixed: float, most: float | None = None) -> CostLadder:
-        """From each layer's choices' costs and what every network costs besides; nothing above ``most`` is looked at."""
-        lowest = [float(layer.min()) for layer in costs]
-        least, dearest = fixed + sum(lowest), fixed + sum(float(layer.max()) for layer in costs)
-        width = max((min(dearest, most or dearest) - least) / (BUCKETS - 1), 1e-12)
-        above = (np.rint((layer - low) / width) for layer, low in zip(costs, lowest, strict=True))
-        return cls(tuple(np.minimum(steps, BUCKETS).astype(np.intp) for steps in above), least, width)
-
-    @property
-    def budgets(self) -> Floats:
-        """``(BUCKETS,)`` the cost of each bucket."""
-        return np.asarray(self.least + self.width * np.arange(BUCKETS))
 
 
 def best_with_each(ladder: CostLadder, worth: Sequence[Floats], curve: Floats) -> Iterator[tuple[int, Floats]]:
@@ -62,11 +32,14 @@ def best_with_each(ladder: CostLadder, worth: Sequence[Floats], curve: Floats) -
     """
     start = np.full(curve.shape, NEVER)
     start[:, 0] = 0.0
-    for layer, others in _without_each(ladder, worth, start, 0, len(ladder.steps)):
-        values = [
-            _shifted(others, step) + worth[layer][:, place, None] for place, step in enumerate(ladder.steps[layer])
-        ]
-        yield layer, np.maximum.accumulate(np.stack(values, axis=1) + curve[:, None, :], axis=2)
+    blocks = range(len(ladder.blocks))
+    for block, others in _without_each(start, blocks, lambda best, one: _with_block(best, ladder, one, worth)):
+        layers = ladder.blocks[block][0].layers
+        values = {layer: np.full((len(curve), worth[layer].shape[1], curve.shape[1]), 2 * NEVER) for layer in layers}
+        for way, first in zip(ladder.blocks[block], ladder.starts[block], strict=True):
+            _improve(values, ladder, way, _shifted(others, first), worth)
+        for layer in layers:
+            yield layer, np.maximum.accumulate(values.pop(layer) + curve[:, None, :], axis=2)
 
 
 def best_within(
@@ -86,28 +59,51 @@ def best_within(
     return places
 
 
+def _improve(values: dict[int, Floats], ladder: CostLadder, way: Way, others: Floats, worth: Sequence[Floats]) -> None:
+    """Raise ``values``, layer -> ``(functions, choices, BUCKETS)``, to what networks are worth that go this way."""
+    inside = range(len(way.layers))
+    for i, rest in _without_each(others, inside, lambda best, one: _with_layer(best, ladder, way, one, worth)):
+        here = values[way.layers[i]]
+        for place, step in zip(way.places[i], ladder.steps(way, i), strict=True):
+            adds = worth[way.layers[i]][:, place, None]
+            np.maximum(here[:, place], _shifted(rest, step) + adds, out=here[:, place])
+
+
 def _without_each(
-    ladder: CostLadder, worth: Sequence[Floats], done: Floats, start: int, stop: int
+    best: Floats, parts: range, with_part: Callable[[Floats, int], Floats]
 ) -> Iterator[tuple[int, Floats]]:
-    """The best of all layers but one, at each exact cost, for each layer from ``start`` to ``stop``; those outside are done."""
-    if stop - start == 1:
-        yield start, done
+    """For each of some parts: the best, at each exact cost, when all parts but that one are chosen.
+
+    Args:
+        best: that of everything else; ``with_part``: what it becomes when one more part is chosen.
+    """
+    if len(parts) == 1:
+        yield parts[0], best
         return
-    middle = (start + stop) // 2
-    right = left = done
-    for layer in range(middle, stop):
-        left = _with_layer(left, ladder.steps[layer], worth[layer])
-    yield from _without_each(ladder, worth, left, start, middle)
-    for layer in range(start, middle):
-        right = _with_layer(right, ladder.steps[layer], worth[layer])
-    yield from _without_each(ladder, worth, right, middle, stop)
+    left, right = parts[: len(parts) // 2], parts[len(parts) // 2 :]
+    for mine, others in ((left, right), (right, left)):
+        done = best
+        for part in others:
+            done = with_part(done, part)
+        yield from _without_each(done, mine, with_part)
 
 
-def _with_layer(best: Floats, steps: NDArray[np.intp], worth: Floats) -> Floats:
-    """The best at each exact cost when one more layer is chosen."""
+def _with_block(best: Floats, ladder: CostLadder, block: int, worth: Sequence[Floats]) -> Floats:
+    """The best at each exact cost when one more block is gone through."""
     after = np.full(best.shape, 2 * NEVER)
-    for place, step in enumerate(steps):
-        np.maximum(after, _shifted(best, step) + worth[:, place, None], out=after)
+    for way, start in zip(ladder.blocks[block], ladder.starts[block], strict=True):
+        through = _shifted(best, start)
+        for i in range(len(way.layers)):
+            through = _with_layer(through, ladder, way, i, worth)
+        np.maximum(after, through, out=after)
+    return after
+
+
+def _with_layer(best: Floats, ladder: CostLadder, way: Way, i: int, worth: Sequence[Floats]) -> Floats:
+    """The best at each exact cost when one more layer of a way is chosen."""
+    after = np.full(best.shape, 2 * NEVER)
+    for place, step in zip(way.places[i], ladder.steps(way, i), strict=True):
+        np.maximum(after, _shifted(best, step) + worth[way.layers[i]][:, place, None], out=after)
     return after
 
 

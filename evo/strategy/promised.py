@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evo.strategy.design import candidate_choices
+from evo.strategy.cost_ladder import CostLadder, layer_choices
 from evo.strategy.effects import fit_round
-from spaces.architecture import Architecture
+from spaces.architecture import Architecture, Op
 from spaces.costs.table import COLUMNS, CostTable
 from studies.records import Round
 
 if TYPE_CHECKING:
     from evo.strategy.additive import Posterior
-    from evo.strategy.encoding import Floats
 
 LOWER = (-1, -2, -4, -8, -16, -32)
 """Steps of cost, from the dearest down, at which networks are looked for."""
@@ -38,7 +37,7 @@ class Promises:
 
         The first has the highest expected score in a round to come. The others are the best by functions drawn from the
         posterior (Thompson, Biometrika 25, 1933), so they differ where little is known. There are none where operations do not
-        predict scores better than chance, and in spaces with branches or rows, where what operations add does not add up.
+        predict scores better than chance, and in spaces with branches, where what operations add does not add up.
         Nothing dearer than what was measured is promised.
         """
         from threadpoolctl import threadpool_limits
@@ -48,36 +47,36 @@ class Promises:
         if number < 1 or self.posterior is None or most < self.costs.bounds()[0, column]:
             return []
         with threadpool_limits(1):
-            found = self._best(self.posterior, cost, column, most, number)
+            found = self._best(self.posterior, cost, most, number)
         fitting = [[arch for arch in archs if self.costs.count([arch])[0, column] <= most] for archs in found]
         return list(dict.fromkeys(archs[0] for archs in fitting if archs))[:number]
 
     @cached_property
     def posterior(self) -> Posterior | None:
         """What operations add in a round to come; None where it promises nothing."""
-        space = self.finished.space
-        if space.variant_blocks or any(layer.branches > 1 or layer.skippable for layer in space.layers):
+        if any(layer.branches > 1 or layer.skippable for layer in self.finished.space.layers):
             return None
-        fitted = fit_round(self.finished, candidate_choices(space), ahead=True)
+        asked = [(i, op) for i, here in enumerate(self._choices) for op in here]
+        fitted = fit_round(self.finished, asked, ahead=True)
         return fitted if fitted is not None and fitted.useful else None
 
-    def _best(self, posterior: Posterior, cost: str, column: int, most: float, number: int) -> list[list[Architecture]]:
+    @cached_property
+    def _choices(self) -> list[tuple[Op, ...]]:
+        space = self.finished.space
+        return layer_choices(space, [layer.candidates for layer in space.layers])
+
+    def _best(self, posterior: Posterior, cost: str, most: float, number: int) -> list[list[Architecture]]:
         """The best networks by the mean, and by each of some drawn functions: at all of ``LOWER``."""
-        from evo.strategy.best_operations import CostLadder, best_within
+        from evo.strategy.best_operations import best_within
 
-        layers = self.finished.space.layers
-        prices = [np.array([part.cost_of(op)[column] for op in part.layer.candidates]) for part in self.costs.layers]
-        ladder = CostLadder.of(prices, float(self.costs.fixed[column]), most)
+        ladder = CostLadder.of_space(self.costs, self._choices, cost, most)
         drawn = np.vstack([posterior.mean[None, :], posterior.draw(4 * number, np.random.default_rng(self.finished.n))])
-        worth = [drawn[:, [posterior.place[i, op] for op in layer.candidates]] for i, layer in enumerate(layers)]
-        places = best_within(ladder, worth, self._curve(posterior, cost, drawn, ladder.budgets), LOWER)
-        return [
-            [Architecture(tuple(part.candidates[i] for part, i in zip(layers, row, strict=True))) for row in function]
+        curve = posterior.cost_curve(drawn, ladder.budgets)
+        if cost != self.finished.cost:  # the regression knows nothing of what this cost is worth by itself
+            curve = np.zeros_like(curve)
+        places = best_within(ladder, posterior.worth(drawn, self._choices), curve, LOWER)
+        found = (
+            [Architecture(tuple(here[i] for here, i in zip(self._choices, row, strict=True))) for row in function]
             for function in places.transpose(1, 0, 2).tolist()
-        ]
-
-    def _curve(self, posterior: Posterior, cost: str, drawn: Floats, budgets: Floats) -> Floats:
-        """What each budget is worth by itself; nothing where it limits another cost than that which the search minimised."""
-        if cost == self.finished.cost:
-            return posterior.cost_curve(drawn, budgets)
-        return np.zeros((len(drawn), len(budgets)))
+        )
+        return [[arch for arch in archs if arch in self.finished.space] for archs in found]

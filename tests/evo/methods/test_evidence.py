@@ -31,6 +31,13 @@ def search_of(space: SearchSpace, score: Callable[[Architecture, float], float],
     """A round that measured ``n`` networks spread over cost and operations."""
     table = cost_table(space)
     archs = covering_networks(CandidateFilter(space, table, {}), n, Random(number), "macs")
+    return measured(space, archs, score, number)
+
+
+def measured(
+    space: SearchSpace, archs: list[Architecture], score: Callable[[Architecture, float], float], number: int = 1
+) -> Round:
+    table = cost_table(space)
     evaluations = (
         Evaluation(arch, "made-up", score(arch, macs), macs, params)
         for arch, (macs, params, _) in zip(archs, table.count(archs).tolist(), strict=True)
@@ -132,9 +139,27 @@ def test_zooming_looks_between_the_coarse_operations(space: SearchSpace) -> None
     assert cost_table(step.space).bounds()[1, 0] > 0
 
 
-def test_spaces_of_branches_and_of_rows_are_refused(space: SearchSpace) -> None:
+def test_a_bad_row_and_a_bad_operation_are_dropped_and_the_best_ones_stay() -> None:
+    """At equal MACs one row of the second block costs three points, and one operation costs one wherever it runs."""
+    space, rng = load_space("digits_rows"), np.random.default_rng(0)
+    start = space.variant_blocks[1].start
+    bad_row, bad = space.layers[start].candidates[1], space.layers[1].candidates[0]
+
+    def score(arch: Architecture, macs: float) -> float:
+        lost = 0.03 * (arch.genes[start] == bad_row) + 0.01 * arch.genes.count(bad)
+        return 0.7 + 0.05 * float(np.log(macs / 1e5)) - lost + float(rng.normal(0, 0.003))
+
+    draw = Random(0)
+    step = METHOD(measured(space, [space.sample(draw) for _ in range(80)], score), Random(0))
+    dropped = [change.dropped for change in space.diff(step.space)]
+    assert bad_row in dropped[start]
+    assert sum(bad in here for here in dropped) >= 3
+    assert all(layer.candidates for layer in step.space.layers)
+
+
+def test_spaces_of_branches_are_refused(space: SearchSpace) -> None:
     with pytest.raises(EvoError, match="one operation per layer"):
-        METHOD.prepare(load_space("digits_rows"), Random(0))
+        METHOD.prepare(load_space("nse_27"), Random(0))
     assert METHOD.prepare(space, Random(0)) is space
 
 

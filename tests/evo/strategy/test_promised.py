@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from evo.strategy.promised import Promises
@@ -84,7 +85,16 @@ def test_a_budget_of_parameters_is_kept_where_macs_are_minimised(costs: CostTabl
     assert costs.count(networks)[:, 1].max() <= most
 
 
-def test_nothing_is_promised_in_spaces_with_rows() -> None:
-    space = load_space("rows_28")
-    finished = measured(cost_table(space), {})
-    assert Promises(finished, cost_table(space)).networks("macs", float("inf"), 3) == []
+def test_in_spaces_with_rows_the_best_row_and_its_operations_are_promised() -> None:
+    """Accuracy is a sum over layers that run and over rows; the promise is as good as the best that was measured, or better."""
+    costs = cost_table(load_space("digits_rows"))
+    ops = dict.fromkeys(op for layer in costs.space.layers for op in layer.candidates)
+    worth = {op: 0.01 * (place % 7) for place, op in enumerate(ops)}
+    finished = measured(costs, worth, number=150)
+    most = float(np.median([e.macs for e in finished.evaluations]))
+    networks = Promises(finished, costs).networks("macs", most, 3)
+    assert networks
+    assert all(arch in costs.space for arch in networks)
+    assert costs.count(networks)[:, 0].max() <= most
+    best = max(e.accuracy for e in finished.evaluations if e.macs <= most)
+    assert 0.5 + sum(worth.get(op, 0.0) for op in networks[0].genes) >= best
