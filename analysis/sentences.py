@@ -176,7 +176,7 @@ def describe_truth(frames: Frames) -> list[str]:
         return []
     last = asked[-1].truth
     assert last is not None
-    taus = ", ".join(format_tau(row) for row in asked)
+    taus = ", ".join("undefined" if (tau := format_tau(row)) == "-" else tau for row in asked)
     answer = (
         f"Do the scores rank rightly? Kendall's tau by round: {taus}. "
         f"In round {asked[-1].round}, {describe_agreement(last)}"

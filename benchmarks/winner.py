@@ -148,7 +148,7 @@ def settings(args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
             "data": {**problem.data, "path": str(args.path)},
             "evaluator": {"kind": "scratch", "epochs": [1, 2], "batch_size": 64},
             "search": {"evaluations": [72, 24], "population": 12},
-            "limits": {"macs": [0.5 * problem.budgets[0], problem.budgets[-1]]},
+            "limits": {"macs": [0, problem.budgets[-1]]},
             "evolution": {"method": "evidence"},
             "deliver": {"epochs": 4, "batch_size": 64, "mixup": 0, "ema": 0},
         },
@@ -255,7 +255,7 @@ def finalists(here: Table, budget: float) -> list[Contender]:
     """The networks that the search favours at a budget, widened to it; where its front begins above, those that are slimmed."""
     row = here.store.rounds(here.run)[ROUNDS - 1]
     cheapest = min(proposal.evaluation.macs for proposal in here.store.proposals(row))
-    criteria = Criteria({"macs": max(budget, cheapest)}, finalists=FINALISTS)
+    criteria = Criteria({"macs": max(budget, cheapest)}, fill=True, finalists=FINALISTS)
     return [at_budget(one, budget) for one in select_finalists(here.store, here.run, criteria)]
 
 

@@ -6,9 +6,10 @@ if it were built in. ``examples/`` has one of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from spaces.architecture import Op
 from spaces.operations.grammar import defining_file, owner_file
 from spaces.space import SearchSpace
 from studies import config as settings_of
@@ -104,14 +105,17 @@ def used_plugins(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
     """The plugins that a run rests on: those that it names, and those of installed packages that define what it chooses."""
     ops = {op for layer in space.layers for op in layer.candidates + layer.pending}
     chosen = (type(config.evaluator), type(config.evolution), type(config.data))
-    files = {owner_file(op) for op in ops}
-    needed = [plugins.loaded_as(spec) for spec in config.plugins]
-    needed += [
-        plugin
-        for plugin in plugins.loaded_plugins()
-        if plugin.path in files or any(plugins.owner_of(thing) == plugin for thing in chosen)
+    named = [plugins.loaded_as(spec) for spec in config.plugins]
+    owners = [
+        plugin for plugin in plugins.loaded_plugins() if any(plugins.owner_of(thing) == plugin for thing in chosen)
     ]
-    return {plugin.spec: plugin for plugin in needed}
+    return {plugin.spec: plugin for plugin in (*named, *owners, *operation_plugins(ops))}
+
+
+def operation_plugins(ops: Iterable[Op]) -> list[Plugin]:
+    """The plugins that define some of the operations: those that a network of these cannot be built without."""
+    files = {owner_file(op) for op in ops}
+    return [plugin for plugin in plugins.loaded_plugins() if plugin.path in files]
 
 
 def plugin_sources(config: StudyConfig, space: SearchSpace) -> dict[str, str]:

@@ -22,13 +22,17 @@ SMALL = {
     "search.evaluations": 16,
     "search.population": 8,
     "ground_truth.sample": 0,
+    "evolution": {"method": "pad_nas", "rank": 2, "share": 0.1},  # strict, so that a small run drops something
 }
 
 BEST_OF_EACH_ROUND = """
 SELECT round, accuracy, macs, arch
-FROM results
-WHERE run = 'example'
-  AND accuracy = (SELECT MAX(accuracy) FROM results AS others WHERE others.run = 'example' AND others.round = results.round)
+FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY round ORDER BY accuracy DESC, macs) AS place
+    FROM results
+    WHERE run = 'example'
+) AS ranked
+WHERE place = 1
 ORDER BY round
 """
 

@@ -83,7 +83,7 @@ def _budget(run: StoredRun, promises: Promises, place: int, macs: float, number:
     """Where the favourite may not be widened, as other limits of the run forbid it, it keeps its widths and is the pick; others
     that may not be are left out."""
     convention, n = run.config.search.macs_convention, promises.finished.n
-    favourite, *others = favourites(promises, run, {"macs": macs}, number)
+    favourite, *others = favourites(promises, run, {"macs": macs}, number, widened=True)
     named = f"of round {n} at {format_number(macs)} MACs"
     first = _filled(favourite, run, macs, f"finalist 1 {named}")
     if first is None:

@@ -18,7 +18,7 @@ from studies.database.measured import measured_rounds
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.database.urls import command_on
-from studies.records import Evaluation, EvoError, Round
+from studies.records import Evaluation, EvoError, Round, complete_evaluations
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
         front = within_limits(allowed_front(run, finished), criteria.max_costs)
         knee = knee_point(front, finished.cost, finished.objective)
         return [Selected(knee.arch, finished.space, finished.n, knee)]
-    return favourites(promises_after(finished, run), run, criteria.max_costs, criteria.finalists)
+    widened = criteria.fill or criteria.scale_to is not None
+    return favourites(promises_after(finished, run), run, criteria.max_costs, criteria.finalists, widened=widened)
 
 
 def last_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Round:
@@ -110,11 +111,17 @@ def promises_after(finished: Round, run: StoredRun) -> Promises:
     return Promises(finished, cost_table(finished.space, run.config.search.macs_convention))
 
 
-def favourites(promises: Promises, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
+def favourites(
+    promises: Promises, run: StoredRun, most: Mapping[str, float], number: int, *, widened: bool = False
+) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
-    The front's next ones and those that the regression promises most take turns: the best of many noisy scores owes its place
-    to luck, too, and the best network may never have been measured.
+    The next ones that were measured and those that the regression promises most take turns: the best of many noisy scores owes
+    its place to luck, too, and the best network may never have been measured.
+
+    Args:
+        widened: whether their widths will be scaled to a budget. Then the next ones are the best at equal cost, else those of
+            the front.
 
     Raises:
         EvoError: nothing on the front is within the limits.
@@ -122,15 +129,27 @@ def favourites(promises: Promises, run: StoredRun, most: Mapping[str, float], nu
     finished = promises.finished
     front = within_limits(allowed_front(run, finished), most)
     ranked = best_networks(front, finished.cost, finished.objective)
+    if widened and number > 1:
+        ranked = [ranked[0], *best_at_equal_cost(promises, run, most)]
     measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
-    for one in chain(*zip_longest(measured, promised(promises, run, most, number - 1))):
+    for one in chain(*zip_longest(measured, promised(promises, run, most, number - 1, widened))):
         if one is not None:
             distinct.setdefault(canonical_arch(one.arch, finished.space), one)
     return list(distinct.values())[:number]
 
 
-def promised(promises: Promises, run: StoredRun, most: Mapping[str, float], number: int) -> list[Selected]:
+def best_at_equal_cost(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:
+    """What was measured in a round within all limits, the best first when each has as much to spend."""
+    finished = promises.finished
+    held = within_limits(_allowed(run, finished), most)
+    worth = dict(zip((e.arch for e in held), promises.at_equal_cost(held).tolist(), strict=True))
+    return sorted(held, key=lambda e: (-worth[e.arch], e.cost(finished.cost)))
+
+
+def promised(
+    promises: Promises, run: StoredRun, most: Mapping[str, float], number: int, widened: bool
+) -> list[Selected]:
     """Networks that the regression promises most within all limits, which trainings alone are to check."""
     finished, limits = promises.finished, run.config.limits.given()
     limits |= {
@@ -142,7 +161,7 @@ def promised(promises: Promises, run: StoredRun, most: Mapping[str, float], numb
     known = {e.arch: e for e in finished.evaluations}
     return [
         Selected(arch, finished.space, finished.n, known.get(arch))
-        for arch in promises.networks(cost, limits.get(cost, (0, inf))[1], number)
+        for arch in promises.networks(cost, limits.get(cost, (0, inf))[1], number, widened=widened)
         if _are_within(promises.costs.count([arch])[0].tolist(), limits)
     ]
 
@@ -154,9 +173,13 @@ def _are_within(costs: Sequence[float], limits: Mapping[str, tuple[float, float]
 
 def allowed_front(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:
     """The Pareto front of what a round has measured within the run's limits, cheapest first."""
+    return replace(finished, evaluations=_allowed(run, finished)).front
+
+
+def _allowed(run: StoredRun, finished: Round) -> tuple[Evaluation, ...]:
     limits = run.config.limits.given().items()
-    held = tuple(e for e in finished.evaluations if all(low <= e.cost(name) <= high for name, (low, high) in limits))
-    return replace(finished, evaluations=held).front
+    complete = complete_evaluations(finished.evaluations)
+    return tuple(e for e in complete if all(low <= e.cost(name) <= high for name, (low, high) in limits))
 
 
 def find_space(arch: Architecture, run: StoredRun, rows: list[StoredRound]) -> SearchSpace:

@@ -50,11 +50,13 @@ def model_card(description: dict[str, Any]) -> str:
     """``README.md`` from what ``architecture.json`` says."""
     preprocessing, provenance, scale = description["preprocessing"], description["provenance"], description["scale"]
     height, width = both_sides(as_size(preprocessing["size"]))
-    call, origin = ("load_network", "spaces") if "left_out" in description else ("load", "model")
+    call, load = "load", ["from model import load"]
+    if "left_out" in description:
+        call, load = "load_network", loading_lines(description)
     resize = description.get("resize")
     return CARD.format(
         use=use(description),
-        load="\n".join([*(["from preprocess import prepare"] if resize else []), f"from {origin} import {call}"]),
+        load="\n".join([*(["from preprocess import prepare"] if resize else []), *load]),
         images='prepare("photo.jpg")' if resize else "images",
         prepared=PREPARED[resize].format(height=height, width=width),
         preprocess="\n| `preprocess.py` | from an image, or a file of one, to the network's input |" if resize else "",
@@ -93,8 +95,15 @@ def use(description: dict[str, Any]) -> str:
     """What is needed to load the network in Python."""
     if "left_out" not in description:
         return "`model.py` needs torch and nothing else; it reads `model.safetensors` beside it:"
-    own = "".join(f" and `evo.load_plugin({name!r})`" for name in description.get("plugins", {}))
-    return f"There is no `model.py`: {description['left_out']['model.py']}. This needs the package `evo-nas`{own}:"
+    own = ", ".join(f"`{name}`" for name in description.get("plugins", {}))
+    needed = f" and {own}, which defines operations of it" if own else ""
+    return f"There is no `model.py`: {description['left_out']['model.py']}. This needs the package `evo-nas`{needed}:"
+
+
+def loading_lines(description: dict[str, Any]) -> list[str]:
+    """The lines of Python in front of loading the network in this program: the import, and what defines its operations."""
+    own = [f"load_plugin({name!r})" for name in description.get("plugins", {})]
+    return [*(["from evo import load_plugin"] if own else []), "from spaces import load_network", *own]
 
 
 def accuracy_sentence(description: dict[str, Any]) -> str:
@@ -156,7 +165,7 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"  latency   {latency_sentence(description)}\n"
         f"  files     {', '.join(files_of(description))} in {folder}\n"
         f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"
-        f'  load it   from spaces import load_network; network = load_network("{folder}")'
+        f'  load it   {"; ".join(loading_lines(description))}; network = load_network("{folder}")'
     )
 
 

@@ -31,9 +31,10 @@ from evo.deliver.finalists import hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
 from evo.deliver.model_card import files_of, model_card
 from evo.deliver.session import inspect_images, open_run
-from evo.plugins import used_plugins
+from evo.plugins import operation_plugins
 from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
+from evo.strategy.design import choices_of
 from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
@@ -135,7 +136,7 @@ def plan_delivery(
     """All that is known before training; the weights are a function of it."""
     arch, space = (scaled.arch, scaled.space) if scaled else (chosen.arch, chosen.space)
     evaluation = chosen.evaluation
-    own = {plugin.name: plugin.sha256 for plugin in used_plugins(config, space).values()}
+    own = {plugin.name: plugin.sha256 for plugin in operation_plugins(op for _, op in choices_of(arch))}
     known: Description = {
         "format": 1,
         **describe_network(arch, space, images.mean, images.std),

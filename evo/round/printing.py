@@ -165,7 +165,8 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
     if last.stats["exhausted"]:
         notes.append("the space was exhausted before the budget was")
     if unscreened := last.stats.get("unscreened"):
-        notes.append(f"the surrogate was no better than chance in {unscreened} generations: NSGA-II chose alone there")
+        generations = f"{unscreened} generation{'s' * (unscreened > 1)}"
+        notes.append(f"the surrogate was no better than chance in {generations}: NSGA-II chose alone there")
     notes += [
         f"round {row.number}: {reason}" for row in rows for reason in describe_reasons(row.stats.get("failed", {}))
     ]

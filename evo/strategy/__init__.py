@@ -9,6 +9,7 @@ it of a round, ``best_operations`` finds what the best network with each of them
 __all__ = [
     "additive",
     "best_operations",
+    "cost_ladder",
     "design",
     "effects",
     "encoding",

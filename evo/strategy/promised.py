@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ from evo.strategy.cost_ladder import CostLadder, layer_choices
 from evo.strategy.effects import fit_round
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import COLUMNS, CostTable
-from studies.records import Round
+from studies.records import Evaluation, Round
 
 if TYPE_CHECKING:
     from evo.strategy.additive import Posterior
+    from evo.strategy.encoding import Floats
 
 LOWER = (-1, -2, -4, -8, -16, -32)
 """Steps of cost, from the dearest down, at which networks are looked for."""
@@ -32,13 +34,16 @@ class Promises:
     finished: Round
     costs: CostTable
 
-    def networks(self, cost: str, most: float, number: int) -> list[Architecture]:
+    def networks(self, cost: str, most: float, number: int, *, widened: bool = False) -> list[Architecture]:
         """Up to ``number`` distinct networks of the round's space of which ``cost`` is at most ``most``.
 
         The first has the highest expected score in a round to come. The others are the best by functions drawn from the
         posterior (Thompson, Biometrika 25, 1933), so they differ where little is known. There are none where operations do not
         predict scores better than chance, and in spaces with branches, where what operations add does not add up.
         Nothing dearer than what was measured is promised.
+
+        Args:
+            widened: whether their widths will be scaled to a budget, so that what they cost now is worth nothing by itself.
         """
         from threadpoolctl import threadpool_limits
 
@@ -47,9 +52,18 @@ class Promises:
         if number < 1 or self.posterior is None or most < self.costs.bounds()[0, column]:
             return []
         with threadpool_limits(1):
-            found = self._best(self.posterior, cost, most, number)
+            found = self._best(self.posterior, cost, most, number, widened)
         fitting = [[arch for arch in archs if self.costs.count([arch])[0, column] <= most] for archs in found]
         return list(dict.fromkeys(archs[0] for archs in fitting if archs))[:number]
+
+    def at_equal_cost(self, evaluations: Sequence[Evaluation]) -> Floats:
+        """``(n,)``: scores less what their networks' costs are worth by themselves, as far as is known."""
+        scores = np.array([e.score(self.finished.objective) for e in evaluations], dtype=float)
+        if self.posterior is None:
+            return scores
+        costs = np.array([e.cost(self.finished.cost) for e in evaluations], dtype=float)
+        worth = self.posterior.cost_curve(self.posterior.mean[None, :], costs)[0]
+        return np.asarray(scores - self.posterior.unit * worth)
 
     @cached_property
     def posterior(self) -> Posterior | None:
@@ -65,14 +79,16 @@ class Promises:
         space = self.finished.space
         return layer_choices(space, [layer.candidates for layer in space.layers])
 
-    def _best(self, posterior: Posterior, cost: str, most: float, number: int) -> list[list[Architecture]]:
+    def _best(
+        self, posterior: Posterior, cost: str, most: float, number: int, widened: bool
+    ) -> list[list[Architecture]]:
         """The best networks by the mean, and by each of some drawn functions: at all of ``LOWER``."""
         from evo.strategy.best_operations import best_within
 
         ladder = CostLadder.of_space(self.costs, self._choices, cost, most)
         drawn = np.vstack([posterior.mean[None, :], posterior.draw(4 * number, np.random.default_rng(self.finished.n))])
         curve = posterior.cost_curve(drawn, ladder.budgets)
-        if cost != self.finished.cost:  # the regression knows nothing of what this cost is worth by itself
+        if widened or cost != self.finished.cost:  # of another cost the regression does not know what it is worth
             curve = np.zeros_like(curve)
         places = best_within(ladder, posterior.worth(drawn, self._choices), curve, LOWER)
         found = (

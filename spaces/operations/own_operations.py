@@ -86,8 +86,20 @@ class OperationForm:
             raise SpaceError(f"operation {op!r}: expected {self}, each option a whole number{optional}")
         values = {name: int(text) for name, text in match.groupdict().items() if text is not None}
         if default := [name for name, value in values.items() if self.defaults.get(name) == value]:
-            raise SpaceError(f"operation {op!r}: {default[0]} is at its default, which is left out")
+            raise SpaceError(
+                f"operation {op!r}: {default[0]} is at its default, which is left out: write {self._spelled(values)}"
+            )
         return values
+
+    def _spelled(self, values: Mapping[str, int]) -> Op:
+        """The one spelling of these arguments."""
+        told = {letters: argument for letters, argument in self.options.items() if argument in values}
+        parts = [
+            f"{letters}{values[argument]}"
+            for letters, argument in told.items()
+            if values[argument] != self.defaults.get(argument)
+        ]
+        return "_".join([self.name, *parts])
 
 
 def operation(

@@ -209,7 +209,7 @@ def test_a_default_is_left_out() -> None:
     form = OperationForm.of("own_k<kernel>_d<dilation>", lambda shape, kernel, dilation=1: ())
     assert form.parse("own_k3") == {"kernel": 3}
     assert form.parse("own_k3_d2") == {"kernel": 3, "dilation": 2}
-    with pytest.raises(ValueError, match="dilation is at its default, which is left out"):
+    with pytest.raises(ValueError, match="dilation is at its default, which is left out: write own_k3"):
         form.parse("own_k3_d1")
 
 
@@ -293,10 +293,15 @@ def test_a_module_of_ones_own_is_delivered_in_the_forms_that_can_have_it(
     arch = "|".join(["gated"] * len(named_spaces.load_space("digits").layers))
     command = ["digits", "--storage", f"sqlite:///{tmp_path}/evo.db", "--out", str(folder), "--arch", arch]
     assert deliver([*command, "--set", "deliver.epochs=1"]) == 0
-    assert "left out  model.py: ChannelGate cannot be written into model.py" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "left out  model.py: ChannelGate cannot be written into model.py" in told
+    lines = ["from evo import load_plugin", "from spaces import load_network", "load_plugin('gate.py')"]
+    assert f"load it   {'; '.join(lines)}; network = load_network(" in told
     files = {path.name for path in folder.iterdir()}
     assert files == {"architecture.json", "model.safetensors", "model.onnx", "model.pt2", "preprocess.py", "README.md"}
-    assert "evo.load_plugin('gate.py')" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert "\n".join(["from preprocess import prepare", *lines, 'network = load_network(".")']) in card
+    assert "needs the package `evo-nas` and `gate.py`, which defines operations of it:" in card
     assert load_network(folder).layers is not None
     assert deliver([*command, "--set", "deliver.epochs=1"]) == 0
     assert "nothing to do" in capsys.readouterr().out

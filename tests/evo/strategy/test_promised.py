@@ -50,6 +50,23 @@ def test_none_costs_more_than_is_allowed(costs: CostTable) -> None:
     assert costs.count(networks)[:, 0].max() <= most
 
 
+def test_where_widths_are_filled_up_the_own_cost_is_worth_nothing(costs: CostTable) -> None:
+    """Accuracy rises steeply with MACs, and a little with every operation that does not expand, of which dear networks have
+    few. At equal MACs those are the best."""
+    finished = measured(costs, {})
+    evaluations = [
+        replace(e, accuracy=0.4 * (e.macs / 1e6) ** 0.5 + 0.005 * str(e.arch).count("e1")) for e in finished.evaluations
+    ]
+    promises = Promises(replace(finished, evaluations=tuple(evaluations)), costs)
+    (as_it_is,) = promises.networks("macs", 3e5, 1)
+    (widened,) = promises.networks("macs", 3e5, 1, widened=True)
+    assert costs.count([as_it_is])[0, 0] > 2.5e5
+    assert str(widened).count("e1") == len(widened.genes) > str(as_it_is).count("e1")
+    place = promises.at_equal_cost(evaluations).argsort()
+    counts = [str(e.arch).count("e1") for e in evaluations]
+    assert min(counts[i] for i in place[-5:]) > max(counts[i] for i in place[:5])
+
+
 def test_nothing_is_promised_where_operations_predict_nothing(costs: CostTable) -> None:
     noise, finished = Random(1), measured(costs, {})
     evaluations = tuple(replace(e, accuracy=noise.random()) for e in finished.evaluations)
