@@ -120,8 +120,8 @@ def favourites(
     its place to luck, too, and the best network may never have been measured.
 
     Args:
-        widened: whether their widths will be scaled to a budget. Then the next ones are the best at equal cost, else those of
-            the front.
+        widened: whether their widths will be scaled to a budget. Then the next ones are those that are expected to be best at
+            that, else those of the front.
 
     Raises:
         EvoError: nothing on the front is within the limits.
@@ -130,7 +130,7 @@ def favourites(
     front = within_limits(allowed_front(run, finished), most)
     ranked = best_networks(front, finished.cost, finished.objective)
     if widened and number > 1:
-        ranked = [ranked[0], *best_at_equal_cost(promises, run, most)]
+        ranked = [ranked[0], *best_when_widened(promises, run, most)]
     measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
     for one in chain(*zip_longest(measured, promised(promises, run, most, number - 1, widened))):
@@ -139,11 +139,11 @@ def favourites(
     return list(distinct.values())[:number]
 
 
-def best_at_equal_cost(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:
-    """What was measured in a round within all limits, the best first when each has as much to spend."""
+def best_when_widened(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:
+    """What was measured in a round within all limits, first what is expected to be best when all are widened alike."""
     finished = promises.finished
     held = within_limits(_allowed(run, finished), most)
-    worth = dict(zip((e.arch for e in held), promises.at_equal_cost(held).tolist(), strict=True))
+    worth = dict(zip((e.arch for e in held), promises.scores_widened(held).tolist(), strict=True))
     return sorted(held, key=lambda e: (-worth[e.arch], e.cost(finished.cost)))
 
 

@@ -43,7 +43,8 @@ class Promises:
         Nothing dearer than what was measured is promised.
 
         Args:
-            widened: whether their widths will be scaled to a budget, so that what they cost now is worth nothing by itself.
+            widened: whether they will be widened up to ``most``. What that is worth is read off the cost curve, and is never
+                taken for a loss: dear networks may score less because they are deep, which says nothing of wide ones.
         """
         from threadpoolctl import threadpool_limits
 
@@ -56,14 +57,17 @@ class Promises:
         fitting = [[arch for arch in archs if self.costs.count([arch])[0, column] <= most] for archs in found]
         return list(dict.fromkeys(archs[0] for archs in fitting if archs))[:number]
 
-    def at_equal_cost(self, evaluations: Sequence[Evaluation]) -> Floats:
-        """``(n,)``: scores less what their networks' costs are worth by themselves, as far as is known."""
+    def scores_widened(self, evaluations: Sequence[Evaluation]) -> Floats:
+        """``(n,)``: scores that networks may be expected to have when all are widened to the dearest one's cost."""
         scores = np.array([e.score(self.finished.objective) for e in evaluations], dtype=float)
-        if self.posterior is None:
+        if self.posterior is None or not evaluations:
             return scores
         costs = np.array([e.cost(self.finished.cost) for e in evaluations], dtype=float)
-        worth = self.posterior.cost_curve(self.posterior.mean[None, :], costs)[0]
-        return np.asarray(scores - self.posterior.unit * worth)
+        order = costs.argsort()
+        worth = self.posterior.cost_curve(self.posterior.mean[None, :], costs[order])
+        gained = np.empty_like(scores)
+        gained[order] = (_when_widened(worth) - worth)[0]
+        return np.asarray(scores + self.posterior.unit * gained)
 
     @cached_property
     def posterior(self) -> Posterior | None:
@@ -88,11 +92,18 @@ class Promises:
         ladder = CostLadder.of_space(self.costs, self._choices, cost, most)
         drawn = np.vstack([posterior.mean[None, :], posterior.draw(4 * number, np.random.default_rng(self.finished.n))])
         curve = posterior.cost_curve(drawn, ladder.budgets)
-        if widened or cost != self.finished.cost:  # of another cost the regression does not know what it is worth
+        if cost != self.finished.cost:  # the regression knows nothing of what this cost is worth by itself
             curve = np.zeros_like(curve)
+        if widened:
+            curve = _when_widened(curve)
         places = best_within(ladder, posterior.worth(drawn, self._choices), curve, LOWER)
         found = (
             [Architecture(tuple(here[i] for here, i in zip(self._choices, row, strict=True))) for row in function]
             for function in places.transpose(1, 0, 2).tolist()
         )
         return [[arch for arch in archs if arch in self.finished.space] for archs in found]
+
+
+def _when_widened(curve: Floats) -> Floats:
+    """``(n, costs)``, rising costs: the most that a cost from here on is worth."""
+    return np.asarray(np.maximum.accumulate(curve[:, ::-1], axis=1)[:, ::-1])

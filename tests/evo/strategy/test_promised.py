@@ -50,21 +50,33 @@ def test_none_costs_more_than_is_allowed(costs: CostTable) -> None:
     assert costs.count(networks)[:, 0].max() <= most
 
 
-def test_where_widths_are_filled_up_the_own_cost_is_worth_nothing(costs: CostTable) -> None:
-    """Accuracy rises steeply with MACs, and a little with every operation that does not expand, of which dear networks have
-    few. At equal MACs those are the best."""
+def judged(costs: CostTable, slope: float) -> tuple[Promises, list[Evaluation]]:
+    """Accuracy goes with the root of MACs, and rises a little with every operation that does not expand."""
     finished = measured(costs, {})
     evaluations = [
-        replace(e, accuracy=0.4 * (e.macs / 1e6) ** 0.5 + 0.005 * str(e.arch).count("e1")) for e in finished.evaluations
+        replace(e, accuracy=0.6 + slope * (e.macs / 1e6) ** 0.5 + 0.005 * str(e.arch).count("e1"))
+        for e in finished.evaluations
     ]
-    promises = Promises(replace(finished, evaluations=tuple(evaluations)), costs)
+    return Promises(replace(finished, evaluations=tuple(evaluations)), costs), evaluations
+
+
+def test_what_will_be_widened_need_not_be_dear_now(costs: CostTable) -> None:
+    """The dearest networks are the best as they are, and have few operations that do not expand; widened, those are best."""
+    promises, evaluations = judged(costs, slope=0.4)
     (as_it_is,) = promises.networks("macs", 3e5, 1)
     (widened,) = promises.networks("macs", 3e5, 1, widened=True)
     assert costs.count([as_it_is])[0, 0] > 2.5e5
     assert str(widened).count("e1") == len(widened.genes) > str(as_it_is).count("e1")
-    place = promises.at_equal_cost(evaluations).argsort()
+    place = promises.scores_widened(evaluations).argsort()
     counts = [str(e.arch).count("e1") for e in evaluations]
     assert min(counts[i] for i in place[-5:]) > max(counts[i] for i in place[:5])
+
+
+def test_where_dear_networks_score_less_widening_is_not_taken_for_a_loss(costs: CostTable) -> None:
+    promises, evaluations = judged(costs, slope=-0.4)
+    assert promises.scores_widened(evaluations) == pytest.approx([e.accuracy for e in evaluations], abs=0.005)
+    networks = [promises.networks("macs", 3e5, 1, widened=widened) for widened in (True, False)]
+    assert networks[0] == networks[1]
 
 
 def test_nothing_is_promised_where_operations_predict_nothing(costs: CostTable) -> None:
