@@ -60,7 +60,6 @@ from spaces.export.baselines import (
 from spaces.layer import Head, Stem
 from spaces.library.named_spaces import RICH_OPS, RICH_ROWS, stage_layers, with_variants
 from spaces.space import SearchSpace
-from spaces.variants import has_variants
 from studies.config import StudyConfig, check_config
 from studies.controls import Control, control_settings
 from studies.database.rows import StoredRun
@@ -265,12 +264,7 @@ def uniform_with_rows(task: Task, number: int) -> list[Contender]:
     pairs = [(op, place) for op in uniform_operations(space) for place in range(len(RICH_ROWS))]
     found: list[Contender] = []
     for op, place in rng.sample(pairs, len(pairs)):
-        rows = [
-            layer.candidates[min(place, len(layer.candidates) - 1)] for layer in space.layers if has_variants(layer)
-        ]
-        chosen = iter(rows)
-        layers = [replace(one, candidates=(next(chosen),)) if has_variants(one) else one for one in space.layers]
-        arch = uniform_arch(space.replace_layers(layers), op)
+        arch = uniform_arch(space, op, place)
         with suppress(SpaceError):  # too many MACs at its narrowest
             network = scaled_contender(f"{op} everywhere", space, arch, task.macs, "macs")
             found.append(filled_contender(network, task.macs, "macs"))

@@ -1,9 +1,9 @@
 """What is measured before anything is known: networks spread over cost that together cover all operations evenly.
 
-One network is drawn from each stratum of cost, as ``sample_stratified`` does; of several draws, the one whose operations were
-measured least so far. Then an operation that is still missing takes the place of a frequent one where that changes the cost
-least. An orthogonal array covers operations exactly evenly (Hedayat, Sloane & Stufken, Orthogonal Arrays, 1999), but it leaves
-cost to chance, and few networks of a real space are cheap or dear.
+One network is drawn from each stratum of cost, as ``sample_stratified`` does, or ``sample_rows_evenly`` where blocks have rows;
+of several draws, the one whose operations were measured least so far. Then an operation that is still missing takes the place
+of a frequent one where that changes the cost least. An orthogonal array covers operations exactly evenly (Hedayat, Sloane &
+Stufken, Orthogonal Arrays, 1999), but it leaves cost to chance, and few networks of a real space are cheap or dear.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from random import Random
 
 from evo.strategy.nsga2 import CandidateFilter
 from spaces.architecture import Architecture, Op, operations
-from spaces.costs.sampling import sample_stratified
+from spaces.costs.sampling import sample_rows_evenly, sample_stratified
 from spaces.costs.table import COLUMNS
 from spaces.space import SearchSpace
 from studies.records import LayerChoice
@@ -37,9 +37,20 @@ def candidate_choices(space: SearchSpace) -> list[LayerChoice]:
     return [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
 
 
+def choices_to_cover(space: SearchSpace) -> list[LayerChoice]:
+    """Every candidate of every layer that all networks have, rows among them: few networks cannot have all of the others, which
+    need the deepest rows."""
+    return [(i, op) for i, op in candidate_choices(space) if _is_always_there(space, i)]
+
+
+def _is_always_there(space: SearchSpace, i: int) -> bool:
+    known = space.variant_of(i)
+    return known is None or known[1] == 0 or all(known[0].runs(row, known[1]) for row in known[0].variants)
+
+
 def networks_to_cover(space: SearchSpace, seen: Collection[LayerChoice]) -> int:
-    """How many networks measure every candidate that is not among ``seen``, and leave room to spread over cost."""
-    missing = Counter(i for i, op in candidate_choices(space) if (i, op) not in seen)
+    """How many networks measure all of ``choices_to_cover`` that are not among ``seen``, and leave room to spread over cost."""
+    missing = Counter(i for i, op in choices_to_cover(space) if (i, op) not in seen)
     return math.ceil(SPARE * max(missing.values(), default=0))
 
 
@@ -53,14 +64,16 @@ def covering_networks(
     Args:
         given: what is measured anyway, and counts.
     """
-    drawn = sample_stratified(candidates.table, n * DRAWS, rng, cost=cost, limits=candidates.limits)
+    sample = sample_rows_evenly if candidates.space.variant_blocks else sample_stratified
+    drawn = sample(candidates.table, n * DRAWS, rng, cost=cost, limits=candidates.limits)
     drawn = [arch for arch in drawn if candidates.may_be_proposed(arch)]
     strata = [drawn[i * len(drawn) // n : (i + 1) * len(drawn) // n] for i in range(n)]
     counts = Counter(choice for arch in given for choice in choices_of(arch))
+    asked = set(choices_to_cover(candidates.space))
     chosen: dict[int, Architecture] = {}
     for i in rng.sample(range(n), n):
         if strata[i]:
-            chosen[i] = min(strata[i], key=lambda arch: sum(counts[choice] for choice in choices_of(arch)))
+            chosen[i] = min(strata[i], key=lambda arch: sum(counts[c] for c in choices_of(arch) if c in asked))
             counts.update(choices_of(chosen[i]))
     networks = [chosen[i] for i in sorted(chosen)]
     return _with_missing(candidates, networks, counts, COLUMNS.index(cost))
@@ -70,7 +83,7 @@ def _with_missing(
     candidates: CandidateFilter, networks: list[Architecture], counts: Counter[LayerChoice], column: int
 ) -> list[Architecture]:
     """The networks, changed in single layers so that candidates stand somewhere that stood nowhere."""
-    for i, op in candidate_choices(candidates.space):
+    for i, op in choices_to_cover(candidates.space):
         if counts[i, op]:
             continue
         changes = list(_changes(candidates, networks, counts, i, op))

@@ -175,9 +175,10 @@ class SearchState:
         return given
 
     def _uniform(self) -> Batch:
-        """The networks with one operation everywhere that may be proposed, a first population at most, evenly chosen."""
+        """The networks with one operation everywhere that may be proposed, a first population at most, evenly chosen. Where
+        blocks have rows, each operation has the next one."""
         space = self.task.space
-        networks = [uniform_arch(space, op) for op in uniform_operations(space)]
+        networks = [uniform_arch(space, op, place) for place, op in enumerate(uniform_operations(space))]
         allowed = [arch for arch in networks if self.candidates.may_be_proposed(arch)]
         return [(arch, "uniform") for arch in evenly_spaced(allowed, self.task.settings.population)]
 

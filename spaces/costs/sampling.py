@@ -34,6 +34,9 @@ MAX_LISTED = 4096
 BATCH, PATIENCE = 512, 1 << 15
 """The most draws at a time; how many without a new network before there is taken to be none."""
 
+ROW_DRAWS, STRATA = 20, 32
+"""Networks of rows drawn evenly for each that is wanted; from how many strata of cost they are taken in turn."""
+
 RARE, TILTS, STEEP = 0.05, 12, 300.0
 """Draws are tilted when less than this share is of use, so many times, by at most a factor of e to this power."""
 
@@ -83,6 +86,42 @@ def sample_stratified(
             by_stratum[i] += more
             open_strata -= set() if more else {i}
     return draws.require_some([arch for archs in by_stratum for arch in archs], n)
+
+
+def sample_rows_evenly(
+    table: CostTable, n: int, rng: Random, *, cost: str = "macs", limits: Limits | None = None
+) -> list[Architecture]:
+    """Up to ``n`` distinct networks spread over ``cost`` within all limits, cheapest first, of a space with rows.
+
+    Every row is drawn as often as any other, then its operations. Of all strings of such a space nearly all have the deepest
+    rows, so those drawn by ``sample_stratified`` would say nothing of the others.
+
+    Raises:
+        SpaceError: as ``sample_stratified``.
+    """
+    limits = _check_limits(table, limits or {})
+    drawn = list(dict.fromkeys(table.space.sample(rng) for _ in range(ROW_DRAWS * n)))
+    found = _spread(table, drawn, n, cost, limits)
+    if len(found) == n:
+        return found
+    others = sample_stratified(table, n, rng, cost=cost, limits=limits)  # limits that few rows keep
+    return _spread(table, list(dict.fromkeys([*found, *others])), n, cost, limits)
+
+
+def _spread(table: CostTable, archs: list[Architecture], n: int, cost: str, limits: Limits) -> list[Architecture]:
+    """Up to ``n`` of the networks within all limits, cheapest first, as evenly from ``STRATA`` strata of cost as can be."""
+    counted = table.count(archs)
+    columns = {name: counted[:, COLUMNS.index(name)] for name in {cost, *limits}}
+    inside = [(low <= columns[name]) & (columns[name] <= high) for name, (low, high) in limits.items()]
+    places = np.flatnonzero(np.all(inside, axis=0) if inside else np.ones(len(archs), bool))
+    if not len(places):
+        return []
+    price = columns[cost][places]
+    edges = np.linspace(price.min(), price.max(), STRATA + 1)[1:-1]
+    stratum = np.searchsorted(edges, price)
+    turn = np.array([np.count_nonzero(stratum[:i] == stratum[i]) for i in range(len(places))])
+    chosen = np.lexsort((stratum, turn))[:n]
+    return [archs[places[i]] for i in chosen[price[chosen].argsort(kind="stable")]]
 
 
 def _check_limits(table: CostTable, limits: Limits) -> dict[str, Limit]:

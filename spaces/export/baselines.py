@@ -123,15 +123,20 @@ def uniform_operations(space: SearchSpace) -> list[Op]:
     return [op for op, times in seen.items() if 2 * times > len(layers) and op not in IDENTITIES]
 
 
-def uniform_arch(space: SearchSpace, op: Op) -> Architecture:
-    """The architecture of ``space`` that has ``op``, or what comes nearest to it, in every layer."""
+def uniform_arch(space: SearchSpace, op: Op, place: int | None = None) -> Architecture:
+    """The architecture of ``space`` that has ``op``, or what comes nearest to it, in every layer.
+
+    Args:
+        place: which row every block with rows has, counted round and round; None: its deepest, and of these the widest.
+    """
     genes = []
     for i, layer in enumerate(space.layers):
         block = space.variant_of(i)
         if block is None:
             genes.append(_nearest(layer, op))
         elif block[1] == 0:
-            genes.append(_deepest_row(block[0]))
+            rows = block[0].variants
+            genes.append(_deepest_row(block[0]) if place is None else rows[place % len(rows)])
         else:
             genes.append(_nearest(layer, op) if block[0].runs(genes[block[0].start], block[1]) else SKIP)
     return space.check(Architecture(tuple(genes)))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.architecture import IDENTITIES, Architecture
-from spaces.costs.sampling import sample_stratified, sample_uniform
+from spaces.costs.sampling import sample_rows_evenly, sample_stratified, sample_uniform
 from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load_space
@@ -200,3 +200,29 @@ def test_the_only_architecture_is_found_at_its_very_cost_though_sums_are_rounded
         table = table_of(small_space(tuple((op,) for op in ops)))
         cost = float(table.count([Architecture(ops)])[0, 2])
         assert sample_uniform(table, 1, Random(0), limits={"latency_ms": (cost, cost)}) == [Architecture(ops)]
+
+
+def test_rows_are_drawn_evenly_and_spread_over_cost() -> None:
+    """Of all strings nearly all have the deepest rows; of these networks no row has more than twice its share."""
+    space = load_space("digits_rows")
+    table, start = cost_table(space), space.variant_blocks[0].start
+    archs = sample_rows_evenly(table, 120, Random(0))
+    rows = space.layers[start].candidates
+    shares = [sum(arch.genes[start] == row for arch in archs) / 120 for row in rows]
+    assert max(shares) < 2 / len(rows)
+    assert min(shares) > 0.5 / len(rows)
+    costs = table.count(archs)[:, 0]
+    assert (np.diff(costs) >= 0).all()
+    assert np.diff(costs).max() < 0.1 * (costs[-1] - costs[0])
+    assert len(set(archs)) == 120
+    assert archs == sample_rows_evenly(table, 120, Random(0))
+
+
+def test_where_few_rows_keep_the_limits_others_are_drawn_as_well() -> None:
+    space = load_space("digits_rows")
+    table = cost_table(space)
+    least = table.bounds()[0, 0]
+    archs = sample_rows_evenly(table, 40, Random(0), limits={"macs": (least, 1.15 * least)})
+    assert archs
+    assert table.count(archs)[:, 0].max() <= 1.15 * least
+    assert len(set(archs)) == len(archs)
