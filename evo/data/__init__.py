@@ -12,6 +12,7 @@ themselves.
 __all__ = [
     "arrays",
     "augmentation",
+    "class_names",
     "datasets",
     "fingerprint",
     "folder_layout",

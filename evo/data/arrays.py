@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -11,6 +11,18 @@ import numpy as np
 
 from evo.data.image_files import printable
 from studies.records import EvoError
+
+OVERSHOOT = 1e-3
+"""Floats so little below 0 or above 1 are clipped: resizing by a cubic and rounding leave them, a quarter of a byte's step."""
+
+BLACK = 1e-6
+"""Images without a float above this are black: normalising adds as much to their deviation."""
+
+DARK = 1.5 / 255
+"""Images without a float above this were divided by 255 once too often, or nearly nothing is to be seen in them."""
+
+APART = 8
+"""Parts whose means differ by this factor are hardly scaled alike."""
 
 IMAGES = "expected images (n, height, width[, channels]) of uint8 or floats from 0 to 1"
 LABELS = "expected whole numbers, one for each image: (n,), (n, 1), one-hot (n, classes), or the names of classes"
@@ -133,7 +145,7 @@ def check_numbering(name: str, y: np.ndarray) -> None:
 
 
 def read_images_array(name: str, what: str, x: np.ndarray, n: int) -> np.ndarray:
-    """Images ``(n, height, width, channels)``, uint8 or floats from 0 to 1, which torch can take.
+    """Images ``(n, height, width, channels)``, uint8 or floats from 0 to 1, which torch can take; a tiny overshoot is clipped.
 
     Args:
         n: how many labels there are.
@@ -146,6 +158,8 @@ def read_images_array(name: str, what: str, x: np.ndarray, n: int) -> np.ndarray
     _check_values(name, what, x)
     if x.dtype.kind == "f" and (not x.dtype.isnative or x.dtype.itemsize > 8):
         x = x.astype(np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("="))
+    if x.dtype.kind == "f" and x.size and not (x.min() >= 0 and x.max() <= 1):
+        x = x.clip(0, 1)
     return np.ascontiguousarray(x) if any(stride < 0 for stride in x.strides) else x
 
 
@@ -157,6 +171,8 @@ def _check_shape(name: str, what: str, x: np.ndarray, n: int) -> None:
         hint = ": the images are counted by the last axis; move it to the front, numpy.moveaxis(x, -1, 0)"
     elif x.ndim == 4 and x.shape[1] <= 4 < x.shape[3] and x.shape[1] < x.shape[2]:
         hint = ": this looks like channels first; move them to the end, numpy.moveaxis(x, 1, -1)"
+    elif x.ndim == 4 and x.shape[1:3] == (1, 1):
+        hint = ": images of one pixel; if a row holds the pixels of an image, reshape it, such as x.reshape(n, height, width)"
     if hint or x.ndim != 4 or not all(x.shape[1:]):
         raise EvoError(f"{name}: {what} is {describe(x)}, {IMAGES}{hint}")
 
@@ -171,12 +187,17 @@ def _check_values(name: str, what: str, x: np.ndarray) -> None:
             f"{name}: the values of {what} are from nan to nan, expected floats from 0 to 1: some are no numbers"
         )
     least, most = float(x.min()), float(x.max())
-    if not (least >= 0 and most <= 1):
-        hint = "divide them by 255" if least >= 0 and most <= 255 else "scale them back to 0 to 1"
+    if not (least >= -OVERSHOOT and most <= 1 + OVERSHOOT):
         raise EvoError(
-            f"{name}: the values of {what} are from {least:.3g} to {most:.3g}, expected floats from 0 to 1 "
-            f"(images are normalised later, by the training images): {hint}"
+            f"{name}: the values of {what} are from {least:.6g} to {most:.6g}, expected floats from 0 to 1 "
+            f"(images are normalised later, by the training images): {_range_hint(least, most)}"
         )
+
+
+def _range_hint(least: float, most: float) -> str:
+    if least > -0.5 and most < 1.5:
+        return "cut off what is beyond, numpy.clip(x, 0, 1), if resizing made it"
+    return "divide them by 255" if least >= 0 and most <= 255 else "scale them back to 0 to 1"
 
 
 def _dtype_hint(x: np.ndarray) -> str:
@@ -190,19 +211,79 @@ def _dtype_hint(x: np.ndarray) -> str:
     return f": its values are from {least} to {most}; scale them to floats from 0 to 1"
 
 
-def image_warnings(what: str, x: np.ndarray) -> tuple[str, ...]:
-    """What looks wrong with images that can be used, a sentence each."""
-    if not x.size:
-        return ()
+def check_brightness(name: str, parts: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """What looks wrong with images that can be used, a sentence each.
+
+    Args:
+        parts: images by what errors call them, the training images first.
+
+    Raises:
+        EvoError: those of a part are black.
+    """
+    warnings, means = [], {}
+    for what, x in parts.items():
+        if float(x.max()) <= (BLACK if x.dtype.kind == "f" else 0):
+            raise EvoError(
+                f"{name}: the images of {what} are black, no value is above {float(x.max()):.3g}; {IMAGES}: look at how they "
+                "were scaled and saved"
+            )
+        if found := _faint(what, x):
+            warnings.append(found)
+        else:
+            means[what] = float(x[:: max(1, len(x) // 5000)].mean(dtype=np.float64)) / highest(x)
+    (first, mean), *others = means.items() if means else [("", 0.0)]
+    warnings += [
+        f"the mean of {first} is {mean:.2g} of white, and that of {what} {other:.2g}: are both scaled alike?"
+        for what, other in others
+        if max(mean, other) > APART * min(mean, other)
+    ]
+    return tuple(warnings)
+
+
+def _faint(what: str, x: np.ndarray) -> str:
+    """What is wrong with images of a part in which hardly anything is to be seen; "": nothing is."""
     least, most = x.min(), x.max()
     if least == most:
-        return (f"all pixels of {what} have the value {least}: nothing can be learned from them",)
+        return f"all pixels of {what} have the value {least}: nothing can be learned from them"
     if x.dtype == np.uint8 and most == 1:
         return (
             f"the values of {what} are bytes from 0 to 1, and white is 255: they are nearly black; were they floats from 0 "
-            "to 1 before they became uint8?",
+            "to 1 before they became uint8?"
         )
-    return ()
+    if x.dtype.kind == "f" and most < DARK:
+        return (
+            f"the values of {what} are floats from {least:.2g} to {most:.2g}, and white is 1: they are nearly black; were they "
+            "divided by 255 twice?"
+        )
+    return ""
+
+
+def highest(x: np.ndarray) -> float:
+    """The value of white."""
+    return 255.0 if x.dtype == np.uint8 else 1.0
+
+
+def warn_of_rows(what: str, x: np.ndarray) -> tuple[str, ...]:
+    """A warning where images are a line of pixels."""
+    if 1 not in x.shape[1:3]:
+        return ()
+    return (
+        f"the images of {what} are lines of {x.shape[1]} x {x.shape[2]} pixels: if a line holds the pixels of an image, "
+        "reshape it, such as x.reshape(n, height, width)",
+    )
+
+
+def warn_of_copies(what: str, x: np.ndarray, others: str, of: np.ndarray) -> tuple[str, ...]:
+    """A warning where images of one part are those of another, bit for bit."""
+    if x.dtype != of.dtype or x.shape[1:] != of.shape[1:]:
+        return ()
+    known = {hash(image.tobytes()) for image in of}
+    if not (copies := sum(hash(image.tobytes()) in known for image in x)):
+        return ()
+    return (
+        f"{copies:,} of {len(x):,} images of {what} are in {others}, too: what is measured on them is not what the network "
+        "does on new images; take them out of one of the two",
+    )
 
 
 # -- names of classes -------------------------------------------------------------------------------------------------

@@ -362,15 +362,6 @@ def _check_classes(folder: Path, where: str, names: Sequence[str], found: dict[s
 
 def _warn_of_classes(folder: Path, names: Sequence[str], found: dict[str, _Found]) -> tuple[str, ...]:
     warnings = []
-    folded: dict[str, list[str]] = {}
-    for name in names:
-        folded.setdefault(" ".join(normalize("NFKC", name).casefold().split()), []).append(name)
-    warnings += [
-        f"the class folders {_joined([repr(name) for name in alike])} of {printable(str(folder))} are taken for different "
-        "classes: put their images into one folder, if they are the same"
-        for alike in folded.values()
-        if len(alike) > 1
-    ]
     if all(_is_deep(name, folder, found[name]) for name in names):
         example = f"{names[0]}/{sorted(found[names[0]].below)[0]}"
         warnings.append(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 import numpy as np
 
+from evo.data.class_names import normalised
 from evo.data.folder_layout import ClassFolders, list_class_folders, read_layout
 from evo.data.image_files import open_image, printable
 from evo.data.raw import RawDataset, is_test_image, some_names
@@ -120,8 +120,3 @@ def _compare_classes(folder: Path, found: ClassFolders, names: tuple[str, ...]) 
 
 def _folded(name: str) -> str:
     return "".join(character for character in normalised(name) if character.isalnum()) or name
-
-
-def normalised(name: str) -> str:
-    """A name without the differences that people do not mean: case, and how accents are stored."""
-    return normalize("NFKC", name).casefold()

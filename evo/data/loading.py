@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from evo.data.arrays import highest
 from evo.data.datasets import maker_of, raw_dataset
 from evo.data.raw import DatasetMaker, RawDataset, fits_in_memory
 from evo.data.report import report_of
@@ -159,17 +160,12 @@ def _interleave(order: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _channel_moments(x: np.ndarray) -> Moments:
     """Mean and standard deviation per channel, of values in [0, 1]."""
-    values = x[:: max(1, len(x) // 5000)].reshape(-1, x.shape[-1]) / _highest(x)
+    values = x[:: max(1, len(x) // 5000)].reshape(-1, x.shape[-1]) / highest(x)
     return values.mean(axis=0), values.std(axis=0) + 1e-6
 
 
-def _highest(x: np.ndarray) -> float:
-    """The value of white."""
-    return 255.0 if x.dtype == np.uint8 else 1.0
-
-
 def _image_set(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> ImageSet:
-    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(_highest(x))
+    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(highest(x))
     if size is not None and both_sides(size) != images.shape[2:]:
         images = F.interpolate(images, both_sides(size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from evo.data.arrays import (
     Labels,
+    check_brightness,
     check_labels,
     check_numbering,
     describe,
-    image_warnings,
     read_class_names,
     read_images_array,
     read_labels,
+    warn_of_copies,
+    warn_of_rows,
 )
+from evo.data.class_names import warn_of_alike
 from evo.data.image_files import printable
 from evo.data.source import Pictures
 from evo.data.torch_datasets import DatasetItems, classes_of, is_dataset
@@ -165,8 +169,17 @@ def from_arrays(
     return RawDataset(
         images["train"], train.y, images["test"], labels["test"].y, *extra, class_names=names, ignored=ignored,
         origins={"validation": "x_val"} if validation else {},
-        warnings=tuple(text for part, array in images.items() for text in image_warnings(f"x_{part}", array)),
+        warnings=_copies(images),
     )  # fmt: skip
+
+
+def _copies(images: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Warnings of images that two parts share."""
+    return tuple(
+        text
+        for first, second in combinations(images, 2)
+        for text in warn_of_copies(f"x_{second}", images[second], f"x_{first}", images[first])
+    )
 
 
 def _names_of_labels(name: str, train: Labels, names: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -225,22 +238,31 @@ def fits_in_memory(section: DataSection, size: int) -> bool:
 
 def _check_dataset(raw: RawDataset, section: DataSection) -> RawDataset:
     name = dataset_title(section)
+    arrays = {}
     for what, x, y in raw.labelled():
         check_labels(name, f"y_{what}", y)
         if isinstance(x, np.ndarray):
-            read_images_array(name, f"x_{what}", x, len(y))
+            arrays[f"x_{what}"] = x = read_images_array(name, f"x_{what}", x, len(y))
         if len(x) != len(y):
             raise EvoError(f"{name}: {len(x)} images in x_{what} and {len(y)} labels in y_{what}")
         if not len(x):
-            raise EvoError(f"{name} has no {what} images")
+            raise EvoError(f"{name} has no {what} images: give some, with their labels")
         if int(y.max()) >= len(raw.class_names):
             raise EvoError(
                 f"{name}: y_{what} counts to {int(y.max())}, and there are {len(raw.class_names)} classes "
                 f"({some_names(raw.class_names, 5)}): labels count from 0"
             )
+    raw = replace(
+        raw,
+        x_train=arrays.get("x_train", raw.x_train),
+        x_test=arrays.get("x_test", raw.x_test),
+        x_validation=arrays.get("x_validation", raw.x_validation),
+    )
     unused = _check_classes(name, raw)
     _check_alike(raw, section)
-    return replace(raw, warnings=raw.warnings + unused)
+    lines = tuple(text for what, x in arrays.items() for text in warn_of_rows(what, x))
+    warnings = (*lines, *check_brightness(name, arrays), *unused, *warn_of_alike(raw.class_names))
+    return replace(raw, warnings=raw.warnings + warnings)
 
 
 def _check_classes(name: str, raw: RawDataset) -> tuple[str, ...]:
@@ -267,17 +289,20 @@ def _check_classes(name: str, raw: RawDataset) -> tuple[str, ...]:
 
 
 def _check_alike(raw: RawDataset, section: DataSection) -> None:
-    """Training and test images have the same channels, and the same size where they are not resized."""
-    (size, channels), (test_size, test_channels) = map(_shape, (raw.x_train, raw.x_test))
-    if channels != test_channels:
-        raise EvoError(
-            f"{dataset_title(section)}: training images have {channels} channels, and test images {test_channels}"
-        )
-    if size != test_size and section.size is None:
-        raise EvoError(
-            f"{dataset_title(section)}: training images are {size} pixels, and test images {test_size}: give the size that "
-            "both are resized to, data.size"
-        )
+    """Images of all parts have the same channels, and the same size where they are not resized."""
+    size, channels = _shape(raw.x_train)
+    for what, x, _ in raw.labelled():
+        other_size, other_channels = _shape(x)
+        if other_channels != channels:
+            raise EvoError(
+                f"{dataset_title(section)}: training images have {channels} channels, and {what} images {other_channels}: "
+                "give all the same"
+            )
+        if other_size != size and section.size is None:
+            raise EvoError(
+                f"{dataset_title(section)}: training images are {size} pixels, and {what} images {other_size}: give the size "
+                "that all are resized to, data.size"
+            )
 
 
 def _shape(x: np.ndarray | Pictures) -> tuple[str, int]:

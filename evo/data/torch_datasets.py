@@ -12,6 +12,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from evo.data.arrays import OVERSHOOT
 from evo.data.source import HASHED_IMAGES
 from spaces.export.preprocessing import as_shown
 from spaces.size import Size, as_size, as_text
@@ -149,11 +150,11 @@ def as_image(image: Any, grey: bool) -> Tensor:
     x = x.unsqueeze(0) if x.ndim == 2 else x
     if x.ndim != 3 or not x.numel():
         raise ValueError(f"its image has the shape {tuple(image.shape)}; {IMAGE}")
-    if x.is_floating_point() and not (float(x.min()) >= 0 and float(x.max()) <= 1):
-        raise ValueError(f"its values are from {float(x.min()):.3g} to {float(x.max()):.3g}; {IMAGE}")
+    if x.is_floating_point() and not (float(x.min()) >= -OVERSHOOT and float(x.max()) <= 1 + OVERSHOOT):
+        raise ValueError(f"its values are from {float(x.min()):.6g} to {float(x.max()):.6g}; {IMAGE}")
     if not x.is_floating_point() and x.dtype != torch.uint8:
         raise ValueError(f"its values are {x.dtype}; {IMAGE}")
-    return x.float() if x.is_floating_point() else x
+    return x.float().clamp(0, 1) if x.is_floating_point() else x
 
 
 def as_label(label: Any) -> int:

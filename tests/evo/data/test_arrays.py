@@ -131,6 +131,24 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"x_train": np.array(1)}, r"x_train is int64 of shape \(\), expected images"),
     ({"x_train": X[:9]}, "9 images in x_train and 24 labels in y_train"),
     ({"x_test": X[:6, :4]}, "training images are 6 x 8 pixels, and test images 4 x 8: give the size"),
+    (
+        {"x_val": X[:6, :4], "y_val": Y[:6]},
+        "are 6 x 8 pixels, and validation images 4 x 8: give the size that all are res",
+    ),
+    (
+        {"x_val": np.stack([X[:6]] * 3, 3), "y_val": Y[:6]},
+        "training images have 1 channels, and validation images 3: give",
+    ),
+    (
+        {"x_train": X.reshape(N, 1, 1, -1)},
+        r"shape \(24, 1, 1, 48\), .*: images of one pixel; if a row holds the pixels",
+    ),
+    ({"x_train": X.reshape(N, 1, 1, -1)[..., :3]}, "images of one pixel"),
+    ({"x_train": X * 0}, "the images of x_train are black, no value is above 0; expected images"),
+    ({"x_test": X[:6] * 1e-45}, "the images of x_test are black, no value is above 2.55e-43"),
+    ({"x_val": X[:6] / 1e12, "y_val": Y[:6]}, "the images of x_validation are black, no value is above 2.5"),
+    ({"x_train": X / 254}, r"from 0 to 1\.00394, expected floats from 0 to 1 .*: cut off what is beyond, numpy\.clip"),
+    ({"x_train": X / 250 - 0.01}, r"from -0\.01 to 1\.01, .*: cut off what is beyond"),
     ({"x_test": np.stack([X[:6]] * 3, 3)}, "training images have 1 channels, and test images 3"),
     ({"x_test": X[:0], "y_test": Y[:0]}, "has no test images"),
     ({"x_train": X[:0], "y_train": Y[:0]}, "has no train images"),
@@ -211,15 +229,77 @@ def test_a_damaged_file_is_answered(path: Path, tmp_path: Path) -> None:
         load_dataset(DataSection(name="arrays", path=str(tmp_path / "nowhere.npz")))
 
 
-def test_what_looks_wrong_is_warned_about(path: Path) -> None:
+def warnings(path: Path, **other: Any) -> list[str]:
     said: list[str] = []
-    dark = X > 99
-    section = save(path, x_train=dark.astype(np.uint8), y_train=Y % 2, y_test=Y[:6] % 2, classes=NAMES)
-    tell(inspect_data(section, "cpu"), lambda text: None, said.append)
-    assert [text.partition("mine.npz): ")[2][:60] for text in said] == [
-        "the values of x_train are bytes from 0 to 1, and white is 25",
-        "there are no images of cat: a class that nothing is learned ",
-    ]
-    assert load(path, x_test=np.zeros((6, 6, 8), np.uint8)).report.warnings == (  # type: ignore[union-attr]
-        "all pixels of x_test have the value 0: nothing can be learned from them",
-    )
+    tell(inspect_data(save(path, **other), "cpu"), lambda text: None, said.append)
+    return [text.partition("mine.npz): ")[2] for text in said]
+
+
+NEW = np.random.default_rng(1).integers(0, 256, (6, 6, 8), np.uint8)
+"""Test images that are no training images."""
+
+LOOKS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"x_train": X / 255, "x_test": NEW / 255}, []),
+    ({"x_train": X / 255}, []),  # bytes beside floats are alike
+    ({"x_train": X // 4, "x_test": NEW}, []),
+    (
+        {"x_train": (X > 99).astype(np.uint8), "y_train": Y % 2, "y_test": Y[:6] % 2, "classes": NAMES},
+        ["the values of x_train are bytes from 0 to 1, and white is 255", "there are no images of cat: a class that nothing"],
+    ),
+    ({"x_train": X / 255, "x_test": NEW / 255 / 255}, ["the values of x_test are floats from 0 to 0.0039, and white is 1"]),
+    (
+        {"x_train": X / 255**2, "x_test": NEW / 255**2},
+        ["the values of x_train are floats from 0 to 0.0039", "the values of x_test are floats from 0 to 0.0039"],
+    ),
+    (
+        {"x_val": NEW // 16, "y_val": Y[:6]},
+        ["the mean of x_train is 0.49 of white, and that of x_validation 0.029: are both scaled alike?"],
+    ),
+    ({"x_test": NEW * 0 + 7}, ["all pixels of x_test have the value 7: nothing can be learned from them"]),
+    ({"x_test": np.concatenate((NEW[:4], X[3:5]))}, ["2 of 6 images of x_test are in x_train, too: what is measured on"]),
+    ({"x_test": X, "y_test": Y}, ["24 of 24 images of x_test are in x_train, too"]),
+    ({"x_test": X / 255, "y_test": Y}, []),
+    ({"x_val": NEW, "y_val": Y[:6]}, ["6 of 6 images of x_val are in x_test, too"]),
+    (
+        {"x_train": X.reshape(N, -1, 1), "x_test": NEW.reshape(6, -1, 1)},
+        ["the images of x_train are lines of 48 x 1 pixels: if a line holds the pixels of an", "the images of x_test"],
+    ),
+    (
+        {"x_train": X.reshape(N, 1, -1, 1), "x_test": NEW.reshape(6, 1, -1)},
+        ["the images of x_train are lines of 1 x 48 pixels: if a line", "the images of x_test are lines of 1 x 48 pixels"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("other", "begins"), LOOKS)
+def test_what_looks_wrong_is_warned_about(path: Path, other: dict[str, Any], begins: list[str]) -> None:
+    found = warnings(path, **{"x_test": NEW} | other)
+    assert [text[: len(begin)] for text, begin in zip(found, begins, strict=True)] == begins
+
+
+ALIKE = [
+    ("Bee", "bee", "'Bee' and 'bee'"),
+    ("bee", "bee ", "'bee' and 'bee '"),
+    ("a  bee", "a bee", "'a  bee' and 'a bee'"),
+    ("abe\u0301ille", "ab\u00e9ille", r"'abe\u0301ille' and 'abéille'"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "told"), ALIKE)
+def test_names_that_people_take_for_the_same_are_warned_about(path: Path, one: str, other: str, told: str) -> None:
+    names = np.array(["ant", one, other])
+    for given in ({"y_train": names[Y], "y_test": names[Y][:6]}, {"classes": names}):
+        assert [text[:80].partition(":")[0] for text in warnings(path, x_test=NEW, **given)] == [
+            f"the classes {told} are taken for different ones"
+        ]
+
+
+def test_an_overshoot_that_resizing_leaves_is_cut_off(path: Path) -> None:
+    exact, over = X / 255, X / 255
+    over[0, 0, 0], over[1, 0, 0] = 1 + 1e-7, -9e-4
+    exact[0, 0, 0], exact[1, 0, 0] = 1, 0
+    plain, cut = (load(path, x_train=x, x_test=NEW / 255).train for x in (exact, over))
+    assert isinstance(plain, ImageSet)
+    assert isinstance(cut, ImageSet)
+    assert np.array_equal(plain.x.numpy(), cut.x.numpy())

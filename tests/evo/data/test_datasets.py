@@ -55,7 +55,7 @@ def test_fashion_mnist_s_classes_have_their_names(section: DataSection) -> None:
 
 
 def arrays(path: Path, **more: object) -> DataSection:
-    x, y = np.zeros((20, 4, 4), np.uint8), np.arange(20) % 3
+    x, y = np.full((20, 4, 4), 9, np.uint8), np.arange(20) % 3
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y, **more)  # type: ignore[arg-type]
     return DataSection(name="arrays", path=str(path))
 

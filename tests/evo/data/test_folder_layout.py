@@ -164,7 +164,7 @@ def test_what_looks_wrong_is_warned_about(make: Make) -> None:
     root = make({"train/ant": 6, "train/bee": 6, "train/Bee": 1, "test/ant": 2, "test/bee": 2, "extra/ant": 3})
     found = "\n".join(warnings(root))
     assert "the folder extra beside test and train holds images and is not used" in found
-    assert "class folders 'Bee' and 'bee' of" in found
+    assert "the classes 'Bee' and 'bee' are taken for different ones" in found
     assert "test has no images of Bee, which the training images have" in found
     assert "no validation image is of Bee: scores say nothing about it" in found
     assert "one image only trains Bee" in found

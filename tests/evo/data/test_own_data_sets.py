@@ -80,6 +80,15 @@ def test_floats_from_0_to_1_are_the_bytes_that_they_come_from(own: Callable[...,
     torch.testing.assert_close(all_of(parts)[0], all_of(whole)[0])
 
 
+def test_an_overshoot_that_resizing_leaves_is_cut_off(own: Callable[..., Images]) -> None:
+    x = X / 255
+    x[:, 0, 0] = 1
+    exact, over = own(Listed(list(x), Y.tolist())), own(Listed([np.where(i == 1, 1 + 1e-7, i) for i in x], Y.tolist()))
+    torch.testing.assert_close(all_of(over), all_of(exact), rtol=0, atol=0)
+    with pytest.raises(EvoError, match=r"item 0: its values are from 0.* to 1\.0011; expected .* floats from 0 to 1"):
+        own(Listed(list(x * 1.0011), Y.tolist()))
+
+
 FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "arrays": lambda x: x,
     "arrays with a channel": lambda x: x[..., None],

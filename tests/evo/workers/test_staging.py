@@ -30,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     Path("weights").write_text("heavy")
-    x, y = np.zeros((10, 8, 8), np.uint8), np.arange(10) % 2
+    x, y = np.full((10, 8, 8), 9, np.uint8), np.arange(10) % 2
     np.savez("images.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     return folder
 
