@@ -19,6 +19,9 @@ from studies.records import EvoError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of files that are taken for images, in small letters: those of torchvision's ImageFolder."""
 
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "MPO")
+"""What Pillow calls the formats of such files."""
+
 THREADS, READ_AT_ONCE = 8, 1000
 """Threads that read headers, and how many headers they are given at once."""
 
@@ -42,6 +45,15 @@ def open_image(path: str) -> Image.Image:
         raise EvoError(
             f"{printable(path)} cannot be read as an image ({reason(error)}): replace or remove it"
         ) from None
+
+
+def is_image(path: str) -> bool:
+    """Whether a file begins like an image that is read."""
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=FORMATS):
+            return True
+    except Exception:
+        return False
 
 
 def reason(error: Exception) -> str:

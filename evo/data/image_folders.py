@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from evo.data.class_folders import ClassFolders, check_links, list_class_folders
 from evo.data.class_names import normalised
-from evo.data.folder_layout import ClassFolders, list_class_folders, read_layout
+from evo.data.folder_layout import read_layout
 from evo.data.image_files import open_image, printable
-from evo.data.raw import RawDataset, is_test_image, some_names
+from evo.data.raw import RawDataset, every_sixth, some_names
 from evo.data.source import HASHED_IMAGES
 from studies.records import EvoError
 
@@ -63,17 +64,19 @@ def read_folder(root: Path) -> RawDataset:
     train = list_class_folders(layout.train, layout.roles, "training")
     names = train.classes
     ignored, warnings = layout.ignored + train.ignored, [*layout.warnings, *train.warnings]
-    parts = {"train": _labelled(train, names)}
+    folders = {"train": train}
     origins = {} if layout.train == root else {"train": f"{printable(layout.train.name)}/"}
     for part, folder in (("validation", layout.validation), ("test", layout.test)):
         if folder is not None:
-            found = list_class_folders(folder, layout.roles, part)
-            warnings += _compare_classes(folder, found, names)
-            ignored += found.ignored
-            parts[part], origins[part] = _labelled(found, names), f"{printable(folder.name)}/"
+            folders[part] = list_class_folders(folder, layout.roles, part)
+            warnings += _compare_classes(folder, folders[part], names)
+            ignored += folders[part].ignored
+            origins[part] = f"{printable(folder.name)}/"
+    warnings += check_links(root, folders)
+    parts = {part: _labelled(found, names) for part, found in folders.items()}
     x, y = parts["train"]
     if "test" not in parts:
-        test = is_test_image(len(y))
+        test = every_sixth(f"data.path is {printable(str(root))!r}", len(y))
         x, y, parts["test"] = x.take(~test), y[~test], (x.take(test), y[test])
         origins["test"] = "every sixth image"
     x_validation, y_validation = parts.get("validation", (None, None))

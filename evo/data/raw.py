@@ -113,6 +113,23 @@ def is_test_image(n: int) -> np.ndarray:
     return test
 
 
+def every_sixth(where: str, n: int) -> np.ndarray:
+    """Which of ``n`` images are test images, where the data set has no part for them.
+
+    Args:
+        where: what the error begins with.
+
+    Raises:
+        EvoError: there are too few.
+    """
+    if n < 6:
+        raise EvoError(
+            f"{where}: {n} images in all, and none for the test, which would be every sixth image: add images, or give test "
+            "images of their own"
+        )
+    return is_test_image(n)
+
+
 def class_names_of(name: str, classes: Sequence[Any] | np.ndarray | None, y_train: np.ndarray) -> tuple[str, ...]:
     """Names of the classes; where there are none, their numbers.
 
@@ -208,7 +225,7 @@ def _from_pair(train: Any, test: Any, section: DataSection) -> RawDataset:
 
 def _from_one(dataset: Any, section: DataSection) -> RawDataset:
     x, y = _read(dataset, section, len(dataset))
-    test = is_test_image(len(y))
+    test = every_sixth(dataset_title(section), len(y))
     train, tested = (x[part] if isinstance(x, np.ndarray) else x.take(part) for part in (~test, test))
     return RawDataset(
         train, y[~test], tested, y[test], class_names=class_names_of(dataset_title(section), classes_of(dataset), y)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from evo.data.folder_layout import role_of
 from evo.data.image_folders import read_folder
 from evo.data.inspection import inspect_data
 from evo.data.loading import _load_cached, load_dataset
+from evo.data.part_names import role_of
 from evo.data.report import summary
 from studies.config import DataSection
 from studies.records import EvoError
@@ -93,7 +93,10 @@ WRONG: list[tuple[dict[str, int], tuple[str, ...], str]] = [
     ({".": 3}, (), "no training images in class folders, and 3 images in no folder; expected PATH/CLASS/IMAGE, or PATH/tr"),
     ({"ant": 3}, (), "holds one class only, 'ant': expected two or more class folders"),
     ({"photos/ant": 3, "photos/bee": 3}, (), "holds one folder only, 'photos', .* ant and bee: .* one level too deep; give"),
-    ({"photos/train/ant": 3, "photos/test/bee": 3}, (), "'photos' is divided into test and train; expected the parts out"),
+    ({"photos/train/ant": 3, "photos/test/ant": 3}, (), "holds one folder only, 'photos', and that holds test and train: .*"
+     r"the parts, they lie one level too deep; give data\.path = '.*/photos'$"),
+    ({"ant/train": 3, "ant/test": 3}, (), "the class folder 'ant' is divided into test and train; expected the parts outside"),
+    ({"ant": 2, "bee": 2}, (), "4 images in all, and none for the test, which would be every sixth image: add images, or give"),
     ({"x/photos/train/ant": 3, "x/photos/train/bee": 3}, (), "holds one folder only, 'x', .* too deep; give data.path = "),
     ({"ant/train": 3, "ant/test": 3, "bee/train": 3, "bee/test": 2}, (), "'ant' is divided into test and train; expected"),
     ({"train": 3, "test": 3}, (), "test and train hold no class folders: expected one folder per class inside, such as"),
@@ -178,8 +181,50 @@ def test_a_part_that_is_given_alone_is_warned_about(make: Make) -> None:
 
 
 def test_inner_folders_are_told_where_all_images_lie_in_them(make: Make) -> None:
-    root = make({"fold1/ant": 3, "fold1/bee": 3, "fold2/ant": 3, "fold2/bee": 3})
+    root = make({"fold1/ant": 3, "fold1/bee": 3, "fold2/ant": 3, "fold2/owl": 3})
     assert any("such as fold1/ant, and the classes are the outer folders, fold1 and fold2" in w for w in warnings(root))
+
+
+INSIDE = ("ant", "bee")
+PARTS_AS_CLASSES: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
+    (("trainA", "trainB", "testA", "testB"), (), "testA and trainA are .* parts, test and train, .*: move .* to test/a and tr"),
+    (("cats_train", "dogs_train", "cats_test", "dogs_test"), (), "cats_test and cats_train .*: move .* test/cats and train/ca"),
+    (("train_cats", "train_dogs", "test_cats", "test_dogs"), (), "test_cats and train_cats .*: move .* test/cats and train/ca"),
+    (("birds-train", "birds-test"), (), "birds-test and birds-train .*: move .* test/birds and train/birds"),
+    (("birds-train", "birds-val", "owls"), (), "birds-train and birds-val .*: move .* train/birds and validation/birds"),
+    (("traindata", "testdata"), (), "testdata and traindata .*: rename them to test and train, with class folders inside"),
+    (("traindata", "testdata"), INSIDE, "testdata and traindata .*: rename them to test and train, with class folders inside"),
+    (("TrainImages", "TestImages"), INSIDE, "TestImages and TrainImages .*: rename them to test and train"),
+    (("x_train", "x_test"), INSIDE, "x_test and x_train .*: rename them to test and train"),
+    (("my_train", "my_test"), INSIDE, "my_test and my_train .*: rename them to test and train"),
+    (("Trainingsdaten", "Testdaten"), INSIDE, "Testdaten and Trainingsdaten .*: rename them to test and train"),
+    (("fold1", "fold2"), INSIDE, "fold1 and fold2 all hold the folders ant and bee, which look like the classes; expected .*"
+     "called train, val and test, such as train/ant, .*; if fold1 and fold2 are the classes, move their images out of the"),
+    (("amazon", "webcam"), ("bike", "mug"), "amazon and webcam all hold the folders bike and mug"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outer", "inner", "message"), PARTS_AS_CLASSES)
+def test_folders_that_must_be_parts_are_no_classes(
+    make: Make, outer: tuple[str, ...], inner: tuple[str, ...], message: str
+) -> None:
+    root = make({f"{name}/{below}" if below else name: 6 for name in outer for below in inner or ("",)})
+    with pytest.raises(EvoError, match=message):
+        read_folder(root)
+
+
+CLASSES: list[tuple[str, ...]] = [
+    ("bus", "train"), ("beaker", "test tube"), ("Training shoes", "boots"), ("train station", "bus station"),
+    ("trainer", "tester"), ("test bench", "train station"), ("dev board", "eval board"), ("test_cats", "val_cats"),
+    ("a1", "a2"), ("contest", "contrain"), ("ant/2019", "ant/2020", "bee/2019", "bee/2020"),
+    ("ant/images", "bee/images"), ("ant/left", "bee/left", "bee/right"), ("ant", "ant/left", "bee/left"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", CLASSES)
+def test_a_word_alone_makes_no_part_of_a_class(make: Make, names: tuple[str, ...]) -> None:
+    outer = {name.split("/")[0] for name in names}
+    assert set(read_folder(make(dict.fromkeys(names, 6))).class_names) == outer
 
 
 def test_a_class_whose_only_image_is_the_test_image_is_refused(make: Make) -> None:
@@ -205,6 +250,93 @@ def test_a_reading_process_names_the_file_in_a_line(make: Make) -> None:
         path.write_text("no image any more")
     with pytest.raises(EvoError, match=r"^/.*/ant/\d\.png cannot be read as an image \(.*\): replace or remove it$"):
         list(images.train.epoch(4, (), 0))
+
+
+def link(root: Path, place: str, target: str) -> None:
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    (root / place).symlink_to(target)
+
+
+PARTS = {"train/ant": 6, "train/bee": 6, "test/ant": 2, "test/bee": 2}
+LINKS: list[tuple[dict[str, int], str, str, str]] = [
+    (ANT_BEE, "wasp", "/nope", "/wasp is a link to '/nope', and nothing is there: put back what it leads to, or remove it"),
+    (ANT_BEE, "ant/more", "/nope", "/ant/more is a link to '/nope', and nothing is there"),
+    (ANT_BEE, "ant/self", "self", "/ant/self is a link to 'self', and nothing is there"),
+    (TRAIN, "test", "/nope", "/test is a link to '/nope', and nothing is there"),
+    (TRAIN, "val", "/nope", "/val is a link to '/nope', and nothing is there"),
+    (ANT_BEE, "ant/more", "../bee", r"/bee/0\.png and .*/ant/more/0\.png are one file \(.*/ant/more is a link to '\.\./bee'\), "
+     "and of different classes, ant and bee: remove one of them, or the link"),
+    (ANT_BEE, "ant/more.png", "../bee/3.png", r"/bee/3\.png and .*/ant/more\.png are one file .* classes, ant and bee"),
+    (ANT_BEE, "ant/loop", "..", "/ant/loop is a link to .*, a folder that the class folder itself lies in, with images of oth"),
+    (ANT_BEE, "ameise", "ant", r"/ant/0\.png and .*/ameise/0\.png are one file \(.*/ameise is a link to 'ant'\), .* classes"),
+    (TRAIN, "test", "train", r"/test/ant/0\.png and .*/train/ant/0\.png are one file \(.*/test is a link to 'train'\), and of "
+     "different parts, train and test: remove"),
+    (PARTS, "val", "test", r"/test/ant/0\.png and .*/val/ant/0\.png are one file .* parts, validation and test: remove"),
+    (PARTS, "test/bee/9.png", "../../train/bee/0.png", r"/test/bee/9\.png and .*/train/bee/0\.png are one file .* parts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("folders", "place", "target", "message"), LINKS)
+def test_a_link_makes_no_image_count_twice_and_drops_none(
+    make: Make, folders: dict[str, int], place: str, target: str, message: str
+) -> None:
+    root = make(folders)
+    link(root, place, target)
+    with pytest.raises(EvoError, match=message):
+        read_folder(root)
+
+
+def test_links_to_elsewhere_are_followed(make: Make) -> None:
+    root = make({"kept/ant": 6, "kept/more": 2, "kept/bee": 6, "photos": 0})
+    link(root, "photos/ant", "../kept/ant")
+    link(root, "photos/bee", str(root / "kept" / "bee"))
+    link(root, "kept/ant/more", "../more")
+    link(root, "photos/.#lock", "user@host:1")
+    assert read_folder(root / "photos").class_names == ("ant", "bee")
+    assert len(read_folder(root / "photos").y_train) == 12  # of 14 images
+
+
+def test_an_image_that_a_link_brings_into_its_class_again_is_warned_about(make: Make) -> None:
+    root = make(ANT_BEE)
+    link(root, "ant/9.png", "0.png")
+    (warning,) = read_folder(root).warnings
+    assert warning == f"1 image that links bring into a class twice: {root}/ant/9.png; remove the links"
+
+
+def test_a_broken_link_beside_the_data_is_nobody_s_business(make: Make) -> None:
+    root = make({"photos/train/ant": 6, "photos/train/bee": 6, "photos/other": 0})
+    link(root, "gone", "/nope")
+    link(root, "photos/other/gone", "/nope")
+    assert read_folder(root / "photos").class_names == ("ant", "bee")
+    assert read_folder(root / "photos" / "train").class_names == ("ant", "bee")
+
+
+@pytest.mark.parametrize(("name", "role"), [("test.zip", "test"), ("Val.tar.gz", "validation"), ("test", "test")])
+def test_a_file_that_is_called_like_a_missing_part_is_warned_about(make: Make, name: str, role: str) -> None:
+    root = make(TRAIN, name)
+    (warning,) = read_folder(root).warnings
+    assert (
+        warning
+        == f"the file {root}/{name} is called like {role} images and is not read: unpack it, or move it elsewhere"
+    )
+
+
+def test_files_beside_a_part_that_is_there_are_not_warned_about(make: Make) -> None:
+    assert read_folder(make(PARTS, "test.zip", "train.csv", "val.txt", "README")).warnings == ()
+
+
+def test_images_without_a_suffix_are_warned_about_and_so_are_many_files(make: Make) -> None:
+    root = make(ANT_BEE, "ant/notes", "LICENSE")
+    assert read_folder(root).warnings == ()
+    (root / "ant" / "0.png").rename(root / "ant" / "0")
+    (warning,) = read_folder(root).warnings
+    assert warning.startswith(
+        f"3 files without a suffix, which are not read (some are images, such as {root}/ant/0): images are read from .jpg"
+    )
+    (root / "ant" / "0").unlink()
+    make({}, *(f"bee/{i}" for i in range(9)))
+    (warning,) = read_folder(root).warnings
+    assert warning.startswith("11 files without a suffix, which are not read (such as ")
 
 
 def test_a_link_to_a_folder_above_has_no_end_and_is_not_followed(make: Make) -> None:

@@ -1,0 +1,72 @@
+"""What folders are called that are parts of a data set: training, validation, test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from unicodedata import normalize
+
+ROLES = {
+    "train": ("train", "training", "trn", "trainset", "trainingset"),
+    "validation": ("val", "valid", "validation", "dev", "eval", "evaluation", "valset", "validset", "validationset"),
+    "test": ("test", "testing", "tst", "testset", "testingset"),
+}
+"""What folders of a part are called, in any case."""
+
+FILLERS = {"set", "sets", "data", "dataset", "images", "image", "imgs", "img", "split", "seg", "photos", "pictures"}
+"""Words that may stand beside: ``test_images``, ``seg_train``."""
+
+ROLE_OF_WORD = {word: role for role, words in ROLES.items() for word in words}
+
+GLUED = {*FILLERS, "daten", "datensatz", "bilder", "fotos"}
+"""Words that may be one with the part's: ``traindata``, ``Trainingsdaten``."""
+
+CHANGES = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|[\W_]+")
+"""Where one word ends and another begins: ``trainA``, ``train2``, ``my_train``."""
+
+
+def role_of(name: str) -> str | None:
+    """The part that a folder of this name is for; None: it is called like no part."""
+    words = [word.rstrip("0123456789") for word in re.split(r"[\W_]+", normalize("NFKC", name).casefold())]
+    kept = [word for word in words if word and word not in FILLERS]
+    return ROLE_OF_WORD.get(kept[0]) if len(kept) == 1 else None
+
+
+@dataclass(frozen=True)
+class NamedParts:
+    """Folders whose names are the same but for the part's word.
+
+    Attributes:
+        folders: by part; ``train`` is one of them.
+        rest: the other words; "": there are none that say anything.
+    """
+
+    folders: dict[str, str]
+    rest: str
+
+
+def find_parts(names: Sequence[str]) -> NamedParts | None:
+    """The first names that differ in the word for their part only (``cats_train`` and ``cats_test``); None: there are none.
+
+    A word that is called like a part proves nothing alone: ``train``, ``test tube``.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = [part for word in CHANGES.split(normalize("NFKC", name)) for part in _unglued(word.casefold())]
+        roles = [ROLE_OF_WORD[word] for word in words if word in ROLE_OF_WORD]
+        if len(roles) == 1:
+            rest = " ".join(word for word in words if word and word not in ROLE_OF_WORD and word not in GLUED)
+            groups.setdefault(rest, {}).setdefault(roles[0], name)
+    return next(
+        (NamedParts(found, rest) for rest, found in groups.items() if "train" in found and len(found) > 1), None
+    )
+
+
+def _unglued(word: str) -> tuple[str, ...]:
+    """A word; in two, where one is a part's and the other may be one with it."""
+    for known in ROLE_OF_WORD:
+        for other in (word.removeprefix(known), word.removesuffix(known)):
+            if other != word and {other, other.removeprefix("s")} & GLUED:
+                return known, other.removeprefix("s") if other not in GLUED else other
+    return (word,)
