@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from evo.console import Track, untracked
@@ -96,9 +97,12 @@ class FileChecks:
 
 @dataclass(frozen=True)
 class _Header:
+    """Of one file; ``brightest``: the highest value of grey of 16 bits."""
+
     height: int = 0
     width: int = 0
     kind: str = ""
+    brightest: int = 0
     fault: str = ""
 
 
@@ -108,6 +112,9 @@ KINDS = {
     "frames": "with several frames or pages, of which the first is read",
 }
 """What is told of images that lose something when they are read."""
+
+FAINT = (1 << 14) - 1
+"""Grey of 16 bits with no value above this is dark: cameras and scanners give 10, 12 or 14 bits."""
 
 
 def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
@@ -143,7 +150,32 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
         if files
     ]
     heights, widths = [header.height for header in headers], [header.width for header in headers]
+    remarks += _warn_of_scales([(path, header.brightest) for path, header in found if header.kind == "grey16"])
     return FileChecks(((min(heights), max(heights)), (min(widths), max(widths))), tuple(remarks))
+
+
+def _warn_of_scales(deep: Sequence[tuple[str, int]]) -> list[str]:
+    """Warnings of grey of 16 bits that is not from 0 to 65,535: of each file it is told by itself how it is scaled.
+
+    Args:
+        deep: files, and the highest value in each.
+    """
+    scaled = [path for path, brightest in deep if brightest > 255]
+    as_they_are = [path for path, brightest in deep if brightest <= 255]
+    most = max((brightest for _, brightest in deep), default=0)
+    warnings = []
+    if scaled and as_they_are:
+        warnings.append(
+            f"{len(scaled):,} images of 16 bits are scaled to 8, and {len(as_they_are):,} with no value above 255 are read as "
+            f"they are ({name_files(as_they_are)}): they do not show brightness alike; save all with 8 bits, on one scale"
+        )
+    if 255 < most <= FAINT:
+        warnings.append(
+            f"the highest value of all grey of 16 bits ({name_files([path for path, _ in deep])}) is {most:,}, and "
+            f"65,535 is white: they are dark; if they have {most.bit_length()} bits, multiply them by {1 << 16 - most.bit_length()}, or save "
+            "them with 8 bits"
+        )
+    return warnings
 
 
 def _header(path: str, limit: int | None) -> _Header:
@@ -154,7 +186,9 @@ def _header(path: str, limit: int | None) -> _Header:
                 raise ValueError(f"{width:,} x {height:,} pixels, and Pillow's limit is {2 * limit:,}; make it smaller")
             if _may_be_cut_short(file, image.format):
                 image.load()
-            return _Header(*_upright_size(image), kind=_kind(image))
+            kind = _kind(image)
+            brightest = int(np.asarray(image).max()) if kind == "grey16" else 0
+            return _Header(*_upright_size(image), kind, brightest)
     except Exception as error:
         return _Header(fault=reason(error))
 

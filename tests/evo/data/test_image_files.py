@@ -146,3 +146,36 @@ def test_what_is_lost_in_reading_is_told_with_file_names(tmp_path: Path) -> None
     ]
     assert "ink.jpg" in remarks[0]
     assert np.asarray(open_image(str(tmp_path / "pages.tif")))[0, 0].tolist() == [255, 0, 0]
+
+
+def deep(tmp_path: Path, *brightest: int) -> tuple[str, ...]:
+    """What is told of images of 16 bits with these highest values, but for their kind."""
+    paths = []
+    for i, value in enumerate(brightest):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray((GREY / 47 * value).round().astype(np.uint16)).save(paths[-1])
+    return check_files(list(map(str, paths))).remarks[1:]
+
+
+def test_images_of_sixteen_bits_on_two_scales_are_told(tmp_path: Path) -> None:
+    (told,) = deep(tmp_path, 65_535, 255, 300)
+    assert told.startswith(
+        f"2 images of 16 bits are scaled to 8, and 1 with no value above 255 are read as they are ({tmp_path}/1.png): "
+    )
+    Image.fromarray((GREY.astype(np.uint16) * 20).astype(">u2")).save(tmp_path / "big-endian.tif")
+    assert (
+        "tif) is 940, and 65,535 is white: they are dark; if they have 10 bits"
+        in check_files([str(tmp_path / "big-endian.tif")]).remarks[1]
+    )
+    assert deep(tmp_path, 65_535, 300) == deep(tmp_path, 16_384) == deep(tmp_path, 255, 200) == ()
+
+
+@pytest.mark.parametrize(
+    ("most", "bits", "factor"), [(300, 9, 128), (1023, 10, 64), (4095, 12, 16), (3000, 12, 16), (16_383, 14, 4)]
+)
+def test_images_of_sixteen_bits_that_are_dark_are_told(tmp_path: Path, most: int, bits: int, factor: int) -> None:
+    (told,) = deep(tmp_path, most, 290)
+    assert told == (
+        f"the highest value of all grey of 16 bits ({tmp_path}/0.png, {tmp_path}/1.png) is {most:,}, and 65,535 is white: they "
+        f"are dark; if they have {bits} bits, multiply them by {factor}, or save them with 8 bits"
+    )
