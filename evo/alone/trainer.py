@@ -97,7 +97,7 @@ class Trainer:
 
     @cached_property
     def _images_sha256(self) -> str:
-        return hash_images(self.config.data)
+        return hash_images(self.config.data, self.run)
 
     @property
     def _epochs(self) -> int:

@@ -28,6 +28,8 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
         EvoError: it is another one.
     """
     current, known = fingerprint(run.config), run.data_sha256
+    if known is not None and is_sampled(run):
+        return known
     if known is not None and known != current and not accept:
         raise EvoError(
             f"run {run.name!r} was begun on data with the fingerprint {known[:SHORT]}, and the data found now have "
@@ -37,13 +39,24 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
     return current
 
 
-def fingerprint(config: StudyConfig) -> str:
-    """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them."""
+def is_sampled(run: StoredRun) -> bool:
+    """Whether a run was begun with a sampled fingerprint, and the data found now have it: it goes on with that, for its files
+    are named after it."""
+    known = run.data_sha256
+    return known not in (None, fingerprint(run.config)) and known == fingerprint(run.config, sampled=True)
+
+
+def fingerprint(config: StudyConfig, sampled: bool = False) -> str:
+    """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them.
+
+    Args:
+        sampled: as it was in release 0.1, with the content of some of many images.
+    """
     judges: list[EvaluatorSection] = [
         config.evaluator,
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
-    parts = [hash_images(config.data)] if reads_images(config) else []
+    parts = [_hash_images(config.data, maker_of(config.data), sampled)] if reads_images(config) else []
     parts += [file_hash(path) for judge in judges for name in judge.files() for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
 
@@ -53,9 +66,10 @@ def reads_images(config: StudyConfig) -> bool:
     return config.evaluator.uses_images or (config.ground_truth.sample > 0 and config.ground_truth.table is None)
 
 
-def hash_images(section: DataSection) -> str:
-    """sha256 of all images and labels that a section names."""
-    return _hash_images(section, maker_of(section))
+def hash_images(section: DataSection, run: StoredRun | None = None) -> str:
+    """sha256 of all images and labels that a section names; sampled, where the fingerprint of a ``run`` on them is."""
+    sampled = run is not None and section == run.config.data and reads_images(run.config) and is_sampled(run)
+    return _hash_images(section, maker_of(section), sampled)
 
 
 def forget_data() -> None:
@@ -64,12 +78,12 @@ def forget_data() -> None:
     _hash_images.cache_clear()
 
 
-@lru_cache(maxsize=2)
-def _hash_images(section: DataSection, maker: DatasetMaker) -> str:
+@lru_cache(maxsize=4)
+def _hash_images(section: DataSection, maker: DatasetMaker, sampled: bool) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
     digest = sha256()
     for part in raw_dataset(section, maker).parts:
-        for piece in _content(part) if isinstance(part, np.ndarray) else part.content():
+        for piece in _content(part) if isinstance(part, np.ndarray) else part.content(sampled):
             digest.update(piece)
     return digest.hexdigest()
 

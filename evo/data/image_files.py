@@ -172,8 +172,8 @@ def _warn_of_scales(deep: Sequence[tuple[str, int]]) -> list[str]:
     if 255 < most <= FAINT:
         warnings.append(
             f"the highest value of all grey of 16 bits ({name_files([path for path, _ in deep])}) is {most:,}, and "
-            f"65,535 is white: they are dark; if they have {most.bit_length()} bits, multiply them by {1 << 16 - most.bit_length()}, or save "
-            "them with 8 bits"
+            f"65,535 is white: they are dark; if they have {most.bit_length()} bits, multiply them by "
+            f"{1 << 16 - most.bit_length()}, or save them with 8 bits"
         )
     return warnings
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,9 @@ import numpy as np
 from evo.data.class_folders import ClassFolders, check_links, list_class_folders
 from evo.data.class_names import normalised
 from evo.data.folder_layout import read_layout
-from evo.data.image_files import open_image, printable
+from evo.data.image_files import THREADS, open_image, printable
 from evo.data.raw import RawDataset, every_sixth, some_names
-from evo.data.source import HASHED_IMAGES
+from evo.data.source import HASHED_BYTES, HASHED_IMAGES
 from studies.records import EvoError
 
 
@@ -41,14 +44,68 @@ class Photographs:
     def joined_with(self, other: Photographs) -> Photographs:
         return Photographs(np.concatenate((self.paths, other.paths)))
 
-    def content(self) -> Iterator[bytes]:
-        """Class folder, name and size of each; of some the content."""
-        yield repr(("U", self.paths.shape)).encode()
+    def content(self, sampled: bool) -> Iterator[bytes]:
+        """Class folder, name and size of each, and its content: whole, or a piece of it where there are more than
+        ``HASHED_BYTES`` in all.
+
+        Raises:
+            EvoError: one cannot be read.
+        """
         every = max(1, len(self.paths) // HASHED_IMAGES)
-        for place, path in enumerate(map(Path, self.paths.tolist())):
-            yield f"{path.parent.name}/{path.name} {os.path.getsize(path)}\n".encode("utf-8", "surrogateescape")
-            if place % every == 0:
-                yield path.read_bytes()
+        try:
+            yield from _samples(self.paths, every) if every == 1 or sampled else _digests(self.paths.tolist())
+        except OSError as error:
+            raise EvoError(
+                f"{printable(str(error.filename))} cannot be read ({error.strerror}): replace or remove it"
+            ) from None
+
+
+def _samples(paths: np.ndarray, every: int) -> Iterator[bytes]:
+    """Class folder, name and size of each file, and the content of some."""
+    yield repr(("U", paths.shape)).encode()
+    for place, path in enumerate(paths.tolist()):
+        yield _named(path, os.path.getsize(path))
+        if place % every == 0:
+            yield Path(path).read_bytes()
+
+
+PIECE = 4096
+"""Bytes from the middle of a file that count where all would be too many: pixels, in any format."""
+
+READ_BY_ONE = 100
+"""Files that a thread reads before it takes others."""
+
+
+def _digests(paths: Sequence[str]) -> Iterator[bytes]:
+    """Class folder, name, size and a digest of the content of each file; several are read at once."""
+    sizes = list(map(os.path.getsize, paths))
+    whole = sum(sizes) <= HASHED_BYTES
+    yield repr(("files", 2, len(paths), whole)).encode()
+    batches = [paths[start : start + READ_BY_ONE] for start in range(0, len(paths), READ_BY_ONE)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = chain.from_iterable(pool.map(_digests_of_all if whole else _digests_of_pieces, batches))
+        for path, size, digest in zip(paths, sizes, found, strict=True):
+            yield _named(path, size) + digest
+
+
+def _named(path: str, size: int) -> bytes:
+    return f"{os.path.basename(os.path.dirname(path))}/{os.path.basename(path)} {size}\n".encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def _digests_of_all(paths: Sequence[str]) -> list[bytes]:
+    return [sha256(Path(path).read_bytes()).digest() for path in paths]
+
+
+def _digests_of_pieces(paths: Sequence[str]) -> list[bytes]:
+    return list(map(_digest_of_piece, paths))
+
+
+def _digest_of_piece(path: str) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - PIECE) // 2)
+        return sha256(file.read(PIECE)).digest()
 
 
 def read_folder(root: Path) -> RawDataset:

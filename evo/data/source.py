@@ -106,8 +106,11 @@ class Source(Batches, Protocol):
 
 
 HASHED_IMAGES = 1000
-"""A fingerprint of pictures covers all names and sizes, and the content of so many pictures, spread evenly: reading a hundred
-gigabytes before every round would take too long."""
+"""Pictures whose content a sampled fingerprint covers, spread evenly; of fewer than twice as many it covers all."""
+
+HASHED_BYTES = 4 << 30
+"""Pictures of up to so many bytes count for a fingerprint whole: reading a hundred gigabytes before every round would take too
+long."""
 
 
 class Pictures(Protocol):
@@ -141,8 +144,9 @@ class Pictures(Protocol):
         """These, and behind them ``other``."""
         ...
 
-    def content(self) -> Iterator[bytes]:
-        """What a fingerprint is made of."""
+    def content(self, sampled: bool) -> Iterator[bytes]:
+        """What a fingerprint is made of. ``sampled``: the content of some of many, as in fingerprints of release 0.1; of
+        fewer than twice ``HASHED_IMAGES`` both are the same."""
         ...
 
 

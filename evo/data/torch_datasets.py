@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from evo.data.arrays import OVERSHOOT
-from evo.data.source import HASHED_IMAGES
+from evo.data.source import HASHED_BYTES, HASHED_IMAGES
 from spaces.export.preprocessing import as_shown
 from spaces.size import Size, as_size, as_text
 from studies.records import EvoError
@@ -122,10 +122,13 @@ class DatasetItems:
         moved = other.places + np.array([len(self.datasets), 0])
         return replace(self, datasets=self.datasets + other.datasets, places=np.concatenate((self.places, moved)))
 
-    def content(self) -> Iterator[bytes]:
-        """How many items there are, and some of them."""
+    def content(self, sampled: bool) -> Iterator[bytes]:
+        """How many items there are, and all of them; some, where they are more than ``HASHED_BYTES``."""
+        every = max(1, len(self) // HASHED_IMAGES)
+        if every > 1 and not sampled and len(self) * self[0].numpy().nbytes <= HASHED_BYTES:
+            every = 1
         yield repr(("I", len(self))).encode()
-        for i in range(0, len(self), max(1, len(self) // HASHED_IMAGES)):
+        for i in range(0, len(self), every):
             x = self[i]
             yield repr((str(x.dtype), tuple(x.shape))).encode() + x.contiguous().numpy().tobytes()
 

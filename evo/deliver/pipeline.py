@@ -162,7 +162,7 @@ def plan_delivery(
             "threads": config.threads,
             "device": images.train.device.type,
         },
-        "data_sha256": hash_images(config.data),
+        "data_sha256": hash_images(config.data, run),
         "resize": images.resize,
         **({"plugins": own} if own else {}),
     }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from analysis.frames import load
 from analysis.sentences import describe_comparability, describe_data_changes
-from evo.data.fingerprint import check_fingerprint, fingerprint
+from evo.data import image_folders, torch_datasets
+from evo.data.fingerprint import check_fingerprint, fingerprint, forget_data, hash_images
+from evo.data.torch_datasets import DatasetItems
 from evo.round.__main__ import main
 from studies.config import StudyConfig, check_config
 from studies.database.store import open_store
@@ -17,6 +21,12 @@ from studies.records import EvoError
 from tests.evo.round.test_control import POOL, config
 
 pytestmark = pytest.mark.usefixtures("unpublished")
+
+
+@pytest.fixture(autouse=True)
+def anew() -> None:
+    """No fingerprint is remembered from another test."""
+    forget_data()
 
 
 def settings(**data: object) -> StudyConfig:
@@ -64,6 +74,108 @@ def test_files_of_a_folder_matter_by_class_name_size_and_content(tmp_path: Path)
         found.append(fingerprint(settings(name="images", path=str(folder))))
     assert found[0] == found[3]
     assert len(set(found)) == 3
+
+
+WHOLE = "11792ea8b0a6ec65fe4aa6f71d0408f8d19e6a015af7fa3fccb5907b47a3702e"
+"""Of ``pictures``, by release 0.1."""
+
+SAMPLED = "b908ab9ee316736f04aab9dbdc850e981931ed386a63dc6c131aeb845cfec09f"
+"""The same, were it a sample of two of the fifteen training images."""
+
+NOW = "d074f1da1cd0b2e6b48bcba96090d41c7fa069feb296e6e828b733ab90c566c4"
+
+
+def pictures(root: Path) -> StudyConfig:
+    """Cats and dogs in files of one size."""
+    for place, label in enumerate(("cat", "dog")):
+        (root / label).mkdir()
+        for i in range(9):
+            first = 100 * place + 10 * i
+            (root / label / f"{i}.ppm").write_bytes(b"P6 2 2 255\n" + bytes(range(first, first + 12)))
+    return settings(name="images", path=str(root))
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few images are many."""
+    monkeypatch.setattr(image_folders, "HASHED_IMAGES", 2)
+    monkeypatch.setattr(torch_datasets, "HASHED_IMAGES", 2)
+
+
+def begun(config: StudyConfig, sha256: str) -> Any:
+    return SimpleNamespace(config=config, data_sha256=sha256, name="begun")
+
+
+def changed(config: StudyConfig, *edits: tuple[str, bytes]) -> StudyConfig:
+    """The same folder with the last bytes of some files replaced."""
+    for name, end in edits:
+        path = Path(config.data.path) / name
+        path.write_bytes(path.read_bytes()[: -len(end)] + end)
+    forget_data()
+    return config
+
+
+def test_few_images_have_the_fingerprint_that_they_always_had(tmp_path: Path) -> None:
+    config = pictures(tmp_path)
+    assert fingerprint(config) == fingerprint(config, sampled=True) == WHOLE
+
+
+@pytest.mark.usefixtures("many")
+def test_of_many_images_each_counts_whole(tmp_path: Path) -> None:
+    config = pictures(tmp_path)
+    assert (fingerprint(config, sampled=True), fingerprint(config)) == (SAMPLED, NOW)
+    changed(config, ("cat/1.ppm", b"\0"))
+    assert fingerprint(config, sampled=True) == SAMPLED
+    assert fingerprint(config) != NOW
+
+
+@pytest.mark.usefixtures("many")
+def test_of_too_many_bytes_a_piece_of_each_image_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folders, "HASHED_BYTES", 100)
+    monkeypatch.setattr(image_folders, "PIECE", 4)
+    config = pictures(tmp_path)
+    pieces = fingerprint(config)
+    assert pieces != NOW
+    assert fingerprint(changed(config, ("cat/1.ppm", b"\0"))) == pieces
+    assert fingerprint(changed(config, ("cat/1.ppm", bytes(12)))) != pieces
+
+
+@pytest.mark.usefixtures("many")
+def test_a_run_that_was_begun_with_a_sampled_fingerprint_goes_on_with_it(tmp_path: Path) -> None:
+    config = pictures(tmp_path)
+    old, new = begun(config, SAMPLED), begun(config, NOW)
+    assert check_fingerprint(old, accept=False) == SAMPLED
+    assert check_fingerprint(new, accept=False) == NOW
+    assert hash_images(config.data, old) == hash_images(config.data.model_copy(), old) != hash_images(config.data, new)
+    assert hash_images(config.data, new) == hash_images(config.data)
+    changed(config, ("cat/0.ppm", b"\0"))
+    for run in (old, new):
+        with pytest.raises(EvoError, match="was begun on data with the fingerprint"):
+            check_fingerprint(run, accept=False)
+        assert check_fingerprint(run, accept=True) == fingerprint(config)
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize(("most", "noticed"), [(1 << 20, True), (100, False)])
+def test_of_many_items_all_count_where_they_are_not_too_many_bytes(
+    monkeypatch: pytest.MonkeyPatch, most: int, noticed: bool
+) -> None:
+    monkeypatch.setattr(torch_datasets, "HASHED_BYTES", most)
+    x = np.arange(160, dtype=np.uint8).reshape(10, 4, 4)
+    one, other = ([(image, 0) for image in images] for images in (x, np.where(x == 16, 0, x)))
+    items, others = DatasetItems.of("items", one), DatasetItems.of("items", other)
+    assert (list(items.content(False)) != list(others.content(False))) == noticed
+    assert list(items.content(True)) == list(others.content(True))
+
+
+def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
+    config = pictures(tmp_path)
+    (tmp_path / "cat" / "3.ppm").unlink()
+    (tmp_path / "cat" / "3.ppm").symlink_to("nowhere.ppm")
+    with pytest.raises(
+        EvoError, match=r"cat/3\.ppm cannot be read \(No such file or directory\): replace or remove it"
+    ):
+        fingerprint(config)
 
 
 def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
