@@ -16,8 +16,8 @@ from studies.records import EvoError
 
 EXPECTED = "expected PATH/CLASS/IMAGE, or PATH/train/CLASS/IMAGE and PATH/test/CLASS/IMAGE"
 
-DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
-"""What folders are called that sort the images of a class by their time."""
+NUMBERS = re.compile(r"[\d\W_]+")
+"""What folders are called that divide the images of a class: by days, sessions or thousands; or classes that are digits."""
 
 
 @dataclass(frozen=True)
@@ -197,10 +197,11 @@ def _check_names(where: str, names: Sequence[str], deep: Collection[str]) -> Non
 
 
 def _check_inner_folders(folder: Path, where: str, names: Sequence[str], found: dict[str, _Found]) -> None:
-    """Folders that all hold the same folders are no classes; unless these are called like times."""
+    """Folders that all hold the same folders are no classes; numbers may divide classes, unless these are numbered, too."""
     inner = {frozenset(map(normalised, found[name].below)) for name in names}
     below = sorted(found[names[0]].below)
-    if len(inner) > 1 or len(below) < 2 or all(map(DATE.fullmatch, below)):
+    numbered = len({NUMBERS.sub("", name) for name in names}) == 1
+    if len(inner) > 1 or len(below) < 2 or (all(map(NUMBERS.fullmatch, below)) and not numbered):
         return
     if all(_is_deep(name, folder, found[name]) for name in names):
         raise EvoError(

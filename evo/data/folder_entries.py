@@ -104,32 +104,32 @@ def read_entries(folder: str) -> Entries:
         EvoError: it may not be read, or a link in it leads nowhere. A link that is called like an image is taken for a file,
             which is told with all that cannot be read.
     """
-    found, broken = Entries([], [], [], False), []
+    folders, files, hidden, links, broken = [], [], [], 0, []
     try:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             is_link = entry.is_symlink()
-            found = found._replace(linked=found.linked or is_link)
+            links += is_link
             is_broken = is_link and not os.path.exists(entry.path)
             is_folder, is_file = not is_broken and entry.is_dir(), not is_broken and entry.is_file()
             is_special = not is_folder and not is_file and not is_broken  # pipes
             if is_special or entry.name.startswith(".") or (is_folder and entry.name.casefold() in CLUTTER):
-                found.hidden.append(entry.path)
+                hidden.append(entry.path)
             elif is_folder:
-                found.folders.append(entry.name)
+                folders.append(entry.name)
             elif is_broken and suffix_of(entry.name) not in (*SUFFIXES, *NO_IMAGES):
                 broken.append(entry.path)
             else:
-                found.files.append(entry.path)
+                files.append(entry.path)
     except OSError as error:
         raise EvoError(
             f"{printable(folder)} cannot be read ({error.strerror}): check its permissions, or remove it"
         ) from None
     if broken:
         raise EvoError(
-            f"{printable(broken[0])} is a link to {printable(os.readlink(broken[0]))!r}, and nothing is there"
+            f"{printable(broken[0])} is a link to {printable(os.readlink(broken[0]))!r}, and nothing that can be read is there"
             f"{_more(broken[1:])}: put back what it leads to, or remove it"
         )
-    return found
+    return Entries(folders, files, hidden, links > 0)
 
 
 def _more(others: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from evo.data.class_folders import EXPECTED
 from evo.data.folder_entries import Ignored, joined, read_entries, sort_files, suffix_of
 from evo.data.image_files import SUFFIXES, printable
-from evo.data.part_names import role_of
+from evo.data.part_names import role_of, role_within
 from studies.records import EvoError
 
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
@@ -74,6 +74,11 @@ def read_layout(root: Path) -> Layout:
         )
     others = [name for name in folders if name not in named]
     if others and len(named) == 1 and any(_holds_images(str(root / name)) for name in others):
+        if meant := [name for name in others if role_within(name) not in (None, "train")]:
+            raise EvoError(
+                f"{where}, and {joined(meant)} beside {named[0]} is called like a part, with words that parts do not have: "
+                f"rename it to {role_within(meant[0])}, or move it elsewhere"
+            )
         raise EvoError(
             f"{where}, and {named[0]} is called like training images, while {joined(others)} may be classes: rename "
             f"{named[0]}, or move the others elsewhere"
@@ -95,7 +100,7 @@ def _other_parts(root: Path) -> tuple[str, ...]:
     role = role_of(outer.name)
     if role is None or not os.access(outer.parent, os.R_OK):
         return ()
-    beside = sorted(path.name for path in outer.parent.iterdir() if path.is_dir())
+    beside = sorted(path.name for path in outer.parent.iterdir() if os.path.isdir(path))
     others = [name for name in beside if role_of(name) not in (None, role)]
     if not others:
         return ()

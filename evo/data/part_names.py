@@ -53,14 +53,23 @@ def find_parts(names: Sequence[str]) -> NamedParts | None:
     """
     groups: dict[str, dict[str, str]] = {}
     for name in names:
-        words = [part for word in CHANGES.split(normalize("NFKC", name)) for part in _unglued(word.casefold())]
-        roles = [ROLE_OF_WORD[word] for word in words if word in ROLE_OF_WORD]
-        if len(roles) == 1:
-            rest = " ".join(word for word in words if word and word not in ROLE_OF_WORD and word not in GLUED)
-            groups.setdefault(rest, {}).setdefault(roles[0], name)
+        if (role := role_within(name)) is not None:
+            rest = " ".join(word for word in _words(name) if word not in ROLE_OF_WORD and word not in GLUED)
+            groups.setdefault(rest, {}).setdefault(role, name)
     return next(
         (NamedParts(found, rest) for rest, found in groups.items() if "train" in found and len(found) > 1), None
     )
+
+
+def role_within(name: str) -> str | None:
+    """The part that one of a name's words is for: of ``x_test``, ``testA``, ``test tube``; None: none is, or several are."""
+    roles = [ROLE_OF_WORD[word] for word in _words(name) if word in ROLE_OF_WORD]
+    return roles[0] if len(roles) == 1 else None
+
+
+def _words(name: str) -> list[str]:
+    parts = (_unglued(word.casefold()) for word in CHANGES.split(normalize("NFKC", name)) if word)
+    return [word for words in parts for word in words]
 
 
 def _unglued(word: str) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ WRONG: list[tuple[dict[str, int], tuple[str, ...], str]] = [
     (TRAIN | {"val/ant": 3, "valid/ant": 3}, (), "both val and valid are called like its validation images"),
     ({"val/ant": 3, "test/ant": 3}, (), "there is test and val and no folder train: rename the folder of the training"),
     (TRAIN | {"owl": 3}, (), "train is called like training images, while owl may be classes: rename train"),
+    (TRAIN | {"x_test/ant": 3}, (), "x_test beside train is called like a part, .*: rename it to test, or move it elsewhere"),
     ({"train/ant": 3, "test/ant": 3}, (), "train: holds one class only|train holds one class only, 'ant'"),
     (TRAIN | {"test/Ant ": 3, "test/bee": 1}, (), "test has the class 'Ant ', and the training images call it 'ant': rename"),
     (TRAIN | {"val/BEE": 3, "val/ant": 1}, (), "val has the class 'BEE', and the training images call it 'bee': rename one"),
@@ -200,6 +201,7 @@ PARTS_AS_CLASSES: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
     (("Trainingsdaten", "Testdaten"), INSIDE, "Testdaten and Trainingsdaten .*: rename them to test and train"),
     (("fold1", "fold2"), INSIDE, "fold1 and fold2 all hold the folders ant and bee, which look like the classes; expected .*"
      "called train, val and test, such as train/ant, .*; if fold1 and fold2 are the classes, move their images out of the"),
+    (("fold_1", "fold_2"), ("0", "1"), "fold_1 and fold_2 all hold the folders 0 and 1, which look like the classes"),
     (("amazon", "webcam"), ("bike", "mug"), "amazon and webcam all hold the folders bike and mug"),
 ]  # fmt: skip
 
@@ -217,6 +219,7 @@ CLASSES: list[tuple[str, ...]] = [
     ("bus", "train"), ("beaker", "test tube"), ("Training shoes", "boots"), ("train station", "bus station"),
     ("trainer", "tester"), ("test bench", "train station"), ("dev board", "eval board"), ("test_cats", "val_cats"),
     ("a1", "a2"), ("contest", "contrain"), ("ant/2019", "ant/2020", "bee/2019", "bee/2020"),
+    ("ant/1", "ant/2", "bee/1", "bee/2"),
     ("ant/images", "bee/images"), ("ant/left", "bee/left", "bee/right"), ("ant", "ant/left", "bee/left"),
 ]  # fmt: skip
 
@@ -242,16 +245,6 @@ def test_files_that_cannot_be_read_are_named_before_training(make: Make) -> None
         inspect_data(section(root), "cpu")
 
 
-def test_a_reading_process_names_the_file_in_a_line(make: Make) -> None:
-    root = make(ANT_BEE, "ant/9.jpg")
-    (root / "ant" / "9.jpg").unlink()
-    images = load_dataset(section(root, in_memory=False).model_copy(update={"workers": 1}))
-    for path in (root / "ant").iterdir():
-        path.write_text("no image any more")
-    with pytest.raises(EvoError, match=r"^/.*/ant/\d\.png cannot be read as an image \(.*\): replace or remove it$"):
-        list(images.train.epoch(4, (), 0))
-
-
 def link(root: Path, place: str, target: str) -> None:
     (root / place).parent.mkdir(parents=True, exist_ok=True)
     (root / place).symlink_to(target)
@@ -259,11 +252,11 @@ def link(root: Path, place: str, target: str) -> None:
 
 PARTS = {"train/ant": 6, "train/bee": 6, "test/ant": 2, "test/bee": 2}
 LINKS: list[tuple[dict[str, int], str, str, str]] = [
-    (ANT_BEE, "wasp", "/nope", "/wasp is a link to '/nope', and nothing is there: put back what it leads to, or remove it"),
-    (ANT_BEE, "ant/more", "/nope", "/ant/more is a link to '/nope', and nothing is there"),
-    (ANT_BEE, "ant/self", "self", "/ant/self is a link to 'self', and nothing is there"),
-    (TRAIN, "test", "/nope", "/test is a link to '/nope', and nothing is there"),
-    (TRAIN, "val", "/nope", "/val is a link to '/nope', and nothing is there"),
+    (ANT_BEE, "wasp", "/nope", "/wasp is a link to '/nope', and nothing that can be read is there: put back wh"),
+    (ANT_BEE, "ant/more", "/nope", "/ant/more is a link to '/nope', and nothing that can be read is there"),
+    (ANT_BEE, "ant/self", "self", "/ant/self is a link to 'self', and nothing that can be read is there"),
+    (TRAIN, "test", "/nope", "/test is a link to '/nope', and nothing that can be read is there"),
+    (TRAIN, "val", "/nope", "/val is a link to '/nope', and nothing that can be read is there"),
     (ANT_BEE, "ant/more", "../bee", r"/bee/0\.png and .*/ant/more/0\.png are one file \(.*/ant/more is a link to '\.\./bee'\), "
      "and of different classes, ant and bee: remove one of them, or the link"),
     (ANT_BEE, "ant/more.png", "../bee/3.png", r"/bee/3\.png and .*/ant/more\.png are one file .* classes, ant and bee"),
@@ -358,3 +351,13 @@ def test_images_lie_in_the_order_of_torchvision_s_image_folder(make: Make) -> No
     assert [path for path in paths if path in raw.x_train.paths] == [  # type: ignore[union-attr]
         path for i, (path, _) in enumerate(folder.samples) if i % 6 != 5
     ]
+
+
+def test_a_reading_process_names_the_file_in_a_line(make: Make) -> None:
+    root = make(ANT_BEE, "ant/9.jpg")
+    (root / "ant" / "9.jpg").unlink()
+    images = load_dataset(section(root, in_memory=False).model_copy(update={"workers": 1}))
+    for path in (root / "ant").iterdir():
+        path.write_text("no image any more")
+    with pytest.raises(EvoError, match=r"^/.*/ant/\d\.png cannot be read as an image \(.*\): replace or remove it$"):
+        list(images.train.epoch(4, (), 0))
