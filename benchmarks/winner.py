@@ -297,6 +297,9 @@ def rivals(args: argparse.Namespace) -> Iterator[Result]:
 def show(args: argparse.Namespace) -> None:
     """Test accuracy of every arm, and the pick's difference from it, per budget and averaged over them; paired by seed."""
     rows = [json.loads(line) for path in sorted(args.out.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    if not rows:
+        print(f"no results in {args.out} yet")
+        return
     frame = pd.DataFrame(rows).drop_duplicates(["images", "seed", "arm", "budget"], keep="last")
     for images, part in frame.groupby("images"):
         places = [f"{budget / 1e3:.0f}k" for budget in sorted(set(part["budget"]))]

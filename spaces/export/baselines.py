@@ -8,14 +8,14 @@ compared at the same multiply-accumulates. Nothing here imports torch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 
 from spaces.architecture import IDENTITIES, Architecture, Op
-from spaces.costs.sampling import sample_uniform
-from spaces.costs.table import cost_table, count_costs
+from spaces.costs.sampling import sample_rows_evenly, sample_uniform
+from spaces.costs.table import CostTable, cost_table, count_costs
 from spaces.errors import SpaceError
 from spaces.export.scaling import scale_to_macs
 from spaces.layer import Layer
@@ -35,6 +35,9 @@ DIVISORS = (8, 4, 2, 1)
 
 FULL = 0.95
 """The share of a budget from which on it counts as used up."""
+
+ROW_CHOICES = 32
+"""Networks with rows drawn evenly, one of which is the random one."""
 
 NEAR = (0.9, 0.75, 0.5)
 """How much of a budget a random network has before its widths are scaled: at least the first share for which there is one."""
@@ -162,7 +165,8 @@ def _nearest(layer: Layer, op: Op) -> str:
 
 
 def random_network(space: SearchSpace, macs: float, rng: Random, convention: str = "macs") -> Contender:
-    """A network drawn uniformly among those of ``space`` just below ``macs``, its widths then filled up to the budget.
+    """A network drawn uniformly among those of ``space`` just below ``macs``, its widths then filled up to the budget. Where
+    blocks have rows, every row is drawn as often as any other: nearly all strings have the deepest ones.
 
     Just below is from 90 % of the budget on; where the space has no such network, from the next share in ``NEAR`` on; where
     it has none of these, all of its networks take part, and the one that is drawn is scaled.
@@ -173,13 +177,19 @@ def random_network(space: SearchSpace, macs: float, rng: Random, convention: str
     table = cost_table(space, convention)
     for share in NEAR:
         try:
-            (arch,) = sample_uniform(table, 1, rng, limits={"macs": (share * macs, macs)})
+            arch = _drawn(table, rng, {"macs": (share * macs, macs)})
             break
         except SpaceError:  # nothing lies there
             continue
     else:
-        (arch,) = sample_uniform(table, 1, rng)
+        arch = _drawn(table, rng, None)
     return scaled_contender("a random network", space, arch, macs, convention)
+
+
+def _drawn(table: CostTable, rng: Random, limits: Mapping[str, tuple[float, float]] | None) -> Architecture:
+    if table.space.variant_blocks:
+        return rng.choice(sample_rows_evenly(table, ROW_CHOICES, rng, limits=limits))
+    return sample_uniform(table, 1, rng, limits=limits)[0]
 
 
 # -- networks that others have published ------------------------------------------------------------------------------

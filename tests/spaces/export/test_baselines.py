@@ -171,3 +171,13 @@ def test_an_unknown_network_is_answered_with_those_there_are() -> None:
 
 def test_named_networks_of_the_library_are_all_there() -> None:
     assert [name for name in LIBRARY if load_space(name).size == 1] == list(PUBLISHED)
+
+
+def test_a_random_network_of_a_space_with_rows_has_any_row() -> None:
+    """Nearly all strings have the deepest rows; networks of all depths are drawn."""
+    space = load_space("digits_rows")
+    networks = [random_network(space, 120e3, Random(seed)) for seed in range(24)]
+    depths = {len(network.arch.genes) for network in networks}
+    assert min(depths) <= 5
+    assert max(depths) >= 7
+    assert all(0.8 * 120e3 < network.macs <= 120e3 for network in networks)
