@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analysis.answers.both import Answers
     from analysis.frames import Frames
+    from studies.database.rows import StoredRun
 
 STORAGE = "sqlite:///evo.db"
 RUN_HELP = "a run's name, or NAME@URL: the run of that name in another database"
@@ -37,11 +38,30 @@ def frames_of(args: Namespace) -> list[Frames]:
     """The frames of the runs that a command line names, in its order; a name stands for that run in every given database.
 
     Raises:
-        EvoError: a database or a run is missing, or a run has measured nothing.
+        EvoError: a database or a run is missing, a run has measured nothing, or the output would lie among its images.
     """
     from analysis.findings import frames_at
 
-    return frames_at(locate_runs(args.run, args.storage or [STORAGE]))
+    found = frames_at(locate_runs(args.run, args.storage or [STORAGE]))
+    check_places(args, [frames.run for frames in found])
+    return found
+
+
+def check_places(args: Namespace, runs: Sequence[StoredRun]) -> None:
+    """No file that a command line asks for would lie among the images of a run, and change what it rests on.
+
+    Raises:
+        EvoError: one would.
+    """
+    from studies.records import EvoError
+
+    pictures = {Path(run.config.data.path).resolve(): run.name for run in runs if run.config.data.name == "images"}
+    for option, place in (("--out", args.out), ("--csv", args.csv), ("--png", args.png)):
+        inside = pictures.keys() & {place.resolve(), *place.resolve().parents} if place else set()
+        for folder in inside:
+            raise EvoError(
+                f"{option} {place}: the images of run {pictures[folder]!r} are in {folder}; give a place outside of it"
+            )
 
 
 def answers_of(args: Namespace, runs: Sequence[str]) -> list[Answers]:
@@ -88,15 +108,16 @@ def write(page: Path, html: str) -> None:
     """Write the page ``html`` to the file ``page``.
 
     Raises:
-        EvoError: the file cannot be written there.
+        EvoError: the file cannot be written there, or is there and no page.
     """
-    from spaces.atomic_files import write_text
+    from spaces.errors import SpaceError
+    from spaces.files.outputs import write_output
     from studies.records import EvoError
 
     try:
-        write_text(page, html)
-    except OSError as error:
-        raise EvoError(f"cannot write {page}: {error.strerror}; give another place") from None
+        write_output(page, html)
+    except SpaceError as error:
+        raise EvoError(str(error)) from None
 
 
 def print_wrapped(sentence: str) -> None:

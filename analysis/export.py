@@ -13,7 +13,11 @@ from plotly.io import write_images
 from analysis.comparison import RunComparison
 from analysis.frames import Frames
 from spaces.atomic_files import atomic_write
+from spaces.files.outputs import check_no_database, check_replaceable, explained
 from studies.records import EvoError
+
+PNG = b"\x89PNG\r\n"
+"""How a picture begins."""
 
 SIZE = (1200, 600)
 """Width and height of a picture; PNG files have twice as many pixels each way."""
@@ -41,26 +45,48 @@ def write_csv(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
     """Write one ``NAME.csv`` per frame.
 
     Raises:
-        EvoError: the files cannot be written there.
+        SpaceError: the files cannot be written there, or others of these names are there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder, "give another place: --csv DIR"):
+        _prepare(folder, {f"{name}.csv": _first_heading(frame) for name, frame in frames.items()})
         for name, frame in frames.items():
             with atomic_write(folder / f"{name}.csv") as draft:
                 frame.to_csv(draft, index=False)
-    except OSError as error:
-        raise EvoError(f"cannot write to {folder}: {error.strerror}; give another place: --csv DIR") from None
+
+
+def _first_heading(frame: pd.DataFrame) -> bytes:
+    """How the file of a frame begins, whatever columns a version has added."""
+    header = str(frame.head(0).to_csv(index=False))
+    return header[: header.find(",") + 1 or None].encode()
+
+
+def _prepare(folder: Path, starts: Mapping[str, bytes]) -> None:
+    """Make the folder, whose files are to be written, by name and how they begin, where nothing else has these names.
+
+    Raises:
+        SpaceError: something else is there.
+    """
+    check_no_database(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, start in starts.items():
+        check_replaceable(folder / name, start)
 
 
 def write_png(folder: Path, figures: Mapping[str, go.Figure]) -> None:
     """Write one ``NAME.png`` per figure.
 
     Raises:
-        EvoError: kaleido or a browser is missing, or the pictures cannot be written there.
+        EvoError: kaleido or a browser is missing.
+        SpaceError: the pictures cannot be written there, or other files of these names are there.
     """
+    with explained(folder, "give another place: --png DIR"):
+        _prepare(folder, {f"{name}.png": PNG for name in figures})
+        _write_images(folder, figures)
+
+
+def _write_images(folder: Path, figures: Mapping[str, go.Figure]) -> None:
+    width, height = SIZE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        width, height = SIZE
         write_images(
             list(figures.values()),
             [folder / f"{name}.png" for name in figures],
@@ -68,8 +94,6 @@ def write_png(folder: Path, figures: Mapping[str, go.Figure]) -> None:
             height=[figure.layout.height or height for figure in figures.values()],
             scale=2,
         )
-    except OSError as error:
-        raise EvoError(f"cannot write to {folder}: {error.strerror}; give another place: --png DIR") from None
     except (
         RuntimeError,
         ValueError,

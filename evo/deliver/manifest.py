@@ -9,6 +9,7 @@ from typing import Any
 
 from spaces.atomic_files import DRAFT, write_text
 from spaces.export.network_folder import DESCRIPTION
+from spaces.files.outputs import check_no_database
 from studies.config.renames import renewed
 from studies.records import EvoError
 
@@ -25,8 +26,10 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
 
     Raises:
         EvoError: the folder holds something else.
+        SpaceError: it has the name of what belongs to a database.
     """
     wanted = json.loads(json.dumps(wanted))
+    check_no_database(folder)
     if not (folder / DESCRIPTION).exists():
         if folder.exists() and (
             not folder.is_dir() or any(not path.name.startswith(DRAFT) for path in folder.iterdir())

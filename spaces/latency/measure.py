@@ -19,6 +19,7 @@ from spaces.architecture import IDENTITIES, Op
 from spaces.atomic_files import atomic_write
 from spaces.costs.table import LatencyModel
 from spaces.errors import SpaceError
+from spaces.files.outputs import check_no_database
 from spaces.files.tables import Row, Table, read_table, shown
 from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, missing_entry, stem_shape
 from spaces.layer import Shape
@@ -219,6 +220,7 @@ def _part_of(row: Row) -> Part:
 
 def _rows_to_continue(path: Path, setting: MeasurementSetting) -> list[Row]:
     """The rows of a table that is to be continued."""
+    check_no_database(path)
     table = read_table(path) if path.is_file() else Table(path, COLUMNS, (), ())
     if table.cells and table.columns != COLUMNS:
         raise SpaceError(f"{path} exists and is not a table of this command: choose another file")

@@ -11,8 +11,8 @@ from typing import Any
 
 from spaces import columns, shell
 from spaces.architecture import Architecture
-from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, Floats
+from spaces.files.outputs import write_output
 from spaces.latency.measure import load_latency_table
 from spaces.library.cli import SPACE_HELP, add_image_arguments, resolve_space
 from spaces.show.drawing import draw_space
@@ -147,7 +147,7 @@ def _show(args: argparse.Namespace) -> int:
     latency = load_latency_table(args.latency, args.latency_device) if args.latency else None
     shown = make_overview(resolve_space(args.space, args), arch, args.convention, latency)
     if args.out:
-        write_text(args.out, draw_space(shown, headline(shown)))
+        write_output(args.out, draw_space(shown, headline(shown)))
     print(json.dumps(as_json(shown), indent=2) if args.json else table(shown))
     return 0
 

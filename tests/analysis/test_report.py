@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis import export, sentences
+from analysis import cli, export, sentences
 from analysis.frames import Frames
 from analysis.report import main
 from studies.database.store import Store, open_store
+from studies.records import EvoError
 from tests import example_run
 from tests.browser import browser
 from tests.example_run import CHEAP, DEAR, FREE, RULE
@@ -133,6 +135,39 @@ def test_a_missing_database_is_not_created(tmp_path: Path, capsys: pytest.Captur
 def test_a_page_that_cannot_be_written_is_an_error_of_words(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tiny", "--storage", url, "--out", "/no/such/folder/page.html"]) == 1
     assert "cannot write /no/such/folder/page.html: No such file or directory" in capsys.readouterr().err
+
+
+def test_no_page_takes_the_place_of_the_database(store: Store, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    database = url.removeprefix("sqlite:///")
+    assert main(["tiny", "--storage", url, "--out", database]) == 1
+    assert f"cannot write {database}: it is the database evo.db; give another place" in capsys.readouterr().err
+    assert store.run("tiny").name == "tiny"
+
+
+def test_csv_takes_no_table_of_others_place(
+    page: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "results.csv"
+    mine.write_text("arch,accuracy\n")
+    asked = ["tiny", "--storage", url, "--out", str(page), "--csv", str(tmp_path)]
+    assert main(asked) == 1
+    assert f"cannot write {mine}: the file is there" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [mine]
+    mine.unlink()
+    assert main(asked) == main(asked) == 0  # what it has written itself is replaced
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv", "--png"])
+def test_nothing_is_written_among_the_images_of_a_run(frames: Frames, tmp_path: Path, option: str) -> None:
+    config = frames.run.config
+    images = config.data.model_copy(update={"name": "images", "path": str(tmp_path)})
+    run = replace(frames.run, config=config.model_copy(update={"data": images}))
+    inside = Namespace(**{"out": None, "csv": None, "png": None, option.removeprefix("--"): tmp_path / "ant"})
+    with pytest.raises(
+        EvoError, match=f"{option} .*ant: the images of run 'tiny' are in .*; give a place outside of it"
+    ):
+        cli.check_places(inside, [run])
+    cli.check_places(inside, [frames.run])  # a run of other data
 
 
 @pytest.mark.parametrize("width", [400, 1600])

@@ -121,7 +121,11 @@ def test_operations_in_short(ops: list[str], short: str) -> None:
         (["digits", "--arch", "id||id"], "error: gene 2 of 'id||id' is empty"),
         (["digits", "--latency", "none.csv"], "error: no latency table none.csv"),
         (["none.json"], "error: no file none.json"),
-        (["digits", "--out", "no/such/folder/x.svg"], "error: "),
+        (
+            ["digits", "--out", "no/such/folder/x.svg"],
+            "cannot write no/such/folder/x.svg: No such file or directory; give",
+        ),
+        (["digits", "--out", __file__], "the file is there, and is nothing that this command has written"),
     ],
 )
 def test_what_cannot_be_shown_is_told_without_a_traceback(
