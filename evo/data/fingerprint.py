@@ -28,12 +28,15 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
         EvoError: it is another one.
     """
     current, known = fingerprint(run.config), run.data_sha256
-    if known is not None and is_sampled(run):
+    if known is None or known == current:
+        return current
+    if is_sampled(run) or known == fingerprint(_without_latency(run.config)):
         return known
-    if known is not None and known != current and not accept:
+    if not accept:
+        which = f" (images, tables, or the latency table {run.config.latency.path!r})" if run.config.latency else ""
         raise EvoError(
             f"run {run.name!r} was begun on data with the fingerprint {known[:SHORT]}, and the data found now have "
-            f"{current[:SHORT]}: they were changed, extended or replaced. Put the old data back, or begin another run "
+            f"{current[:SHORT]}: they{which} were changed, extended or replaced. Put the old data back, or begin another run "
             "(--run NAME); with --accept-data-change the run continues, and its report mentions the change"
         )
     return current
@@ -42,12 +45,20 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
 def is_sampled(run: StoredRun) -> bool:
     """Whether a run was begun with a sampled fingerprint, and the data found now have it: it goes on with that, for its files
     are named after it."""
-    known = run.data_sha256
-    return known not in (None, fingerprint(run.config)) and known == fingerprint(run.config, sampled=True)
+    known, config = run.data_sha256, run.config
+    if known in (None, fingerprint(config)):
+        return False
+    return known in (fingerprint(config, sampled=True), fingerprint(_without_latency(config), sampled=True))
+
+
+def _without_latency(config: StudyConfig) -> StudyConfig:
+    """As runs were begun before latency tables counted; they go on with that fingerprint, for their files are named after it."""
+    return config.model_copy(update={"latency": None})
 
 
 def fingerprint(config: StudyConfig, sampled: bool = False) -> str:
-    """sha256 of the images that train and judge, and of the tables that answer, as far as a configuration uses them.
+    """sha256 of the images that train and judge, and of the tables that answer or tell latencies, as far as a configuration
+    uses them.
 
     Args:
         sampled: as it was in release 0.1, with the content of some of many images.
@@ -57,7 +68,8 @@ def fingerprint(config: StudyConfig, sampled: bool = False) -> str:
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
     parts = [_hash_images(config.data, maker_of(config.data), sampled)] if reads_images(config) else []
-    parts += [file_hash(path) for judge in judges for name in judge.files() for path in _existing_file(name)]
+    tables = [*(name for judge in judges for name in judge.files()), *([config.latency.path] if config.latency else [])]
+    parts += [file_hash(path) for name in tables for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
 
 

@@ -15,7 +15,9 @@ from evo.data import image_folders, torch_datasets
 from evo.data.fingerprint import check_fingerprint, fingerprint, forget_data, hash_images
 from evo.data.torch_datasets import DatasetItems
 from evo.round.__main__ import main
+from spaces.library.named_spaces import load_space
 from studies.config import StudyConfig, check_config
+from studies.database.rows import StoredRun
 from studies.database.store import open_store
 from studies.records import EvoError
 from tests.evo.round.test_control import POOL, config
@@ -219,3 +221,30 @@ def test_a_run_is_not_continued_on_other_data_unless_its_user_says_so(
         (said,) = describe_data_changes(load(store, run))
         assert said.startswith("The data changed before the end of round 2")
         assert "not comparable" in describe_comparability(load(store, run))
+
+
+def with_latency(path: Path, milliseconds: float) -> StudyConfig:
+    """Settings without images, and a latency table that says so much of everything."""
+    path.write_text(f"op,c_in,c_out,stride,size,median_ms\nmb_k3_e1,8,8,1,8,{milliseconds}\n")
+    other = {"latency": {"path": str(path)}, "evaluator": {"kind": "tabular", "path": "none.csv"}}
+    return check_config({"space": {"name": "digits"}, "evolution": {"method": "fixed"}, **other}, "test")
+
+
+def stored(config: StudyConfig, data: str) -> StoredRun:
+    return StoredRun(1, "made", config, load_space("digits"), max_cost=1.0, min_accuracy=0.0, data_sha256=data)
+
+
+def test_a_latency_table_that_changed_is_not_mixed_in(tmp_path: Path) -> None:
+    config = with_latency(tmp_path / "lut.csv", 0.5)
+    run = stored(config, fingerprint(config))
+    assert check_fingerprint(run, accept=False) == run.data_sha256
+    now = fingerprint(with_latency(tmp_path / "lut.csv", 1120))
+    with pytest.raises(EvoError, match=r"images, tables, or the latency table '.*lut.csv'\) were changed"):
+        check_fingerprint(run, accept=False)
+    assert check_fingerprint(run, accept=True) == now != run.data_sha256
+
+
+def test_a_run_from_before_latency_tables_counted_goes_on(tmp_path: Path) -> None:
+    config = with_latency(tmp_path / "lut.csv", 0.5)
+    run = stored(config, fingerprint(config.model_copy(update={"latency": None})))
+    assert check_fingerprint(run, accept=False) == run.data_sha256
