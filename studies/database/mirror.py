@@ -20,6 +20,9 @@ from studies.database.engines import write_transaction
 from studies.database.rows import StoredRun
 from studies.database.trials import ARCH_KEY, PROPOSAL_KEY
 
+UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
+"""What Optuna raises where rows hold what it never writes: an attribute that is no JSON, a value that is missing."""
+
 MAX_NAMES = 100
 """So many names are tried for a study before another program's are in the way."""
 
@@ -30,13 +33,13 @@ class Completion:
 
     Attributes:
         study: its name.
-        made: whether it was not there.
+        made: why it is made again; empty: it was there.
         written: how many trials were written.
         foreign: how many trials others have put there.
     """
 
     study: str
-    made: bool
+    made: str
     written: int
     foreign: int
 
@@ -44,7 +47,7 @@ class Completion:
         """What a user may want to know, in a line; empty: nothing. ``expected``: how many trials were to be written."""
         said = []
         if self.made:
-            said.append(f"it was not there, and is made again from what is recorded (trials: {self.written})")
+            said.append(f"{self.made}, and is made again from what is recorded (trials: {self.written})")
         elif self.written > expected:
             said.append(f"it lacked trials of the run, which are written again: {self.written}")
         if self.foreign and not expected:
@@ -64,18 +67,27 @@ def study_attrs(run: StoredRun, number: int) -> dict[str, Any]:
 
 def ensure_study(storage: RDBStorage, run: StoredRun, name: str, attrs: Mapping[str, Any]) -> str:
     """The name of a study for a round, which is there afterwards: ``name``, or the next like it where a study of that name
-    has other objectives, and so is somebody else's.
+    has other objectives, and so is somebody else's, or cannot be read.
 
     Raises:
         ValueError: there are too many of them.
     """
+    with storage.engine.begin() as connection:
+        optuna_tables.delete_remains(connection)
     for free in (name, *(f"{name} ({n})" for n in range(2, MAX_NAMES))):
         try:
-            optuna_tables.create_study(storage, free, metrics_of(run), attrs)
-        except ValueError:
+            _check_readable(optuna_tables.create_study(storage, free, metrics_of(run), attrs))
+        except UNREADABLE:
             continue
         return free
-    raise ValueError(f"{MAX_NAMES} Optuna studies like {name!r} have other objectives")
+    raise ValueError(f"{MAX_NAMES} Optuna studies like {name!r} have other objectives, or cannot be read")
+
+
+def _check_readable(study: optuna.Study) -> None:
+    """Raises one of ``UNREADABLE`` where a trial of the study is none."""
+    for trial in study.get_trials(deepcopy=False):
+        if not isinstance(trial.number, int):
+            raise ValueError(f"expected the number of a trial, found {trial.number!r}")
 
 
 def own_trials(stored: Iterable[tuple[int, Mapping[str, Any]]], archs: Mapping[int, str]) -> dict[int, int]:
@@ -111,7 +123,7 @@ def complete_study(
     """
     with engine.connect() as connection:
         there = optuna_tables.has_study(connection, name, len(metrics_of(run)))
-    name = ensure_study(storage, run, name, study_attrs(run, number))
+    wanted, name = name, ensure_study(storage, run, name, study_attrs(run, number))
     archs = {trial.number: str(trial.user_attrs[ARCH_KEY]) for trial in trials}
 
     def lacking(stored: Sequence[tuple[int, Mapping[str, Any]]]) -> tuple[list[FrozenTrial], int]:
@@ -127,4 +139,5 @@ def complete_study(
         stored = study.get_trials(deepcopy=False)
         missing, foreign = lacking([(trial.number, trial.user_attrs) for trial in stored])
         optuna_tables.add_trials(study, optuna_tables.renumbered(missing, len(stored)))
-    return Completion(name, not there, len(missing), foreign)
+    made = "it was not there" if not there else f"{wanted} cannot be read" if name != wanted else ""
+    return Completion(name, made, len(missing), foreign)

@@ -66,6 +66,7 @@ class Store:
     def __init__(self, url: str, read_only: bool = False) -> None:
         self.url = url
         self._copies = ExitStack()
+        self._told = set[str]()
         self.engine = open_reader(url)
         try:
             self._open_to_read() if read_only else self._open()
@@ -316,7 +317,8 @@ class Store:
         (current,) = (other for other in self.rounds(run) if other.id == row.id)
         trials = [to_trial(p, row.space, options, config.search, config.limits) for p in self.proposals(row)]
         done = mirror.complete_study(self.engine, self.optuna, self.bulk, run, row.number, current.study, trials)
-        if words := done.words(expected):
+        if (words := done.words(expected)) and (done.written or words not in self._told):
+            self._told.add(words)
             log_line(words)
         if done.study != current.study:
             with self.writing() as connection:

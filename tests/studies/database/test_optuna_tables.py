@@ -193,7 +193,7 @@ def test_the_rows_share_the_fate_of_the_callers_transaction(engine: sa.Engine, s
     assert len(study.trials) == 1
 
 
-def test_a_generation_is_eleven_statements_however_long_the_study(engine: sa.Engine, storage: RDBStorage) -> None:
+def test_a_generation_is_so_many_statements_however_long_the_study(engine: sa.Engine, storage: RDBStorage) -> None:
     create_study(storage, "long", METRICS, {})
     statements: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
@@ -203,7 +203,7 @@ def test_a_generation_is_eleven_statements_however_long_the_study(engine: sa.Eng
         reports: dict[str, Any] = {"user_attrs": {"judge": "table"}, "intermediate_values": {0: 0.5}}
         write(engine, "long", [trial(number, **reports) for number in range(first, first + 20)])
         counts.append(len(statements))
-    assert counts == [11] * 10
+    assert counts == [17 if engine.dialect.name == "sqlite" else 11] * 10
 
 
 OTHER_SPACES: tuple[BaseDistribution, ...] = (CategoricalDistribution(("id",)), IntDistribution(0, 2))
