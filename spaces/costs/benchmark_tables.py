@@ -28,6 +28,10 @@ EXACT = 1e-9
 """Sums that are off by less, as a share of the mean cost, differ in rounding only."""
 
 
+TOO_LOW = 0.02
+"""Where no accuracy of a table is higher than this, it was scaled in vain: chance alone is better with 50 classes."""
+
+
 class TableColumns(NamedTuple):
     """What a table calls its columns; None: it has no such column."""
 
@@ -81,7 +85,7 @@ def _numbers(table: Table, column: str, least: float) -> pd.Series:
 
 
 def _check_accuracies(table: Table, frame: pd.DataFrame, column: str, scale: float) -> None:
-    """Raises SpaceError: an accuracy is less than 0, or more than 1."""
+    """Raises SpaceError: an accuracy is less than 0, or more than 1, or all look like fractions that were scaled once more."""
     scaled = frame[column] * scale
     if (outside := ~((scaled >= 0) & (scaled <= 1))).any():
         row = int(outside.argmax())
@@ -89,6 +93,12 @@ def _check_accuracies(table: Table, frame: pd.DataFrame, column: str, scale: flo
         per_cent = 1 < scaled.max() <= 100 and scaled.min() >= 0
         hint = f": are these per cent? Set accuracy_scale = {scale / 100:g}" if per_cent else ""
         raise SpaceError(f"{table.where(row, column)} is {found}, expected an accuracy from 0 to 1{hint}")
+    if 0 < scaled.max() <= TOO_LOW and scale < 1 and frame[column].max() <= 1:
+        row = int(scaled.argmax())
+        raise SpaceError(
+            f"{table.where(row, column)} is {frame[column][row]:g}, the highest, and accuracy_scale = {scale:g} makes it "
+            f"{scaled[row]:.2%}: are these fractions? Leave accuracy_scale out"
+        )
 
 
 def table_key(arch: Architecture, space: SearchSpace, tokens: Literal["operations", "indices"], separator: str) -> str:

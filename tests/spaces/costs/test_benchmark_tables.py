@@ -75,6 +75,11 @@ def test_a_bad_table_is_told_apart(tmp_path: Path, text: str, message: str) -> N
             0.01,
             "line 2: accuracy is 885, times accuracy_scale = 0.01, expected .* = 0.0001",
         ),
+        (
+            "net,accuracy,macs\nab,0.5,1\nac,0.75,1\n",
+            0.01,
+            "line 3: accuracy is 0.75, the highest, and accuracy_scale = 0.01 makes it 0.75%: are these fractions",
+        ),
         ("net;accuracy;macs\nab;0,5;1\n", None, "is it separated by ';'"),
         ("net,accuracy,macs\nab,0,5,1\n", None, "line 2: found 4 columns, expected the 3"),
     ],
@@ -84,6 +89,12 @@ def test_numbers_that_cannot_be_have_a_place(tmp_path: Path, text: str, scale: f
     with pytest.raises(ValueError, match=message) as error:
         read_benchmark_table(path, TableColumns("net", "accuracy", "macs"), scale)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(("low", "scale"), [(0.75, 1.0), (2.5, 0.01), (0.01, 1.0), (0.0, 0.01), (0.009, 100.0)])
+def test_accuracies_that_may_be_meant_are_taken(tmp_path: Path, low: float, scale: float) -> None:
+    path = written(tmp_path, f"net,accuracy\nab,{low}\nac,0\n")
+    assert read_benchmark_table(path, TableColumns("net", "accuracy"), scale)["accuracy"].tolist() == [low, 0]
 
 
 def test_a_table_reads_the_same_whatever_program_saved_it(tmp_path: Path) -> None:
