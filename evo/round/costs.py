@@ -12,6 +12,9 @@ from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, EvoError
 
+SAME = 1e-9
+"""Costs that differ by less, as a share, differ in rounding only."""
+
 
 def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     """Exact costs of a space's architectures, as the configuration counts them."""
@@ -21,19 +24,21 @@ def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
 
 
 def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> None:
-    """Tell before anything runs that nobody knows a cost that the configuration speaks of.
+    """Tell before anything runs that nobody knows a cost that the configuration speaks of, or that it decides nothing.
 
     Raises:
-        EvoError: the cost is 0 for every architecture of the space.
+        EvoError: the cost is 0 for every architecture of the space, or what is minimised is the same for all of them.
     """
-    most = dict(zip(COSTS, costs.bounds()[1].tolist(), strict=True))
+    least, most = (dict(zip(COSTS, ends, strict=True)) for ends in costs.bounds().tolist())
+    differs = {cost: not np.isclose(least[cost], most[cost], rtol=SAME, atol=0) for cost in COSTS}
     asked: dict[str, str] = {config.search.cost: f"search.cost is {config.search.cost!r}"}
     asked |= {name: f"limits.{name} is given" for name in config.limits.given() if name not in asked}
     for name, why in asked.items():
-        if not most[name]:
-            known = " or ".join(repr(cost) for cost in COSTS if most[cost])
+        minimised = name == config.search.cost and space.size > 1
+        if not most[name] or (minimised and not differs[name]):
+            known = " or ".join(repr(cost) for cost in COSTS if differs[cost])
             raise EvoError(
-                f"{why}, and it is 0 for every architecture of {space.name!r}: {_source(config, name)}"
+                f"{why}, and it is {most[name]:g} for every architecture of {space.name!r}: {_source(config, name, most[name])}"
                 + (f", or choose {known}" if known else "")
             )
 
@@ -60,13 +65,15 @@ def check_measured(config: StudyConfig, space: SearchSpace, costs: CostTable) ->
         )
 
 
-def _source(config: StudyConfig, cost: str) -> str:
-    """What to do about a cost that is not known."""
+def _source(config: StudyConfig, cost: str, value: float) -> str:
+    """What to do about a cost that is ``value`` for all."""
     column = {"macs": "macs_column", "params": "params_column", "latency_ms": "latency_column"}[cost]
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
         given = getattr(config.evaluator, column)
         told = f"column {given!r} of the table holds nothing else" if given else "the table has no column of it"
         return f"{told}; name the column that has it with evaluator.{column}"
+    if value:
+        return "its operations do not differ in it"
     return "give a latency table with latency.path" if cost == "latency_ms" else "nothing of it has a cost"
 
 

@@ -146,16 +146,38 @@ def remarks_on_scores(store: Store, run: StoredRun, row: StoredRound) -> list[st
     objective, notes = run.config.search.objective, []
     measured = complete_evaluations(proposal.evaluation for proposal in store.proposals(row))
     best, most = max(measured, key=lambda e: e.score(objective)), max(measured, key=lambda e: e.accuracy)
-    if best.score(objective) <= run.min_accuracy:
-        notes.append(
-            f"hypervolume is 0: it counts above search.min_accuracy = {run.min_accuracy:g}, and the best score is "
-            f"{best.score(objective):.4f}; a run with a lower search.min_accuracy shows progress"
-        )
+    if row.hypervolume is not None and row.hypervolume < HALF_OF_LAST_DIGIT:
+        notes.append(explain_no_hypervolume(run, measured, row.hypervolume))
     if most.accuracy > best.accuracy:
         notes.append(
             f"best acc is that of the network with the highest {objective}; the most accurate one has {most.accuracy:.2%}"
         )
     return notes
+
+
+HALF_OF_LAST_DIGIT = 5e-5
+"""A hypervolume below is shown as 0.0000."""
+
+
+def explain_no_hypervolume(run: StoredRun, measured: Sequence[Evaluation], hypervolume: float) -> str:
+    """Why networks have, as shown, a hypervolume of nothing."""
+    search, most = run.config.search, format_number(run.max_cost)
+    best = max(evaluation.score(search.objective) for evaluation in measured)
+    if best <= run.min_accuracy:
+        return (
+            f"hypervolume is 0: it counts above search.min_accuracy = {run.min_accuracy:g}, and the best score is "
+            f"{best:.4f}; a run with a lower search.min_accuracy shows progress"
+        )
+    counting = [e.cost(search.cost) for e in measured if e.score(search.objective) > run.min_accuracy]
+    if min(counting) >= run.max_cost:
+        return (
+            f"hypervolume is 0: it counts below {most} {search.cost}, the most when the run began, and the cheapest network "
+            f"has {format_number(min(counting))}; was a table of costs changed since, or is this cost the same for all?"
+        )
+    return (
+        f"hypervolume is {hypervolume:.1e}: networks score little above search.min_accuracy = {run.min_accuracy:g}, or cost "
+        f"nearly as much as the most when the run began, {most} {search.cost}"
+    )
 
 
 def remarks(rows: Sequence[StoredRound]) -> list[str]:

@@ -32,8 +32,9 @@ MEASURED = KEYS[::4]
 """21 of 81; every digit occurs at every place."""
 
 
-def write(folder: Path, keys: list[str], scale: float = 1, macs: float = 10) -> list[str]:
-    rows = [f"{key},{scale * (0.5 + sum(map(int, key)) / 20)},{macs * (1 + int(key, 3))}" for key in keys]
+def write(folder: Path, keys: list[str], scale: float = 1, macs: float | str = 10) -> list[str]:
+    costs = {key: 5 if isinstance(macs, str) else macs * (1 + int(key, 3)) for key in keys}
+    rows = [f"{key},{scale * (0.5 + sum(map(int, key)) / 20)},{costs[key]}" for key in keys]
     (folder / "table.csv").write_text("\n".join(["arch,accuracy,macs", *rows]))
     (folder / "t.toml").write_text(CONFIG.format(path=folder / "table.csv"))
     return ["--config", str(folder / "t.toml"), "--storage", f"sqlite:///{folder}/evo.db"]
@@ -78,6 +79,7 @@ def test_an_architecture_that_nobody_asks_for_changes_nothing(tmp_path: Path, sa
     [
         ({"scale": 100}, "line 2: accuracy is 50, expected an accuracy from 0 to 1: are these per cent? Set"),
         ({"macs": 0}, "search.cost is 'macs', and it is 0 for every architecture of 'table': column 'macs' of the table holds"),
+        ({"macs": "same"}, "search.cost is 'macs', and it is 5 for every architecture of 'table': column 'macs' of the tab"),
         ({"set": "search.cost=params"}, "search.cost is 'params', and it is 0 for every architecture of 'table': the table"),
         ({"set": "limits.params=[0, 5]"}, "limits.params is given, and it is 0 for every architecture"),
         ({"set": "limits.macs=[20, 45]"}, "none of the 21 architectures of 'table' in the table lies inside the limits"),
