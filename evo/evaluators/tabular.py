@@ -25,6 +25,7 @@ from spaces.costs.benchmark_tables import (
 )
 from spaces.costs.table import CostTable
 from spaces.errors import SpaceError
+from spaces.files.tables import plain_name
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
 from studies.records import COSTS, Evaluation, EvoError
@@ -182,6 +183,7 @@ def _read_rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
             f"evaluator.path is {section.path!r}: no such table here, nor below the folder EVO_DATA; give the path with "
             "--set evaluator.path=FILE, or set the environment variable EVO_DATA to the folder that holds it"
         )
+    _check_columns_differ(section)
     frame = read_benchmark_table(path, columns, section.accuracy_scale)
     names = {
         columns.accuracy: "accuracy",
@@ -191,3 +193,15 @@ def _read_rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
     }
     values = frame.rename(columns={old: new for old, new in names.items() if old is not None})
     return dict(zip(frame[columns.arch], values.drop(columns=columns.arch).to_dict("records"), strict=True))
+
+
+def _check_columns_differ(section: TabularSection) -> None:
+    """Raises EvoError where one column is named for two things."""
+    named: dict[str, str] = {}
+    for key in ("arch_column", "accuracy_column", "macs_column", "params_column", "latency_column"):
+        column = getattr(section, key)
+        if column is not None and (other := named.setdefault(plain_name(column), key)) != key:
+            raise EvoError(
+                f"evaluator.{other} and evaluator.{key} are both {column!r}: expected a column of its own for each; name "
+                f"another one with --set evaluator.{key}=COLUMN, or leave out what the table does not have"
+            )

@@ -195,6 +195,8 @@ class Store:
     @retry_while_unavailable
     def find_key(self, name: str) -> RunKey | None:
         """The run of that name, if there is one, whether or not its row can be read."""
+        if not is_storable(name):
+            return None
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(runs.c.id, runs.c.name).where(runs.c.name == name)).first()
         return None if row is None else RunKey(row.id, row.name)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from spaces import shell
 from studies.records import EvoError
+from studies.run_names import is_storable
 
 STORAGE = "sqlite:///evo.db"
 """The database where none is named."""
@@ -45,6 +46,10 @@ def parse_url(text: str) -> URL:
             f"--storage {redacted(text)}: not a database URL; expected one like sqlite:///evo.db or "
             "postgresql://user@host/database"
         ) from None
+    if not is_storable(text):
+        raise EvoError(
+            f"--storage {redacted(text)}: expected a name that is text in UTF-8; rename the file or its folder"
+        )
     if "@" in (url.host or ""):
         raise EvoError(f"--storage {redacted(text)}: an @ in a name or password is written %40 there, a / %2F, a % %25")
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))

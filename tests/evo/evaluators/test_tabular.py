@@ -80,6 +80,8 @@ def test_an_architecture_that_nobody_asks_for_changes_nothing(tmp_path: Path, sa
         ({"scale": 100}, "line 2: accuracy is 50, expected an accuracy from 0 to 1: are these per cent? Set"),
         ({"macs": 0}, "search.cost is 'macs', and it is 0 for every architecture of 'table': column 'macs' of the table holds"),
         ({"macs": "same"}, "search.cost is 'macs', and it is 5 for every architecture of 'table': column 'macs' of the tab"),
+        ({"set": "evaluator.macs_column=accuracy"}, "evaluator.accuracy_column and evaluator.macs_column are both 'accuracy'"),
+        ({"set": "evaluator.params_column=' macs'"}, "evaluator.macs_column and evaluator.params_column are both ' macs'"),
         ({"set": "search.cost=params"}, "search.cost is 'params', and it is 0 for every architecture of 'table': the table"),
         ({"set": "limits.params=[0, 5]"}, "limits.params is given, and it is 0 for every architecture"),
         ({"set": "limits.macs=[20, 45]"}, "none of the 21 architectures of 'table' in the table lies inside the limits"),

@@ -97,6 +97,8 @@ def test_an_open_limit_blocks_no_listing(store: Store, run: StoredRun) -> None:
 
 
 def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: StoredRun) -> None:
+    with pytest.raises(EvoError, match=r"no run 'caf\\udce9' in this database; runs: tiny"):
+        store.key("caf\udce9")  # as Python has what is no UTF-8 on a command line
     with pytest.raises(EvoError, match="no run 'tine' in this database; runs: tiny"):
         store.run("tine")
 

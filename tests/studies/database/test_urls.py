@@ -53,6 +53,7 @@ def test_a_url_that_names_no_driver_gets_the_one_that_is_installed(text: str, dr
         ("postgresql//ann:secret@host/runs", "not a database URL; expected one like sqlite:///evo.db or postgresql://"),
         ("postgresql://ann:secret@host:port/runs", "not a database URL"),
         ("postgresql://ann:sec@ret@host/runs", "an @ in a name or password is written %40"),
+        ("sqlite:///caf\udce9.db", "expected a name that is text in UTF-8; rename the file or its folder"),
         ("oracle+nothing://ann:secret@host/runs", "no such kind of database"),
         ("postgresql+missing://ann:secret@host/runs", "no such kind of database"),
         ("mysql+aiomysql://ann:secret@host/runs", "its driver is not installed: pip install aiomysql"),
