@@ -7,6 +7,7 @@ is, or does, there is no traceback: signs that it cannot show are spelled out, a
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import platform
@@ -149,7 +150,7 @@ def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namesp
                 return _interrupted("", kept)
             if args.traceback:
                 traceback.print_exc()
-            print_error(f"error: {error}" if str(error) else f"error: {END_OF_INPUT}")
+            print_error(f"error: {_in_words(error)}")
         except KeyboardInterrupt as stop:  # one that has words was no Ctrl-C
             return _interrupted(str(stop), kept)
         except Exception:
@@ -159,6 +160,27 @@ def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namesp
             print_error(f"error: {FAULT}")
         flush_output()
         return 1
+
+
+def _in_words(error: Exception) -> str:
+    """What is said of an error. One of the system's that names no file is about the output, or the current folder."""
+    if isinstance(error, OSError) and error.filename is None and error.strerror:
+        if error.errno == errno.ENOENT and not _is_in_a_folder():
+            return "the folder in which the command runs is not there any more: change to one that is (cd)"
+        if error.errno in WRITING:
+            return f"{error.strerror}: what was to be written is not complete; make room, or write to another place"
+    return str(error) or END_OF_INPUT
+
+
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What the system says where something cannot be written."""
+
+
+def _is_in_a_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 END_OF_INPUT = "the input ended where an answer was expected"

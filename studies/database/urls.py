@@ -52,6 +52,9 @@ def parse_url(text: str) -> URL:
         )
     if "@" in (url.host or ""):
         raise EvoError(f"--storage {redacted(text)}: an @ in a name or password is written %40 there, a / %2F, a % %25")
+    if url.get_backend_name() == "sqlite" and url.database and os.path.isdir(url.database):
+        file = url.set(database=os.path.join(url.database, "evo.db")).render_as_string()
+        raise EvoError(f"--storage {text}: that is a folder, expected a database's file, such as {file}")
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 

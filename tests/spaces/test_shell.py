@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -145,6 +146,29 @@ def test_every_command_answers_a_mistake_with_1_and_shows_its_traceback_when_ask
     assert main([*words, "--traceback"]) == 1
     assert "Traceback" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_finds_no_room_is_told() -> None:
+    show = [sys.executable, "-m", "spaces.show", "digits"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(show, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: No space left on device: what was to be written is not complete; make room, or write to another place\n"
+    )
+
+
+def test_a_current_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert ended(lambda args: len(os.getcwd())) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: the folder in which the command runs is not there any more: change"
+    )
 
 
 def test_a_reader_who_has_gone_is_no_error() -> None:

@@ -54,6 +54,7 @@ def test_a_url_that_names_no_driver_gets_the_one_that_is_installed(text: str, dr
         ("postgresql://ann:secret@host:port/runs", "not a database URL"),
         ("postgresql://ann:sec@ret@host/runs", "an @ in a name or password is written %40"),
         ("sqlite:///caf\udce9.db", "expected a name that is text in UTF-8; rename the file or its folder"),
+        ("sqlite:////tmp", "that is a folder, expected a database's file, such as sqlite:////tmp/evo.db"),
         ("oracle+nothing://ann:secret@host/runs", "no such kind of database"),
         ("postgresql+missing://ann:secret@host/runs", "no such kind of database"),
         ("mysql+aiomysql://ann:secret@host/runs", "its driver is not installed: pip install aiomysql"),
