@@ -160,6 +160,10 @@ def _separator_hint(columns: Sequence[str]) -> str:
     return f"; is it separated by {other!r}? Expected commas" if other else ""
 
 
+COMMAS_FOLLOW = ["sep=", ""]
+"""The line ``sep=,``, by which spreadsheets are told what stands between columns."""
+
+
 def read_table(path: Path, ragged: bool = False) -> Table:
     """A csv file, or a compressed one. Empty lines are skipped.
 
@@ -170,10 +174,12 @@ def read_table(path: Path, ragged: bool = False) -> Table:
         SpaceError: it cannot be read, or a row has not as many columns as the header names.
     """
     reader = csv.reader(StringIO(read_text(path)), strict=True)
-    cells, lines = [], []
+    header, cells, lines = list[str](), [], []
     try:
         filled = (row for row in reader if any(cell.strip() for cell in row))
         header = [plain_name(name) for name in next(filled, [])]
+        if header == COMMAS_FOLLOW:
+            header = [plain_name(name) for name in next(filled, [])]
         for row in filled:
             if len(row) < len(header) and ragged:
                 row += [""] * (len(header) - len(row))
@@ -185,6 +191,7 @@ def read_table(path: Path, ragged: bool = False) -> Table:
             cells.append(tuple(row[: len(header)]))
             lines.append(reader.line_num)
     except csv.Error as error:
-        raise SpaceError(f"{path}, line {reader.line_num}: cannot be read as csv: {error}") from None
+        hint = _separator_hint(header)
+        raise SpaceError(f"{path}, line {reader.line_num}: cannot be read as csv: {error}{hint}") from None
     columns = tuple(name or f"Unnamed: {i}" for i, name in enumerate(header))
     return Table(path, columns, tuple(cells), tuple(lines))

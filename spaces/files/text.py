@@ -14,6 +14,13 @@ from spaces.errors import SpaceError
 COMPRESSED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\x00": lzma.decompress}
 """How a compressed file begins, and what unpacks it."""
 
+UNREAD = {
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"7z\xbc\xaf": "packed with 7z",
+}
+"""How files begin that are often handed in, and are not read; what they are."""
+
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -31,6 +38,8 @@ def read_text(path: Path) -> str:
         SpaceError: it is no such text; the message names the file and the line.
     """
     data = path.read_bytes()
+    if other := next((kind for start, kind in UNREAD.items() if data.startswith(start)), None):
+        raise SpaceError(f"{path} is {other}, expected text; unpack it, or save the table as csv")
     try:
         for start, unpack in COMPRESSED.items():
             if data.startswith(start):

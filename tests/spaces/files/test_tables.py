@@ -37,6 +37,8 @@ def test_a_text_is_read_however_it_was_saved(saved: bytes, tmp_path: Path) -> No
         (b"a\nb\xe9\n", "line 2: this is no text in UTF-8; save the file as UTF-8"),
         ("a,b\n1,2\n".encode("utf-16-le"), "line 1: this is no text, or UTF-16 without a mark"),
         (gzip.compress(TEXT.encode(), mtime=0)[:-9], "cannot be unpacked"),
+        (b"PK\x03\x04\x14", "is a zip archive or a spreadsheet, expected text; unpack it, or save the table as csv"),
+        (b"\x28\xb5\x2f\xfd", "is packed with zstd, expected text"),
     ],
 )
 def test_what_is_no_text_has_a_line(saved: bytes, message: str, tmp_path: Path) -> None:
@@ -60,6 +62,9 @@ def test_columns_are_found_without_the_spaces_around_them(tmp_path: Path) -> Non
     ("text", "message"),
     [
         ("a;b\n1;2\n", r"no column 'b'; its columns: a;b; is it separated by ';'\? Expected commas"),
+        ('a;b\n"1,2";2\n', r"line 2: cannot be read as csv: .*; is it separated by ';'\? Expected commas"),
+        ('a\tb\n"1,2"\t2\n', r"line 2: cannot be read as csv: .*; is it separated by '\\t'\? Expected commas"),
+        ('sep=;\na;b\n"1,2";2\n', r"line 3: cannot be read as csv: .*; is it separated by ';'\? Expected commas"),
         ("a,b\u202e\n1,2\n", r"no column 'b'; its columns: a, 'b\\u202e'"),
         ("a,b,b\n1,2,3\n", "has 2 columns 'b', expected one"),
         ("a,b\n1,2\n1,2,5\n", "line 3: found 3 columns, expected the 2"),
@@ -82,3 +87,12 @@ def test_what_is_no_cost_is_told(text: str) -> None:
 
 def test_numbers_are_python_floats() -> None:
     assert [read_number(text, "") for text in (" 0.1", "-2", "1e3", "0.1000000000000000055")] == [0.1, -2, 1000, 0.1]
+
+
+def test_a_spreadsheets_line_about_commas_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text('sep=,\narch,acc\n"a,b",0.5\n')
+    table = read_table(path)
+    assert table.columns == ("arch", "acc")
+    assert table.texts("arch") == ["a,b"]
+    assert table.lines == (3,)
