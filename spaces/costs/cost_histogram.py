@@ -116,9 +116,10 @@ class CostHistogram:
 
 
 def _common_step(above: list[Floats]) -> float:
-    """The greatest step that all costs are multiples of; 1 where all are equal, 0 where they are not whole numbers."""
+    """The greatest step that all costs are multiples of; 1 where all are equal, 0 where they are no whole numbers, or too
+    large to be counted."""
     values = np.concatenate(above)
-    if np.any(values != np.rint(values)):
+    if np.any(values != np.rint(values)) or values.max() >= 2**63:
         return 0.0
     return float(np.gcd.reduce(values.astype(np.int64))) or 1.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf, isfinite
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,8 +15,10 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -67,6 +69,8 @@ def _limit(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, fl
         least, most = checked((ends[0], ends[0]) if ends and is_open else ends or given)
     except ValidationError:
         raise PydanticCustomError("limit", "expected two numbers, [least, most]; inf is no limit") from None
+    if least < 0 or most < 0:
+        raise PydanticCustomError("limit", "expected costs, which are numbers from 0 on; -inf or 0 is no limit")
     if least > most:
         raise PydanticCustomError("limit", "expected the least first, then the most")
     return least, inf if is_open else most
@@ -91,6 +95,11 @@ Pixels = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], WrapValidator(
 """One number for square images, or height and width."""
 
 
+def _kinds(annotation: Any) -> list[Any]:
+    """An annotation, and all that it speaks of, in any depth."""
+    return [annotation, *(kind for part in get_args(annotation) for kind in _kinds(part))]
+
+
 class Section(BaseModel):
     """A table of a configuration. The text under a key is its help, and its description in the JSON schema.
 
@@ -101,6 +110,16 @@ class Section(BaseModel):
     unrelated: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_is_a_number(cls, given: Any, field: ValidationInfo) -> Any:
+        values = given if isinstance(given, (list, tuple)) else [given]
+        if any(isinstance(value, bool) for value in values):
+            kinds = _kinds(cls.model_fields[str(field.field_name)].annotation)
+            if (int in kinds or float in kinds) and not (bool in kinds or Any in kinds):
+                raise PydanticCustomError("number", "expected a number, not true or false")
+        return given
 
 
 class SpaceSection(Section):

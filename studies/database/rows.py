@@ -169,7 +169,7 @@ def run_from_row(row: RowMapping) -> StoredRun:
         return from_row(
             StoredRun,
             row,
-            config=check_config(json.loads(row["config_json"]), f"run {row['name']!r}", folders),
+            config=check_config(_stored_settings(row["config_json"]), f"run {row['name']!r}", folders),
             space=SearchSpace.from_json(row["space_json"]),
             max_cost=_finite(row["max_cost"]),
             min_accuracy=_finite(row["min_accuracy"]),
@@ -177,6 +177,15 @@ def run_from_row(row: RowMapping) -> StoredRun:
             classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,
             version=str(json.loads(row["versions_json"]).get("evo", "")),
         )
+
+
+def _stored_settings(text: str) -> dict[str, Any]:
+    """The settings of a run. Earlier versions let limits begin below 0, where no cost is."""
+    settings: dict[str, Any] = json.loads(text)
+    for limit in (settings.get("limits") or {}).values():
+        if isinstance(limit, list) and limit and isinstance(limit[0], (int, float)):
+            limit[0] = max(limit[0], 0)
+    return settings
 
 
 def _finite(value: Any) -> float:

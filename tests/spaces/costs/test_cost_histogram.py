@@ -7,9 +7,12 @@ from itertools import product
 import numpy as np
 import pytest
 
+from spaces.costs.benchmark_tables import additive_costs
 from spaces.costs.cost_histogram import CostHistogram
 from spaces.costs.table import COLUMNS, cost_table
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load_space
+from spaces.space import SearchSpace
 from tests.spaces.costs.test_sampling import OPS, small_space, table_of
 
 SPACES = {
@@ -42,3 +45,14 @@ def test_ranks_within_limits_are_those_that_are_counted() -> None:
     archs = [tuple(layer.genes[i] for layer, i in zip(table.layers, row, strict=True)) for row in places]
     assert len(set(archs)) == count > 100
     assert all(table.space.from_qualified_genes(genes) in table.space for genes in archs)
+
+
+@pytest.mark.parametrize("unit", [2.0**62, 2.0**70, 1e299])
+def test_costs_beyond_every_whole_number_are_counted_in_buckets(unit: float) -> None:
+    layers = tuple(Layer(Shape(1, 1, 2, 1), ("a", "b", "c")) for _ in range(2))
+    space = SearchSpace("large", layers, Stem(1, stride=1, kernel=1, c_in=1, size=1), Head(0, 1))
+    archs = list(space.enumerate())
+    costs = [unit * (1 + arch.genes.count("b") + 2 * arch.genes.count("c")) for arch in archs]
+    buckets = CostHistogram.of(additive_costs(space, archs, costs).table, "macs")
+    assert buckets.count(-np.inf, np.inf) == 9
+    assert buckets.count(-np.inf, 1.5 * unit) == 1

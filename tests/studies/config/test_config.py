@@ -105,6 +105,7 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
 
 
 NUMBERS = "expected a number from 0 on, or a list of them: one per round"
+TRUTH = "expected a number, not true or false"
 ENDS = "expected two numbers, [least, most]; inf is no limit"
 
 
@@ -125,12 +126,40 @@ ENDS = "expected two numbers, [least, most]; inf is no limit"
         ("limits.macs=[nan, 1]", f"limits.macs is [nan, 1]: {ENDS}"),
         ("limits.macs=[inf, inf]", f"limits.macs is [inf, inf]: {ENDS}"),
         ("limits.params=[1, 2, 3]", f"limits.params is [1, 2, 3]: {ENDS}"),
+        ("limits.macs=[-5, 3]", "limits.macs is [-5, 3]: expected costs, which are numbers from 0 on; -inf or 0 is no"),
+        ("limits.macs=[-inf, -3]", "limits.macs is [-inf, -3]: expected costs, which are numbers from 0 on"),
+        ("seed=true", f"seed is True: {TRUTH}"),
+        ("data.size=true", f"data.size is True: {TRUTH}"),
+        ("data.size=[true, 8]", f"data.size is [True, 8]: {TRUTH}"),
+        ("search.evaluations=true", f"search.evaluations is True: {TRUTH}"),
+        ("search.time_limit_seconds=false", f"search.time_limit_seconds is False: {TRUTH}"),
+        ("evaluator.epochs=[true, false]", f"evaluator.epochs is [True, False]: {TRUTH}"),
+        ("ground_truth.sample=false", f"ground_truth.sample is False: {TRUTH}"),
+        (
+            "ground_truth.table={ path = 't.csv', accuracy_scale = true }",
+            f"ground_truth.table.accuracy_scale is True: {TRUTH}",
+        ),
+        ("limits.macs=[false, 3]", f"limits.macs is [False, 3]: {TRUTH}"),
         ("limits.macs=[2, 1]", "limits.macs is [2, 1]: expected the least first, then the most"),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(change: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"--set {change}: {expected}")):
         load_config("digits", [change])
+
+
+def test_true_and_false_are_taken_where_they_are_meant() -> None:
+    given = ["search.surrogate=false", "data.in_memory=true", "evaluator.zero_init=false", "control=true"]
+    config = load_config("digits", given)
+    assert (config.search.surrogate, config.data.in_memory, config.control) == (False, True, True)
+
+    class Own(Section):
+        either: bool | int = 0
+        any: Any = None
+        switches: tuple[bool, ...] = ()
+
+    own = Own(either=True, any=True, switches=(True, False))
+    assert (own.either, own.any, own.switches) == (True, True, (True, False))
 
 
 @pytest.mark.parametrize("preset", presets())

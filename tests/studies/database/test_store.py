@@ -96,6 +96,17 @@ def test_an_open_limit_blocks_no_listing(store: Store, run: StoredRun) -> None:
     assert max(trial.constraints.values()) <= 0
 
 
+def test_a_limit_below_0_of_an_earlier_version_is_one_from_0_on(store: Store) -> None:
+    open_end = CONFIG.model_copy(update={"limits": LimitsSection(macs=(0.0, 20.0))})
+    store.create_run("earlier", open_end, SPACE, 40.0, {})
+    with store.writing() as connection:
+        text = sa.func.replace(schema.runs.c.config_json, "[0.0,20.0]", "[-5.0,20.0]")
+        connection.execute(schema.runs.update().where(schema.runs.c.name == "earlier").values(config_json=text))
+        (stored,) = connection.execute(sa.text("SELECT config_json FROM runs WHERE name = 'earlier'")).one()
+    assert "-5.0" in stored
+    assert store.run("earlier").config == open_end
+
+
 def test_an_unknown_run_is_answered_with_those_there_are(store: Store, run: StoredRun) -> None:
     with pytest.raises(EvoError, match=r"no run 'caf\\udce9' in this database; runs: tiny"):
         store.key("caf\udce9")  # as Python has what is no UTF-8 on a command line
