@@ -24,7 +24,8 @@ class RunSummary:
 
     Attributes:
         finished: how many of its ``rounds`` are; ``hypervolume`` is that of the last of them.
-        proposals: how many there were; ``evaluations``: measured, for the search or for the truth.
+        proposals: how many there were; ``evaluations``: new ones, that the search has measured (what is
+            measured beside it, for the truth, is none).
         problem: why its row cannot be read; None: it can. ``method``, ``space`` and ``evaluator`` are then "?".
     """
 
@@ -54,6 +55,7 @@ def run_summaries(store: Store) -> list[RunSummary]:
         """Not converted where all rows are read: what is no number or time stops no other run."""
         return sa.type_coerce(column, sa.types.NullType())
 
+    searched = proposals.join(rounds, proposals.c.round_id == rounds.c.id)
     last = sa.select(rounds.c.hypervolume).where(done).order_by(rounds.c.number.desc()).limit(1).scalar_subquery()
     query = sa.select(
         runs.c.name,
@@ -61,8 +63,8 @@ def run_summaries(store: Store) -> list[RunSummary]:
         runs.c.seed,
         count(rounds, of_run).label("rounds"),
         count(rounds, done).label("finished"),
-        count(proposals.join(rounds, proposals.c.round_id == rounds.c.id), of_run).label("proposals"),
-        count(evaluations, evaluations.c.run_id == runs.c.id).label("evaluations"),
+        count(searched, of_run).label("proposals"),
+        count(searched, of_run & proposals.c.is_new).label("evaluations"),
         as_stored(last).label("hypervolume"),
     ).order_by(runs.c.id)
     with store.engine.connect() as connection:

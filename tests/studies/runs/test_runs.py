@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -55,6 +56,16 @@ def test_runs_are_listed_oldest_first(store: Store, capsys: pytest.CaptureFixtur
     ]
     (first, _) = json.loads(said(store, capsys, "--json"))
     assert (first["name"], first["proposals"], first["evaluations"], first["hypervolume"]) == ("one", 7, 6, 0.735)
+
+
+def test_what_is_measured_for_the_truth_is_no_evaluation_of_the_search(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = store.run("one")
+    (evaluation, *_) = [proposal.evaluation for proposal in store.proposals(store.rounds(one)[0])]
+    store.record_evaluations(one, one.space, [replace(evaluation, judge="scratch:truth")])
+    (first, _) = json.loads(said(store, capsys, "--json"))
+    assert first["evaluations"] == 6
 
 
 def test_a_run_is_shown_with_its_rounds_and_settings(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
