@@ -69,9 +69,11 @@ def explained(path: Path, remedy: str = "give another place") -> Iterator[None]:
     """What the system says against writing ``path`` in the body, with what to do.
 
     Raises:
-        SpaceError: instead of any OSError.
+        SpaceError: instead of any OSError, but for a reader who has gone (``| head``), who is no error.
     """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise SpaceError(f"cannot write {path}: {error.strerror or error}; {remedy}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spaces.errors import SpaceError
-from spaces.files.outputs import check_no_database, write_output
+from spaces.files.outputs import check_no_database, explained, write_output
 
 PAGE = '<!DOCTYPE html>\n<html lang="en">\n<title>new</title>\n'
 
@@ -74,6 +74,11 @@ def test_a_folder_is_no_place_for_a_page(place: str, tmp_path: Path, monkeypatch
 def test_a_device_takes_anything() -> None:
     write_output(Path(os.devnull), PAGE)
     assert Path(os.devnull).is_char_device()
+
+
+def test_a_reader_who_has_gone_is_left_to_the_command(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), explained(tmp_path):
+        raise BrokenPipeError
 
 
 def test_what_the_system_refuses_is_told_with_what_to_do(tmp_path: Path) -> None:
