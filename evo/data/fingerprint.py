@@ -52,7 +52,7 @@ def is_sampled(run: StoredRun) -> bool:
 
 
 def _without_latency(config: StudyConfig) -> StudyConfig:
-    """As runs were begun before latency tables counted; they go on with that fingerprint, for their files are named after it."""
+    """As runs were begun before latency tables counted; they go on so, for their files are named after the fingerprint."""
     return config.model_copy(update={"latency": None})
 
 

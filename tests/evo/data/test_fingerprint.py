@@ -244,6 +244,16 @@ def test_a_latency_table_that_changed_is_not_mixed_in(tmp_path: Path) -> None:
     assert check_fingerprint(run, accept=True) == now != run.data_sha256
 
 
+@pytest.mark.usefixtures("many")
+def test_a_run_of_release_0_1_goes_on_with_latencies_and_a_sample_of_many_images(tmp_path: Path) -> None:
+    config = pictures(tmp_path)
+    latency = with_latency(tmp_path / "lut.csv", 0.5).latency
+    old = begun(config.model_copy(update={"latency": latency}), SAMPLED)
+    assert fingerprint(old.config) not in (SAMPLED, NOW)
+    assert check_fingerprint(old, accept=False) == SAMPLED
+    assert hash_images(config.data, old) != hash_images(config.data)
+
+
 def test_a_run_from_before_latency_tables_counted_goes_on(tmp_path: Path) -> None:
     config = with_latency(tmp_path / "lut.csv", 0.5)
     run = stored(config, fingerprint(config.model_copy(update={"latency": None})))
