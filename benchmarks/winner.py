@@ -259,7 +259,7 @@ def finalists(here: Table, budget: float) -> list[Contender]:
 
 
 def uniform_with_rows(task: Task, number: int) -> list[Contender]:
-    """Networks with one operation in all layers and the same row, by its place, in all stages that have it; drawn at random."""
+    """Networks with one operation in all layers and the same row, or what is most like it, in all stages; drawn at random."""
     space, rng = task.space, Random(derive_seed(task.config.seed, "uniform network"))
     pairs = [(op, place) for op in uniform_operations(space) for place in range(len(RICH_ROWS))]
     found: list[Contender] = []

@@ -109,11 +109,20 @@ def used_plugins(config: StudyConfig, space: SearchSpace) -> dict[str, Plugin]:
     owners = [
         plugin for plugin in plugins.loaded_plugins() if any(plugins.owner_of(thing) == plugin for thing in chosen)
     ]
-    return {plugin.spec: plugin for plugin in (*named, *owners, *operation_plugins(ops))}
+    return {plugin.spec: plugin for plugin in (*named, *owners, *_defining(ops))}
 
 
-def operation_plugins(ops: Iterable[Op]) -> list[Plugin]:
-    """The plugins that define some of the operations: those that a network of these cannot be built without."""
+def operation_plugins(config: StudyConfig, ops: Iterable[Op]) -> list[Plugin]:
+    """The plugins that a network of these operations cannot be built without: those whose files define some, or all that the
+    configuration names where a file that one of them imports does."""
+    ops = set(ops)
+    defining = _defining(ops)
+    elsewhere = {owner_file(op) for op in ops} - {None, *(plugin.path for plugin in defining)}
+    named = [plugins.loaded_as(spec) for spec in config.plugins] if elsewhere else []
+    return list({plugin.spec: plugin for plugin in (*defining, *named)}.values())
+
+
+def _defining(ops: Iterable[Op]) -> list[Plugin]:
     files = {owner_file(op) for op in ops}
     return [plugin for plugin in plugins.loaded_plugins() if plugin.path in files]
 

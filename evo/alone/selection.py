@@ -198,6 +198,8 @@ def within_limits(front: Sequence[Evaluation], most: Mapping[str, float]) -> lis
     Raises:
         EvoError: none does; the message names the cheapest of them.
     """
+    if not front:
+        raise EvoError("no network of the last round was measured to the end within the run's limits")
     allowed = [e for e in front if all(e.cost(name) <= limit for name, limit in most.items())]
     if not allowed:
         asked = " and ".join(f"{format_number(limit)} {name}" for name, limit in most.items())

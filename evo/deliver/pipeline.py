@@ -136,7 +136,7 @@ def plan_delivery(
     """All that is known before training; the weights are a function of it."""
     arch, space = (scaled.arch, scaled.space) if scaled else (chosen.arch, chosen.space)
     evaluation = chosen.evaluation
-    own = {plugin.name: plugin.sha256 for plugin in operation_plugins(op for _, op in choices_of(arch))}
+    own = {plugin.name: plugin.sha256 for plugin in operation_plugins(config, (op for _, op in choices_of(arch)))}
     known: Description = {
         "format": 1,
         **describe_network(arch, space, images.mean, images.std),

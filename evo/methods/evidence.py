@@ -62,6 +62,12 @@ class AsGoodAsBest:
     front: bool = False
 
     def __call__(self, finished: Round) -> Ratings:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):  # sums in one order, however many cores there are
+            return self._ratings(finished)
+
+    def _ratings(self, finished: Round) -> Ratings:
         from evo.strategy.best_operations import best_with_each
         from evo.strategy.effects import fit_round
 
@@ -80,7 +86,9 @@ class AsGoodAsBest:
         ratings = {
             (i, op): probability
             for i, ops in enumerate(rated)
-            for op, probability in zip(ops, self._probabilities(finished, i, best[i], regions, posterior), strict=False)
+            for op, probability in zip(
+                ops, self._probabilities(finished, i, best[i][:, : len(ops)], regions, posterior), strict=True
+            )  # without what is left out
         }
         rounds = (*finished.earlier, finished)
         seen = {choice for part in rounds for e in part.evaluations for choice in choices_of(e.arch)}
@@ -130,7 +138,8 @@ class AsGoodAsBest:
 
 def _has_cost(costs: CostTable, i: int, op: Op) -> bool:
     known = costs.space.variant_of(i)
-    rows = [row for row in known[0].variants if known[0].runs(row, known[1])] if known else []
+    rows = [*known[0].variants, *known[0].layers[0].pending] if known else []
+    rows = [row for row in rows if known and known[0].runs(row, known[1])]
     try:
         for gene in [f"{row}/{op}" for row in rows] or [op]:
             costs.layers[i].cost_of(gene)

@@ -46,6 +46,10 @@ OWN_SHARE = 1 / 3
 """The most probable share, beforehand, that is each round's own of the variance of what operations add, where rounds train
 differently. Effects in two rounds then correlate by 2/3. Its logit has the same prior as the logarithms of variances."""
 
+SPARE = 1e-9
+"""Of the greatest variance, added to all where draws are made: the posterior's covariance has no full rank. Its Cholesky factor
+moves as little as it does itself; eigenvectors of equal eigenvalues turn at the last digit of a sum, on other processors."""
+
 PRIOR_DEVIATION = 1.5
 """Standard deviation of the prior over these logarithms."""
 
@@ -185,9 +189,9 @@ class Posterior:
 
     def draw(self, n: int, rng: np.random.Generator) -> Floats:
         """``(n, choices + 2)``: what operations may add, drawn from the posterior."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return np.asarray(self.mean + rng.standard_normal((n, len(values))) @ root.T)
+        n_terms = len(self.mean)
+        root = cholesky(self.covariance + SPARE * float(np.diag(self.covariance).max()) * np.eye(n_terms), lower=True)
+        return np.asarray(self.mean + rng.standard_normal((n, n_terms)) @ root.T)
 
     def cost_curve(self, drawn: Floats, costs: Floats) -> Floats:
         """``(n, m)``: what each of ``m`` costs is worth by itself, for each of ``n`` drawn rows."""
@@ -230,6 +234,13 @@ def fit_operations(
         differ: whether what operations add differs from round to round.
         ahead: whether what they add in a round to come is asked for, and not what they add in the last one.
     """
+    with threadpool_limits(1):  # sums in one order, however many cores there are
+        return _fitted(blocks, choices, rounds, differ, ahead)
+
+
+def _fitted(
+    blocks: Sequence[str], choices: Iterable[LayerChoice], rounds: Sequence[Measured], differ: bool, ahead: bool
+) -> Posterior | None:
     rounds = [measured for measured in rounds if _has_spread(measured)]
     if not rounds:
         return None
@@ -249,8 +260,7 @@ def fit_operations(
     genes = np.array([arch.genes for measured in rounds for arch in measured.archs], dtype=object)
     noises = {f"noise {r}": np.diag((group == r).astype(float)) for r in range(len(rounds))}
     others = {"interaction": _interaction_kernel(genes)} | noises
-    with threadpool_limits(1):
-        fit = _most_probable(y, curve, grams, others, group if differ else None)
+    fit = _most_probable(y, curve, grams, others, group if differ else None)
     variances, alpha, inverse = fit.variances, fit.alpha, fit.inverse
     present = group == group[-1]
     shared = 1.0 - fit.own * (np.ones(len(y)) if ahead else ~present)

@@ -40,6 +40,13 @@ UNKNOWN = Effect(None)
 
 def operation_effects(finished: Round) -> dict[LayerChoice, Effect]:
     """The effect of every candidate of every layer."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # sums in one order, however many cores there are
+        return _effects(finished)
+
+
+def _effects(finished: Round) -> dict[LayerChoice, Effect]:
     times = Counter(choice for e in finished.evaluations for choice in choices_of(e.arch))
     choices = candidate_choices(finished.space)
     posterior = fit_round(finished, choices)

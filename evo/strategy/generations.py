@@ -152,7 +152,8 @@ class SearchState:
         """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as many
         networks, spread over cost and over all operations, as a first population and the operations still lack.
 
-        Where nothing is known yet, the networks with one operation everywhere come first: they are hard to beat.
+        Where nothing is known yet, networks with one operation everywhere come first, which are hard to beat in spaces without
+        rows.
         """
         task, size = self.task, self.task.settings.population
         taken: set[Architecture] = set()

@@ -34,8 +34,9 @@ MAX_LISTED = 4096
 BATCH, PATIENCE = 512, 1 << 15
 """The most draws at a time; how many without a new network before there is taken to be none."""
 
-ROW_DRAWS, STRATA = 20, 32
-"""Networks of rows drawn evenly for each that is wanted; from how many strata of cost they are taken in turn."""
+ROW_DRAWS, STRATA, ENOUGH = 20, 32, 4
+"""Networks drawn row by row for each that is wanted; from how many strata of cost they are taken in turn; which part of what is
+wanted is enough."""
 
 RARE, TILTS, STEEP = 0.05, 12, 300.0
 """Draws are tilted when less than this share is of use, so many times, by at most a factor of e to this power."""
@@ -102,9 +103,9 @@ def sample_rows_evenly(
     limits = _check_limits(table, limits or {})
     drawn = list(dict.fromkeys(table.space.sample(rng) for _ in range(ROW_DRAWS * n)))
     found = _spread(table, drawn, n, cost, limits)
-    if len(found) == n:
+    if len(found) > n // ENOUGH:
         return found
-    others = sample_stratified(table, n, rng, cost=cost, limits=limits)  # limits that few rows keep
+    others = sample_stratified(table, n, rng, cost=cost, limits=limits)  # limits that hardly any row keeps
     return _spread(table, list(dict.fromkeys([*found, *others])), n, cost, limits)
 
 
@@ -119,7 +120,9 @@ def _spread(table: CostTable, archs: list[Architecture], n: int, cost: str, limi
     price = columns[cost][places]
     edges = np.linspace(price.min(), price.max(), STRATA + 1)[1:-1]
     stratum = np.searchsorted(edges, price)
-    turn = np.array([np.count_nonzero(stratum[:i] == stratum[i]) for i in range(len(places))])
+    order = stratum.argsort(kind="stable")
+    turn = np.empty(len(places), np.intp)
+    turn[order] = np.arange(len(places)) - np.searchsorted(stratum[order], stratum[order])
     chosen = np.lexsort((stratum, turn))[:n]
     return [archs[places[i]] for i in chosen[price[chosen].argsort(kind="stable")]]
 

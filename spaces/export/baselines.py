@@ -130,7 +130,8 @@ def uniform_arch(space: SearchSpace, op: Op, place: int | None = None) -> Archit
     """The architecture of ``space`` that has ``op``, or what comes nearest to it, in every layer.
 
     Args:
-        place: which row every block with rows has, counted round and round; None: its deepest, and of these the widest.
+        place: which row blocks have, counted round and round in the block with most rows; other blocks have the one most like
+            it. None: their deepest, and of these the widest.
     """
     genes = []
     for i, layer in enumerate(space.layers):
@@ -138,8 +139,7 @@ def uniform_arch(space: SearchSpace, op: Op, place: int | None = None) -> Archit
         if block is None:
             genes.append(_nearest(layer, op))
         elif block[1] == 0:
-            rows = block[0].variants
-            genes.append(_deepest_row(block[0]) if place is None else rows[place % len(rows)])
+            genes.append(_deepest_row(block[0]) if place is None else _row_at(space, block[0], place))
         else:
             genes.append(_nearest(layer, op) if block[0].runs(genes[block[0].start], block[1]) else SKIP)
     return space.check(Architecture(tuple(genes)))
@@ -153,6 +153,24 @@ def _is_chooser(space: SearchSpace, i: int) -> bool:
 
 def _deepest_row(block: VariantBlock) -> Op:
     return max(block.variants, key=lambda row: (parse_variant(row).depth, parse_variant(row).width))
+
+
+def _row_at(space: SearchSpace, block: VariantBlock, place: int) -> Op:
+    """The row of a block that is most like the one at ``place`` of the block with most rows: in depth, then in width."""
+    model = max(space.variant_blocks, key=lambda one: len(one.variants))
+    depth, width = _proportions(model, model.variants[place % len(model.variants)])
+    away = {
+        row: (abs(found[0] - depth), abs(found[1] - width))
+        for row in block.variants
+        if (found := _proportions(block, row))
+    }
+    return min(away, key=lambda row: away[row])
+
+
+def _proportions(block: VariantBlock, row: Op) -> tuple[int, float]:
+    """A row's depth, and its width as a multiple of the block's output; 1 where nothing is between."""
+    parsed = parse_variant(row)
+    return parsed.depth, parsed.width / block.layers[1].shape.c_out if parsed.width else 1.0
 
 
 def _nearest(layer: Layer, op: Op) -> str:

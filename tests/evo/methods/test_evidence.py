@@ -8,8 +8,10 @@ from random import Random
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from evo.methods.evidence import AddPromising, AsGoodAsBest, evidence
+from evo.strategy.additive import Posterior
 from evo.strategy.design import covering_networks
 from evo.strategy.effects import operation_effects
 from evo.strategy.nsga2 import CandidateFilter
@@ -155,6 +157,30 @@ def test_a_bad_row_and_a_bad_operation_are_dropped_and_the_best_ones_stay() -> N
     assert bad_row in dropped[start]
     assert sum(bad in here for here in dropped) >= 3
     assert all(layer.candidates for layer in step.space.layers)
+
+
+def test_ratings_do_not_depend_on_the_number_of_cores() -> None:
+    """Most of these operations were never measured, so their effects are alike, and eigenvectors turn at the last digit."""
+    space, draw = load_space("rows_28"), Random(0)
+    archs = [space.sample(draw) for _ in range(40)]
+    finished = measured(space, archs, lambda arch, macs: 0.5 + 0.01 * str(arch).count("k5") + 1e-8 * macs)
+    found = []
+    for cores in (1, 2):
+        with threadpool_limits(cores):
+            found.append(AsGoodAsBest()(finished))
+    assert found[0] == found[1]
+
+
+def test_draws_hardly_move_when_a_sum_is_rounded_otherwise() -> None:
+    """A covariance of equal variances, and the same with its last digits changed, as another processor may change them."""
+    rng = np.random.default_rng(0)
+    block = np.full((40, 40), 0.3) + 0.7 * np.eye(40)
+    posterior = Posterior({}, np.zeros(40), block, 1.0, 0.0, 1.0, {}, 0.0, 1.0, 9)
+    noise = 1e-15 * rng.standard_normal((40, 40))
+    other = replace(posterior, covariance=block + noise + noise.T)
+    first, second = (one.draw(64, np.random.default_rng(1)) for one in (posterior, other))
+    assert abs(first - second).max() < 1e-12
+    assert np.cov(posterior.draw(200_000, rng).T) == pytest.approx(block, abs=0.02)
 
 
 def test_spaces_of_branches_are_refused(space: SearchSpace) -> None:
