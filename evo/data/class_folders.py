@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evo.data.class_names import normalised
-from evo.data.folder_entries import Ignored, count, joined, read_entries, sort_files, suffix_of
-from evo.data.image_files import SUFFIXES, name_files, printable
+from evo.data.folder_entries import Ignored, joined, read_entries, sort_files, suffix_of
+from evo.data.image_files import SUFFIXES, count, name_files, printable
 from evo.data.part_names import find_parts, role_of
 from studies.records import EvoError
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evo.data.image_files import SUFFIXES, is_image, name_files, printable
+from evo.data.image_files import SUFFIXES, count, is_image, name_files, printable
 from studies.records import EvoError
 
 CLUTTER = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "__pycache__"}
@@ -145,11 +145,6 @@ def sort_files(files: Sequence[str]) -> Ignored:
 def suffix_of(path: str) -> str:
     """The suffix of a file's name, in small letters."""
     return os.path.splitext(path)[1].lower()
-
-
-def count(things: Sequence[object], one: str, many: str = "") -> str:
-    """How many there are, with the word for it."""
-    return f"{len(things):,} {one if len(things) == 1 else many or one + 's'}"
 
 
 def joined(names: Sequence[str]) -> str:

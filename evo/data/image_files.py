@@ -79,6 +79,11 @@ def name_files(paths: Sequence[str]) -> str:
     return ", ".join(map(printable, paths[:NAMED])) + more
 
 
+def count(things: Sequence[object], one: str, many: str = "") -> str:
+    """How many there are, with the word for it."""
+    return f"{len(things):,} {one if len(things) == 1 else many or one + 's'}"
+
+
 # -- what headers say -------------------------------------------------------------------------------------------------
 
 
@@ -97,12 +102,12 @@ class FileChecks:
 
 @dataclass(frozen=True)
 class _Header:
-    """Of one file; ``brightest``: the highest value of grey of 16 bits."""
+    """Of one file; ``brightest``: the highest value of grey of 16 bits, None where it has none."""
 
     height: int = 0
     width: int = 0
     kind: str = ""
-    brightest: int = 0
+    brightest: int | None = None
     fault: str = ""
 
 
@@ -118,7 +123,8 @@ FAINT = (1 << 14) - 1
 
 
 def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
-    """Read the header of every file, and the end of those that tell where they end.
+    """Read the header of every file, and the end of those that tell where they end. Grey of 16 bits is decoded whole, for its
+    highest value says how it is read.
 
     Raises:
         EvoError: some cannot be read, or are cut short; the message names them.
@@ -141,16 +147,13 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
     if faults := [(path, header.fault) for path, header in found if header.fault]:
         told = ", ".join(f"{printable(path)} ({fault})" for path, fault in faults[:NAMED])
         more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-        verb = "image cannot" if len(faults) == 1 else "images cannot"
-        raise EvoError(f"{len(faults):,} {verb} be read: {told}{more}; replace or remove them")
+        raise EvoError(f"{count(faults, 'image')} cannot be read: {told}{more}; replace or remove them")
     by_kind = {kind: [path for path, header in found if header.kind == kind] for kind in KINDS}
     remarks = [
-        f"{len(files):,} {'image' if len(files) == 1 else 'images'} {KINDS[kind]}: {name_files(files)}"
-        for kind, files in by_kind.items()
-        if files
+        f"{count(files, 'image')} {KINDS[kind]}: {name_files(files)}" for kind, files in by_kind.items() if files
     ]
     heights, widths = [header.height for header in headers], [header.width for header in headers]
-    remarks += _warn_of_scales([(path, header.brightest) for path, header in found if header.kind == "grey16"])
+    remarks += _warn_of_scales([(path, header.brightest) for path, header in found if header.brightest is not None])
     return FileChecks(((min(heights), max(heights)), (min(widths), max(widths))), tuple(remarks))
 
 
@@ -166,12 +169,13 @@ def _warn_of_scales(deep: Sequence[tuple[str, int]]) -> list[str]:
     warnings = []
     if scaled and as_they_are:
         warnings.append(
-            f"{len(scaled):,} images of 16 bits are scaled to 8, and {len(as_they_are):,} with no value above 255 are read as "
-            f"they are ({name_files(as_they_are)}): they do not show brightness alike; save all with 8 bits, on one scale"
+            f"{count(scaled, 'image')} of 16 bits, scaled to 8, beside {count(as_they_are, 'image')} of 16 bits with no value "
+            f"above 255, not scaled ({name_files(as_they_are)}): they do not show brightness alike; save all with 8 bits, on "
+            "one scale"
         )
     if 255 < most <= FAINT:
         warnings.append(
-            f"the highest value of all grey of 16 bits ({name_files([path for path, _ in deep])}) is {most:,}, and "
+            f"the highest value of all grey of 16 bits ({name_files(scaled)}) is {most:,}, and "
             f"65,535 is white: they are dark; if they have {most.bit_length()} bits, multiply them by "
             f"{1 << 16 - most.bit_length()}, or save them with 8 bits"
         )
@@ -186,9 +190,8 @@ def _header(path: str, limit: int | None) -> _Header:
                 raise ValueError(f"{width:,} x {height:,} pixels, and Pillow's limit is {2 * limit:,}; make it smaller")
             if _may_be_cut_short(file, image.format):
                 image.load()
-            kind = _kind(image)
-            brightest = int(np.asarray(image).max()) if kind == "grey16" else 0
-            return _Header(*_upright_size(image), kind, brightest)
+            brightest = int(np.asarray(image).max()) if image.mode.startswith("I;16") else None
+            return _Header(*_upright_size(image), _kind(image, brightest), brightest)
     except Exception as error:
         return _Header(fault=reason(error))
 
@@ -221,9 +224,9 @@ def _may_be_cut_short(file: Any, format: str | None) -> bool:
         file.seek(place)
 
 
-def _kind(image: Image.Image) -> str:
+def _kind(image: Image.Image, brightest: int | None) -> str:
     if image.mode == "CMYK":
         return "cmyk"
-    if image.mode.startswith("I;16"):
+    if brightest is not None and brightest > 255:
         return "grey16"
     return "frames" if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else ""

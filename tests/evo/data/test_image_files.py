@@ -137,7 +137,7 @@ def test_what_is_lost_in_reading_is_told_with_file_names(tmp_path: Path) -> None
     pages: list[Any] = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     pages[0].convert("CMYK").save(tmp_path / "ink.jpg")
-    Image.fromarray(GREY.astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(GREY.astype(np.uint16) * 1000).save(tmp_path / "deep.png")
     remarks = check_files(sorted(str(path) for path in tmp_path.iterdir())).remarks
     assert [remark.split(":")[0] for remark in remarks] == [
         "1 image in CMYK, read without a colour profile",
@@ -149,18 +149,18 @@ def test_what_is_lost_in_reading_is_told_with_file_names(tmp_path: Path) -> None
 
 
 def deep(tmp_path: Path, *brightest: int) -> tuple[str, ...]:
-    """What is told of images of 16 bits with these highest values, but for their kind."""
+    """What is told of images of 16 bits with these highest values, but for those that are scaled."""
     paths = []
     for i, value in enumerate(brightest):
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray((GREY / 47 * value).round().astype(np.uint16)).save(paths[-1])
-    return check_files(list(map(str, paths))).remarks[1:]
+    return tuple(told for told in check_files(list(map(str, paths))).remarks if "becomes 255" not in told)
 
 
 def test_images_of_sixteen_bits_on_two_scales_are_told(tmp_path: Path) -> None:
     (told,) = deep(tmp_path, 65_535, 255, 300)
     assert told.startswith(
-        f"2 images of 16 bits are scaled to 8, and 1 with no value above 255 are read as they are ({tmp_path}/1.png): "
+        f"2 images of 16 bits, scaled to 8, beside 1 image of 16 bits with no value above 255, not scaled ({tmp_path}/1.png): "
     )
     Image.fromarray((GREY.astype(np.uint16) * 20).astype(">u2")).save(tmp_path / "big-endian.tif")
     assert (
@@ -168,6 +168,17 @@ def test_images_of_sixteen_bits_on_two_scales_are_told(tmp_path: Path) -> None:
         in check_files([str(tmp_path / "big-endian.tif")]).remarks[1]
     )
     assert deep(tmp_path, 65_535, 300) == deep(tmp_path, 16_384) == deep(tmp_path, 255, 200) == ()
+
+
+def test_an_image_of_sixteen_bits_that_is_read_as_it_is_is_not_called_scaled(tmp_path: Path) -> None:
+    assert deep(tmp_path, 0) == deep(tmp_path, 255) == ()
+    assert check_files([f"{tmp_path}/0.png"]).remarks == ()
+    deep(tmp_path, 65_535, 255)
+    scaled, told = check_files([f"{tmp_path}/{i}.png" for i in range(2)]).remarks
+    assert scaled == f"1 image of 16 bits, scaled to 8 (65,535 becomes 255): {tmp_path}/0.png"
+    assert told.startswith(
+        "1 image of 16 bits, scaled to 8, beside 1 image of 16 bits with no value above 255, not scaled"
+    )
 
 
 @pytest.mark.parametrize(
