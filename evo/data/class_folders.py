@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 from evo.data.class_names import normalised
 from evo.data.folder_entries import Ignored, joined, read_entries, sort_files, suffix_of
 from evo.data.image_files import SUFFIXES, count, name_files, printable
-from evo.data.part_names import find_parts, role_of
+from evo.data.part_names import find_parts, role_of, suggest_parts
 from studies.records import EvoError
 
 EXPECTED = "expected PATH/CLASS/IMAGE, or PATH/train/CLASS/IMAGE and PATH/test/CLASS/IMAGE"
 
-NUMBERS = re.compile(r"[\d\W_]+")
-"""What folders are called that divide the images of a class: by days, sessions or thousands; or classes that are digits."""
+MASKS = {"mask", "masks", "annotations", "segmentation", "segmentations", "groundtruth", "ground_truth"}
+"""What folders are called whose images are answers, not photos."""
 
 
 @dataclass(frozen=True)
@@ -197,17 +196,18 @@ def _check_names(where: str, names: Sequence[str], deep: Collection[str]) -> Non
 
 
 def _check_inner_folders(folder: Path, where: str, names: Sequence[str], found: dict[str, _Found]) -> None:
-    """Folders that all hold the same folders are no classes; numbers may divide classes, unless these are numbered, too."""
+    """Folders that are called like parts and all hold the same folders are no classes. Others may be: sessions, days, cameras
+    and magnifications divide classes, too."""
     inner = {frozenset(map(normalised, found[name].below)) for name in names}
     below = sorted(found[names[0]].below)
-    numbered = len({NUMBERS.sub("", name) for name in names}) == 1
-    if len(inner) > 1 or len(below) < 2 or (all(map(NUMBERS.fullmatch, below)) and not numbered):
+    if len(inner) > 1 or len(below) < 2 or not suggest_parts(names):
         return
     if all(_is_deep(name, folder, found[name]) for name in names):
         raise EvoError(
-            f"{where}: {joined(names)} all hold the folders {joined(below)}, which look like the classes; expected the parts "
-            f"outside, called train, val and test, such as train/{printable(below[0])}, or one folder for each class: rename "
-            f"or merge them; if {joined(names)} are the classes, move their images out of the inner folders"
+            f"{where}: {joined(names)} are called like parts, and all hold the folders {joined(below)}, which look like the "
+            f"classes; expected the parts outside, called train, val and test, such as train/{printable(below[0])}, or one "
+            f"folder for each class: rename or merge them; if {joined(names)} are the classes, move their images out of the "
+            "inner folders"
         )
 
 
@@ -215,11 +215,15 @@ def _warn_of_classes(folder: Path, names: Sequence[str], found: dict[str, _Found
     if not all(_is_deep(name, folder, found[name]) for name in names):
         return ()
     example = f"{names[0]}/{sorted(found[names[0]].below)[0]}"
-    return (
+    told = (
         f"the images of all classes lie in sub-folders, such as {printable(example)}, and the classes are the outer "
-        f"folders, {joined(names)}: if the inner ones are the classes, give each of them one folder, or call the outer ones "
-        "train, val and test",
+        f"folders, {joined(names)}: if that is meant, leave it so; if the inner ones are the classes, give each of them one "
+        "folder for all its images, or, where the outer ones are parts, call these train, val and test"
     )
+    masks = [f"{name}/{below}" for name in names for below in sorted(found[name].below) if below.casefold() in MASKS]
+    if not masks:
+        return (told,)
+    return told, f"images in {joined(masks)} are read like all others: if they are masks, move them elsewhere"
 
 
 # -- links ------------------------------------------------------------------------------------------------------------

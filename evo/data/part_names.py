@@ -19,6 +19,15 @@ FILLERS = {"set", "sets", "data", "dataset", "images", "image", "imgs", "img", "
 
 ROLE_OF_WORD = {word: role for role, words in ROLES.items() for word in words}
 
+DIVISIONS = {
+    "fold", "folds", "kfold", "cv", "subset", "partition", "batch", "dataset", "split", "holdout", "source", "target",
+    "seen", "unseen", "labelled", "labeled", "unlabelled", "unlabeled", "original", "augmented", "gallery", "query",
+}  # fmt: skip
+"""Other words for parts, most of them of folds or of pairs (``source`` and ``target``): nobody calls classes so."""
+
+YEAR = re.compile(r"(19|20)\d\d([\W_]\d\d?){0,2}")
+"""What a folder of a year, a month or a day is called."""
+
 GLUED = {*FILLERS, "daten", "datensatz", "bilder", "fotos"}
 """Words that may be one with the part's: ``traindata``, ``Trainingsdaten``."""
 
@@ -59,6 +68,19 @@ def find_parts(names: Sequence[str]) -> NamedParts | None:
     return next(
         (NamedParts(found, rest) for rest, found in groups.items() if "train" in found and len(found) > 1), None
     )
+
+
+def suggest_parts(names: Sequence[str]) -> bool:
+    """Whether all of these names differ only as those of parts do: ``fold1`` and ``fold2``, ``source`` and ``target``, years.
+
+    Numbers and letters alone suggest nothing, for classes are called so: ``0`` and ``1``, ``class1`` and ``class2``.
+    """
+    if all(map(YEAR.fullmatch, names)):
+        return True
+    words = [[word for word in _words(name) if not word.isdecimal() and len(word) > 1] for name in names]
+    known = {*ROLE_OF_WORD, *DIVISIONS}
+    rests = {tuple(word for word in found if word not in known and word not in GLUED) for found in words}
+    return len(rests) == 1 and all(not known.isdisjoint(found) for found in words)
 
 
 def role_within(name: str) -> str | None:

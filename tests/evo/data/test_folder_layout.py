@@ -199,10 +199,13 @@ PARTS_AS_CLASSES: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
     (("x_train", "x_test"), INSIDE, "x_test and x_train .*: rename them to test and train"),
     (("my_train", "my_test"), INSIDE, "my_test and my_train .*: rename them to test and train"),
     (("Trainingsdaten", "Testdaten"), INSIDE, "Testdaten and Trainingsdaten .*: rename them to test and train"),
-    (("fold1", "fold2"), INSIDE, "fold1 and fold2 all hold the folders ant and bee, which look like the classes; expected .*"
+    (("fold1", "fold2"), INSIDE, "fold1 and fold2 are .* and all hold the folders ant and bee, which look like the classes; .*"
      "called train, val and test, such as train/ant, .*; if fold1 and fold2 are the classes, move their images out of the"),
-    (("fold_1", "fold_2"), ("0", "1"), "fold_1 and fold_2 all hold the folders 0 and 1, which look like the classes"),
-    (("amazon", "webcam"), ("bike", "mug"), "amazon and webcam all hold the folders bike and mug"),
+    (("fold_1", "fold_2"), ("0", "1"), "fold_1 and fold_2 are .* all hold the folders 0 and 1, which look like the classes"),
+    (("source", "target"), ("bike", "mug"), "source and target are called like parts, and all hold the folders bike and mug"),
+    (("2019", "2020"), INSIDE, "2019 and 2020 are called like parts, and all hold the folders ant and bee"),
+    (("test_cats", "val_cats"), INSIDE, "test_cats and val_cats are called like parts, and all hold the folders ant and bee"),
+    (("trainA", "trainB"), INSIDE, "trainA and trainB are called like parts, and all hold the folders ant and bee"),
 ]  # fmt: skip
 
 
@@ -222,6 +225,30 @@ CLASSES: list[tuple[str, ...]] = [
     ("ant/1", "ant/2", "bee/1", "bee/2"),
     ("ant/images", "bee/images"), ("ant/left", "bee/left", "bee/right"), ("ant", "ant/left", "bee/left"),
 ]  # fmt: skip
+
+
+DIVIDED: list[tuple[str, str]] = [
+    ("cat dog", "cam1 cam2"), ("cat dog", "session_1 session_2"), ("cat dog", "day night"), ("cat dog", "2020 2021"),
+    ("benign malignant", "40X 100X"), ("normal sick", "left right"), ("class1 class2", "01 02"), ("0 1", "1 2"),
+    ("type1 type2 type3", "a b"), ("day night", "cam1 cam2"), ("test_bench train_station", "left right"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("classes", "inner"), DIVIDED)
+def test_folders_may_divide_the_images_of_classes(make: Make, classes: str, inner: str) -> None:
+    raw = read_folder(make({f"{name}/{below}": 4 for name in classes.split() for below in inner.split()}))
+    assert raw.class_names == tuple(classes.split())
+    (warning,) = raw.warnings
+    assert "the classes are the outer folders" in warning
+    assert "if that is meant, leave it so; if the inner ones are the classes, give each of them one folder" in warning
+
+
+def test_masks_beside_images_are_told(make: Make) -> None:
+    raw = read_folder(make({f"{name}/{below}": 4 for name in ("COVID", "Normal") for below in ("images", "masks")}))
+    assert raw.class_names == ("COVID", "Normal")
+    assert raw.warnings[1:] == (
+        "images in COVID/masks and Normal/masks are read like all others: if they are masks, move them elsewhere",
+    )
 
 
 @pytest.mark.parametrize("names", CLASSES)
