@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evo.data.class_names import normalised
-from evo.data.folder_entries import Ignored, joined, read_entries, sort_files, suffix_of
+from evo.data.folder_entries import Ignored, check_broken, joined, may_be_class, read_entries, sort_files, suffix_of
 from evo.data.image_files import SUFFIXES, count, name_files, printable
 from evo.data.part_names import find_parts, role_of, suggest_parts
 from studies.records import EvoError
@@ -62,12 +62,13 @@ def list_class_folders(folder: Path, inside_part: bool, part: str) -> ClassFolde
         part: what its images are for, as errors say it.
 
     Raises:
-        EvoError: there are none, only one, or they are no classes.
+        EvoError: there are none, only one, or they are no classes; or a link that may be one leads nowhere.
     """
     where = f"data.path is {printable(str(folder))!r}" if not inside_part else printable(str(folder))
-    names, files, hidden, linked = read_entries(str(folder))
+    names, files, hidden, linked, broken = read_entries(str(folder))
+    check_broken(list(filter(may_be_class, broken)))
     found = {name: _walk(os.path.join(folder, name)) for name in names}
-    ignored = Ignored(hidden=tuple(hidden)) + sort_files(files)
+    ignored = Ignored(hidden=tuple(hidden), broken=tuple(broken)) + sort_files(files)
     for below in found.values():
         ignored += below.ignored
     filled = [name for name in names if found[name].images]
@@ -93,14 +94,15 @@ def _walk(top: str) -> _Found:
     """Everything below a class folder, in the order of torchvision's ImageFolder.
 
     Raises:
-        EvoError: a link leads to a folder that the class folder lies in.
+        EvoError: a link leads to a folder that the class folder lies in, or nowhere.
     """
     found, folders = _Found(), []
     real_top = os.path.realpath(top)
     stack = [(top, frozenset({real_top}))]
     while stack:
         folder, above = stack.pop()
-        names, files, hidden, linked = read_entries(folder)
+        names, files, hidden, linked, broken = read_entries(folder)
+        check_broken(broken)
         folders.append((folder, files))
         found.ignored += Ignored(hidden=tuple(hidden))
         found.linked |= linked

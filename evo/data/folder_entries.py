@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,16 @@ NO_IMAGES = {
 }  # fmt: skip
 """Suffixes that nobody takes for images: such files are counted, and not warned about."""
 
+NO_CLASSES = {
+    "readme", "license", "licence", "changelog", "changes", "authors", "contributing", "notice", "copying", "citation",
+    "makefile", "dockerfile", "version", "todo", "latest", "last", "best", "current", "checkpoint", "checkpoints", "logs",
+    "cache", "tmp", "weights",
+}  # fmt: skip
+"""Names without a suffix that nobody gives to a class."""
+
+SUFFIX = re.compile(r"\.\w*[a-z][\w-]*")
+"""A suffix that says of what kind a file is; that of ``St. Bernard`` or ``n.01`` does not."""
+
 LOOKED_AT, MANY = 20, 10
 """Files without a suffix: of so many the content is looked at; more than so many are warned about, whatever they are."""
 
@@ -32,10 +43,15 @@ class Ignored:
     beside: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     def __add__(self, more: Ignored) -> Ignored:
         return Ignored(
-            self.other + more.other, self.beside + more.beside, self.hidden + more.hidden, self.folders + more.folders
+            self.other + more.other,
+            self.beside + more.beside,
+            self.hidden + more.hidden,
+            self.folders + more.folders,
+            self.broken + more.broken,
         )
 
     def summary(self) -> tuple[str, ...]:
@@ -49,6 +65,7 @@ class Ignored:
                 (self.beside, f"{count(self.beside, 'image')} outside of class folders"),
                 (self.hidden, f"{count(self.hidden, 'hidden file or folder', 'hidden files and folders')}"),
                 (self.folders, f"{count(self.folders, 'folder')} ({name_files(self.folders)})"),
+                (self.broken, f"{count(self.broken, 'broken link')}"),
             )
             if files
         )
@@ -68,6 +85,11 @@ class Ignored:
             found.append(
                 f"{count(self.beside, 'image')} outside of class folders, which belong to no class: "
                 f"{name_files(self.beside)}; move or remove them"
+            )
+        if self.broken:
+            found.append(
+                f"{count(self.broken, 'link')} with nothing behind: {name_files(self.broken)}; put back what should be there, "
+                "if it belongs to the data set"
             )
         return tuple(found)
 
@@ -89,20 +111,22 @@ class Entries(NamedTuple):
 
     Attributes:
         hidden: what is none of anybody's business; ``linked``: whether any folder or file is a link.
+        broken: links that lead nowhere, but for those that are called like an image or a file that is none: such are taken for
+            files, and an image is told with all that cannot be read.
     """
 
     folders: list[str]
     files: list[str]
     hidden: list[str]
     linked: bool
+    broken: list[str]
 
 
 def read_entries(folder: str) -> Entries:
     """The folders, the files and what is hidden in a folder, in alphabetical order.
 
     Raises:
-        EvoError: it may not be read, or a link in it leads nowhere. A link that is called like an image is taken for a file,
-            which is told with all that cannot be read.
+        EvoError: it may not be read.
     """
     folders, files, hidden, links, broken = [], [], [], 0, []
     try:
@@ -124,16 +148,26 @@ def read_entries(folder: str) -> Entries:
         raise EvoError(
             f"{printable(folder)} cannot be read ({error.strerror}): check its permissions, or remove it"
         ) from None
-    if broken:
+    return Entries(folders, files, hidden, links > 0, broken)
+
+
+def check_broken(links: Sequence[str]) -> None:
+    """Broken links among which none may be that would be missed.
+
+    Raises:
+        EvoError: there is one.
+    """
+    if links:
+        more = f" (so with {name_files(links[1:])})" if links[1:] else ""
         raise EvoError(
-            f"{printable(broken[0])} is a link to {printable(os.readlink(broken[0]))!r}, and nothing that can be read is there"
-            f"{_more(broken[1:])}: put back what it leads to, or remove it"
+            f"{printable(links[0])} is a link to {printable(os.readlink(links[0]))!r}, and nothing that can be read is there"
+            f"{more}: put back what it leads to, or remove it"
         )
-    return Entries(folders, files, hidden, links > 0)
 
 
-def _more(others: Sequence[str]) -> str:
-    return f" (so with {name_files(others)})" if others else ""
+def may_be_class(path: str) -> bool:
+    """Whether a broken link is called like a folder of images."""
+    return not SUFFIX.fullmatch(suffix_of(path)) and os.path.basename(path).casefold() not in NO_CLASSES
 
 
 def sort_files(files: Sequence[str]) -> Ignored:

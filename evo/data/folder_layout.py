@@ -6,9 +6,10 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from evo.data.class_folders import EXPECTED
-from evo.data.folder_entries import Ignored, joined, read_entries, sort_files, suffix_of
+from evo.data.folder_entries import Ignored, check_broken, joined, may_be_class, read_entries, sort_files, suffix_of
 from evo.data.image_files import SUFFIXES, printable
 from evo.data.part_names import role_of, role_within
 from studies.records import EvoError
@@ -44,7 +45,8 @@ def read_layout(root: Path) -> Layout:
         raise EvoError(f"{where}, which is a file; {EXPECTED}: unpack it, if it is an archive")
     if not root.is_dir():
         raise EvoError(f"{where}: no such folder; expected one folder per class, images inside")
-    folders, files, hidden, _ = read_entries(str(root))
+    folders, files, hidden, _, broken = read_entries(str(root))
+    check_broken([path for path in broken if role_of(os.path.basename(path))])
     named = [name for name in folders if role_of(name)]
     filled = [name for name in named if _is_part(str(root / name), alone=len(named) == 1)]
     if not filled:
@@ -73,25 +75,38 @@ def read_layout(root: Path) -> Layout:
             f"{empty[0]}/CLASS/IMAGE; sort its images into class folders, or move it elsewhere"
         )
     others = [name for name in folders if name not in named]
-    if others and len(named) == 1 and any(_holds_images(str(root / name)) for name in others):
-        if meant := [name for name in others if role_within(name) not in (None, "train")]:
-            raise EvoError(
-                f"{where}, and {joined(meant)} beside {named[0]} is called like a part, with words that parts do not have: "
-                f"rename it to {role_within(meant[0])}, or move it elsewhere"
-            )
-        raise EvoError(
-            f"{where}, and {named[0]} is called like training images, while {joined(others)} may be classes: rename "
-            f"{named[0]}, or move the others elsewhere"
-        )
-    ignored = Ignored(hidden=tuple(hidden), folders=tuple(others)) + sort_files(files)
-    warnings = [
-        f"the folder {printable(name)} beside {joined(named)} holds images and is not used"
-        for name in others
-        if _holds_images(str(root / name))
-    ]
+    unused = [name for name in others if not _lies_in(root / name, root, named) and _holds_images(str(root / name))]
+    if unused and len(named) == 1:
+        _refuse_beside(root, where, named[0], unused)
+    ignored = Ignored(hidden=tuple(hidden), folders=tuple(others), broken=tuple(broken)) + sort_files(files)
+    warnings = [f"the folder {printable(name)} beside {joined(named)} holds images and is not used" for name in unused]
     warnings += _warn_of_archives(files, roles)
     places = {role: root / name for role, name in roles.items()}
     return Layout(places["train"], places.get("validation"), places.get("test"), True, ignored, tuple(warnings))
+
+
+def _refuse_beside(root: Path, where: str, train: str, unused: Sequence[str]) -> NoReturn:
+    """Folders of images beside a single part are parts with other words, or classes.
+
+    Raises:
+        EvoError: always.
+    """
+    parts = [name for name in unused if role_within(name) not in (None, "train") and _is_part(str(root / name), True)]
+    if parts:
+        raise EvoError(
+            f"{where}, and {joined(parts)} beside {train} is called like a part, with words that parts do not have: rename it "
+            f"to {role_within(parts[0])}, or move it elsewhere; if {train} is a class, rename that"
+        )
+    raise EvoError(
+        f"{where}, and {train} is called like training images, while {joined(unused)} may be classes: rename {train}, or "
+        "move the others elsewhere"
+    )
+
+
+def _lies_in(place: Path, root: Path, named: Sequence[str]) -> bool:
+    """Whether a folder is a link to a part, or to something in one: its images are used already."""
+    real = place.resolve()
+    return any(real.is_relative_to((root / name).resolve()) for name in named)
 
 
 def _other_parts(root: Path) -> tuple[str, ...]:
@@ -123,8 +138,9 @@ def _warn_of_archives(files: Sequence[str], roles: Collection[str]) -> list[str]
 def _is_part(folder: str, alone: bool) -> bool:
     """Whether a folder that is called like a part holds class folders. One beside classes, with images of its own, is a class
     (COCO has a class ``train``)."""
-    folders, files, *_ = read_entries(folder)
-    return bool(folders) and not (alone and any(suffix_of(path) in SUFFIXES for path in files))
+    folders, files, _, _, broken = read_entries(folder)
+    inside = bool(folders) or any(map(may_be_class, broken))
+    return inside and not (alone and any(suffix_of(path) in SUFFIXES for path in files))
 
 
 def _holds_images(folder: str) -> bool:

@@ -106,6 +106,7 @@ WRONG: list[tuple[dict[str, int], tuple[str, ...], str]] = [
     ({"val/ant": 3, "test/ant": 3}, (), "there is test and val and no folder train: rename the folder of the training"),
     (TRAIN | {"owl": 3}, (), "train is called like training images, while owl may be classes: rename train"),
     (TRAIN | {"x_test/ant": 3}, (), "x_test beside train is called like a part, .*: rename it to test, or move it elsewhere"),
+    ({"train/steam": 3, "train/diesel": 3, "test tube": 3, "bus": 3}, (), "while bus and test tube may be classes: rename t"),
     ({"train/ant": 3, "test/ant": 3}, (), "train: holds one class only|train holds one class only, 'ant'"),
     (TRAIN | {"test/Ant ": 3, "test/bee": 1}, (), "test has the class 'Ant ', and the training images call it 'ant': rename"),
     (TRAIN | {"val/BEE": 3, "val/ant": 1}, (), "val has the class 'BEE', and the training images call it 'bee': rename one"),
@@ -282,6 +283,11 @@ LINKS: list[tuple[dict[str, int], str, str, str]] = [
     (ANT_BEE, "wasp", "/nope", "/wasp is a link to '/nope', and nothing that can be read is there: put back wh"),
     (ANT_BEE, "ant/more", "/nope", "/ant/more is a link to '/nope', and nothing that can be read is there"),
     (ANT_BEE, "ant/self", "self", "/ant/self is a link to 'self', and nothing that can be read is there"),
+    (ANT_BEE, "St. Bernard", "/nope", "/St. Bernard is a link to '/nope', and nothing that can be read is there"),
+    (ANT_BEE, "ant/model.ckpt", "/nope", "/ant/model.ckpt is a link to '/nope', and nothing that can be read is there"),
+    (TRAIN, "train/wasp", "/nope", "/train/wasp is a link to '/nope', and nothing that can be read is there"),
+    ({}, "train/wasp", "/nope", "/train/wasp is a link to '/nope', and nothing that can be read is there"),
+    ({}, "wasp", "/nope", "/wasp is a link to '/nope', and nothing that can be read is there"),
     (TRAIN, "test", "/nope", "/test is a link to '/nope', and nothing that can be read is there"),
     (TRAIN, "val", "/nope", "/val is a link to '/nope', and nothing that can be read is there"),
     (ANT_BEE, "ant/more", "../bee", r"/bee/0\.png and .*/ant/more/0\.png are one file \(.*/ant/more is a link to '\.\./bee'\), "
@@ -329,6 +335,31 @@ def test_a_broken_link_beside_the_data_is_nobody_s_business(make: Make) -> None:
     link(root, "photos/other/gone", "/nope")
     assert read_folder(root / "photos").class_names == ("ant", "bee")
     assert read_folder(root / "photos" / "train").class_names == ("ant", "bee")
+
+
+@pytest.mark.parametrize(
+    ("folders", "place"),
+    [(ANT_BEE, "model.ckpt"), (ANT_BEE, "README"), (ANT_BEE, "latest"), (TRAIN, "train/best.pt"), (TRAIN, "wasp")],
+)
+def test_a_broken_link_that_has_nothing_to_do_with_images_is_told(
+    make: Make, folders: dict[str, int], place: str
+) -> None:
+    root = make(folders)
+    link(root, place, "/nope")
+    report = inspect_data(section(root), "cpu")
+    assert report.class_names == ("ant", "bee")
+    assert report.warnings == (
+        f"1 link with nothing behind: {root}/{place}; put back what should be there, if it belongs to the data set",
+    )
+    assert summary(report).endswith("; ignored: 1 broken link")
+
+
+def test_a_link_to_a_part_beside_it_is_not_taken_for_classes(make: Make) -> None:
+    root = make(TRAIN)
+    link(root, "latest", "train")
+    link(root, "ants", "train/ant")
+    raw = read_folder(root)
+    assert (raw.class_names, raw.warnings, raw.ignored) == (("ant", "bee"), (), ("2 folders (ants, latest)",))
 
 
 @pytest.mark.parametrize(("name", "role"), [("test.zip", "test"), ("Val.tar.gz", "validation"), ("test", "test")])
