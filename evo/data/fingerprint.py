@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from evo.data.datasets import maker_of, raw_dataset
 from evo.data.loading import forget_datasets
 from evo.data.paths import candidate_paths, file_hash
 from evo.data.raw import DatasetMaker
+from evo.data.source import Coverage
 from studies.config import DataSection, EvaluatorSection, StudyConfig
 from studies.database.rows import StoredRun
 from studies.records import EvoError
@@ -30,7 +32,7 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
     current, known = fingerprint(run.config), run.data_sha256
     if known is None or known == current:
         return current
-    if is_sampled(run) or known == fingerprint(_without_latency(run.config)):
+    if coverage_of(run) is not None:
         return known
     if not accept:
         which = f" (images, tables, or the latency table {run.config.latency.path!r})" if run.config.latency else ""
@@ -42,13 +44,16 @@ def check_fingerprint(run: StoredRun, accept: bool) -> str:
     return current
 
 
-def is_sampled(run: StoredRun) -> bool:
-    """Whether a run was begun with a sampled fingerprint, and the data found now have it: it goes on with that, for its files
-    are named after it."""
+def coverage_of(run: StoredRun) -> Coverage | None:
+    """What the fingerprint covers that a run was begun with, where the data found now have it: the run goes on with that, for
+    its files are named after it. None: they have another, or the run has none yet."""
     known, config = run.data_sha256, run.config
-    if known in (None, fingerprint(config)):
-        return False
-    return known in (fingerprint(config, sampled=True), fingerprint(_without_latency(config), sampled=True))
+    fits = (
+        coverage
+        for coverage in get_args(Coverage)
+        if known in (fingerprint(config, coverage), fingerprint(_without_latency(config), coverage))
+    )
+    return next(fits, None) if known else None
 
 
 def _without_latency(config: StudyConfig) -> StudyConfig:
@@ -56,18 +61,14 @@ def _without_latency(config: StudyConfig) -> StudyConfig:
     return config.model_copy(update={"latency": None})
 
 
-def fingerprint(config: StudyConfig, sampled: bool = False) -> str:
+def fingerprint(config: StudyConfig, coverage: Coverage = "usual") -> str:
     """sha256 of the images that train and judge, and of the tables that answer or tell latencies, as far as a configuration
-    uses them.
-
-    Args:
-        sampled: as it was in release 0.1, with the content of some of many images.
-    """
+    uses them."""
     judges: list[EvaluatorSection] = [
         config.evaluator,
         *([config.ground_truth.table] if config.ground_truth.table else []),
     ]
-    parts = [_hash_images(config.data, maker_of(config.data), sampled)] if reads_images(config) else []
+    parts = [_hash_images(config.data, maker_of(config.data), coverage)] if reads_images(config) else []
     tables = [*(name for judge in judges for name in judge.files()), *([config.latency.path] if config.latency else [])]
     parts += [file_hash(path) for name in tables for path in _existing_file(name)]
     return sha256("".join(parts).encode()).hexdigest()
@@ -79,9 +80,10 @@ def reads_images(config: StudyConfig) -> bool:
 
 
 def hash_images(section: DataSection, run: StoredRun | None = None) -> str:
-    """sha256 of all images and labels that a section names; sampled, where the fingerprint of a ``run`` on them is."""
-    sampled = run is not None and section == run.config.data and reads_images(run.config) and is_sampled(run)
-    return _hash_images(section, maker_of(section), sampled)
+    """sha256 of all images and labels that a section names; it covers what the fingerprint of a ``run`` on them covers."""
+    begun = run is not None and section == run.config.data and reads_images(run.config)
+    coverage = coverage_of(run) if run and begun else None
+    return _hash_images(section, maker_of(section), coverage or "usual")
 
 
 def forget_data() -> None:
@@ -90,12 +92,12 @@ def forget_data() -> None:
     _hash_images.cache_clear()
 
 
-@lru_cache(maxsize=4)
-def _hash_images(section: DataSection, maker: DatasetMaker, sampled: bool) -> str:
+@lru_cache(maxsize=6)
+def _hash_images(section: DataSection, maker: DatasetMaker, coverage: Coverage) -> str:
     """Of images and labels as they are kept, before anything is computed: no library's version plays a part."""
     digest = sha256()
     for part in raw_dataset(section, maker).parts:
-        for piece in _content(part) if isinstance(part, np.ndarray) else part.content(sampled):
+        for piece in _content(part) if isinstance(part, np.ndarray) else part.content(coverage):
             digest.update(piece)
     return digest.hexdigest()
 

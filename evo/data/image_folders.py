@@ -18,7 +18,7 @@ from evo.data.class_names import normalised
 from evo.data.folder_layout import read_layout
 from evo.data.image_files import THREADS, open_image, printable
 from evo.data.raw import RawDataset, every_sixth, some_names
-from evo.data.source import HASHED_BYTES, HASHED_IMAGES
+from evo.data.source import HASHED_BYTES, HASHED_IMAGES, Coverage
 from studies.records import EvoError
 
 
@@ -44,7 +44,7 @@ class Photographs:
     def joined_with(self, other: Photographs) -> Photographs:
         return Photographs(np.concatenate((self.paths, other.paths)))
 
-    def content(self, sampled: bool) -> Iterator[bytes]:
+    def content(self, coverage: Coverage) -> Iterator[bytes]:
         """Class folder, name and size of each, and its content: whole, or a piece of it where there are more than
         ``HASHED_BYTES`` in all.
 
@@ -53,7 +53,8 @@ class Photographs:
         """
         every = max(1, len(self.paths) // HASHED_IMAGES)
         try:
-            yield from _samples(self.paths, every) if every == 1 or sampled else _digests(self.paths.tolist())
+            sampled = every == 1 or coverage == "sample"
+            yield from _samples(self.paths, every) if sampled else _digests(self.paths.tolist())
         except OSError as error:
             raise EvoError(
                 f"{printable(str(error.filename))} cannot be read ({error.strerror}): replace or remove it"

@@ -105,6 +105,10 @@ class Source(Batches, Protocol):
         ...
 
 
+Coverage = Literal["usual", "sample", "all"]
+"""What a fingerprint covers: of pictures in files all, of items as many as are decoded soon; a sample of many, as in release
+0.1; or all, however many items there are, as it was after that."""
+
 HASHED_IMAGES = 1000
 """Pictures whose content a sampled fingerprint covers, spread evenly; of fewer than twice as many it covers all."""
 
@@ -144,9 +148,8 @@ class Pictures(Protocol):
         """These, and behind them ``other``."""
         ...
 
-    def content(self, sampled: bool) -> Iterator[bytes]:
-        """What a fingerprint is made of. ``sampled``: the content of some of many, as in fingerprints of release 0.1; of
-        fewer than twice ``HASHED_IMAGES`` both are the same."""
+    def content(self, coverage: Coverage) -> Iterator[bytes]:
+        """What a fingerprint is made of; of fewer than twice ``HASHED_IMAGES`` it is the same for each ``coverage``."""
         ...
 
 

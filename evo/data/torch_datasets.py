@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from evo.data.arrays import OVERSHOOT
-from evo.data.source import HASHED_BYTES, HASHED_IMAGES
+from evo.data.source import HASHED_IMAGES, Coverage
 from spaces.export.preprocessing import as_shown
 from spaces.size import Size, as_size, as_text
 from studies.records import EvoError
@@ -22,6 +22,10 @@ IMAGE = (
     "expected a PIL image, an array (height, width[, channels]) or a tensor ([channels, ]height, width): uint8, or floats "
     "from 0 to 1"
 )
+
+DECODED_ITEMS, DECODED_BYTES, LOOKED_AT = 5000, 1 << 30, 20
+"""Up to so many items, and so many bytes of pixels, are decoded for a fingerprint at each command, one after another: that
+takes seconds. How many bytes there are is estimated from so many items. A clock decides nothing: fingerprints would differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +126,21 @@ class DatasetItems:
         moved = other.places + np.array([len(self.datasets), 0])
         return replace(self, datasets=self.datasets + other.datasets, places=np.concatenate((self.places, moved)))
 
-    def content(self, sampled: bool) -> Iterator[bytes]:
-        """How many items there are, and all of them; some, where they are more than ``HASHED_BYTES``."""
+    def content(self, coverage: Coverage) -> Iterator[bytes]:
+        """How many items there are, and all of them; some, where decoding all would take long."""
         every = max(1, len(self) // HASHED_IMAGES)
-        if every > 1 and not sampled and len(self) * self[0].numpy().nbytes <= HASHED_BYTES:
+        if every > 1 and (coverage == "all" or (coverage == "usual" and self._are_decoded_soon())):
             every = 1
         yield repr(("I", len(self))).encode()
         for i in range(0, len(self), every):
             x = self[i]
             yield repr((str(x.dtype), tuple(x.shape))).encode() + x.contiguous().numpy().tobytes()
+
+    def _are_decoded_soon(self) -> bool:
+        if len(self) > DECODED_ITEMS:
+            return False
+        some = [self[i].numpy().nbytes for i in range(0, len(self), max(1, len(self) // LOOKED_AT))]
+        return sum(some) / len(some) * len(self) <= DECODED_BYTES
 
 
 def as_image(image: Any, grey: bool) -> Tensor:

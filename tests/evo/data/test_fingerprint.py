@@ -12,11 +12,13 @@ import pytest
 from analysis.frames import load
 from analysis.sentences import describe_comparability, describe_data_changes
 from evo.data import image_folders, torch_datasets
+from evo.data.datasets import DATASETS
 from evo.data.fingerprint import check_fingerprint, fingerprint, forget_data, hash_images
+from evo.data.source import Coverage
 from evo.data.torch_datasets import DatasetItems
 from evo.round.__main__ import main
 from spaces.library.named_spaces import load_space
-from studies.config import StudyConfig, check_config
+from studies.config import DataSection, StudyConfig, check_config
 from studies.database.rows import StoredRun
 from studies.database.store import open_store
 from studies.records import EvoError
@@ -119,15 +121,15 @@ def changed(config: StudyConfig, *edits: tuple[str, bytes]) -> StudyConfig:
 
 def test_few_images_have_the_fingerprint_that_they_always_had(tmp_path: Path) -> None:
     config = pictures(tmp_path)
-    assert fingerprint(config) == fingerprint(config, sampled=True) == WHOLE
+    assert fingerprint(config) == fingerprint(config, coverage="sample") == WHOLE
 
 
 @pytest.mark.usefixtures("many")
 def test_of_many_images_each_counts_whole(tmp_path: Path) -> None:
     config = pictures(tmp_path)
-    assert (fingerprint(config, sampled=True), fingerprint(config)) == (SAMPLED, NOW)
+    assert (fingerprint(config, coverage="sample"), fingerprint(config)) == (SAMPLED, NOW)
     changed(config, ("cat/1.ppm", b"\0"))
-    assert fingerprint(config, sampled=True) == SAMPLED
+    assert fingerprint(config, coverage="sample") == SAMPLED
     assert fingerprint(config) != NOW
 
 
@@ -158,16 +160,48 @@ def test_a_run_that_was_begun_with_a_sampled_fingerprint_goes_on_with_it(tmp_pat
 
 
 @pytest.mark.usefixtures("many")
-@pytest.mark.parametrize(("most", "noticed"), [(1 << 20, True), (100, False)])
-def test_of_many_items_all_count_where_they_are_not_too_many_bytes(
-    monkeypatch: pytest.MonkeyPatch, most: int, noticed: bool
+@pytest.mark.parametrize(("items_", "bytes_", "noticed"), [(10, 160, True), (10, 159, False), (9, 160, False)])
+def test_of_many_items_all_count_where_they_are_decoded_soon(
+    monkeypatch: pytest.MonkeyPatch, items_: int, bytes_: int, noticed: bool
 ) -> None:
-    monkeypatch.setattr(torch_datasets, "HASHED_BYTES", most)
+    monkeypatch.setattr(torch_datasets, "DECODED_ITEMS", items_)
+    monkeypatch.setattr(torch_datasets, "DECODED_BYTES", bytes_)
     x = np.arange(160, dtype=np.uint8).reshape(10, 4, 4)
     one, other = ([(image, 0) for image in images] for images in (x, np.where(x == 16, 0, x)))
     items, others = DatasetItems.of("items", one), DatasetItems.of("items", other)
-    assert (list(items.content(False)) != list(others.content(False))) == noticed
-    assert list(items.content(True)) == list(others.content(True))
+    assert (list(items.content("usual")) != list(others.content("usual"))) == noticed
+    assert list(items.content("sample")) == list(others.content("sample"))
+    assert list(items.content("all")) != list(others.content("all"))
+
+
+@pytest.mark.usefixtures("many")
+def test_how_large_items_are_is_not_told_by_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_datasets, "DECODED_BYTES", 1000)
+    sizes = [2, *[30] * 9]
+    items = DatasetItems(
+        "items", ([(np.zeros((n, n), np.uint8), 0) for n in sizes],), np.array([(0, i) for i in range(10)])
+    )
+    assert len(list(items.content("usual"))) == len(list(items.content("sample"))) == 1 + 2
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("coverage", ["usual", "sample", "all"])
+def test_a_run_on_many_items_goes_on_with_the_fingerprint_that_it_was_begun_with(
+    monkeypatch: pytest.MonkeyPatch, coverage: Coverage
+) -> None:
+    monkeypatch.setattr(torch_datasets, "DECODED_ITEMS", 9)
+    made = [(np.full((4, 4), 10 * i, np.uint8), i % 2) for i in range(20)]
+    monkeypatch.setitem(DATASETS, "own", lambda section: made)
+    config = settings(name="digits").model_copy(update={"data": DataSection(name="own", in_memory=False)})
+    known = fingerprint(config, coverage)
+    assert (known == fingerprint(config)) == (coverage != "all")
+    run = begun(config, known)
+    assert check_fingerprint(run, accept=False) == known
+    assert (hash_images(config.data, run) == hash_images(config.data)) == (coverage != "all")
+    made[0] = (np.full((4, 4), 255, np.uint8), 0)
+    forget_data()
+    with pytest.raises(EvoError, match="was begun on data with the fingerprint"):
+        check_fingerprint(run, accept=False)
 
 
 def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
