@@ -107,7 +107,7 @@ class Source(Batches, Protocol):
 
 Coverage = Literal["usual", "sample", "all"]
 """What a fingerprint covers: of pictures in files all, of items as many as are decoded soon; a sample of many, as in release
-0.1; or all, however many items there are, as it was after that."""
+0.1; or all, however many items there are, up to ``HASHED_BYTES`` (were all as large as the first), as it was after that."""
 
 HASHED_IMAGES = 1000
 """Pictures whose content a sampled fingerprint covers, spread evenly; of fewer than twice as many it covers all."""
