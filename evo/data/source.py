@@ -105,9 +105,9 @@ class Source(Batches, Protocol):
         ...
 
 
-Coverage = Literal["usual", "sample", "all"]
-"""What a fingerprint covers: of pictures in files all, of items as many as are decoded soon; a sample of many, as in release
-0.1; or all, however many items there are, up to ``HASHED_BYTES`` (were all as large as the first), as it was after that."""
+Coverage = Literal["usual", "sample"]
+"""What a fingerprint covers: all pictures in files, and all items where decoding them takes seconds; or, as in release 0.1, a
+sample of many."""
 
 HASHED_IMAGES = 1000
 """Pictures whose content a sampled fingerprint covers, spread evenly; of fewer than twice as many it covers all."""

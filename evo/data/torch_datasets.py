@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from evo.data.arrays import OVERSHOOT
-from evo.data.source import HASHED_BYTES, HASHED_IMAGES, Coverage
+from evo.data.source import HASHED_IMAGES, Coverage
 from spaces.export.preprocessing import as_shown
 from spaces.size import Size, as_size, as_text
 from studies.records import EvoError
@@ -129,10 +129,7 @@ class DatasetItems:
     def content(self, coverage: Coverage) -> Iterator[bytes]:
         """How many items there are, and all of them; some, where decoding all would take long."""
         every = max(1, len(self) // HASHED_IMAGES)
-        if every > 1 and (
-            (coverage == "usual" and self._are_decoded_soon())
-            or (coverage == "all" and len(self) * self[0].numpy().nbytes <= HASHED_BYTES)
-        ):
+        if every > 1 and coverage == "usual" and self._are_decoded_soon():
             every = 1
         yield repr(("I", len(self))).encode()
         for i in range(0, len(self), every):
