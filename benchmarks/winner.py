@@ -50,10 +50,9 @@ from evo.workers.executors import local_executor, torch_threads
 from evo.workers.protocol import Evaluate
 from spaces.errors import SpaceError
 from spaces.export.baselines import (
-    DIVISORS,
     Contender,
+    coarsely_scaled,
     filled_contender,
-    scaled_contender,
     uniform_arch,
     uniform_operations,
 )
@@ -266,7 +265,7 @@ def uniform_with_rows(task: Task, number: int) -> list[Contender]:
     for op, place in rng.sample(pairs, len(pairs)):
         arch = uniform_arch(space, op, place)
         with suppress(SpaceError):  # too many MACs at its narrowest
-            network = scaled_contender(f"{op} everywhere", space, arch, task.macs, "macs")
+            network = coarsely_scaled(f"{op} everywhere", space, arch, task.macs, "macs")
             found.append(filled_contender(network, task.macs, "macs"))
         if len(found) == number:
             break
@@ -275,11 +274,7 @@ def uniform_with_rows(task: Task, number: int) -> list[Contender]:
 
 def at_budget(one: Selected, budget: float) -> Contender:
     """A network whose widths are scaled to a budget, by the coarsest steps that can be."""
-    for divisor in DIVISORS:
-        with suppress(SpaceError):
-            scaled = scaled_contender("finalist", one.space, one.arch, budget, "macs", divisor)
-            return filled_contender(scaled, budget, "macs")
-    raise SpaceError(f"no widths of {one.arch} have {budget:,.0f} MACs")
+    return filled_contender(coarsely_scaled("finalist", one.space, one.arch, budget, "macs"), budget, "macs")
 
 
 def rivals(args: argparse.Namespace) -> Iterator[Result]:

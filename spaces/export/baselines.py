@@ -31,7 +31,7 @@ LEAST_MAP = 4
 """Pixels, along its shorter side, that the last feature map of a published network keeps."""
 
 DIVISORS = (8, 4, 2, 1)
-"""Of the widths of a published network: the first with which it is narrow enough."""
+"""Of the widths of a network: the first with which it is narrow enough."""
 
 FULL = 0.95
 """The share of a budget from which on it counts as used up."""
@@ -76,6 +76,19 @@ def scaled_contender(
     """
     scaled = scale_to_macs(space, arch, macs, convention, divisor)
     return contender(name, scaled.arch, scaled.space, convention)
+
+
+def coarsely_scaled(name: str, space: SearchSpace, arch: Architecture, macs: float, convention: str) -> Contender:
+    """``scaled_contender`` with the coarsest of ``DIVISORS`` by which the network is narrow enough.
+
+    Raises:
+        SpaceError: by none it is.
+    """
+    *coarse, finest = DIVISORS
+    for divisor in coarse:
+        with suppress(SpaceError):
+            return scaled_contender(name, space, arch, macs, convention, divisor)
+    return scaled_contender(name, space, arch, macs, convention, finest)
 
 
 def filled_contender(network: Contender, macs: float, convention: str) -> Contender:
@@ -201,7 +214,7 @@ def random_network(space: SearchSpace, macs: float, rng: Random, convention: str
             continue
     else:
         arch = _drawn(table, rng, None)
-    return scaled_contender("a random network", space, arch, macs, convention)
+    return coarsely_scaled("a random network", space, arch, macs, convention)
 
 
 def _drawn(table: CostTable, rng: Random, limits: Mapping[str, tuple[float, float]] | None) -> Architecture:
@@ -230,11 +243,7 @@ def published_network(
         raise SpaceError(f"unknown published network {name!r}; known: {', '.join(PUBLISHED)}")
     space = without_early_strides(load_space(name, channels=channels, size=size, classes=classes))
     arch = Architecture(tuple(layer.candidates[0] for layer in space.layers))
-    *divisors, last = DIVISORS
-    for divisor in divisors:
-        with suppress(SpaceError):
-            return scaled_contender(name, space, arch, macs, convention, divisor)
-    return scaled_contender(name, space, arch, macs, convention, last)
+    return coarsely_scaled(name, space, arch, macs, convention)
 
 
 def without_early_strides(space: SearchSpace, least: int = LEAST_MAP) -> SearchSpace:

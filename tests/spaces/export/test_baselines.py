@@ -21,7 +21,7 @@ from spaces.export.baselines import (
     without_early_strides,
 )
 from spaces.export.scaling import scale_to_macs, scale_widths
-from spaces.library.named_spaces import LIBRARY, load_space
+from spaces.library.named_spaces import LIBRARY, load_space, rows_space
 from spaces.size import both_sides
 from spaces.space import SearchSpace, resolve_variants
 
@@ -181,3 +181,10 @@ def test_a_random_network_of_a_space_with_rows_has_any_row() -> None:
     assert min(depths) <= 5
     assert max(depths) >= 7
     assert all(0.8 * 120e3 < network.macs <= 120e3 for network in networks)
+
+
+def test_a_narrow_network_is_scaled_by_finer_steps_where_multiples_of_eight_are_too_wide() -> None:
+    """Rows of 4 channels inside: what fits as it is need not fit in multiples of 8."""
+    space = rows_space("narrow", 1, 20, 10, plan=((8, 3, 1), (16, 5, 2), (32, 3, 2)), stem=(8, 2))
+    networks = [random_network(space, 90e3, Random(seed)) for seed in range(24)]
+    assert all(0.5 * 90e3 < network.macs <= 90e3 for network in networks)
