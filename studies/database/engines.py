@@ -34,6 +34,9 @@ RETRY_SECONDS = 60.0
 RETRY_DELAYS = (0.1, 5.0)
 """Seconds before the second attempt, and at the most between two."""
 
+CUT_WHILE_OPENED = ("terminating connection due to", "server closed the connection unexpectedly")
+"""What PostgreSQL's driver says of a connection that was cut before it was open: there is no other sign of it."""
+
 MAX_CUTS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each retry of work whose connection was cut."""
 
@@ -178,12 +181,20 @@ def retry_if_cut(work: Callable[P, R]) -> Callable[P, R]:
             try:
                 return work(*args, **kwargs)
             except (sa.exc.DBAPIError, StorageInternalError) as error:
-                if not getattr(database_error(error), "connection_invalidated", False):
+                if not was_cut(error):
                     raise
             time.sleep(pause)
         return work(*args, **kwargs)
 
     return again
+
+
+def was_cut(error: BaseException) -> bool:
+    """Whether a connection was cut: one that was in use, or one that PostgreSQL was still opening."""
+    error = database_error(error)
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    return error.connection_invalidated or any(words in str(error.orig) for words in CUT_WHILE_OPENED)
 
 
 def is_unavailable(error: BaseException) -> bool:
