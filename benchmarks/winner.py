@@ -4,6 +4,9 @@
     python -m benchmarks.winner rivals --images fashion_mnist --path DATA --seeds 0 1 2 3 4
     python -m benchmarks.winner show
 
+CIFAR-10 is an ``.npz`` file of ``x_train``, ``y_train`` (the training images 8,001 to 16,000) and ``x_test``, ``y_test`` (those
+behind them).
+
 At three budgets of multiply-accumulates, the pick of ``evidence`` is compared with that of the same search in the space
 unchanged, with a random network of the space, with the best of N random ones, with the best of N that have one operation and
 one row everywhere, with the best network that has one operation everywhere and the deepest rows (``uniform``), and with

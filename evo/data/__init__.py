@@ -1,29 +1,26 @@
 """Labelled images, from their files to batches on the device.
 
 ``datasets`` makes what a configuration names, ``raw`` checks it: ``arrays``, also of ``npz_files``; files in class folders
-(``image_folders``: ``folder_layout`` finds the parts by ``part_names``, ``class_folders`` the classes, both by
-``folder_entries``; ``image_files`` opens files); or items of any data set of torch (``torch_datasets``). ``class_names`` tells
-which look alike. ``loading`` divides it into train, validation and test images, normalises them, and gives ``source.Images``:
-tensors in memory, or images that are decoded batch by batch (``streaming``). ``inspection`` looks at it before anything runs,
-``report`` says what it is. ``augmentation`` changes batches; ``fingerprint`` tells whether data have changed; ``paths`` knows
-where files may lie. Other processes are sent the name of a data set (``source.Origin``) and load it themselves.
+(``image_folders``: ``folders`` finds parts and classes, ``image_files`` opens files); or items of any data set of torch
+(``torch_datasets``). ``class_names`` tells which look alike. ``loading`` divides it into train, validation and test images,
+normalises them, and gives ``source.Images``: tensors in memory, or images that are decoded batch by batch (``streaming``).
+``inspection`` looks at it before anything runs, ``report`` says what it is. ``augmentation`` changes batches; ``fingerprint``
+tells whether data have changed; ``paths`` knows where files may lie. Other processes are sent the name of a data set
+(``source.Origin``) and load it themselves.
 """
 
 __all__ = [
     "arrays",
     "augmentation",
-    "class_folders",
     "class_names",
     "datasets",
     "fingerprint",
-    "folder_entries",
-    "folder_layout",
+    "folders",
     "image_files",
     "image_folders",
     "inspection",
     "loading",
     "npz_files",
-    "part_names",
     "paths",
     "raw",
     "report",

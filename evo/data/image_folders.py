@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from evo.data.class_folders import ClassFolders, check_links, list_class_folders
 from evo.data.class_names import normalised
-from evo.data.folder_layout import read_layout
+from evo.data.folders.class_folders import ClassFolders, check_links, list_class_folders
+from evo.data.folders.layout import read_layout
 from evo.data.image_files import THREADS, open_image, printable
 from evo.data.raw import RawDataset, every_sixth, some_names
 from evo.data.source import HASHED_BYTES, HASHED_IMAGES, Coverage

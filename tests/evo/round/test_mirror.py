@@ -147,6 +147,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         (enqueue, "trials in it that are not the run's are left alone and not used: 1", 1, True),
         (add, "trials in it that are not the run's are left alone and not used: 3", 3, True),
         (add, "trials in it that are not the run's are left alone and not used: 3", 3, False),
+        (delete_last_trial, "it lacked trials of the run, which are written again: 1", 0, True),
+        (delete_last_trial, "it lacked trials of the run, which are written again: 1", 0, False),
     ],
 )
 def test_a_run_goes_on_whatever_has_become_of_its_study(
@@ -215,24 +217,6 @@ def test_rows_that_were_edited_stop_no_run(
         (row,) = store.rounds(store.run("mine"))
         assert row.study == name
         assert len(study(store, name).trials) == len(store.proposals(row))
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_the_id_of_a_deleted_trial_is_given_again(
-    undisturbed: dict[str, list[Any]],
-    interrupted: Callable[[int], None],
-    known: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(optuna_tables, "layout_is_known", lambda engine: known)
-    interrupted(2)
-    with open_store("sqlite:///evo.db") as store:
-        delete_last_trial(store, STUDY)
-    capfd.readouterr()
-    assert main(RUN) == 0
-    assert "it lacked trials of the run, which are written again: 1" in capfd.readouterr().err
-    assert results() == undisturbed
 
 
 @pytest.mark.parametrize("interfere", [delete, delete_last_trial, replace_by_another, add])

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from evo.data.folders.part_names import role_of
 from evo.data.image_folders import read_folder
 from evo.data.inspection import inspect_data
 from evo.data.loading import _load_cached, load_dataset
-from evo.data.part_names import role_of
 from evo.data.report import summary
 from studies.config import DataSection
 from studies.records import EvoError

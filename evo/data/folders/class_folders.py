@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evo.data.class_names import normalised
-from evo.data.folder_entries import Ignored, check_broken, joined, may_be_class, read_entries, sort_files, suffix_of
+from evo.data.folders.entries import Ignored, check_broken, joined, may_be_class, read_entries, sort_files, suffix_of
+from evo.data.folders.part_names import find_parts, role_of, suggest_parts
 from evo.data.image_files import SUFFIXES, count, name_files, printable
-from evo.data.part_names import find_parts, role_of, suggest_parts
 from studies.records import EvoError
 
 EXPECTED = "expected PATH/CLASS/IMAGE, or PATH/train/CLASS/IMAGE and PATH/test/CLASS/IMAGE"

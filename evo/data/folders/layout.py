@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from evo.data.class_folders import EXPECTED
-from evo.data.folder_entries import Ignored, check_broken, joined, may_be_class, read_entries, sort_files, suffix_of
+from evo.data.folders.class_folders import EXPECTED
+from evo.data.folders.entries import Ignored, check_broken, joined, may_be_class, read_entries, sort_files, suffix_of
+from evo.data.folders.part_names import role_of, role_within
 from evo.data.image_files import SUFFIXES, printable
-from evo.data.part_names import role_of, role_within
 from studies.records import EvoError
 
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
