@@ -47,9 +47,12 @@ class Conv:
     """A convolution without bias that keeps ``ceil(pixels / stride)``, its batch normalisation and its activation.
 
     Attributes:
-        kernel: height and width, both odd.
+        kernel: height and width, both odd; ``stride`` likewise. A number stands for two equal ones.
         activation: a name of ``spaces.networks.modules.ACTIVATIONS``; None: linear.
         norm: whether a batch normalisation follows.
+
+    Raises:
+        SpaceError: something is no whole number where one is needed, a kernel is even, or groups do not divide the channels.
     """
 
     c_in: int
@@ -62,6 +65,12 @@ class Conv:
     norm: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("kernel", "stride"):
+            object.__setattr__(self, name, _pair(name, getattr(self, name)))
+        for name in ("c_in", "c_out", "dilation", "groups"):
+            _whole(name, getattr(self, name))
+        if not all(side % 2 for side in self.kernel):
+            raise SpaceError(f"kernel is {self.kernel}: expected odd numbers, which have a middle")
         if self.c_in % self.groups or self.c_out % self.groups:
             raise SpaceError(f"{self.groups} groups do not divide {self.c_in} -> {self.c_out} channels")
 
@@ -78,6 +87,18 @@ class Conv:
             bn_elements=self.norm * self.c_out * height * width,
             params=weights + self.norm * 2 * self.c_out,
         )
+
+
+def _pair(name: str, value: object) -> Pixels:
+    """Height and width, of a number or of two."""
+    two = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+    return _whole(name, two[0]), _whole(name, two[1])
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SpaceError(f"{name} of a convolution is {value!r}: expected a whole number from 1")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

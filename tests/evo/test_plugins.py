@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,6 +212,27 @@ def test_a_default_is_left_out() -> None:
     assert form.parse("own_k3_d2") == {"kernel": 3, "dilation": 2}
     with pytest.raises(ValueError, match="dilation is at its default, which is left out: write own_k3"):
         form.parse("own_k3_d1")
+
+
+def test_a_number_stands_for_height_and_width() -> None:
+    assert Conv(8, 8, 3, 2, groups=8) == Conv(8, 8, (3, 3), (2, 2), groups=8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"kernel": 2}, r"kernel is \(2, 2\): expected odd numbers"),
+        ({"kernel": 3.0}, r"kernel of a convolution is 3\.0: expected a whole number"),
+        ({"kernel": (3, 3, 3)}, r"kernel of a convolution is \(3, 3, 3\)"),
+        ({"stride": 0}, "stride of a convolution is 0"),
+        ({"stride": None}, "stride of a convolution is None"),
+        ({"groups": 0}, "groups of a convolution is 0"),
+        ({"c_out": 4.5}, r"c_out of a convolution is 4\.5"),
+    ],
+)
+def test_a_convolution_of_no_whole_numbers_is_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpaceError, match=said):
+        Conv(**{"c_in": 8, "c_out": 8, **arguments})
 
 
 def test_steps_that_do_not_fit_the_layer_are_refused() -> None:
