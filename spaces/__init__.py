@@ -27,6 +27,7 @@ __all__ = [
     "load_network",
     "networks",
     "operations",
+    "pretrained",
     "shell",
     "show",
     "size",
@@ -34,7 +35,6 @@ __all__ = [
     "torchvision_shim",
     "units",
     "variants",
-    "weight_files",
 ]
 
 

@@ -4,26 +4,52 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 from spaces.architecture import IDENTITIES, Op, join, operations
 from spaces.errors import SpaceError
 from spaces.size import Size, as_size, stride_size
 
 
+def _later(default: Any) -> Any:
+    """A field that came after spaces had been written: ``written_fields`` and ``repr`` leave it out where it is at its default,
+    or always, so that names which were made of them stay."""
+    return field(default=default, repr=False, metadata={"later": True})
+
+
+def written_fields(part: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as they are written: without later ones that stand at their defaults."""
+    found = {each.name: (getattr(part, each.name), each) for each in fields(part)}
+    return {
+        name: value for name, (value, each) in found.items() if not each.metadata.get("later") or value != each.default
+    }
+
+
+PADDINGS = ("symmetric", "same")
+"""Where a convolution with a stride pads: both sides alike, or, as TensorFlow does, no more than it needs, and where that is an
+odd number of pixels, one more at the far side. They differ where a side is a multiple of the stride."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a layer must turn into what: channels in and out, stride, and the input's pixels: height and width."""
+    """What a layer must turn into what: channels in and out, stride, and the input's pixels: height and width.
+
+    Attributes:
+        padding: one of ``PADDINGS``; outputs have one size either way.
+    """
 
     c_in: int
     c_out: int
     stride: int
     size: Size
+    padding: str = _later("symmetric")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", as_size(self.size))
+        _check_padding(self.padding)
 
     @property
     def size_out(self) -> Size:
@@ -34,6 +60,11 @@ class Shape:
     def is_residual(self) -> bool:
         """Whether input and output have one shape, so that the input can be added to the output."""
         return self.c_in == self.c_out and self.stride == 1
+
+
+def _check_padding(padding: str) -> None:
+    if padding not in PADDINGS:
+        raise SpaceError(f"padding is {padding!r}: expected {' or '.join(map(repr, PADDINGS))}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +116,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stem:
-    """The fixed convolution in front: ``kernel x kernel``, stride, normalisation, activation (relu, relu6, swish)."""
+    """The fixed convolution in front: ``kernel x kernel``, stride, normalisation, activation.
+
+    Attributes:
+        activation: a name of ``spaces.networks.modules.ACTIVATIONS``.
+        padding: as that of ``Shape``.
+        pool: stride of a 3x3 max pooling behind it, as ResNets have; 1: there is none.
+    """
 
     c_out: int
     stride: int = 2
@@ -93,19 +130,32 @@ class Stem:
     activation: str = "relu6"
     c_in: int = 3
     size: Size = 224
+    padding: str = _later("symmetric")
+    pool: int = _later(1)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", as_size(self.size))
+        _check_padding(self.padding)
+
+    @property
+    def size_out(self) -> Size:
+        """The pixels that the first layer is given."""
+        return stride_size(stride_size(self.size, self.stride), self.pool)
 
 
 @dataclass(frozen=True)
 class Head:
-    """The fixed end: a 1x1 convolution to ``features`` (0: none), average pool, linear layer to ``classes``."""
+    """The fixed end: a 1x1 convolution to ``features`` (0: none), average pool, linear layer to ``classes``.
+
+    Attributes:
+        hidden: outputs of a linear layer between them, with the activation behind it, as MobileNetV3 has; 0: there is none.
+    """
 
     features: int
     classes: int
     activation: str = "relu6"
     norm: bool = True
+    hidden: int = _later(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, product
 from random import Random
@@ -18,9 +18,11 @@ from typing import Any
 
 from spaces.architecture import IDENTITIES, Architecture, join, operations
 from spaces.errors import SpaceError
-from spaces.layer import Head, Layer, LayerChange, Shape, Stem
-from spaces.size import as_text, stride_size
+from spaces.layer import Head, Layer, LayerChange, Shape, Stem, written_fields
+from spaces.size import as_text
 from spaces.variants import VariantBlock, has_variants
+
+MERGES = ("residual", "residual_relu", "mean")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class SearchSpace:
 
     Attributes:
         merge: how a layer adds its input to what its operations give, where shapes allow it: ``residual`` adds it,
-            ``mean`` (NSE, ICCV 2021) averages all branches with the input counted as one of them.
+            ``residual_relu`` has a ReLU behind the sum (ResNet, CVPR 2016), ``mean`` (NSE, ICCV 2021) averages all
+            branches with the input counted as one of them.
     """
 
     name: str
@@ -41,9 +44,9 @@ class SearchSpace:
     def __post_init__(self) -> None:
         if not self.layers:
             raise SpaceError(f"space {self.name!r} has no layers")
-        if self.merge not in ("residual", "mean"):
-            raise SpaceError(f"space {self.name!r}: merge is {self.merge!r}, expected 'residual' or 'mean'")
-        channels, size = self.stem.c_out, stride_size(self.stem.size, self.stem.stride)
+        if self.merge not in MERGES:
+            raise SpaceError(f"space {self.name!r}: merge is {self.merge!r}, expected {' or '.join(map(repr, MERGES))}")
+        channels, size = self.stem.c_out, self.stem.size_out
         for name, layer in zip(self.names, self.layers, strict=True):
             if (layer.shape.c_in, layer.shape.size) != (channels, size):
                 raise SpaceError(
@@ -256,7 +259,9 @@ class SearchSpace:
 
     def to_json(self) -> str:
         """The space as JSON text; ``from_json`` reads it back, equal."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        layers = [written_fields(layer) | {"shape": written_fields(layer.shape)} for layer in self.layers]
+        ends = {"stem": written_fields(self.stem), "head": written_fields(self.head)}
+        return json.dumps(written_fields(self) | {"layers": layers} | ends, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> SearchSpace:

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from evo.console import warn
-from spaces import weight_files
 from spaces.atomic_files import usual_permissions
-from spaces.weight_files import Facts
+from spaces.files import weights
+from spaces.files.weights import Facts
 from studies.records import EvoError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,7 +48,7 @@ def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, facts: Facts, ke
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with usual_permissions(draft):
-            save_file(kept, str(draft), weight_files.header_bytes(kept, facts))
+            save_file(kept, str(draft), weights.header_bytes(kept, facts))
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         if keep and path.exists():
@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Facts]:
         DamagedError: it is not there, or no longer that.
     """
     try:
-        tensors, facts = weight_files.read_weights(path)
+        tensors, facts = weights.read_weights(path)
     except FileNotFoundError:
         raise DamagedError(path, "is missing") from None
     except (ValueError, OSError) as error:

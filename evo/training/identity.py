@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from spaces.layer import written_fields
 from spaces.space import SearchSpace
 from studies.config import Section
 
@@ -61,7 +62,7 @@ def _to_json(part: object) -> Any:
     if isinstance(part, SearchSpace):
         return json.loads(part.to_json())
     if is_dataclass(part) and not isinstance(part, type):
-        return {field.name: _to_json(getattr(part, field.name)) for field in fields(part)}
+        return {name: _to_json(value) for name, value in written_fields(part).items()}
     if isinstance(part, Mapping):
         return {str(key): _to_json(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -143,14 +144,15 @@ def count_costs(
 
 
 def fixed_counts(space: SearchSpace) -> OpCounts:
-    """What stem and head cost: the convolutions, the average pool, the classifier."""
+    """What stem and head cost: the convolutions, the average pool, the linear layers."""
     last, head = space.layers[-1].shape, space.head
     features = head.features or last.c_out
+    widths = (features, head.hidden, head.classes) if head.hidden else (features, head.classes)
     classifier = OpCounts(
-        macs=features * head.classes,
+        macs=sum(before * behind for before, behind in pairwise(widths)),
         pool_inputs=features * pixel_count(last.size_out),
         pool_outputs=features,
-        params=(features + 1) * head.classes,
+        params=sum((before + 1) * behind for before, behind in pairwise(widths)),
     )
     return (
         total_counts(stem_steps(space.stem), space.stem.size)

@@ -9,10 +9,10 @@ from typing import Any
 
 from spaces.architecture import Architecture
 from spaces.errors import SpaceError
+from spaces.files.weights import read_weights
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.space import SearchSpace
-from spaces.weight_files import read_weights
 
 DESCRIPTION, WEIGHTS = "architecture.json", "model.safetensors"
 

@@ -16,7 +16,7 @@ from torch import nn
 from spaces.architecture import Architecture
 from spaces.errors import SpaceError
 from spaces.networks.cell_module import CellModule, edge_name
-from spaces.networks.modules import SqueezeExcitation
+from spaces.networks.modules import SameConv2d, SqueezeExcitation, WithShortcut
 from spaces.networks.network import MixedLayer, Network
 from spaces.size import both_sides, short_size
 from spaces.space import SearchSpace, resolve_variants
@@ -47,13 +47,41 @@ CLASSES = (
 '''
 
 CONV = '''
-def conv(c_in, c_out, kernel=(1, 1), stride=(1, 1), dilation=1, groups=1, norm=True, activation=None):
+def conv(c_in, c_out, kernel=(1, 1), stride=(1, 1), dilation=1, groups=1, norm=True, activation=None, kind=nn.Conv2d):
     """Convolution, batch normalisation, activation; the size of the image is kept, or divided by the stride."""
-    padding = tuple(dilation * (side // 2) for side in kernel)
-    parts = [nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)]
+    padding = tuple(dilation * (side // 2) for side in kernel) if kind is nn.Conv2d else 0
+    parts = [kind(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)]
     parts += [nn.BatchNorm2d(c_out)] if norm else []
     parts += [activation()] if activation else []
     return nn.Sequential(*parts)
+
+'''
+
+SAME = '''
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads no more than it needs, an odd pixel more at the far side: TensorFlow's SAME."""
+
+    def forward(self, x):
+        (top, bottom), (left, right) = (self.margins(axis, x.shape[axis + 2]) for axis in (0, 1))
+        return super().forward(nn.functional.pad(x, (left, right, top, bottom)))
+
+    def margins(self, axis, pixels):
+        stride, reach = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+        missing = max(0, (-(-pixels // stride) - 1) * stride + reach - pixels)
+        return missing // 2, missing - missing // 2
+
+'''
+
+SHORTCUT = '''
+class WithShortcut(nn.Module):
+    """What branch gives, and what shortcut makes of the same input, added."""
+
+    def __init__(self, branch, shortcut):
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x):
+        return self.branch(x) + self.shortcut(x)
 
 '''
 
@@ -61,10 +89,10 @@ SQUEEZE_EXCITE = '''
 class SqueezeExcite(nn.Module):
     """Scales each channel by a gate between 0 and 1 that is computed from all channels' means."""
 
-    def __init__(self, channels, reduced, activation):
+    def __init__(self, channels, reduced, activation, gate=nn.Sigmoid):
         super().__init__()
         small, large = nn.Conv2d(channels, reduced, 1), nn.Conv2d(reduced, channels, 1)
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), small, activation(), large, nn.Sigmoid())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), small, activation(), large, gate())
 
     def forward(self, x):
         return x * self.gate(x)
@@ -104,7 +132,7 @@ class Layer(nn.Module):
         if not terms:
             return x
         terms += [x] if self.residual else []
-        return sum(terms[1:], terms[0]){divided}
+        return {merge}
 
 
 class Normalise(nn.Module):
@@ -189,8 +217,8 @@ def network_source(network: Network, space: SearchSpace, arch: str, title: str, 
         "classes": space.head.classes,
         "names": "".join(f"    {name!r},\n" for name in classes),
         "arch": "".join(f"    {json.dumps(part)}\n" for part in _arch_lines(arch)),
-        "merged": "averaged" if space.merge == "mean" else "added",
-        "divided": " / len(terms)" if space.merge == "mean" else "",
+        "merged": MERGED[space.merge][0],
+        "merge": MERGED[space.merge][1],
         "stem": _indent(module_expression(network.stem), 8),
         "layers": indent("".join(_layer_lines(network, there)), " " * 16),
         "head": _indent(module_expression(network.head), 8),
@@ -279,14 +307,27 @@ def _write_convolution(conv: nn.Conv2d, behind: list[nn.Module]) -> str:
     }
     keywords = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
     keywords += [f"activation=nn.{name}" for name in activations]
+    keywords += ["kind=SameConv2d"] if isinstance(conv, SameConv2d) else []
     return f"conv({', '.join([str(conv.in_channels), str(conv.out_channels), *keywords])})"
 
 
 def _write_squeeze_excite(module: nn.Module) -> str:
     assert isinstance(module, SqueezeExcitation)
-    _, small, activation, *_ = module.gate
+    _, small, activation, _, gate = module.gate
     assert isinstance(small, nn.Conv2d)
-    return f"SqueezeExcite({small.in_channels}, {small.out_channels}, nn.{type(activation).__name__})"
+    parts = [f"{small.in_channels}, {small.out_channels}, nn.{type(activation).__name__}"]
+    parts += [] if isinstance(gate, nn.Sigmoid) else [f"nn.{type(gate).__name__}"]
+    return f"SqueezeExcite({', '.join(parts)})"
+
+
+def _write_shortcut(module: nn.Module) -> str:
+    assert isinstance(module, WithShortcut)
+    parts = (module_expression(part) for part in (module.branch, module.shortcut))
+    return "WithShortcut(" + "".join(f"\n    {_indent(part, 4)}," for part in parts) + "\n)"
+
+
+def _write_activation(module: nn.Module) -> str:
+    return f"nn.{type(module).__name__}()"
 
 
 def _write_average(module: nn.Module) -> str:
@@ -317,12 +358,26 @@ WRITERS: dict[type[nn.Module], Callable[[nn.Module], str]] = {
     nn.Sequential: _write_sequential,
     nn.AvgPool2d: _write_average,
     SqueezeExcitation: _write_squeeze_excite,
+    WithShortcut: _write_shortcut,
     CellModule: _write_cell,
+    **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish), _write_activation),
 }
 """How a module is written: class -> the expression that builds it."""
 
-PLAIN: set[type[nn.Module]] = {nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear}
+PLAIN: set[type[nn.Module]] = {nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear, nn.MaxPool2d}
 """Modules of torch that print themselves as the call that makes them, with nothing left out."""
 
-DEFINITIONS: dict[type[nn.Module], str] = {SqueezeExcitation: SQUEEZE_EXCITE, CellModule: CELL}
+DEFINITIONS: dict[type[nn.Module], str] = {
+    SqueezeExcitation: SQUEEZE_EXCITE,
+    CellModule: CELL,
+    SameConv2d: SAME,
+    WithShortcut: SHORTCUT,
+}
 """What such an expression needs: class -> the text that ``model.py`` defines it with."""
+
+MERGED = {
+    "residual": ("added", "sum(terms[1:], terms[0])"),
+    "residual_relu": ("added, with a ReLU behind", "sum(terms[1:], terms[0]).relu()"),
+    "mean": ("averaged", "sum(terms[1:], terms[0]) / len(terms)"),
+}
+"""How a layer merges what its operations give: in words, and in code."""

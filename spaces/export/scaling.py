@@ -102,7 +102,7 @@ def _width_steps(channels: list[int], divisor: int) -> list[Step]:
 
 def _all_channels(space: SearchSpace) -> set[int]:
     """All numbers of channels that may change."""
-    head = {space.head.features} if space.head.features else set()
+    head = {width for width in (space.head.features, space.head.hidden) if width}
     return {space.stem.c_out} | {layer.shape.c_out for layer in space.layers} | head
 
 
@@ -116,5 +116,9 @@ def _replace_channels(space: SearchSpace, channels: Callable[[int], int]) -> Sea
         space,
         layers=tuple(layers),
         stem=replace(space.stem, c_out=channels(space.stem.c_out)),
-        head=replace(space.head, features=channels(space.head.features) if space.head.features else 0),
+        head=replace(
+            space.head,
+            features=channels(space.head.features) if space.head.features else 0,
+            hidden=channels(space.head.hidden) if space.head.hidden else 0,
+        ),
     )

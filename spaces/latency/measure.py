@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import quantiles
@@ -71,9 +71,15 @@ class LatencyTable:
         return self._entry(*stem_part(space)) + self._entry(*head_part(space))
 
     def _entry(self, name: str, shape: Shape) -> float:
-        if (name, shape) not in self.entries:
+        key = name, _timed(shape)
+        if key not in self.entries:
             raise missing_entry(self.name, repr(name), shape)
-        return self.entries[name, shape]
+        return self.entries[key]
+
+
+def _timed(shape: Shape) -> Shape:
+    """``shape`` as tables know it: where a convolution pads costs no time."""
+    return replace(shape, padding="symmetric")
 
 
 def load_latency_table(path: str | Path, device: str | None = None) -> LatencyModel:
@@ -116,13 +122,15 @@ FORMATS: tuple[tuple[set[str], Callable[[Table], LatencyModel]], ...] = (
 
 def stem_part(space: SearchSpace) -> Part:
     """The stem's name in a table, and its shape."""
-    return f"stem_k{space.stem.kernel}_{space.stem.activation}", stem_shape(space)
+    pool = f"_pool{space.stem.pool}" if space.stem.pool > 1 else ""
+    return f"stem_k{space.stem.kernel}_{space.stem.activation}{pool}", stem_shape(space)
 
 
 def head_part(space: SearchSpace) -> Part:
     """The head's name in a table, and its shape: from the last layer's channels to the classes."""
     head, last = space.head, space.layers[-1].shape
-    name = f"head_f{head.features}_{head.activation}{'' if head.norm else '_bare'}"
+    hidden = f"_h{head.hidden}" if head.hidden else ""
+    name = f"head_f{head.features}{hidden}_{head.activation}{'' if head.norm else '_bare'}"
     return name, Shape(last.c_out, head.classes, 1, last.size_out)
 
 
@@ -140,7 +148,7 @@ def timed_parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
     for i, layer in enumerate(space.layers):
         for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
             if op not in IDENTITIES and not is_variant(op):
-                builders[op, shape] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
+                builders[op, _timed(shape)] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
     return builders
 
 

@@ -26,7 +26,7 @@ from spaces.files.text import read_text
 from spaces.layer import Shape, Stem
 from spaces.library.named_spaces import stage_layers
 from spaces.operations.grammar import bottleneck_steps, depthwise_steps, double_steps, full_steps, rectangular_steps
-from spaces.operations.primitives import Conv, Step, head_steps, stem_steps
+from spaces.operations.primitives import Conv, MaxPool, SqueezeExcite, Step, head_steps, stem_steps
 from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace
 
@@ -182,7 +182,7 @@ class ConvolutionTable:
         return sum(self.entries[key] for key in keys)
 
 
-def _convolution_keys(steps: Iterable[Step], size: Size) -> list[tuple[str | int, ...]]:
+def _convolution_keys(steps: Iterable[Step | MaxPool], size: Size) -> list[tuple[str | int, ...]]:
     """The table's keys of a chain of steps; squeeze-excitation has one that no table knows."""
     keys: list[tuple[str | int, ...]] = []
     pixels = both_sides(size)
@@ -191,8 +191,10 @@ def _convolution_keys(steps: Iterable[Step], size: Size) -> list[tuple[str | int
             keys.append(
                 ("conv", *pixels, step.c_in, step.c_out, *step.kernel, *step.stride, step.dilation, step.groups)
             )
-        else:
+        elif isinstance(step, SqueezeExcite):
             keys.append(("squeeze-excitation", *pixels, step.channels, step.reduced))
+        else:
+            keys.append(("max pooling", *pixels, step.stride))
         pixels = step.out(pixels)
     return keys
 

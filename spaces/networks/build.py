@@ -11,10 +11,10 @@ from spaces.architecture import Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.networks.cell_module import CellModule
-from spaces.networks.modules import build_sequence
+from spaces.networks.modules import WithShortcut, build_sequence
 from spaces.operations.cell_graph import graph_of_cell
 from spaces.operations.cells import parse_cell
-from spaces.operations.grammar import OPERATIONS, count_operation, entry_of
+from spaces.operations.grammar import OPERATIONS, count_operation, entry_of, shortcut_steps
 from spaces.operations.own_operations import check_output
 from spaces.size import both_sides
 
@@ -28,7 +28,8 @@ def build_operation(op: Op, shape: Shape) -> nn.Module:
     entry = entry_of(op)
     _, steps, module = OPERATIONS[entry]
     if steps is not None:
-        return build_sequence(steps(op, shape))
+        branch, shortcut = build_sequence(steps(op, shape)), shortcut_steps(op, shape)
+        return WithShortcut(branch, build_sequence(shortcut)) if shortcut else branch
     if module is not None:
         return module(op, shape)
     if entry not in BUILDERS:

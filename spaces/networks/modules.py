@@ -8,13 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import SpaceError
-from spaces.operations.primitives import AveragePool, Conv, SqueezeExcite, Step
+from spaces.operations.primitives import AveragePool, Conv, MaxPool, SqueezeExcite, Step
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "relu6": lambda: nn.ReLU6(inplace=True),
     "swish": lambda: nn.SiLU(inplace=True),
+    "hswish": lambda: nn.Hardswish(inplace=True),
 }
+
+GATES: dict[str, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "hard_sigmoid": nn.Hardsigmoid}
 
 
 def build_activation(name: str) -> nn.Module:
@@ -38,12 +41,39 @@ class SqueezeExcitation(nn.Module):
             nn.Conv2d(step.channels, step.reduced, 1),
             build_activation(step.activation),
             nn.Conv2d(step.reduced, step.channels, 1),
-            nn.Sigmoid(),
+            GATES[step.gate](),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         gated: Tensor = x * self.gate(x)
         return gated
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's SAME does: no more than it needs, an odd pixel more at the far side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (top, bottom), (left, right) = (self._margins(axis, x.shape[axis + 2]) for axis in (0, 1))
+        return super().forward(nn.functional.pad(x, (left, right, top, bottom)))
+
+    def _margins(self, axis: int, pixels: int) -> tuple[int, int]:
+        """The pixels to be added in front of an axis (0: height) and behind it."""
+        stride, reach = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+        missing = max(0, (-(-pixels // stride) - 1) * stride + reach - pixels)
+        return missing // 2, missing - missing // 2
+
+
+class WithShortcut(nn.Module):
+    """What ``branch`` gives, and what ``shortcut`` makes of the same input, added."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.branch(x) + self.shortcut(x)
+        return output
 
 
 class Normalise(nn.Module):
@@ -63,13 +93,15 @@ class Normalise(nn.Module):
 
 def build_convolution(step: Conv) -> nn.Sequential:
     """Convolution, batch normalisation, activation: those of the three that the step has."""
+    same = step.padding == "same" and step.stride != (1, 1)  # else both paddings are one
+    margins = (step.dilation * (step.kernel[0] // 2), step.dilation * (step.kernel[1] // 2))
     modules: list[nn.Module] = [
-        nn.Conv2d(
+        (SameConv2d if same else nn.Conv2d)(
             step.c_in,
             step.c_out,
             step.kernel,
             step.stride,
-            padding=(step.dilation * (step.kernel[0] // 2), step.dilation * (step.kernel[1] // 2)),
+            padding=(0, 0) if same else margins,
             dilation=step.dilation,
             groups=step.groups,
             bias=False,
@@ -82,12 +114,12 @@ def build_convolution(step: Conv) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def build_sequence(steps: Iterable[Step | AveragePool]) -> nn.Sequential:
+def build_sequence(steps: Iterable[Step | AveragePool | MaxPool]) -> nn.Sequential:
     """The steps one after another."""
     return nn.Sequential(*map(build_step, steps))
 
 
-def build_step(step: Step | AveragePool) -> nn.Module:
+def build_step(step: Step | AveragePool | MaxPool) -> nn.Module:
     """A fresh module for one step."""
     match step:
         case Conv():
@@ -96,6 +128,8 @@ def build_step(step: Step | AveragePool) -> nn.Module:
             return SqueezeExcitation(step)
         case AveragePool(kernel, stride):
             return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+        case MaxPool():
+            return nn.MaxPool2d(3, step.stride, 1)
 
 
 def initialise(module: nn.Module) -> None:
@@ -118,8 +152,10 @@ def zero_init_last_norm(module: nn.Module) -> None:
     """Zero the last batch normalisation's weight, so that the module gives zero until it has learned something.
 
     On a residual branch this starts the layer as the identity (https://arxiv.org/abs/1706.02677, section 5.1). A module
-    without normalisation stays as it is.
+    without normalisation stays as it is, and so does one with a shortcut of its own.
     """
+    if isinstance(module, WithShortcut):
+        return
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     if norms:
         with torch.no_grad():

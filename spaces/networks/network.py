@@ -10,7 +10,7 @@ from spaces.architecture import IDENTITIES, Architecture, Op, operations
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.networks.build import build_operation
-from spaces.networks.modules import build_sequence, initialise, zero_init_last_norm
+from spaces.networks.modules import build_activation, build_sequence, initialise, zero_init_last_norm
 from spaces.operations.primitives import head_steps, stem_steps
 from spaces.space import SearchSpace, resolve_variants
 from spaces.variants import VariantBlock
@@ -23,20 +23,26 @@ def build_stem(space: SearchSpace) -> nn.Module:
 
 def build_head(space: SearchSpace) -> nn.Module:
     """The last convolution (if any), average pool and classifier: the last layer's output -> (n, classes)."""
-    c_in = space.layers[-1].shape.c_out
+    head, c_in = space.head, space.layers[-1].shape.c_out
+    features, middle = head.features or c_in, list[nn.Module]()
+    if head.hidden:
+        middle = [nn.Linear(features, head.hidden), build_activation(head.activation)]
+        features = head.hidden
     return nn.Sequential(
-        build_sequence(head_steps(space.head, c_in)),
+        build_sequence(head_steps(head, c_in)),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(space.head.features or c_in, space.head.classes),
+        *middle,
+        nn.Linear(features, head.classes),
     )
 
 
 def merge_outputs(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
     """A layer's output from its input ``x`` and the outputs of its active operations, identities left out.
 
-    No output at all gives ``x``. Otherwise ``residual`` adds all outputs, and ``x`` where the shape allows it; ``mean``
-    averages them, with ``x`` as one more of them where the shape allows it (NSE, https://arxiv.org/abs/2011.10904).
+    No output at all gives ``x``. Otherwise ``residual`` adds all outputs, and ``x`` where the shape allows it;
+    ``residual_relu`` likewise, with a ReLU behind it (ResNet, https://arxiv.org/abs/1512.03385); ``mean`` averages them, with
+    ``x`` as one more of them where the shape allows it (NSE, https://arxiv.org/abs/2011.10904).
     """
     if not outputs:
         return x
@@ -44,6 +50,8 @@ def merge_outputs(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor])
     merged = terms[0]
     for term in terms[1:]:
         merged = merged + term
+    if rule == "residual_relu":
+        return merged.relu()
     return merged / len(terms) if rule == "mean" and len(terms) > 1 else merged
 
 

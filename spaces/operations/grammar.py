@@ -4,20 +4,25 @@
     conv_k<kernel>_e<expansion>   1x1, full kxk, 1x1
     dual_k<kernel>_e<expansion>   1x1, full kxk, full kxk, 1x1
     rec_k<kernel>_e<expansion>    1x1, full 1xk, full kx1, 1x1
+    fused_k<kernel>_e<expansion>  full kxk, 1x1 (at e1 the kxk alone): EfficientNetV2, https://arxiv.org/abs/2104.00298
+    basic_k<kernel>_e<expansion>  full kxk, full kxk: ResNet, https://arxiv.org/abs/1512.03385
     proj                          1x1 and nothing else
     id, skip                      the input itself
     cell:...                      a small graph between two 1x1 (``spaces.operations.cells``)
 
 ``row_...`` is no operation: it chooses the depth and the width of the block that it begins (``spaces.variants``).
 
-The middle convolutions have ``expansion`` times the input's channels. Batch normalisation follows every convolution,
-an activation all but the last. The first four take options, in this order:
+The middle convolutions have ``expansion`` times the input's channels, or, where the name says ``h<channels>`` in the place of
+``e<expansion>``, so many. Batch normalisation follows every convolution, an activation all but the last (and that of
+``fused_..._e1``). The first six take options, in this order:
 
     _d<dilation>    of the middle convolutions
     _g<a>x<b>       groups of the first and of the last 1x1
     _se<percent>    squeeze-excite in front of the last 1x1, reduced to percent of the operation's *input* channels
     _seh<percent>   the same, percent of the *hidden* channels
-    _relu6, _swish  instead of ReLU
+    _hse<channels>  MobileNetV3's (https://arxiv.org/abs/1905.02244): so many channels, ReLU and a hard sigmoid
+    _relu6, _swish, _hswish   instead of ReLU
+    _sc             where the layer cannot add its input, a 1x1 convolution of it is added (ResNet's shortcut)
 
 One network has one spelling: an option at its default is left out. ``mb_k3_e1`` has no first 1x1 (MobileNetV2,
 https://arxiv.org/abs/1801.04381); ``mb_k3_e1_g1x1`` names the groups of both and so has it (NSE,
@@ -32,7 +37,7 @@ import os.path
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,8 +58,10 @@ class Bottleneck:
 
     Attributes:
         groups: of the first and the last 1x1 convolution; None: there is no first one, and the last is not grouped.
+        expansion: 0 where ``hidden`` says how many channels the middle has, and that is 0 otherwise.
         se: reduced channels of squeeze-excitation in percent of the input channels, ``se_hidden`` in percent of the
-            hidden channels; 0: no squeeze-excitation.
+            hidden channels, ``se_hard``: of MobileNetV3's, in channels; 0: no squeeze-excitation.
+        shortcut: whether the input is added by a 1x1 convolution where the layer cannot add it.
     """
 
     kind: str
@@ -65,24 +72,29 @@ class Bottleneck:
     se: int = 0
     se_hidden: int = 0
     activation: str = "relu"
+    hidden: int = 0
+    se_hard: int = 0
+    shortcut: bool = False
 
     def __str__(self) -> str:
         default = _default_groups(self.kind, self.expansion)
         parts = (
-            f"{self.kind}_k{self.kernel}_e{self.expansion}",
+            f"{self.kind}_k{self.kernel}_" + (f"h{self.hidden}" if self.hidden else f"e{self.expansion}"),
             f"_d{self.dilation}" if self.dilation > 1 else "",
             f"_g{self.groups[0]}x{self.groups[1]}" if self.groups and self.groups != default else "",
             f"_se{self.se}" if self.se else "",
             f"_seh{self.se_hidden}" if self.se_hidden else "",
+            f"_hse{self.se_hard}" if self.se_hard else "",
             f"_{self.activation}" if self.activation != "relu" else "",
+            "_sc" if self.shortcut else "",
         )
         return "".join(parts)
 
 
-_OPTIONS = ("k", "e", "d", "g", "se", "seh", "relu", "swish")
+_OPTIONS = ("k", "e", "h", "d", "g", "se", "seh", "hse", "relu", "swish", "hswish", "sc")
 _GRAMMAR = re.compile(
-    r"(?P<kind>[a-z0-9]+)_k(?P<k>\d+)_e(?P<e>\d+)(_d(?P<d>\d+))?(_g(?P<first>\d+)x(?P<last>\d+))?"
-    r"(_se(?P<se>\d+))?(_seh(?P<seh>\d+))?(_(?P<activation>relu6?|swish))?"
+    r"(?P<kind>[a-z0-9]+)_k(?P<k>\d+)_(e(?P<e>\d+)|h(?P<h>[1-9]\d*))(_d(?P<d>\d+))?(_g(?P<first>\d+)x(?P<last>\d+))?"
+    r"(_se(?P<se>\d+))?(_seh(?P<seh>\d+))?(_hse(?P<hse>\d+))?(_(?P<activation>relu6?|h?swish))?(?P<sc>_sc)?"
 )
 
 
@@ -101,23 +113,34 @@ def parse_op(op: Op) -> Bottleneck:
     in_order = sorted(zip(names, options, strict=True), key=lambda pair: _OPTIONS.index(pair[0]))
     match = _GRAMMAR.fullmatch("_".join([kind, *(option for _, option in in_order)]))
     if match is None:
-        raise SpaceError(f"operation {op!r} is not {kind}_k<kernel>_e<expansion> with each option once; {_ALLOWED}")
+        raise SpaceError(
+            f"operation {op!r} is not {kind}_k<kernel>_e<expansion> or {kind}_k<kernel>_h<hidden channels> with each option "
+            f"once; {_ALLOWED}"
+        )
     parsed = Bottleneck(
         kind,
         kernel=int(match["k"]),
-        expansion=int(match["e"]),
+        expansion=int(match["e"] or 0),
+        hidden=int(match["h"] or 0),
         dilation=int(match["d"] or 1),
-        groups=(int(match["first"]), int(match["last"])) if match["first"] else _default_groups(kind, int(match["e"])),
+        groups=(int(match["first"]), int(match["last"]))
+        if match["first"]
+        else _default_groups(kind, int(match["e"] or 0)),
         se=int(match["se"] or 0),
         se_hidden=int(match["seh"] or 0),
+        se_hard=int(match["hse"] or 0),
         activation=match["activation"] or "relu",
+        shortcut=bool(match["sc"]),
     )
-    if parsed.kernel % 2 == 0 or 0 in (parsed.expansion, parsed.dilation, *(parsed.groups or ())):
+    if parsed.kernel % 2 == 0 or 0 in (parsed.expansion + parsed.hidden, parsed.dilation, *(parsed.groups or ())):
         raise SpaceError(f"operation {op!r}: expected an odd kernel, and expansion, dilation and groups of at least 1")
-    if parsed.se and parsed.se_hidden:
+    if (parsed.se > 0) + (parsed.se_hidden > 0) + (parsed.se_hard > 0) > 1:
         raise SpaceError(
-            f"operation {op!r} has two squeeze-excitations: expected se (of the input) or seh (of the hidden)"
+            f"operation {op!r} has two squeeze-excitations: expected one of se (percent of the input), seh (of the hidden) "
+            "and hse (channels)"
         )
+    if kind in _WITHOUT_GROUPS and (match["first"] or parsed.dilation > 1):
+        raise SpaceError(f"operation {op!r}: {kind} has no groups and no dilation")
     if str(parsed) != op:
         raise SpaceError(f"operation {op!r} is spelled {str(parsed)!r}: options in one order, none at its default")
     return parsed
@@ -125,8 +148,12 @@ def parse_op(op: Op) -> Bottleneck:
 
 _ALLOWED = (
     "options, in this order: d<dilation>, g<groups>x<groups>, se<percent of the input channels> or "
-    "seh<percent of the hidden channels>, relu6 or swish"
+    "seh<percent of the hidden channels> or hse<channels>, relu6, swish or hswish, sc"
 )
+
+_BOTTLENECKS = ("mb", "conv", "dual", "rec", "fused", "basic")
+_WITHOUT_GROUPS = ("fused", "basic")
+"""The kinds that take options, and those without two 1x1 convolutions."""
 
 
 def _default_groups(kind: str, expansion: int) -> tuple[int, int] | None:
@@ -134,50 +161,97 @@ def _default_groups(kind: str, expansion: int) -> tuple[int, int] | None:
     return None if kind == "mb" and expansion == 1 else (1, 1)
 
 
-Middle = Callable[[Bottleneck, int, int], tuple[Conv, ...]]
-"""(parsed, hidden channels, stride) -> the convolutions between the two 1x1."""
+Middle = Callable[[Bottleneck, int, Shape], tuple[Conv, ...]]
+"""(parsed, hidden channels, the layer's shape) -> the convolutions between the two 1x1."""
 
 
-def depthwise_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def depthwise_steps(op: Bottleneck, hidden: int, shape: Shape) -> tuple[Conv, ...]:
     """kxk, every channel on its own."""
-    kernel = (op.kernel, op.kernel)
-    return (Conv(hidden, hidden, kernel, (stride, stride), op.dilation, groups=hidden, activation=op.activation),)
+    return (replace(full_steps(op, hidden, shape)[0], groups=hidden),)
 
 
-def full_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def full_steps(op: Bottleneck, hidden: int, shape: Shape) -> tuple[Conv, ...]:
     """kxk over all channels."""
-    kernel = (op.kernel, op.kernel)
-    return (Conv(hidden, hidden, kernel, (stride, stride), op.dilation, activation=op.activation),)
+    return (_square(op, hidden, hidden, shape, shape.stride),)
 
 
-def double_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def double_steps(op: Bottleneck, hidden: int, shape: Shape) -> tuple[Conv, ...]:
     """kxk twice, the stride on the second."""
-    return full_steps(op, hidden, 1) + full_steps(op, hidden, stride)
+    return (_square(op, hidden, hidden, shape), *full_steps(op, hidden, shape))
 
 
-def rectangular_steps(op: Bottleneck, hidden: int, stride: int) -> tuple[Conv, ...]:
+def rectangular_steps(op: Bottleneck, hidden: int, shape: Shape) -> tuple[Conv, ...]:
     """1xk with the stride on the width, then kx1 with the stride on the height."""
-    return (
-        Conv(hidden, hidden, (1, op.kernel), (1, stride), op.dilation, activation=op.activation),
-        Conv(hidden, hidden, (op.kernel, 1), (stride, 1), op.dilation, activation=op.activation),
+    wide = Conv(
+        hidden, hidden, (1, op.kernel), (1, shape.stride), op.dilation, activation=op.activation, padding=shape.padding
     )
+    return wide, replace(wide, kernel=(op.kernel, 1), stride=(shape.stride, 1))
+
+
+def _square(op: Bottleneck, c_in: int, c_out: int, shape: Shape, stride: int = 1) -> Conv:
+    """A full kxk convolution with the operation's activation."""
+    kernel = (op.kernel, op.kernel)
+    return Conv(c_in, c_out, kernel, (stride, stride), op.dilation, activation=op.activation, padding=shape.padding)
 
 
 def bottleneck_steps(middle: Middle, op: Op, shape: Shape) -> tuple[Step, ...]:
     """1x1 to the hidden channels, ``middle``, squeeze-excite if any, 1x1 to the output channels."""
     parsed = parse_op(op)
-    hidden = shape.c_in * parsed.expansion
+    hidden = hidden_channels(parsed, shape)
     first, last = parsed.groups or (0, 1)
     expand = (Conv(shape.c_in, hidden, groups=first, activation=parsed.activation),) if first else ()
-    reduced = (shape.c_in * parsed.se + hidden * parsed.se_hidden) // 100
-    wants_se = parsed.se or parsed.se_hidden
-    excite = (SqueezeExcite(hidden, max(1, reduced), parsed.activation),) if wants_se else ()
-    return (*expand, *middle(parsed, hidden, shape.stride), *excite, Conv(hidden, shape.c_out, groups=last))
+    excite = _excite_steps(parsed, hidden, shape)
+    return (*expand, *middle(parsed, hidden, shape), *excite, Conv(hidden, shape.c_out, groups=last))
+
+
+def fused_steps(op: Op, shape: Shape) -> tuple[Step, ...]:
+    """kxk to the hidden channels, squeeze-excite if any, 1x1 to the output channels; at expansion 1 the kxk alone."""
+    parsed = parse_op(op)
+    if parsed.expansion == 1:
+        return (
+            _square(parsed, shape.c_in, shape.c_out, shape, shape.stride),
+            *_excite_steps(parsed, shape.c_out, shape),
+        )
+    hidden = hidden_channels(parsed, shape)
+    wide = _square(parsed, shape.c_in, hidden, shape, shape.stride)
+    return (wide, *_excite_steps(parsed, hidden, shape), Conv(hidden, shape.c_out))
+
+
+def basic_steps(op: Op, shape: Shape) -> tuple[Step, ...]:
+    """kxk to the hidden channels, kxk to the output channels, squeeze-excite if any."""
+    parsed = parse_op(op)
+    hidden = hidden_channels(parsed, shape)
+    second = replace(_square(parsed, hidden, shape.c_out, shape), activation=None)
+    return (
+        _square(parsed, shape.c_in, hidden, shape, shape.stride),
+        second,
+        *_excite_steps(parsed, shape.c_out, shape),
+    )
+
+
+def hidden_channels(op: Bottleneck, shape: Shape) -> int:
+    """The channels in the middle."""
+    return op.hidden or shape.c_in * op.expansion
+
+
+def _excite_steps(op: Bottleneck, channels: int, shape: Shape) -> tuple[SqueezeExcite, ...]:
+    """The squeeze-excitation of ``channels``, if there is one."""
+    if op.se_hard:
+        return (SqueezeExcite(channels, op.se_hard, "relu", "hard_sigmoid"),)
+    if not op.se and not op.se_hidden:
+        return ()
+    return (SqueezeExcite(channels, max(1, (shape.c_in * op.se + channels * op.se_hidden) // 100), op.activation),)
 
 
 def projection_steps(_: Op, shape: Shape) -> tuple[Step, ...]:
     """A 1x1 convolution with the layer's stride: what stands for an identity where the shape changes."""
     return (Conv(shape.c_in, shape.c_out, stride=(shape.stride, shape.stride)),)
+
+
+def shortcut_steps(op: Op, shape: Shape) -> tuple[Step, ...]:
+    """What is done to the input before it is added; nothing where the operation adds no input of its own."""
+    own = op.partition("_")[0] in _BOTTLENECKS and parse_op(op).shortcut and not shape.is_residual
+    return projection_steps(op, shape) if own else ()
 
 
 def identity_steps(op: Op, shape: Shape) -> tuple[Step, ...]:
@@ -207,8 +281,12 @@ class Operation(NamedTuple):
 
 
 def chain_of_steps(steps: Callable[[Op, Shape], tuple[Step, ...]]) -> Operation:
-    """The operation whose module and cost are those of its steps, one after another."""
-    return Operation(lambda op, shape: total_counts(steps(op, shape), shape.size), steps)
+    """The operation whose module and cost are those of its steps, one after another, and of its shortcut."""
+
+    def counts(op: Op, shape: Shape) -> OpCounts:
+        return total_counts(steps(op, shape), shape.size) + total_counts(shortcut_steps(op, shape), shape.size)
+
+    return Operation(counts, steps)
 
 
 def count_cell(op: Op, shape: Shape) -> OpCounts:
@@ -244,6 +322,8 @@ OPERATIONS: dict[str, Operation] = {
     "conv_": chain_of_steps(partial(bottleneck_steps, full_steps)),
     "dual_": chain_of_steps(partial(bottleneck_steps, double_steps)),
     "rec_": chain_of_steps(partial(bottleneck_steps, rectangular_steps)),
+    "fused_": chain_of_steps(fused_steps),
+    "basic_": chain_of_steps(basic_steps),
     "cell:": Operation(count_cell),
 }
 """Every operation there is, by name; a name that ends in ``_`` or ``:`` is followed by options."""

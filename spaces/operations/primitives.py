@@ -50,6 +50,7 @@ class Conv:
         kernel: height and width, both odd; ``stride`` likewise. A number stands for two equal ones.
         activation: a name of ``spaces.networks.modules.ACTIVATIONS``; None: linear.
         norm: whether a batch normalisation follows.
+        padding: one of ``spaces.layer.PADDINGS``.
 
     Raises:
         SpaceError: something is no whole number where one is needed, a kernel is even, or groups do not divide the channels.
@@ -63,6 +64,7 @@ class Conv:
     groups: int = 1
     activation: str | None = None
     norm: bool = True
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         for name in ("kernel", "stride"):
@@ -106,11 +108,15 @@ class SqueezeExcite:
     """Scales each channel by a gate computed from all channels' means: pool, 1x1, activation, 1x1, sigmoid.
 
     Both 1x1 convolutions have biases. Squeeze-and-Excitation Networks, https://arxiv.org/abs/1709.01507
+
+    Attributes:
+        gate: a name of ``spaces.networks.modules.GATES``: the sigmoid, or what stands for it.
     """
 
     channels: int
     reduced: int
     activation: str
+    gate: str = "sigmoid"
 
     def out(self, pixels: Pixels) -> Pixels:
         """Height and width of the output: those of the input."""
@@ -141,11 +147,26 @@ class AveragePool:
         return OpCounts()
 
 
+@dataclass(frozen=True, slots=True)
+class MaxPool:
+    """The greatest of 3x3 pixels; keeps ``ceil(pixels / stride)``. It costs nothing under any convention here."""
+
+    stride: int
+
+    def out(self, pixels: Pixels) -> Pixels:
+        """Height and width of the output."""
+        return -(-pixels[0] // self.stride), -(-pixels[1] // self.stride)
+
+    def counts(self, _: Pixels) -> OpCounts:
+        """No counts."""
+        return OpCounts()
+
+
 Step = Conv | SqueezeExcite
-"""What chains are made of. Cells have ``AveragePool`` on their edges, too."""
+"""What chains are made of. Cells have ``AveragePool`` on their edges, too, and stems may have a ``MaxPool``."""
 
 
-def total_counts(steps: Iterable[Step | AveragePool], size: Size) -> OpCounts:
+def total_counts(steps: Iterable[Step | AveragePool | MaxPool], size: Size) -> OpCounts:
     """Counts of a chain of steps for an input of this size."""
     pixels, counts = both_sides(size), OpCounts()
     for step in steps:
@@ -154,10 +175,11 @@ def total_counts(steps: Iterable[Step | AveragePool], size: Size) -> OpCounts:
     return counts
 
 
-def stem_steps(stem: Stem) -> tuple[Step, ...]:
-    """The convolution in front of the layers."""
+def stem_steps(stem: Stem) -> tuple[Step | MaxPool, ...]:
+    """The convolution in front of the layers, and the pooling behind it, if there is one."""
     kernel, stride = (stem.kernel, stem.kernel), (stem.stride, stem.stride)
-    return (Conv(stem.c_in, stem.c_out, kernel, stride, activation=stem.activation),)
+    conv = Conv(stem.c_in, stem.c_out, kernel, stride, activation=stem.activation, padding=stem.padding)
+    return (conv, MaxPool(stem.pool)) if stem.pool > 1 else (conv,)
 
 
 def head_steps(head: Head, c_in: int) -> tuple[Step, ...]:

@@ -12,12 +12,15 @@ from typing import Any
 from spaces import columns, shell
 from spaces.architecture import Architecture
 from spaces.costs.table import CONVENTIONS, Floats
+from spaces.errors import SpaceError
 from spaces.files.outputs import write_output
 from spaces.latency.measure import load_latency_table
 from spaces.library.cli import SPACE_HELP, add_image_arguments, resolve_space
+from spaces.library.named_spaces import LIBRARY
 from spaces.show.drawing import draw_space
 from spaces.show.overview import Overview, OverviewLine, abbreviate_ops, channel_range, make_overview
 from spaces.size import short_size, size_text
+from spaces.space import SearchSpace
 
 HEADINGS = {"macs": "MACs", "params": "params", "latency_ms": "ms"}
 """What the columns of costs are called on paper."""
@@ -114,6 +117,7 @@ EXAMPLES = """examples:
   python -m spaces.show pad_nas_large
   python -m spaces.show pad_nas_large --out space.svg
   python -m spaces.show nas_bench_macro --arch "proj|id|..." --out network.svg
+  python -m spaces.show mobilenet_v3_small --size 96
 """
 
 
@@ -125,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
         EXAMPLES,
     )
     add = command.add_argument
-    add("space", metavar="NAME", help=SPACE_HELP)
+    add("space", metavar="NAME", help=f"{SPACE_HELP}, or a network of torchvision or timm (resnet50, timm:fbnetc_100)")
     add("--arch", metavar="STRING", help="an architecture: its genes joined by |, as studies print it")
     add("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
     add("--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published")
@@ -145,11 +149,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show(args: argparse.Namespace) -> int:
     arch = Architecture.parse(args.arch) if args.arch is not None else None
     latency = load_latency_table(args.latency, args.latency_device) if args.latency else None
-    shown = make_overview(resolve_space(args.space, args), arch, args.convention, latency)
+    shown = make_overview(_find_space(args), arch, args.convention, latency)
     if args.out:
         write_output(args.out, draw_space(shown, headline(shown)))
     print(json.dumps(as_json(shown), indent=2) if args.json else table(shown))
     return 0
+
+
+def _find_space(args: argparse.Namespace) -> SearchSpace:
+    """The space of this name or in this file; of a network that another library has, the space that holds it alone."""
+    if args.space in LIBRARY or args.space.endswith(".json"):
+        return resolve_space(args.space, args)
+    from spaces.pretrained.networks import find_original, is_network  # torch: a second
+
+    if not is_network(args.space):
+        return resolve_space(args.space, args)  # raises
+    if args.channels or args.classes:
+        raise SpaceError(f"{args.space} has its own channels and classes: leave out --channels and --classes")
+    return find_original(args.space, args.size).read.space
 
 
 if __name__ == "__main__":

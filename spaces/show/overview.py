@@ -96,17 +96,18 @@ def make_overview(
 
 def _stem_line(space: SearchSpace, costs: Floats) -> OverviewLine:
     stem = space.stem
-    shape = Shape(stem.c_in, stem.c_out, stem.stride, stem.size)
-    return OverviewLine(
-        "stem", "stem", (shape,), (f"{stem.kernel}x{stem.kernel} convolution",), 0, np.array([costs, costs])
-    )
+    shape = Shape(stem.c_in, stem.c_out, stem.stride * stem.pool, stem.size)
+    pool = ("3x3 max pool",) if stem.pool > 1 else ()
+    ops = (f"{stem.kernel}x{stem.kernel} convolution", *pool)
+    return OverviewLine("stem", "stem", (shape,), ops, 0, np.array([costs, costs]))
 
 
 def _head_line(space: SearchSpace, costs: Floats) -> OverviewLine:
     last, head = space.layers[-1].shape, space.head
     convolution = (f"1x1 convolution to {head.features}",) if head.features else ()
     shape = Shape(last.c_out, head.classes, max(both_sides(last.size_out)), last.size_out)
-    return OverviewLine("head", "head", (shape,), (*convolution, "average pool", "linear"), 0, np.array([costs, costs]))
+    linear = (f"linear to {head.hidden}", "linear") if head.hidden else ("linear",)
+    return OverviewLine("head", "head", (shape,), (*convolution, "average pool", *linear), 0, np.array([costs, costs]))
 
 
 def channel_range(shapes: Sequence[Shape], end: Literal["c_in", "c_out"]) -> str:

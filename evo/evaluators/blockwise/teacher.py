@@ -25,11 +25,11 @@ from evo.training.identity import identity, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import schedule_of, train
 from spaces import torchvision_shim
-from spaces import weight_files as weights
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import cost_table
 from spaces.export import network_folder
 from spaces.export.scaling import scale_widths
+from spaces.files import weights
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
 from spaces.space import SearchSpace, resolve_variants

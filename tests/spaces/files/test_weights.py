@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spaces.weight_files import header_bytes, read_weights
+from spaces.files.weights import header_bytes, read_weights
 
 TENSORS = {
     "a": torch.arange(6.0).view(2, 3),
