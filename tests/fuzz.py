@@ -131,7 +131,15 @@ def read_operation(text: str) -> object:
 def operations() -> list[str]:
     named = ("mobile_28", "nse_gpu", "dna", "pad_nas_large")
     known = {op for name in named for layer in load_space(name).layers for op in layer.candidates + layer.pending}
-    return sorted(known - {"id", "skip"})
+    read = {
+        "fused_k3_e4_swish",
+        "fused_k5_e1",
+        "basic_k3_h8_sc",
+        "conv_k3_e2_sc",
+        "mb_k5_h16_hse8_hswish",
+        "mb_k3_e3_seh25",
+    }
+    return sorted((known | read) - {"id", "skip"})
 
 
 def read_cell(text: str) -> object:
@@ -288,6 +296,13 @@ def small_space() -> SearchSpace:
     return SearchSpace("small", (layer, layer), Stem(4, 1, 1, "relu", 1, 4), Head(0, 2, "relu"))
 
 
+def network_read() -> SearchSpace:
+    """A space with all that networks of others brought with them."""
+    layer = Layer(Shape(4, 8, 2, 2, "same"), ("basic_k3_h8_sc",), ())
+    stem, head = Stem(4, 2, 7, "hswish", 3, 8, "same", 2), Head(8, 2, "hswish", hidden=4)
+    return SearchSpace("read", (layer,), stem, head, "residual_relu")
+
+
 def read_storage(text: str) -> object:
     """A database's URL: opened where that takes no network."""
     files_folder(require_existing(text))
@@ -322,7 +337,9 @@ def read_delivered(path: str) -> object:
 
 
 def deliveries() -> list[str]:
-    return [json.dumps(describe_network(Architecture(("mb_k3_e1", "id")), small_space(), [0.5], [0.25]))]
+    own = describe_network(Architecture(("mb_k3_e1", "id")), small_space(), [0.5], [0.25])
+    read = describe_network(Architecture(("basic_k3_h8_sc",)), network_read(), [0.5] * 3, [0.25] * 3)
+    return [json.dumps(own), json.dumps(read)]
 
 
 TARGETS: dict[str, Target] = {
@@ -334,7 +351,7 @@ TARGETS: dict[str, Target] = {
     "AutoSpace network": Target(autospace_files.read_net, lambda: [released_net()]),
     "configuration": Target(read_configuration, configurations, file=True, weight=2),
     "setting": Target(read_override, overrides),
-    "space": Target(read_space, lambda: [small_space().to_json()], file=True),
+    "space": Target(read_space, lambda: [small_space().to_json(), network_read().to_json()], file=True),
     "table of accuracies": Target(read_table, tables, file=True, weight=0.5, encodings=SPREADSHEETS),
     "table of latencies": Target(read_latency, latency_tables, file=True, weight=2, encodings=SPREADSHEETS),
     "cell of accuracies": Target(read_accuracy, numbers, weight=2),

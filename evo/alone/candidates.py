@@ -102,8 +102,9 @@ def describe_unused(candidate: Candidate, run: StoredRun, criteria: Criteria) ->
     macs = candidate.contender("", run.config.search.macs_convention).macs
     if macs >= (1 - SPARE) * most:
         return ""
-    hint = "widths grow in multiples of 8" if criteria.fill else "--fill widens it"
+    hint = ": widths grow in multiples of 8" if criteria.fill else ": --fill widens it"
+    hint = "" if run.config.evaluator.starts_networks else hint  # its weights are those of its widths
     return (
         f"the network has {format_number(macs)} MACs, and {1 - macs / most:.0%} of the budget of {format_number(most)} is "
-        f"unused: {hint}"
+        f"unused{hint}"
     )

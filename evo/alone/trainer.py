@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from evo.alone.recipe import train_by_recipe
+from evo.alone.start import Start
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
 from evo.data.source import Images
@@ -29,6 +31,7 @@ from evo.training.identity import identity
 from evo.training.loop import DivergedError, schedule_of
 from spaces.export.baselines import Contender
 from spaces.networks.network import Network
+from spaces.networks.supernet import inherit_weights
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.database.rows import StoredRun
@@ -48,6 +51,7 @@ class Trainer:
     Attributes:
         config: the run's settings, perhaps with others to train by; its section ``deliver`` is the recipe.
         folder: keeps the progress of a training that is not finished.
+        start: the weights that networks begin with; None: fresh ones.
     """
 
     store: Store
@@ -55,11 +59,13 @@ class Trainer:
     config: StudyConfig
     images: Images
     folder: Path
+    start: Start | None = None
 
     @classmethod
     def of(cls, store: Store, run: StoredRun, config: StudyConfig, images: Images) -> Trainer:
         """The trainer that keeps its progress beside the run's other files."""
-        return cls(store, run, config, images, run_folder(files_folder(store.url), run.name) / "trainings")
+        folder = run_folder(files_folder(store.url), run.name) / "trainings"
+        return cls(store, run, config, images, folder, Start.of(store, run, images))
 
     @property
     def steps(self) -> int:
@@ -93,7 +99,12 @@ class Trainer:
             arch=str(contender.arch), space=_unnamed(contender.space), training=self.config.deliver,
             data=self.config.data, images=self._images_sha256, device=self.images.train.device.type,
             seed=self.seed(number), sources=plugin_sources(self.config, contender.space),
+            **({"start": self.start.sha256} if self.start and self._given(contender) else {}),
         )  # fmt: skip
+
+    def _given(self, contender: Contender) -> Mapping[str, Tensor] | None:
+        """The weights that a network begins with; None: fresh ones."""
+        return self.start.weights(contender.arch, contender.space) if self.start else None
 
     @cached_property
     def _images_sha256(self) -> str:
@@ -128,6 +139,7 @@ class Trainer:
         """Accuracy and loss on the held-out images; 0 and None where the training diverged, which is its result, too."""
         torch.manual_seed(seed)
         network = Network(contender.arch, contender.space)
+        inherit_weights(network, self._given(contender) or {})
         images, track = self.images, within(advance)
         found: tuple[float, float | None] = (0.0, None)
         with suppress(DivergedError):

@@ -40,13 +40,19 @@ def compare_with_no_search(
         overrides: settings of the trainings that differ from the run's, as ``section.key=value``.
 
     Raises:
-        EvoError: a baseline is unknown, nothing fits the criteria, or as ``evo.deliver.session.open_run``.
+        EvoError: a baseline is unknown, the run's networks begin with trained weights, nothing fits the criteria, or as
+            ``evo.deliver.session.open_run``.
         SpaceError: a baseline cannot have the pick's MACs.
     """
     asked = [parse_baseline(text) for text in baselines]
     if not asked:
         raise EvoError(f"no network to compare with; known: {KNOWN}")
     with open_run(name, storage, overrides) as (store, run, config):
+        if run.config.evaluator.starts_networks:
+            raise EvoError(
+                f"networks of run {run.name!r} begin with trained weights, and {baselines[0]} would be trained from fresh "
+                "ones, which says nothing: leave out --against"
+            )
         candidates = find_candidates(store, run, criteria)
         reporter.say(f"run {run.name}: comparing its pick with {', '.join(baselines)}")
         inspect_images(run, config, reporter, accept_data_change)

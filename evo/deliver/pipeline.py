@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 
 import torch
 from scipy.stats import binomtest
-from torch import nn
+from torch import Tensor, nn
 
 from evo.alone.candidates import describe_unused, find_candidates
 from evo.alone.images import require_fitting_images
 from evo.alone.recipe import train_by_recipe
 from evo.alone.selection import Criteria, Selected
+from evo.alone.start import Start
 from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
@@ -36,6 +37,7 @@ from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
 from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
+from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
 from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
@@ -45,6 +47,7 @@ from spaces.export.scaling import ScaledSpace
 from spaces.latency.measure import MeasurementSetting, measure_module
 from spaces.layer import Shape
 from spaces.networks.network import Network
+from spaces.networks.supernet import inherit_weights
 from spaces.size import both_sides
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
@@ -100,13 +103,16 @@ def deliver_network(
     """
     candidates = find_candidates(store, run, criteria)
     images = require_fitting_images(load_dataset(config.data, config.device), candidates[0].chosen.space, run.classes)
-    contest = hold_contest(Trainer.of(store, run, config, images), candidates, criteria, reporter)
+    trainer = Trainer.of(store, run, config, images)
+    contest = hold_contest(trainer, candidates, criteria, reporter)
     picked = candidates[contest.winner]
     if unused := describe_unused(picked, run, criteria):
         reporter.say(unused)
-    create_or_verify(folder, plan_delivery(run, config, picked.chosen, picked.scaled, images))
+    plan = plan_delivery(run, config, picked.chosen, picked.scaled, images)
+    given = weights_given(trainer.start, plan, reporter)
+    create_or_verify(folder, plan | ({"start": trainer.start.sha256} if trainer.start and given else {}))
     if not is_intact(folder / WEIGHTS):
-        train_in(folder, config, images, reporter.track)
+        train_in(folder, config, images, reporter.track, given)
     delete_progress(folder / PROGRESS)
     network = load_network(folder)
     if len(candidates) > 1:
@@ -174,12 +180,30 @@ def plan_delivery(
 # -- train, measure, export -------------------------------------------------------------------------------------------
 
 
-def train_in(folder: Path, config: StudyConfig, images: Images, track: Track) -> None:
-    """Train the folder's network from fresh weights, on train and validation images together, and leave its weights there."""
+def weights_given(start: Start | None, plan: Description, reporter: Reporter) -> Mapping[str, Tensor] | None:
+    """The weights that the network of a plan begins with; None: fresh ones."""
+    if start is None:
+        return None
+    space = SearchSpace.from_json(json.dumps(plan["space"]))
+    given = start.weights(Architecture.parse(plan["arch"]), space)
+    if given is None:
+        reporter.say("its widths are not those of the run's network: it is trained from fresh weights")
+    return given
+
+
+def train_in(
+    folder: Path, config: StudyConfig, images: Images, track: Track, given: Mapping[str, Tensor] | None = None
+) -> None:
+    """Train the folder's network on train and validation images together, and leave its weights there.
+
+    Args:
+        given: the weights that it begins with, but perhaps for its last layer; None: fresh ones.
+    """
     description = read_manifest(folder)
     seed = derive_seed(config.seed, "deliver", description["arch"])
     torch.manual_seed(seed)
     network = build_described(description)
+    inherit_weights(network, given or {})
     preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
     everything = images.train.joined_with(images.validation)
     train_by_recipe(network, config, everything, images.classes, seed, checkpoint=folder / PROGRESS, track=track)

@@ -199,7 +199,10 @@ class FitContext:
 
 
 class Evaluator(Protocol):
-    """Fits judges; built from a configuration and the run's first space."""
+    """Fits judges; built from a configuration and the run's first space.
+
+    Where the settings say ``starts_networks`` it has ``starting_weights``, too: see ``evo.evaluators.cuts``.
+    """
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
         """A judge for this space. Interrupted and called again, it continues where it was."""

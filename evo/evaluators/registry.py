@@ -7,6 +7,7 @@ from collections.abc import Callable
 from evo.data.paths import candidate_paths
 from evo.evaluators import Evaluator
 from evo.evaluators.blockwise.evaluator import blockwise
+from evo.evaluators.cuts import cuts
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import Scratch, scratch
 from evo.evaluators.tabular import table_evaluator, tabular
@@ -48,4 +49,5 @@ EVALUATORS: dict[str, Callable[[StudyConfig, SearchSpace], Evaluator]] = {
     "scratch": scratch,
     "tabular": tabular,
     "blockwise": blockwise,
+    "cuts": cuts,
 }

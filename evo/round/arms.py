@@ -34,12 +34,18 @@ def check_arms(options: RunOptions, config: StudyConfig) -> None:
     """Tell before anything runs that a run has nothing to train networks on.
 
     Raises:
-        EvoError: arms that need no search are asked for, and the evaluator uses no images.
+        EvoError: arms that need no search are asked for, and the evaluator uses no images, or begins with trained weights.
     """
     if options.no_search and not config.evaluator.uses_images:
         raise EvoError(
             f"control {options.no_search[0]} trains networks on images, and evaluator.kind = {config.evaluator.kind!r} "
             f"uses none: expected {' or '.join(control for control in Control if control.searches)}"
+        )
+    if options.no_search and config.evaluator.starts_networks:
+        raise EvoError(
+            f"control {options.no_search[0]} trains networks from fresh weights, and those of evaluator.kind = "
+            f"{config.evaluator.kind!r} begin with trained ones: expected "
+            f"{' or '.join(control for control in Control if control.searches)}"
         )
 
 

@@ -11,6 +11,7 @@ from random import Random
 from evo import __version__
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset as load_images
+from evo.evaluators.cuts import cuts_space
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import table_space
 from evo.methods.registry import evolution_of
@@ -24,7 +25,7 @@ from spaces.files.text import read_text
 from spaces.library import named_spaces
 from spaces.size import Size, both_sides, size_text
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, TabularSection
+from studies.config import CutsSection, StudyConfig, TabularSection
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import COSTS, EvoError
@@ -68,6 +69,10 @@ def first_space(config: StudyConfig) -> SearchSpace:
             raise EvoError("space.name is 'table', which needs evaluator.kind = 'tabular'")
         return table_space(config.evaluator)
     images = load_images(config.data, config.device) if config.evaluator.uses_images else None
+    if section.name == "pretrained" and section.path is None:
+        if not isinstance(config.evaluator, CutsSection):
+            raise EvoError("space.name is 'pretrained', which needs evaluator.kind = 'cuts'")
+        return cuts_space(config)
     if section.path is not None:
         space = _read_space(section.path)
     else:

@@ -151,7 +151,7 @@ _ALLOWED = (
     "seh<percent of the hidden channels> or hse<channels>, relu6, swish or hswish, sc"
 )
 
-_BOTTLENECKS = ("mb", "conv", "dual", "rec", "fused", "basic")
+BOTTLENECKS = ("mb", "conv", "dual", "rec", "fused", "basic")
 _WITHOUT_GROUPS = ("fused", "basic")
 """The kinds that take options, and those without two 1x1 convolutions."""
 
@@ -250,7 +250,7 @@ def projection_steps(_: Op, shape: Shape) -> tuple[Step, ...]:
 
 def shortcut_steps(op: Op, shape: Shape) -> tuple[Step, ...]:
     """What is done to the input before it is added; nothing where the operation adds no input of its own."""
-    own = op.partition("_")[0] in _BOTTLENECKS and parse_op(op).shortcut and not shape.is_residual
+    own = op.partition("_")[0] in BOTTLENECKS and parse_op(op).shortcut and not shape.is_residual
     return projection_steps(op, shape) if own else ()
 
 

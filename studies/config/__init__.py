@@ -1,13 +1,13 @@
 """A study's settings: plain TOML, checked whole before anything runs.
 
 ``load_config("digits")`` reads a preset, ``load_config("mine.toml")`` a file. The classes are the reference of every key:
-type, default, meaning. ``study`` puts the sections together; ``sections`` holds those of every run, ``evaluators`` and
-``methods`` those that are chosen by name. This package knows names (``"pad_nas"``, ``"oneshot"``); ``evo`` owns the dicts
-that resolve them.
+type, default, meaning. ``study`` puts the sections together; ``sections`` holds those of every run, ``evaluators``, ``cuts``
+and ``methods`` those that are chosen by name, ``kinds`` the names of evaluators. This package knows names (``"pad_nas"``,
+``"oneshot"``); ``evo`` owns the dicts that resolve them.
 """
 
+from studies.config.cuts import CutsSection
 from studies.config.evaluators import (
-    EVALUATORS,
     BlockwiseSection,
     CellsSection,
     EvaluatorSection,
@@ -18,6 +18,7 @@ from studies.config.evaluators import (
     TabularSection,
     TeacherSection,
 )
+from studies.config.kinds import EVALUATORS
 from studies.config.loading import (
     PRESETS,
     ConfigError,
@@ -65,6 +66,7 @@ __all__ = [
     "BlockwiseSection",
     "CellsSection",
     "ConfigError",
+    "CutsSection",
     "DataSection",
     "DeliverSection",
     "DnaEvolution",

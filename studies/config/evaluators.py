@@ -1,4 +1,4 @@
-"""The settings of every evaluator: ``EvaluatorSection`` is the seam, ``EVALUATORS`` the registry of kinds."""
+"""The settings of evaluators: ``EvaluatorSection`` is the seam. ``studies.config.kinds`` has the registry of kinds."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class EvaluatorSection(Section):
         uses_images: whether it trains or measures on the images of ``[data]``.
         shared_weights: whether its scores hold for its own weights only, so that scores of two runs are no common measure.
         measures: what it gives as an architecture's accuracy, from 0 to 1.
+        starts_networks: whether delivered networks begin with weights that the evaluator has trained.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
     """
 
@@ -47,6 +48,7 @@ class EvaluatorSection(Section):
     uses_images: ClassVar[bool] = True
     shared_weights: ClassVar[bool] = False
     measures: ClassVar[str] = "accuracy"
+    starts_networks: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
 
     kind: str
@@ -455,12 +457,3 @@ class GroundTruthSection(Training):
                 f"{asked}, and search.objective is {objective!r}: the estimate weighs accuracy and likelihood itself; leave "
                 "search.objective out"
             )
-
-
-EVALUATORS: dict[str, type[EvaluatorSection]] = {
-    "tabular": TabularSection,
-    "scratch": ScratchSection,
-    "oneshot": OneShotSection,
-    "blockwise": BlockwiseSection,
-}
-"""The settings of every ``evaluator.kind``."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
 
 from studies import plugins
-from studies.config.evaluators import EVALUATORS, EvaluatorSection, GroundTruthSection
+from studies.config.evaluators import EvaluatorSection, GroundTruthSection
+from studies.config.kinds import EVALUATORS
 from studies.config.methods import METHODS, MethodSection
 from studies.config.sections import (
     DATA,

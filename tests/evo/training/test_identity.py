@@ -88,6 +88,18 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "expansions": "(1, 3, 6)",
         "activation": "'relu'",
     },
+    "CutsSection": {
+        "epochs": "5.0",
+        "batch_size": "32",
+        "learning_rate": "0.03",
+        "momentum": "0.9",
+        "weight_decay": "4e-05",
+        "label_smoothing": "0.1",
+        "warmup_fraction": "0.05",
+        "shares": "(0.75, 0.5, 0.25)",
+        "calibration_batches": "2",
+        "eval_batch_size": "256",
+    },
     "DataSection": {
         "name": "'digits'",
         "size": "None",

@@ -226,7 +226,9 @@ def test_pixels_are_one_number_or_height_and_width() -> None:
 
 
 def test_a_wrong_kind_is_answered_with_the_kinds_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="evaluator.kind is 'onshot'; allowed: blockwise, oneshot, scratch, tabular"):
+    with pytest.raises(
+        ConfigError, match="evaluator.kind is 'onshot'; allowed: blockwise, cuts, oneshot, scratch, tabular"
+    ):
         load_config(write(tmp_path, VALID.replace("oneshot", "onshot")))
 
 

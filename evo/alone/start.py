@@ -1,0 +1,61 @@
+"""The weights that networks of a run begin their last training with, where the run has trained them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evo.data.paths import file_hash
+from evo.data.source import Images
+from evo.evaluators.registry import evaluator_of
+from spaces.architecture import Architecture
+from spaces.space import SearchSpace
+from studies.config import StudyConfig
+from studies.database.rows import StoredRun
+from studies.database.store import Store
+from studies.records import EvoError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where networks begin.
+
+    Attributes:
+        file: the weights that the run has trained; ``sha256``: its.
+        images: those on which the networks are trained.
+    """
+
+    config: StudyConfig
+    origin: SearchSpace
+    file: Path
+    sha256: str
+    images: Images
+
+    @classmethod
+    def of(cls, store: Store, run: StoredRun, images: Images) -> Start | None:
+        """That of a run; None: its networks are trained from fresh weights.
+
+        Raises:
+            EvoError: the file is no longer there, or is another one.
+        """
+        found = store.checkpoint(run, 1, "weights") if run.config.evaluator.starts_networks else None
+        if found is None:
+            return None
+        path, digest = found
+        if not path.is_file() or file_hash(path) != digest:
+            raise EvoError(
+                f"networks of run {run.name!r} begin with the weights that it has trained, and {path} is "
+                f"{'another file by now' if path.is_file() else 'not there'}: expected sha256 {digest[:12]}; put it back"
+            )
+        return cls(run.config, run.space, *found, images)
+
+    def weights(self, arch: Architecture, space: SearchSpace) -> Mapping[str, Tensor] | None:
+        """What a network begins with, but perhaps for its last layer; None: fresh weights, as it is none of the run's."""
+        evaluator = evaluator_of(self.config, self.origin)
+        given: Mapping[str, Tensor] | None = evaluator.starting_weights(arch, space, self.file, self.images)  # type: ignore[attr-defined]
+        return given

@@ -1,0 +1,257 @@
+"""A trained network is fine-tuned once, and judges what can be cut out of it with its own weights.
+
+Nothing is trained further: an architecture's score is that of its weights, cut out of the fine-tuned network's
+(``spaces.pretrained.slices``), with batch normalisation recalibrated. Each cut is measured by itself first. What cuts lose is
+taken to add up, so the exact Pareto front of summed losses and cost (``front_of_ratings``) gives the architectures that are
+measured before NSGA-II breeds on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evo.data.loading import load_dataset
+from evo.data.paths import file_hash
+from evo.data.source import Images
+from evo.evaluators import FitContext, Judge, Request, with_costs
+from evo.evaluators.blockwise.combination import front_of_ratings
+from evo.evaluators.oneshot.scoring import Scorer
+from evo.seeds import derive_seed
+from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
+from evo.training.identity import identity
+from evo.training.loop import schedule_of, train
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
+from spaces.errors import SpaceError
+from spaces.networks.network import Network
+from spaces.networks.supernet import Supernet, inherit_weights
+from spaces.pretrained.networks import Pretrained, read_network
+from spaces.pretrained.slices import first_weights, space_of
+from spaces.space import SearchSpace
+from studies.config import CutsSection, StudyConfig
+from studies.records import Evaluation, EvoError, LayerChoice, Ratings
+
+WEIGHTS = "weights"
+"""What the fine-tuned network's file is called in the database."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Fine-tunes the network in the first round, and measures the cuts of each round's space one at a time.
+
+    Attributes:
+        origin: the run's first space, whose first candidates are the whole network.
+    """
+
+    config: StudyConfig
+    origin: SearchSpace
+
+    def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        whole = self._fine_tuned(context)
+        judge = CutsJudge(self.config, self.origin, space, context.table, whole, file_hash(whole))
+        return replace(judge, losses=self._losses(judge, context))
+
+    @property
+    def whole(self) -> Architecture:
+        """The network itself."""
+        return whole_network(self.origin)
+
+    def _fine_tuned(self, context: FitContext) -> Path:
+        """The file of the fine-tuned network; the same in all rounds."""
+        found = read_pretrained(self.config)
+        section, data = _section(self.config), self.config.data
+        digest = identity(
+            "whole network", 1,
+            space=self.origin, settings=section, data=data, device=self.config.device, seed=self.config.seed,
+            weights=weights_digest(found), sources=context.sources,
+        )  # fmt: skip
+        path = context.folder / f"network-v1-{digest[:12]}.safetensors"
+        if is_intact(path):
+            return path
+        images, seed = load_dataset(data, self.config.device), derive_seed(self.config.seed, "whole network")
+        torch.manual_seed(seed)
+        network = Network(self.whole, self.origin)
+        inherit_weights(network, first_weights(found, self.origin, images.mean, images.std))
+        progress = path.with_suffix(".progress")
+        train(
+            network,
+            images.train,
+            schedule_of(section, data, 1),
+            seed=seed,
+            checkpoint=progress,
+            track=context.track,
+            label=f"fine-tuning {section.network}",
+            group=context.group,
+        )
+        write_checkpoint(network.state_dict(), path, {"arch": str(self.whole)})
+        delete_progress(progress)
+        return path
+
+    def _losses(self, judge: CutsJudge, context: FitContext) -> Ratings:
+        """What each candidate loses by itself: minus the likelihood's logarithm beside the whole network's, in nats."""
+        digest = identity("cuts", 1, space=judge.space, whole=judge.sha256, settings=_section(self.config))
+        path = context.folder / f"round-{context.n:02d}.cuts-v1-{digest[:12]}.safetensors"
+        choices = [(i, op) for i, layer in enumerate(judge.space.layers) for op in layer.candidates]
+        if not is_intact(path):
+            archs = [_with(self.whole, choice) for choice in choices]
+            answers = context.evaluate(judge, [self.whole, *archs])
+            nll = torch.tensor([answer.nll for answer in answers], dtype=torch.float64)
+            write_checkpoint({"loss": nll[1:] - nll[0]}, path, {"whole": answers[0].accuracy})
+        losses = read_checkpoint(path)[0]["loss"].tolist()
+        return dict(zip(choices, losses, strict=True))
+
+    def starting_weights(
+        self, arch: Architecture, space: SearchSpace, file: Path, images: Images
+    ) -> dict[str, Tensor] | None:
+        """What a network begins its last training with: what is cut out of the fine-tuned network in ``file``.
+
+        None where it is no cut of that, e.g. as its widths were scaled.
+        """
+        if len(space.layers) != len(self.origin.layers) or any(
+            layer.shape != ours.shape for layer, ours in zip(space.layers, self.origin.layers, strict=True)
+        ):
+            return None
+        try:
+            return cut_out(self.config, self.origin, space.restrict_to(arch), file, images)
+        except SpaceError:  # an operation of other steps
+            return None
+
+
+def _with(whole: Architecture, choice: LayerChoice) -> Architecture:
+    place, op = choice
+    return Architecture((*whole.genes[:place], op, *whole.genes[place + 1 :]))
+
+
+def whole_network(space: SearchSpace) -> Architecture:
+    """The network whose space it is: the first candidates."""
+    return Architecture(tuple(layer.candidates[0] for layer in space.layers))
+
+
+@dataclass(frozen=True)
+class CutsJudge(Judge):
+    """Scores what is cut out of the fine-tuned network. Its answers hold in all rounds.
+
+    Attributes:
+        origin: the space of the whole network.
+        losses: what each candidate loses by itself, lower is better.
+    """
+
+    config: StudyConfig
+    origin: SearchSpace = field(repr=False)
+    space: SearchSpace
+    table: CostTable = field(repr=False)
+    checkpoint: Path
+    sha256: str
+    losses: Ratings = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"cuts:{self.sha256[:12]}"
+
+    @property
+    def ratings(self) -> Ratings:
+        return {choice: -loss for choice, loss in self.losses.items()}
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        started = time.perf_counter()
+        scores = _scorer(self.config, self.origin, self.space, self.checkpoint, self.sha256)(archs)
+        seconds = (time.perf_counter() - started) / max(1, len(archs))
+        evaluations = [
+            Evaluation(arch, self.name, score.accuracy, macs=0, params=0, nll=score.nll, seconds=seconds)
+            for arch, score in zip(archs, scores, strict=True)
+        ]
+        return with_costs(evaluations, self.table)
+
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        return {WEIGHTS: (self.checkpoint, self.sha256)}
+
+    def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
+        """The exact front of summed losses and cost; no cut is taken to be a gain."""
+        worth = {choice: -max(0.0, loss) for choice, loss in self.losses.items()}
+        return request.choose(front_of_ratings(worth, self.table, request.cost), "combined")
+
+
+def cut_out(
+    config: StudyConfig, origin: SearchSpace, space: SearchSpace, file: Path, images: Images
+) -> dict[str, Tensor]:
+    """The weights of all candidates of ``space``, cut out of the fine-tuned network in ``file``."""
+    arch = whole_network(origin)
+    tuned = Pretrained(
+        _section(config).network,
+        origin.restrict_to(arch),
+        arch,
+        read_checkpoint(file)[0],
+        tuple(images.mean),
+        tuple(images.std),
+    )
+    return first_weights(tuned, space, images.mean, images.std)
+
+
+@lru_cache(maxsize=1)
+def _scorer(config: StudyConfig, origin: SearchSpace, space: SearchSpace, path: Path, digest: str) -> Scorer:
+    """The scorer of a space: it keeps prefixes from one generation to the next."""
+    section = _section(config)
+    if file_hash(path) != digest:
+        raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
+    images = load_dataset(config.data, config.device)
+    supernet = Supernet(space, zero_init=False)
+    inherit_weights(supernet, cut_out(config, origin, space, path, images))
+    supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = min(section.eval_batch_size, len(images.train))
+    count = min(section.calibration_batches, len(images.train) // size)
+    calibration = [x for x, _ in islice(images.train.batches(size), count)]
+    return Scorer(supernet, calibration, images.validation, size, section.prefix_memory_mb << 20)
+
+
+def _section(config: StudyConfig) -> CutsSection:
+    assert isinstance(config.evaluator, CutsSection)
+    return config.evaluator
+
+
+def cuts_space(config: StudyConfig) -> SearchSpace:
+    """The space of the configuration's network, for its images.
+
+    Raises:
+        SpaceError: there is no such network, or no file with its weights.
+    """
+    images, section = load_dataset(config.data, config.device), _section(config)
+    return space_of(
+        read_pretrained(config),
+        channels=images.channels,
+        size=images.size,
+        classes=images.classes,
+        shares=section.shares,
+    )
+
+
+def read_pretrained(config: StudyConfig) -> Pretrained:
+    """The configuration's network, with its weights."""
+    section = _section(config)
+    return _read(section.network, section.weights, load_dataset(config.data, config.device).size)
+
+
+_read = lru_cache(maxsize=2)(read_network)
+
+
+def weights_digest(found: Pretrained) -> str:
+    """sha256 of the network's weights as they were read."""
+    from hashlib import sha256
+
+    digest = sha256()
+    for name, tensor in sorted(found.weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def cuts(config: StudyConfig, space: SearchSpace) -> Cuts:
+    """The evaluator of a configuration whose ``evaluator.kind`` is ``cuts``."""
+    return Cuts(config, space)

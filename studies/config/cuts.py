@@ -1,0 +1,89 @@
+"""The settings of the evaluator that judges cuts of a trained network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from studies.config.evaluators import EvaluatorSection
+from studies.config.sections import PerRound, Share, Training, epochs_sentence, invalid
+
+if TYPE_CHECKING:
+    from spaces.space import SearchSpace
+    from studies.config.study import StudyConfig
+
+
+class CutsSection(Training, EvaluatorSection):
+    """A trained network is fine-tuned once. What can be cut out of it (fewer channels inside of layers, smaller kernels, fewer
+    layers) is judged with its weights, without further training."""
+
+    kind: Literal["cuts"]
+    """`cuts`: judge what can be cut out of a trained network. Needs `space.name = "pretrained"`."""
+
+    network: str = "efficientnet_lite0"
+    """`efficientnet_lite0` to `4`, a network of torchvision, `timm:` and a name of timm's, or a folder that `evo.deliver`
+    made."""
+
+    weights: str | None = None
+    """A file with the network's weights: safetensors, or a `state_dict` of torch. Not given: those of a folder, or of an
+    installed package (`efficientnet_lite0`: the extra `pretrained`)."""
+
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (0.75, 0.5, 0.25)
+    """Parts of a layer's hidden channels that are tried beside all of them."""
+
+    epochs: PerRound = 5.0
+    """Passes over the training images in the fine-tuning of the whole network."""
+
+    batch_size: PositiveInt = 32
+    """Images per step."""
+
+    learning_rate: PerRound = 0.03
+    """Highest learning rate of the fine-tuning: it is reached linearly during warm-up, then falls to 0 along a cosine."""
+
+    label_smoothing: Share = 0.1
+    """Part of each label that is spread over all classes, from 0 (off) to 1 (arXiv 1512.00567)."""
+
+    calibration_batches: PositiveInt = 2
+    """Batches of training images from which the batch normalisation of each scored architecture takes its statistics."""
+
+    eval_batch_size: PositiveInt = 256
+    """Images per batch when scoring; larger is faster and needs more memory."""
+
+    prefix_memory_mb: PositiveInt = 512
+    """Megabytes that scoring may use to keep outputs of layers that several architectures share. It changes speed only."""
+
+    timeout: PositiveFloat | None = None
+    """Seconds that evaluating one architecture may take; a slower one fails. Not given: no limit."""
+
+    starts_networks: ClassVar[bool] = True
+    unrelated: ClassVar[frozenset[str]] = frozenset({"timeout", "prefix_memory_mb", "network", "weights"})
+
+    @property
+    def scores_hold(self) -> bool:
+        """The weights are the same in all rounds."""
+        return True
+
+    def describe(self) -> str:
+        return f"what they are when cut out of {self.network}, which was fine-tuned as a whole"
+
+    def caveats(self) -> list[str]:
+        return ["Scores are those of networks that were cut and not trained further; a delivered one is fine-tuned."]
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
+        return [
+            f"fine-tuning {self.network}: {epochs_sentence(self.epochs, 1)}; then measuring {cuts} cuts, one at a time"
+        ]
+
+    def files(self) -> tuple[str, ...]:
+        return (self.weights,) if self.weights else ()
+
+    def check(self, config: StudyConfig) -> None:
+        if config.space.name != "pretrained":
+            raise invalid(
+                f"evaluator.kind is 'cuts', which searches the space of its network: expected space.name = 'pretrained', found "
+                f"{config.space.name!r}"
+            )
+        if config.space.path or config.space.add_operations:
+            raise invalid("evaluator.kind is 'cuts': leave out space.path and space.add_operations")

@@ -1,0 +1,275 @@
+"""A trained network is fine-tuned once and judges its own cuts; a delivered network begins with their weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from evo.alone.selection import Criteria
+from evo.alone.start import Start
+from evo.alone.trainer import Trainer
+from evo.console import untracked
+from evo.data.loading import load_dataset
+from evo.deliver.against import compare_with_no_search
+from evo.deliver.pipeline import deliver_network
+from evo.evaluators.cuts import Cuts, CutsJudge, cut_out, whole_network
+from evo.round.algorithm import fit_judge, run_round
+from evo.round.clock import Clock
+from evo.round.context import RunContext, open_round, run_context
+from evo.round.new_run import begin_run
+from evo.workers.executors import local_executor, map_inline
+from spaces import load_network
+from spaces.architecture import Architecture
+from spaces.errors import UserError
+from spaces.export.baselines import contender
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.networks.network import Network
+from spaces.networks.supernet import inherit_weights
+from spaces.space import SearchSpace
+from studies.config import StudyConfig, check_config
+from studies.database.store import Store, open_store
+from studies.records import EvoError
+from tests.evo.conftest import interrupted_at
+
+MADE = SearchSpace(
+    "made",
+    (
+        Layer(Shape(8, 8, 1, 8), ("mb_k5_e3",)),
+        Layer(Shape(8, 16, 2, 8), ("mb_k3_e4_se25_swish",)),
+        Layer(Shape(16, 16, 1, 4), ("conv_k3_h32",)),
+    ),
+    Stem(8, 1, activation="relu", c_in=1, size=8),
+    Head(0, 10),
+)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network, as ``evo.deliver`` makes them."""
+    folder = tmp_path_factory.mktemp("network")
+    described = describe_network(whole_network(MADE), MADE, [0.3], [0.4])
+    (folder / DESCRIPTION).write_text(json.dumps(described))
+    torch.manual_seed(0)
+    save_file(build_described(described).state_dict(), folder / WEIGHTS)
+    return folder
+
+
+def settings(network: Path, **sections: dict[str, Any]) -> StudyConfig:
+    known: dict[str, dict[str, Any]] = {
+        "space": {"name": "pretrained"},
+        "data": {"name": "digits", "max_images": 400, "validation_fraction": 0.3},
+        "evaluator": {
+            "kind": "cuts",
+            "network": str(network),
+            "epochs": 3,
+            "learning_rate": 0.1,
+            "eval_batch_size": 64,
+        },
+        "search": {"evaluations": 10, "population": 5, "objective": "likelihood"},
+        "evolution": {"method": "evidence"},
+        "deliver": {"epochs": 6, "batch_size": 32, "learning_rate": 0.0, "mixup": 0, "ema": 0},
+    }
+    return check_config({name: known.get(name, {}) | sections.get(name, {}) for name in known | sections}, "test")
+
+
+@pytest.fixture
+def begun(network: Path, tmp_path: Path) -> Iterator[RunContext]:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        run = begin_run(store, "cuts", settings(network))
+        yield run_context(run, store, tmp_path / "files", map_inline)
+
+
+@pytest.fixture(scope="module")
+def searched(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
+    """Two finished rounds."""
+    folder = tmp_path_factory.mktemp("searched")
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
+        shared = run_context(begin_run(store, "cuts", settings(network)), store, folder / "files", map_inline)
+        for n in (1, 2):
+            run_round(shared, n)
+        yield shared
+
+
+def judge_of(shared: RunContext, n: int = 1) -> CutsJudge:
+    judge = fit_judge(open_round(shared, n), Clock({}))
+    assert isinstance(judge, CutsJudge)
+    return judge
+
+
+def test_the_space_is_that_of_the_network_for_the_images(begun: RunContext) -> None:
+    space = begun.run.space
+    assert [layer.candidates[0] for layer in space.layers] == [layer.candidates[0] for layer in MADE.layers]
+    assert space.layers[0].candidates == ("mb_k5_e3", "mb_k3_e3", "mb_k5_e2", "mb_k3_e2", "mb_k5_h8", "mb_k3_h8", "id")
+    assert space.layers[1].candidates == (
+        "mb_k3_e4_se25_swish",
+        "mb_k3_e3_se25_swish",
+        "mb_k3_e2_se25_swish",
+        "mb_k3_h8_se25_swish",
+    )
+
+
+def test_the_network_is_fine_tuned_once_and_judges_in_all_rounds(searched: RunContext) -> None:
+    rows = searched.store.rounds(searched.run)
+    assert rows[0].judge == rows[1].judge
+    assert len(list(searched.folder.glob("network-*.safetensors"))) == 1
+    assert not list(searched.folder.glob("*.progress"))
+    proposals = searched.store.proposals(rows[0])
+    assert {proposal.origin for proposal in proposals} >= {"combined"}
+    whole = next(p.evaluation for p in searched.store.proposals(rows[1]) if p.arch == whole_network(searched.run.space))
+    assert whole.accuracy > 0.5  # it has learned something: a tenth would be chance
+
+
+def test_a_score_is_that_of_the_network_with_weights_cut_out(searched: RunContext) -> None:
+    """Built by itself, its normalisations recalibrated layer by layer on the same images."""
+    judge, config = judge_of(searched), searched.config
+    images = load_dataset(config.data, "cpu")
+    arch = Architecture(("mb_k3_h8", "mb_k3_e2_se25_swish", "id"))
+    (found,) = judge([arch])
+    alone = Network(arch, judge.space)
+    inherit_weights(alone, cut_out(config, judge.origin, judge.space, judge.checkpoint, images))
+    with torch.no_grad():
+        for norm in (part for part in alone.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+            alone.eval()
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None
+            for x, _ in list(images.train.batches(64))[:2]:
+                alone(x)
+        scores = alone.eval()(torch.cat([x for x, _ in images.validation.batches(64)]))
+    nll = float(torch.nn.functional.cross_entropy(scores, images.validation.y))
+    assert found.nll == pytest.approx(nll, rel=0.02)
+
+
+def test_losses_are_those_of_one_cut_at_a_time(searched: RunContext) -> None:
+    judge = judge_of(searched)
+    whole = whole_network(judge.origin)
+    choice = (0, "mb_k3_h8")
+    base, cut = judge([whole, Architecture((choice[1], *whole.genes[1:]))])
+    assert base.nll is not None
+    assert cut.nll is not None
+    assert judge.losses[choice] == pytest.approx(cut.nll - base.nll, abs=1e-6)
+    assert all(judge.losses[i, op] == pytest.approx(0, abs=1e-6) for i, op in enumerate(whole.genes))
+    assert judge.ratings[choice] == -judge.losses[choice]
+
+
+@pytest.mark.parametrize("stop_at", [1, 9, 20])
+def test_an_interrupted_fine_tuning_ends_with_the_same_bits(
+    network: Path, searched: RunContext, tmp_path: Path, stop_at: int
+) -> None:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        run = begin_run(store, "cuts", settings(network))
+        killed = run_context(run, store, tmp_path / "files", map_inline, interrupted_at(stop_at))
+        with pytest.raises(KeyboardInterrupt):
+            judge_of(killed)
+        judge = judge_of(run_context(run, store, tmp_path / "files", map_inline, untracked))
+    assert judge.sha256 == judge_of(searched).sha256
+
+
+def test_workers_change_nothing(network: Path, searched: RunContext, tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store, local_executor(2, 1) as evaluate:
+        shared = run_context(
+            begin_run(store, "cuts", settings(network)), store, tmp_path / "files", evaluate, workers=2
+        )
+        run_round(shared, 1)
+        assert scores(store, shared) == scores(searched.store, searched)
+
+
+def scores(store: Store, shared: RunContext) -> list[tuple[str, float]]:
+    return [(str(p.arch), p.evaluation.accuracy) for p in store.proposals(store.rounds(shared.run)[0])]
+
+
+# -- delivery ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_delivered_network_begins_with_its_cut_weights(searched: RunContext, tmp_path: Path) -> None:
+    """With a learning rate of zero its weights stay those that were cut out, the last layer's and the statistics apart."""
+    store, run, config = searched.store, searched.run, searched.config
+    arch = Architecture(("mb_k3_h8", "mb_k3_e2_se25_swish", "conv_k3_h16"))
+    said = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "net")
+    judge, images = judge_of(searched), load_dataset(config.data, "cpu")
+    assert said["start"] == judge.sha256
+    expected = cut_out(config, judge.origin, judge.space.restrict_to(arch), judge.checkpoint, images)
+    found = dict(load_network(tmp_path / "net").named_parameters())
+    assert len(found) > 20
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_network_of_other_widths_is_trained_from_fresh_weights(searched: RunContext, tmp_path: Path) -> None:
+    said = deliver_network(
+        searched.store, searched.run, searched.config, Criteria({}, scale_to=600_000), tmp_path / "net"
+    )
+    assert "start" not in said
+
+
+def test_finalists_begin_with_their_cut_weights(searched: RunContext) -> None:
+    images = load_dataset(searched.config.data, "cpu")
+    trainer = Trainer.of(searched.store, searched.run, searched.config, images)
+    one = contender("one", whole_network(searched.run.space), searched.run.space, "macs")
+    assert trainer.train(one, 0, lambda steps: None).accuracy > 0.4  # with a learning rate of zero
+    assert trainer.identity(one, 0) != Trainer(*list(vars(trainer).values())[:5]).identity(one, 0)
+
+
+def test_weights_that_are_gone_are_told(network: Path, tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        shared = run_context(begin_run(store, "cuts", settings(network)), store, tmp_path / "files", map_inline)
+        images = load_dataset(shared.config.data, "cpu")
+        assert Start.of(store, shared.run, images) is None
+        path = judge_of(shared).checkpoint
+        assert Start.of(store, shared.run, images) is not None
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(EvoError, match="is another file by now: expected sha256"):
+            Start.of(store, shared.run, images)
+        path.unlink()
+        with pytest.raises(EvoError, match="is not there: expected sha256"):
+            Start.of(store, shared.run, images)
+
+
+# -- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"space": {"name": "digits"}}, "expected space.name = 'pretrained', found 'digits'"),
+        (
+            {"space": {"name": "pretrained", "add_operations": ["mb_k3_e1"]}},
+            "leave out space.path and space.add_operations",
+        ),
+        ({"evaluator": {"kind": "scratch"}}, "space.name is 'pretrained', which needs evaluator.kind = 'cuts'"),
+        ({"evaluator": {"kind": "cuts", "network": "resnet999"}}, "no network 'resnet999'"),
+        ({"evaluator": {"kind": "cuts", "network": "resnet18"}}, "resnet18 needs a file with its weights"),
+    ],
+)
+def test_settings_that_do_not_fit(sections: dict[str, dict[str, Any]], said: str, tmp_path: Path) -> None:
+    known: dict[str, dict[str, Any]] = {
+        "space": {"name": "pretrained"}, "data": {"name": "digits"}, "evaluator": {"kind": "cuts"},
+        "evolution": {"method": "evidence"},
+    }  # fmt: skip
+    with pytest.raises(UserError, match=said), open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        begin_run(store, "cuts", check_config(known | sections, "test"))
+
+
+def test_arms_that_begin_with_fresh_weights_are_refused(searched: RunContext) -> None:
+    with pytest.raises(EvoError, match="begin with trained weights, and uniform would be trained from fresh ones"):
+        compare_with_no_search(searched.run.name, searched.store.url, ["uniform"], Criteria({}))
+
+
+def test_an_operation_that_is_no_cut_begins_with_fresh_weights(searched: RunContext) -> None:
+    images = load_dataset(searched.config.data, "cpu")
+    evaluator, judge = searched.evaluator, judge_of(searched)
+    assert isinstance(evaluator, Cuts)
+    space = judge.space.replace_layers(
+        Layer(layer.shape, ("dual_k3_e1",), block=layer.block) for layer in judge.space.layers
+    )
+    arch = Architecture(("dual_k3_e1",) * 3)
+    assert evaluator.starting_weights(arch, space, judge.checkpoint, images) is None
