@@ -1,8 +1,9 @@
 """What a run has cost in multiply-accumulates, so that networks without a search can be given as much.
 
-Counted are the trainings of supernets or networks, scoring, and networks trained for the truth. An image costs a network's
-MACs in a forward pass and three times as many in training. Steps of a supernet have the mean MACs of networks drawn at random
-from the round's space. Scoring counts as if each network were scored by itself, although shared prefixes run once.
+Counted are the trainings of supernets or networks (of a network that is cut, the fine-tuning), scoring, and networks trained
+for the truth. An image costs a network's MACs in a forward pass and three times as many in training. Steps of a supernet have
+the mean MACs of networks drawn at random from the round's space. Scoring counts as if each network were scored by itself,
+although shared prefixes run once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from evo.alone.trainer import PASSES
 from evo.data.source import Images
 from evo.evaluators.standalone import images_in_round
 from evo.training.loop import schedule_of
-from spaces.costs.table import cost_table
+from spaces.costs.table import CostTable, cost_table
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.database.rows import StoredRun
@@ -38,6 +39,7 @@ class RoundWork:
         candidates: the most operations that one layer can have.
         path_macs: mean MACs of a network drawn from the round's space.
         measured_macs: MACs of the networks that it measured, added up.
+        whole_macs: MACs of the network of first candidates; ``cut_macs``: of it and of all that differ from it in one layer.
         epochs_saved: epochs that early stopping saved, of ``path_macs`` each.
     """
 
@@ -47,6 +49,8 @@ class RoundWork:
     candidates: int
     path_macs: float
     measured_macs: float
+    whole_macs: float = 0.0
+    cut_macs: float = 0.0
     epochs_saved: int = 0
 
 
@@ -107,9 +111,20 @@ def round_macs(
         max(len(layer.candidates) for layer in space.layers),
         float(drawn.mean()),
         sum(evaluation.macs for evaluation in measured),
+        *_macs_of_cuts(table),
         int(stats.get("epochs_saved", 0)),
     )
     return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
+
+
+def _macs_of_cuts(table: CostTable) -> tuple[float, float]:
+    """MACs of the network of first candidates, and of it and all that differ from it in one layer, added up."""
+    column = COSTS.index("macs")
+    rows = [
+        [float(layer.cost_of(op)[column]) for op in layer.layer.candidates] for layer in table.layers if not layer.block
+    ]
+    whole = float(table.fixed[column]) + sum(row[0] for row in rows)
+    return whole, whole + sum(whole - row[0] + cost for row in rows for cost in row[1:])
 
 
 def truth_macs(
@@ -159,8 +174,19 @@ def scratch_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     return float(PASSES * train * training), float(work.measured_macs * work.validation)
 
 
+def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
+    """Fine-tuning of the whole network, in the first round; scoring of the round's networks, and of every cut by itself."""
+    section: Any = config.evaluator
+    epochs = schedule_of(section, config.data, 1).epochs if work.n == 1 else 0
+    training = PASSES * epochs * images_per_epoch(work.train, section.batch_size) * work.whole_macs
+    calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
+    scored = work.measured_macs + (work.cut_macs if work.n == 1 else 0)
+    return float(training), float(scored * (work.validation + calibration))
+
+
 CHARGES: dict[str, Callable[[StudyConfig, RoundWork], tuple[float, float]]] = {
     "oneshot": oneshot_macs,
     "scratch": scratch_macs,
+    "cuts": cuts_macs,
 }
 """``evaluator.kind`` -> MACs of a round: training, scoring."""

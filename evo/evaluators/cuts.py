@@ -29,7 +29,7 @@ from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint
 from evo.training.identity import identity
 from evo.training.loop import schedule_of, train
 from spaces.architecture import Architecture
-from spaces.costs.table import CostTable
+from spaces.costs.table import CostTable, cost_table
 from spaces.errors import SpaceError
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet, inherit_weights
@@ -96,17 +96,24 @@ class Cuts:
         return path
 
     def _losses(self, judge: CutsJudge, context: FitContext) -> Ratings:
-        """What each candidate loses by itself: minus the likelihood's logarithm beside the whole network's, in nats."""
-        digest = identity("cuts", 1, space=judge.space, whole=judge.sha256, settings=_section(self.config))
-        path = context.folder / f"round-{context.n:02d}.cuts-v1-{digest[:12]}.safetensors"
-        choices = [(i, op) for i, layer in enumerate(judge.space.layers) for op in layer.candidates]
+        """What each candidate loses by itself: minus the likelihood's logarithm beside the whole network's, in nats.
+
+        All other layers are the whole network's, which later rounds may have dropped.
+        """
+        space = self.origin.replace_layers(
+            replace(layer, candidates=tuple(dict.fromkeys((*layer.candidates, *here.candidates))))
+            for layer, here in zip(self.origin.layers, judge.space.layers, strict=True)
+        )
+        digest = identity("cuts", 1, space=space, whole=judge.sha256, settings=_section(self.config))
+        path = context.folder / f"cuts-v1-{digest[:12]}.safetensors"
+        choices = [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
         if not is_intact(path):
-            archs = [_with(self.whole, choice) for choice in choices]
-            answers = context.evaluate(judge, [self.whole, *archs])
+            archs = [self.whole, *(_with(self.whole, choice) for choice in choices)]
+            answers = context.evaluate(replace(judge, space=space, table=cost_table(space)), archs)
             nll = torch.tensor([answer.nll for answer in answers], dtype=torch.float64)
             write_checkpoint({"loss": nll[1:] - nll[0]}, path, {"whole": answers[0].accuracy})
-        losses = read_checkpoint(path)[0]["loss"].tolist()
-        return dict(zip(choices, losses, strict=True))
+        losses = dict(zip(choices, read_checkpoint(path)[0]["loss"].tolist(), strict=True))
+        return {(i, op): losses[i, op] for i, layer in enumerate(judge.space.layers) for op in layer.candidates}
 
     def starting_weights(
         self, arch: Architecture, space: SearchSpace, file: Path, images: Images

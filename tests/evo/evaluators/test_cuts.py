@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from evo.deliver.pipeline import deliver_network
 from evo.evaluators.cuts import Cuts, CutsJudge, cut_out, whole_network
 from evo.round.algorithm import fit_judge, run_round
 from evo.round.clock import Clock
-from evo.round.context import RunContext, open_round, run_context
+from evo.round.context import RunContext, fit_context, open_round, run_context
 from evo.round.new_run import begin_run
 from evo.workers.executors import local_executor, map_inline
 from spaces import load_network
 from spaces.architecture import Architecture
+from spaces.costs.table import cost_table, count_costs
 from spaces.errors import UserError
 from spaces.export.baselines import contender
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
@@ -126,6 +128,25 @@ def test_the_network_is_fine_tuned_once_and_judges_in_all_rounds(searched: RunCo
     assert whole.accuracy > 0.5  # it has learned something: a tenth would be chance
 
 
+def test_what_it_costs_is_counted(searched: RunContext) -> None:
+    """By hand: three epochs of 256 of 280 images, three passes each; every cut and every network on 120 + 128 images."""
+    first, second = (row.stats["macs"] for row in searched.store.rounds(searched.run))
+    space = searched.run.space
+    whole = whole_network(space)
+    cuts = [
+        Architecture((*whole.genes[:i], op, *whole.genes[i + 1 :]))
+        for i, layer in enumerate(space.layers)
+        for op in layer.candidates[1:]
+    ]
+    alone = sum(count_costs(space, arch).macs for arch in (whole, *cuts))
+    measured = sum(p.evaluation.macs for p in searched.store.proposals(searched.store.rounds(searched.run)[0]))
+    assert first["training"] == 3 * 3 * 256 * count_costs(space, whole).macs
+    assert first["scoring"] == (alone + measured) * (120 + 128)
+    assert second["training"] == 0
+    again = sum(p.evaluation.macs for p in searched.store.proposals(searched.store.rounds(searched.run)[1]) if p.is_new)
+    assert second["scoring"] == again * (120 + 128)
+
+
 def test_a_score_is_that_of_the_network_with_weights_cut_out(searched: RunContext) -> None:
     """Built by itself, its normalisations recalibrated layer by layer on the same images."""
     judge, config = judge_of(searched), searched.config
@@ -157,6 +178,23 @@ def test_losses_are_those_of_one_cut_at_a_time(searched: RunContext) -> None:
     assert judge.losses[choice] == pytest.approx(cut.nll - base.nll, abs=1e-6)
     assert all(judge.losses[i, op] == pytest.approx(0, abs=1e-6) for i, op in enumerate(whole.genes))
     assert judge.ratings[choice] == -judge.losses[choice]
+
+
+def test_a_space_that_lacks_the_network_itself_is_judged_alike(searched: RunContext) -> None:
+    """Later rounds may drop what is dear: losses stay those beside the whole network."""
+    context = open_round(searched, 1)
+    space = context.space.replace_layers(
+        replace(layer, candidates=layer.candidates[1:]) for layer in context.space.layers
+    )
+    later = searched.evaluator.fit(space, replace(fit_context(context), n=3, table=cost_table(space)))
+    assert isinstance(later, CutsJudge)
+    first = judge_of(searched)
+    assert later.losses == {
+        choice: loss for choice, loss in first.losses.items() if choice[1] in space.layers[choice[0]].candidates
+    }
+    arch = Architecture(tuple(layer.candidates[0] for layer in space.layers))
+    assert later([arch])[0].nll == pytest.approx(first([arch])[0].nll, abs=1e-6)
+    assert later.name == first.name
 
 
 @pytest.mark.parametrize("stop_at", [1, 9, 20])
