@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from statistics import fmean
+from typing import Any, cast
 
 from analysis.frames import truth_in
 from evo.alone.trainer import PASSES
 from evo.data.source import Images
-from evo.evaluators.standalone import images_in_round
+from evo.evaluators.standalone import images_in_round, shrunk_in_round
 from evo.training.loop import schedule_of
-from spaces.costs.table import CostTable, cost_table
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable, cost_table, count_costs
+from spaces.export.scaling import shrink
 from spaces.space import SearchSpace
-from studies.config import StudyConfig
+from studies.config import StudyConfig, Training
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import COSTS, Evaluation
@@ -37,8 +40,8 @@ class RoundWork:
         n: the round, from 1.
         train: how many training images there are; ``validation``: likewise.
         candidates: the most operations that one layer can have.
-        path_macs: mean MACs of a network drawn from the round's space.
-        measured_macs: MACs of the networks that it measured, added up.
+        path_macs: mean MACs of a network drawn from the round's space, as it is trained there.
+        measured_macs: MACs of the networks that it measured, likewise, added up.
         whole_macs: MACs of the network of first candidates; ``cut_macs``: of it and of all that differ from it in one layer.
         epochs_saved: epochs that early stopping saved, of ``path_macs`` each.
     """
@@ -103,18 +106,28 @@ def round_macs(
     if count is None:
         return None
     table, rng = cost_table(space, config.search.macs_convention), Random(0)
-    drawn = table.count([space.sample(rng) for _ in range(DRAWS)])[:, COSTS.index("macs")]
+    drawn = [space.sample(rng) for _ in range(DRAWS)]
     work = RoundWork(
         n,
         len(images.train),
         len(images.validation),
         max(len(layer.candidates) for layer in space.layers),
-        float(drawn.mean()),
-        sum(evaluation.macs for evaluation in measured),
+        fmean(trained_macs(config, table, n, drawn)),
+        sum(trained_macs(config, table, n, [evaluation.arch for evaluation in measured])),
         *_macs_of_cuts(table),
         int(stats.get("epochs_saved", 0)),
     )
     return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
+
+
+def trained_macs(config: StudyConfig, table: CostTable, n: int, archs: Sequence[Architecture]) -> list[float]:
+    """MACs of architectures as round ``n`` trains and scores them: with fewer channels and smaller images, where it says so."""
+    width, resolution = shrunk_in_round(cast(Training, config.evaluator), n)
+    if (width, resolution) == (1, 1):
+        costs: list[float] = table.count(archs)[:, COSTS.index("macs")].tolist()
+        return costs
+    shrunk = (shrink(arch, table.space, width, resolution) for arch in archs)
+    return [float(count_costs(space, arch, config.search.macs_convention).macs) for arch, space in shrunk]
 
 
 def _macs_of_cuts(table: CostTable) -> tuple[float, float]:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from evo.data.loading import load_dataset
-from evo.data.source import Source
+from evo.data.resized import Resized
+from evo.data.source import Batches, Source
 from evo.evaluators import Ask, FitContext, Judge, with_costs
 from evo.evaluators.early_stopping import epochs_saved, train_in_rungs
 from evo.seeds import derive_seed
@@ -21,6 +23,7 @@ from evo.training.legacy_names import legacy_digest
 from evo.training.loop import Schedule, schedule_of, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
+from spaces.export.scaling import scaled_size, shrink
 from spaces.networks.network import Network
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import DataSection, ScratchSection, StudyConfig, Training, value_in_round
@@ -33,13 +36,26 @@ def images_in_round(training: Training, n: int) -> int | None:
     return None if images is None else int(value_in_round(images, n))
 
 
-def measure_network(network: Network, images: Source) -> tuple[float, float]:
+def shrunk_in_round(training: Training, n: int) -> tuple[float, float]:
+    """By what factors the channels and the sides of images are smaller in round ``n``, from 1."""
+    width, resolution = (float(value_in_round(getattr(training, name, 1.0), n)) for name in ("width", "resolution"))
+    return width, resolution
+
+
+def measure_network(network: Network, images: Labelled) -> tuple[float, float]:
     """Accuracy (higher is better) and mean negative log-likelihood (lower is better) of a trained network on ``images``."""
     network.eval()
     with torch.inference_mode():
         scores = torch.cat([network(x) for x, _ in images.batches(512)])
     accuracy = float((scores.argmax(1) == images.y).double().mean())
     return accuracy, float(torch.nn.functional.cross_entropy(scores, images.y))
+
+
+class Labelled(Batches, Protocol):
+    """Batches whose labels are known beforehand."""
+
+    @property
+    def y(self) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,10 @@ class ScratchJudge(Judge):
         rate = self.schedule.learning_rate
         other_rate = f":lr{rate:g}" if rate != self._first.learning_rate else ""
         fewer = f":{self.most_images}images" if self.most_images else ""
-        return f"scratch:{self.epochs}ep{other_rate}{fewer}"
+        width, resolution = shrunk_in_round(self.training, self.round)
+        slimmer = f":{width:g}width" if width != 1 else ""
+        smaller = f":{resolution:g}px" if resolution != 1 else ""
+        return f"scratch:{self.epochs}ep{other_rate}{fewer}{slimmer}{smaller}"
 
     @property
     def schedule(self) -> Schedule:
@@ -113,7 +132,9 @@ class ScratchJudge(Judge):
 
     @property
     def _as_in_first_round(self) -> bool:
-        return self.schedule == self._first and self.most_images == images_in_round(self.training, 1)
+        images, factors = images_in_round(self.training, 1), shrunk_in_round(self.training, 1)
+        alike = self.most_images == images and shrunk_in_round(self.training, self.round) == factors
+        return self.schedule == self._first and alike
 
     @property
     def epochs(self) -> int:
@@ -152,20 +173,25 @@ class ScratchJudge(Judge):
         images = load_dataset(self.data, self.device)
         seed = derive_seed(self.seed, "scratch", str(canonical_arch(arch, self.space)))
         torch.manual_seed(seed)
-        network = Network(arch, self.space)
+        width, resolution = shrunk_in_round(self.training, self.round)
+        network = Network(*shrink(arch, self.space, width, resolution))
+        training: Source = images.train.first(self.most_images) if self.most_images else images.train
+        size = scaled_size(images.size, resolution)
         kept = [
             self._progress_path(arch, epochs) for epochs in (*self.rungs, self.epochs) if epochs <= (self.until or 0)
         ]
         train(
             network,
-            images.train.first(self.most_images) if self.most_images else images.train,
+            Resized(training, size) if resolution != 1 else training,
             self.schedule,
             seed=seed,
             checkpoint=kept[-1] if kept else None,
             start=kept[-2] if kept[1:] else None,
             until=self.until,
         )
-        accuracy, nll = measure_network(network, images.validation)
+        accuracy, nll = measure_network(
+            network, Resized(images.validation, size) if resolution != 1 else images.validation
+        )
         return Evaluation(
             arch,
             self.name,

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from spaces.units import format_number
 from studies.config.sections import (
     CountPerRound,
+    FactorPerRound,
     PerRound,
     Section,
     Share,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from studies.config.study import StudyConfig
 
 
-BY_ROUND = ("epochs", "images", "learning_rate")
+BY_ROUND = ("epochs", "images", "learning_rate", "resolution", "width")
 """Settings of a training that may differ from round to round."""
 
 
@@ -139,6 +140,13 @@ class ScratchSection(Training, EvaluatorSection):
     """Training images, with all classes represented alike: a number for every round, or a list whose last entry repeats, e.g.
     `[2000, 8000]` for cheap first rounds. Not given: all."""
 
+    resolution: FactorPerRound = 1.0
+    """Factor of the images' sides, from above 0 to 1: a number for every round, or a list whose last entry repeats, e.g.
+    `[0.5, 1]` for cheap first rounds. Costs of architectures stay those of whole images."""
+
+    width: FactorPerRound = 1.0
+    """Factor of all channels, likewise; they are rounded to multiples of 8."""
+
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Fractions of the epochs after which training pauses: an architecture that is confidently dominated at its cost is
     then stopped. Empty: all are trained to the end."""
@@ -147,10 +155,13 @@ class ScratchSection(Training, EvaluatorSection):
         return "training each of them by itself"
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
-        epochs = epochs_sentence(self.epochs, rounds)
-        if self.images is None:
-            return [f"training every architecture: {epochs}"]
-        return [f"training every architecture: {epochs}, on at most {values_by_round(self.images, rounds)} images"]
+        said = f"training every architecture: {epochs_sentence(self.epochs, rounds)}"
+        if self.images is not None:
+            said += f", on at most {values_by_round(self.images, rounds)} images"
+        for name, factor in (("of the images' sides", self.resolution), ("of the channels", self.width)):
+            if factor != 1:
+                said += f", at {values_by_round(factor, rounds)} {name}"
+        return [said]
 
     def check(self, config: StudyConfig) -> None:
         if config.ground_truth.sample and config.ground_truth.table is None:

@@ -60,6 +60,21 @@ CountPerRound = Annotated[PositiveInt | Annotated[tuple[PositiveInt, ...], Field
 """A whole number for all rounds, or one for each, the last of which repeats."""
 
 
+def _factors(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
+    try:
+        value: tuple[float, ...] | float = checked(given)
+    except ValidationError:
+        raise PydanticCustomError(
+            "factors", "expected a number above 0, up to 1, or a list of them: one per round"
+        ) from None
+    return value
+
+
+Factor = Annotated[float, Field(gt=0, le=1)]
+FactorPerRound = Annotated[Factor | Annotated[tuple[Factor, ...], Field(min_length=1)], WrapValidator(_factors)]
+"""A factor up to 1 for all rounds, or one for each, the last of which repeats."""
+
+
 def _limit(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, float]:
     ends = list(given) if isinstance(given, (list, tuple)) and len(given) == 2 else None
     is_open = ends is not None and ends[1] in (None, inf)
@@ -318,7 +333,7 @@ def invalid(message: str) -> PydanticCustomError:
     return PydanticCustomError("together", "{message}", {"message": message})
 
 
-def value_in_round(setting: PerRound | CountPerRound, n: int) -> float:
+def value_in_round(setting: PerRound | CountPerRound | FactorPerRound, n: int) -> float:
     """A per-round setting's value in round ``n`` (from 1): a number for all rounds, or a list whose last entry repeats."""
     return setting[min(n, len(setting)) - 1] if isinstance(setting, tuple) else setting
 
@@ -328,6 +343,6 @@ def epochs_sentence(epochs: PerRound, rounds: int) -> str:
     return f"{values_by_round(epochs, rounds)} epochs in rounds 1 to {rounds}"
 
 
-def values_by_round(setting: PerRound | CountPerRound, rounds: int) -> str:
+def values_by_round(setting: PerRound | CountPerRound | FactorPerRound, rounds: int) -> str:
     """``20, 10, 10``."""
     return ", ".join(format(value_in_round(setting, n), ",.12g") for n in range(1, rounds + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,13 +10,16 @@ from random import Random
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.registry import EVALUATORS
+from evo.round.new_run import first_space
 from evo.workers.executors import local_executor
 from evo.workers.protocol import Evaluate
 from spaces.architecture import Architecture
-from spaces.costs.table import CostTable
+from spaces.costs.table import CostTable, cost_table
+from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check_config
 from studies.records import Evaluation, EvoError
@@ -35,31 +39,50 @@ def table_file(space: SearchSpace, table: CostTable, tmp_path_factory: pytest.Te
     return path
 
 
+@pytest.fixture(scope="module")
+def network(space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of the digits space in a folder, as ``evo.deliver`` makes them."""
+    folder = tmp_path_factory.mktemp("network")
+    described = describe_network(
+        Architecture(tuple(layer.candidates[2] for layer in space.layers)), space, [0.3], [0.4]
+    )
+    (folder / DESCRIPTION).write_text(json.dumps(described))
+    torch.manual_seed(0)
+    save_file(build_described(described).state_dict(), folder / WEIGHTS)
+    return folder
+
+
 @pytest.fixture(scope="module", params=sorted(EVALUATORS))
-def config(request: pytest.FixtureRequest, table_file: Path) -> StudyConfig:
+def config(request: pytest.FixtureRequest, table_file: Path, network: Path) -> StudyConfig:
     section = {
         "tabular": {"path": str(table_file), "separator": "|", "accuracy_column": "top1", "accuracy_scale": 0.01},
         "scratch": QUICK,
         "oneshot": QUICK,
         "blockwise": {**QUICK, "teacher": QUICK, "candidates": 20},
+        "cuts": {**QUICK, "network": str(network), "shares": [0.5]},
     }[request.param]
     evaluator = {"kind": request.param, **section}
     data = {"name": "digits", "max_images": 300}
-    return check_config(
-        {"space": {"name": "digits"}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test"
-    )
-
-
-@pytest.fixture
-def archs(space: SearchSpace) -> list[Architecture]:
-    rng = Random(0)
-    return [space.sample(rng) for _ in range(4)]
+    name = "pretrained" if request.param == "cuts" else "digits"
+    return check_config({"space": {"name": name}, "data": data, "evaluator": evaluator, "evolution": EVOLUTION}, "test")
 
 
 @pytest.fixture(scope="module")
-def fit(config: StudyConfig, space: SearchSpace, table: CostTable) -> Callable[[Path], Judge]:
-    evaluator = EVALUATORS[config.evaluator.kind](config, space)
-    return lambda folder: evaluator.fit(space, FitContext(1, 7, table, folder))
+def first(config: StudyConfig) -> SearchSpace:
+    """The space in which a run begins."""
+    return first_space(config)
+
+
+@pytest.fixture
+def archs(first: SearchSpace) -> list[Architecture]:
+    rng = Random(0)
+    return [first.sample(rng) for _ in range(4)]
+
+
+@pytest.fixture(scope="module")
+def fit(config: StudyConfig, first: SearchSpace) -> Callable[[Path], Judge]:
+    evaluator = EVALUATORS[config.evaluator.kind](config, first)
+    return lambda folder: evaluator.fit(first, FitContext(1, 7, cost_table(first), folder))
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +101,11 @@ def answers(evaluations: list[Evaluation]) -> list[tuple[object, ...]]:
     return [(e.arch, e.judge, e.accuracy, e.nll, e.macs, e.params) for e in evaluations]
 
 
-def test_answers_come_in_order_with_exact_costs(judge: Judge, archs: list[Architecture], table: CostTable) -> None:
+def test_answers_come_in_order_with_exact_costs(judge: Judge, archs: list[Architecture], first: SearchSpace) -> None:
     found = judge(archs)
     assert [e.arch for e in found] == archs
     assert {e.judge for e in found} == {judge.name}
-    assert [[e.macs, e.params] for e in found] == table.count(archs)[:, :2].tolist()
+    assert [[e.macs, e.params] for e in found] == cost_table(first).count(archs)[:, :2].tolist()
     assert all(0 <= e.accuracy <= 1 for e in found)
     assert [e.latency_ms for e in found] == [None] * 4
 
@@ -145,9 +168,7 @@ def test_a_table_that_is_not_there_says_where_it_may_be(space: SearchSpace) -> N
         EVALUATORS["tabular"](config, space)
 
 
-def test_a_damaged_checkpoint_is_told(
-    space: SearchSpace, table: CostTable, tmp_path: Path, archs: list[Architecture]
-) -> None:
+def test_a_damaged_checkpoint_is_told(space: SearchSpace, table: CostTable, tmp_path: Path) -> None:
     evaluator = {"kind": "oneshot", **QUICK}
     data = {"name": "digits", "max_images": 300}
     config = check_config(
@@ -159,7 +180,7 @@ def test_a_damaged_checkpoint_is_told(
     content[-5] ^= 1
     weights.write_bytes(content)
     with pytest.raises(EvoError, match="its sha256 has changed"):
-        judge(archs)
+        judge([space.sample(Random(0))])
 
 
 def test_weights_that_another_run_left_behind_are_not_taken(

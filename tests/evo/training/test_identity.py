@@ -154,6 +154,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "warmup_fraction": "0.05",
         "rungs": "()",
         "images": "None",
+        "resolution": "1.0",
+        "width": "1.0",
     },
     "TabularSection": {
         "kind": "'tabular'",
