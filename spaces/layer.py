@@ -136,6 +136,9 @@ class Stem:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", as_size(self.size))
         _check_padding(self.padding)
+        for name in ("stride", "pool"):
+            if (value := getattr(self, name)) < 1:
+                raise SpaceError(f"{name} of the stem is {value}: expected a whole number from 1")
 
     @property
     def size_out(self) -> Size:
@@ -156,6 +159,10 @@ class Head:
     activation: str = "relu6"
     norm: bool = True
     hidden: int = _later(0)
+
+    def __post_init__(self) -> None:
+        if self.hidden < 0:
+            raise SpaceError(f"hidden of the head is {self.hidden}: expected outputs of a linear layer, or 0 for none")
 
 
 @dataclass(frozen=True, slots=True)

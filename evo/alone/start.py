@@ -43,7 +43,10 @@ class Start:
         Raises:
             EvoError: the file is no longer there, or is another one.
         """
-        found = store.checkpoint(run, 1, "weights") if run.config.evaluator.starts_networks else None
+        if not run.config.evaluator.starts_networks:
+            return None
+        files = (store.checkpoint(run, row.number, "weights") for row in reversed(store.rounds(run)))
+        found = next(filter(None, files), None)
         if found is None:
             return None
         path, digest = found
@@ -52,7 +55,7 @@ class Start:
                 f"networks of run {run.name!r} begin with the weights that it has trained, and {path} is "
                 f"{'another file by now' if path.is_file() else 'not there'}: expected sha256 {digest[:12]}; put it back"
             )
-        return cls(run.config, run.space, *found, images)
+        return cls(run.config, run.space, path, digest, images)
 
     def weights(self, arch: Architecture, space: SearchSpace) -> Mapping[str, Tensor] | None:
         """What a network begins with, but perhaps for its last layer; None: fresh weights, as it is none of the run's."""

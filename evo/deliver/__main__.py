@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line. Nothing heavy is imported before it has been read."""
     command = shell.parser(
         "evo.deliver",
-        "Pick a network from a run's last front, train it from scratch, measure it once on the test images, and\n"
+        "Pick a network from a run's last front, train it, measure it once on the test images, and\n"
         "export it into a folder: safetensors, model.py, ONNX, torch.export. Or compare it with networks that need no search.",
         EXAMPLES,
     )

@@ -68,7 +68,7 @@ def model_card(description: dict[str, Any]) -> str:
         params=description["costs"]["params"],
         latency=latency_sentence(description),
         found=provenance_sentence(provenance) + finalists_clause(description),
-        trained=training_sentence(description["training"]),
+        trained=training_sentence(description["training"], started="start" in description),
         arch=description["arch"],
         scale=f"\n{width_changes(scale)}\n" if scale else "",
         channels=preprocessing["channels"],
@@ -138,11 +138,12 @@ def finalists_clause(description: dict[str, Any]) -> str:
     )
 
 
-def training_sentence(training: dict[str, Any]) -> str:
-    """How it was trained, in short."""
+def training_sentence(training: dict[str, Any], *, started: bool = False) -> str:
+    """How it was trained, in short; ``started``: whether it began with weights that the run had trained."""
     settings = training["settings"]
+    begun = "from weights that were cut out of a trained network," if started else "from scratch"
     return (
-        f"from scratch on {training['images']:,} images (training and validation ones together), "
+        f"{begun} on {training['images']:,} images (training and validation ones together), "
         f"{settings['epochs']:g} epochs; all settings in `architecture.json`"
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from evo.data.loading import load_dataset
-from evo.data.paths import file_hash
+from evo.data.paths import candidate_paths, file_hash
 from evo.data.source import Images
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.evaluators.blockwise.combination import front_of_ratings
@@ -32,9 +33,9 @@ from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
 from spaces.errors import SpaceError
 from spaces.networks.network import Network
-from spaces.networks.supernet import Supernet, inherit_weights
+from spaces.networks.supernet import Supernet
 from spaces.pretrained.networks import Pretrained, read_network
-from spaces.pretrained.slices import first_weights, space_of
+from spaces.pretrained.slices import first_weights, load_first_weights, space_of
 from spaces.space import SearchSpace
 from studies.config import CutsSection, StudyConfig
 from studies.records import Evaluation, EvoError, LayerChoice, Ratings
@@ -79,7 +80,7 @@ class Cuts:
         images, seed = load_dataset(data, self.config.device), derive_seed(self.config.seed, "whole network")
         torch.manual_seed(seed)
         network = Network(self.whole, self.origin)
-        inherit_weights(network, first_weights(found, self.origin, images.mean, images.std))
+        load_first_weights(network, self.origin, first_weights(found, self.origin, images.mean, images.std))
         progress = path.with_suffix(".progress")
         train(
             network,
@@ -91,7 +92,8 @@ class Cuts:
             label=f"fine-tuning {section.network}",
             group=context.group,
         )
-        write_checkpoint(network.state_dict(), path, {"arch": str(self.whole)})
+        facts = {"arch": str(self.whole), "mean": list(images.mean), "std": list(images.std)}
+        write_checkpoint(network.state_dict(), path, facts)
         delete_progress(progress)
         return path
 
@@ -101,10 +103,14 @@ class Cuts:
         All other layers are the whole network's, which later rounds may have dropped.
         """
         space = self.origin.replace_layers(
-            replace(layer, candidates=tuple(dict.fromkeys((*layer.candidates, *here.candidates))))
+            replace(layer, candidates=tuple(dict.fromkeys((*layer.candidates, *here.candidates))), pending=())
             for layer, here in zip(self.origin.layers, judge.space.layers, strict=True)
         )
-        digest = identity("cuts", 1, space=space, whole=judge.sha256, settings=_section(self.config))
+        digest = identity(
+            "cuts", 1,
+            space=space, whole=judge.sha256, settings=_section(self.config), data=self.config.data,
+            device=self.config.device, sources=context.sources,
+        )  # fmt: skip
         path = context.folder / f"cuts-v1-{digest[:12]}.safetensors"
         choices = [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
         if not is_intact(path):
@@ -122,13 +128,13 @@ class Cuts:
 
         None where it is no cut of that, e.g. as its widths were scaled.
         """
-        if len(space.layers) != len(self.origin.layers) or any(
-            layer.shape != ours.shape for layer, ours in zip(space.layers, self.origin.layers, strict=True)
-        ):
+        ends = (space.stem, replace(space.head, classes=self.origin.head.classes))
+        shapes, ours = ([layer.shape for layer in one.layers] for one in (space, self.origin))
+        if ends != (self.origin.stem, self.origin.head) or shapes != ours:
             return None
         try:
             return cut_out(self.config, self.origin, space.restrict_to(arch), file, images)
-        except SpaceError:  # an operation of other steps
+        except SpaceError:  # an operation of other steps, or a larger one
             return None
 
 
@@ -189,16 +195,11 @@ class CutsJudge(Judge):
 def cut_out(
     config: StudyConfig, origin: SearchSpace, space: SearchSpace, file: Path, images: Images
 ) -> dict[str, Tensor]:
-    """The weights of all candidates of ``space``, cut out of the fine-tuned network in ``file``."""
-    arch = whole_network(origin)
-    tuned = Pretrained(
-        _section(config).network,
-        origin.restrict_to(arch),
-        arch,
-        read_checkpoint(file)[0],
-        tuple(images.mean),
-        tuple(images.std),
-    )
+    """The weights of all candidates of ``space``, cut out of the fine-tuned network in ``file``; for ``images``, which may be
+    brought to another mean and deviation than those that it was fine-tuned on."""
+    arch, (weights, facts) = whole_network(origin), read_checkpoint(file)
+    restricted = origin.restrict_to(arch)
+    tuned = Pretrained(_section(config).network, restricted, arch, weights, tuple(facts["mean"]), tuple(facts["std"]))
     return first_weights(tuned, space, images.mean, images.std)
 
 
@@ -210,7 +211,7 @@ def _scorer(config: StudyConfig, origin: SearchSpace, space: SearchSpace, path: 
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
     images = load_dataset(config.data, config.device)
     supernet = Supernet(space, zero_init=False)
-    inherit_weights(supernet, cut_out(config, origin, space, path, images))
+    load_first_weights(supernet, space, cut_out(config, origin, space, path, images))
     supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
@@ -242,7 +243,15 @@ def cuts_space(config: StudyConfig) -> SearchSpace:
 def read_pretrained(config: StudyConfig) -> Pretrained:
     """The configuration's network, with its weights."""
     section = _section(config)
-    return _read(section.network, section.weights, load_dataset(config.data, config.device).size)
+    weights = _existing(section.weights) if section.weights else None
+    return _read(_existing(section.network), weights, load_dataset(config.data, config.device).size)
+
+
+def _existing(path: str) -> str:
+    """Where a file or folder lies: as it stands, or below the folder ``EVO_DATA``; itself where it is none."""
+    with suppress(OSError):
+        return next((str(place) for place in candidate_paths(path) if place.exists()), path)
+    return path
 
 
 _read = lru_cache(maxsize=2)(read_network)

@@ -117,6 +117,11 @@ def measure_headroom(options: HeadroomOptions, reporter: Reporter = SILENT) -> H
             f"evaluator.kind is {config.evaluator.kind!r}, which trains nothing: headroom is measured by training networks "
             "on images; expected a configuration for images, such as --config fashion_mnist"
         )
+    if config.evaluator.starts_networks:
+        raise EvoError(
+            f"evaluator.kind is {config.evaluator.kind!r}, whose networks begin with trained weights, and headroom is measured "
+            "by training networks from fresh ones: expected another configuration, such as --config images"
+        )
     tell(inspect_data(config.data, config.device, reporter.track), reporter.say, warn)
     experiment = plan_experiment(config, options)
     images = load_dataset(config.data, config.device)

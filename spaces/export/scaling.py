@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from spaces.architecture import Architecture
+from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import count_costs
 from spaces.errors import SpaceError
+from spaces.operations.grammar import BOTTLENECKS, parse_op
 from spaces.size import Size, as_size, both_sides
 from spaces.space import SearchSpace, make_divisible, resolve_variants
 
@@ -43,10 +44,11 @@ def scale_widths(space: SearchSpace, width: float, divisor: int = 8) -> SearchSp
     Candidates, strides and sizes stay; so an architecture of one is an architecture of the other.
 
     Raises:
-        SpaceError: ``width`` is not positive, or the space has rows, in whose names widths stand.
+        SpaceError: ``width`` is not positive, or the space has rows or operations in whose names widths stand.
     """
     if space.variant_blocks:
         raise SpaceError(f"{space.name!r} has rows, in whose names widths stand: scale one of its networks (plain)")
+    _check_scalable(space, (op for layer in space.layers for op in layer.candidates + layer.pending))
     if width <= 0:
         raise SpaceError(f"width is {width}, expected a positive factor, e.g. 0.5")
     return _replace_channels(space, lambda channels: make_divisible(channels * width, divisor))
@@ -87,10 +89,12 @@ def scale_to_macs(
     are then widened one by one, in that order, if they fit and do not get ahead of the others by more than a quarter.
 
     Raises:
-        SpaceError: no width is narrow enough, or the widest is not wide enough; the message says what can be had.
+        SpaceError: no width is narrow enough, the widest is not wide enough, or an operation's own channels stand in its name;
+            the message says what can be had.
     """
 
     arch, space = resolve_variants(arch, space)
+    _check_scalable(space, (op for gene in arch.genes for op in operations(gene)))
 
     def cost(widths: dict[int, int]) -> int:
         return count_costs(_replace_channels(space, widths.__getitem__), arch, convention).macs
@@ -111,6 +115,15 @@ def scale_to_macs(
         if factor < too_wide * EVENNESS and cost(widths | {old: new}) <= macs:
             widths[old] = new
     return ScaledSpace(_replace_channels(space, widths.__getitem__), arch, divisor, widths, cost(widths))
+
+
+def _check_scalable(space: SearchSpace, ops: Iterable[Op]) -> None:
+    """No operation whose channels stand in its name (``mb_k3_h72``): they would not be scaled with the others."""
+    for op in ops:
+        if op.partition("_")[0] in BOTTLENECKS and ((parsed := parse_op(op)).hidden or parsed.se_hard):
+            raise SpaceError(
+                f"{op} of {space.name!r} says how many channels it has inside: its widths cannot be scaled"
+            )
 
 
 Step = tuple[float, int, int]

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,7 +25,14 @@ from spaces.files.tables import Row, Table, whole_number
 from spaces.files.text import read_text
 from spaces.layer import Shape, Stem
 from spaces.library.named_spaces import stage_layers
-from spaces.operations.grammar import bottleneck_steps, depthwise_steps, double_steps, full_steps, rectangular_steps
+from spaces.operations.grammar import (
+    bottleneck_steps,
+    depthwise_steps,
+    double_steps,
+    full_steps,
+    rectangular_steps,
+    shortcut_steps,
+)
 from spaces.operations.primitives import Conv, MaxPool, SqueezeExcite, Step, head_steps, stem_steps
 from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace
@@ -159,6 +166,7 @@ class ConvolutionTable:
         add = ("add", *both_sides(shape.size), shape.c_in, shape.c_in, 0, 0, 0, 0, 0, 0)
         keys = [
             *_convolution_keys(bottleneck_steps(middle, op, shape), shape.size),
+            *_convolution_keys(shortcut_steps(op, shape), shape.size),
             *([add] if shape.is_residual else []),
         ]
         return self._sum(keys, repr(op), shape)
@@ -167,10 +175,11 @@ class ConvolutionTable:
         """Milliseconds of stem, last convolution, average pool and classifier."""
         last, head = space.layers[-1].shape, space.head
         size, features = last.size_out, head.features or last.c_out
+        linear = (features, head.hidden, head.classes) if head.hidden else (features, head.classes)
         keys = [
             *_convolution_keys(head_steps(head, last.c_out), size),
             ("avgpool", *both_sides(size), features, features, *both_sides(size), 1, 1, 1, 1),
-            ("linear", 1, 1, features, head.classes, 0, 0, 0, 0, 0, 0),
+            *(("linear", 1, 1, before, behind, 0, 0, 0, 0, 0, 0) for before, behind in pairwise(linear)),
         ]
         stem = self._sum(_convolution_keys(stem_steps(space.stem), space.stem.size), "the stem", stem_shape(space))
         return stem + self._sum(keys, "the head", Shape(last.c_out, features, 1, size))

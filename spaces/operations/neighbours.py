@@ -24,7 +24,8 @@ def neighbours(op: Op) -> tuple[Op, ...]:
     kernels = (parsed.kernel - 2, parsed.kernel + 2)
     expansions = (parsed.expansion - 1, parsed.expansion + 1)
     changed = [replace(parsed, kernel=kernel) for kernel in kernels if _within(KERNELS, kernel)]
-    changed += [_expanded(parsed, expansion) for expansion in expansions if _within(EXPANSIONS, expansion)]
+    if not parsed.hidden:  # else its channels are no multiple of the input's
+        changed += [_expanded(parsed, expansion) for expansion in expansions if _within(EXPANSIONS, expansion)]
     return tuple(str(bottleneck) for bottleneck in changed)
 
 

@@ -32,7 +32,7 @@ def read_checkpoint_file(path: str | Path) -> dict[str, Tensor]:
         raise SpaceError(f"no file {path}: expected weights, as safetensors or as torch.save writes a state_dict")
     if path.suffix == ".safetensors":
         try:
-            return read_weights(path)[0]
+            return _without_prefix(read_weights(path)[0])
         except SpaceError as error:
             raise SpaceError(f"{path} is no file of weights: {error}") from None
     return _without_prefix(_tensors_in(_load_safely(path), path))
@@ -69,6 +69,6 @@ def _tensors_in(content: object, path: Path) -> dict[str, Tensor]:
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
+        if tensors and all(name.startswith(prefix) for name in tensors):
             return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors

@@ -216,6 +216,12 @@ def _operation(run: Run, main: Sequence[Convolution], shape: Shape) -> Op:
             kind, groups, middle = "basic", (1, 1), 0
         case _:
             raise SpaceError(f"{where}: convolutions of kernels {kernels} are no operation here")
+    gates = [run.convolutions.index(one) for one in run.convolutions if one.gates]
+    behind = [place for place in gates if place > run.convolutions.index(main[-1])]
+    if gates and bool(behind) == (kind in ("mb", "conv") or (kind == "fused" and len(main) > 1)):
+        raise SpaceError(
+            f"{run.convolutions[gates[0]].name}: a squeeze-excitation that stands elsewhere than in {kind} operations here"
+        )
     hidden = main[middle].conv.out_channels
     alone = kind == "fused" and len(main) == 1
     expansion = 1 if alone else hidden // shape.c_in if hidden % shape.c_in == 0 else 0

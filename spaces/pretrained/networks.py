@@ -75,7 +75,7 @@ def read_network(name: str, weights: str | Path | None = None, size: Size | None
     Raises:
         SpaceError: there is no such network, it cannot be read, or the file does not hold its weights.
     """
-    if (Path(name) / DESCRIPTION).is_file():
+    if _is_folder(name):
         return _delivered(Path(name), weights, size)
     original = find_original(name, size)
     if weights is None and name in SCALES:
@@ -88,7 +88,14 @@ def read_network(name: str, weights: str | Path | None = None, size: Size | None
     own = take_weights(original.read, tensors, str(weights))
     found = Pretrained(name, original.read.space, original.read.arch, own, original.mean, original.std)
     if original.build is not None:
-        check_same(found, original.build(), tensors)
+        module = original.build()
+        with torch.no_grad():
+            for (
+                part,
+                tensor,
+            ) in module.state_dict().items():  # by hand: some ask for the version of the file that they wrote
+                tensor.copy_(tensors.get(part, tensor))
+        check_same(found, module)
     return found
 
 
@@ -105,6 +112,13 @@ class Original:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     build: Callable[[], nn.Module] | None = None
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return (Path(name) / DESCRIPTION).is_file()
+    except OSError:  # no file can be called so
+        return False
 
 
 def is_network(name: str) -> bool:
@@ -157,10 +171,9 @@ def timm_network(name: str) -> nn.Module:
         import timm
     except ImportError:
         raise SpaceError(f"timm:{name} needs timm: pip install timm") from None
-    try:
-        module: nn.Module = timm.create_model(name, pretrained=False)
-    except RuntimeError as error:
-        raise SpaceError(f"timm has no network {name!r}: {str(error).splitlines()[0]}") from None
+    if not timm.is_model(name):
+        raise SpaceError(f"timm has no network {name!r}: timm.list_models() lists those it has")
+    module: nn.Module = timm.create_model(name, pretrained=False)
     return module
 
 
@@ -168,15 +181,22 @@ AGREEMENT = 1e-4
 """By how much scores of the original and ours may differ, as a share of the greatest: float32 adds up in another order."""
 
 
-def check_same(found: Pretrained, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Compare scores of two random images with those of the original.
+def check_reading(name: str, original: Original, module: nn.Module) -> None:
+    """Compare what was read with the original as its library builds it, with the weights that it has.
+
+    Raises:
+        SpaceError: the network is none that can be read.
+    """
+    own = take_weights(original.read, module.state_dict(), name)
+    check_same(Pretrained(name, original.read.space, original.read.arch, own, original.mean, original.std), module)
+
+
+def check_same(found: Pretrained, module: nn.Module) -> None:
+    """Compare scores of two random images with those of the original, which has the same weights.
 
     Raises:
         SpaceError: they differ, so the network is none that can be read.
     """
-    with torch.no_grad():
-        for name, own in module.state_dict().items():  # by hand: some ask for the version of the file that they wrote
-            own.copy_(tensors.get(name, own))
     images = torch.rand(
         2, found.space.stem.c_in, *both_sides(found.space.stem.size), generator=torch.Generator().manual_seed(0)
     )

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
+from spaces.networks.supernet import inherit_weights
 from spaces.operations.grammar import BOTTLENECKS, OPERATIONS, entry_of, hidden_channels, parse_op
 from spaces.operations.primitives import Conv, SqueezeExcite, Step
 from spaces.pretrained.networks import Pretrained
@@ -38,8 +39,13 @@ def space_of(
     Candidates stand from the network's own operation to the least of it; an identity is the last where shapes allow it.
 
     Raises:
-        SpaceError: the network has layers of several operations side by side.
+        SpaceError: the network has layers of several operations side by side, or sees images of other channels.
     """
+    if channels not in (1, found.space.stem.c_in):
+        raise SpaceError(
+            f"{found.name} sees images of {found.space.stem.c_in} channels, and these have {channels}: expected as many, or "
+            "grey images"
+        )
     layers, pixels = [], replace(found.space.stem, size=size or found.space.stem.size).size_out
     for layer in found.space.layers:
         shape = replace(layer.shape, size=pixels)
@@ -54,7 +60,8 @@ def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
     """The operation of a layer, and what can be cut out of it."""
     if len(layer.candidates) != 1 or layer.branches > 1:
         raise SpaceError(
-            f"a layer of {layer.block} has {', '.join(layer.candidates) or 'nothing'}: one operation can be cut"
+            f"the network has operations side by side in a layer of {layer.block} ({', '.join(layer.candidates) or 'none'}), "
+            "and what can be cut has one in each: choose another network"
         )
     (op,) = layer.candidates
     if op.partition("_")[0] not in BOTTLENECKS:
@@ -63,7 +70,8 @@ def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
     whole = parse_op(op)
     hidden = hidden_channels(whole, shape)
     kernels = range(whole.kernel, 2, -2) if whole.kernel > 1 else (whole.kernel,)
-    fixed = whole.groups is None or (whole.kind == "fused" and whole.expansion == 1)  # nothing is hidden
+    grouped = whole.groups not in (None, (1, 1))  # a channel belongs to others
+    fixed = grouped or whole.groups is None or (whole.kind == "fused" and whole.expansion == 1)  # nothing is hidden
     widths = [hidden] if fixed else [hidden, *(make_divisible(share * hidden) for share in shares)]
     for width in sorted({width for width in widths if width <= hidden}, reverse=True):
         for kernel in kernels:
@@ -96,17 +104,30 @@ def cut_weights(op: Op, cut: Op, shape: Shape, weights: Mapping[str, Tensor]) ->
     before, behind = _steps(op, shape), _steps(cut, shape)
     if [type(step) for step in before] != [type(step) for step in behind]:
         raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: they have other steps")
+    channels = [[(step.c_in, step.c_out) for step in steps if isinstance(step, Conv)] for steps in (before, behind)]
+    if channels[0] != channels[1] and not all(
+        step.groups == 1 or _is_depthwise(step) for step in before if isinstance(step, Conv)
+    ):
+        raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: its channels are grouped")
     kept = torch.arange(shape.c_in)
     for place, (whole, part) in enumerate(zip(before, behind, strict=True)):
         here = {name.removeprefix(f"{place}."): tensor for name, tensor in own.items() if name.startswith(f"{place}.")}
         if isinstance(whole, Conv) and isinstance(part, Conv):
+            if max(part.kernel) > max(whole.kernel) or part.c_out > whole.c_out or part.c_in > whole.c_in:
+                raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: it is larger")
             into = kept
             if whole.groups == 1:
                 kept = _most_important(before, place, own, part.c_out)
+            elif not _is_depthwise(whole):
+                kept = torch.arange(whole.c_out)
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_conv(whole, part, here, into, kept)}
         elif isinstance(whole, SqueezeExcite) and isinstance(part, SqueezeExcite):
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_gate(here, kept, part.reduced)}
     return found
+
+
+def _is_depthwise(step: Conv) -> bool:
+    return step.groups == step.c_in == step.c_out
 
 
 def _steps(op: Op, shape: Shape) -> tuple[Step, ...]:
@@ -168,8 +189,7 @@ def first_weights(
     """
     weights = {name: tensor for name, tensor in found.weights.items() if name.startswith("head.")}
     if space.head.classes != found.space.head.classes:
-        last = f"head.{5 if space.head.hidden else 3}."
-        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(last)}
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(last_layer(space))}
     weights |= _stem_weights(found, space.stem.c_in, mean, std)
     for i, layer in enumerate(space.layers):
         (op,) = found.space.layers[i].candidates
@@ -180,6 +200,22 @@ def first_weights(
                 named = cut_weights(op, cut, layer.shape, own)
                 weights |= {f"layers.{i}.ops.{cut}.{name}": tensor for name, tensor in named.items()}
     return weights
+
+
+def last_layer(space: SearchSpace) -> str:
+    """What the names of the last linear layer's tensors begin with."""
+    return f"head.{5 if space.head.hidden else 3}."
+
+
+def load_first_weights(network: nn.Module, space: SearchSpace, weights: Mapping[str, Tensor]) -> None:
+    """Give a network or supernet of ``space`` the weights that it begins with; its last linear layer may stay fresh.
+
+    Raises:
+        SpaceError: something else would stay fresh.
+    """
+    fresh = [name for name in inherit_weights(network, weights) if not name.startswith(last_layer(space))]
+    if fresh:
+        raise SpaceError(f"there are no weights for {fresh[0]} of {space.name!r} in what it begins with")
 
 
 def _stem_weights(found: Pretrained, channels: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Tensor]:

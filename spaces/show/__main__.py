@@ -160,13 +160,16 @@ def _find_space(args: argparse.Namespace) -> SearchSpace:
     """The space of this name or in this file; of a network that another library has, the space that holds it alone."""
     if args.space in LIBRARY or args.space.endswith(".json"):
         return resolve_space(args.space, args)
-    from spaces.pretrained.networks import find_original, is_network  # torch: a second
+    from spaces.pretrained.networks import check_reading, find_original, is_network  # torch: a second
 
     if not is_network(args.space):
         return resolve_space(args.space, args)  # raises
     if args.channels or args.classes:
         raise SpaceError(f"{args.space} has its own channels and classes: leave out --channels and --classes")
-    return find_original(args.space, args.size).read.space
+    original = find_original(args.space, args.size)
+    if args.space.startswith("timm:") and original.build is not None:
+        check_reading(args.space, original, original.build())
+    return original.read.space
 
 
 if __name__ == "__main__":

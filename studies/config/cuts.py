@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from studies.config.evaluators import EvaluatorSection
-from studies.config.sections import PerRound, Share, Training, epochs_sentence, invalid
+from studies.config.sections import Share, Training, invalid
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
@@ -32,13 +32,13 @@ class CutsSection(Training, EvaluatorSection):
     shares: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (0.75, 0.5, 0.25)
     """Parts of a layer's hidden channels that are tried beside all of them."""
 
-    epochs: PerRound = 5.0
+    epochs: Annotated[float, Field(gt=0)] = 5.0
     """Passes over the training images in the fine-tuning of the whole network."""
 
     batch_size: PositiveInt = 32
     """Images per step."""
 
-    learning_rate: PerRound = 0.03
+    learning_rate: PositiveFloat = 0.03
     """Highest learning rate of the fine-tuning: it is reached linearly during warm-up, then falls to 0 along a cosine."""
 
     label_smoothing: Share = 0.1
@@ -72,12 +72,12 @@ class CutsSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
-        return [
-            f"fine-tuning {self.network}: {epochs_sentence(self.epochs, 1)}; then measuring {cuts} cuts, one at a time"
-        ]
+        return [f"fine-tuning {self.network}: {self.epochs:g} epochs; then measuring {cuts} cuts, one at a time"]
 
     def files(self) -> tuple[str, ...]:
-        return (self.weights,) if self.weights else ()
+        """Those of a folder, too, where ``network`` is one."""
+        folder = tuple(f"{self.network}/{name}" for name in ("architecture.json", "model.safetensors"))
+        return (*folder, self.weights) if self.weights else folder
 
     def check(self, config: StudyConfig) -> None:
         if config.space.name != "pretrained":
@@ -85,5 +85,23 @@ class CutsSection(Training, EvaluatorSection):
                 f"evaluator.kind is 'cuts', which searches the space of its network: expected space.name = 'pretrained', found "
                 f"{config.space.name!r}"
             )
-        if config.space.path or config.space.add_operations:
-            raise invalid("evaluator.kind is 'cuts': leave out space.path and space.add_operations")
+        for key in ("path", "add_operations", "channels", "size", "classes"):
+            if getattr(config.space, key):
+                raise invalid(
+                    "evaluator.kind is 'cuts', whose space is that of its network for the images of [data]: leave out "
+                    f"space.{key}"
+                )
+        if config.evolution.method in ("nse", "autospace"):
+            raise invalid(
+                f"evaluator.kind is 'cuts', and evolution.method = {config.evolution.method!r} searches another space than "
+                "that of its network: expected evidence, pad_nas or fixed"
+            )
+        if getattr(config.evolution, "zoom", False):
+            raise invalid(
+                "evaluator.kind is 'cuts', and evolution.zoom tries operations that cannot be cut out: leave it out"
+            )
+        if config.ground_truth.sample:
+            raise invalid(
+                "evaluator.kind is 'cuts', whose networks begin with trained weights, and ground_truth.sample trains networks "
+                "from fresh ones, which says nothing: leave it out"
+            )

@@ -227,8 +227,8 @@ class Training(Section):
 
 
 class DeliverSection(Training):
-    """How `python -m evo.deliver` trains the chosen network: from scratch, on all training images, validation images
-    too."""
+    """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,
+    validation images too."""
 
     epochs: PerRound = 60.0
     """Passes over the training images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from evo.alone.selection import Criteria
 from evo.alone.start import Start
 from evo.alone.trainer import Trainer
 from evo.console import untracked
+from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
 from evo.deliver.against import compare_with_no_search
 from evo.deliver.pipeline import deliver_network
@@ -28,7 +30,7 @@ from evo.workers.executors import local_executor, map_inline
 from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count_costs
-from spaces.errors import UserError
+from spaces.errors import SpaceError, UserError
 from spaces.export.baselines import contender
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
 from spaces.layer import Head, Layer, Shape, Stem
@@ -242,10 +244,20 @@ def test_a_delivered_network_begins_with_its_cut_weights(searched: RunContext, t
 
 @pytest.mark.usefixtures("unexported")
 def test_a_network_of_other_widths_is_trained_from_fresh_weights(searched: RunContext, tmp_path: Path) -> None:
+    """An operation that says its channels cannot be scaled at all; others are no cuts any more, with another head, too."""
+    with pytest.raises(SpaceError, match="conv_k3_h32 of .* says how many channels it has inside"):
+        deliver_network(searched.store, searched.run, searched.config, Criteria({}, scale_to=600_000), tmp_path / "net")
+    arch = Architecture(("mb_k3_e2", "mb_k3_e4_se25_swish", "id"))
     said = deliver_network(
-        searched.store, searched.run, searched.config, Criteria({}, scale_to=600_000), tmp_path / "net"
+        searched.store, searched.run, searched.config, Criteria({}, arch=arch, scale_to=600_000), tmp_path / "net"
     )
     assert "start" not in said
+    start = Start.of(searched.store, searched.run, load_dataset(searched.config.data, "cpu"))
+    assert start is not None
+    space = searched.run.space
+    assert start.weights(arch, space) is not None
+    assert start.weights(arch, replace(space, head=replace(space.head, features=24))) is None
+    assert start.weights(arch, replace(space, head=replace(space.head, classes=3))) is not None
 
 
 def test_finalists_begin_with_their_cut_weights(searched: RunContext) -> None:
@@ -279,10 +291,16 @@ def test_weights_that_are_gone_are_told(network: Path, tmp_path: Path) -> None:
     ("sections", "said"),
     [
         ({"space": {"name": "digits"}}, "expected space.name = 'pretrained', found 'digits'"),
+        ({"space": {"name": "pretrained", "add_operations": ["mb_k3_e1"]}}, "leave out space.add_operations"),
+        ({"space": {"name": "pretrained", "size": 16}}, "leave out space.size"),
+        ({"evolution": {"method": "nse"}}, "expected evidence, pad_nas or fixed"),
         (
-            {"space": {"name": "pretrained", "add_operations": ["mb_k3_e1"]}},
-            "leave out space.path and space.add_operations",
+            {"evolution": {"method": "evidence", "k": 5, "zoom": True}},
+            "evolution.zoom tries operations that cannot be cut out",
         ),
+        ({"ground_truth": {"sample": 4}}, "ground_truth.sample trains networks from fresh ones"),
+        ({"evaluator": {"kind": "cuts", "epochs": [1, 5]}}, "evaluator.epochs"),
+        ({"evaluator": {"kind": "cuts", "network": "n" * 5000}}, "no network 'nnn"),
         ({"evaluator": {"kind": "scratch"}}, "space.name is 'pretrained', which needs evaluator.kind = 'cuts'"),
         ({"evaluator": {"kind": "cuts", "network": "resnet999"}}, "no network 'resnet999'"),
         ({"evaluator": {"kind": "cuts", "network": "resnet18"}}, "resnet18 needs a file with its weights"),
@@ -295,6 +313,40 @@ def test_settings_that_do_not_fit(sections: dict[str, dict[str, Any]], said: str
     }  # fmt: skip
     with pytest.raises(UserError, match=said), open_store(f"sqlite:///{tmp_path}/evo.db") as store:
         begin_run(store, "cuts", check_config(known | sections, "test"))
+
+
+def test_other_images_are_seen_as_those_of_the_run(searched: RunContext) -> None:
+    """A stem for images that are brought to another mean and deviation gives the same outputs, but for the margins."""
+    images = load_dataset(searched.config.data, "cpu")
+    others = replace(images, mean=(images.mean[0] + 0.2,), std=(images.std[0] * 2,))
+    arch, space = whole_network(searched.run.space), searched.run.space
+    outputs = []
+    for given in (images, others):
+        start = Start.of(searched.store, searched.run, given)
+        assert start is not None
+        network = Network(arch, space).eval()
+        inherit_weights(network, start.weights(arch, space) or {})
+        x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            outputs.append(network.stem((x - given.mean[0]) / given.std[0])[:, :, 1:-1, 1:-1])
+    assert torch.allclose(*outputs, atol=1e-4)
+
+
+def test_losses_are_measured_again_on_other_images(searched: RunContext) -> None:
+    context = fit_context(open_round(searched, 1))
+    for sources, made in (dict(context.sources), 0), ({"data": "other"}, 1):
+        before = set(searched.folder.glob("cuts-*"))
+        searched.evaluator.fit(searched.run.space, replace(context, sources=sources))
+        assert len(set(searched.folder.glob("cuts-*")) - before) == made
+
+
+def test_a_folder_that_changes_is_noticed(network: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "network"
+    shutil.copytree(network, mine)
+    before = fingerprint(settings(mine))
+    tensors = load_file(mine / WEIGHTS)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, mine / WEIGHTS)
+    assert fingerprint(settings(mine)) != before
 
 
 def test_arms_that_begin_with_fresh_weights_are_refused(searched: RunContext) -> None:

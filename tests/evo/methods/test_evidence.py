@@ -131,6 +131,7 @@ def test_a_layer_is_filled_with_the_most_promising() -> None:
 def test_zooming_looks_between_the_coarse_operations(space: SearchSpace) -> None:
     assert neighbours("mb_k3_e3") == ("mb_k5_e3", "mb_k3_e2", "mb_k3_e4")
     assert neighbours("mb_k3_e1_se25") == ("mb_k5_e1_se25", "mb_k3_e2_se25")
+    assert neighbours("mb_k5_h72") == ("mb_k3_h72", "mb_k7_h72")  # its channels are no multiple of the input's
     assert neighbours("id") == neighbours("proj") == ()
     section = EvidenceEvolution(method="evidence", k=9, zoom=True)
     step = evidence(section, CONFIG)(search_of(space, planted("mb_k3_e3")), Random(0))

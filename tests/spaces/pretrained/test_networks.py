@@ -17,7 +17,7 @@ from spaces import torchvision_shim
 from spaces.costs.table import count_costs
 from spaces.errors import SpaceError
 from spaces.export.python_source import check_exportable, network_source
-from spaces.layer import Shape
+from spaces.layer import Head, Shape, Stem
 from spaces.networks.modules import SameConv2d
 from spaces.networks.network import Network
 from spaces.operations.grammar import parse_op
@@ -174,6 +174,19 @@ def test_what_no_operation_is_called(op: str, said: str) -> None:
         parse_op(op)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda: Stem(8, stride=0), "stride of the stem is 0"),
+        (lambda: Stem(8, pool=0), "pool of the stem is 0"),
+        (lambda: Head(0, 10, hidden=-3), "hidden of the head is -3"),
+    ],
+)
+def test_ends_that_cannot_be(change: Callable[[], object], said: str) -> None:
+    with pytest.raises(SpaceError, match=said):
+        change()
+
+
 def test_padding_has_two_names() -> None:
     with pytest.raises(SpaceError, match="padding is 'valid': expected 'symmetric' or 'same'"):
         Shape(8, 8, 1, 8, "valid")
@@ -197,10 +210,10 @@ Small = tuple[ReadModule, dict[str, torch.Tensor]]
 def test_weights_are_read_from_a_file(tmp_path: Path, small: Small, wrapped: str, suffix: str) -> None:
     read, state = small
     path = tmp_path / f"weights{suffix}"
+    prefixed = {f"module.{name}": tensor for name, tensor in state.items()} if wrapped == "module." else state
     if suffix == ".safetensors":
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+        save_file({name: tensor.contiguous() for name, tensor in prefixed.items()}, path)
     else:
-        prefixed = {f"module.{name}": tensor for name, tensor in state.items()} if wrapped == "module." else state
         torch.save({"state_dict": prefixed, "epoch": 3} if wrapped == "state_dict" else prefixed, path)
     found = read_network("mnasnet0_5", path, SIZE)
     expected = take_weights(read, state, "the module")
@@ -289,6 +302,18 @@ def test_any_cut_of_a_file_is_answered(tmp_path: Path, small: Small) -> None:
 def test_what_is_missing_is_said(name: str, said: str) -> None:
     with pytest.raises(SpaceError, match=said):
         read_network(name)
+
+
+def test_a_squeeze_excitation_that_stands_elsewhere_is_refused() -> None:
+    """Behind the last convolution of a bottleneck, as timm's seresnet50 has it."""
+    from torchvision.ops.misc import SqueezeExcitation
+
+    with torch.device("meta"):
+        module: Any = torchvision_network("resnet50")
+        for layer in module.layer1:
+            layer.bn3 = nn.Sequential(layer.bn3, SqueezeExcitation(256, 16))
+    with pytest.raises(SpaceError, match=r"a squeeze-excitation that stands elsewhere than in conv operations here"):
+        read_module(module, "seresnet50")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from spaces.architecture import Architecture
 from spaces.errors import SpaceError
-from spaces.layer import Shape
+from spaces.layer import Head, Layer, Shape, Stem
 from spaces.networks.build import build_operation
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet, inherit_weights
 from spaces.operations.grammar import hidden_channels, parse_op
 from spaces.pretrained.module_reader import read_module
 from spaces.pretrained.networks import Pretrained, take_weights, torchvision_network
-from spaces.pretrained.slices import cut_weights, first_weights, space_of
+from spaces.pretrained.slices import cut_weights, first_weights, load_first_weights, space_of
+from spaces.space import SearchSpace
 
 SHAPE = Shape(16, 24, 2, 9)
 SAME = Shape(16, 16, 1, 9)
@@ -72,6 +75,54 @@ def test_fewer_channels_are_a_part_of_more_and_the_most_important_stay() -> None
     for hidden in (24, 72):
         cut = cut_weights("mb_k3_e6", f"mb_k3_h{hidden}", SAME, weights)
         assert cut["1.1.weight"].tolist() == list(range(96 - hidden, 96))
+
+
+@pytest.mark.parametrize(
+    ("op", "cut", "said"),
+    [
+        ("mb_k3_e4", "mb_k5_e4", "it is larger"),
+        ("mb_k3_e4", "mb_k3_e5", "it is larger"),
+        ("mb_k3_e4_g2x2", "mb_k3_e2_g2x2", "its channels are grouped"),
+        ("conv_k3_e4_g1x2", "conv_k3_e2_g1x2", "its channels are grouped"),
+    ],
+)
+def test_what_cannot_be_cut_out(op: str, cut: str, said: str) -> None:
+    with pytest.raises(SpaceError, match=f"'{cut}' cannot be cut out of '{op}': {said}"):
+        cut_weights(op, cut, SAME, dict(filled_operation(op, SAME).state_dict()))
+
+
+def test_grouped_operations_keep_their_channels() -> None:
+    layer = Layer(SAME, ("mb_k5_e4_g2x2",))
+    made = SearchSpace("made", (layer,), Stem(16, 1, c_in=3, size=9), Head(0, 5))
+    arch = Architecture(layer.candidates)
+    found = Pretrained("made", made, arch, Network(arch, made).state_dict(), (0.5,) * 3, (0.2,) * 3)
+    space = space_of(found, size=9, classes=5)
+    assert space.layers[0].candidates == ("mb_k5_e4_g2x2", "mb_k3_e4_g2x2", "id")
+    supernet = Supernet(space, zero_init=False)
+    assert inherit_weights(supernet, first_weights(found, space, found.mean, found.std)) == []
+
+
+def test_images_of_other_channels_are_refused(found: Pretrained) -> None:
+    with pytest.raises(
+        SpaceError, match="sees images of 3 channels, and these have 4: expected as many, or grey images"
+    ):
+        space_of(found, channels=4)
+
+
+def test_networks_with_branches_are_refused() -> None:
+    layer = Layer(SAME, ("mb_k3_e1", "mb_k3_e3"), branches=2)
+    made = SearchSpace("made", (layer,), Stem(16, 1, c_in=3, size=9), Head(0, 5))
+    with pytest.raises(SpaceError, match="has operations side by side in a layer of stage1"):
+        space_of(Pretrained("made", made, Architecture(("mb_k3_e1+mb_k3_e3",)), {}, (), ()))
+
+
+def test_nothing_begins_with_chance_in_silence(found: Pretrained) -> None:
+    space = space_of(found, size=33)
+    weights = first_weights(found, space, found.mean, found.std)
+    name = next(name for name in weights if name.startswith("layers.0."))
+    del weights[name]
+    with pytest.raises(SpaceError, match=f"there are no weights for {re.escape(name)}"):
+        load_first_weights(Supernet(space), space, weights)
 
 
 def test_an_operation_of_other_steps_cannot_be_cut_out() -> None:
