@@ -306,12 +306,11 @@ def test_what_is_missing_is_said(name: str, said: str) -> None:
 
 def test_a_squeeze_excitation_that_stands_elsewhere_is_refused() -> None:
     """Behind the last convolution of a bottleneck, as timm's seresnet50 has it."""
-    from torchvision.ops.misc import SqueezeExcitation
-
+    squeeze_excitation = torchvision_shim.torchvision.ops.misc.SqueezeExcitation
     with torch.device("meta"):
         module: Any = torchvision_network("resnet50")
         for layer in module.layer1:
-            layer.bn3 = nn.Sequential(layer.bn3, SqueezeExcitation(256, 16))
+            layer.bn3 = nn.Sequential(layer.bn3, squeeze_excitation(256, 16))
     with pytest.raises(SpaceError, match=r"a squeeze-excitation that stands elsewhere than in conv operations here"):
         read_module(module, "seresnet50")
 
