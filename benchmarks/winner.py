@@ -1,6 +1,8 @@
 """Is the network that a search picks better than networks that need no search, at equal total cost?
 
     python -m benchmarks.winner search --images fashion_mnist --path DATA --seeds 0 1 2 3 4
+    python -m benchmarks.winner grow --images fashion_mnist --path DATA --seeds 0 1 2 3 4
+    python -m benchmarks.winner supernet --images fashion_mnist --path DATA --seeds 0 1 2 3 4
     python -m benchmarks.winner rivals --images fashion_mnist --path DATA --seeds 0 1 2 3 4
     python -m benchmarks.winner show
 
@@ -13,7 +15,9 @@ one row everywhere, with the best network that has one operation everywhere and 
 MobileNetV2 and EfficientNet-B0 whose strides suit the images. All are widened to the budget and trained alike. N is as many as
 can be trained for what the search and its finalists have cost. Held-out images choose wherever several networks stand for an
 arm; then the one that was chosen is trained anew with other seeds, and the **test images**, which nothing has looked at, say
-how good it is.
+how good it is. ``grow`` begins with the library's coarse operations, lets ``evidence`` add the others, and compares its pick
+with that of the same search in the coarse space unchanged, and with those above, which had all operations from the start.
+``supernet`` searches the same space by the scores of a supernet, for the same cost.
 
 A seed is that of the search, of the random networks, and of all trainings. The networks of ``uniform`` are few and need no
 chance: one training of each chooses among them for all seeds. Everything is kept in ``--out``, one database per seed: the same
@@ -60,7 +64,7 @@ from spaces.export.baselines import (
     uniform_operations,
 )
 from spaces.layer import Head, Stem
-from spaces.library.named_spaces import RICH_OPS, RICH_ROWS, stage_layers, with_variants
+from spaces.library.named_spaces import COARSE_OPS, RICH_OPS, RICH_ROWS, stage_layers, with_variants
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check_config
 from studies.controls import Control, control_settings
@@ -85,7 +89,7 @@ class Problem:
     budgets: tuple[float, float, float]
 
 
-IMAGES = {"max_images": 8_000, "validation_fraction": 3 / 8, "augment": ["flip"], "size": 20}
+IMAGES: dict[str, Any] = {"max_images": 8_000, "validation_fraction": 3 / 8, "augment": ["flip"], "size": 20}
 PROBLEMS = {
     "cifar10": Problem({**IMAGES, "name": "arrays"}, 3, 16, (400e3, 530e3, 700e3)),
     "fashion_mnist": Problem({**IMAGES, "name": "fashion_mnist"}, 1, 8, (90e3, 120e3, 160e3)),
@@ -94,7 +98,28 @@ PROBLEMS = {
 POOR_OPS = ("proj", "mb_k7_e1", "mb_k11_e1", "rec_k7_e1")
 """A convolution that sees no neighbours, and kernels as large as the maps or larger."""
 
-ROUNDS = 2
+
+@dataclass(frozen=True)
+class Plan:
+    """A search: the sections ``evaluator`` and ``evolution``, evaluations per round, and the operations that it begins with."""
+
+    evaluator: Mapping[str, Any]
+    evaluations: tuple[int, ...]
+    evolution: Mapping[str, Any]
+    first: tuple[str, ...]
+
+
+EVERY_OP = (*RICH_OPS, *POOR_OPS)
+PLANS = {
+    "search": Plan({"kind": "scratch", "epochs": [1, 2]}, (72, 24), {"method": "evidence"}, EVERY_OP),
+    "grow": Plan({"kind": "scratch", "epochs": [1, 1, 2]}, (48, 24, 24), {"method": "evidence", "k": 7}, COARSE_OPS),
+    "supernet": Plan({"kind": "oneshot", "epochs": [40, 24, 16]}, (80, 60, 60), {"method": "evidence"}, EVERY_OP),
+}
+"""They train for 120 epochs in all; 200 scores by a supernet cost as much as 40 of them. A space may grow to seven operations a
+layer, as in ``benchmarks.evolving``."""
+
+PICK, GROWN, JUDGED = "pick", "pick of the space that grew", "pick by a supernet"
+UNCHANGED, COARSE = "the same search, space unchanged", "the same search, coarse space unchanged"
 
 TRAININGS = 2
 """How many trainings of what an arm has chosen are judged, and how many random networks stand for one."""
@@ -103,13 +128,17 @@ CHOOSER = 0
 """The seed of the trainings by which uniform networks are chosen."""
 
 
-def space_for(problem: Problem) -> SearchSpace:
-    """Three stages at 10, 5 and 3 pixels: a row of each, its depth and width, and good and poor operations in all layers."""
+def space_for(problem: Problem, first: Sequence[str] = EVERY_OP) -> SearchSpace:
+    """Three stages at 10, 5 and 3 pixels: a row of each, its depth and width, and good and poor operations in all layers.
+
+    Args:
+        first: what is a candidate; the other operations wait.
+    """
     width = problem.width
     stem = Stem(width, 2, activation="relu", c_in=problem.channels, size=IMAGES["size"])
     plan = ((width, 3, 1), (2 * width, 5, 2), (4 * width, 3, 2))
-    ops = (*RICH_OPS, *POOR_OPS)
-    layers = stage_layers(stem, plan, first=ops, rest=ops)
+    waiting = tuple(op for op in EVERY_OP if op not in first)
+    layers = [replace(layer, pending=waiting) for layer in stage_layers(stem, plan, first=first, rest=first)]
     rows = {
         f"stage{number}": [(depth, int(width * c_out)) for depth, width in RICH_ROWS if depth <= deepest]
         for number, (c_out, deepest, _) in enumerate(plan, start=1)
@@ -138,7 +167,7 @@ class Result:
     spent: float
 
 
-def settings(args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
+def settings(args: argparse.Namespace, seed: int, space: Path, plan: Plan) -> StudyConfig:
     """The search, and how all networks are trained in the end."""
     problem = PROBLEMS[args.images]
     return check_config(
@@ -147,10 +176,10 @@ def settings(args: argparse.Namespace, seed: int, space: Path) -> StudyConfig:
             "threads": 1,
             "space": {"name": "good_and_poor", "path": str(space)},
             "data": {**problem.data, "path": str(args.path)},
-            "evaluator": {"kind": "scratch", "epochs": [1, 2], "batch_size": 64},
-            "search": {"evaluations": [72, 24], "population": 12},
+            "evaluator": {**plan.evaluator, "batch_size": 64},
+            "search": {"evaluations": list(plan.evaluations), "population": 12},
             "limits": {"macs": [0, problem.budgets[-1]]},
-            "evolution": {"method": "evidence"},
+            "evolution": dict(plan.evolution),
             "deliver": {"epochs": 4, "batch_size": 64, "mixup": 0, "ema": 0},
         },
         "benchmarks.winner",
@@ -169,6 +198,7 @@ class Table:
     store: Store
     run: StoredRun
     folder: Path
+    plan: Plan
     chooser: Trainer
     judge: Trainer
 
@@ -205,25 +235,27 @@ def _ignore(steps: int) -> None:
 
 
 @contextmanager
-def table(args: argparse.Namespace, name: str, seed: int) -> Iterator[Table]:
+def table(args: argparse.Namespace, name: str, seed: int, plan: Plan = PLANS["search"]) -> Iterator[Table]:
     """The database ``name``, begun if it is not there."""
     folder = args.out / f"{args.images}-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "space.json"
-    path.write_text(space_for(PROBLEMS[args.images]).to_json())
-    config = settings(args, seed, path)
+    path.write_text(space_for(PROBLEMS[args.images], plan.first).to_json())
+    config = settings(args, seed, path, plan)
     images = load_dataset(config.data, config.device)
     with open_store(f"sqlite:///{folder}/evo.db") as store:
         run = store.find_run("winner") or begin_run(store, "winner", config)
         chooser = Trainer.of(store, run, config, images)
-        yield Table(args, store, run, folder, chooser, replace(chooser, images=replace(images, validation=images.test)))
+        yield Table(
+            args, store, run, folder, plan, chooser, replace(chooser, images=replace(images, validation=images.test))
+        )
 
 
 def search(args: argparse.Namespace) -> Iterator[Result]:
     """What is searched, and random networks for the same cost, seed by seed."""
     for seed in args.seeds:
         with table(args, str(seed), seed) as here, local_executor(1, 1) as evaluate:
-            spent = yield from searched("pick", here, evaluate)
+            spent = yield from searched(PICK, here, evaluate)
             number = round(spent / here.one_each)
             for budget in here.budgets:
                 task = Task(here.run.space, budget, here.run.config, number)
@@ -231,19 +263,40 @@ def search(args: argparse.Namespace) -> Iterator[Result]:
                 yield here.measure("a random network", budget, drawn[:TRAININGS], None, 1, 0.0)
                 yield here.settle("the best of N random ones", budget, drawn)
                 yield here.settle("the best of N uniform ones", budget, uniform_with_rows(task, number))
-            fixed = control_settings(here.run.config, Control.FIXED)
-            arm = here.store.find_run("fixed") or begin_run(here.store, "fixed", fixed)
-            yield from searched("the same search, space unchanged", replace(here, run=arm), evaluate)
+            yield from unchanged(UNCHANGED, here, evaluate)
+
+
+def grow(args: argparse.Namespace) -> Iterator[Result]:
+    """The same search in a space that begins small and grows, and in one that stays small."""
+    for seed in args.seeds:
+        with table(args, f"growing-{seed}", seed, PLANS["grow"]) as here, local_executor(1, 1) as evaluate:
+            yield from searched(GROWN, here, evaluate)
+            yield from unchanged(COARSE, here, evaluate)
+
+
+def supernet(args: argparse.Namespace) -> Iterator[Result]:
+    """The same space, searched by the scores of a supernet."""
+    for seed in args.seeds:
+        with table(args, f"supernet-{seed}", seed, PLANS["supernet"]) as here, local_executor(1, 1) as evaluate:
+            yield from searched(JUDGED, here, evaluate)
+
+
+def unchanged(arm: str, here: Table, evaluate: Evaluate) -> Iterator[Result]:
+    """The picks of the control arm of a run."""
+    fixed = control_settings(here.run.config, Control.FIXED)
+    run = here.store.find_run("fixed") or begin_run(here.store, "fixed", fixed)
+    yield from searched(arm, replace(here, run=run), evaluate)
 
 
 def searched(arm: str, here: Table, evaluate: Evaluate) -> Generator[Result, None, float]:
     """The picks of a run; returns the MACs that they took."""
     shared = run_context(here.run, here.store, here.folder, evaluate, bar)
     take_over_first_round(shared)
-    for n in range(1, ROUNDS + 1):
+    rounds = len(here.plan.evaluations)
+    for n in range(1, rounds + 1):
         if n > len(here.store.rounds(here.run)) or not here.store.rounds(here.run)[n - 1].finished:
             run_round(shared, n)
-    searching = run_macs(here.store, here.run, ROUNDS, here.chooser.images) or 0.0
+    searching = run_macs(here.store, here.run, rounds, here.chooser.images) or 0.0
     spent = searching
     for budget in here.budgets:
         result = here.settle(arm, budget, finalists(here, budget), searching)
@@ -254,7 +307,7 @@ def searched(arm: str, here: Table, evaluate: Evaluate) -> Generator[Result, Non
 
 def finalists(here: Table, budget: float) -> list[Contender]:
     """The networks that the search favours at a budget, widened to it; where its front begins above, those that are slimmed."""
-    row = here.store.rounds(here.run)[ROUNDS - 1]
+    row = here.store.rounds(here.run)[-1]
     cheapest = min(proposal.evaluation.macs for proposal in here.store.proposals(row))
     criteria = Criteria({"macs": max(budget, cheapest)}, fill=True, finalists=FINALISTS)
     return [at_budget(one, budget) for one in select_finalists(here.store, here.run, criteria)]
@@ -285,7 +338,11 @@ def rivals(args: argparse.Namespace) -> Iterator[Result]:
     for name in args.rivals.split(","):
         for budget in PROBLEMS[args.images].budgets:
             with table(args, "rivals", CHOOSER) as here, torch_threads(1):
-                networks = BASELINES[name](Task(here.run.space, budget, here.run.config, 1)).networks
+                try:
+                    networks = BASELINES[name](Task(here.run.space, budget, here.run.config, 1)).networks
+                except SpaceError as error:
+                    print(f"{name} is left out at {budget:,.0f} MACs: {error}")
+                    continue
                 networks = tuple(filled_contender(one, budget, "macs") for one in networks)
                 for seed in args.seeds:
                     judge = replace(here.judge, config=here.run.config.model_copy(update={"seed": seed}))
@@ -293,7 +350,8 @@ def rivals(args: argparse.Namespace) -> Iterator[Result]:
 
 
 def show(args: argparse.Namespace) -> None:
-    """Test accuracy of every arm, and the pick's difference from it, per budget and averaged over them; paired by seed."""
+    """Test accuracy of every arm, and the pick's difference from it, per budget and averaged over them; paired by seed. Then
+    likewise for the pick of the space that grew."""
     rows = [json.loads(line) for path in sorted(args.out.glob("*.jsonl")) for line in path.read_text().splitlines()]
     if not rows:
         print(f"no results in {args.out} yet")
@@ -302,19 +360,24 @@ def show(args: argparse.Namespace) -> None:
     for images, part in frame.groupby("images"):
         places = [f"{budget / 1e3:.0f}k" for budget in sorted(set(part["budget"]))]
         pivot = part.pivot_table(index=["arm", "seed"], columns="budget", values="accuracy").dropna()
-        pick = pivot.loc["pick"]
-        print(f"\n**{images}, {len(pick)} seeds**\n")
-        print(f"| arm | {' | '.join(places)} | pick less it | {' | '.join(f'at {place}' for place in places)} |")
-        print("| --- |" + " ---: |" * (2 * len(places) + 1))
-        for arm, here in pivot.groupby("arm"):
-            here = here.droplevel("arm")
-            away = 100 * (pick - here).dropna()
-            gains = [interval(away.mean(axis=1)), *(interval(away[budget]) for budget in away)]
-            cells = [
-                *(f"{here[budget].mean():.2%}" for budget in here),
-                *("" if arm == "pick" else gain for gain in gains),
-            ]
-            print(f"| {arm} | {' | '.join(cells)} |")
+        arms = dict.fromkeys(pivot.index.get_level_values("arm"))
+        apart = [arm for arm in arms if arm in (GROWN, COARSE)]
+        for pick, others in (PICK, [arm for arm in arms if arm not in apart]), (GROWN, [*apart, PICK, UNCHANGED]):
+            if pick in arms:
+                show_arms(pivot, pick, others, f"{images}, {len(pivot.loc[pick])} seeds", places)
+
+
+def show_arms(pivot: pd.DataFrame, pick: str, arms: Sequence[str], title: str, places: Sequence[str]) -> None:
+    """A table of ``arms``; ``pivot``: accuracies by arm and seed, a column per budget."""
+    print(f"\n**{title}**\n")
+    print(f"| arm | {' | '.join(places)} | {pick} less it | {' | '.join(f'at {place}' for place in places)} |")
+    print("| --- |" + " ---: |" * (2 * len(places) + 1))
+    for arm in arms:
+        here = pivot.loc[arm]
+        away = 100 * (pivot.loc[pick] - here).dropna()
+        gains = [interval(away.mean(axis=1)), *(interval(away[budget]) for budget in away)]
+        cells = [*(f"{here[budget].mean():.2%}" for budget in here), *("" if arm == pick else gain for gain in gains)]
+        print(f"| {arm} | {' | '.join(cells)} |")
 
 
 def interval(values: pd.Series[float]) -> str:
@@ -322,9 +385,12 @@ def interval(values: pd.Series[float]) -> str:
     return f"{values.mean():+.2f}" + (f" ± {student_half(values):.2f}" if len(values) > 1 else "")
 
 
+ACTIONS = {"search": search, "grow": grow, "supernet": supernet, "rivals": rivals}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("do", choices=("search", "rivals", "show"))
+    parser.add_argument("do", choices=(*ACTIONS, "show"))
     parser.add_argument("--images", choices=tuple(PROBLEMS), default="fashion_mnist")
     parser.add_argument("--path", type=Path, help="the folder of the data, or an .npz file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -340,7 +406,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     first = args.seeds[0]
     with (args.out / f"{args.images}-{args.do}-{first}.jsonl").open("a") as file:
-        for result in (search if args.do == "search" else rivals)(args):
+        for result in ACTIONS[args.do](args):
             file.write(json.dumps(asdict(result)) + "\n")
             file.flush()
             print(asdict(result), flush=True)
