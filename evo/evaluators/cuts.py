@@ -187,9 +187,10 @@ class CutsJudge(Judge):
         return {WEIGHTS: (self.checkpoint, self.sha256)}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
-        """The exact front of summed losses and cost; no cut is taken to be a gain."""
+        """The exact front of summed losses and cost, no cut taken to be a gain; and the network itself, as its dearest end."""
         worth = {choice: -max(0.0, loss) for choice, loss in self.losses.items()}
-        return request.choose(front_of_ratings(worth, self.table, request.cost), "combined")
+        front, whole = front_of_ratings(worth, self.table, request.cost), whole_network(self.origin)
+        return request.choose([*front, whole] if whole in self.space else front, "combined")
 
 
 def cut_out(
