@@ -8,11 +8,10 @@ measured before NSGA-II breeds on.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from torch import Tensor
 from evo.data.loading import load_dataset
 from evo.data.paths import candidate_paths, file_hash
 from evo.data.source import Images
-from evo.evaluators import FitContext, Judge, Request, with_costs
+from evo.evaluators import FitContext, Judge, Request
 from evo.evaluators.blockwise.combination import front_of_ratings
-from evo.evaluators.oneshot.scoring import Scorer
+from evo.evaluators.oneshot.scoring import Scorer, evaluations_by
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
 from evo.training.identity import identity
@@ -174,14 +173,8 @@ class CutsJudge(Judge):
         return {choice: -loss for choice, loss in self.losses.items()}
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        started = time.perf_counter()
-        scores = _scorer(self.config, self.origin, self.space, self.checkpoint, self.sha256)(archs)
-        seconds = (time.perf_counter() - started) / max(1, len(archs))
-        evaluations = [
-            Evaluation(arch, self.name, score.accuracy, macs=0, params=0, nll=score.nll, seconds=seconds)
-            for arch, score in zip(archs, scores, strict=True)
-        ]
-        return with_costs(evaluations, self.table)
+        scorer = partial(_scorer, self.config, self.origin, self.space, self.checkpoint, self.sha256)
+        return evaluations_by(scorer, archs, self.name, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
         return {WEIGHTS: (self.checkpoint, self.sha256)}

@@ -8,10 +8,9 @@ Later rounds inherit the weights of the operations that survived (PAD-NAS, https
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,12 +20,12 @@ from torch import Tensor
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images, Source
-from evo.evaluators import FitContext, Judge, Request, with_costs
+from evo.evaluators import FitContext, Judge, Request
 from evo.evaluators.autospace import breeding
 from evo.evaluators.autospace.breeding import BredPopulations
 from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths, suggest_by_gates
 from evo.evaluators.oneshot.paths import SAMPLING
-from evo.evaluators.oneshot.scoring import Scorer
+from evo.evaluators.oneshot.scoring import Scorer, evaluations_by
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
 from evo.training.identity import identity, weights_path
@@ -162,14 +161,8 @@ class OneShotJudge(Judge):
         return f"oneshot@{self.n}:{self.sha256[:12]}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
-        started = time.perf_counter()
-        scores = _scorer(self.config, self.space, self.checkpoint, self.sha256)(archs)
-        seconds = (time.perf_counter() - started) / max(1, len(archs))
-        evaluations = [
-            Evaluation(arch, self.name, result.accuracy, macs=0, params=0, nll=result.nll, seconds=seconds)
-            for arch, result in zip(archs, scores, strict=True)
-        ]
-        return with_costs(evaluations, self.table)
+        scorer = partial(_scorer, self.config, self.space, self.checkpoint, self.sha256)
+        return evaluations_by(scorer, archs, self.name, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
         return {"weights": (self.checkpoint, self.sha256)}

@@ -8,6 +8,7 @@ recalibrated layer by layer (SPOS's repository, issues #6 and #8: without it one
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,9 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Batches
+from evo.evaluators import with_costs
 from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
 from spaces.networks.network import MixedLayer, VariantLayer
 from spaces.networks.supernet import BlockSupernet, Supernet
+from studies.records import Evaluation
 
 Statistics = tuple[Tensor, Tensor]
 """Mean and variance per channel of one normalisation's input."""
@@ -179,6 +183,20 @@ class Scorer(PrefixRunner):
         self.run(archs, count)
         images = len(self.validation)
         return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
+
+
+def evaluations_by(
+    find_scorer: Callable[[], Scorer], archs: Sequence[Architecture], judge: str, table: CostTable
+) -> list[Evaluation]:
+    """One evaluation by ``judge`` per architecture, with its share of the seconds that finding the scorer and scoring took."""
+    started = time.perf_counter()
+    scores = find_scorer()(archs)
+    seconds = (time.perf_counter() - started) / max(1, len(archs))
+    evaluations = [
+        Evaluation(arch, judge, score.accuracy, macs=0, params=0, nll=score.nll, seconds=seconds)
+        for arch, score in zip(archs, scores, strict=True)
+    ]
+    return with_costs(evaluations, table)
 
 
 def relative_l1(difference: float, deviation: float) -> float:
