@@ -119,10 +119,10 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     hidden = (
         "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
     )
+    ends = [f"{e.accuracy:.2%} at {format_number(e.cost(cost))}" for e in (members[0], members[-1])]
+    front = f"1 network, {ends[0]}" if len(members) == 1 else f"{len(members)} networks, from {' to '.join(ends)}"
     return (
-        f"\n{notes}front of round {last.number}: {len(members)} networks, from {members[0].accuracy:.2%} at "
-        f"{format_number(members[0].cost(cost))} to {members[-1].accuracy:.2%} at "
-        f"{format_number(members[-1].cost(cost))} {cost}\n"
+        f"\n{notes}front of round {last.number}: {front} {cost}\n"
         f"results: {storage} (view results, run {run.name!r}); weights: {run_folder(files_folder(options.storage), run.name)}\n"
         f"next: {command_on(options.storage, 'analysis.report', run.name)}\n"
         f"      optuna-dashboard {shlex.quote(storage)}\n"
