@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from analysis.answers.both import answers
 from evo.alone.selection import Criteria
 from evo.alone.start import Start
 from evo.alone.trainer import Trainer
@@ -352,6 +353,12 @@ def test_a_folder_that_changes_is_noticed(network: Path, tmp_path: Path) -> None
 def test_arms_that_begin_with_fresh_weights_are_refused(searched: RunContext) -> None:
     with pytest.raises(EvoError, match="begin with trained weights, and uniform would be trained from fresh ones"):
         compare_with_no_search(searched.run.name, searched.store.url, ["uniform"], Criteria({}))
+
+
+def test_a_report_asks_for_nothing_that_is_refused(searched: RunContext) -> None:
+    said = " ".join(answers(searched.store, searched.run).sentences())
+    assert "those of this run begin with trained ones. Random search is another yardstick: " in said
+    assert "--control uniform" not in said
 
 
 def test_an_operation_that_is_no_cut_begins_with_fresh_weights(searched: RunContext) -> None:
