@@ -133,9 +133,8 @@ def trained_macs(config: StudyConfig, table: CostTable, n: int, archs: Sequence[
 def _macs_of_cuts(table: CostTable) -> tuple[float, float]:
     """MACs of the network of first candidates, and of it and all that differ from it in one layer, added up."""
     column = COSTS.index("macs")
-    rows = [
-        [float(layer.cost_of(op)[column]) for op in layer.layer.candidates] for layer in table.layers if not layer.block
-    ]
+    layers = [layer for layer in table.layers if not layer.block and layer.layer.candidates]  # others may be left out
+    rows = [[float(layer.cost_of(op)[column]) for op in layer.layer.candidates] for layer in layers]
     whole = float(table.fixed[column]) + sum(row[0] for row in rows)
     return whole, whole + sum(whole - row[0] + cost for row in rows for cost in row[1:])
 

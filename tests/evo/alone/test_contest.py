@@ -13,7 +13,7 @@ import evo
 from analysis.answers.both import answers
 from analysis.answers.searching import searching_of
 from evo.alone.budgets import ARMS, arm_networks, find_budgets, is_complete, spread_budgets
-from evo.alone.charge import RoundWork, oneshot_macs, run_macs, scratch_macs
+from evo.alone.charge import RoundWork, oneshot_macs, round_macs, run_macs, scratch_macs
 from evo.alone.contest import CHOOSING, JUDGING, affordable, hold_contest
 from evo.alone.images import with_augmentation
 from evo.alone.trainer import Trainer
@@ -22,6 +22,8 @@ from evo.data.loading import load_dataset
 from spaces.architecture import Architecture
 from spaces.costs.table import count_costs
 from spaces.export.baselines import PUBLISHED
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.config import check_config
 from studies.controls import Control
 from studies.database.no_search import BudgetResult, record_result, results_of
@@ -157,6 +159,17 @@ def test_the_cost_of_a_round_is_counted_by_hand() -> None:
     assert oneshot_macs(fair, work) == (4 * 3 * 2 * 960 * 50, 300 * (200 + 100))
     alone = check_config(CONFIG | {"evaluator": {"kind": "scratch", "epochs": 5}}, "test")
     assert scratch_macs(alone, work) == (3 * 960 * (300 * 5 - 1 * 50), 300 * 200)
+
+
+def test_a_layer_without_candidates_costs_nothing() -> None:
+    """NSE may leave a layer empty that can be left out."""
+    shape = Shape(8, 8, 1, 8)
+    layers = (Layer(shape, ("mb_k3_e1",)), Layer(shape, (), skippable=True))
+    space = SearchSpace("empty", layers, Stem(8, 1, c_in=1, size=8), Head(0, 10))
+    config = check_config(CONFIG | {"evaluator": {"kind": "oneshot", "epochs": 1}}, "test")
+    spent = round_macs(config, space, 1, [], {}, [], load_dataset(config.data, "cpu"))
+    assert spent is not None
+    assert spent.training > 0
 
 
 def test_an_arm_that_cannot_have_a_budget_is_left_out_there_with_a_line(
