@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, product
 from random import Random
 from typing import Any
 
-from spaces.architecture import IDENTITIES, Architecture, join, operations
+from spaces.architecture import IDENTITIES, Architecture, Op, join, operations
 from spaces.errors import SpaceError
-from spaces.layer import Head, Layer, LayerChange, Shape, Stem, written_fields
+from spaces.layer import Head, Layer, LayerChange, Shape, Stem, _later, written_fields
 from spaces.size import as_text
-from spaces.variants import VariantBlock, has_variants
+from spaces.variants import InputSizes, VariantBlock, has_sizes, has_variants
 
 MERGES = ("residual", "residual_relu", "mean")
 
@@ -33,6 +33,7 @@ class SearchSpace:
         merge: how a layer adds its input to what its operations give, where shapes allow it: ``residual`` adds it,
             ``residual_relu`` has a ReLU behind the sum (ResNet, CVPR 2016), ``mean`` (NSE, ICCV 2021) averages all
             branches with the input counted as one of them.
+        own_weights: whether layers begin with weights of their own, so that layers of one shape are not alike.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SearchSpace:
     stem: Stem
     head: Head
     merge: str = "residual"
+    own_weights: bool = _later(False)
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -60,19 +62,26 @@ class SearchSpace:
     def names(self) -> tuple[str, ...]:
         """One name per layer: its block and its place inside it, e.g. ``stage2.layer1``; Optuna's parameter names.
 
-        What chooses a block's row is called so, ``stage2.row``."""
+        What chooses a block's row is called so, ``stage2.row``; likewise ``input.size``."""
         seen: Counter[str] = Counter()
         names = []
         for layer in self.layers:
             rows = has_variants(layer)
             seen[layer.block] += not rows
-            names.append(f"{layer.block}.{'row' if rows else f'layer{seen[layer.block]}'}")
+            names.append(
+                f"{layer.block}.{('size' if has_sizes(layer) else 'row') if rows else f'layer{seen[layer.block]}'}"
+            )
         return tuple(names)
 
     @cached_property
     def variant_blocks(self) -> tuple[VariantBlock, ...]:
-        """The blocks that have rows (``spaces.variants``); none in most spaces."""
-        blocks, start = [], 0
+        """The blocks that have rows (``spaces.variants``), or the choice of the images' size with all that is behind it. Most
+        spaces have none."""
+        if any(map(has_sizes, self.layers[1:])):
+            raise SpaceError(f"space {self.name!r}: sizes of images stand in the first layer, in front of all others")
+        if has_sizes(self.layers[0]):
+            return (InputSizes(0, self.layers, self.stem),)
+        blocks, start = list[VariantBlock](), 0
         while start < len(self.layers):
             if not has_variants(self.layers[start]):
                 start += 1
@@ -83,6 +92,12 @@ class SearchSpace:
             blocks.append(VariantBlock(start, self.layers[start:stop]))
             start = stop
         return tuple(blocks)
+
+    @property
+    def input_sizes(self) -> InputSizes | None:
+        """The choice of the images' size; None: there is one size."""
+        first = next(iter(self.variant_blocks), None)
+        return first if isinstance(first, InputSizes) else None
 
     def variant_of(self, i: int) -> tuple[VariantBlock, int] | None:
         """The block with rows that layer ``i`` belongs to, and its place there; None for all others."""
@@ -107,10 +122,14 @@ class SearchSpace:
     def interchangeable(self) -> tuple[tuple[int, int], ...]:
         """The half-open ranges of two or more neighbouring layers that have one and the same residual shape.
 
-        None in blocks with rows: a shape is not theirs alone, and identities stand at their ends only."""
+        None in blocks with rows: a shape is not theirs alone, and identities stand at their ends only. None where layers have
+        weights of their own."""
+        if self.own_weights:
+            return ()
         shapes = [layer.shape for layer in self.layers]
         for block in self.variant_blocks:
-            shapes[block.start : block.stop] = [Shape(0, 1, 1, 0)] * len(block.layers)
+            alike = 1 if isinstance(block, InputSizes) else len(block.layers)
+            shapes[block.start : block.start + alike] = [Shape(0, 1, 1, 0)] * alike
         runs, start = [], 0
         for i in range(1, len(shapes) + 1):
             if i == len(shapes) or shapes[i] != shapes[start] or not shapes[start].is_residual:
@@ -171,15 +190,21 @@ class SearchSpace:
         return Architecture(tuple(genes))
 
     def qualified_genes(self, arch: Architecture) -> tuple[str, ...]:
-        """The genes, in blocks with rows each with its row in front (``row_d2_w24/mb_k3_e6``): what shapes, costs and
-        weights depend on. Everywhere else the genes themselves."""
+        """The genes, in blocks with rows each with its row in front (``row_d2_w24/mb_k3_e6``), and likewise behind a choice of
+        the images' size: what shapes and costs depend on. Everywhere else the genes themselves."""
+        return self._told(arch, VariantBlock.qualified_genes)
+
+    def weight_genes(self, arch: Architecture) -> tuple[str, ...]:
+        """The genes, in blocks with rows each with its row in front: what weights depend on."""
+        return self._told(arch, lambda block, genes: block.weight_genes(genes))
+
+    def _told(
+        self, arch: Architecture, tell: Callable[[VariantBlock, tuple[str, ...]], tuple[str, ...]]
+    ) -> tuple[str, ...]:
         genes = arch.genes
         for block in self.variant_blocks:
-            genes = (
-                *genes[: block.start],
-                *block.qualified_genes(genes[block.start : block.stop]),
-                *genes[block.stop :],
-            )
+            inside = tell(block, genes[block.start : block.stop])
+            genes = (*genes[: block.start], *inside, *genes[block.stop :])
         return genes
 
     def from_qualified_genes(self, genes: tuple[str, ...]) -> Architecture:
@@ -235,7 +260,8 @@ class SearchSpace:
         """The space that holds ``arch`` and nothing else of this one, or what is left out of a layer that may be empty."""
         layers = []
         for i, (layer, gene) in enumerate(zip(self.layers, self.check(arch).genes, strict=True)):
-            if gene == "skip" and self.variant_of(i):
+            block = self.variant_of(i)
+            if gene == "skip" and block and not block[0].runs(arch.genes[block[0].start], block[1]):
                 layers.append(layer)  # not there in the one row that is left
                 continue
             ops = () if gene == "skip" and layer.skippable else operations(gene)
@@ -281,13 +307,28 @@ class SearchSpace:
         return cls(**{**data, "layers": layers, "stem": Stem(**data["stem"]), "head": Head(**data["head"])})
 
 
+def at_image_size(space: SearchSpace, op: Op) -> SearchSpace:
+    """A space that chooses the size of its images, with stem and shapes as they are behind one of the choices.
+
+    Raises:
+        SpaceError: the space chooses none.
+    """
+    sizes = space.input_sizes
+    if sizes is None:
+        raise SpaceError(f"{space.name!r} has one size of images, {as_text(space.stem.size)}, and cannot choose {op}")
+    layers = (replace(layer, shape=sizes.shape(op, place)) for place, layer in enumerate(space.layers))
+    return replace(space, layers=tuple(layers), stem=sizes.stem_at(op))
+
+
 def resolve_variants(arch: Architecture, space: SearchSpace) -> tuple[Architecture, SearchSpace]:
     """The same network in a space without rows: every layer that is there, in the shape that its row gives it.
 
-    Without rows, ``arch`` and ``space`` themselves. Whatever is built or counted alone is built and counted so.
+    Where the architecture chooses the size of its images, the space is for these. Without rows and sizes, ``arch`` and
+    ``space`` themselves. Whatever is built or counted alone is built and counted so.
     """
     if not space.variant_blocks:
         return arch, space
+    sizes = space.input_sizes
     genes, layers = [], []
     for i, (layer, gene) in enumerate(zip(space.layers, arch.genes, strict=True)):
         block = space.variant_of(i)
@@ -296,8 +337,10 @@ def resolve_variants(arch: Architecture, space: SearchSpace) -> tuple[Architectu
             layers.append(layer)
         elif block[0].runs(row := arch.genes[block[0].start], block[1]):
             genes.append(gene)
-            layers.append(replace(layer, shape=block[0].shape(row, block[1]), candidates=(gene,), pending=()))
-    return Architecture(tuple(genes)), space.replace_layers(layers)
+            chosen = replace(layer, shape=block[0].shape(row, block[1]))
+            layers.append(chosen if sizes else replace(chosen, candidates=(gene,), pending=()))
+    stem = sizes.stem_at(arch.genes[0]) if sizes else space.stem
+    return Architecture(tuple(genes)), replace(space, layers=tuple(layers), stem=stem)
 
 
 def canonical_arch(arch: Architecture, space: SearchSpace) -> Architecture:

@@ -1,7 +1,8 @@
-"""Rows: how many layers a block has and how wide it is inside, as one choice.
+"""Choices that give the layers behind them other shapes: rows of a block, and the size of the images.
 
     row_d3_w24    three layers, with 24 channels between them
     row_d1        one layer: nothing is between
+    size_80       the network sees images of 80 x 80 pixels; size_64x80: 64 high, 80 wide
 
 DNA (https://arxiv.org/abs/1911.13053) gives a block several "cells" of other depths and widths. Here the first layer of such
 a block chooses the row. Nothing runs in it. The block's input and output are the space's, whatever the row; the layers
@@ -9,6 +10,9 @@ behind the row's depth are left out, and carry the gene ``skip``. So a layer has
 gene means is told by two strings, ``row_d3_w24/mb_k3_e6``: its row in front.
 
 Blocks with rows have no identities of their own: the row says how many layers there are, and every network has one spelling.
+
+Sizes of images stand in the first layer of a space, and all other layers are behind them. Weights do not depend on them, so a
+gene means the same operation at all sizes; what it costs does, and is told by ``size_80/mb_k3_e6``.
 """
 
 from __future__ import annotations
@@ -23,9 +27,10 @@ from random import Random
 
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
-from spaces.layer import Layer, Shape
+from spaces.layer import Layer, Shape, Stem
+from spaces.size import Size, as_text, parse_size
 
-PREFIX, SKIP = "row_", "skip"
+PREFIX, SIZE_PREFIX, SKIP = "row_", "size_", "skip"
 
 _GRAMMAR = re.compile(r"row_d(?P<depth>[1-9]\d*)(_w(?P<width>[1-9]\d*))?")
 
@@ -47,13 +52,18 @@ class BlockVariant:
 
 
 def is_variant(op: Op) -> bool:
-    """Whether ``op`` chooses a row."""
-    return op.startswith(PREFIX)
+    """Whether ``op`` chooses a row, or the size of the images."""
+    return op.startswith((PREFIX, SIZE_PREFIX))
 
 
 def has_variants(layer: Layer) -> bool:
-    """Whether the layer chooses its block's row."""
+    """Whether the layer chooses its block's row, or the size of the images."""
     return any(map(is_variant, layer.candidates + layer.pending))
+
+
+def has_sizes(layer: Layer) -> bool:
+    """Whether the layer chooses the size of the images."""
+    return any(op.startswith(SIZE_PREFIX) for op in layer.candidates + layer.pending)
 
 
 @cache
@@ -69,6 +79,24 @@ def parse_variant(op: Op) -> BlockVariant:
             f"row {op!r}: expected row_d<layers>_w<channels between them>, or row_d1, which has nothing between"
         )
     return BlockVariant(int(match["depth"]), int(match["width"] or 0))
+
+
+@cache
+def parse_image_size(op: Op) -> Size:
+    """What ``size_...`` says.
+
+    Raises:
+        SpaceError: it is none.
+    """
+    size = parse_size(op.removeprefix(SIZE_PREFIX))
+    if op != image_size_op(size) or not all(map(int, op.removeprefix(SIZE_PREFIX).split("x"))):
+        raise SpaceError(f"size of images {op!r}: expected size_<pixels>, or size_<height>x<width> where they differ")
+    return size
+
+
+def image_size_op(size: Size) -> Op:
+    """The operation that chooses a size of images."""
+    return f"{SIZE_PREFIX}{as_text(size)}"
 
 
 @dataclass(frozen=True)
@@ -119,9 +147,8 @@ class VariantBlock:
     @property
     def size(self) -> int:
         """How many ways there are through the block."""
-        return sum(
-            math.prod(layer.size for layer in self.layers[1 : parse_variant(row).depth + 1]) for row in self.variants
-        )
+        places = range(1, len(self.layers))
+        return sum(math.prod(self.layers[i].size for i in places if self.runs(row, i)) for row in self.variants)
 
     def runs(self, row: Op, place: int) -> bool:
         """Whether the layer at ``place`` is there in ``row``."""
@@ -163,6 +190,10 @@ class VariantBlock:
         rest = (f"{row}/{gene if self.runs(row, i) else SKIP}" for i, gene in enumerate(genes[1:], start=1))
         return (row, *rest)
 
+    def weight_genes(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+        """The genes of the block's layers by which weights are told apart: as ``qualified_genes``, for rows share none."""
+        return self.qualified_genes(genes)
+
     def repair(self, genes: tuple[str, ...]) -> tuple[str, ...]:
         """The genes of the block's layers, made to fit the row: those behind its depth go, and a layer that lacks one gets
         that of the layer before, or its own first where that is not among its candidates."""
@@ -195,3 +226,61 @@ class VariantBlock:
         row = rng.choice(self.variants)
         places = range(1, len(self.layers))
         return (row, *(rng.choice(self.layers[i].genes) if self.runs(row, i) else SKIP for i in places))
+
+
+@dataclass(frozen=True)
+class InputSizes(VariantBlock):
+    """The sizes of the images that a network may see: its first layer chooses one, and all others take other shapes.
+
+    The layers' own shapes are those at the size that ``stem`` has.
+
+    Attributes:
+        stem: what stands in front of all layers.
+
+    Raises:
+        SpaceError: the first layer cannot choose a size; the message says why.
+    """
+
+    stem: Stem
+
+    def __post_init__(self) -> None:
+        chooser, *others = self.layers
+        for op in chooser.candidates + chooser.pending:
+            parse_image_size(op)
+        if self.start or not others or any(map(has_variants, others)):
+            raise SpaceError(
+                "sizes of images stand in the first layer, with layers behind it, none of which has rows or sizes"
+            )
+        if not chooser.shape.is_residual or chooser.branches > 1 or chooser.skippable:
+            raise SpaceError(
+                "the first layer chooses the size of images: it passes on what it is given, and has no branches"
+            )
+
+    def runs(self, row: Op, place: int) -> bool:
+        """All layers behind the choice are there."""
+        return place > 0
+
+    def shape(self, row: Op, place: int) -> Shape:
+        return self._shapes(row)[place]
+
+    def stem_at(self, row: Op) -> Stem:
+        """The stem at the size of images that ``row`` chooses."""
+        return replace(self.stem, size=parse_image_size(row))
+
+    def _shapes(self, row: Op) -> tuple[Shape, ...]:
+        shapes, pixels = list[Shape](), self.stem_at(row).size_out
+        for layer in self.layers:
+            shapes.append(replace(layer.shape, size=pixels))
+            pixels = shapes[-1].size_out
+        return tuple(shapes)
+
+    def weight_genes(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+        """The genes themselves: weights do not depend on the size."""
+        return genes
+
+    def repair(self, genes: tuple[str, ...]) -> tuple[str, ...]:
+        """The genes themselves: all fit all sizes."""
+        return genes
+
+    def allows(self, genes: tuple[str, ...], place: int) -> bool:
+        return self.layers[place].allows(genes[place])

@@ -30,10 +30,21 @@ class Control(StrEnum):
     EFFICIENTNET_B0 = "efficientnet_b0"
     """Another one."""
 
+    PRETRAINED = "pretrained"
+    """Of a trained network, the better one of the same share of every layer and of smaller images."""
+
+    WHOLE = "whole"
+    """A trained network, fine-tuned and not cut; ``--control pretrained`` asks for it, too."""
+
     @property
     def searches(self) -> bool:
         """Whether it is a run of its own."""
         return self in SAMPLERS
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is for runs whose networks begin with trained weights, and for these alone."""
+        return self in (Control.PRETRAINED, Control.WHOLE)
 
 
 SAMPLERS = {Control.FIXED: "nsga2", Control.RANDOM: "random"}

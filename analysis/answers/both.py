@@ -14,6 +14,7 @@ from studies.database.store import Store
 from studies.database.urls import command_on
 
 NO_SEARCH = ("--control", "uniform", "--control", "random-networks")
+PRETRAINED = ("--control", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,8 @@ def _ask_searching(store: Store, run: StoredRun) -> str:
             "That is not known: networks that need no search are trained on images, and this run uses none. "
             f"Random search is another yardstick: {_command(store, run, '--control', 'random')}"
         )
-    if run.config.evaluator.starts_networks:
-        return (
-            "That is not known: networks that need no search are trained from fresh weights, and those of this run begin with "
-            f"trained ones. Random search is another yardstick: {_command(store, run, '--control', 'random')}"
-        )
-    return f"That is not known. Networks that need no search are trained by: {_command(store, run, *NO_SEARCH)}"
+    arms = PRETRAINED if run.config.evaluator.starts_networks else NO_SEARCH
+    return f"That is not known. Networks that need no search are trained by: {_command(store, run, *arms)}"
 
 
 def _ask_evolving(store: Store, run: StoredRun) -> str:

@@ -26,6 +26,8 @@ ARMS = {
     Control.RANDOM_NETWORKS: "the best random network",
     Control.MOBILENET_V2: "MobileNetV2",
     Control.EFFICIENTNET_B0: "EfficientNet-B0",
+    Control.PRETRAINED: "the better one of uniform cuts and smaller images",
+    Control.WHOLE: "the whole network",
 }
 """What a reader calls the arms."""
 
@@ -88,8 +90,10 @@ class Searching:
 
 def describe_searching(found: Sequence[Searching]) -> list[str]:
     """Whether searching paid: the conclusion, the differences it rests on, and what both sides have cost."""
+    whole = [sentence for one in found if one.control is Control.WHOLE for sentence in _beside_whole(one)]
+    found = [one for one in found if one.control is not Control.WHOLE]
     if not found:
-        return []
+        return whole
     conclusions = {ARMS[one.control]: one.difference.conclusion for one in found}
     few = "too few seeds" in conclusions.values()
     conclusion = (
@@ -103,7 +107,25 @@ def describe_searching(found: Sequence[Searching]) -> list[str]:
         f"on {count(first[0][0].images, 'held-out image')}, over {count(len(found[0].pairs), 'seed')} and after "
         f"{count(found[0].round, 'round')}: {'; '.join(one.sentence() for one in found)}."
     )
-    return [conclusion, basis, *_costs(found)]
+    return [conclusion, basis, *_costs(found), *whole]
+
+
+def _beside_whole(found: Searching) -> list[str]:
+    """Would fine-tuning the whole network have done? How much smaller the picks are, and what that costs in accuracy."""
+    theirs = [pairs[0][1] for pairs in found.pairs.values()]
+    macs, accuracy = fmean(one.macs for one in theirs), fmean(one.accuracy for one in theirs)
+    at = ", ".join(f"{100 * d.mean:+.2f} with {budget / macs:.0%} of its MACs" for budget, d in found.budgets)
+    conclusion = {
+        "better": "No: the picks are better, and smaller.",
+        "worse": "Where its MACs are affordable, yes: the picks pay for theirs with accuracy.",
+        "no difference shown": "At its MACs, yes; the picks are smaller, and are not shown to be worse.",
+    }.get(found.difference.conclusion, "How much accuracy smaller networks cost cannot be said from so few seeds.")
+    return [
+        "Would fine-tuning the whole network have done?",
+        conclusion,
+        f"Fine-tuned alike, it has {format_number(macs)} MACs and an accuracy of {accuracy:.2%}; the picks, in percentage "
+        f"points beside it: {at}; {_points(found.difference)} over all.",
+    ]
 
 
 def _costs(found: Iterable[Searching]) -> list[str]:

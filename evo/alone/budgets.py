@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from evo.alone.candidates import Candidate, choose_widths
-from evo.alone.rivals import BASELINES, Task, random_networks
+from evo.alone.rivals import BASELINES, Task, cut_without_search, random_networks
 from evo.alone.selection import (
     Criteria,
     Selected,
@@ -23,7 +23,8 @@ from evo.alone.selection import (
 )
 from evo.strategy.promised import Promises
 from spaces.errors import SpaceError, UserError
-from spaces.export.baselines import Contender, filled_contender
+from spaces.export.baselines import Contender, contender, filled_contender
+from spaces.pretrained.cut_space import whole_alone
 from spaces.units import format_number
 from studies.controls import Control
 from studies.database.no_search import PICK, results_of
@@ -83,8 +84,12 @@ def _budget(run: StoredRun, promises: Promises, place: int, macs: float, number:
     """Where the favourite may not be widened, as other limits of the run forbid it, it keeps its widths and is the pick; others
     that may not be are left out."""
     convention, n = run.config.search.macs_convention, promises.finished.n
-    favourite, *others = favourites(promises, run, {"macs": macs}, number, widened=True)
     named = f"of round {n} at {format_number(macs)} MACs"
+    if run.config.evaluator.starts_networks:  # its weights are those of its widths
+        (favourite,) = favourites(promises, run, {"macs": macs}, 1)
+        pick = Candidate(favourite, None).contender(f"pick {named}", convention)
+        return Budget(place, pick.macs, (pick,))
+    favourite, *others = favourites(promises, run, {"macs": macs}, number, widened=True)
     first = _filled(favourite, run, macs, f"finalist 1 {named}")
     if first is None:
         pick = Candidate(favourite, None).contender(f"pick {named}", convention)
@@ -103,13 +108,17 @@ def _filled(chosen: Selected, run: StoredRun, macs: float, name: str) -> Contend
 
 
 def arm_networks(run: StoredRun, arm: Control, budget: Budget, number: int) -> tuple[Contender, ...]:
-    """The networks that stand for an arm at a budget, widened to it; ``number``: how many random ones.
+    """The networks that stand for an arm at a budget, widened to it where they have no weights yet; ``number``: how many random
+    ones.
 
     Raises:
         SpaceError: no widths have these MACs.
     """
     task = Task(run.space, budget.macs, run.config, number)
-    return tuple(filled_contender(one, budget.macs, task.convention) for one in ARMS[arm](task))
+    networks = ARMS[arm](task)
+    return (
+        networks if arm.is_trained else tuple(filled_contender(one, budget.macs, task.convention) for one in networks)
+    )
 
 
 def is_complete(store: Store, run: StoredRun, row: StoredRound, arms: Iterable[Control]) -> bool:
@@ -136,5 +145,7 @@ ARMS: dict[Control, Callable[[Task], tuple[Contender, ...]]] = {
     Control.RANDOM_NETWORKS: lambda task: random_networks(task, task.seeds),
     Control.MOBILENET_V2: lambda task: BASELINES["mobilenet_v2"](task).networks,
     Control.EFFICIENTNET_B0: lambda task: BASELINES["efficientnet_b0"](task).networks,
+    Control.PRETRAINED: lambda task: cut_without_search(task),
+    Control.WHOLE: lambda task: (contender("the whole network", *whole_alone(task.space), task.convention),),
 }
 """What stands for an arm that needs no search; ``Task.seeds`` is the number of random networks."""

@@ -20,7 +20,7 @@ from evo.data.source import Images
 from evo.evaluators.standalone import images_in_round, shrunk_in_round
 from evo.training.loop import schedule_of
 from spaces.architecture import Architecture
-from spaces.costs.table import CostTable, cost_table, count_costs
+from spaces.costs.table import COLUMNS, CostTable, cost_table, count_costs
 from spaces.export.scaling import shrink
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, Training
@@ -114,7 +114,7 @@ def round_macs(
         max(len(layer.candidates) for layer in space.layers),
         fmean(trained_macs(config, table, n, drawn)),
         sum(trained_macs(config, table, n, [evaluation.arch for evaluation in measured])),
-        *_macs_of_cuts(table),
+        *(_macs_of_cuts(table) if config.evaluator.starts_networks else (0.0, 0.0)),
         int(stats.get("epochs_saved", 0)),
     )
     return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
@@ -132,11 +132,11 @@ def trained_macs(config: StudyConfig, table: CostTable, n: int, archs: Sequence[
 
 def _macs_of_cuts(table: CostTable) -> tuple[float, float]:
     """MACs of the network of first candidates, and of it and all that differ from it in one layer, added up."""
-    column = COSTS.index("macs")
-    layers = [layer for layer in table.layers if not layer.block and layer.layer.candidates]  # others may be left out
-    rows = [[float(layer.cost_of(op)[column]) for op in layer.layer.candidates] for layer in layers]
-    whole = float(table.fixed[column]) + sum(row[0] for row in rows)
-    return whole, whole + sum(whole - row[0] + cost for row in rows for cost in row[1:])
+    candidates = [layer.candidates for layer in table.space.layers]
+    whole = tuple(ops[0] for ops in candidates)
+    cuts = ((*whole[:i], op, *whole[i + 1 :]) for i, ops in enumerate(candidates) for op in ops[1:])
+    macs = table.count(map(Architecture, (whole, *cuts)))[:, COLUMNS.index("macs")]
+    return float(macs[0]), float(macs.sum())
 
 
 def truth_macs(
@@ -192,6 +192,8 @@ def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     epochs = schedule_of(section, config.data, 1).epochs if work.n == 1 else 0
     training = PASSES * epochs * images_per_epoch(work.train, section.batch_size) * work.whole_macs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
+    if section.importance == "taylor" and work.n == 1:
+        training += PASSES * calibration * work.whole_macs
     scored = work.measured_macs + (work.cut_macs if work.n == 1 else 0)
     return float(training), float(scored * (work.validation + calibration))
 

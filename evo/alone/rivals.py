@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from random import Random
 
 from evo.seeds import derive_seed
-from spaces.export.baselines import PUBLISHED, Contender, published_network, random_network, uniform_networks
+from spaces.errors import SpaceError
+from spaces.export.baselines import (
+    PUBLISHED,
+    Contender,
+    contender,
+    published_network,
+    random_network,
+    uniform_networks,
+)
+from spaces.pretrained.cut_space import whole_alone
+from spaces.pretrained.uniform import smaller_images, uniform_cut
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import EvoError
@@ -77,6 +87,24 @@ def random_networks(task: Task, number: int) -> tuple[Contender, ...]:
         for i in range(number)
     )
     return tuple(drawn)
+
+
+def cut_without_search(task: Task) -> tuple[Contender, ...]:
+    """What is cut out of a trained network without a search, at most at the task's MACs: the same share of every layer, and
+    smaller images.
+
+    Raises:
+        SpaceError: neither can be had.
+    """
+    whole, found, problems = whole_alone(task.space), list[Contender](), list[SpaceError]()
+    for name, cut in (("the same share of every layer", uniform_cut), ("smaller images", smaller_images)):
+        try:
+            found.append(contender(name, *cut(whole, task.macs, task.convention), task.convention))
+        except SpaceError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    return tuple(found)
 
 
 def published(name: str) -> Baseline:

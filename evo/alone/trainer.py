@@ -22,6 +22,7 @@ from evo.alone.recipe import train_by_recipe
 from evo.alone.start import Start
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
+from evo.data.resized import at_size
 from evo.data.source import Images
 from evo.evaluators.standalone import measure_network
 from evo.plugins import plugin_sources
@@ -140,11 +141,12 @@ class Trainer:
         torch.manual_seed(seed)
         network = Network(contender.arch, contender.space)
         inherit_weights(network, self._given(contender) or {})
-        images, track = self.images, within(advance)
+        images, size, track = self.images, contender.space.stem.size, within(advance)
         found: tuple[float, float | None] = (0.0, None)
         with suppress(DivergedError):
-            train_by_recipe(network, self.config, images.train, images.classes, seed, checkpoint=progress, track=track)
-            found = measure_network(network, images.validation)
+            seen = at_size(images.train, size)
+            train_by_recipe(network, self.config, seen, images.classes, seed, checkpoint=progress, track=track)
+            found = measure_network(network, at_size(images.validation, size))
         delete_progress(progress)
         return found
 

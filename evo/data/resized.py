@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from evo.data.source import WHOLE_BATCH, Batch, Source
-from spaces.size import Size, both_sides
+from spaces.networks.modules import resize_images
+from spaces.size import Size
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,9 @@ class Resized:
         return ((self._scaled(x), y) for x, y in self.images.epoch(size, augment, seed, part))
 
     def _scaled(self, x: Tensor) -> Tensor:
-        scaled = F.interpolate(x, both_sides(self.size), mode="bilinear", antialias=True)
-        return scaled.contiguous(memory_format=torch.channels_last)
+        return resize_images(x, self.size)
+
+
+def at_size(images: Source, size: Size) -> Source | Resized:
+    """``images``, scaled to ``size`` pixels where they have another size."""
+    return images if images.size == size else Resized(images, size)

@@ -27,6 +27,7 @@ from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
+from evo.data.resized import at_size
 from evo.data.source import Images
 from evo.deliver.finalists import hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
@@ -48,7 +49,7 @@ from spaces.latency.measure import MeasurementSetting, measure_module
 from spaces.layer import Shape
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
-from spaces.size import both_sides
+from spaces.size import Size, as_size, both_sides
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.database.deliveries import Delivery, record_delivery
@@ -117,8 +118,9 @@ def deliver_network(
     network = load_network(folder)
     if len(candidates) > 1:
         add_once(folder, "finalists", contest.to_dict)
-    add_once(folder, "test", lambda: test_accuracy(network, images, config))
-    add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, config.threads))
+    size = image_size(read_manifest(folder))
+    add_once(folder, "test", lambda: test_accuracy(network, images, size, config))
+    add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, size, config.threads))
     add_once(folder, "versions", library_versions)
     export_network(folder, network, reporter.track)
     description = read_manifest(folder)
@@ -169,7 +171,7 @@ def plan_delivery(
             "device": images.train.device.type,
         },
         "data_sha256": hash_images(config.data, run),
-        "resize": images.resize,
+        "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
         **({"plugins": own} if own else {}),
     }
     with torch.device("meta"):  # its weights are not needed yet
@@ -205,19 +207,26 @@ def train_in(
     network = build_described(description)
     inherit_weights(network, given or {})
     preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
-    everything = images.train.joined_with(images.validation)
+    everything = at_size(images.train.joined_with(images.validation), image_size(description))
     train_by_recipe(network, config, everything, images.classes, seed, checkpoint=folder / PROGRESS, track=track)
     network.preprocessing = preprocessing
     write_checkpoint(network.state_dict(), folder / WEIGHTS, {"arch": description["arch"]})
 
 
-def test_accuracy(network: Network, images: Images, config: StudyConfig) -> Description:
-    """Accuracy on the test images, which nothing has looked at before; as floats from 0 to 1, as the network takes them."""
+def image_size(description: Description) -> Size:
+    """The pixels of the images that a folder's network takes."""
+    return as_size(description["preprocessing"]["size"])
+
+
+def test_accuracy(network: Network, images: Images, size: Size, config: StudyConfig) -> Description:
+    """Accuracy on the test images, which nothing has looked at before; as floats from 0 to 1 and of the network's ``size``."""
     device = images.test.device
     network = network.to(device)
     mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in (images.mean, images.std))
     with torch.inference_mode():
-        scores = torch.cat([network(x * std + mean) for x, _ in images.test.batches(config.deliver.batch_size)])
+        scores = torch.cat(
+            [network(x * std + mean) for x, _ in at_size(images.test, size).batches(config.deliver.batch_size)]
+        )
     right = int((scores.argmax(1) == images.test.y).sum())
     interval = binomtest(right, len(images.test)).proportion_ci(0.95, "wilson")  # inside [0, 1], also near its ends
     network.cpu()
@@ -230,10 +239,10 @@ def test_accuracy(network: Network, images: Images, config: StudyConfig) -> Desc
     }
 
 
-def measure_latency(network: Network, space: SearchSpace, threads: int) -> Description:
-    """Milliseconds for one image, here and now."""
+def measure_latency(network: Network, space: SearchSpace, size: Size, threads: int) -> Description:
+    """Milliseconds for one image of ``size`` pixels, here and now."""
     setting = MeasurementSetting(repeats=50, device="cpu", batch=1, threads=threads)
-    median, spread = measure_module(network, Shape(space.stem.c_in, space.head.classes, 1, space.stem.size), setting)
+    median, spread = measure_module(network, Shape(space.stem.c_in, space.head.classes, 1, size), setting)
     return {"ms": median, "iqr_ms": spread, "machine": platform.machine(), **asdict(setting)}
 
 
@@ -241,11 +250,11 @@ def export_network(folder: Path, network: Network, track: Track) -> None:
     """Write the other forms of the network that the folder lacks."""
     description = read_manifest(folder)
     missing = [name for name in files_of(description) if not (folder / name).exists()]
-    space = SearchSpace.from_json(json.dumps(description["space"]))
+    space, size = SearchSpace.from_json(json.dumps(description["space"])), image_size(description)
     run, accuracy = description["provenance"]["run"], description["test"]["accuracy"]
     title = f"The network that run {run!r} found: {accuracy:.2%} on test images."
     classes, generator = description["classes"], torch.Generator().manual_seed(0)
-    example = torch.rand(3, space.stem.c_in, *both_sides(space.stem.size), generator=generator)
+    example = torch.rand(3, space.stem.c_in, *both_sides(size), generator=generator)
     program = cache(lambda: export_program(network, example))
     writers: dict[str, Callable[[Path], object]] = {
         "model.py": lambda path: write_source(
@@ -254,7 +263,7 @@ def export_network(folder: Path, network: Network, track: Track) -> None:
         "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
         "model.pt2": lambda path: write_program(program(), network, example, path, classes),
         "preprocess.py": lambda path: write_preprocessing(
-            path, both_sides(space.stem.size), space.stem.c_in, description["resize"]
+            path, both_sides(size), space.stem.c_in, description["resize"]
         ),
         "README.md": lambda path: write_text(path, model_card(description)),
     }

@@ -31,11 +31,15 @@ from evo.training.loop import schedule_of, train
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
 from spaces.errors import SpaceError
+from spaces.export.scaling import resize_space, scaled_size
+from spaces.layer import Head, Shape, Stem
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
+from spaces.pretrained.cut_space import space_of, whole_alone, whole_network
+from spaces.pretrained.importance import channel_importance
 from spaces.pretrained.networks import Pretrained, read_network
-from spaces.pretrained.slices import first_weights, load_first_weights, space_of
-from spaces.space import SearchSpace
+from spaces.pretrained.slices import first_weights, load_first_weights
+from spaces.space import SearchSpace, resolve_variants
 from studies.config import CutsSection, StudyConfig
 from studies.records import Evaluation, EvoError, LayerChoice, Ratings
 
@@ -78,8 +82,9 @@ class Cuts:
             return path
         images, seed = load_dataset(data, self.config.device), derive_seed(self.config.seed, "whole network")
         torch.manual_seed(seed)
-        network = Network(self.whole, self.origin)
-        load_first_weights(network, self.origin, first_weights(found, self.origin, images.mean, images.std))
+        arch, space = whole_alone(self.origin)
+        network = Network(arch, space)
+        load_first_weights(network, space, first_weights(found, space, images.mean, images.std))
         progress = path.with_suffix(".progress")
         train(
             network,
@@ -91,10 +96,19 @@ class Cuts:
             label=f"fine-tuning {section.network}",
             group=context.group,
         )
-        facts = {"arch": str(self.whole), "mean": list(images.mean), "std": list(images.std)}
-        write_checkpoint(network.state_dict(), path, facts)
+        facts = {"arch": str(arch), "mean": list(images.mean), "std": list(images.std)}
+        known = network.state_dict() | self._importance(network, images)
+        write_checkpoint(known, path, facts)
         delete_progress(progress)
         return path
+
+    def _importance(self, network: Network, images: Images) -> dict[str, Tensor]:
+        """How much the channels of the network matter, where that takes gradients."""
+        section = _section(self.config)
+        if section.importance != "taylor":
+            return {}
+        size = min(section.eval_batch_size, len(images.train))
+        return channel_importance(network, islice(images.train.batches(size), section.calibration_batches))
 
     def _losses(self, judge: CutsJudge, context: FitContext) -> Ratings:
         """What each candidate loses by itself: minus the likelihood's logarithm beside the whole network's, in nats.
@@ -125,11 +139,11 @@ class Cuts:
     ) -> dict[str, Tensor] | None:
         """What a network begins its last training with: what is cut out of the fine-tuned network in ``file``.
 
-        None where it is no cut of that, e.g. as its widths were scaled.
+        None where it is no cut of that, e.g. as its widths were scaled. The size of its images is its own.
         """
-        ends = (space.stem, replace(space.head, classes=self.origin.head.classes))
-        shapes, ours = ([layer.shape for layer in one.layers] for one in (space, self.origin))
-        if ends != (self.origin.stem, self.origin.head) or shapes != ours:
+        arch, space = resolve_variants(arch, space)
+        _, ours = whole_alone(self.origin)
+        if _without_operations(space, ours) != _without_operations(ours, ours):
             return None
         try:
             return cut_out(self.config, self.origin, space.restrict_to(arch), file, images)
@@ -137,14 +151,16 @@ class Cuts:
             return None
 
 
+def _without_operations(space: SearchSpace, whole: SearchSpace) -> tuple[Stem, Head, list[Shape]]:
+    """What two spaces have in common when networks of one are cut out of the other's: for images of one size, of the same
+    classes."""
+    space = resize_space(space, whole.stem.size)
+    return space.stem, replace(space.head, classes=whole.head.classes), [layer.shape for layer in space.layers]
+
+
 def _with(whole: Architecture, choice: LayerChoice) -> Architecture:
     place, op = choice
     return Architecture((*whole.genes[:place], op, *whole.genes[place + 1 :]))
-
-
-def whole_network(space: SearchSpace) -> Architecture:
-    """The network whose space it is: the first candidates."""
-    return Architecture(tuple(layer.candidates[0] for layer in space.layers))
 
 
 @dataclass(frozen=True)
@@ -191,10 +207,9 @@ def cut_out(
 ) -> dict[str, Tensor]:
     """The weights of all candidates of ``space``, cut out of the fine-tuned network in ``file``; for ``images``, which may be
     brought to another mean and deviation than those that it was fine-tuned on."""
-    arch, (weights, facts) = whole_network(origin), read_checkpoint(file)
-    restricted = origin.restrict_to(arch)
-    tuned = Pretrained(_section(config).network, restricted, arch, weights, tuple(facts["mean"]), tuple(facts["std"]))
-    return first_weights(tuned, space, images.mean, images.std)
+    (arch, alone), (weights, facts) = whole_alone(origin), read_checkpoint(file)
+    tuned = Pretrained(_section(config).network, alone, arch, weights, tuple(facts["mean"]), tuple(facts["std"]))
+    return first_weights(tuned, space, images.mean, images.std, _section(config).importance)
 
 
 @lru_cache(maxsize=1)
@@ -231,6 +246,7 @@ def cuts_space(config: StudyConfig) -> SearchSpace:
         size=images.size,
         classes=images.classes,
         shares=section.shares,
+        smaller=[scaled_size(images.size, part) for part in section.resolutions],
     )
 
 

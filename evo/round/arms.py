@@ -41,12 +41,18 @@ def check_arms(options: RunOptions, config: StudyConfig) -> None:
             f"control {options.no_search[0]} trains networks on images, and evaluator.kind = {config.evaluator.kind!r} "
             f"uses none: expected {' or '.join(control for control in Control if control.searches)}"
         )
-    if options.no_search and config.evaluator.starts_networks:
-        raise EvoError(
-            f"control {options.no_search[0]} trains networks from fresh weights, and those of evaluator.kind = "
-            f"{config.evaluator.kind!r} begin with trained ones: expected "
-            f"{' or '.join(control for control in Control if control.searches)}"
-        )
+    for control in options.no_search:
+        if config.evaluator.starts_networks and not control.is_trained:
+            raise EvoError(
+                f"control {control} trains networks from fresh weights, and those of evaluator.kind = "
+                f"{config.evaluator.kind!r} begin with trained ones: expected "
+                f"{' or '.join(control for control in Control if control.searches or control.is_trained)}"
+            )
+        if control.is_trained and not config.evaluator.starts_networks:
+            raise EvoError(
+                f"control {control} is cut out of a trained network, and evaluator.kind = {config.evaluator.kind!r} has none: "
+                f"expected {' or '.join(control for control in Control if not control.is_trained)}"
+            )
 
 
 def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:

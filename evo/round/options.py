@@ -85,8 +85,9 @@ class RunOptions:
 
     @property
     def no_search(self) -> tuple[Control, ...]:
-        """The control arms that need no search."""
-        return tuple(control for control in map(Control, dict.fromkeys(self.control)) if not control.searches)
+        """The control arms that need no search; beside what is cut out of a trained network without one, that network."""
+        asked = [control for control in map(Control, self.control) if not control.searches]
+        return tuple(dict.fromkeys([*asked, *([Control.WHOLE] if Control.PRETRAINED in asked else [])]))
 
     @property
     def settings_name(self) -> str | None:

@@ -119,7 +119,7 @@ def _row_way(costs: CostTable, layers: range, choices: Sequence[Sequence[Op]], p
     known = costs.space.variant_of(layers.start)
     assert known is not None
     block, row = known[0], choices[0][place]
-    places, prices = [np.array([place])], [np.zeros(1)]
+    places, prices = [np.array([place])], [np.array([costs.layers[layers.start].cost_of(row)[column]])]
     for layer, here in zip(layers[1:], choices[1:], strict=True):
         runs = block.runs(row, layer - block.start)
         left = [i for i, op in enumerate(here) if (op != SKIP) == runs]

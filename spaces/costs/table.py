@@ -21,7 +21,7 @@ from spaces.layer import Layer, Shape
 from spaces.operations.grammar import count_operation
 from spaces.operations.primitives import OpCounts, head_steps, stem_steps, total_counts
 from spaces.size import pixel_count
-from spaces.space import SearchSpace, resolve_variants
+from spaces.space import SearchSpace, at_image_size, resolve_variants
 from spaces.variants import VariantBlock, is_variant
 
 Floats = NDArray[np.float64]
@@ -182,8 +182,10 @@ class LayerCosts:
     Rows of genes with several branches are made when they are asked for: a layer may have millions.
 
     Attributes:
-        block: where a block has rows, that block and the layer's place in it. Genes are qualified then
-            (``SearchSpace.qualified_genes``).
+        block: where a block has rows, or the images several sizes, that block and the layer's place in it. Genes are qualified
+            then (``SearchSpace.qualified_genes``).
+        choices: what the block's choices cost by themselves: rows nothing, sizes of images what stem and head cost beside those
+            that are counted for all.
     """
 
     name: str
@@ -192,6 +194,7 @@ class LayerCosts:
     latency: LatencyModel | None
     _rows: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
     block: tuple[VariantBlock, int] | None = None
+    choices: Mapping[Op, Floats] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for op in self.genes if self.block else self.layer.candidates:
@@ -208,7 +211,7 @@ class LayerCosts:
         shape = self.layer.shape
         if self.block is not None:
             if is_variant(op) and "/" not in op:
-                return np.zeros(len(COLUMNS))
+                return self.choices.get(op, np.zeros(len(COLUMNS)))
             row, _, op = op.partition("/")
             shape = self.block[0].shape(row, self.block[1])
         counts = _counts_in_layer(self.name, op, shape)
@@ -279,7 +282,7 @@ class CostTable:
             (layer.bounds for layer in self.layers if not layer.block), np.zeros((2, len(COLUMNS)))
         )
         for block in self.space.variant_blocks:
-            ends = np.zeros((len(block.variants), 2, len(COLUMNS)))
+            ends = np.repeat([self.layers[block.start].costs], 2, axis=0).swapaxes(0, 1)
             for place, layer in enumerate(self.layers[block.start + 1 : block.stop], start=1):
                 row_of = np.array(block.states(place)[0])
                 for row in range(len(block.variants)):
@@ -299,10 +302,19 @@ def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyMod
     Raises:
         SpaceError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
     """
-    counts = fixed_counts(space)
-    fixed = np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])
+    fixed, sizes = _fixed_costs(space, convention, latency), space.input_sizes
+    choices: dict[Op, Floats] = {}
+    if sizes:
+        for op in (*sizes.layers[0].candidates, *sizes.layers[0].pending):
+            choices[op] = _fixed_costs(at_image_size(space, op), convention, latency) - fixed
     layers = (
-        LayerCosts(name, layer, convention, latency, block=space.variant_of(i))
+        LayerCosts(name, layer, convention, latency, block=space.variant_of(i), choices=choices)
         for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True))
     )
     return CostTable(space, convention, fixed, tuple(layers))
+
+
+def _fixed_costs(space: SearchSpace, convention: str, latency: LatencyModel | None) -> Floats:
+    """(3,) what stem and head cost."""
+    counts = fixed_counts(space)
+    return np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])

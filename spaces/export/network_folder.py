@@ -12,7 +12,7 @@ from spaces.errors import SpaceError
 from spaces.files.weights import read_weights
 from spaces.networks.modules import Normalise
 from spaces.networks.network import Network
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, resolve_variants
 
 DESCRIPTION, WEIGHTS = "architecture.json", "model.safetensors"
 
@@ -27,7 +27,7 @@ def describe_network(
         "preprocessing": {
             "images": "floats from 0 to 1; the network itself subtracts mean and divides by std",
             "channels": space.stem.c_in,
-            "size": space.stem.size,
+            "size": resolve_variants(arch, space)[1].stem.size,
             "mean": list(mean),
             "std": list(std),
         },

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import quantiles
@@ -25,7 +26,7 @@ from spaces.latency.published import BlockTable, ConvolutionTable, FbnetTable, m
 from spaces.layer import Shape
 from spaces.shell import command_line
 from spaces.size import as_text, both_sides, parse_size
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, at_image_size
 from spaces.variants import is_variant
 
 if TYPE_CHECKING:
@@ -141,10 +142,12 @@ def timed_parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
     """
     from spaces.networks.network import MixedLayer, build_head, build_stem  # here, so that --help needs no torch
 
-    builders: dict[Part, Callable[[], nn.Module]] = {
-        stem_part(space): lambda: build_stem(space),
-        head_part(space): lambda: build_head(space),
-    }
+    sizes = space.input_sizes
+    chosen = (*sizes.layers[0].candidates, *sizes.layers[0].pending) if sizes else ()
+    builders: dict[Part, Callable[[], nn.Module]] = {}
+    for whole in [at_image_size(space, op) for op in chosen] or [space]:
+        builders[stem_part(whole)] = partial(build_stem, whole)
+        builders[head_part(whole)] = partial(build_head, whole)
     for i, layer in enumerate(space.layers):
         for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
             if op not in IDENTITIES and not is_variant(op):

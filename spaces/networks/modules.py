@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spaces.errors import SpaceError
 from spaces.operations.primitives import AveragePool, Conv, MaxPool, SqueezeExcite, Step
+from spaces.size import Size, both_sides
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -29,6 +30,15 @@ def build_activation(name: str) -> nn.Module:
     if name not in ACTIVATIONS:
         raise SpaceError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()
+
+
+def resize_images(images: Tensor, size: Size) -> Tensor:
+    """``images`` ``(n, c, height, width)``, scaled to ``size`` pixels (bilinear, antialiased); themselves where they have so
+    many."""
+    if tuple(images.shape[2:]) == both_sides(size):
+        return images
+    scaled = nn.functional.interpolate(images, both_sides(size), mode="bilinear", antialias=True)
+    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 class SqueezeExcitation(nn.Module):

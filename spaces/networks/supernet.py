@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from spaces.architecture import Architecture
-from spaces.networks.modules import build_sequence, initialise
+from spaces.networks.modules import build_sequence, initialise, resize_images
 from spaces.networks.network import MixedLayer, VariantLayer, build_head, build_layers, build_stem
 from spaces.operations.primitives import Conv
 from spaces.space import SearchSpace
+from spaces.variants import parse_image_size
 
 
 class PathNetwork(nn.Module):
@@ -27,8 +28,9 @@ class PathNetwork(nn.Module):
     head: nn.Module
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        x = self.stem(x)
-        for cell, gene in zip(self.layers, self.space.qualified_genes(arch), strict=True):
+        genes = self.space.weight_genes(arch)
+        x = self.stem(resize_images(x, parse_image_size(genes[0])) if self.space.input_sizes else x)
+        for cell, gene in zip(self.layers, genes, strict=True):
             x = cell(x, gene)
         output: Tensor = self.head(x)
         return output
@@ -37,6 +39,18 @@ class PathNetwork(nn.Module):
         initialise(self)
         if zero_init:
             zero_init_layers(self.layers)
+
+
+class SizedStem(nn.Module):
+    """A stem behind the choice of the images' size: ``(n, c, height, width)`` and ``size_80`` -> the first layer's input."""
+
+    def __init__(self, stem: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+
+    def forward(self, x: Tensor, gene: str) -> Tensor:
+        output: Tensor = self.stem(resize_images(x, parse_image_size(gene)))
+        return output
 
 
 class Supernet(PathNetwork):

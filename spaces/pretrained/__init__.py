@@ -2,7 +2,17 @@
 
 ``module_reader`` reads a module of torchvision or timm layer by layer; ``efficientnet_lite`` knows EfficientNet-Lite, for
 which neither is needed; ``checkpoints`` reads files of weights and never runs what is in them; ``networks`` finds a network by
-its name. ``slices`` makes a space of such a network, and cuts what its operations begin with out of the network's weights.
+its name. ``cut_space`` makes a space of such a network; ``slices`` cuts what its operations begin with out of the network's
+weights, where ``importance`` says which channels stay; ``uniform`` knows what needs no search.
 """
 
-__all__ = ["checkpoints", "efficientnet_lite", "module_reader", "networks", "slices"]
+__all__ = [
+    "checkpoints",
+    "cut_space",
+    "efficientnet_lite",
+    "importance",
+    "module_reader",
+    "networks",
+    "slices",
+    "uniform",
+]

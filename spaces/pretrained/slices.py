@@ -1,106 +1,45 @@
-"""The space of a trained network: each layer as it is, with fewer hidden channels, with smaller kernels, or left out.
+"""What the operations of a trained network's space begin with: it is cut out of the network's own weights.
 
-What an operation of this space begins with is cut out of the network's own: the middle of a kernel, and the hidden channels
-that matter most, so that fewer channels are always a part of more.
+The middle of a kernel stays, and the hidden channels that matter most, so that fewer channels are always a part of more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
-from spaces.layer import Layer, Shape
+from spaces.layer import Shape
 from spaces.networks.supernet import inherit_weights
-from spaces.operations.grammar import BOTTLENECKS, OPERATIONS, entry_of, hidden_channels, parse_op
+from spaces.operations.grammar import OPERATIONS, entry_of
 from spaces.operations.primitives import Conv, SqueezeExcite, Step
+from spaces.pretrained.importance import most_important, without_importance
 from spaces.pretrained.networks import Pretrained
-from spaces.size import Size
-from spaces.space import SearchSpace, make_divisible
-
-SHARES = (0.75, 0.5, 0.25)
-"""The parts of a layer's hidden channels that are tried beside all of them."""
+from spaces.space import SearchSpace
 
 
-def space_of(
-    found: Pretrained,
-    *,
-    channels: int = 3,
-    size: Size | None = None,
-    classes: int = 1000,
-    shares: Sequence[float] = SHARES,
-) -> SearchSpace:
-    """The space that grows out of a network, for images of so many channels, pixels and classes.
-
-    Candidates stand from the network's own operation to the least of it; an identity is the last where shapes allow it.
-
-    Raises:
-        SpaceError: the network has layers of several operations side by side, or sees images of other channels.
-    """
-    if channels not in (1, found.space.stem.c_in):
-        raise SpaceError(
-            f"{found.name} sees images of {found.space.stem.c_in} channels, and these have {channels}: expected as many, or "
-            "grey images"
-        )
-    layers, pixels = [], replace(found.space.stem, size=size or found.space.stem.size).size_out
-    for layer in found.space.layers:
-        shape = replace(layer.shape, size=pixels)
-        layers.append(replace(layer, shape=shape, candidates=tuple(_cuts(layer, shape, shares))))
-        pixels = shape.size_out
-    stem = replace(found.space.stem, c_in=channels, size=size or found.space.stem.size)
-    head = replace(found.space.head, classes=classes)
-    return SearchSpace(f"{found.name}_cut", tuple(layers), stem, head, found.space.merge)
-
-
-def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
-    """The operation of a layer, and what can be cut out of it."""
-    if len(layer.candidates) != 1 or layer.branches > 1:
-        raise SpaceError(
-            f"the network has operations side by side in a layer of {layer.block} ({', '.join(layer.candidates) or 'none'}), "
-            "and what can be cut has one in each: choose another network"
-        )
-    (op,) = layer.candidates
-    if op.partition("_")[0] not in BOTTLENECKS:
-        yield op
-        return
-    whole = parse_op(op)
-    hidden = hidden_channels(whole, shape)
-    kernels = range(whole.kernel, 2, -2) if whole.kernel > 1 else (whole.kernel,)
-    grouped = whole.groups not in (None, (1, 1))  # a channel belongs to others
-    fixed = grouped or whole.groups is None or (whole.kind == "fused" and whole.expansion == 1)  # nothing is hidden
-    widths = [hidden] if fixed else [hidden, *(make_divisible(share * hidden) for share in shares)]
-    for width in sorted({width for width in widths if width <= hidden}, reverse=True):
-        for kernel in kernels:
-            even = width % shape.c_in == 0 and width != shape.c_in
-            yield str(
-                replace(whole, kernel=kernel)
-                if width == hidden
-                else replace(
-                    whole,
-                    kernel=kernel,
-                    expansion=width // shape.c_in if even else 0,
-                    hidden=0 if even else width,
-                )
-            )
-    if shape.is_residual:
-        yield "id"
-
-
-def cut_weights(op: Op, cut: Op, shape: Shape, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def cut_weights(
+    op: Op, cut: Op, shape: Shape, weights: Mapping[str, Tensor], importance: str = "scale"
+) -> dict[str, Tensor]:
     """What ``cut`` begins with in the place of ``op``, whose weights are given; names are those inside the operation.
+
+    Args:
+        weights: beside them, for the importance ``taylor``, what ``channel_importance`` gave.
+        importance: which channels stay, a name of ``IMPORTANCES``.
 
     Raises:
         SpaceError: one cannot be cut out of the other.
     """
     if op == cut:
-        return {name: tensor.clone() for name, tensor in weights.items()}
+        return {name: tensor.clone() for name, tensor in without_importance(weights)}
     branch = "branch." if any(name.startswith("branch.") for name in weights) else ""
     own = {name.removeprefix(branch): tensor for name, tensor in weights.items() if name.startswith(branch)}
-    found = {name: tensor.clone() for name, tensor in weights.items() if branch and not name.startswith(branch)}
+    found = {
+        name: tensor.clone() for name, tensor in without_importance(weights) if branch and not name.startswith(branch)
+    }
     before, behind = _steps(op, shape), _steps(cut, shape)
     if [type(step) for step in before] != [type(step) for step in behind]:
         raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: they have other steps")
@@ -111,13 +50,14 @@ def cut_weights(op: Op, cut: Op, shape: Shape, weights: Mapping[str, Tensor]) ->
         raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: its channels are grouped")
     kept = torch.arange(shape.c_in)
     for place, (whole, part) in enumerate(zip(before, behind, strict=True)):
-        here = {name.removeprefix(f"{place}."): tensor for name, tensor in own.items() if name.startswith(f"{place}.")}
+        inside = (each for each in without_importance(own) if each[0].startswith(f"{place}."))
+        here = {name.removeprefix(f"{place}."): tensor for name, tensor in inside}
         if isinstance(whole, Conv) and isinstance(part, Conv):
             if max(part.kernel) > max(whole.kernel) or part.c_out > whole.c_out or part.c_in > whole.c_in:
                 raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: it is larger")
             into = kept
             if whole.groups == 1:
-                kept = _most_important(before, place, own, part.c_out)
+                kept = most_important(importance, before, place, own, part.c_out)
             elif not _is_depthwise(whole):
                 kept = torch.arange(whole.c_out)
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_conv(whole, part, here, into, kept)}
@@ -157,27 +97,8 @@ def _cut_gate(tensors: Mapping[str, Tensor], kept: Tensor, reduced: int) -> Iter
     yield "gate.3.bias", tensors["gate.3.bias"][kept].clone()
 
 
-def _most_important(steps: Sequence[Step], place: int, weights: Mapping[str, Tensor], number: int) -> Tensor:
-    """The ``number`` output channels of the convolution at ``place`` that matter most, in their order.
-
-    A channel matters as much as its normalisations scale it, and as the next convolution over all channels weighs it.
-    """
-    scale = weights[f"{place}.1.weight"].abs().double()
-    if number == len(scale):
-        return torch.arange(number)
-    for behind in range(place + 1, len(steps)):
-        step = steps[behind]
-        if not isinstance(step, Conv):
-            continue
-        if step.groups == 1:
-            scale = scale * weights[f"{behind}.0.weight"].double().square().sum((0, 2, 3)).sqrt()
-            break
-        scale = scale * weights[f"{behind}.1.weight"].abs().double()
-    return scale.argsort(descending=True, stable=True)[:number].sort().values
-
-
 def first_weights(
-    found: Pretrained, space: SearchSpace, mean: Sequence[float], std: Sequence[float]
+    found: Pretrained, space: SearchSpace, mean: Sequence[float], std: Sequence[float], importance: str = "scale"
 ) -> dict[str, Tensor]:
     """What a supernet of ``space`` begins with, by the names of its tensors: everything, but for other classes the last linear
     layer.
@@ -186,18 +107,20 @@ def first_weights(
         space: one that ``space_of`` made of the network, or that evolved from it.
         mean, std: what the images are brought to here, per channel; the stem is changed so that it sees what it was trained on,
             but for the margins, which are padded with zeros.
+        importance: which channels stay, a name of ``IMPORTANCES``.
     """
     weights = {name: tensor for name, tensor in found.weights.items() if name.startswith("head.")}
     if space.head.classes != found.space.head.classes:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(last_layer(space))}
     weights |= _stem_weights(found, space.stem.c_in, mean, std)
-    for i, layer in enumerate(space.layers):
-        (op,) = found.space.layers[i].candidates
-        prefix = f"layers.{i}.ops.{op}."
+    behind = 1 if space.input_sizes else 0
+    for i, (layer, known) in enumerate(zip(space.layers[behind:], found.space.layers, strict=True), start=behind):
+        (op,) = known.candidates
+        prefix = f"layers.{i - behind}.ops.{op}."
         own = {name.removeprefix(prefix): tensor for name, tensor in found.weights.items() if name.startswith(prefix)}
         for cut in layer.candidates:
             if cut not in IDENTITIES:
-                named = cut_weights(op, cut, layer.shape, own)
+                named = cut_weights(op, cut, layer.shape, own, importance)
                 weights |= {f"layers.{i}.ops.{cut}.{name}": tensor for name, tensor in named.items()}
     return weights
 

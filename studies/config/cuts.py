@@ -32,6 +32,15 @@ class CutsSection(Training, EvaluatorSection):
     shares: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (0.75, 0.5, 0.25)
     """Parts of a layer's hidden channels that are tried beside all of them."""
 
+    importance: Literal["scale", "weight", "taylor"] = "scale"
+    """Which hidden channels stay in a cut. `scale`: those that normalisations and the next convolution weigh most. `weight`:
+    those that are made and read by the largest weights. `taylor`: those without which the loss would change most, to first
+    order, on `calibration_batches` of training images."""
+
+    resolutions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Parts of the images' sides that are tried beside their whole size: with one or more, the first choice of an architecture
+    is the size that its images are scaled to."""
+
     epochs: Annotated[float, Field(gt=0)] = 5.0
     """Passes over the training images in the fine-tuning of the whole network."""
 

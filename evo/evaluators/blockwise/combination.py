@@ -84,16 +84,24 @@ def combination_front(blocks: Sequence[BlockCandidates]) -> list[Combination]:
 
 def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str) -> list[Architecture]:
     """The Pareto front of added ratings (higher is better) and ``cost``, exact, cheapest first, over all architectures whose
-    layers carry one rated candidate each: where what operations are worth is taken to add up over layers."""
+    layers carry one rated candidate each: where what operations are worth is taken to add up over layers, and what the size of
+    the images is worth, if they choose one."""
     column, genes = COLUMNS.index(cost), [layer.candidates for layer in costs.space.layers]
-    blocks = [
-        BlockCandidates.of([-ratings[i, op] for op in ops], [float(costs.layers[i].cost_of(op)[column]) for op in ops])
-        for i, ops in enumerate(genes)
-    ]
-    return [
-        Architecture(tuple(genes[i][j] for i, j in enumerate(combination.choice)))
-        for combination in combination_front(blocks)
-    ]
+    sizes = costs.space.input_sizes
+    found = []
+    for size in sizes.variants if sizes else ("",):
+        inside = [(size,), *genes[1:]] if size else genes
+        blocks = [
+            BlockCandidates.of(
+                [-ratings[i, op] for op in ops],
+                [float(costs.layers[i].cost_of(f"{size}/{op}" if size and i else op)[column]) for op in ops],
+            )
+            for i, ops in enumerate(inside)
+        ]
+        for one in combination_front(blocks):
+            found.append((one.loss, one.cost, Architecture(tuple(inside[i][j] for i, j in enumerate(one.choice)))))
+    losses, prices = (np.array([each[column] for each in found], np.float64) for column in (0, 1))
+    return [found[place][2] for place in _nondominated(losses, prices, np.arange(len(found))).tolist()]
 
 
 @dataclass(frozen=True)

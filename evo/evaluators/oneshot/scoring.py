@@ -22,7 +22,7 @@ from evo.evaluators import with_costs
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.network import MixedLayer, VariantLayer
-from spaces.networks.supernet import BlockSupernet, Supernet
+from spaces.networks.supernet import BlockSupernet, SizedStem, Supernet
 from studies.records import Evaluation
 
 Statistics = tuple[Tensor, Tensor]
@@ -88,6 +88,8 @@ class PrefixRunner:
         self.space = supernet.space
         self.stem = _Part(supernet.stem)
         self.layers = [_Part(cell) for cell in supernet.layers]
+        if self.space.input_sizes:  # the first gene decides what the stem is given
+            self.stem, self.layers[0] = _Part(nn.Identity()), _Part(SizedStem(supernet.stem))
         self.head = _Part(supernet.head)
         self.calibration = list(calibration)
         self.validation = validation
@@ -101,7 +103,7 @@ class PrefixRunner:
         """Report the outputs of every architecture for every validation batch."""
         self.calls += 1
         self._free_memory()
-        wanted, stream = _trie_of(map(self.space.qualified_genes, archs)), CALIBRATION
+        wanted, stream = _trie_of(map(self.space.weight_genes, archs)), CALIBRATION
         with torch.inference_mode():
             self._walk(wanted, self.root, stream, lambda: self.calibration, None, report, torch.empty(0))
             for stream, (x, y) in enumerate(self.validation.batches(self.batch)):

@@ -22,7 +22,7 @@ from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
 from evo.deliver.against import compare_with_no_search
 from evo.deliver.pipeline import deliver_network
-from evo.evaluators.cuts import Cuts, CutsJudge, cut_out, whole_network
+from evo.evaluators.cuts import Cuts, CutsJudge, cut_out
 from evo.round.algorithm import fit_judge, run_round
 from evo.round.clock import Clock
 from evo.round.context import RunContext, fit_context, open_round, run_context
@@ -37,6 +37,7 @@ from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, 
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
+from spaces.pretrained.cut_space import whole_network
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check_config
 from studies.database.store import Store, open_store
@@ -357,7 +358,8 @@ def test_arms_that_begin_with_fresh_weights_are_refused(searched: RunContext) ->
 
 def test_a_report_asks_for_nothing_that_is_refused(searched: RunContext) -> None:
     said = " ".join(answers(searched.store, searched.run).sentences())
-    assert "those of this run begin with trained ones. Random search is another yardstick: " in said
+    assert "Networks that need no search are trained by: " in said
+    assert "--control pretrained" in said
     assert "--control uniform" not in said
 
 

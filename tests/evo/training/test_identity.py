@@ -99,6 +99,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "shares": "(0.75, 0.5, 0.25)",
         "calibration_batches": "2",
         "eval_batch_size": "256",
+        "importance": "'scale'",
+        "resolutions": "()",
     },
     "DataSection": {
         "name": "'digits'",

@@ -15,9 +15,10 @@ from spaces.networks.build import build_operation
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet, inherit_weights
 from spaces.operations.grammar import hidden_channels, parse_op
+from spaces.pretrained.cut_space import space_of
 from spaces.pretrained.module_reader import read_module
 from spaces.pretrained.networks import Pretrained, take_weights, torchvision_network
-from spaces.pretrained.slices import cut_weights, first_weights, load_first_weights, space_of
+from spaces.pretrained.slices import cut_weights, first_weights, load_first_weights
 from spaces.space import SearchSpace
 
 SHAPE = Shape(16, 24, 2, 9)

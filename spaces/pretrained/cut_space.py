@@ -1,0 +1,110 @@
+"""The space of a trained network: each layer as it is, with fewer hidden channels, with smaller kernels, or left out; and the
+size of the images. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spaces.architecture import Architecture, Op
+from spaces.errors import SpaceError
+from spaces.layer import Layer, Shape
+from spaces.operations.grammar import BOTTLENECKS, hidden_channels, parse_op
+from spaces.size import Size
+from spaces.space import SearchSpace, make_divisible, resolve_variants
+from spaces.variants import image_size_op
+
+if TYPE_CHECKING:
+    from spaces.pretrained.networks import Pretrained
+
+SHARES = (0.75, 0.5, 0.25)
+"""The parts of a layer's hidden channels that are tried beside all of them."""
+
+
+def space_of(
+    found: Pretrained,
+    *,
+    channels: int = 3,
+    size: Size | None = None,
+    classes: int = 1000,
+    shares: Sequence[float] = SHARES,
+    smaller: Sequence[Size] = (),
+) -> SearchSpace:
+    """The space that grows out of a network, for images of so many channels, pixels and classes.
+
+    Candidates stand from the network's own operation to the least of it; an identity is the last where shapes allow it.
+
+    Args:
+        smaller: other sizes that images may be scaled to; with them, a first layer chooses the size.
+
+    Raises:
+        SpaceError: the network has layers of several operations side by side, or sees images of other channels.
+    """
+    if channels not in (1, found.space.stem.c_in):
+        raise SpaceError(
+            f"{found.name} sees images of {found.space.stem.c_in} channels, and these have {channels}: expected as many, or "
+            "grey images"
+        )
+    stem = replace(found.space.stem, c_in=channels, size=size or found.space.stem.size)
+    layers, pixels = list[Layer](), stem.size_out
+    if sizes := tuple(dict.fromkeys((stem.size, *smaller)))[1:]:
+        chooser = Shape(stem.c_out, stem.c_out, 1, pixels)
+        layers.append(Layer(chooser, tuple(map(image_size_op, (stem.size, *sizes))), block="input"))
+    for layer in found.space.layers:
+        shape = replace(layer.shape, size=pixels)
+        layers.append(replace(layer, shape=shape, candidates=tuple(_cuts(layer, shape, shares))))
+        pixels = shape.size_out
+    head = replace(found.space.head, classes=classes)
+    return SearchSpace(f"{found.name}_cut", tuple(layers), stem, head, found.space.merge, own_weights=True)
+
+
+def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
+    """The operation of a layer, and what can be cut out of it."""
+    if len(layer.candidates) != 1 or layer.branches > 1:
+        raise SpaceError(
+            f"the network has operations side by side in a layer of {layer.block} ({', '.join(layer.candidates) or 'none'}), "
+            "and what can be cut has one in each: choose another network"
+        )
+    (op,) = layer.candidates
+    if op.partition("_")[0] not in BOTTLENECKS:
+        yield op
+        return
+    whole = parse_op(op)
+    kernels = range(whole.kernel, 2, -2) if whole.kernel > 1 else (whole.kernel,)
+    for width in (None, *sorted(widths_of(op, shape, shares), reverse=True)):
+        for kernel in kernels:
+            smaller = str(replace(whole, kernel=kernel))
+            yield smaller if width is None else narrower(smaller, shape, width)
+    if shape.is_residual:
+        yield "id"
+
+
+def widths_of(op: Op, shape: Shape, shares: Sequence[float]) -> set[int]:
+    """The hidden channels, fewer than an operation's own, that shares of them are; none where they cannot be fewer."""
+    if op.partition("_")[0] not in BOTTLENECKS:
+        return set()
+    whole = parse_op(op)
+    hidden = hidden_channels(whole, shape)
+    grouped = whole.groups not in (None, (1, 1))  # a channel belongs to others
+    if grouped or whole.groups is None or (whole.kind == "fused" and whole.expansion == 1):  # nothing is hidden
+        return set()
+    return {width for width in (make_divisible(share * hidden) for share in shares) if width < hidden}
+
+
+def narrower(op: Op, shape: Shape, width: int) -> Op:
+    """An operation with ``width`` hidden channels."""
+    even = width % shape.c_in == 0 and width != shape.c_in
+    return str(replace(parse_op(op), expansion=width // shape.c_in if even else 0, hidden=0 if even else width))
+
+
+def whole_network(space: SearchSpace) -> Architecture:
+    """The network whose space it is: the first candidates."""
+    return Architecture(tuple(layer.candidates[0] for layer in space.layers))
+
+
+def whole_alone(space: SearchSpace) -> tuple[Architecture, SearchSpace]:
+    """The network whose space it is, and the space of it alone, for images of one size."""
+    whole = whole_network(space)
+    return resolve_variants(whole, space.restrict_to(whole))
