@@ -90,6 +90,14 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.get_buffer("mean")) / self.get_buffer("std")
 
+    def after(self, mean: Sequence[float], std: Sequence[float]) -> Normalise:
+        """The same for images that ``mean`` and ``std``, per channel, have normalised already."""
+        own_mean, own_std = (self.get_buffer(name).flatten().tolist() for name in ("mean", "std"))
+        return Normalise(
+            [(own - known) / scale for own, known, scale in zip(own_mean, mean, std, strict=True)],
+            [own / scale for own, scale in zip(own_std, std, strict=True)],
+        )
+
 
 def build_convolution(step: Conv) -> nn.Sequential:
     """Convolution, batch normalisation, activation: those of the three that the step has."""
