@@ -20,6 +20,7 @@ from torch import Tensor
 
 from evo.alone.recipe import train_by_recipe
 from evo.alone.start import Start
+from evo.alone.teacher import Teacher, find_teacher
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
 from evo.data.source import Images
@@ -33,7 +34,7 @@ from spaces.export.baselines import Contender
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
 from spaces.space import SearchSpace
-from studies.config import StudyConfig
+from studies.config import WHOLE, StudyConfig
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.database.trainings import Trained, find_training, record_training
@@ -52,6 +53,7 @@ class Trainer:
         config: the run's settings, perhaps with others to train by; its section ``deliver`` is the recipe.
         folder: keeps the progress of a training that is not finished.
         start: the weights that networks begin with; None: fresh ones.
+        teacher: what teaches them beside the labels; None: nothing.
     """
 
     store: Store
@@ -60,12 +62,25 @@ class Trainer:
     images: Images
     folder: Path
     start: Start | None = None
+    teacher: Teacher | None = None
 
     @classmethod
-    def of(cls, store: Store, run: StoredRun, config: StudyConfig, images: Images) -> Trainer:
-        """The trainer that keeps its progress beside the run's other files."""
+    def of(
+        cls, store: Store, run: StoredRun, config: StudyConfig, images: Images, *, from_scratch: bool = False
+    ) -> Trainer:
+        """The trainer that keeps its progress beside the run's other files.
+
+        Args:
+            from_scratch: begin with fresh weights, although the run may have trained some.
+
+        Raises:
+            EvoError, SpaceError: as ``Start.of`` and ``find_teacher``.
+        """
         folder = run_folder(files_folder(store.url), run.name) / "trainings"
-        return cls(store, run, config, images, folder, Start.of(store, run, images))
+        needed = not from_scratch or config.deliver.teacher == WHOLE
+        start = Start.of(store, run, images) if needed else None
+        teacher = find_teacher(config, start, images)
+        return cls(store, run, config, images, folder, None if from_scratch else start, teacher)
 
     @property
     def steps(self) -> int:
@@ -76,6 +91,10 @@ class Trainer:
     def images_seen(self) -> int:
         """Images that one training sees, each as often as it does."""
         return self.steps * self._batch_size
+
+    def training_macs(self, macs: float) -> float:
+        """What one training of a network of ``macs`` costs: with a forward pass of the teacher for every image."""
+        return float((PASSES * macs + (self.teacher.network.macs if self.teacher else 0)) * self.images_seen)
 
     def seed(self, number: int) -> int:
         """The seed of the first, second, ... training (from 0) of every network: the same for all, so that they pair."""
@@ -100,6 +119,7 @@ class Trainer:
             data=self.config.data, images=self._images_sha256, device=self.images.train.device.type,
             seed=self.seed(number), sources=plugin_sources(self.config, contender.space),
             **({"start": self.start.sha256} if self.start and self._given(contender) else {}),
+            **({"teacher": _taught_by(self.teacher)} if self.teacher else {}),
         )  # fmt: skip
 
     def _given(self, contender: Contender) -> Mapping[str, Tensor] | None:
@@ -128,7 +148,7 @@ class Trainer:
             images=len(self.images.validation),
             macs=contender.macs,
             params=contender.params,
-            training_macs=float(PASSES * contender.macs * self.images_seen),
+            training_macs=self.training_macs(contender.macs),
             seconds=time.perf_counter() - started,
             settings=self._settings,
         )
@@ -143,7 +163,16 @@ class Trainer:
         images, track = self.images, within(advance)
         found: tuple[float, float | None] = (0.0, None)
         with suppress(DivergedError):
-            train_by_recipe(network, self.config, images.train, images.classes, seed, checkpoint=progress, track=track)
+            train_by_recipe(
+                network,
+                self.config,
+                images.train,
+                images.classes,
+                seed,
+                teacher=self.teacher,
+                checkpoint=progress,
+                track=track,
+            )
             found = measure_network(network, images.validation)
         delete_progress(progress)
         return found
@@ -169,6 +198,11 @@ def _unnamed(space: SearchSpace) -> SearchSpace:
     return SearchSpace.from_json(
         json.dumps(data | {"name": "", "layers": [layer | {"block": "stage1"} for layer in data["layers"]]})
     )
+
+
+def _taught_by(teacher: Teacher) -> list[object]:
+    """All of a teacher that its probabilities depend on."""
+    return [teacher.sha256, str(teacher.network.arch), _unnamed(teacher.network.space)]
 
 
 def within(advance: Advance) -> Track:

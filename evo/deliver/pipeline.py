@@ -22,6 +22,7 @@ from evo.alone.images import require_fitting_images
 from evo.alone.recipe import train_by_recipe
 from evo.alone.selection import Criteria, Selected
 from evo.alone.start import Start
+from evo.alone.teacher import Teacher
 from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
@@ -66,15 +67,17 @@ def deliver_run(
     overrides: Sequence[str] = (),
     reporter: Reporter = SILENT,
     accept_data_change: bool = False,
+    from_scratch: bool = False,
 ) -> Description:
     """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
 
     Args:
         accept_data_change: go on although the images are not those that the run was begun on.
+        from_scratch: begin with fresh weights, although the run may have trained some.
 
     Raises:
         EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, the images have
-            changed since the search, or torchrun has started several processes.
+            changed since the search, its teacher is missing or does not fit, or torchrun has started several processes.
         SpaceError: as ``deliver_network``.
     """
     there = is_done(folder)
@@ -83,36 +86,44 @@ def deliver_run(
             reporter.say(f"run {run.name}: making a network in {folder}")
             inspect_images(run, config, reporter, accept_data_change)
         shown = replace(reporter, say=discard) if there else reporter
-        description = deliver_network(store, run, config, criteria, folder, shown)
+        description = deliver_network(store, run, config, criteria, folder, shown, from_scratch=from_scratch)
     if there:
         reporter.say(f"run {run.name}: nothing to do, {folder} has the network")
     return description
 
 
 def deliver_network(
-    store: Store, run: StoredRun, config: StudyConfig, criteria: Criteria, folder: Path, reporter: Reporter = SILENT
+    store: Store,
+    run: StoredRun,
+    config: StudyConfig,
+    criteria: Criteria,
+    folder: Path,
+    reporter: Reporter = SILENT,
+    *,
+    from_scratch: bool = False,
 ) -> Description:
     """Make what ``folder`` lacks; gives what its ``architecture.json`` says in the end.
 
     Args:
         config: the run's settings, perhaps with others to train by.
+        from_scratch: begin with fresh weights, although the run may have trained some.
 
     Raises:
-        EvoError: nothing fits the wish, or the folder holds something else.
+        EvoError: nothing fits the wish, the folder holds something else, or the teacher is missing or does not fit.
         SpaceError: an architecture or a budget that cannot be.
     """
     candidates = find_candidates(store, run, criteria)
     images = require_fitting_images(load_dataset(config.data, config.device), candidates[0].chosen.space, run.classes)
-    trainer = Trainer.of(store, run, config, images)
+    trainer = Trainer.of(store, run, config, images, from_scratch=from_scratch)
     contest = hold_contest(trainer, candidates, criteria, reporter)
     picked = candidates[contest.winner]
     if unused := describe_unused(picked, run, criteria):
         reporter.say(unused)
     plan = plan_delivery(run, config, picked.chosen, picked.scaled, images)
     given = weights_given(trainer.start, plan, reporter)
-    create_or_verify(folder, plan | ({"start": trainer.start.sha256} if trainer.start and given else {}))
+    create_or_verify(folder, plan | beginnings(trainer, given))
     if not is_intact(folder / WEIGHTS):
-        train_in(folder, config, images, reporter.track, given)
+        train_in(folder, config, images, reporter.track, given, trainer.teacher)
     delete_progress(folder / PROGRESS)
     network = load_network(folder)
     if len(candidates) > 1:
@@ -191,13 +202,25 @@ def weights_given(start: Start | None, plan: Description, reporter: Reporter) ->
     return given
 
 
+def beginnings(trainer: Trainer, given: Mapping[str, Tensor] | None) -> Description:
+    """What the plan says of weights that the training rests on: those that it begins with, and the teacher's."""
+    start = {"start": trainer.start.sha256} if trainer.start and given else {}
+    return start | ({"teacher": trainer.teacher.to_dict()} if trainer.teacher else {})
+
+
 def train_in(
-    folder: Path, config: StudyConfig, images: Images, track: Track, given: Mapping[str, Tensor] | None = None
+    folder: Path,
+    config: StudyConfig,
+    images: Images,
+    track: Track,
+    given: Mapping[str, Tensor] | None = None,
+    teacher: Teacher | None = None,
 ) -> None:
     """Train the folder's network on train and validation images together, and leave its weights there.
 
     Args:
         given: the weights that it begins with, but perhaps for its last layer; None: fresh ones.
+        teacher: what teaches it beside the labels; None: nothing.
     """
     description = read_manifest(folder)
     seed = derive_seed(config.seed, "deliver", description["arch"])
@@ -206,7 +229,10 @@ def train_in(
     inherit_weights(network, given or {})
     preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
     everything = images.train.joined_with(images.validation)
-    train_by_recipe(network, config, everything, images.classes, seed, checkpoint=folder / PROGRESS, track=track)
+    progress = folder / PROGRESS
+    train_by_recipe(
+        network, config, everything, images.classes, seed, teacher=teacher, checkpoint=progress, track=track
+    )
     network.preprocessing = preprocessing
     write_checkpoint(network.state_dict(), folder / WEIGHTS, {"arch": description["arch"]})
 

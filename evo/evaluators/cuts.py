@@ -55,7 +55,7 @@ class Cuts:
     origin: SearchSpace
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
-        whole = self._fine_tuned(context)
+        whole = self._fine_tune(context)
         judge = CutsJudge(self.config, self.origin, space, context.table, whole, file_hash(whole))
         return replace(judge, losses=self._losses(judge, context))
 
@@ -64,7 +64,11 @@ class Cuts:
         """The network itself."""
         return whole_network(self.origin)
 
-    def _fine_tuned(self, context: FitContext) -> Path:
+    def fine_tuned(self, file: Path) -> Pretrained:
+        """The fine-tuned network in ``file``."""
+        return read_fine_tuned(self.config, self.origin, file)
+
+    def _fine_tune(self, context: FitContext) -> Path:
         """The file of the fine-tuned network; the same in all rounds."""
         found = read_pretrained(self.config)
         section, data = _section(self.config), self.config.data
@@ -191,10 +195,14 @@ def cut_out(
 ) -> dict[str, Tensor]:
     """The weights of all candidates of ``space``, cut out of the fine-tuned network in ``file``; for ``images``, which may be
     brought to another mean and deviation than those that it was fine-tuned on."""
+    return first_weights(read_fine_tuned(config, origin, file), space, images.mean, images.std)
+
+
+def read_fine_tuned(config: StudyConfig, origin: SearchSpace, file: Path) -> Pretrained:
+    """The fine-tuned network in ``file``, which is the whole one of the space ``origin``."""
     arch, (weights, facts) = whole_network(origin), read_checkpoint(file)
     restricted = origin.restrict_to(arch)
-    tuned = Pretrained(_section(config).network, restricted, arch, weights, tuple(facts["mean"]), tuple(facts["std"]))
-    return first_weights(tuned, space, images.mean, images.std)
+    return Pretrained(_section(config).network, restricted, arch, weights, tuple(facts["mean"]), tuple(facts["std"]))
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from analysis.answers.both import answers
 from evo.alone.selection import Criteria
 from evo.alone.start import Start
 from evo.alone.trainer import Trainer
-from evo.console import untracked
+from evo.console import Reporter, untracked
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
 from evo.deliver.against import compare_with_no_search
@@ -267,6 +267,74 @@ def test_finalists_begin_with_their_cut_weights(searched: RunContext) -> None:
     one = contender("one", whole_network(searched.run.space), searched.run.space, "macs")
     assert trainer.train(one, 0, lambda steps: None).accuracy > 0.4  # with a learning rate of zero
     assert trainer.identity(one, 0) != Trainer(*list(vars(trainer).values())[:5]).identity(one, 0)
+
+
+@pytest.mark.usefixtures("unexported")
+def test_the_whole_network_teaches_its_cuts(searched: RunContext, tmp_path: Path) -> None:
+    """Its probabilities are those of the fine-tuned file, on images as they were normalised for it; it costs its MACs."""
+    store, run, config = searched.store, searched.run, with_deliver(searched.config, teacher="whole", teacher_share=1.0)
+    arch = Architecture(("mb_k3_h8", "mb_k3_e2_se25_swish", "conv_k3_h16"))
+    said = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "net")
+    judge, images = judge_of(searched), load_dataset(config.data, "cpu")
+    whole = whole_network(run.space)
+    macs = count_costs(run.space, whole).macs
+    assert said["teacher"] == {"name": "whole", "sha256": judge.sha256, "arch": str(whole), "macs": macs}
+    assert said["start"] == judge.sha256
+    assert (
+        "epochs; distilled from the network that the run has fine-tuned ("
+        in (tmp_path / "net" / "README.md").read_text()
+    )
+    network = Network(whole, run.space)
+    network.load_state_dict(load_file(judge.checkpoint))
+    x = images.validation.take(torch.arange(20))[0]
+    with torch.no_grad():
+        expected = network.eval()(x).softmax(1)
+    for given in (images, replace(images, mean=(images.mean[0] + 0.2,), std=(images.std[0] * 2,))):
+        teacher = Trainer.of(store, run, config, given).teacher
+        assert teacher is not None
+        raw = x * images.std[0] + images.mean[0]
+        torch.testing.assert_close(teacher((raw - given.mean[0]) / given.std[0]), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("unexported")
+def test_from_scratch_ignores_the_weights_that_were_trained(searched: RunContext, tmp_path: Path) -> None:
+    """They need not even be there; nothing is said of widths, which may change."""
+    store, run, config = searched.store, searched.run, searched.config
+    arch, said = Architecture(("mb_k3_e2", "mb_k3_e4_se25_swish", "id")), list[str]()
+    wish, reporter = Criteria({}, arch=arch, scale_to=600_000), Reporter(said.append)
+    started = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "started")
+    with pytest.raises(EvoError, match="holds another network, with other start"):
+        deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "started", from_scratch=True)
+    fresh = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "fresh", from_scratch=True)
+    assert "start" in started
+    assert "start" not in fresh
+    weights = [dict(load_network(tmp_path / name).named_parameters()) for name in ("started", "fresh")]
+    assert not torch.equal(
+        weights[0]["layers.0.ops.mb_k3_e2.0.0.weight"], weights[1]["layers.0.ops.mb_k3_e2.0.0.weight"]
+    )
+    deliver_network(store, run, config, wish, tmp_path / "wide", reporter, from_scratch=True)
+    assert said == []
+    deliver_network(store, run, config, wish, tmp_path / "as before", reporter)
+    assert said == ["its widths are not those of the run's network: it is trained from fresh weights"]
+
+
+def test_from_scratch_a_run_of_cuts_may_have_a_teacher_and_be_compared(searched: RunContext) -> None:
+    store, run = searched.store, searched.run
+    config, images = with_deliver(searched.config, teacher="whole"), load_dataset(searched.config.data, "cpu")
+    fresh, started = (Trainer.of(store, run, config, images, from_scratch=asked) for asked in (True, False))
+    one = contender("one", whole_network(run.space), run.space, "macs")
+    assert fresh.start is None
+    assert fresh.teacher is not None
+    assert fresh.identity(one, 0) != started.identity(one, 0)
+    arch = Architecture(("mb_k3_e2", "mb_k3_e4_se25_swish", "id"))
+    found = compare_with_no_search(
+        run.name, store.url, ["mobilenet_v2"], Criteria({}, arch=arch), ["deliver.epochs=1"], from_scratch=True
+    )
+    assert [arm.name for arm in (found.pick, *found.baselines)] == ["pick", "mobilenet_v2"]
+
+
+def with_deliver(config: StudyConfig, **changes: object) -> StudyConfig:
+    return config.model_copy(update={"deliver": config.deliver.model_copy(update=changes)})
 
 
 def test_weights_that_are_gone_are_told(network: Path, tmp_path: Path) -> None:
