@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from evo.alone.budgets import Budget, arm_networks, find_budgets
 from evo.alone.charge import run_macs
 from evo.alone.images import require_fitting_images, with_augmentation
-from evo.alone.trainer import PASSES, Trainer
+from evo.alone.trainer import Trainer
 from evo.console import Advance, Reporter
 from evo.data.fingerprint import check_fingerprint
 from evo.data.loading import load_dataset
@@ -82,11 +82,11 @@ def hold_contest(
 def affordable(trainer: Trainer, budgets: Sequence[Budget], spent: float | None) -> int:
     """How many random networks can be trained at every budget for the MACs that the run and its finalists have cost, and at
     least ``LEAST``."""
-    one_each = sum(PASSES * budget.macs for budget in budgets) * trainer.images_seen
+    one_each = sum(trainer.training_macs(budget.macs) for budget in budgets)
     if spent is None:
         return LEAST
     chosen = [one.macs for budget in budgets if len(budget.finalists) > 1 for one in budget.finalists]
-    return max(LEAST, round((spent + sum(chosen) * PASSES * trainer.images_seen) / one_each))
+    return max(LEAST, round((spent + sum(map(trainer.training_macs, chosen))) / one_each))
 
 
 def find_side(trainer: Trainer, arm: Control, budget: Budget, number: int, reporter: Reporter) -> Iterator[Side]:

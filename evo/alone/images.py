@@ -35,16 +35,22 @@ def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence
             f"{wanted[0]} x {size_text(wanted[1])} in {wanted[2]}: name the data with --set data.name=... "
             "--set data.path=..., and their size with --set data.size=..."
         )
-    if classes is not None and _are_names(classes) and _are_names(images.class_names):
-        for label, (known, found) in enumerate(zip(classes, images.class_names, strict=True)):
-            if known != found:
-                raise EvoError(
-                    f"class {label} of the images is {found!r}, and the run was searched with {known!r}: expected the classes "
-                    f"{', '.join(classes)}; name the run's data with --set data.path=..., or search these with another run"
-                )
+    if classes is not None and (label := differing_class(classes, images.class_names)) is not None:
+        raise EvoError(
+            f"class {label} of the images is {images.class_names[label]!r}, and the run was searched with {classes[label]!r}: "
+            f"expected the classes {', '.join(classes)}; name the run's data with --set data.path=..., or search these with "
+            "another run"
+        )
     return images
 
 
+def differing_class(known: Sequence[str], found: Sequence[str]) -> int | None:
+    """The first of as many classes that has another name; None: all are alike, or one side has no names."""
+    if not (_are_names(known) and _are_names(found)):
+        return None
+    return next((label for label, (one, other) in enumerate(zip(known, found, strict=False)) if one != other), None)
+
+
 def _are_names(classes: Sequence[str]) -> bool:
-    """Whether classes have names; where they have none they are called by their numbers."""
+    """Whether classes have names; where they have none there are none, or they are called by their numbers."""
     return list(classes) != list(map(str, range(len(classes))))

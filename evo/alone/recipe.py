@@ -5,6 +5,7 @@ Their draws come from torch's own generator, which ``evo.training.loop`` seeds a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ from spaces import torchvision_shim
 from spaces.networks.network import MixedLayer, Network
 from studies.config import DeliverSection, StudyConfig
 
+SoftLabels = Callable[[Tensor], Tensor]
+"""Images as they are trained on -> probabilities of the classes, ``(n, classes)``."""
+
 
 def train_by_recipe(
     network: Network,
@@ -27,6 +31,7 @@ def train_by_recipe(
     classes: int,
     seed: int,
     *,
+    teacher: SoftLabels | None = None,
     checkpoint: Path,
     track: Track = untracked,
 ) -> None:
@@ -35,6 +40,7 @@ def train_by_recipe(
     Args:
         images: all that it is trained on, of so many ``classes``.
         seed: of everything random in the training.
+        teacher: what it says of the images is a part of the targets; None: labels alone are.
         checkpoint: where each finished epoch is kept, and from which an interrupted training goes on.
 
     Raises:
@@ -43,12 +49,16 @@ def train_by_recipe(
     section = config.deliver
     add_drop_path(network, section.drop_path)
     average = ModelEMA(network, section.ema) if section.ema else None
+    schedule = replace(schedule_of(section, config.data, 1), augment=section.augment or ())
+    mix = mix_images(section, classes)
+    if teacher is not None:
+        mix, schedule = blend_targets(mix, teacher, section, classes), replace(schedule, label_smoothing=0.0)
     train(
         network,
         images,
-        replace(schedule_of(section, config.data, 1), augment=section.augment or ()),
+        schedule,
         seed=seed,
-        mix=mix_images(section, classes),
+        mix=mix,
         between=average,
         checkpoint=checkpoint,
         track=track,
@@ -70,6 +80,21 @@ def mix_images(section: DeliverSection, classes: int) -> MixImages | None:
         return x.contiguous(memory_format=torch.channels_last), y
 
     return mix
+
+
+def blend_targets(mix: MixImages | None, teacher: SoftLabels, section: DeliverSection, classes: int) -> MixImages:
+    """After ``mix``, the share ``section.teacher_share`` of each target is what ``teacher`` says of the (blended) image.
+
+    Labels are smoothed here: the loss would smooth the teacher's part, too.
+    """
+    share, smoothing = section.teacher_share, section.label_smoothing
+
+    def blend(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = mix(x, y) if mix is not None else (x, nn.functional.one_hot(y, classes).float())
+        labels = (1 - smoothing) * y + smoothing / classes
+        return x, (1 - share) * labels + share * teacher(x)
+
+    return blend
 
 
 def add_drop_path(network: Network, rate: float) -> None:

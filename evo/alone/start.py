@@ -20,6 +20,8 @@ from studies.records import EvoError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spaces.pretrained.networks import Pretrained
+
 
 @dataclass(frozen=True)
 class Start:
@@ -56,6 +58,12 @@ class Start:
                 f"{'another file by now' if path.is_file() else 'not there'}: expected sha256 {digest[:12]}; put it back"
             )
         return cls(run.config, run.space, path, digest, images)
+
+    def whole(self) -> Pretrained:
+        """The network that the run has fine-tuned, from which all others are cut."""
+        evaluator = evaluator_of(self.config, self.origin)
+        found: Pretrained = evaluator.fine_tuned(self.file)  # type: ignore[attr-defined]
+        return found
 
     def weights(self, arch: Architecture, space: SearchSpace) -> Mapping[str, Tensor] | None:
         """What a network begins with, but perhaps for its last layer; None: fresh weights, as it is none of the run's."""

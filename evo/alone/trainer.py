@@ -20,9 +20,9 @@ from torch import Tensor
 
 from evo.alone.recipe import train_by_recipe
 from evo.alone.start import Start
+from evo.alone.teacher import Teacher, find_teacher
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
-from evo.data.resized import at_size
 from evo.data.source import Images
 from evo.evaluators.standalone import measure_network
 from evo.plugins import plugin_sources
@@ -31,10 +31,11 @@ from evo.training.checkpoints import delete_progress
 from evo.training.identity import identity
 from evo.training.loop import DivergedError, schedule_of
 from spaces.export.baselines import Contender
+from spaces.networks.modules import Resize
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
 from spaces.space import SearchSpace
-from studies.config import StudyConfig
+from studies.config import WHOLE, StudyConfig
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.database.trainings import Trained, find_training, record_training
@@ -53,6 +54,7 @@ class Trainer:
         config: the run's settings, perhaps with others to train by; its section ``deliver`` is the recipe.
         folder: keeps the progress of a training that is not finished.
         start: the weights that networks begin with; None: fresh ones.
+        teacher: what teaches them beside the labels; None: nothing.
     """
 
     store: Store
@@ -61,12 +63,25 @@ class Trainer:
     images: Images
     folder: Path
     start: Start | None = None
+    teacher: Teacher | None = None
 
     @classmethod
-    def of(cls, store: Store, run: StoredRun, config: StudyConfig, images: Images) -> Trainer:
-        """The trainer that keeps its progress beside the run's other files."""
+    def of(
+        cls, store: Store, run: StoredRun, config: StudyConfig, images: Images, *, from_scratch: bool = False
+    ) -> Trainer:
+        """The trainer that keeps its progress beside the run's other files.
+
+        Args:
+            from_scratch: begin with fresh weights, although the run may have trained some.
+
+        Raises:
+            EvoError, SpaceError: as ``Start.of`` and ``find_teacher``.
+        """
         folder = run_folder(files_folder(store.url), run.name) / "trainings"
-        return cls(store, run, config, images, folder, Start.of(store, run, images))
+        needed = not from_scratch or config.deliver.teacher == WHOLE
+        start = Start.of(store, run, images) if needed else None
+        teacher = find_teacher(config, start, images)
+        return cls(store, run, config, images, folder, None if from_scratch else start, teacher)
 
     @property
     def steps(self) -> int:
@@ -77,6 +92,10 @@ class Trainer:
     def images_seen(self) -> int:
         """Images that one training sees, each as often as it does."""
         return self.steps * self._batch_size
+
+    def training_macs(self, macs: float) -> float:
+        """What one training of a network of ``macs`` costs: with a forward pass of the teacher for every image."""
+        return float((PASSES * macs + (self.teacher.network.macs if self.teacher else 0)) * self.images_seen)
 
     def seed(self, number: int) -> int:
         """The seed of the first, second, ... training (from 0) of every network: the same for all, so that they pair."""
@@ -101,6 +120,7 @@ class Trainer:
             data=self.config.data, images=self._images_sha256, device=self.images.train.device.type,
             seed=self.seed(number), sources=plugin_sources(self.config, contender.space),
             **({"start": self.start.sha256} if self.start and self._given(contender) else {}),
+            **({"teacher": _taught_by(self.teacher)} if self.teacher else {}),
         )  # fmt: skip
 
     def _given(self, contender: Contender) -> Mapping[str, Tensor] | None:
@@ -129,7 +149,7 @@ class Trainer:
             images=len(self.images.validation),
             macs=contender.macs,
             params=contender.params,
-            training_macs=float(PASSES * contender.macs * self.images_seen),
+            training_macs=self.training_macs(contender.macs),
             seconds=time.perf_counter() - started,
             settings=self._settings,
         )
@@ -139,14 +159,22 @@ class Trainer:
     ) -> tuple[float, float | None]:
         """Accuracy and loss on the held-out images; 0 and None where the training diverged, which is its result, too."""
         torch.manual_seed(seed)
-        network = Network(contender.arch, contender.space)
+        network = Network(contender.arch, contender.space, Resize(contender.space.stem.size))
         inherit_weights(network, self._given(contender) or {})
-        images, size, track = self.images, contender.space.stem.size, within(advance)
+        images, track = self.images, within(advance)
         found: tuple[float, float | None] = (0.0, None)
         with suppress(DivergedError):
-            seen = at_size(images.train, size)
-            train_by_recipe(network, self.config, seen, images.classes, seed, checkpoint=progress, track=track)
-            found = measure_network(network, at_size(images.validation, size))
+            train_by_recipe(
+                network,
+                self.config,
+                images.train,
+                images.classes,
+                seed,
+                teacher=self.teacher,
+                checkpoint=progress,
+                track=track,
+            )
+            found = measure_network(network, images.validation)
         delete_progress(progress)
         return found
 
@@ -171,6 +199,11 @@ def _unnamed(space: SearchSpace) -> SearchSpace:
     return SearchSpace.from_json(
         json.dumps(data | {"name": "", "layers": [layer | {"block": "stage1"} for layer in data["layers"]]})
     )
+
+
+def _taught_by(teacher: Teacher) -> list[object]:
+    """All of a teacher that its probabilities depend on."""
+    return [teacher.sha256, str(teacher.network.arch), _unnamed(teacher.network.space)]
 
 
 def within(advance: Advance) -> Track:

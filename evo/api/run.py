@@ -235,10 +235,11 @@ class Run:
         finalists: int = 1,
         seeds: int = 1,
         set: Mapping[str, object] | Sequence[str] = (),
+        from_scratch: bool = False,
         accept_data_change: bool = False,
         progress: bool = True,
     ) -> Delivered:
-        """Pick a network from the last finished front, train it from scratch, measure it once on the test images, export it.
+        """Pick a network from the last finished front, train it, measure it once on the test images, export it.
 
         As ``python -m evo.deliver`` does. What the folder holds already is not made again; an interrupted training goes on.
 
@@ -255,7 +256,8 @@ class Run:
                 most; the most accurate one on the validation images is picked.
             seeds: how many times each of them is trained.
             set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
-                ``{"deliver.epochs": 200}``.
+                ``{"deliver.epochs": 200}``, or ``{"deliver.teacher": "FOLDER"}``: a delivered network teaches it.
+            from_scratch: begin with fresh weights, although a run of cuts has trained some.
             accept_data_change: go on although the images have changed since the run began.
             progress: whether lines and progress bars are shown.
 
@@ -274,7 +276,14 @@ class Run:
         criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
         folder = Path(out) if out is not None else run_folder(Path("delivered"), self.name)
         made = deliver_run(
-            self.name, self.storage, criteria, folder, overrides_of(set), reporter(progress), accept_data_change
+            self.name,
+            self.storage,
+            criteria,
+            folder,
+            overrides_of(set),
+            reporter(progress),
+            accept_data_change,
+            from_scratch,
         )
         return Delivered(folder, made)
 
@@ -291,6 +300,7 @@ class Run:
         fill: bool = False,
         finalists: int = 1,
         set: Mapping[str, object] | Sequence[str] = (),
+        from_scratch: bool = False,
         accept_data_change: bool = False,
         progress: bool = True,
     ) -> Against:
@@ -305,6 +315,7 @@ class Run:
                 ``mobilenet_v2``, ``efficientnet_b0``.
             seeds: how many times each network is trained; three or more give intervals.
             set: settings of the trainings that differ from the run's, as in ``deliver``.
+            from_scratch: begin with fresh weights, as the baselines do, although a run of cuts has trained some.
             accept_data_change: go on although the images have changed since the run began.
             progress: whether lines and progress bars are shown.
 
@@ -322,7 +333,14 @@ class Run:
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
         criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
         found = compare_with_no_search(
-            self.name, self.storage, baselines, criteria, overrides_of(set), reporter(progress), accept_data_change
+            self.name,
+            self.storage,
+            baselines,
+            criteria,
+            overrides_of(set),
+            reporter(progress),
+            accept_data_change,
+            from_scratch,
         )
         return Against(found)
 

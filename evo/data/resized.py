@@ -42,8 +42,3 @@ class Resized:
 
     def _scaled(self, x: Tensor) -> Tensor:
         return resize_images(x, self.size)
-
-
-def at_size(images: Source, size: Size) -> Source | Resized:
-    """``images``, scaled to ``size`` pixels where they have another size."""
-    return images if images.size == size else Resized(images, size)

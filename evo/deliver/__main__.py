@@ -29,6 +29,12 @@ EXAMPLES = """examples:
   python -m evo.deliver digits --max-macs 200k --fill --against uniform,random,mobilenet_v2
                                                              did searching pay?
   python -m evo.deliver digits --set deliver.epochs=200 --set deliver.drop_path=0.1 --out longer
+  python -m evo.deliver digits --max-macs 100k --set deliver.teacher=delivered/wide --out taught
+                                                             distilled: a delivered network teaches it
+  python -m evo.deliver pretrained --set deliver.teacher=whole --out taught
+                                                             cuts: the fine-tuned network teaches it
+  python -m evo.deliver pretrained --max-macs 36M --from-scratch --out fresh
+                                                             cuts: without the weights that were searched
 """
 
 
@@ -81,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
         type=shell.integer(1),
         metavar="K",
         help="train each finalist, and what --against compares, K times (default: 1, with --against 3)",
+    )
+    command.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="begin with fresh weights: a run of cuts has trained some (other runs have none, and nothing changes)",
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="the folder to write (default: delivered/RUN)")
     command.add_argument(
@@ -142,7 +153,9 @@ def _deliver(args: argparse.Namespace) -> int:
 
     folder = args.out or run_folder(Path("delivered"), args.run)
     criteria, reporter = _criteria(args, seeds=1), _reporter(args)
-    description = deliver_run(args.run, args.storage, criteria, folder, args.set, reporter, args.accept_data_change)
+    description = deliver_run(
+        args.run, args.storage, criteria, folder, args.set, reporter, args.accept_data_change, args.from_scratch
+    )
     reporter.say(terminal_summary(description, str(folder)))
     if args.json:
         say(json.dumps({"folder": str(folder), **description}, indent=1))
@@ -155,7 +168,7 @@ def _compare(args: argparse.Namespace) -> int:
 
     criteria, reporter = _criteria(args, seeds=SEEDS), _reporter(args)
     found = compare_with_no_search(
-        args.run, args.storage, args.against, criteria, args.set, reporter, args.accept_data_change
+        args.run, args.storage, args.against, criteria, args.set, reporter, args.accept_data_change, args.from_scratch
     )
     reporter.say(str(found))
     if args.json:

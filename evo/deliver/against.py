@@ -31,6 +31,7 @@ def compare_with_no_search(
     overrides: Sequence[str] = (),
     reporter: Reporter = SILENT,
     accept_data_change: bool = False,
+    from_scratch: bool = False,
 ) -> NoSearch:
     """The network that the criteria pick from the run ``name`` against ``baselines``, each trained with ``criteria.seeds``
     seeds, on the training images without the validation images. What was trained before is not trained again.
@@ -38,6 +39,7 @@ def compare_with_no_search(
     Args:
         baselines: of ``BASELINES``; ``random:6`` is the best of six random networks.
         overrides: settings of the trainings that differ from the run's, as ``section.key=value``.
+        from_scratch: begin with fresh weights, as ``baselines`` do, although the run may have trained some.
 
     Raises:
         EvoError: a baseline is unknown, the run's networks begin with trained weights, nothing fits the criteria, or as
@@ -48,16 +50,16 @@ def compare_with_no_search(
     if not asked:
         raise EvoError(f"no network to compare with; known: {KNOWN}")
     with open_run(name, storage, overrides) as (store, run, config):
-        if run.config.evaluator.starts_networks:
+        if run.config.evaluator.starts_networks and not from_scratch:
             raise EvoError(
                 f"networks of run {run.name!r} begin with trained weights, and {baselines[0]} would be trained from fresh "
-                "ones, which says nothing: leave out --against"
+                "ones, which says nothing: leave out --against, or let all of them begin with fresh ones: --from-scratch"
             )
         candidates = find_candidates(store, run, criteria)
         reporter.say(f"run {run.name}: comparing its pick with {', '.join(baselines)}")
         inspect_images(run, config, reporter, accept_data_change)
         images = require_fitting_images(load_dataset(config.data, config.device), run.space, run.classes)
-        trainer = Trainer.of(store, run, config, images)
+        trainer = Trainer.of(store, run, config, images, from_scratch=from_scratch)
         contest = hold_contest(trainer, candidates, criteria, reporter)
         if unused := describe_unused(candidates[contest.winner], run, criteria):
             reporter.say(unused)

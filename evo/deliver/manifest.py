@@ -10,6 +10,7 @@ from typing import Any
 from spaces.atomic_files import DRAFT, write_text
 from spaces.export.network_folder import DESCRIPTION
 from spaces.files.outputs import check_no_database
+from studies.config import DeliverSection
 from studies.config.renames import renewed
 from studies.records import EvoError
 
@@ -19,6 +20,12 @@ Description = dict[str, Any]
 
 LATER = ("data_sha256", "resize")
 """What folders of release 0.1 do not say."""
+
+TAUGHT_BY_NONE = DeliverSection().model_dump(include={"teacher", "teacher_share"})
+"""Settings of every training before there were teachers."""
+
+OPTIONAL = ("start", "teacher")
+"""What a plan says of some trainings only."""
 
 
 def create_or_verify(folder: Path, wanted: Description) -> None:
@@ -39,8 +46,8 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
         write_manifest(folder, wanted)
         return
     there = read_manifest(folder)
-    known = [name for name in wanted if name in there or name not in LATER]
-    if differing := [name for name in known if there.get(name) != wanted[name]]:
+    known = [name for name in dict.fromkeys((*wanted, *OPTIONAL)) if name in there or name not in LATER]
+    if differing := [name for name in known if there.get(name) != wanted.get(name)]:
         raise EvoError(
             f"{folder} holds another network, with other {', '.join(differing)}: give another folder with --out FOLDER"
         )
@@ -54,7 +61,7 @@ def add_once(folder: Path, name: str, find: Callable[[], Any]) -> None:
 
 
 def read_manifest(folder: Path) -> Description:
-    """What the folder's ``architecture.json`` says; settings of its training are called as they are today.
+    """What the folder's ``architecture.json`` says; settings of its training are those of today, and called so.
 
     Raises:
         EvoError: it is no JSON.
@@ -69,6 +76,8 @@ def read_manifest(folder: Path) -> Description:
     for name, section in (("settings", "deliver"), ("data", "data")):
         if name in training:
             training[name], _ = renewed(training[name], lambda _: False, section)
+    if "settings" in training:
+        training["settings"] = {**TAUGHT_BY_NONE, **training["settings"]}
     return description
 
 

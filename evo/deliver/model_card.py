@@ -8,6 +8,7 @@ from typing import Any
 from spaces.costs.table import CONVENTIONS
 from spaces.size import as_size, both_sides
 from spaces.units import format_number
+from studies.config import WHOLE
 
 CARD = """# {title}
 
@@ -68,7 +69,7 @@ def model_card(description: dict[str, Any]) -> str:
         params=description["costs"]["params"],
         latency=latency_sentence(description),
         found=provenance_sentence(provenance) + finalists_clause(description),
-        trained=training_sentence(description["training"], started="start" in description),
+        trained=training_sentence(description),
         arch=description["arch"],
         scale=f"\n{width_changes(scale)}\n" if scale else "",
         channels=preprocessing["channels"],
@@ -138,13 +139,26 @@ def finalists_clause(description: dict[str, Any]) -> str:
     )
 
 
-def training_sentence(training: dict[str, Any], *, started: bool = False) -> str:
-    """How it was trained, in short; ``started``: whether it began with weights that the run had trained."""
-    settings = training["settings"]
-    begun = "from weights that were cut out of a trained network," if started else "from scratch"
+def training_sentence(description: dict[str, Any]) -> str:
+    """How it was trained, in short."""
+    training = description["training"]
+    begun = "from weights that were cut out of a trained network," if "start" in description else "from scratch"
+    taught = teacher_clause(description)
     return (
         f"{begun} on {training['images']:,} images (training and validation ones together), "
-        f"{settings['epochs']:g} epochs; all settings in `architecture.json`"
+        f"{training['settings']['epochs']:g} epochs; {f'{taught}; ' if taught else ''}all settings in `architecture.json`"
+    )
+
+
+def teacher_clause(description: dict[str, Any]) -> str:
+    """What taught it; empty where nothing did."""
+    if (teacher := description.get("teacher")) is None:
+        return ""
+    whose = "the network that the run has fine-tuned" if teacher["name"] == WHOLE else f"`{teacher['name']}`"
+    share, macs = description["training"]["settings"]["teacher_share"], format_number(teacher["macs"])
+    return (
+        f"distilled from {whose} ({macs} MACs, sha256 `{teacher['sha256'][:12]}`): its probabilities are {share:.0%} of each "
+        "target"
     )
 
 
@@ -161,6 +175,7 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
     return (
         f"  network   {description['arch']}\n{scale}"
         f"  found by  {provenance_sentence(description['provenance']).replace('`', '')}{finalists_clause(description)}\n"
+        f"{teacher_line(description)}"
         f"  accuracy  {accuracy_sentence(description)}\n"
         f"  costs     {description['costs']['macs']:,} MACs, {description['costs']['params']:,} parameters\n"
         f"  latency   {latency_sentence(description)}\n"
@@ -168,6 +183,12 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"
         f'  load it   {"; ".join(loading_lines(description))}; network = load_network("{folder}")'
     )
+
+
+def teacher_line(description: dict[str, Any]) -> str:
+    """What taught it, as a line for a terminal; empty where nothing did."""
+    clause = teacher_clause(description).replace("`", "")
+    return f"  trained   {clause}\n" if clause else ""
 
 
 FILES = (

@@ -22,12 +22,12 @@ from evo.alone.images import require_fitting_images
 from evo.alone.recipe import train_by_recipe
 from evo.alone.selection import Criteria, Selected
 from evo.alone.start import Start
+from evo.alone.teacher import Teacher
 from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
-from evo.data.resized import at_size
 from evo.data.source import Images
 from evo.deliver.finalists import hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
@@ -47,6 +47,7 @@ from spaces.export.python_source import check_exportable, network_source
 from spaces.export.scaling import ScaledSpace
 from spaces.latency.measure import MeasurementSetting, measure_module
 from spaces.layer import Shape
+from spaces.networks.modules import Resize, resize_images
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
 from spaces.size import Size, as_size, both_sides
@@ -67,15 +68,17 @@ def deliver_run(
     overrides: Sequence[str] = (),
     reporter: Reporter = SILENT,
     accept_data_change: bool = False,
+    from_scratch: bool = False,
 ) -> Description:
     """Make what ``folder`` lacks of a network of the run ``name``; gives what its ``architecture.json`` says in the end.
 
     Args:
         accept_data_change: go on although the images are not those that the run was begun on.
+        from_scratch: begin with fresh weights, although the run may have trained some.
 
     Raises:
         EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, the images have
-            changed since the search, or torchrun has started several processes.
+            changed since the search, its teacher is missing or does not fit, or torchrun has started several processes.
         SpaceError: as ``deliver_network``.
     """
     there = is_done(folder)
@@ -84,36 +87,44 @@ def deliver_run(
             reporter.say(f"run {run.name}: making a network in {folder}")
             inspect_images(run, config, reporter, accept_data_change)
         shown = replace(reporter, say=discard) if there else reporter
-        description = deliver_network(store, run, config, criteria, folder, shown)
+        description = deliver_network(store, run, config, criteria, folder, shown, from_scratch=from_scratch)
     if there:
         reporter.say(f"run {run.name}: nothing to do, {folder} has the network")
     return description
 
 
 def deliver_network(
-    store: Store, run: StoredRun, config: StudyConfig, criteria: Criteria, folder: Path, reporter: Reporter = SILENT
+    store: Store,
+    run: StoredRun,
+    config: StudyConfig,
+    criteria: Criteria,
+    folder: Path,
+    reporter: Reporter = SILENT,
+    *,
+    from_scratch: bool = False,
 ) -> Description:
     """Make what ``folder`` lacks; gives what its ``architecture.json`` says in the end.
 
     Args:
         config: the run's settings, perhaps with others to train by.
+        from_scratch: begin with fresh weights, although the run may have trained some.
 
     Raises:
-        EvoError: nothing fits the wish, or the folder holds something else.
+        EvoError: nothing fits the wish, the folder holds something else, or the teacher is missing or does not fit.
         SpaceError: an architecture or a budget that cannot be.
     """
     candidates = find_candidates(store, run, criteria)
     images = require_fitting_images(load_dataset(config.data, config.device), candidates[0].chosen.space, run.classes)
-    trainer = Trainer.of(store, run, config, images)
+    trainer = Trainer.of(store, run, config, images, from_scratch=from_scratch)
     contest = hold_contest(trainer, candidates, criteria, reporter)
     picked = candidates[contest.winner]
     if unused := describe_unused(picked, run, criteria):
         reporter.say(unused)
     plan = plan_delivery(run, config, picked.chosen, picked.scaled, images)
     given = weights_given(trainer.start, plan, reporter)
-    create_or_verify(folder, plan | ({"start": trainer.start.sha256} if trainer.start and given else {}))
+    create_or_verify(folder, plan | beginnings(trainer, given))
     if not is_intact(folder / WEIGHTS):
-        train_in(folder, config, images, reporter.track, given)
+        train_in(folder, config, images, reporter.track, given, trainer.teacher)
     delete_progress(folder / PROGRESS)
     network = load_network(folder)
     if len(candidates) > 1:
@@ -193,22 +204,38 @@ def weights_given(start: Start | None, plan: Description, reporter: Reporter) ->
     return given
 
 
+def beginnings(trainer: Trainer, given: Mapping[str, Tensor] | None) -> Description:
+    """What the plan says of weights that the training rests on: those that it begins with, and the teacher's."""
+    start = {"start": trainer.start.sha256} if trainer.start and given else {}
+    return start | ({"teacher": trainer.teacher.to_dict()} if trainer.teacher else {})
+
+
 def train_in(
-    folder: Path, config: StudyConfig, images: Images, track: Track, given: Mapping[str, Tensor] | None = None
+    folder: Path,
+    config: StudyConfig,
+    images: Images,
+    track: Track,
+    given: Mapping[str, Tensor] | None = None,
+    teacher: Teacher | None = None,
 ) -> None:
     """Train the folder's network on train and validation images together, and leave its weights there.
 
     Args:
         given: the weights that it begins with, but perhaps for its last layer; None: fresh ones.
+        teacher: what teaches it beside the labels; None: nothing.
     """
     description = read_manifest(folder)
     seed = derive_seed(config.seed, "deliver", description["arch"])
     torch.manual_seed(seed)
     network = build_described(description)
     inherit_weights(network, given or {})
-    preprocessing, network.preprocessing = network.preprocessing, nn.Identity()  # these images are normalised already
-    everything = at_size(images.train.joined_with(images.validation), image_size(description))
-    train_by_recipe(network, config, everything, images.classes, seed, checkpoint=folder / PROGRESS, track=track)
+    preprocessing = network.preprocessing
+    network.preprocessing = Resize(image_size(description))  # these images are normalised already
+    everything = images.train.joined_with(images.validation)
+    progress = folder / PROGRESS
+    train_by_recipe(
+        network, config, everything, images.classes, seed, teacher=teacher, checkpoint=progress, track=track
+    )
     network.preprocessing = preprocessing
     write_checkpoint(network.state_dict(), folder / WEIGHTS, {"arch": description["arch"]})
 
@@ -225,7 +252,7 @@ def test_accuracy(network: Network, images: Images, size: Size, config: StudyCon
     mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in (images.mean, images.std))
     with torch.inference_mode():
         scores = torch.cat(
-            [network(x * std + mean) for x, _ in at_size(images.test, size).batches(config.deliver.batch_size)]
+            [network(resize_images(x * std + mean, size)) for x, _ in images.test.batches(config.deliver.batch_size)]
         )
     right = int((scores.argmax(1) == images.test.y).sum())
     interval = binomtest(right, len(images.test)).proportion_ci(0.95, "wilson")  # inside [0, 1], also near its ends

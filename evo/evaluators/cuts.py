@@ -36,7 +36,7 @@ from spaces.layer import Head, Shape, Stem
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from spaces.pretrained.cut_space import space_of, whole_alone, whole_network
-from spaces.pretrained.importance import channel_importance
+from spaces.pretrained.importance import channel_importance, without_importance
 from spaces.pretrained.networks import Pretrained, read_network
 from spaces.pretrained.slices import first_weights, load_first_weights
 from spaces.space import SearchSpace, resolve_variants
@@ -59,7 +59,7 @@ class Cuts:
     origin: SearchSpace
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
-        whole = self._fine_tuned(context)
+        whole = self._fine_tune(context)
         judge = CutsJudge(self.config, self.origin, space, context.table, whole, file_hash(whole))
         return replace(judge, losses=self._losses(judge, context))
 
@@ -68,7 +68,11 @@ class Cuts:
         """The network itself."""
         return whole_network(self.origin)
 
-    def _fine_tuned(self, context: FitContext) -> Path:
+    def fine_tuned(self, file: Path) -> Pretrained:
+        """The fine-tuned network in ``file``."""
+        return read_fine_tuned(self.config, self.origin, file)
+
+    def _fine_tune(self, context: FitContext) -> Path:
         """The file of the fine-tuned network; the same in all rounds."""
         found = read_pretrained(self.config)
         section, data = _section(self.config), self.config.data
@@ -207,9 +211,17 @@ def cut_out(
 ) -> dict[str, Tensor]:
     """The weights of all candidates of ``space``, cut out of the fine-tuned network in ``file``; for ``images``, which may be
     brought to another mean and deviation than those that it was fine-tuned on."""
-    (arch, alone), (weights, facts) = whole_alone(origin), read_checkpoint(file)
-    tuned = Pretrained(_section(config).network, alone, arch, weights, tuple(facts["mean"]), tuple(facts["std"]))
+    tuned = read_fine_tuned(config, origin, file)
     return first_weights(tuned, space, images.mean, images.std, _section(config).importance)
+
+
+def read_fine_tuned(config: StudyConfig, origin: SearchSpace, file: Path) -> Pretrained:
+    """The fine-tuned network in ``file``, which is the whole one of the space ``origin``."""
+    (arch, alone), (tensors, facts) = whole_alone(origin), read_checkpoint(file)
+    weights = dict(without_importance(tensors))
+    importance = {name: tensor for name, tensor in tensors.items() if name not in weights}
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    return Pretrained(_section(config).network, alone, arch, weights, mean, std, importance=importance)
 
 
 @lru_cache(maxsize=1)

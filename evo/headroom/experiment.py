@@ -18,11 +18,13 @@ import numpy as np
 from analysis.headroom import LEAST_NETWORKS, LEAST_TRAININGS
 from analysis.sentences import count
 from evo.alone.images import with_augmentation
+from evo.alone.teacher import teacher_folder
 from evo.alone.trainer import Trainer
 from evo.console import SILENT, Reporter, Track, warn
 from evo.data.fingerprint import forget_data, hash_images
 from evo.data.inspection import inspect_data, tell
 from evo.data.loading import load_dataset
+from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.headroom.result import HeadroomResult, Setting, TrainedNetwork
 from evo.plugins import plugin_sources, used_plugins
@@ -38,6 +40,7 @@ from spaces.architecture import Architecture
 from spaces.costs.sampling import NO_LIMIT, Limit, Limits, sample_uniform
 from spaces.costs.table import CostTable
 from spaces.export.baselines import contender
+from spaces.export.network_folder import WEIGHTS
 from spaces.space import SearchSpace, canonical_arch
 from spaces.units import format_number
 from studies.config import StudyConfig
@@ -203,10 +206,12 @@ def find_or_begin(store: Store, experiment: Experiment) -> StoredRun:
     """The run, without rounds, under which trainings of this space, by these settings, on these data are recorded."""
     config, space = experiment.config, experiment.space
     data, device = hash_images(config.data), config.device
+    teacher = config.deliver.teacher
+    taught = {"teacher": file_hash(teacher_folder(teacher) / WEIGHTS)} if teacher else {}
     digest = identity(
         "headroom", 1,
         space=space, training=config.deliver, data=config.data, device=device, seed=config.seed,
-        convention=config.search.macs_convention, sources={"data": data, **plugin_sources(config, space)},
+        convention=config.search.macs_convention, sources={"data": data, **taught, **plugin_sources(config, space)},
     )  # fmt: skip
     name = f"headroom-{space.name}-{digest[:8]}"
     if (there := store.find_run(name)) is not None:

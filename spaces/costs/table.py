@@ -184,8 +184,8 @@ class LayerCosts:
     Attributes:
         block: where a block has rows, or the images several sizes, that block and the layer's place in it. Genes are qualified
             then (``SearchSpace.qualified_genes``).
-        choices: what the block's choices cost by themselves: rows nothing, sizes of images what stem and head cost beside those
-            that are counted for all.
+        choices: what the block's choices cost by themselves: rows nothing, sizes of images what stem and head cost beside the
+            cheapest.
     """
 
     name: str
@@ -302,11 +302,12 @@ def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyMod
     Raises:
         SpaceError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
     """
-    fixed, sizes = _fixed_costs(space, convention, latency), space.input_sizes
-    choices: dict[Op, Floats] = {}
+    sizes, choices = space.input_sizes, dict[Op, Floats]()
     if sizes:
-        for op in (*sizes.layers[0].candidates, *sizes.layers[0].pending):
-            choices[op] = _fixed_costs(at_image_size(space, op), convention, latency) - fixed
+        every = (*sizes.layers[0].candidates, *sizes.layers[0].pending)
+        choices = {op: _fixed_costs(at_image_size(space, op), convention, latency) for op in every}
+    fixed = np.min(list(choices.values()), axis=0) if sizes else _fixed_costs(space, convention, latency)
+    choices = {op: costs - fixed for op, costs in choices.items()}
     layers = (
         LayerCosts(name, layer, convention, latency, block=space.variant_of(i), choices=choices)
         for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True))

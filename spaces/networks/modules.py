@@ -41,6 +41,17 @@ def resize_images(images: Tensor, size: Size) -> Tensor:
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
+class Resize(nn.Module):
+    """Scales images to one size."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        return resize_images(images, self.size)
+
+
 class SqueezeExcitation(nn.Module):
     """Squeeze-excitation: ``x`` times a gate per channel in (0, 1)."""
 
@@ -99,6 +110,14 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.get_buffer("mean")) / self.get_buffer("std")
+
+    def after(self, mean: Sequence[float], std: Sequence[float]) -> Normalise:
+        """The same for images that ``mean`` and ``std``, per channel, have normalised already."""
+        own_mean, own_std = (self.get_buffer(name).flatten().tolist() for name in ("mean", "std"))
+        return Normalise(
+            [(own - known) / scale for own, known, scale in zip(own_mean, mean, std, strict=True)],
+            [own / scale for own, scale in zip(own_std, std, strict=True)],
+        )
 
 
 def build_convolution(step: Conv) -> nn.Sequential:

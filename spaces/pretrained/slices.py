@@ -117,7 +117,8 @@ def first_weights(
     for i, (layer, known) in enumerate(zip(space.layers[behind:], found.space.layers, strict=True), start=behind):
         (op,) = known.candidates
         prefix = f"layers.{i - behind}.ops.{op}."
-        own = {name.removeprefix(prefix): tensor for name, tensor in found.weights.items() if name.startswith(prefix)}
+        tensors = (*found.weights.items(), *found.importance.items())
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
         for cut in layer.candidates:
             if cut not in IDENTITIES:
                 named = cut_weights(op, cut, layer.shape, own, importance)

@@ -40,6 +40,7 @@ from studies.config.methods import (
 )
 from studies.config.sections import (
     DATA,
+    WHOLE,
     DataSection,
     DeliverSection,
     LatencySection,
@@ -62,6 +63,7 @@ __all__ = [
     "EVALUATORS",
     "METHODS",
     "PRESETS",
+    "WHOLE",
     "AutoSpaceEvolution",
     "BlockwiseSection",
     "CellsSection",

@@ -230,6 +230,8 @@ class DeliverSection(Training):
     """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,
     validation images too."""
 
+    unrelated: ClassVar[frozenset[str]] = frozenset({"teacher"})  # its sha256 counts, wherever it lies
+
     epochs: PerRound = 60.0
     """Passes over the training images."""
 
@@ -251,6 +253,14 @@ class DeliverSection(Training):
 
     augment: tuple[Augmentation, ...] | None = None
     """Random changes of training images, in place of `data.augment`. Not given: those."""
+
+    teacher: str | None = None
+    """Teaches the network beside the labels (distillation at temperature 1, arXiv 1503.02531): `whole`, the network that a run
+    of `cuts` has fine-tuned, or a folder that `evo.deliver` made, with the same channels and classes; images are resized for
+    it. Not given: labels alone."""
+
+    teacher_share: Share = 0.5
+    """Part of each target that is the teacher's probabilities of the classes, from 0 to 1 (labels are not used)."""
 
 
 class SearchSection(Section):
@@ -320,6 +330,10 @@ class LatencySection(Section):
 
     device: str | None = None
     """Which of the table's devices counts. Not given: the table has one only."""
+
+
+WHOLE = "whole"
+"""``deliver.teacher``: the network that the run has fine-tuned."""
 
 
 DATA: dict[str, type[DataSection]] = dict.fromkeys(

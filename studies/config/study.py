@@ -13,6 +13,7 @@ from studies.config.kinds import EVALUATORS
 from studies.config.methods import METHODS, MethodSection
 from studies.config.sections import (
     DATA,
+    WHOLE,
     DataSection,
     DeliverSection,
     LatencySection,
@@ -145,6 +146,11 @@ class StudyConfig(Section):
             raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
         if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
+        if self.deliver.teacher == WHOLE and not self.evaluator.starts_networks:
+            raise invalid(
+                f"deliver.teacher is 'whole', the network that a run of evaluator 'cuts' has fine-tuned, and evaluator.kind is "
+                f"{self.evaluator.kind!r}: give a folder that python -m evo.deliver made, or leave it out"
+            )
         self.evaluator.check(self)
         self.ground_truth.check(self.evaluator, self.search.objective)
         self.evolution.check(self)

@@ -248,7 +248,10 @@ trainings = Table(
     Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
     Column("params", Float, nullable=False, doc="weights and biases"),
     Column(
-        "training_macs", Float, nullable=False, doc="that the training took: three times `macs` for every image seen"
+        "training_macs",
+        Float,
+        nullable=False,
+        doc="that the training took: three times `macs` for every image seen, and a teacher's once, if it had one",
     ),
     Column("seconds", Float, nullable=False, doc="that it took, from its last interruption on"),
     Column("settings_json", Text, nullable=False, doc="of its training"),

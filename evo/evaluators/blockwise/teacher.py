@@ -6,7 +6,6 @@ evaluation mode: DNA's released code leaves its normalisations in training mode,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,7 +72,8 @@ class Teacher:
             network = _torchvision_model(self.model, self.weights)
         else:
             network = _load_own(Path(self.weights))
-            network.preprocessing = _renormalise(network.preprocessing, self.mean, self.std)
+            if isinstance(network.preprocessing, Normalise):  # it takes images from 0 to 1
+                network.preprocessing = network.preprocessing.after(self.mean, self.std)
         return network.eval().requires_grad_(False)
 
     def stages(self, *blocks: int) -> nn.Module:
@@ -84,7 +84,7 @@ class Teacher:
         features = extract_features(self.network(), [self.splits[block] for block in blocks])
         if self.normalised is None:
             return features
-        return nn.Sequential(_renormalise(Normalise(*self.normalised), self.mean, self.std), features).eval()
+        return nn.Sequential(Normalise(*self.normalised).after(self.mean, self.std), features).eval()
 
 
 # -- which stages -----------------------------------------------------------------------------------------------------
@@ -316,17 +316,6 @@ def _load_own(path: Path) -> Network:
     if path.is_file():
         _load_weights(network, path)
     return network
-
-
-def _renormalise(preprocessing: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """What a network does to images from 0 to 1, for images that ``mean`` and ``std`` have normalised already."""
-    if not isinstance(preprocessing, Normalise):
-        return preprocessing
-    its_mean, its_std = (preprocessing.get_buffer(name).flatten().tolist() for name in ("mean", "std"))
-    return Normalise(
-        [(its - ours) / scale for its, ours, scale in zip(its_mean, mean, std, strict=True)],
-        [its / scale for its, scale in zip(its_std, std, strict=True)],
-    )
 
 
 def _load_weights(network: nn.Module, path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,20 +17,23 @@ import pytest
 import torch
 
 from evo.alone.selection import Criteria, select_network
+from evo.console import Reporter
 from evo.data.fingerprint import fingerprint, hash_images
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.deliver.__main__ import main
 from evo.deliver.manifest import read_manifest, write_manifest
-from evo.deliver.pipeline import train_in
+from evo.deliver.pipeline import deliver_run, train_in
 from evo.deliver.session import training_settings
 from spaces import load_network
 from spaces.architecture import Architecture
+from spaces.units import format_number
 from studies.config import DataSection, check_config
 from studies.database import deliveries
 from studies.database.store import open_store
 from studies.records import EvoError
 from tests import example_run
+from tests.evo.conftest import interrupted_at
 
 WORK = ["--set", "deliver.epochs=20", "--set", "data.max_images=300", "--set", "deliver.drop_path=0.1"]
 FILES = {"architecture.json", "model.safetensors", "model.py", "model.onnx", "model.pt2", "preprocess.py", "README.md"}
@@ -181,6 +185,77 @@ def killed_after(seconds: float, work: list[str]) -> bool:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return True
+
+
+TAUGHT = ["--set", "deliver.epochs=5", "--set", "data.max_images=300", "--set", "deliver.teacher_share=0.7"]
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_network_that_is_taught_says_by_whom_and_ends_with_the_same_bits_when_it_was_interrupted(
+    folder: Path, storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher, wish, overrides = f"deliver.teacher={folder}", Criteria({"macs": 39}), [*TAUGHT[1::2]]
+    for name, stops in (("whole", ()), ("rough", (3, 11))):  # of 20 steps, 4 an epoch
+        for stop in stops:
+            with pytest.raises(KeyboardInterrupt):
+                deliver_run(
+                    "tiny", storage, wish, tmp_path / name, [*overrides, teacher], Reporter(track=interrupted_at(stop))
+                )
+        deliver_run("tiny", storage, wish, tmp_path / name, [*overrides, teacher])
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "rough")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    said = read_manifest(tmp_path / "whole")
+    assert said["teacher"] == {
+        "name": str(folder),
+        "sha256": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        "arch": example_run.DEAR,
+        "macs": read_manifest(folder)["costs"]["macs"],
+    }
+    macs, digest = format_number(said["teacher"]["macs"]), said["teacher"]["sha256"][:12]
+    clause = f"distilled from `{folder}` ({macs} MACs, sha256 `{digest}`): its probabilities are 70% of each target"
+    assert clause in (tmp_path / "whole" / "README.md").read_text()
+    untaught = ["tiny", "--storage", storage, "--max-macs", "39", *TAUGHT, "--out"]
+    assert main([*untaught, str(tmp_path / "whole")]) == 1
+    assert "holds another network, with other training, teacher:" in capsys.readouterr().err
+    assert main([*untaught, str(tmp_path / "alone")]) == 0
+    assert (tmp_path / "alone" / "model.safetensors").read_bytes() != files[0].read_bytes()
+    assert "distilled" not in (tmp_path / "alone" / "README.md").read_text()
+
+
+def test_a_teacher_that_is_missing_is_told_before_anything_is_made(
+    storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tiny", "--storage", storage, "--out", str(tmp_path / "new"), *WORK]
+    assert main([*words, "--set", f"deliver.teacher={tmp_path}/gone"]) == 1
+    assert "deliver.teacher is '" in capsys.readouterr().err
+    assert main([*words, "--set", "deliver.teacher=whole"]) == 1
+    assert (
+        "deliver.teacher is 'whole', the network that a run of evaluator 'cuts' has fine-tuned"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_run_without_trained_weights_is_trained_from_scratch_anyway(
+    folder: Path, storage: str, tmp_path: Path
+) -> None:
+    before = contents(folder)
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK, "--from-scratch"]) == 0
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("unexported")
+def test_a_folder_from_before_there_were_teachers_is_taken_on(folder: Path, storage: str) -> None:
+    said = json.loads((folder / "architecture.json").read_text())
+    now = (folder / "architecture.json").read_text()
+    for name in ("teacher", "teacher_share"):
+        del said["training"]["settings"][name]
+    write_manifest(folder, said)
+    before = contents(folder)
+    assert main(["tiny", "--storage", storage, "--out", str(folder), *WORK]) == 0
+    assert contents(folder) == before
+    (folder / "architecture.json").write_text(now)
 
 
 def test_test_images_do_not_train(folder: Path, storage: str, tmp_path: Path) -> None:

@@ -14,19 +14,23 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from analysis.answers.both import answers
+from evo.alone.budgets import find_budgets, is_complete
+from evo.alone.contest import hold_contest
 from evo.alone.selection import Criteria
 from evo.alone.start import Start
 from evo.alone.trainer import Trainer
-from evo.console import untracked
+from evo.console import SILENT, Reporter, untracked
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
 from evo.deliver.against import compare_with_no_search
 from evo.deliver.pipeline import deliver_network
 from evo.evaluators.cuts import Cuts, CutsJudge, cut_out
 from evo.round.algorithm import fit_judge, run_round
+from evo.round.arms import check_arms
 from evo.round.clock import Clock
 from evo.round.context import RunContext, fit_context, open_round, run_context
 from evo.round.new_run import begin_run
+from evo.round.options import RunOptions
 from evo.workers.executors import local_executor, map_inline
 from spaces import load_network
 from spaces.architecture import Architecture
@@ -39,7 +43,9 @@ from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
 from spaces.pretrained.cut_space import whole_network
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check_config
+from studies.config import StudyConfig, check_config, load_config
+from studies.controls import Control
+from studies.database.no_search import results_of
 from studies.database.store import Store, open_store
 from studies.records import EvoError
 from tests.evo.conftest import interrupted_at
@@ -270,6 +276,74 @@ def test_finalists_begin_with_their_cut_weights(searched: RunContext) -> None:
     assert trainer.identity(one, 0) != Trainer(*list(vars(trainer).values())[:5]).identity(one, 0)
 
 
+@pytest.mark.usefixtures("unexported")
+def test_the_whole_network_teaches_its_cuts(searched: RunContext, tmp_path: Path) -> None:
+    """Its probabilities are those of the fine-tuned file, on images as they were normalised for it; it costs its MACs."""
+    store, run, config = searched.store, searched.run, with_deliver(searched.config, teacher="whole", teacher_share=1.0)
+    arch = Architecture(("mb_k3_h8", "mb_k3_e2_se25_swish", "conv_k3_h16"))
+    said = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "net")
+    judge, images = judge_of(searched), load_dataset(config.data, "cpu")
+    whole = whole_network(run.space)
+    macs = count_costs(run.space, whole).macs
+    assert said["teacher"] == {"name": "whole", "sha256": judge.sha256, "arch": str(whole), "macs": macs}
+    assert said["start"] == judge.sha256
+    assert (
+        "epochs; distilled from the network that the run has fine-tuned ("
+        in (tmp_path / "net" / "README.md").read_text()
+    )
+    network = Network(whole, run.space)
+    network.load_state_dict(load_file(judge.checkpoint))
+    x = images.validation.take(torch.arange(20))[0]
+    with torch.no_grad():
+        expected = network.eval()(x).softmax(1)
+    for given in (images, replace(images, mean=(images.mean[0] + 0.2,), std=(images.std[0] * 2,))):
+        teacher = Trainer.of(store, run, config, given).teacher
+        assert teacher is not None
+        raw = x * images.std[0] + images.mean[0]
+        torch.testing.assert_close(teacher((raw - given.mean[0]) / given.std[0]), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("unexported")
+def test_from_scratch_ignores_the_weights_that_were_trained(searched: RunContext, tmp_path: Path) -> None:
+    """They need not even be there; nothing is said of widths, which may change."""
+    store, run, config = searched.store, searched.run, searched.config
+    arch, said = Architecture(("mb_k3_e2", "mb_k3_e4_se25_swish", "id")), list[str]()
+    wish, reporter = Criteria({}, arch=arch, scale_to=600_000), Reporter(said.append)
+    started = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "started")
+    with pytest.raises(EvoError, match="holds another network, with other start"):
+        deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "started", from_scratch=True)
+    fresh = deliver_network(store, run, config, Criteria({}, arch=arch), tmp_path / "fresh", from_scratch=True)
+    assert "start" in started
+    assert "start" not in fresh
+    weights = [dict(load_network(tmp_path / name).named_parameters()) for name in ("started", "fresh")]
+    assert not torch.equal(
+        weights[0]["layers.0.ops.mb_k3_e2.0.0.weight"], weights[1]["layers.0.ops.mb_k3_e2.0.0.weight"]
+    )
+    deliver_network(store, run, config, wish, tmp_path / "wide", reporter, from_scratch=True)
+    assert said == []
+    deliver_network(store, run, config, wish, tmp_path / "as before", reporter)
+    assert said == ["its widths are not those of the run's network: it is trained from fresh weights"]
+
+
+def test_from_scratch_a_run_of_cuts_may_have_a_teacher_and_be_compared(searched: RunContext) -> None:
+    store, run = searched.store, searched.run
+    config, images = with_deliver(searched.config, teacher="whole"), load_dataset(searched.config.data, "cpu")
+    fresh, started = (Trainer.of(store, run, config, images, from_scratch=asked) for asked in (True, False))
+    one = contender("one", whole_network(run.space), run.space, "macs")
+    assert fresh.start is None
+    assert fresh.teacher is not None
+    assert fresh.identity(one, 0) != started.identity(one, 0)
+    arch = Architecture(("mb_k3_e2", "mb_k3_e4_se25_swish", "id"))
+    found = compare_with_no_search(
+        run.name, store.url, ["mobilenet_v2"], Criteria({}, arch=arch), ["deliver.epochs=1"], from_scratch=True
+    )
+    assert [arm.name for arm in (found.pick, *found.baselines)] == ["pick", "mobilenet_v2"]
+
+
+def with_deliver(config: StudyConfig, **changes: object) -> StudyConfig:
+    return config.model_copy(update={"deliver": config.deliver.model_copy(update=changes)})
+
+
 def test_weights_that_are_gone_are_told(network: Path, tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
         shared = run_context(begin_run(store, "cuts", settings(network)), store, tmp_path / "files", map_inline)
@@ -372,3 +446,80 @@ def test_an_operation_that_is_no_cut_begins_with_fresh_weights(searched: RunCont
     )
     arch = Architecture(("dual_k3_e1",) * 3)
     assert evaluator.starting_weights(arch, space, judge.checkpoint, images) is None
+
+
+# -- the size of the images, and what needs no search -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sized(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
+    """A finished round of networks that choose the size of their images."""
+    folder = tmp_path_factory.mktemp("sized")
+    config = settings(
+        network, evaluator={"resolutions": [0.75, 0.5], "importance": "taylor"}, search={"evaluations": 30}
+    )
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
+        shared = run_context(begin_run(store, "sized", config), store, folder / "files", map_inline)
+        run_round(shared, 1)
+        yield shared
+
+
+def test_the_size_of_the_images_is_a_choice_like_any_other(sized: RunContext) -> None:
+    space = sized.run.space
+    assert space.layers[0].candidates == ("size_8", "size_6", "size_4")
+    judge = judge_of(sized)
+    assert judge.losses[0, "size_8"] == 0.0
+    assert {op for place, op in judge.losses if place == 0} == {"size_8", "size_6", "size_4"}
+    measured = sized.store.proposals(sized.store.rounds(sized.run)[0])
+    assert {proposal.evaluation.arch.genes[0] for proposal in measured} == {"size_8", "size_6", "size_4"}
+    assert len({str(proposal.evaluation.arch) for proposal in measured}) == len(measured)
+
+
+def test_a_network_of_smaller_images_begins_with_the_same_weights_and_is_delivered_for_its_size(
+    sized: RunContext, tmp_path: Path
+) -> None:
+    run, store = sized.run, sized.store
+    arch = Architecture(("size_6", *whole_network(run.space).genes[1:]))
+    description = deliver_network(store, run, run.config, Criteria({}, arch=arch), tmp_path / "net")
+    network = load_network(tmp_path / "net")
+    assert description["preprocessing"]["size"] == 6
+    assert description["costs"]["macs"] == count_costs(run.space, arch).macs
+    with torch.no_grad():
+        assert network(torch.rand(2, 1, 6, 6)).shape == (2, 10)
+    whole = load_file(sorted(sized.folder.glob("network-*.safetensors"))[0])
+    own = dict(network.state_dict())
+    assert torch.equal(
+        own["layers.0.ops.mb_k5_e3.0.0.weight"], whole["layers.0.ops.mb_k5_e3.0.0.weight"]
+    )  # learning_rate 0
+
+
+def test_would_fine_tuning_have_done(sized: RunContext) -> None:
+    store, run = sized.store, sized.run
+    row = store.rounds(run)[0]
+    arms = (Control.PRETRAINED, Control.WHOLE)
+    hold_contest(store, run, row, arms, SILENT)
+    assert is_complete(store, run, row, arms)
+    found = {(one.arm, one.place): one for one in results_of(store, run, 1)}
+    whole = count_costs(run.space, whole_network(run.space)).macs
+    budgets = find_budgets(store, run, row)
+    for budget in budgets:
+        assert found["pick", budget.place].macs == budget.macs  # it keeps the widths that its weights have
+        assert found["whole", budget.place].macs == whole
+        if ("pretrained", budget.place) in found:
+            assert found["pretrained", budget.place].macs <= budget.macs
+            assert found["pretrained", budget.place].network in ("the same share of every layer", "smaller images")
+    said = " ".join(answers(store, run).sentences())
+    assert "Would fine-tuning the whole network have done?" in said
+    assert "against the better one of uniform cuts and smaller images" in said
+
+
+@pytest.mark.parametrize(("kind", "control"), [("cuts", "uniform"), ("oneshot", "pretrained"), ("oneshot", "whole")])
+def test_an_arm_that_begins_otherwise_is_refused_before_anything_runs(network: Path, kind: str, control: str) -> None:
+    trained = settings(network)
+    config = trained if kind == "cuts" else load_config("digits")
+    with pytest.raises(EvoError, match=f"control {control} .*: expected fixed or random"):
+        check_arms(RunOptions(1, control=(control,)), config)
+
+
+def test_the_whole_network_is_asked_for_with_its_cuts() -> None:
+    assert RunOptions(1, control=("pretrained",)).no_search == (Control.PRETRAINED, Control.WHOLE)

@@ -183,6 +183,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "drop_path": "0.0",
         "ema": "0.99",
         "augment": "None",
+        "teacher_share": "0.5",
     },
     "TeacherSection": {
         "epochs": "20.0",

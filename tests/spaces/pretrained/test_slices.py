@@ -16,6 +16,7 @@ from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet, inherit_weights
 from spaces.operations.grammar import hidden_channels, parse_op
 from spaces.pretrained.cut_space import space_of
+from spaces.pretrained.importance import channel_importance
 from spaces.pretrained.module_reader import read_module
 from spaces.pretrained.networks import Pretrained, take_weights, torchvision_network
 from spaces.pretrained.slices import cut_weights, first_weights, load_first_weights
@@ -202,3 +203,52 @@ def test_grey_images_are_seen_as_colours_that_are_alike(found: Pretrained) -> No
     images = torch.rand(2, 1, 33, 33, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(grey(images), colour(images.expand(-1, 3, -1, -1)), atol=1e-5)
+
+
+# -- which channels stay ----------------------------------------------------------------------------------------------
+
+
+def test_the_weights_that_make_and_read_a_channel_tell_its_importance() -> None:
+    weights = dict(filled_operation("mb_k3_e6", SAME).state_dict())
+    norms = torch.zeros(96, dtype=torch.float64)
+    for name, axis in (("0.0.weight", 0), ("1.0.weight", 0), ("2.0.weight", 1)):
+        rows = weights[name].double().transpose(0, axis).reshape(96, -1)
+        norms += (rows * rows).sum(1)
+    cut = cut_weights("mb_k3_e6", "mb_k3_h24", SAME, weights, "weight")
+    stay = sorted(sorted(range(96), key=lambda i: -float(norms[i]))[:24])
+    assert torch.equal(cut["1.0.weight"], weights["1.0.weight"][stay])
+
+
+def test_a_gates_first_order_change_is_that_of_a_difference_quotient() -> None:
+    """Scaling what leaves a normalisation by 1 - h changes the loss by h times the gate's gradient."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(96, 3)).double()
+    nn.init.uniform_(network[1].weight)
+    nn.init.uniform_(network[1].bias)
+    batches = [(torch.randn(5, 1, 6, 6, dtype=torch.float64), torch.arange(5) % 3) for _ in range(2)]
+    found = channel_importance(network, batches)["1.importance"]
+    h = 1e-5
+    for channel in range(6):
+        expected = 0.0
+        for x, y in batches:
+            losses = []
+            for factor in (1 - h, 1 + h):
+                gate = torch.ones(6, 1, 1, dtype=torch.float64)
+                gate[channel] = factor
+                scores = network[2:](network[:2].eval()(x) * gate)
+                losses.append(float(nn.functional.cross_entropy(scores, y).detach()))
+            expected += ((losses[1] - losses[0]) / (2 * h)) ** 2
+        assert float(found[channel]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_measured_importance_decides_and_is_no_weight() -> None:
+    weights = dict(filled_operation("mb_k3_e6", SAME).state_dict())
+    measured = {
+        "0.1.importance": torch.zeros(96),
+        "1.1.importance": torch.arange(96.0),
+        "2.1.importance": torch.ones(16),
+    }
+    cut = cut_weights("mb_k3_e6", "mb_k3_h24", SAME, weights | measured, "taylor")
+    assert torch.equal(cut["1.0.weight"], weights["1.0.weight"][-24:])
+    assert cut.keys() == cut_weights("mb_k3_e6", "mb_k3_h24", SAME, weights).keys()
+    assert cut_weights("mb_k3_e6", "mb_k3_e6", SAME, weights | measured, "taylor").keys() == weights.keys()
