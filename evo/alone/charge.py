@@ -43,6 +43,7 @@ class RoundWork:
         path_macs: mean MACs of a network drawn from the round's space, as it is trained there.
         measured_macs: MACs of the networks that it measured, likewise, added up.
         whole_macs: MACs of the network of first candidates; ``cut_macs``: of it and of all that differ from it in one layer.
+        made: operations that are no cuts and new to the round; ``made_macs``: of training them.
         epochs_saved: epochs that early stopping saved, of ``path_macs`` each.
     """
 
@@ -55,6 +56,8 @@ class RoundWork:
     whole_macs: float = 0.0
     cut_macs: float = 0.0
     epochs_saved: int = 0
+    made: int = 0
+    made_macs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def round_macs(
     count = CHARGES.get(config.evaluator.kind)
     if count is None:
         return None
+    made = stats.get("made", {})
     table, rng = cost_table(space, config.search.macs_convention), Random(0)
     drawn = [space.sample(rng) for _ in range(DRAWS)]
     work = RoundWork(
@@ -116,6 +120,8 @@ def round_macs(
         sum(trained_macs(config, table, n, [evaluation.arch for evaluation in measured])),
         *(_macs_of_cuts(table) if config.evaluator.starts_networks else (0.0, 0.0)),
         int(stats.get("epochs_saved", 0)),
+        int(made.get("operations", 0)),
+        float(made.get("macs", 0.0)),
     )
     return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
 
@@ -187,14 +193,16 @@ def scratch_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
 
 
 def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
-    """Fine-tuning of the whole network, in the first round; scoring of the round's networks, and of every cut by itself."""
+    """Fine-tuning of the whole network, in the first round; making operations that are no cuts; scoring of the round's
+    networks, and of every new candidate by itself."""
     section: Any = config.evaluator
     epochs = schedule_of(section, config.data, 1).epochs if work.n == 1 else 0
     training = PASSES * epochs * images_per_epoch(work.train, section.batch_size) * work.whole_macs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     if section.importance == "taylor" and work.n == 1:
         training += PASSES * calibration * work.whole_macs
-    scored = work.measured_macs + (work.cut_macs if work.n == 1 else 0)
+    scored = work.measured_macs + (work.cut_macs if work.n == 1 else work.made * work.whole_macs)
+    training += work.made_macs
     return float(training), float(scored * (work.validation + calibration))
 
 

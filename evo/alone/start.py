@@ -30,6 +30,7 @@ class Start:
     Attributes:
         file: the weights that the run has trained; ``sha256``: its.
         images: those on which the networks are trained.
+        pools: files of operations that the run has made beside.
     """
 
     config: StudyConfig
@@ -37,6 +38,7 @@ class Start:
     file: Path
     sha256: str
     images: Images
+    pools: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, store: Store, run: StoredRun, images: Images) -> Start | None:
@@ -47,17 +49,21 @@ class Start:
         """
         if not run.config.evaluator.starts_networks:
             return None
-        files = (store.checkpoint(run, row.number, "weights") for row in reversed(store.rounds(run)))
-        found = next(filter(None, files), None)
-        if found is None:
+        rows = store.rounds(run)
+        whole, pools = (
+            [found for row in reversed(rows) if (found := store.checkpoint(run, row.number, kind))]
+            for kind in ("weights", "pool")
+        )
+        if not whole:
             return None
-        path, digest = found
-        if not path.is_file() or file_hash(path) != digest:
-            raise EvoError(
-                f"networks of run {run.name!r} begin with the weights that it has trained, and {path} is "
-                f"{'another file by now' if path.is_file() else 'not there'}: expected sha256 {digest[:12]}; put it back"
-            )
-        return cls(run.config, run.space, path, digest, images)
+        for path, digest in (whole[0], *pools):
+            if not path.is_file() or file_hash(path) != digest:
+                raise EvoError(
+                    f"networks of run {run.name!r} begin with the weights that it has trained, and {path} is "
+                    f"{'another file by now' if path.is_file() else 'not there'}: expected sha256 {digest[:12]}; put it back"
+                )
+        path, digest = whole[0]
+        return cls(run.config, run.space, path, digest, images, tuple(dict.fromkeys(path for path, _ in pools)))
 
     def whole(self) -> Pretrained:
         """The network that the run has fine-tuned, from which all others are cut."""
@@ -68,5 +74,7 @@ class Start:
     def weights(self, arch: Architecture, space: SearchSpace) -> Mapping[str, Tensor] | None:
         """What a network begins with, but perhaps for its last layer; None: fresh weights, as it is none of the run's."""
         evaluator = evaluator_of(self.config, self.origin)
-        given: Mapping[str, Tensor] | None = evaluator.starting_weights(arch, space, self.file, self.images)  # type: ignore[attr-defined]
+        given: Mapping[str, Tensor] | None = evaluator.starting_weights(  # type: ignore[attr-defined]
+            arch, space, self.file, self.images, self.pools
+        )
         return given

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spaces.architecture import Architecture, Op
+from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
-from spaces.operations.grammar import BOTTLENECKS, hidden_channels, parse_op
+from spaces.operations.grammar import BOTTLENECKS, OPERATIONS, count_operation, entry_of, hidden_channels, parse_op
+from spaces.operations.primitives import Conv, Step
 from spaces.size import Size
 from spaces.space import SearchSpace, make_divisible, resolve_variants
 from spaces.variants import image_size_op
@@ -31,6 +32,7 @@ def space_of(
     classes: int = 1000,
     shares: Sequence[float] = SHARES,
     smaller: Sequence[Size] = (),
+    pool: Sequence[Op] = (),
 ) -> SearchSpace:
     """The space that grows out of a network, for images of so many channels, pixels and classes.
 
@@ -38,6 +40,7 @@ def space_of(
 
     Args:
         smaller: other sizes that images may be scaled to; with them, a first layer chooses the size.
+        pool: operations that wait in every layer whose shape allows them.
 
     Raises:
         SpaceError: the network has layers of several operations side by side, or sees images of other channels.
@@ -54,10 +57,20 @@ def space_of(
         layers.append(Layer(chooser, tuple(map(image_size_op, (stem.size, *sizes))), block="input"))
     for layer in found.space.layers:
         shape = replace(layer.shape, size=pixels)
-        layers.append(replace(layer, shape=shape, candidates=tuple(_cuts(layer, shape, shares))))
+        cuts = tuple(_cuts(layer, shape, shares))
+        waiting = tuple(op for op in dict.fromkeys(pool) if op not in cuts and _fits(op, shape))
+        layers.append(replace(layer, shape=shape, candidates=cuts, pending=waiting))
         pixels = shape.size_out
     head = replace(found.space.head, classes=classes)
     return SearchSpace(f"{found.name}_cut", tuple(layers), stem, head, found.space.merge, own_weights=True)
+
+
+def _fits(op: Op, shape: Shape) -> bool:
+    try:
+        count_operation(op, shape)
+    except ValueError:
+        return False
+    return True
 
 
 def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
@@ -97,6 +110,53 @@ def narrower(op: Op, shape: Shape, width: int) -> Op:
     """An operation with ``width`` hidden channels."""
     even = width % shape.c_in == 0 and width != shape.c_in
     return str(replace(parse_op(op), expansion=width // shape.c_in if even else 0, hidden=0 if even else width))
+
+
+def matching_steps(op: Op, cut: Op, shape: Shape) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """The steps of an operation, and those of one that can be cut out of it.
+
+    Raises:
+        SpaceError: it cannot be.
+    """
+    before, behind = _steps(op, shape), _steps(cut, shape)
+    if list(map(type, before)) != list(map(type, behind)):
+        raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: they have other steps")
+    convolutions = [
+        (whole, part)
+        for whole, part in zip(before, behind, strict=True)
+        if isinstance(whole, Conv) and isinstance(part, Conv)
+    ]
+    narrower = any((whole.c_in, whole.c_out) != (part.c_in, part.c_out) for whole, part in convolutions)
+    if narrower and not all(whole.groups == 1 or is_depthwise(whole) for whole, _ in convolutions):
+        raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: its channels are grouped")
+    for whole, part in convolutions:
+        if max(part.kernel) > max(whole.kernel) or part.c_out > whole.c_out or part.c_in > whole.c_in:
+            raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: it is larger")
+        if part.activation != whole.activation or (part.groups == 1) != (whole.groups == 1):
+            raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: they have other steps")
+    return before, behind
+
+
+def can_be_cut(op: Op, cut: Op, shape: Shape) -> bool:
+    """Whether the weights of an operation hold those of another one; an identity needs none."""
+    if cut in IDENTITIES or op == cut:
+        return True
+    try:
+        matching_steps(op, cut, shape)
+    except SpaceError:
+        return False
+    return True
+
+
+def _steps(op: Op, shape: Shape) -> tuple[Step, ...]:
+    """The steps of an operation; none where it is no chain of them."""
+    steps = OPERATIONS[entry_of(op)].steps
+    return steps(op, shape) if steps is not None else ()
+
+
+def is_depthwise(step: Conv) -> bool:
+    """Whether every channel is seen by itself."""
+    return step.groups == step.c_in == step.c_out
 
 
 def whole_network(space: SearchSpace) -> Architecture:

@@ -6,6 +6,7 @@ The middle of a kernel stays, and the hidden channels that matter most, so that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ from spaces.architecture import IDENTITIES, Op
 from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.networks.supernet import inherit_weights
-from spaces.operations.grammar import OPERATIONS, entry_of
-from spaces.operations.primitives import Conv, SqueezeExcite, Step
+from spaces.operations.primitives import Conv, SqueezeExcite
+from spaces.pretrained.cut_space import is_depthwise, matching_steps
 from spaces.pretrained.importance import most_important, without_importance
 from spaces.pretrained.networks import Pretrained
 from spaces.space import SearchSpace
@@ -40,40 +41,21 @@ def cut_weights(
     found = {
         name: tensor.clone() for name, tensor in without_importance(weights) if branch and not name.startswith(branch)
     }
-    before, behind = _steps(op, shape), _steps(cut, shape)
-    if [type(step) for step in before] != [type(step) for step in behind]:
-        raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: they have other steps")
-    channels = [[(step.c_in, step.c_out) for step in steps if isinstance(step, Conv)] for steps in (before, behind)]
-    if channels[0] != channels[1] and not all(
-        step.groups == 1 or _is_depthwise(step) for step in before if isinstance(step, Conv)
-    ):
-        raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: its channels are grouped")
+    before, behind = matching_steps(op, cut, shape)
     kept = torch.arange(shape.c_in)
     for place, (whole, part) in enumerate(zip(before, behind, strict=True)):
         inside = (each for each in without_importance(own) if each[0].startswith(f"{place}."))
         here = {name.removeprefix(f"{place}."): tensor for name, tensor in inside}
         if isinstance(whole, Conv) and isinstance(part, Conv):
-            if max(part.kernel) > max(whole.kernel) or part.c_out > whole.c_out or part.c_in > whole.c_in:
-                raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: it is larger")
             into = kept
             if whole.groups == 1:
                 kept = most_important(importance, before, place, own, part.c_out)
-            elif not _is_depthwise(whole):
+            elif not is_depthwise(whole):
                 kept = torch.arange(whole.c_out)
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_conv(whole, part, here, into, kept)}
         elif isinstance(whole, SqueezeExcite) and isinstance(part, SqueezeExcite):
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_gate(here, kept, part.reduced)}
     return found
-
-
-def _is_depthwise(step: Conv) -> bool:
-    return step.groups == step.c_in == step.c_out
-
-
-def _steps(op: Op, shape: Shape) -> tuple[Step, ...]:
-    steps = OPERATIONS[entry_of(op)].steps
-    assert steps is not None  # operations of networks that were read are chains
-    return steps(op, shape)
 
 
 def _cut_conv(
@@ -98,7 +80,12 @@ def _cut_gate(tensors: Mapping[str, Tensor], kept: Tensor, reduced: int) -> Iter
 
 
 def first_weights(
-    found: Pretrained, space: SearchSpace, mean: Sequence[float], std: Sequence[float], importance: str = "scale"
+    found: Pretrained,
+    space: SearchSpace,
+    mean: Sequence[float],
+    std: Sequence[float],
+    importance: str = "scale",
+    made: Mapping[tuple[int, Op], Mapping[str, Tensor]] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """What a supernet of ``space`` begins with, by the names of its tensors: everything, but for other classes the last linear
     layer.
@@ -108,6 +95,7 @@ def first_weights(
         mean, std: what the images are brought to here, per channel; the stem is changed so that it sees what it was trained on,
             but for the margins, which are padded with zeros.
         importance: which channels stay, a name of ``IMPORTANCES``.
+        made: a layer's place in the network and an operation that cannot be cut out of it -> its weights.
     """
     weights = {name: tensor for name, tensor in found.weights.items() if name.startswith("head.")}
     if space.head.classes != found.space.head.classes:
@@ -121,7 +109,8 @@ def first_weights(
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
         for cut in layer.candidates:
             if cut not in IDENTITIES:
-                named = cut_weights(op, cut, layer.shape, own, importance)
+                given = made.get((i - behind, cut))
+                named = given or cut_weights(op, cut, layer.shape, own, importance)
                 weights |= {f"layers.{i}.ops.{cut}.{name}": tensor for name, tensor in named.items()}
     return weights
 

@@ -6,7 +6,7 @@ and ``methods`` those that are chosen by name, ``kinds`` the names of evaluators
 ``"oneshot"``); ``evo`` owns the dicts that resolve them.
 """
 
-from studies.config.cuts import CutsSection
+from studies.config.cuts import CutsSection, PoolSection
 from studies.config.evaluators import (
     BlockwiseSection,
     CellsSection,
@@ -85,6 +85,7 @@ __all__ = [
     "OneShotSection",
     "PadNasEvolution",
     "PerRound",
+    "PoolSection",
     "ScratchSection",
     "SearchSection",
     "Section",

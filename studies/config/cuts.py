@@ -7,11 +7,36 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from studies.config.evaluators import EvaluatorSection
-from studies.config.sections import Share, Training, invalid
+from studies.config.sections import Section, Share, Training, invalid
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
     from studies.config.study import StudyConfig
+
+
+class PoolSection(Section):
+    """Operations that no cut gives: they wait in every layer whose shape allows them. When evolution tries one in a layer, it
+    learns to give what that layer of the fine-tuned network gives; what was made is shared by all runs of the database."""
+
+    operations: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Operations, e.g. `["sep_k3_relu6", "mb_k7_e3_relu6"]`."""
+
+    at_once: bool = False
+    """Make and try all of them in the first round, rather than when evolution asks for them (`evolution.k`)."""
+
+    epochs: Annotated[float, Field(gt=0)] = 5.0
+    """Passes over the training images for each operation in each layer."""
+
+    batch_size: PositiveInt = 64
+    """Images per step."""
+
+    learning_rate: PositiveFloat = 0.005
+    """Of Adam."""
+
+    decay: Share = 0.9
+    """What the learning rate is multiplied by after every epoch."""
+
+    unrelated: ClassVar[frozenset[str]] = frozenset({"operations", "at_once"})
 
 
 class CutsSection(Training, EvaluatorSection):
@@ -53,6 +78,9 @@ class CutsSection(Training, EvaluatorSection):
     label_smoothing: Share = 0.1
     """Part of each label that is spread over all classes, from 0 (off) to 1 (arXiv 1512.00567)."""
 
+    pool: PoolSection | None = None
+    """Operations that no cut gives, and how they are made. Not given: none."""
+
     calibration_batches: PositiveInt = 2
     """Batches of training images from which the batch normalisation of each scored architecture takes its statistics."""
 
@@ -81,7 +109,14 @@ class CutsSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
-        return [f"fine-tuning {self.network}: {self.epochs:g} epochs; then measuring {cuts} cuts, one at a time"]
+        lines = [f"fine-tuning {self.network}: {self.epochs:g} epochs; then measuring {cuts} cuts, one at a time"]
+        if self.pool:
+            waiting = sum(len(layer.pending) for layer in space.layers)
+            lines.append(
+                f"pool: {len(self.pool.operations)} operations, {self.pool.epochs:g} epochs each in every layer where they are "
+                f"tried; {waiting} wait"
+            )
+        return lines
 
     def files(self) -> tuple[str, ...]:
         """Those of a folder, too, where ``network`` is one."""
@@ -104,6 +139,11 @@ class CutsSection(Training, EvaluatorSection):
             raise invalid(
                 f"evaluator.kind is 'cuts', and evolution.method = {config.evolution.method!r} searches another space than "
                 "that of its network: expected evidence, pad_nas or fixed"
+            )
+        if self.pool and not self.pool.at_once and not getattr(config.evolution, "k", None):
+            raise invalid(
+                "evaluator.pool has operations that wait, and evolution never asks for them: set evolution.k, to how many "
+                "candidates layers are refilled, or evaluator.pool.at_once"
             )
         if getattr(config.evolution, "zoom", False):
             raise invalid(

@@ -88,6 +88,12 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "expansions": "(1, 3, 6)",
         "activation": "'relu'",
     },
+    "PoolSection": {
+        "epochs": "5.0",
+        "batch_size": "64",
+        "learning_rate": "0.005",
+        "decay": "0.9",
+    },
     "CutsSection": {
         "epochs": "5.0",
         "batch_size": "32",
@@ -101,6 +107,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "eval_batch_size": "256",
         "importance": "'scale'",
         "resolutions": "()",
+        "pool": "None",
     },
     "DataSection": {
         "name": "'digits'",
