@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks.pretrained.arms import CUT, WHOLE
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         if not wanted:
             continue
         with bench(args.images, args.path, args.out, seed, _overrides(args)) as here, path.open("a") as file:
-            for result in _results(here, wanted):
+            for result in _results(replace(here, fastnas_step=args.fastnas_step), wanted):
                 file.write(json.dumps(asdict(result)) + "\n")
                 file.flush()
                 print(asdict(result), flush=True)
@@ -93,6 +93,12 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS, help="shares of the whole network's MACs")
     parser.add_argument("--epochs", type=int, help="of the last fine-tuning; default: the preset's")
     parser.add_argument("--evaluations", type=int, nargs="+", help="networks measured per round; default: the preset's")
+    parser.add_argument(
+        "--fastnas-step",
+        type=float,
+        default=0.05,
+        help="distance of the shares that FastNAS tries; default: its own, %(default)s",
+    )
     parser.add_argument("--set", nargs="+", default=(), metavar="KEY=VALUE", help="other settings of the preset")
     args = parser.parse_args()
     if args.do == "show":

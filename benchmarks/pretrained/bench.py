@@ -100,6 +100,7 @@ class Bench:
     Attributes:
         name: of the images.
         folder: the database's; what arms keep while they work lies there, too.
+        fastnas_step: distance of the shares of channels that FastNAS tries, its own 0.05 or a coarser one.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Bench:
     run: StoredRun
     images: Images
     folder: Path
+    fastnas_step: float = 0.05
 
     @property
     def config(self) -> StudyConfig:

@@ -22,7 +22,10 @@ class Count:
 
 @contextmanager
 def counted() -> Iterator[Count]:
-    """Count those of convolutions and linear layers in the body: half of torch's floating-point operations."""
+    """Count those of convolutions and linear layers in the body: half of torch's floating-point operations.
+
+    Forward passes only: torch counts the backward pass of a depthwise convolution as if it had one group.
+    """
     found = Count()
     with FlopCounterMode(display=False) as counter:
         yield found

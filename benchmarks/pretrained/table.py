@@ -28,7 +28,7 @@ def show(out: Path) -> None:
         return
     for images, part in frame.groupby("images"):
         seeds, tested = part["seed"].nunique(), part["tested"].max()
-        print(f"\n## {images}: {seeds} seeds, {tested:,} test images, 95 % intervals of Student's t\n")
+        print(f"\n## {images}: {seeds} seed(s), {tested:,} test images, 95 % intervals of Student's t\n")
         show_accuracies(part)
         show_differences(part)
         show_costs(part)
@@ -55,7 +55,13 @@ def show_differences(part: pd.DataFrame) -> None:
     _header(["arm", *map(_name, budgets), "mean"])
     for arm in (arm for arm in arms if arm != OURS):
         away = 100 * (pivot[OURS] - pivot[arm])
-        _row([arm, *(_interval(away[b].dropna()) if b in away else "" for b in budgets), _interval(away.mean(axis=1))])
+        _row(
+            [
+                arm,
+                *(_interval(away[b].dropna()) if b in away else "" for b in budgets),
+                _interval(away.dropna().mean(axis=1)),
+            ]
+        )
 
 
 def show_costs(part: pd.DataFrame) -> None:
