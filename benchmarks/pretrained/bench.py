@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from evo.round.algorithm import run_round
 from evo.round.context import RunContext, run_context
 from evo.round.new_run import begin_run
 from evo.seeds import derive_seed
+from evo.training.checkpoints import delete_progress
 from evo.training.loop import DivergedError, schedule_of
 from evo.workers.executors import local_executor, torch_threads
 from spaces.architecture import Architecture
@@ -181,13 +182,13 @@ class Bench:
         config = self.config.model_copy(update={"deliver": section})
         images = made.images.train.joined_with(made.images.validation)
         progress, started = self.folder / "tuning.progress", time.perf_counter()
-        delete_all(progress)  # of another arm, which was interrupted
+        delete_progress(progress)  # of another arm, which was interrupted
         try:
             train_by_recipe(made.network, config, images, made.images.classes, self.seed, checkpoint=progress)
         except DivergedError:
             return None
         finally:
-            delete_all(progress)
+            delete_progress(progress)
         seen = images_seen(len(images), section.batch_size, section.epochs)  # type: ignore[arg-type]
         return Spent(time.perf_counter() - started, PASSES * float(macs) * seen)
 
@@ -195,13 +196,6 @@ class Bench:
 def images_seen(images: int, batch_size: int, epochs: int) -> int:
     """Images in whole batches, each as often as it is seen."""
     return max(1, images // batch_size) * min(batch_size, images) * epochs
-
-
-def delete_all(progress: Path) -> None:
-    """Remove a file of progress, and those beside it."""
-    for path in progress.parent.glob(f"{progress.name}*"):
-        with suppress(FileNotFoundError):
-            path.unlink()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from evo.alone.trainer import PASSES
 from evo.data.source import Batch, Images
 from evo.evaluators.standalone import measure_network
 from evo.seeds import derive_seed
+from spaces.errors import SpaceError
 from spaces.networks.modules import SameConv2d
 from spaces.networks.network import Network
 from spaces.size import both_sides
@@ -103,6 +104,9 @@ def fastnas(bench: Bench, budget: float) -> Made:
     What each layer loses is measured once and kept (``checkpoint``), as it is the same for all budgets. Its FLOPs are twice
     our MACs. It keeps ``CALIBRATION_BATCHES`` batches of training images, and recalibrates batch normalisation with them before
     every score.
+
+    Raises:
+        SpaceError: its smallest network has more MACs.
     """
     import modelopt.torch.prune as mtp
 
@@ -130,18 +134,16 @@ def fastnas(bench: Bench, budget: float) -> Made:
     for layer, kind in (("nn.Conv2d", "channel"), ("nn.BatchNorm2d", "feature"), ("nn.Linear", "feature")):
         config[layer]["*"][f"{kind}_divisor"] = MULTIPLE
         config[layer]["*"][f"{kind}s_ratio"] = ratios
-    found, _ = mtp.prune(
-        network,
-        [("fastnas", config)],
-        {"flops": 2 * budget},
-        example_image(images),
-        config={
-            "score_func": score,
-            "forward_loop": calibrate,
-            "checkpoint": str(bench.folder / "fastnas.pth"),
-            "verbose": False,
-        },
-    )
+    asked = {
+        "score_func": score,
+        "forward_loop": calibrate,
+        "checkpoint": str(bench.folder / "fastnas.pth"),
+        "verbose": False,
+    }
+    try:
+        found, _ = mtp.prune(network, [("fastnas", config)], {"flops": 2 * budget}, example_image(images), asked)
+    except ValueError as error:  # it has looked at its smallest network
+        raise SpaceError(f"FastNAS has nothing with {budget:,.0f} MACs: {error}") from error
     scores = ledger.sum_of("scores")
     own = Spent(time.perf_counter() - started - (scores - before).seconds)
     return Made(found, images, shared=scores, search=own)
