@@ -8,12 +8,10 @@ import torch
 
 from benchmarks.pretrained.bench import Bench, Made
 from benchmarks.pretrained.rivals import fastnas, torch_pruning
-from benchmarks.pretrained.uniform import smaller_images, uniform_cut
 from evo.alone.candidates import find_candidates
 from evo.alone.selection import Criteria
-from evo.data.loading import load_dataset
 from spaces.export.baselines import Contender
-from spaces.networks.network import Network
+from spaces.pretrained.uniform import smaller_images, uniform_cut
 
 Arm = Callable[[Bench, float], Made]
 """(what all have in common, the MACs that a network may have) -> a network."""
@@ -43,23 +41,19 @@ def ours(bench: Bench, budget: float) -> Made:
 
 def uniform(bench: Bench, budget: float) -> Made:
     """The same share of hidden channels in all layers."""
-    arch, space = uniform_cut(bench.run.space, budget, bench.config.search.macs_convention)
-    return Made(bench.cut(arch, space), bench.images)
+    return Made(bench.cut(*uniform_cut(bench.whole, budget, bench.config.search.macs_convention)), bench.images)
 
 
 def input_size(bench: Bench, budget: float) -> Made:
     """The whole network on smaller images."""
-    space = smaller_images(bench.run.space, budget, bench.config.search.macs_convention)
-    data = bench.config.data.model_copy(update={"size": space.stem.size})
-    images = load_dataset(data, bench.config.device)
-    return Made(bench.cut(bench.whole, space, images), images)
+    return Made(bench.cut(*smaller_images(bench.whole, budget, bench.config.search.macs_convention)), bench.images)
 
 
 def scratch(bench: Bench, budget: float, longer: int = 1) -> Made:
     """The run's pick with fresh weights."""
     found = picked(bench, budget)
     torch.manual_seed(bench.seed)
-    return Made(Network(found.arch, found.space), bench.images, longer=longer)
+    return Made(bench.fresh(found.arch, found.space), bench.images, longer=longer)
 
 
 def scratch3(bench: Bench, budget: float) -> Made:

@@ -20,7 +20,6 @@ from evo.alone.trainer import PASSES
 from evo.console import Advance
 from evo.data.loading import load_dataset
 from evo.data.source import Images
-from evo.evaluators.cuts import cut_out, whole_network
 from evo.evaluators.standalone import measure_network
 from evo.round.algorithm import run_round
 from evo.round.context import RunContext, run_context
@@ -30,9 +29,11 @@ from evo.training.checkpoints import delete_progress
 from evo.training.loop import DivergedError, schedule_of
 from evo.workers.executors import local_executor, torch_threads
 from spaces.architecture import Architecture
+from spaces.networks.modules import Resize
 from spaces.networks.network import Network
-from spaces.pretrained.slices import load_first_weights
-from spaces.space import SearchSpace
+from spaces.networks.supernet import inherit_weights
+from spaces.pretrained.cut_space import whole_alone
+from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig, load_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
@@ -128,20 +129,25 @@ class Bench:
         return found
 
     @property
-    def whole(self) -> Architecture:
-        return whole_network(self.run.space)
+    def whole(self) -> tuple[Architecture, SearchSpace]:
+        """The whole network, and the space of it alone."""
+        return whole_alone(self.run.space)
 
-    def cut(self, arch: Architecture, space: SearchSpace, images: Images | None = None) -> Network:
-        """A network that is cut out of the fine-tuned one, for images that may be smaller."""
-        space = space.restrict_to(arch)
-        weights = cut_out(self.config, self.run.space, space, self.start.file, images or self.images)
-        network = Network(arch, space)
-        load_first_weights(network, space, weights)
+    def fresh(self, arch: Architecture, space: SearchSpace) -> Network:
+        """A network with fresh weights; it takes the run's images, whatever size it sees them in."""
+        arch, space = resolve_variants(arch, space)
+        return Network(arch, space, Resize(space.stem.size))
+
+    def cut(self, arch: Architecture, space: SearchSpace) -> Network:
+        """The same, with the weights that it is cut out with."""
+        network, weights = self.fresh(arch, space), self.start.weights(arch, space)
+        assert weights is not None
+        inherit_weights(network, weights)
         return network.eval()
 
     def whole_module(self) -> Network:
         """The fine-tuned network itself."""
-        return self.cut(self.whole, self.run.space)
+        return self.cut(*self.whole)
 
     def macs(self, network: nn.Module, images: Images | None = None) -> int:
         images = images or self.images

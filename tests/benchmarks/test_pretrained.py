@@ -12,7 +12,6 @@ from PIL import Image
 from benchmarks.pretrained.counting import counted, module_macs, module_params
 from benchmarks.pretrained.data import make_once, take_few, write_cells
 from benchmarks.pretrained.ledger import Ledger, Spent
-from benchmarks.pretrained.uniform import smaller_images, uniform_cut
 from evo.data.image_folders import read_folder
 from spaces.architecture import Architecture
 from spaces.costs.table import count_costs
@@ -95,17 +94,6 @@ def test_all_that_runs_is_counted() -> None:
         for _ in range(2):
             layer(torch.rand(3, 8, 6, 6))
     assert count.macs == 2 * 3 * 8 * 6 * 6 * 9
-
-
-def test_cuts_without_a_search_are_within_the_budget_and_near(whole: tuple[Architecture, SearchSpace]) -> None:
-    arch, space = whole
-    macs = count_costs(space, arch).macs
-    for share in (0.6, 0.4):
-        found, cut = uniform_cut(space, share * macs)
-        assert 0.9 * share < count_costs(cut, found).macs / macs <= share
-        smaller = smaller_images(space, share * macs)
-        assert count_costs(smaller, arch).macs <= share * macs
-        assert module_macs(Network(arch, smaller), 3, smaller.stem.size) == count_costs(smaller, arch).macs
 
 
 def test_costs_add_up_over_interruptions(tmp_path: Path) -> None:
