@@ -4,6 +4,10 @@ Nothing is trained further: an architecture's score is that of its weights, cut 
 (``spaces.pretrained.slices``), with batch normalisation recalibrated. Each cut is measured by itself first. What cuts lose is
 taken to add up, so the exact Pareto front of summed losses and cost (``front_of_ratings``) gives the architectures that are
 measured before NSGA-II breeds on.
+
+Where images have no labels, the network stays as it is, with its own classes, and "accuracy" and "likelihood" are those of
+imitating it: the share of images of the same class, and the mean divergence of probabilities (``evo.evaluators.agreement``).
+Both are measured with normalisations that were recalibrated alike, so the network itself loses nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +18,18 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from evo.data.loading import load_dataset
 from evo.data.paths import candidate_paths, file_hash
-from evo.data.source import Images
+from evo.data.source import Images, InOrder
 from evo.evaluators import FitContext, Judge, Request
+from evo.evaluators.agreement import AgreementScorer, Imitated, say
 from evo.evaluators.blockwise.combination import front_of_ratings
-from evo.evaluators.oneshot.scoring import Scorer, evaluations_by
+from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
 from evo.training.identity import identity
@@ -81,6 +87,9 @@ class Cuts:
         if is_intact(path):
             return path
         images, seed = load_dataset(data, self.config.device), derive_seed(self.config.seed, "whole network")
+        if data.labels is False:
+            _write_as_it_is(found, self.origin, images, path, digest)
+            return path
         torch.manual_seed(seed)
         network = Network(self.whole, self.origin)
         load_first_weights(network, self.origin, first_weights(found, self.origin, images.mean, images.std))
@@ -190,6 +199,16 @@ class CutsJudge(Judge):
         return request.choose([*front, whole] if whole in self.space else front, "combined")
 
 
+def _write_as_it_is(found: Pretrained, origin: SearchSpace, images: Images, path: Path, digest: str) -> None:
+    """Write a network that is not fine-tuned; grey images are seen as colours that are alike. ``digest`` tells two files of
+    one network apart, whose cuts are judged on different images."""
+    weights, mean, std = found.weights, found.mean, found.std
+    if found.space.stem.c_in != images.channels:
+        weights, mean, std = first_weights(found, origin, images.mean, images.std), images.mean, images.std
+    facts = {"arch": str(whole_network(origin)), "mean": list(mean), "std": list(std), "identity": digest}
+    write_checkpoint(dict(weights), path, facts)
+
+
 def cut_out(
     config: StudyConfig, origin: SearchSpace, space: SearchSpace, file: Path, images: Images
 ) -> dict[str, Tensor]:
@@ -206,8 +225,31 @@ def read_fine_tuned(config: StudyConfig, origin: SearchSpace, file: Path) -> Pre
 
 
 @lru_cache(maxsize=1)
-def _scorer(config: StudyConfig, origin: SearchSpace, space: SearchSpace, path: Path, digest: str) -> Scorer:
+def _scorer(
+    config: StudyConfig, origin: SearchSpace, space: SearchSpace, path: Path, digest: str
+) -> Scorer | AgreementScorer:
     """The scorer of a space: it keeps prefixes from one generation to the next."""
+    images = load_dataset(config.data, config.device)
+    if config.data.labels is not False:
+        return _runner(Scorer, config, origin, space, path, digest, images.validation)
+    whole = whole_network(origin)
+    said = say(_runner(PrefixRunner, config, origin, origin.restrict_to(whole), path, digest, images.validation), whole)
+    return _runner(AgreementScorer, config, origin, space, path, digest, Imitated(images.validation, said))
+
+
+R = TypeVar("R", bound=PrefixRunner)
+
+
+def _runner(
+    kind: type[R],
+    config: StudyConfig,
+    origin: SearchSpace,
+    space: SearchSpace,
+    path: Path,
+    digest: str,
+    validation: InOrder,
+) -> R:
+    """What runs networks of ``space`` that are cut out of the network in a file, on ``validation``."""
     section = _section(config)
     if file_hash(path) != digest:
         raise EvoError(f"{path} is not the file that was written (its sha256 has changed); delete it to train it again")
@@ -218,7 +260,7 @@ def _scorer(config: StudyConfig, origin: SearchSpace, space: SearchSpace, path: 
     size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
     calibration = [x for x, _ in islice(images.train.batches(size), count)]
-    return Scorer(supernet, calibration, images.validation, size, section.prefix_memory_mb << 20)
+    return kind(supernet, calibration, validation, size, section.prefix_memory_mb << 20)
 
 
 def _section(config: StudyConfig) -> CutsSection:
@@ -232,14 +274,23 @@ def cuts_space(config: StudyConfig) -> SearchSpace:
     Raises:
         SpaceError: there is no such network, or no file with its weights.
     """
-    images, section = load_dataset(config.data, config.device), _section(config)
+    images, section, found = load_dataset(config.data, config.device), _section(config), read_pretrained(config)
     return space_of(
-        read_pretrained(config),
+        found,
         channels=images.channels,
         size=images.size,
-        classes=images.classes,
+        classes=found.space.head.classes if config.data.labels is False else images.classes,
         shares=section.shares,
     )
+
+
+def class_names(config: StudyConfig) -> tuple[str, ...]:
+    """Names of the classes that networks of the configuration know: the images', or the network's where images have no labels;
+    without names their numbers."""
+    if config.data.labels is not False:
+        return load_dataset(config.data, config.device).class_names
+    found = read_pretrained(config)
+    return found.classes or tuple(map(str, range(found.space.head.classes)))
 
 
 def read_pretrained(config: StudyConfig) -> Pretrained:
