@@ -51,6 +51,16 @@ class RunComparison:
     references: pd.DataFrame
 
     @property
+    def measured(self) -> str:
+        """The name of the quantity in the columns ``accuracy``."""
+        return next(iter(self.runs.values())).accuracy_name
+
+    @property
+    def noun(self) -> str:
+        """What data for programs call it: ``accuracy`` or ``agreement``."""
+        return next(iter(self.runs.values())).run.config.noun
+
+    @property
     def labels(self) -> list[str]:
         return list(self.runs)
 
@@ -204,7 +214,8 @@ def as_json(compared: RunComparison) -> dict[str, Any]:
     """The comparison as plain data: the common box, a row per run, differing settings, final fronts, references."""
 
     def records(frame: pd.DataFrame) -> Any:
-        return json.loads(frame.to_json(orient="records", double_precision=15))
+        named = frame.rename(columns={"accuracy": compared.noun})
+        return json.loads(named.to_json(orient="records", double_precision=15))
 
     columns = ["run", "round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
     return {
@@ -215,7 +226,9 @@ def as_json(compared: RunComparison) -> dict[str, Any]:
             "min_accuracy": compared.min_accuracy,
         },
         "budget": compared.budget,
-        "runs": rows(compared),
+        "runs": [
+            {name.replace("accuracy", compared.noun): value for name, value in row.items()} for row in rows(compared)
+        ],
         "equal": records(compared.equal),
         "settings": records(compared.settings),
         "fronts": records(compared.fronts[columns]),

@@ -79,6 +79,7 @@ def render(
         cost=frames.cost,
         objective=frames.objective,
         measured=frames.accuracy_name,
+        most_accurate=sentences.most_accurate(run.config),
         units=sentences.COSTS,
         layers=run.space.names,
         settings=list(comparison.flatten(run.config.model_dump(mode="json"))),
@@ -170,6 +171,7 @@ def _comparison_values(compared: RunComparison, alone: bool = False) -> Mapping[
     return {
         "words": comparison.describe_comparison(compared) if alone else [],
         "labels": compared.labels,
+        "measured": compared.measured,
         "rows": comparison.rows(compared),
         "points": sorted(compared.equal["evaluations"].unique().tolist()),
         "box": compared.box,

@@ -102,11 +102,15 @@ def as_json(frames: Frames, compared: RunComparison, answers: Sequence[Answers],
     from analysis import comparison
 
     columns = ["round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
+    word = frames.run.config.noun
+    front = frames.final[columns].rename(columns={"accuracy": word})
     return {
         "run": frames.run.name,
         "page": str(page.resolve()),
-        "rounds": [asdict(row) for row in frames.rounds],
-        "front": json.loads(frames.final[columns].to_json(orient="records", double_precision=15)),
+        "rounds": [
+            {name.replace("accuracy", word): value for name, value in asdict(row).items()} for row in frames.rounds
+        ],
+        "front": json.loads(front.to_json(orient="records", double_precision=15)),
         "whatif": json.loads(frames.whatif.to_json(orient="records", double_precision=15)),
         "compared": comparison.as_json(compared) if len(compared.runs) > 1 else None,
         "answers": [one.to_dict() for one in answers],

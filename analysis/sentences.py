@@ -51,7 +51,7 @@ def describe_search(frames: Frames) -> str:
     measured = sum(row.measured for row in frames.rounds)
     return (
         f"{count(len(frames.rounds), 'round')} of {method_name(config)} searched the space {space}. "
-        f"Architectures were judged by {config.evaluator.describe()}: {count(measured, 'evaluation')}, "
+        f"Architectures were judged by {config.judging.describe()}: {count(measured, 'evaluation')}, "
         f"{count(frames.results['arch'].nunique(), 'different architecture')}."
     )
 
@@ -61,6 +61,8 @@ def describe_classes(frames: Frames) -> list[str]:
     names = frames.run.classes
     if not names:
         return []
+    if frames.run.config.data.labels is False:
+        return [f"The images have no labels; the network tells {len(names)} classes of its own apart."]
     if names == tuple(map(str, range(len(names)))):
         return [f"The images are in {len(names)} classes, {names[0]} to {names[-1]}."]
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
@@ -108,7 +110,7 @@ def describe_data_changes(frames: Frames) -> list[str]:
 def describe_front(frames: Frames) -> str:
     """The hypervolume of the first and last round, and the final front."""
     first, last = frames.rounds[0], frames.rounds[-1]
-    final = f"The final front holds {format_front(frames.final, frames.cost)}."
+    final = f"The final front holds {format_front(frames.final, frames.cost)}{what_it_is(frames.run.config)}."
     if first is last:
         return f"The front's hypervolume is {last.hypervolume:.4f}. {final}"
     was, now = f"{first.hypervolume:.4f} in round {first.round}", f"{last.hypervolume:.4f} in round {last.round}"
@@ -128,6 +130,16 @@ def format_front(front: pd.DataFrame, cost: str) -> str:
     return (
         f"1 network, {points[0]}" if len(points) == 1 else f"{len(points)} networks, from {points[0]} to {points[-1]}"
     )
+
+
+def what_it_is(config: StudyConfig) -> str:
+    """What stands behind percentages that are no accuracies: `` (agreement)``; empty where they are."""
+    return "" if config.measured == "accuracy" else f" ({config.measured})"
+
+
+def most_accurate(config: StudyConfig) -> str:
+    """What a network is called that has most of what is measured: ``most accurate``, or ``of most agreement``."""
+    return "most accurate" if config.measured == "accuracy" else f"of most {config.measured}"
 
 
 def describe_space(frames: Frames) -> list[str]:
@@ -218,7 +230,7 @@ def describe_agreement(truth: Truth) -> str:
 def caveats(frames: Frames) -> list[str]:
     """Limits of the evidence: of the evaluator, of the data, and of an unfinished round."""
     config = frames.run.config
-    notes = list(ESTIMATED) if config.ground_truth.calibrates else config.evaluator.caveats()
+    notes = list(ESTIMATED) if config.ground_truth.calibrates else config.judging.caveats()
     if config.evaluator.uses_images and config.data.name == "digits":
         notes.append("scikit-learn's digits are a smoke test of the machinery, not evidence for a method.")
     if not frames.rounds[-1].finished:

@@ -83,6 +83,11 @@ def _ask_searching(store: Store, run: StoredRun) -> str:
             "That is not known: networks that need no search are trained on images, and this run uses none. "
             f"Random search is another yardstick: {_command(store, run, '--control', 'random')}"
         )
+    if run.config.data.labels is False:
+        return (
+            "That is not known: the images have no labels, so nobody knows how right a network is. Random search is another "
+            f"yardstick: {_command(store, run, '--control', 'random')}"
+        )
     arms = PRETRAINED if run.config.evaluator.starts_networks else NO_SEARCH
     return f"That is not known. Networks that need no search are trained by: {_command(store, run, *arms)}"
 

@@ -196,7 +196,8 @@ def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     """Fine-tuning of the whole network, in the first round; making operations that are no cuts; scoring of the round's
     networks, and of every new candidate by itself."""
     section: Any = config.evaluator
-    epochs = schedule_of(section, config.data, 1).epochs if work.n == 1 else 0
+    tuned = work.n == 1 and config.data.labels is not False
+    epochs = schedule_of(section, config.data, 1).epochs if tuned else 0
     training = PASSES * epochs * images_per_epoch(work.train, section.batch_size) * work.whole_macs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     if section.importance == "taylor" and work.n == 1:

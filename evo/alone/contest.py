@@ -24,6 +24,7 @@ from studies.controls import Control
 from studies.database.no_search import PICK, BudgetResult, record_result
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
+from studies.records import EvoError
 
 CHOOSING, JUDGING = 0, 1
 """The trainings of a network, by their numbers: that which may choose it, and that which counts."""
@@ -58,8 +59,13 @@ def hold_contest(
     what was trained before is not trained again. An arm that cannot have a budget's MACs is left out there, with a line.
 
     Raises:
-        EvoError: the images have changed or do not fit, or the round's front is empty.
+        EvoError: the images have changed, do not fit or have no labels, or the round's front is empty.
     """
+    if run.config.data.labels is False:
+        raise EvoError(
+            f"networks are compared by their accuracy, and the images of run {run.name!r} have no labels: leave out --control "
+            f"{' and '.join(arms)}"
+        )
     config = with_augmentation(run.config)
     with torch_threads(config.threads):
         check_fingerprint(run, accept_data_change)

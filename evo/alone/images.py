@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evo.data.source import Images
 from spaces.size import size_text
 from spaces.space import SearchSpace
-from studies.config import StudyConfig
+from studies.config import WHOLE, StudyConfig
 from studies.records import EvoError
 
 
@@ -18,8 +19,16 @@ def with_augmentation(config: StudyConfig) -> StudyConfig:
     return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
 
 
+def taught_by_whole(config: StudyConfig) -> StudyConfig:
+    """The same settings, with the whole network as the only teacher where images have no labels."""
+    if config.data.labels is not False:
+        return config
+    taught = config.deliver.model_copy(update={"teacher": WHOLE, "teacher_share": 1.0})
+    return config.model_copy(update={"deliver": taught})
+
+
 def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence[str] | None = None) -> Images:
-    """``images`` themselves, when the space's networks take them.
+    """``images`` themselves, when the space's networks take them; without labels, with the names of the run's classes.
 
     Args:
         classes: the names of the run's classes, in the order of its labels; None: it knows none.
@@ -27,6 +36,8 @@ def require_fitting_images(images: Images, space: SearchSpace, classes: Sequence
     Raises:
         EvoError: they do not.
     """
+    if not images.class_names:
+        images = replace(images, class_names=tuple(classes or map(str, range(space.head.classes))))
     have = (images.channels, images.size, images.classes)
     wanted = (space.stem.c_in, space.stem.size, space.head.classes)
     if have != wanted:

@@ -24,6 +24,7 @@ from evo.alone.teacher import Teacher, find_teacher
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
 from evo.data.source import Images
+from evo.evaluators.cuts.agreement import measure_agreement
 from evo.evaluators.standalone import measure_network
 from evo.plugins import plugin_sources
 from evo.seeds import derive_seed
@@ -174,9 +175,18 @@ class Trainer:
                 checkpoint=progress,
                 track=track,
             )
-            found = measure_network(network, images.validation)
+            found = self._measure(network)
         delete_progress(progress)
         return found
+
+    def _measure(self, network: Network) -> tuple[float, float]:
+        """Accuracy and loss on the held-out images; without labels agreement with the teacher, and divergence from it."""
+        images = self.images.validation
+        if self.config.data.labels is not False:
+            return measure_network(network, images)
+        assert self.teacher is not None
+        same, divergence = measure_agreement(network.eval(), self.teacher, images)
+        return same / len(images), divergence
 
     @property
     def _batch_size(self) -> int:

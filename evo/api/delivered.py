@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evo.deliver.model_card import accuracy_sentence, latency_sentence, terminal_summary
+from evo.deliver.model_card import accuracy_sentence, latency_sentence, measured_words, noun_of, terminal_summary
 from evo.html import block, calls, heading, table
+from studies.records import EvoError
 
 if TYPE_CHECKING:
     from spaces.networks.network import Network
@@ -33,12 +34,26 @@ class Delivered:
 
     @property
     def accuracy(self) -> float:
-        """The fraction of the test images whose class the network gives; no choice was made by these images."""
-        return float(self.description["test"]["accuracy"])
+        """The fraction of the test images whose class the network gives; no choice was made by these images.
+
+        Raises:
+            EvoError: the images have no labels; ``agreement`` is known instead.
+        """
+        return self._measured("accuracy")
+
+    @property
+    def agreement(self) -> float:
+        """The fraction of the test images, which have no labels, to which the network gives the class that the whole network
+        gives from which it was cut.
+
+        Raises:
+            EvoError: the images have labels; ``accuracy`` is known instead.
+        """
+        return self._measured("agreement")
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the accuracy, for as many test images as there were."""
+        """The 95 % interval of the accuracy or agreement, for as many test images as there were."""
         test = self.description["test"]
         return float(test["low"]), float(test["high"])
 
@@ -76,12 +91,19 @@ class Delivered:
 
         return load_network(self.folder)
 
+    def _measured(self, noun: str) -> float:
+        if noun != (known := noun_of(self.description)):
+            raise EvoError(
+                f"the images of {self.folder} were measured for {known}, and {noun} is not known: expected .{known}"
+            )
+        return float(self.description["test"][noun])
+
     def __str__(self) -> str:
         return terminal_summary(self.description, str(self.folder))
 
     def _repr_html_(self) -> str:
         rows = [
-            ("accuracy on test images", accuracy_sentence(self.description)),
+            (f"{measured_words(self.description)} on test images", accuracy_sentence(self.description)),
             ("MACs", f"{self.macs:,}"),
             ("parameters", f"{self.params:,}"),
             ("latency", latency_sentence(self.description)),

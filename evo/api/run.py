@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from analysis import frames
 from analysis.findings import Findings, Place, answers_at, frames_at
+from analysis.sentences import most_accurate
 from evo.api.against import Against
 from evo.api.criteria import make_criteria
 from evo.api.delivered import Delivered
@@ -360,7 +361,7 @@ class Run:
             heading(f"run {self.name}:", description),
             paragraph(_progress_sentence(run, rows)),
             *([table(columns, done)] if done else []),
-            *([paragraph(_front_caption(front)), _front_table(front, config)] if len(front) else []),
+            *([paragraph(_front_caption(front, config)), _front_table(front, config)] if len(front) else []),
             calls("run.front()", "run.results()", 'run.plot("fronts")', "run.report()", "run.deliver()"),
         )
 
@@ -400,9 +401,9 @@ def _progress_sentence(run: studies.StoredRun, rows: Sequence[StoredRound]) -> s
     return f"{rounds}; {format_number(run.space.size)} architectures of {len(run.space.layers)} layers{now}."
 
 
-def _front_caption(front: pd.DataFrame) -> str:
+def _front_caption(front: pd.DataFrame, config: StudyConfig) -> str:
     """How many networks a front has, and how many of them are shown."""
-    some = f"; the {MAX_SHOWN} most accurate" if len(front) > MAX_SHOWN else ""
+    some = f"; the {MAX_SHOWN} {most_accurate(config)}" if len(front) > MAX_SHOWN else ""
     return f"Front: {len(front)} network{'' if len(front) == 1 else 's'}{some}"
 
 

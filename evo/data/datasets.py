@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evo.data.image_folders import read_folder
+from evo.data.image_folders import read_folder, read_unlabelled
 from evo.data.npz_files import PARTS, ignored_arrays, read_npz
 from evo.data.paths import candidate_paths, candidate_roots
 from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, from_arrays, is_test_image
@@ -140,11 +140,12 @@ def _dataset_file(section: DataSection) -> Path | None:
 
 
 def _load_image_folder(section: DataSection) -> RawDataset:
-    """The files in a folder of class folders (torchvision's ImageFolder), or of parts with class folders in each."""
-    return read_folder(_dataset_folder(section))
+    """The files in a folder of class folders (torchvision's ImageFolder), or of parts with class folders in each; without
+    labels all images."""
+    return (read_unlabelled if section.labels is False else read_folder)(dataset_folder(section))
 
 
-def _dataset_folder(section: DataSection) -> Path:
+def dataset_folder(section: DataSection) -> Path:
     """The folder of class folders."""
     return next((root for root in candidate_paths(section.path) if root.is_dir()), Path(section.path))
 
@@ -155,7 +156,7 @@ def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
     The files of class folders, which may be millions, are not listed.
     """
     if section.name == "images":
-        return _dataset_folder(section), ()
+        return dataset_folder(section), ()
     if section.name == "arrays":
         return _dataset_file(section), ("",)
     if section.name not in FOLDERS:
@@ -170,7 +171,7 @@ def _files_of_maker(section: DataSection) -> tuple[Path | None, tuple[str, ...]]
     """The file or folder that ``data.path`` names for a data set of the user's own."""
     if section.path == type(section).model_fields["path"].default:
         return None, ()
-    return (file, ("",)) if (file := _dataset_file(section)) is not None else (_dataset_folder(section), ())
+    return (file, ("",)) if (file := _dataset_file(section)) is not None else (dataset_folder(section), ())
 
 
 DATASETS: dict[str, DatasetMaker] = {

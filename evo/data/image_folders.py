@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from evo.data.class_names import normalised
 from evo.data.folders.class_folders import ClassFolders, check_links, list_class_folders
 from evo.data.folders.layout import read_layout
+from evo.data.folders.unlabelled import list_unlabelled
 from evo.data.image_files import THREADS, open_image, printable
 from evo.data.raw import RawDataset, every_sixth, some_names
 from evo.data.source import HASHED_BYTES, HASHED_IMAGES, Coverage
@@ -24,9 +26,14 @@ from studies.records import EvoError
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
-    """``Pictures`` in files; all are seen in three channels."""
+    """``Pictures`` in files; all are seen in three channels.
+
+    Attributes:
+        below: the folder that they lie in, at any depth, where they have no labels: names of folders say nothing then.
+    """
 
     paths: np.ndarray
+    below: str | None = None
 
     channels = 3
     size = None
@@ -39,33 +46,37 @@ class Photographs:
         return open_image(str(self.paths[i]))
 
     def take(self, places: np.ndarray | slice) -> Photographs:
-        return Photographs(self.paths[places])
+        return replace(self, paths=self.paths[places])
 
     def joined_with(self, other: Photographs) -> Photographs:
-        return Photographs(np.concatenate((self.paths, other.paths)))
+        return replace(self, paths=np.concatenate((self.paths, other.paths)))
 
     def content(self, coverage: Coverage) -> Iterator[bytes]:
-        """Class folder, name and size of each, and its content: whole, or a piece of it where there are more than
-        ``HASHED_BYTES`` in all.
+        """Class folder (or path below ``below``), name and size of each, and its content: whole, or a piece of it where there
+        are more than ``HASHED_BYTES`` in all.
 
         Raises:
             EvoError: one cannot be read.
         """
-        every = max(1, len(self.paths) // HASHED_IMAGES)
+        every, named = max(1, len(self.paths) // HASHED_IMAGES), partial(_named, below=self.below)
         try:
             sampled = every == 1 or coverage == "sample"
-            yield from _samples(self.paths, every) if sampled else _digests(self.paths.tolist())
+            yield from _samples(self.paths, every, named) if sampled else _digests(self.paths.tolist(), named)
         except OSError as error:
             raise EvoError(
                 f"{printable(str(error.filename))} cannot be read ({error.strerror}): replace or remove it"
             ) from None
 
 
-def _samples(paths: np.ndarray, every: int) -> Iterator[bytes]:
+Named = Callable[[str, int], bytes]
+"""A file and its size -> what its name and size are in a fingerprint."""
+
+
+def _samples(paths: np.ndarray, every: int, named: Named) -> Iterator[bytes]:
     """Class folder, name and size of each file, and the content of some."""
     yield repr(("U", paths.shape)).encode()
     for place, path in enumerate(paths.tolist()):
-        yield _named(path, os.path.getsize(path))
+        yield named(path, os.path.getsize(path))
         if place % every == 0:
             yield Path(path).read_bytes()
 
@@ -77,7 +88,7 @@ READ_BY_ONE = 100
 """Files that a thread reads before it takes others."""
 
 
-def _digests(paths: Sequence[str]) -> Iterator[bytes]:
+def _digests(paths: Sequence[str], named: Named) -> Iterator[bytes]:
     """Class folder, name, size and a digest of the content of each file; several are read at once."""
     sizes = list(map(os.path.getsize, paths))
     whole = sum(sizes) <= HASHED_BYTES
@@ -86,13 +97,13 @@ def _digests(paths: Sequence[str]) -> Iterator[bytes]:
     with ThreadPoolExecutor(THREADS) as pool:
         found = chain.from_iterable(pool.map(_digests_of_all if whole else _digests_of_pieces, batches))
         for path, size, digest in zip(paths, sizes, found, strict=True):
-            yield _named(path, size) + digest
+            yield named(path, size) + digest
 
 
-def _named(path: str, size: int) -> bytes:
-    return f"{os.path.basename(os.path.dirname(path))}/{os.path.basename(path)} {size}\n".encode(
-        "utf-8", "surrogateescape"
-    )
+def _named(path: str, size: int, below: str | None) -> bytes:
+    folder = os.path.basename(os.path.dirname(path))
+    name = f"{folder}/{os.path.basename(path)}" if below is None else os.path.relpath(path, below)
+    return f"{name} {size}\n".encode("utf-8", "surrogateescape")
 
 
 def _digests_of_all(paths: Sequence[str]) -> list[bytes]:
@@ -141,6 +152,26 @@ def read_folder(root: Path) -> RawDataset:
     return RawDataset(
         x, y, *parts["test"], x_validation, y_validation, class_names=names, origins=origins,
         ignored=ignored.summary(), warnings=(*warnings, *ignored.warnings()),
+    )  # fmt: skip
+
+
+def read_unlabelled(root: Path) -> RawDataset:
+    """All images below a folder, or those of its folders for training, validation and test; they have no labels.
+
+    Raises:
+        EvoError: there is no such folder, or there are no images.
+    """
+    folder = list_unlabelled(root)
+    x = {part: Photographs(np.array(paths), below=str(root)) for part, paths in folder.images.items()}
+    origins = dict(folder.origins)
+    if "test" not in x:
+        test = every_sixth(f"data.path is {printable(str(root))!r}", len(x["train"]))
+        x |= {"train": x["train"].take(~test), "test": x["train"].take(test)}
+        origins["test"] = "every sixth image"
+    y = {part: np.zeros(len(images), int) for part, images in x.items()}
+    return RawDataset(
+        x["train"], y["train"], x["test"], y["test"], x.get("validation"), y.get("validation"), class_names=(),
+        origins=origins, ignored=folder.ignored.summary(), warnings=folder.ignored.warnings(),
     )  # fmt: skip
 
 

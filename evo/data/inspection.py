@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from evo.console import Track, untracked
-from evo.data.datasets import maker_of, raw_dataset
+from evo.data.datasets import dataset_folder, maker_of, raw_dataset
+from evo.data.folders.unlabelled import has_no_class_folders
 from evo.data.image_files import check_files
 from evo.data.image_folders import Photographs
 from evo.data.loading import load_dataset
 from evo.data.report import summary
 from evo.data.source import DataReport
-from studies.config import DataSection
+from studies.config import DataSection, StudyConfig, change_config
 
 
 def inspect_data(section: DataSection, device: str, track: Track = untracked) -> DataReport:
@@ -31,6 +32,17 @@ def inspect_data(section: DataSection, device: str, track: Track = untracked) ->
     if checked is None:
         return report
     return replace(report, sizes=checked.sizes, warnings=(*report.warnings, *checked.remarks))
+
+
+def settle_labels(config: StudyConfig) -> StudyConfig:
+    """The same settings, with ``data.labels = false`` where they do not say it and no image lies in a class folder; only for
+    an evaluator that can do without labels."""
+    section = config.data
+    if section.name != "images" or section.labels is not None or not config.evaluator.without_labels:
+        return config
+    if not has_no_class_folders(dataset_folder(section)):
+        return config
+    return change_config(config, ["data.labels=false"], "settings")
 
 
 def tell(report: DataReport, say: Callable[[str], None], warn: Callable[[str], None]) -> None:

@@ -45,7 +45,7 @@ class RawDataset:
     Attributes:
         x_train, x_test: images ``(n, height, width, channels)``, uint8 or floats from 0 to 1; or pictures.
         x_validation: images that score candidates, in place of a fraction of the training images; None: there are none.
-        class_names: in the order of the labels; one list for all parts.
+        class_names: in the order of the labels; one list for all parts. Empty: images have no labels, and all are 0.
         origins: where parts come from, by their names, where that is to be told.
         ignored: what is no part of it, a few words each; ``warnings``: what looks wrong, a sentence each.
     """
@@ -264,7 +264,7 @@ def _check_dataset(raw: RawDataset, section: DataSection) -> RawDataset:
             raise EvoError(f"{name}: {len(x)} images in x_{what} and {len(y)} labels in y_{what}")
         if not len(x):
             raise EvoError(f"{name} has no {what} images: give some, with their labels")
-        if int(y.max()) >= len(raw.class_names):
+        if raw.class_names and int(y.max()) >= len(raw.class_names):
             raise EvoError(
                 f"{name}: y_{what} counts to {int(y.max())}, and there are {len(raw.class_names)} classes "
                 f"({some_names(raw.class_names, 5)}): labels count from 0"
@@ -288,6 +288,8 @@ def _check_classes(name: str, raw: RawDataset) -> tuple[str, ...]:
     Raises:
         EvoError: only one class has some, or images of another part have none of their class to learn from.
     """
+    if not raw.class_names:
+        return ()
     counts = np.bincount(raw.y_train.astype(np.int64), minlength=len(raw.class_names))
     if np.count_nonzero(counts) < 2:
         raise EvoError(

@@ -39,7 +39,9 @@ def report_of(
 
 
 def _few_images(names: tuple[str, ...], parts: Mapping[Part, PartReport]) -> list[str]:
-    """Classes that a part has no images of, or that one image is to teach, a sentence each."""
+    """Classes that a part has no images of, or that one image is to teach, a sentence each; none where there are no labels."""
+    if not names:
+        return []
     per_class = list(zip(names, *(parts[part].counts for part in PARTS), strict=True))
     untrained = [name for name, train, *others in per_class if not train and any(others)]
     single = [name for name, train, *_ in per_class if train == 1]
@@ -64,8 +66,9 @@ def summary(report: DataReport) -> str:
     each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     ignored = f"; ignored: {', '.join(report.ignored)}" if report.ignored else ""
     names = some_names(report.class_names)
+    classes = f"{len(report.class_names):,} classes of {each} training images: {names}" if names else "without labels"
     return (
-        f"{report.title}: {parts}; {len(report.class_names):,} classes of {each} training images: {names}; "
+        f"{report.title}: {parts}; {classes}; "
         f"{_pixels(report)}, {report.channels} {'channel' if report.channels == 1 else 'channels'}{ignored}"
     )
 

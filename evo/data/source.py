@@ -58,8 +58,8 @@ class DataReport:
     warnings: tuple[str, ...] = ()
 
 
-class Batches(Protocol):
-    """What a model learns from or is measured by, batch by batch: pairs of inputs and what should become of them."""
+class InOrder(Protocol):
+    """What a model is measured by, batch by batch: pairs of inputs and what should become of them."""
 
     @property
     def device(self) -> torch.device: ...
@@ -69,6 +69,10 @@ class Batches(Protocol):
     def batches(self, size: int) -> Iterator[Batch]:
         """All of it in order and as it is; the last batch may be smaller."""
         ...
+
+
+class Batches(InOrder, Protocol):
+    """What a model learns from, too."""
 
     def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH) -> Iterator[Batch]:
         """Shuffled and augmented by ``seed`` alone; whole batches. Of each, the places ``part`` are given: the same images
@@ -234,7 +238,7 @@ class Images:
 
     Attributes:
         mean, std: per channel, of values from 0 to 1: what all images were normalised by.
-        class_names: in the order of the labels.
+        class_names: in the order of the labels; empty: the images have no labels, and all are 0.
         resize: how all images came to their size.
         report: what was found where the images were read.
     """

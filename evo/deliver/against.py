@@ -50,6 +50,11 @@ def compare_with_no_search(
     if not asked:
         raise EvoError(f"no network to compare with; known: {KNOWN}")
     with open_run(name, storage, overrides) as (store, run, config):
+        if config.data.labels is False:
+            raise EvoError(
+                f"networks of run {run.name!r} imitate another one, as its images have no labels, and --against compares "
+                "accuracies: leave it out"
+            )
         if run.config.evaluator.starts_networks and not from_scratch:
             raise EvoError(
                 f"networks of run {run.name!r} begin with trained weights, and {baselines[0]} would be trained from fresh "

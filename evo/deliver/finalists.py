@@ -25,6 +25,7 @@ class Contest:
         images: how many held-out images there were.
         winner: the place of the best: by mean accuracy, of equals the cheapest.
         trained: all that was trained for it.
+        called: what ``architecture.json`` calls their accuracies.
     """
 
     contenders: tuple[Contender, ...]
@@ -32,13 +33,14 @@ class Contest:
     images: int
     winner: int
     trained: tuple[Trained, ...] = field(default=(), repr=False, compare=False)
+    called: str = "accuracies"
 
     def to_dict(self) -> dict[str, Any]:
         """The contest as plain data, for ``architecture.json``."""
         return {
             "validation_images": self.images,
             "networks": [
-                {"arch": str(one.arch), "macs": one.macs, "params": one.params, "accuracies": list(found)}
+                {"arch": str(one.arch), "macs": one.macs, "params": one.params, self.called: list(found)}
                 for one, found in zip(self.contenders, self.accuracies, strict=True)
             ],
             "delivered": self.winner,
@@ -62,7 +64,8 @@ def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], criteria: Cr
     found = [one.accuracy for one in trained]
     accuracies = tuple(tuple(found[place : place + criteria.seeds]) for place in range(0, len(found), criteria.seeds))
     winner = find_winner(contenders, accuracies)
-    contest = Contest(contenders, accuracies, len(trainer.images.validation), winner, trained)
+    called = "agreements" if trainer.config.noun == "agreement" else "accuracies"
+    contest = Contest(contenders, accuracies, len(trainer.images.validation), winner, trained, called)
     reporter.say(describe_contest(contest))
     return contest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +15,7 @@ CARD = """# {title}
 
 | | |
 |---|---|
-| accuracy on test images | {accuracy} |
+| {measured} on test images | {accuracy} |
 | MACs | {macs} |
 | parameters | {params:,} |
 | latency | {latency} |
@@ -62,8 +63,9 @@ def model_card(description: dict[str, Any]) -> str:
         prepared=PREPARED[resize].format(height=height, width=width),
         preprocess="\n| `preprocess.py` | from an image, or a file of one, to the network's input |" if resize else "",
         call=call,
-        title=f"A network of run {provenance['run']}: {description['test']['accuracy']:.2%} "
+        title=f"A network of run {provenance['run']}: {result_clause(description)} "
         f"with {format_number(description['costs']['macs'])} MACs",
+        measured=measured_words(description),
         accuracy=accuracy_sentence(description),
         macs=f"{description['costs']['macs']:,} ({CONVENTIONS[description['costs']['convention']].definition})",
         params=description["costs"]["params"],
@@ -77,7 +79,7 @@ def model_card(description: dict[str, Any]) -> str:
         width=width,
         mean=", ".join(f"{value:.4f}" for value in preprocessing["mean"]),
         std=", ".join(f"{value:.4f}" for value in preprocessing["std"]),
-        classes=", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(description["classes"])),
+        classes=listed_classes(description["classes"]),
     )
 
 
@@ -107,10 +109,38 @@ def loading_lines(description: dict[str, Any]) -> list[str]:
     return [*(["from evo import load_plugin"] if own else []), "from spaces import load_network", *own]
 
 
+MOST_NUMBERS = 20
+"""Classes without names that are listed by their numbers."""
+
+
+def listed_classes(names: Sequence[str]) -> str:
+    """The classes, each with its number; many that have no names are not listed."""
+    if len(names) > MOST_NUMBERS and list(names) == list(map(str, range(len(names)))):
+        return f"{names[0]} to {names[-1]}, which have no names here"
+    return ", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(names))
+
+
+def noun_of(description: dict[str, Any]) -> str:
+    """What was measured on the test images: ``accuracy``, or ``agreement`` where they have no labels."""
+    return str(description.get("measured", "accuracy"))
+
+
+def measured_words(description: dict[str, Any]) -> str:
+    """The same, with whose class it is."""
+    return "accuracy" if noun_of(description) == "accuracy" else "agreement with the whole network"
+
+
+def result_clause(description: dict[str, Any]) -> str:
+    """The test's result: ``98.66%``, or ``98.66% agreement with the whole network``."""
+    noun = noun_of(description)
+    return f"{description['test'][noun]:.2%}" + (f" {measured_words(description)}" if noun != "accuracy" else "")
+
+
 def accuracy_sentence(description: dict[str, Any]) -> str:
-    """The test accuracy with its interval."""
+    """The test accuracy (or agreement) with its interval."""
     test = description["test"]
-    return f"{test['accuracy']:.2%} ({test['low']:.2%} to {test['high']:.2%} with 95 % confidence; {test['images']:,} images)"
+    share, low, high = (f"{test[name]:.2%}" for name in (noun_of(description), "low", "high"))
+    return f"{share} ({low} to {high} with 95 % confidence; {test['images']:,} images)"
 
 
 def latency_sentence(description: dict[str, Any]) -> str:
@@ -125,6 +155,8 @@ def provenance_sentence(provenance: dict[str, Any]) -> str:
     origin = f"run `{provenance['run']}`, round {provenance['round']}, seed {provenance['seed']}"
     if provenance["judge"] is None:
         return f"{origin}; its judge was not asked"
+    if "judged_agreement" in provenance:
+        return f"{origin}; judged {provenance['judged_agreement']:.2%} agreement by `{provenance['judge']}`"
     return f"{origin}; judged {provenance['judged_accuracy']:.2%} by `{provenance['judge']}`"
 
 
@@ -132,10 +164,12 @@ def finalists_clause(description: dict[str, Any]) -> str:
     """How the network was chosen among several that were trained alone; empty where it was the judge's favourite."""
     if (finalists := description.get("finalists")) is None:
         return ""
-    networks, place = finalists["networks"], finalists["delivered"]
+    networks = finalists["networks"]
+    delivered = networks[finalists["delivered"]]
+    found = delivered["agreements" if noun_of(description) == "agreement" else "accuracies"]
     return (
         f"; of {len(networks)} finalists, each trained alone, the best on {finalists['validation_images']:,} held-out images: "
-        f"{fmean(networks[place]['accuracies']):.2%}"
+        f"{fmean(found):.2%}"
     )
 
 
@@ -154,7 +188,8 @@ def teacher_clause(description: dict[str, Any]) -> str:
     """What taught it; empty where nothing did."""
     if (teacher := description.get("teacher")) is None:
         return ""
-    whose = "the network that the run has fine-tuned" if teacher["name"] == WHOLE else f"`{teacher['name']}`"
+    whole = "the whole network" if noun_of(description) == "agreement" else "the network that the run has fine-tuned"
+    whose = whole if teacher["name"] == WHOLE else f"`{teacher['name']}`"
     share, macs = description["training"]["settings"]["teacher_share"], format_number(teacher["macs"])
     return (
         f"distilled from {whose} ({macs} MACs, sha256 `{teacher['sha256'][:12]}`): its probabilities are {share:.0%} of each "
@@ -176,13 +211,18 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"  network   {description['arch']}\n{scale}"
         f"  found by  {provenance_sentence(description['provenance']).replace('`', '')}{finalists_clause(description)}\n"
         f"{teacher_line(description)}"
-        f"  accuracy  {accuracy_sentence(description)}\n"
+        f"  {noun_of(description):9} {accuracy_sentence(description)}{whose_class(description)}\n"
         f"  costs     {description['costs']['macs']:,} MACs, {description['costs']['params']:,} parameters\n"
         f"  latency   {latency_sentence(description)}\n"
         f"  files     {', '.join(files_of(description))} in {folder}\n"
         f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"
         f'  load it   {"; ".join(loading_lines(description))}; network = load_network("{folder}")'
     )
+
+
+def whose_class(description: dict[str, Any]) -> str:
+    """A clause behind agreement: with whom; empty behind accuracy."""
+    return "" if noun_of(description) == "accuracy" else ": the class of the whole network; images have no labels"
 
 
 def teacher_line(description: dict[str, Any]) -> str:

@@ -31,8 +31,9 @@ from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.deliver.finalists import hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
-from evo.deliver.model_card import files_of, model_card
+from evo.deliver.model_card import files_of, model_card, noun_of, result_clause
 from evo.deliver.session import inspect_images, open_run
+from evo.evaluators.cuts.agreement import measure_agreement
 from evo.plugins import operation_plugins
 from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
@@ -130,7 +131,7 @@ def deliver_network(
     if len(candidates) > 1:
         add_once(folder, "finalists", contest.to_dict)
     size = image_size(read_manifest(folder))
-    add_once(folder, "test", lambda: test_accuracy(network, images, size, config))
+    add_once(folder, "test", lambda: measure_on_test(network, size, trainer))
     add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, size, config.threads))
     add_once(folder, "versions", library_versions)
     export_network(folder, network, reporter.track)
@@ -171,7 +172,7 @@ def plan_delivery(
             "run": run.name,
             "round": chosen.round,
             "judge": evaluation.judge if evaluation else None,
-            "judged_accuracy": evaluation.accuracy if evaluation else None,
+            f"judged_{config.noun}": evaluation.accuracy if evaluation else None,
             "seed": config.seed,
         },
         "training": {
@@ -184,6 +185,7 @@ def plan_delivery(
         "data_sha256": hash_images(config.data, run),
         "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
         **({"plugins": own} if own else {}),
+        **({"measured": config.noun} if config.noun != "accuracy" else {}),
     }
     with torch.device("meta"):  # its weights are not needed yet
         reason = check_exportable(build_described(known))
@@ -245,23 +247,46 @@ def image_size(description: Description) -> Size:
     return as_size(description["preprocessing"]["size"])
 
 
-def test_accuracy(network: Network, images: Images, size: Size, config: StudyConfig) -> Description:
-    """Accuracy on the test images, which nothing has looked at before; as floats from 0 to 1 and of the network's ``size``."""
-    device = images.test.device
-    network = network.to(device)
-    mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in (images.mean, images.std))
+def measure_on_test(network: Network, size: Size, trainer: Trainer) -> Description:
+    """Accuracy on the test images, or agreement with the teacher where they have no labels; the network takes ``size``."""
+    if trainer.config.data.labels is not False:
+        return test_accuracy(network, size, trainer.images, trainer.config)
+    assert trainer.teacher is not None
+    return test_agreement(network, size, trainer.teacher, trainer.images, trainer.config)
+
+
+def test_agreement(network: Network, size: Size, teacher: Teacher, images: Images, config: StudyConfig) -> Description:
+    """On how many of the test images, which nothing has looked at before, the network gives the teacher's class, as a share;
+    and the divergence of its probabilities from the teacher's, in nats, lower is better."""
+    scores = partial(_scores_of_normalised, network.to(images.test.device), images, size)
+    same, divergence = measure_agreement(scores, teacher, images.test, config.deliver.batch_size)
+    network.cpu()
+    return {"agreement": same / len(images.test), **_interval(same, len(images.test)), "divergence": divergence}
+
+
+def _scores_of_normalised(network: Network, images: Images, size: Size, x: Tensor) -> Tensor:
+    """Scores of images as the data set gives them, by a network that takes floats from 0 to 1 and ``size`` pixels."""
+    mean, std = (torch.tensor(values, device=x.device).float().view(-1, 1, 1) for values in (images.mean, images.std))
+    scores: Tensor = network(resize_images(x * std + mean, size))
+    return scores
+
+
+def _interval(right: int, images: int) -> Description:
+    """The 95 % interval of a share, inside [0, 1], also near its ends."""
+    found = binomtest(right, images).proportion_ci(0.95, "wilson")
+    return {"low": float(found.low), "high": float(found.high), "images": images}
+
+
+def test_accuracy(network: Network, size: Size, images: Images, config: StudyConfig) -> Description:
+    """Accuracy on the test images, which nothing has looked at before; as floats from 0 to 1, as the network takes them."""
+    of = partial(_scores_of_normalised, network.to(images.test.device), images, size)
     with torch.inference_mode():
-        scores = torch.cat(
-            [network(resize_images(x * std + mean, size)) for x, _ in images.test.batches(config.deliver.batch_size)]
-        )
+        scores = torch.cat([of(x) for x, _ in images.test.batches(config.deliver.batch_size)])
     right = int((scores.argmax(1) == images.test.y).sum())
-    interval = binomtest(right, len(images.test)).proportion_ci(0.95, "wilson")  # inside [0, 1], also near its ends
     network.cpu()
     return {
         "accuracy": right / len(images.test),
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "images": len(images.test),
+        **_interval(right, len(images.test)),
         "nll": float(nn.functional.cross_entropy(scores, images.test.y)),
     }
 
@@ -278,8 +303,9 @@ def export_network(folder: Path, network: Network, track: Track) -> None:
     description = read_manifest(folder)
     missing = [name for name in files_of(description) if not (folder / name).exists()]
     space, size = SearchSpace.from_json(json.dumps(description["space"])), image_size(description)
-    run, accuracy = description["provenance"]["run"], description["test"]["accuracy"]
-    title = f"The network that run {run!r} found: {accuracy:.2%} on test images."
+    title = (
+        f"The network that run {description['provenance']['run']!r} found: {result_clause(description)} on test images."
+    )
     classes, generator = description["classes"], torch.Generator().manual_seed(0)
     example = torch.rand(3, space.stem.c_in, *both_sides(size), generator=generator)
     program = cache(lambda: export_program(network, example))
@@ -306,7 +332,7 @@ def delivery_record(description: Description, folder: Path) -> Delivery:
         round=description["provenance"]["round"],
         arch=description["arch"],
         widths=description["scale"] and description["scale"]["widths"],
-        accuracy=description["test"]["accuracy"],
+        accuracy=description["test"][noun_of(description)],
         macs=description["costs"]["macs"],
         params=description["costs"]["params"],
         latency_ms=description["latency"]["ms"],

@@ -201,7 +201,8 @@ class FitContext:
 class Evaluator(Protocol):
     """Fits judges; built from a configuration and the run's first space.
 
-    Where the settings say ``starts_networks`` it has ``starting_weights`` and ``fine_tuned``, too: see ``evo.evaluators.cuts``.
+    Where the settings say ``starts_networks`` it has ``starting_weights`` and ``fine_tuned``, too: see
+    ``evo.evaluators.cuts.evaluator``.
     """
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:

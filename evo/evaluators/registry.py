@@ -7,7 +7,7 @@ from collections.abc import Callable
 from evo.data.paths import candidate_paths
 from evo.evaluators import Evaluator
 from evo.evaluators.blockwise.evaluator import blockwise
-from evo.evaluators.cuts import cuts
+from evo.evaluators.cuts.evaluator import cuts
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import Scratch, scratch
 from evo.evaluators.tabular import table_evaluator, tabular

@@ -62,6 +62,8 @@ def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
         EvoError: the run exists with other settings; the message says which.
     """
     existing = store.find_run(name)
+    if existing and config.data.labels is None and existing.config.data.labels is False:  # found out when it began
+        config = config.model_copy(update={"data": config.data.model_copy(update={"labels": False})})
     if existing and (changed := setting_differences(existing.config.model_dump(), config.model_dump())):
         raise EvoError(
             f"run {name!r} was begun with other settings:\n  "

@@ -97,7 +97,7 @@ def round_note(frames: Frames, n: int) -> str:
             f"- **Space:** {format_number(row.space_size)} architectures, {len(frames.run.space.layers)} layers",
             f"- **Search:** {sentences.count(row.proposals, 'proposal')}, {row.measured} measured for this "
             f"round{pruned}{failed}",
-            f"- **Front:** {sentences.format_front(front, frames.cost)}",
+            f"- **Front:** {sentences.format_front(front, frames.cost)}{sentences.what_it_is(frames.run.config)}",
             f"- **Hypervolume:** {volume}",
             *(f"- **Truth:** {sentence}" for sentence in truth if sentence),
             *([f"- **Calibration:** {row.calibration}"] if row.calibration else []),

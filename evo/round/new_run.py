@@ -11,7 +11,7 @@ from random import Random
 from evo import __version__
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset as load_images
-from evo.evaluators.cuts import cuts_space
+from evo.evaluators.cuts.network import class_names, cuts_space
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import table_space
 from evo.methods.registry import evolution_of
@@ -51,9 +51,16 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     most = costs.bounds()[1][COSTS.index(config.search.cost)]
     limit = getattr(config.limits, config.search.cost)
     most = min(most, limit[1]) if limit else most
-    names = load_images(config.data, config.device).class_names if config.evaluator.uses_images else None
+    names = _class_names(config) if config.evaluator.uses_images else None
     plugins = list(used_plugins(config, space).values())
     return store.create_run(name, config, space, most, library_versions(), fingerprint(config), names, plugins)
+
+
+def _class_names(config: StudyConfig) -> tuple[str, ...]:
+    """Of the classes that the run's networks tell apart."""
+    if isinstance(config.evaluator, CutsSection):
+        return class_names(config)
+    return load_images(config.data, config.device).class_names
 
 
 def first_space(config: StudyConfig) -> SearchSpace:

@@ -54,7 +54,7 @@ class Plan:
             f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),
             *(() if config.control else config.evolution.doubts(min(self._counts))),
-            *config.evaluator.plan(self.space, self.rounds),
+            *config.judging.plan(self.space, self.rounds),
             *self._truth(),
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
             *self.notes,
@@ -110,13 +110,13 @@ def make_plan(options: RunOptions) -> Plan:
         EvoError: a setting cannot be, or a file is missing.
     """
     from evo.data.fingerprint import reads_images
-    from evo.data.inspection import inspect_data
+    from evo.data.inspection import inspect_data, settle_labels
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
     from evo.round.new_run import prepared_space
     from evo.round.own_operations import notes_on_own_operations
 
-    config = read_settings(options)
+    config = settle_labels(read_settings(options))
     check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space = prepared_space(config)

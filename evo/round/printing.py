@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from analysis.frames import calibration_of, choices, truth_of
-from analysis.sentences import count, describe_reasons
+from analysis.sentences import count, describe_reasons, what_it_is
 from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
 from spaces.size import as_text
 from spaces.space import SearchSpace
 from spaces.units import format_number
+from studies.config import StudyConfig
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.database.urls import command_on, files_folder, shown_url
@@ -122,7 +123,7 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     ends = [f"{e.accuracy:.2%} at {format_number(e.cost(cost))}" for e in (members[0], members[-1])]
     front = f"1 network, {ends[0]}" if len(members) == 1 else f"{len(members)} networks, from {' to '.join(ends)}"
     return (
-        f"\n{notes}front of round {last.number}: {front} {cost}\n"
+        f"\n{notes}front of round {last.number}: {front} {cost}{what_it_is(run.config)}\n"
         f"results: {storage} (view results, run {run.name!r}); weights: {run_folder(files_folder(options.storage), run.name)}\n"
         f"next: {command_on(options.storage, 'analysis.report', run.name)}\n"
         f"      optuna-dashboard {shlex.quote(storage)}\n"
@@ -149,10 +150,15 @@ def remarks_on_scores(store: Store, run: StoredRun, row: StoredRound) -> list[st
     if row.hypervolume is not None and row.hypervolume < HALF_OF_LAST_DIGIT:
         notes.append(explain_no_hypervolume(run, measured, row.hypervolume))
     if most.accuracy > best.accuracy:
-        notes.append(
-            f"best acc is that of the network with the highest {objective}; the most accurate one has {most.accuracy:.2%}"
-        )
+        notes.append(explain_best(run.config, most.accuracy))
     return notes
+
+
+def explain_best(config: StudyConfig, most: float) -> str:
+    """Why the best network of a round is not the one of most accuracy, or what stands in its place, which has ``most``."""
+    if config.measured == "accuracy":
+        return f"best acc is that of the network with the highest {config.score}; the most accurate one has {most:.2%}"
+    return f"best is the {config.measured} of the network with the highest {config.score}; the most is {most:.2%}"
 
 
 HALF_OF_LAST_DIGIT = 5e-5

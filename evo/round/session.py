@@ -144,8 +144,10 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
 def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None]) -> StoredRun:
     """A run that begins now."""
     check_name(name)
+    from evo.data.inspection import settle_labels
     from evo.round.new_run import begin_run
 
+    config = settle_labels(config)
     inspect(config)
     return begin_run(store, name, config)
 

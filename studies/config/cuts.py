@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from studies.config.evaluators import EvaluatorSection
-from studies.config.sections import Section, Share, Training, invalid
+from studies.config.sections import DataSection, Section, Share, Training, invalid
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace
@@ -94,12 +94,16 @@ class CutsSection(Training, EvaluatorSection):
     """Seconds that evaluating one architecture may take; a slower one fails. Not given: no limit."""
 
     starts_networks: ClassVar[bool] = True
+    without_labels: ClassVar[bool] = True
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout", "prefix_memory_mb", "network", "weights"})
 
     @property
     def scores_hold(self) -> bool:
         """The weights are the same in all rounds."""
         return True
+
+    def on(self, data: DataSection) -> EvaluatorSection:
+        return AgreementSection.model_construct(**dict(self)) if data.labels is False else self
 
     def describe(self) -> str:
         return f"what they are when cut out of {self.network}, which was fine-tuned as a whole"
@@ -154,3 +158,24 @@ class CutsSection(Training, EvaluatorSection):
                 "evaluator.kind is 'cuts', whose networks begin with trained weights, and ground_truth.sample trains networks "
                 "from fresh ones, which says nothing: leave it out"
             )
+
+
+class AgreementSection(CutsSection):
+    """The same for images without labels: the network is not fine-tuned, and cuts are judged by how well they agree with it."""
+
+    measures: ClassVar[str] = "agreement"
+    likelihood: ClassVar[str] = "exp(-KL divergence)"
+
+    def describe(self) -> str:
+        return f"how well they agree with {self.network} when they are cut out of it; the images have no labels"
+
+    def caveats(self) -> list[str]:
+        return [
+            f"Nothing is known of what is right: agreement is the share of images to which a network gives the class that "
+            f"{self.network} gives, and a cut may be as wrong as that.",
+            "Scores are those of networks that were cut and not trained further; a delivered one imitates the whole network.",
+        ]
+
+    def plan(self, space: SearchSpace, rounds: int) -> list[str]:
+        cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
+        return [f"measuring how well {cuts} cuts agree with {self.network}, one at a time; nothing is fine-tuned"]

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from spaces.units import format_number
 from studies.config.sections import (
     CountPerRound,
+    DataSection,
     FactorPerRound,
     PerRound,
     Section,
@@ -40,7 +41,8 @@ class EvaluatorSection(Section):
     Class attributes:
         uses_images: whether it trains or measures on the images of ``[data]``.
         shared_weights: whether its scores hold for its own weights only, so that scores of two runs are no common measure.
-        measures: what it gives as an architecture's accuracy, from 0 to 1.
+        without_labels: whether it can do with images that have none.
+        measures: what it gives as an architecture's accuracy, from 0 to 1; ``likelihood``: what exp(-nll) is called.
         starts_networks: whether delivered networks begin with weights that the evaluator has trained.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
     """
@@ -48,7 +50,9 @@ class EvaluatorSection(Section):
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout"})
     uses_images: ClassVar[bool] = True
     shared_weights: ClassVar[bool] = False
+    without_labels: ClassVar[bool] = False
     measures: ClassVar[str] = "accuracy"
+    likelihood: ClassVar[str] = "likelihood"
     starts_networks: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
 
@@ -57,6 +61,10 @@ class EvaluatorSection(Section):
 
     timeout: PositiveFloat | None = None
     """Seconds that evaluating one architecture may take; a slower one fails. Not given: no limit."""
+
+    def on(self, data: DataSection) -> EvaluatorSection:
+        """The same settings, as far as words about them depend on the images: what it measures, its description and work."""
+        return self
 
     def describe(self) -> str:
         """How architectures are judged: the end of the sentence "Architectures were judged by ..."."""

@@ -186,6 +186,11 @@ class DataSection(Section):
     """Fraction of the training images that never trains a candidate and scores it instead, between 0 and 1. Unused where the
     data have validation images of their own: a folder `val/`, or `x_val` and `y_val`."""
 
+    labels: bool | None = None
+    """Whether images of a folder (`images`) have labels: the names of class folders. `false`: they have none, and all images
+    below the folder are taken; needs `evaluator.kind = "cuts"`. Not given: they have, but for `cuts` where no image lies in a
+    class folder."""
+
     download: bool = True
     """Download a data set of torchvision that is not in `path`."""
 

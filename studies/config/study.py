@@ -131,12 +131,22 @@ class StudyConfig(Section):
     @property
     def measured(self) -> str:
         """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured or estimated."""
-        return "accuracy" if self.ground_truth.calibrates else self.evaluator.measures
+        return "accuracy" if self.ground_truth.calibrates else self.judging.measures
+
+    @property
+    def noun(self) -> str:
+        """What data for programs call it: accuracy, but where images have no labels to be right about."""
+        return "agreement" if self.data.labels is False else "accuracy"
+
+    @property
+    def judging(self) -> EvaluatorSection:
+        """The evaluator, as it is spoken of on these images."""
+        return self.evaluator.on(self.data)
 
     @property
     def score(self) -> str:
         """The name of what is maximised."""
-        return self.measured if self.search.objective == "accuracy" else self.search.objective
+        return self.measured if self.search.objective == "accuracy" else self.judging.likelihood
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> StudyConfig:
@@ -146,6 +156,8 @@ class StudyConfig(Section):
             raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
         if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
+        if self.data.labels is False:
+            self._check_without_labels()
         if self.deliver.teacher == WHOLE and not self.evaluator.starts_networks:
             raise invalid(
                 f"deliver.teacher is 'whole', the network that a run of evaluator 'cuts' has fine-tuned, and evaluator.kind is "
@@ -155,3 +167,19 @@ class StudyConfig(Section):
         self.ground_truth.check(self.evaluator, self.search.objective)
         self.evolution.check(self)
         return self
+
+    def _check_without_labels(self) -> None:
+        if self.data.name != "images":
+            raise invalid(
+                f"data.labels is false: expected data.name = 'images', found {self.data.name!r}; leave it out"
+            )
+        if self.evaluator.uses_images and not self.evaluator.without_labels:
+            raise invalid(
+                f"data.labels is false, and evaluator.kind is {self.evaluator.kind!r}, which learns from labels: expected "
+                "evaluator.kind = 'cuts' (--config pretrained), or images in class folders and no data.labels"
+            )
+        if self.deliver.teacher not in (None, WHOLE):
+            raise invalid(
+                f"data.labels is false, and deliver.teacher is {self.deliver.teacher!r}: without labels the whole network "
+                "teaches, and is imitated; leave deliver.teacher out"
+            )

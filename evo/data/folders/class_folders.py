@@ -15,6 +15,11 @@ from studies.records import EvoError
 
 EXPECTED = "expected PATH/CLASS/IMAGE, or PATH/train/CLASS/IMAGE and PATH/test/CLASS/IMAGE"
 
+NO_LABELS = (
+    "; images without labels (PATH/IMAGE) are enough to cut a trained network that has classes: --config pretrained"
+)
+"""What can be done without class folders."""
+
 MASKS = {"mask", "masks", "annotations", "segmentation", "segmentations", "groundtruth", "ground_truth"}
 """What folders are called whose images are answers, not photos."""
 
@@ -67,7 +72,7 @@ def list_class_folders(folder: Path, inside_part: bool, part: str) -> ClassFolde
     where = f"data.path is {printable(str(folder))!r}" if not inside_part else printable(str(folder))
     names, files, hidden, linked, broken = read_entries(str(folder))
     check_broken(list(filter(may_be_class, broken)))
-    found = {name: _walk(os.path.join(folder, name)) for name in names}
+    found = {name: walk_images(os.path.join(folder, name)) for name in names}
     ignored = Ignored(hidden=tuple(hidden), broken=tuple(broken)) + sort_files(files)
     for below in found.values():
         ignored += below.ignored
@@ -75,7 +80,9 @@ def list_class_folders(folder: Path, inside_part: bool, part: str) -> ClassFolde
     if not filled:
         beside = f", and {count(ignored.beside, 'image')} in no folder" if ignored.beside else ""
         others = f"; {', '.join(ignored.warnings()[:1])}" if ignored.other else ""
-        raise EvoError(f"{where}: no {part} images in class folders{beside}; {EXPECTED}{others}")
+        raise EvoError(
+            f"{where}: no {part} images in class folders{beside}; {EXPECTED}{others}{NO_LABELS * bool(beside)}"
+        )
     if part == "training":
         _check_classes(folder, where, names, found)
     for name in filled:
@@ -90,7 +97,7 @@ def list_class_folders(folder: Path, inside_part: bool, part: str) -> ClassFolde
     )
 
 
-def _walk(top: str) -> _Found:
+def walk_images(top: str) -> _Found:
     """Everything below a class folder, in the order of torchvision's ImageFolder.
 
     Raises:
@@ -169,7 +176,7 @@ def _check_classes(folder: Path, where: str, names: Sequence[str], found: dict[s
         )
     raise EvoError(
         f"{where} holds one class only, {printable(name)!r}: expected two or more class folders; every network would be "
-        "right about everything"
+        f"right about everything{NO_LABELS}"
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evo.data.source import Batches
+from evo.data.source import InOrder
 from evo.evaluators import with_costs
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
@@ -81,7 +81,7 @@ class PrefixRunner:
         self,
         supernet: Supernet | BlockSupernet,
         calibration: Sequence[Tensor],
-        validation: Batches,
+        validation: InOrder,
         batch: int,
         memory: int = 1 << 29,
     ) -> None:
@@ -187,8 +187,12 @@ class Scorer(PrefixRunner):
         return [Score(hits / images, lost / images) for hits, lost in zip(right.tolist(), loss.tolist(), strict=True)]
 
 
+FindScorer = Callable[[], Callable[[Sequence[Architecture]], list[Score]]]
+"""Gives what scores architectures, one score for each."""
+
+
 def evaluations_by(
-    find_scorer: Callable[[], Scorer], archs: Sequence[Architecture], judge: str, table: CostTable
+    find_scorer: FindScorer, archs: Sequence[Architecture], judge: str, table: CostTable
 ) -> list[Evaluation]:
     """One evaluation by ``judge`` per architecture, with its share of the seconds that finding the scorer and scoring took."""
     started = time.perf_counter()

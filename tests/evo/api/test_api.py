@@ -300,7 +300,9 @@ def test_a_network_is_delivered_as_the_command_does_it(tmp_path: Path) -> None:
     assert small.arch == example_run.CHEAP
     assert small.interval[0] <= small.accuracy <= small.interval[1]
     assert small.network()(torch.rand(2, 1, 8, 8)).shape == (2, len(small.classes))
-    assert small == evo.load("tiny", storage).deliver(tmp_path / "small", max_macs=20, set=quick, progress=False)
+    for fresh in (False, True):  # it begins with fresh weights anyway
+        again = evo.load("tiny", storage)
+        assert small == again.deliver(tmp_path / "small", max_macs=20, set=quick, from_scratch=fresh, progress=False)
     assert small.description == json.loads((tmp_path / "small" / "architecture.json").read_text())
 
 

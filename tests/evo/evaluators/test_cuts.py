@@ -24,8 +24,10 @@ from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
 from evo.deliver.against import compare_with_no_search
 from evo.deliver.pipeline import deliver_network
-from evo.evaluators.cuts import Cuts, CutsJudge, cut_out, made_choices
-from evo.evaluators.imitation import Imitations
+from evo.evaluators.cuts.evaluator import Cuts
+from evo.evaluators.cuts.imitation import Imitations
+from evo.evaluators.cuts.judge import CutsJudge
+from evo.evaluators.cuts.network import cut_out, made_choices
 from evo.round.algorithm import fit_judge, run_round
 from evo.round.arms import check_arms
 from evo.round.clock import Clock

@@ -24,7 +24,8 @@ def remarks(objective: str, min_accuracy: float, max_cost: float = 20, hypervolu
     ]
     store: Any = SimpleNamespace(proposals=lambda row: proposals)
     search = SimpleNamespace(objective=objective, cost="macs")
-    run: Any = SimpleNamespace(config=SimpleNamespace(search=search), min_accuracy=min_accuracy, max_cost=max_cost)
+    config = SimpleNamespace(search=search, measured="accuracy", score=objective)
+    run: Any = SimpleNamespace(config=config, min_accuracy=min_accuracy, max_cost=max_cost)
     costs, accuracies = [10, 11, 12], [accuracy for accuracy, _ in MEASURED]
     if hypervolume is None:
         hypervolume = pareto.hypervolume(costs, accuracies, max_cost=max_cost, min_accuracy=min_accuracy)

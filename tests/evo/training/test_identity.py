@@ -116,6 +116,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "validation_fraction": "0.2",
         "augment": "()",
         "in_memory": "None",
+        "labels": "None",
     },
     "DnaEvolution": {"keep": "None"},
     "FixedEvolution": {},

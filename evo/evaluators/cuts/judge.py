@@ -1,0 +1,122 @@
+"""Scores what is cut out of a network. No training is needed for it, so the scores hold in all rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from evo.data.loading import load_dataset
+from evo.data.paths import file_hash
+from evo.data.source import InOrder
+from evo.evaluators import Judge, Request
+from evo.evaluators.blockwise.combination import front_of_ratings
+from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
+from evo.evaluators.cuts.network import cut_out, section_of
+from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
+from spaces.networks.supernet import Supernet
+from spaces.pretrained.cut_space import whole_network
+from spaces.pretrained.slices import load_first_weights
+from spaces.space import SearchSpace
+from studies.config import StudyConfig
+from studies.records import Evaluation, EvoError, Ratings
+
+WEIGHTS, POOL = "weights", "pool"
+"""What the fine-tuned network's file is called in the database, and that of operations that were made beside its cuts."""
+
+
+Files = tuple[tuple[Path, str], ...]
+"""The file of the whole network, then that of the pool, if there is one; with their sha256."""
+
+
+@dataclass(frozen=True)
+class CutsJudge(Judge):
+    """Scores what is cut out of the fine-tuned network. Its answers hold in all rounds.
+
+    Attributes:
+        origin: the space of the whole network.
+        losses: what each candidate loses by itself, lower is better.
+        pool: a file of the operations that cannot be cut out of the network; None: there are none.
+        made: how many of them are new to the round; ``pool_macs``: what making them takes.
+    """
+
+    config: StudyConfig
+    origin: SearchSpace = field(repr=False)
+    space: SearchSpace
+    table: CostTable = field(repr=False)
+    checkpoint: Path
+    sha256: str
+    pool: Path | None = None
+    pool_sha256: str = ""
+    pool_macs: float = 0.0
+    made: int = 0
+    losses: Ratings = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"cuts:{self.sha256[:12]}"
+
+    @property
+    def ratings(self) -> Ratings:
+        return {choice: -loss for choice, loss in self.losses.items()}
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        files = ((self.checkpoint, self.sha256), *([(self.pool, self.pool_sha256)] if self.pool else []))
+        scorer = partial(_scorer, self.config, self.origin, self.space, files)
+        return evaluations_by(scorer, archs, self.name, self.table)
+
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        pool = {POOL: (self.pool, self.pool_sha256)} if self.pool else {}
+        return {WEIGHTS: (self.checkpoint, self.sha256), **pool}
+
+    def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
+        return {"made": {"operations": self.made, "macs": self.pool_macs}} if self.made else {}
+
+    def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
+        """The exact front of summed losses and cost, no cut taken to be a gain; and the network itself, as its dearest end."""
+        worth = {choice: -max(0.0, loss) for choice, loss in self.losses.items()}
+        front, whole = front_of_ratings(worth, self.table, request.cost), whole_network(self.origin)
+        return request.choose([*front, whole] if whole in self.space else front, "combined")
+
+
+@lru_cache(maxsize=1)
+def _scorer(config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files) -> Scorer | AgreementScorer:
+    """The scorer of a space: it keeps prefixes from one generation to the next."""
+    images = load_dataset(config.data, config.device)
+    if config.data.labels is not False:
+        return _runner(Scorer, config, origin, space, files, images.validation)
+    whole = whole_network(origin)
+    said = say(_runner(PrefixRunner, config, origin, origin.restrict_to(whole), files, images.validation), whole)
+    return _runner(AgreementScorer, config, origin, space, files, Imitated(images.validation, said))
+
+
+R = TypeVar("R", bound=PrefixRunner)
+
+
+def _runner(
+    kind: type[R], config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files, validation: InOrder
+) -> R:
+    """What runs networks of ``space`` that are cut out of the network in a file, on ``validation``."""
+    section = section_of(config)
+    for path, digest in files:
+        if file_hash(path) != digest:
+            raise EvoError(
+                f"{path} is not the file that was written (its sha256 has changed); delete it to train it again"
+            )
+    (whole, _), *pools = files
+    images = load_dataset(config.data, config.device)
+    supernet = Supernet(space, zero_init=False)
+    weights = cut_out(config, origin, space, whole, images, [path for path, _ in pools])
+    load_first_weights(supernet, space, weights)
+    supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = min(section.eval_batch_size, len(images.train))
+    count = min(section.calibration_batches, len(images.train) // size)
+    calibration = [x for x, _ in islice(images.train.batches(size), count)]
+    return kind(supernet, calibration, validation, size, section.prefix_memory_mb << 20)
