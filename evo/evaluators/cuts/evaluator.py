@@ -35,6 +35,7 @@ from evo.evaluators.cuts.network import (
     read_pretrained,
     section_of,
     weights_digest,
+    write_pool,
 )
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
@@ -135,15 +136,10 @@ class Cuts:
             track, context.sources,
         )  # fmt: skip
         files = context.evaluate(makers, choices)
-        tensors = {
-            f"{place}/{op}/{name}": tensor
-            for (place, op), file in zip(choices, files, strict=True)
-            for name, tensor in read_operation(file).items()
-        }
         digest = identity("pool", 1, files=[file.name for file in files])
         path = context.folder / f"pool-v1-{digest[:12]}.safetensors"
         if not is_intact(path):
-            write_checkpoint(tensors, path, {"choices": [list(choice) for choice in choices]})
+            write_pool(dict(zip(choices, map(read_operation, files), strict=True)), path)
         new = [(i, op) for i, op in choices if op not in _inherited(context, self.origin, i)]
         macs = sum(makers.macs(choice, len(images.train), 3) for choice in new)
         return {"pool": path, "pool_sha256": file_hash(path), "pool_macs": macs, "made": len(new)}

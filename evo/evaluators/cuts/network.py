@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -13,7 +13,7 @@ from torch import Tensor
 from evo.data.loading import load_dataset
 from evo.data.paths import candidate_paths
 from evo.data.source import Images
-from evo.training.checkpoints import read_checkpoint
+from evo.training.checkpoints import read_checkpoint, write_checkpoint
 from spaces.export.scaling import scaled_size
 from spaces.pretrained.cut_space import can_be_cut, space_of, whole_alone
 from spaces.pretrained.importance import without_importance
@@ -108,10 +108,25 @@ def cut_out(
     """
     tuned, made = read_fine_tuned(config, origin, file), dict[LayerChoice, dict[str, Tensor]]()
     for pool in pools:
-        for path, tensor in read_checkpoint(pool)[0].items():
-            place, op, name = path.split("/", 2)
-            made.setdefault((int(place), op), {})[name] = tensor
+        made |= read_pool(pool)
     return first_weights(tuned, space, images.mean, images.std, section_of(config).importance, made)
+
+
+def read_pool(file: Path) -> dict[LayerChoice, dict[str, Tensor]]:
+    """The operations in a file of ``write_pool``: a layer's place in the network and the operation -> its weights."""
+    tensors, facts = read_checkpoint(file)
+    found: dict[LayerChoice, dict[str, Tensor]] = {(place, op): {} for place, op in facts["choices"]}
+    choices = list(found)
+    for path, tensor in tensors.items():
+        number, _, name = path.partition("/")
+        found[choices[int(number)]][name] = tensor
+    return found
+
+
+def write_pool(made: Mapping[LayerChoice, Mapping[str, Tensor]], file: Path) -> None:
+    """Write operations that cannot be cut out of the network."""
+    tensors = {f"{n}/{name}": tensor for n, weights in enumerate(made.values()) for name, tensor in weights.items()}
+    write_checkpoint(tensors, file, {"choices": [list(choice) for choice in made]})
 
 
 def made_choices(origin: SearchSpace, space: SearchSpace) -> list[LayerChoice]:

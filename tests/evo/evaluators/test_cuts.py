@@ -27,7 +27,7 @@ from evo.deliver.pipeline import deliver_network
 from evo.evaluators.cuts.evaluator import Cuts
 from evo.evaluators.cuts.imitation import Imitations
 from evo.evaluators.cuts.judge import CutsJudge
-from evo.evaluators.cuts.network import cut_out, made_choices
+from evo.evaluators.cuts.network import cut_out, made_choices, read_pool
 from evo.round.algorithm import fit_judge, run_round
 from evo.round.arms import check_arms
 from evo.round.clock import Clock
@@ -571,7 +571,7 @@ def test_what_was_made_imitates_the_layer_better_than_fresh_weights_do(with_pool
     (second,) = with_pool.store.rounds(with_pool.run)[1:]
     judge = judge_of(with_pool, 2)
     assert judge.pool is not None
-    tensors = load_file(judge.pool)
+    made_weights = read_pool(judge.pool)
     images = load_dataset(with_pool.config.data, with_pool.config.device)
     whole = Cuts(with_pool.config, with_pool.run.space).fine_tuned(judge.checkpoint)
     network = Network(whole.arch, whole.space).eval()
@@ -586,11 +586,7 @@ def test_what_was_made_imitates_the_layer_better_than_fresh_weights_do(with_pool
             for made in (False, True):
                 torch.manual_seed(5)
                 mixed = MixedLayer(whole.space.layers[place].shape, (op,), whole.space.merge).train()
-                own = {
-                    f"ops.{op}.{name.split('/', 2)[2]}": t
-                    for name, t in tensors.items()
-                    if name.startswith(f"{place}/{op}/")
-                }
+                own = {f"ops.{op}.{name}": tensor for name, tensor in made_weights[place, op].items()}
                 if made:
                     mixed.load_state_dict(own)
                 errors.append(float((mixed(given) - target).square().mean()))
@@ -609,8 +605,8 @@ def test_a_network_with_a_made_operation_is_scored_and_begins_with_its_weights(w
     given = start.weights(arch, second.space.restrict_to(arch))
     assert given is not None
     assert judge.pool is not None
-    name = next(name for name in load_file(judge.pool) if name.startswith(f"{place}/{op}/"))
-    assert torch.equal(given[f"layers.{place}.ops.{op}.{name.split('/', 2)[2]}"], load_file(judge.pool)[name])
+    for name, tensor in read_pool(judge.pool)[place, op].items():
+        assert torch.equal(given[f"layers.{place}.ops.{op}.{name}"], tensor)
     (score,) = judge([arch])
     assert judge.losses[place, op] == pytest.approx((score.nll or 0.0) - (judge([whole])[0].nll or 0.0), abs=1e-6)
 
