@@ -200,8 +200,9 @@ def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     epochs = schedule_of(section, config.data, 1).epochs if tuned else 0
     training = PASSES * epochs * images_per_epoch(work.train, section.batch_size) * work.whole_macs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
-    if section.importance == "taylor" and work.n == 1:
-        training += PASSES * calibration * work.whole_macs
+    if work.n == 1:
+        passes = PASSES * (section.importance == "taylor") + section.refit
+        training += passes * min(section.channel_images, work.train) * work.whole_macs
     scored = work.measured_macs + (work.cut_macs if work.n == 1 else work.made * work.whole_macs)
     training += work.made_macs
     return float(training), float(scored * (work.validation + calibration))

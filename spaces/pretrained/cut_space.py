@@ -118,7 +118,7 @@ def matching_steps(op: Op, cut: Op, shape: Shape) -> tuple[tuple[Step, ...], tup
     Raises:
         SpaceError: it cannot be.
     """
-    before, behind = _steps(op, shape), _steps(cut, shape)
+    before, behind = steps_of(op, shape), steps_of(cut, shape)
     if list(map(type, before)) != list(map(type, behind)):
         raise SpaceError(f"{cut!r} cannot be cut out of {op!r}: they have other steps")
     convolutions = [
@@ -148,7 +148,7 @@ def can_be_cut(op: Op, cut: Op, shape: Shape) -> bool:
     return True
 
 
-def _steps(op: Op, shape: Shape) -> tuple[Step, ...]:
+def steps_of(op: Op, shape: Shape) -> tuple[Step, ...]:
     """The steps of an operation; none where it is no chain of them."""
     steps = OPERATIONS[entry_of(op)].steps
     return steps(op, shape) if steps is not None else ()

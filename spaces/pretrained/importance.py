@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +12,6 @@ from spaces.operations.primitives import Conv, Step
 
 IMPORTANCE = "importance"
 """The last part of the names under which a network's file has what ``channel_importance`` gives."""
-
-
-def without_importance(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Names and tensors of the weights themselves."""
-    return ((name, tensor) for name, tensor in weights.items() if not name.endswith(f".{IMPORTANCE}"))
 
 
 def most_important(

@@ -43,7 +43,7 @@ class Pretrained:
         weights: our names -> tensors, of everything but the preprocessing.
         mean, std: what it expects its images, values from 0 to 1, to be lessened and divided by, channel by channel.
         classes: names of the classes; empty: they have no names.
-        importance: how much channels matter, where that was measured (``spaces.pretrained.importance``).
+        measured: what was measured of its channels (``spaces.pretrained.importance``, ``refit``), named as weights are.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Pretrained:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...] = ()
-    importance: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    measured: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     def build(self) -> Network:
         """The network, in evaluation mode; images are floats from 0 to 1, ``(n, channels, height, width)``."""

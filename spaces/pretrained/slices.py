@@ -17,9 +17,13 @@ from spaces.layer import Shape
 from spaces.networks.supernet import inherit_weights
 from spaces.operations.primitives import Conv, SqueezeExcite
 from spaces.pretrained.cut_space import is_depthwise, matching_steps
-from spaces.pretrained.importance import most_important, without_importance
+from spaces.pretrained.importance import IMPORTANCE, most_important
 from spaces.pretrained.networks import Pretrained
+from spaces.pretrained.refit import COVARIANCE, MEAN, reads_hidden, refit
 from spaces.space import SearchSpace
+
+MEASURED = frozenset({IMPORTANCE, MEAN, COVARIANCE})
+"""The last parts of the names of what was measured of a network's channels."""
 
 
 def cut_weights(
@@ -28,23 +32,22 @@ def cut_weights(
     """What ``cut`` begins with in the place of ``op``, whose weights are given; names are those inside the operation.
 
     Args:
-        weights: beside them, for the importance ``taylor``, what ``channel_importance`` gave.
+        weights: beside them what was measured of their channels: for the importance ``taylor``, what ``channel_importance``
+            gave; with what ``hidden_moments`` gave, the last convolution is fitted again.
         importance: which channels stay, a name of ``IMPORTANCES``.
 
     Raises:
         SpaceError: one cannot be cut out of the other.
     """
     if op == cut:
-        return {name: tensor.clone() for name, tensor in without_importance(weights)}
+        return {name: tensor.clone() for name, tensor in only_weights(weights)}
     branch = "branch." if any(name.startswith("branch.") for name in weights) else ""
     own = {name.removeprefix(branch): tensor for name, tensor in weights.items() if name.startswith(branch)}
-    found = {
-        name: tensor.clone() for name, tensor in without_importance(weights) if branch and not name.startswith(branch)
-    }
+    found = {name: tensor.clone() for name, tensor in only_weights(weights) if branch and not name.startswith(branch)}
     before, behind = matching_steps(op, cut, shape)
-    kept = torch.arange(shape.c_in)
+    kept = into = torch.arange(shape.c_in)
     for place, (whole, part) in enumerate(zip(before, behind, strict=True)):
-        inside = (each for each in without_importance(own) if each[0].startswith(f"{place}."))
+        inside = (each for each in only_weights(own) if each[0].startswith(f"{place}."))
         here = {name.removeprefix(f"{place}."): tensor for name, tensor in inside}
         if isinstance(whole, Conv) and isinstance(part, Conv):
             into = kept
@@ -55,7 +58,16 @@ def cut_weights(
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_conv(whole, part, here, into, kept)}
         elif isinstance(whole, SqueezeExcite) and isinstance(part, SqueezeExcite):
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_gate(here, kept, part.reduced)}
+    last, hidden = len(before) - 1, before[-1]
+    if reads_hidden(before) and isinstance(hidden, Conv) and len(into) < hidden.c_in:
+        begun = {name.removeprefix(branch): tensor for name, tensor in found.items()}
+        found |= {f"{branch}{name}": tensor for name, tensor in refit(own, begun, last, into).items()}
     return found
+
+
+def only_weights(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of the weights themselves, without what was measured of their channels."""
+    return ((name, tensor) for name, tensor in tensors.items() if name.rpartition(".")[2] not in MEASURED)
 
 
 def _cut_conv(
@@ -105,7 +117,7 @@ def first_weights(
     for i, (layer, known) in enumerate(zip(space.layers[behind:], found.space.layers, strict=True), start=behind):
         (op,) = known.candidates
         prefix = f"layers.{i - behind}.ops.{op}."
-        tensors = (*found.weights.items(), *found.importance.items())
+        tensors = (*found.weights.items(), *found.measured.items())
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
         for cut in layer.candidates:
             if cut not in IDENTITIES:

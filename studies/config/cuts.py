@@ -24,7 +24,7 @@ class PoolSection(Section):
     at_once: bool = False
     """Make and try all of them in the first round, rather than when evolution asks for them (`evolution.k`)."""
 
-    epochs: Annotated[float, Field(gt=0)] = 5.0
+    epochs: PositiveInt = 5
     """Passes over the training images for each operation in each layer."""
 
     batch_size: PositiveInt = 64
@@ -60,7 +60,19 @@ class CutsSection(Training, EvaluatorSection):
     importance: Literal["scale", "weight", "taylor"] = "scale"
     """Which hidden channels stay in a cut. `scale`: those that normalisations and the next convolution weigh most. `weight`:
     those that are made and read by the largest weights. `taylor`: those without which the loss would change most, to first
-    order, on `calibration_batches` of training images."""
+    order."""
+
+    refit: bool = False
+    """Whether the last convolution of an operation is fitted again when hidden channels are cut away, by least squares, so that
+    its output comes closest to the whole operation's (arXiv 1707.06168)."""
+
+    channel_images: PositiveInt = 512
+    """Training images on which hidden channels are measured, for `refit` and for the importance `taylor`."""
+
+    loss: Literal["likelihood", "divergence"] = "likelihood"
+    """What a cut loses by itself: `likelihood` of the labels, or `divergence` of its probabilities from the whole network's.
+    The second is less noisy on few images, never negative, and closer to adding up. Networks are scored by labels either
+    way."""
 
     resolutions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Parts of the images' sides that are tried beside their whole size: with one or more, the first choice of an architecture

@@ -51,6 +51,7 @@ from spaces.networks.network import Network
 from spaces.pretrained.cut_space import whole_alone, whole_network
 from spaces.pretrained.importance import channel_importance
 from spaces.pretrained.networks import Pretrained
+from spaces.pretrained.refit import hidden_moments
 from spaces.pretrained.slices import first_weights, load_first_weights
 from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
@@ -118,7 +119,7 @@ class Cuts:
             group=context.group,
         )
         facts = {"arch": str(arch), "mean": list(images.mean), "std": list(images.std)}
-        known = network.state_dict() | measured_importance(self.config, network, images)
+        known = network.state_dict() | measure_channels(self.config, network, images)
         write_checkpoint(known, path, facts)
         delete_progress(progress)
         return path
@@ -151,7 +152,8 @@ class Cuts:
         return replace(self.fine_tuned(file), weights=weights, mean=images.mean, std=images.std)
 
     def _losses(self, judge: CutsJudge, context: FitContext) -> Ratings:
-        """What each candidate loses by itself: minus the likelihood's logarithm beside the whole network's, in nats.
+        """What each candidate loses by itself, in nats: minus the likelihood's logarithm beside the whole network's, or the
+        divergence from what that says.
 
         All other layers are the whole network's, which later rounds may have dropped. What the first space has is measured
         once.
@@ -181,7 +183,8 @@ class Cuts:
         choices = [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
         if not is_intact(path):
             archs = [self.whole, *(_with(self.whole, choice) for choice in choices)]
-            answers = context.evaluate(replace(judge, space=space, table=cost_table(space)), archs)
+            imitates = section_of(self.config).loss == "divergence"
+            answers = context.evaluate(replace(judge, space=space, table=cost_table(space), imitates=imitates), archs)
             nll = torch.tensor([answer.nll for answer in answers], dtype=torch.float64)
             write_checkpoint({"loss": nll[1:] - nll[0]}, path, {"whole": answers[0].accuracy})
         return dict(zip(choices, read_checkpoint(path)[0]["loss"].tolist(), strict=True))
@@ -231,18 +234,23 @@ def _write_as_it_is(
     network = Network(arch, space)
     network.load_state_dict(adapted)
     facts = {"arch": str(arch), "mean": list(mean), "std": list(std), "identity": digest}
-    write_checkpoint({**weights, **measured_importance(config, network, images)}, path, facts)
+    write_checkpoint({**weights, **measure_channels(config, network, images)}, path, facts)
 
 
-def measured_importance(config: StudyConfig, network: Network, images: Images) -> dict[str, Tensor]:
-    """How much the channels of the whole network matter, where that takes gradients; without labels, those of the loss of what
-    it says itself."""
-    section = section_of(config)
-    if section.importance != "taylor":
-        return {}
-    size = min(section.eval_batch_size, len(images.train))
-    batches = islice(images.train.batches(size), section.calibration_batches)
-    return channel_importance(network, _with_own_classes(network, batches) if config.data.labels is False else batches)
+def measure_channels(config: StudyConfig, network: Network, images: Images) -> dict[str, Tensor]:
+    """What the settings want to know of the channels of the whole network; without labels, its importance is that for what it
+    says itself."""
+    section, found = section_of(config), dict[str, Tensor]()
+    size = min(section.eval_batch_size, section.channel_images, len(images.train))
+    number = max(1, min(section.channel_images, len(images.train)) // size)
+    if section.importance == "taylor":
+        batches = islice(images.train.batches(size), number)
+        found |= channel_importance(
+            network, _with_own_classes(network, batches) if config.data.labels is False else batches
+        )
+    if section.refit:
+        found |= hidden_moments(network, islice(images.train.batches(size), number))
+    return found
 
 
 def _with_own_classes(network: Network, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -90,7 +90,7 @@ class Imitations:
     @property
     def schedule(self) -> Schedule:
         return Schedule(
-            epochs=round(self.settings.epochs),
+            epochs=self.settings.epochs,
             batch_size=self.settings.batch_size,
             learning_rate=self.settings.learning_rate,
             weight_decay=0.0,

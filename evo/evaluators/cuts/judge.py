@@ -19,6 +19,7 @@ from evo.evaluators.blockwise.combination import front_of_ratings
 from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
 from evo.evaluators.cuts.network import cut_out, section_of
 from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
+from evo.training.identity import identity
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.supernet import Supernet
@@ -32,6 +33,9 @@ WEIGHTS, POOL = "weights", "pool"
 """What the fine-tuned network's file is called in the database, and that of operations that were made beside its cuts."""
 
 
+JUDGED = ("importance", "refit", "channel_images", "calibration_batches", "eval_batch_size", "pool")
+"""The settings that scores depend on, beside those of the fine-tuning; at their defaults they are in no name."""
+
 Files = tuple[tuple[Path, str], ...]
 """The file of the whole network, then that of the pool, if there is one; with their sha256."""
 
@@ -43,6 +47,8 @@ class CutsJudge(Judge):
     Attributes:
         origin: the space of the whole network.
         losses: what each candidate loses by itself, lower is better.
+        imitates: whether scores tell how well cuts agree with the whole network, as they always do without labels; else, how
+            right they are.
         pool: a file of the operations that cannot be cut out of the network; None: there are none.
         made: how many of them are new to the round; ``pool_macs``: what making them takes.
     """
@@ -58,10 +64,16 @@ class CutsJudge(Judge):
     pool_macs: float = 0.0
     made: int = 0
     losses: Ratings = field(default_factory=dict, repr=False)
+    imitates: bool = False
 
     @property
     def name(self) -> str:
-        return f"cuts:{self.sha256[:12]}"
+        settings = section_of(self.config)
+        other = {
+            key: value for key, value in settings if key in JUDGED and value != type(settings).model_fields[key].default
+        }
+        digest = identity("cuts judge", 1, whole=self.sha256, **other) if other else self.sha256
+        return f"cuts:{digest[:12]}"
 
     @property
     def ratings(self) -> Ratings:
@@ -69,7 +81,8 @@ class CutsJudge(Judge):
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         files = ((self.checkpoint, self.sha256), *([(self.pool, self.pool_sha256)] if self.pool else []))
-        scorer = partial(_scorer, self.config, self.origin, self.space, files)
+        imitates = self.imitates or self.config.data.labels is False
+        scorer = partial(_scorer, self.config, self.origin, self.space, files, imitates)
         return evaluations_by(scorer, archs, self.name, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
@@ -87,10 +100,12 @@ class CutsJudge(Judge):
 
 
 @lru_cache(maxsize=1)
-def _scorer(config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files) -> Scorer | AgreementScorer:
+def _scorer(
+    config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files, imitates: bool
+) -> Scorer | AgreementScorer:
     """The scorer of a space: it keeps prefixes from one generation to the next."""
     images = load_dataset(config.data, config.device)
-    if config.data.labels is not False:
+    if not imitates:
         return _runner(Scorer, config, origin, space, files, images.validation)
     whole = whole_network(origin)
     said = say(_runner(PrefixRunner, config, origin, origin.restrict_to(whole), files, images.validation), whole)

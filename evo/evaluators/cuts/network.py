@@ -16,9 +16,8 @@ from evo.data.source import Images
 from evo.training.checkpoints import read_checkpoint, write_checkpoint
 from spaces.export.scaling import scaled_size
 from spaces.pretrained.cut_space import can_be_cut, space_of, whole_alone
-from spaces.pretrained.importance import without_importance
 from spaces.pretrained.networks import Pretrained, read_network
-from spaces.pretrained.slices import first_weights
+from spaces.pretrained.slices import first_weights, only_weights
 from spaces.space import SearchSpace
 from studies.config import CutsSection, StudyConfig
 from studies.records import LayerChoice
@@ -143,7 +142,7 @@ def made_choices(origin: SearchSpace, space: SearchSpace) -> list[LayerChoice]:
 def read_fine_tuned(config: StudyConfig, origin: SearchSpace, file: Path) -> Pretrained:
     """The fine-tuned network in ``file``, which is the whole one of the space ``origin``."""
     (arch, alone), (tensors, facts) = whole_alone(origin), read_checkpoint(file)
-    weights = dict(without_importance(tensors))
-    importance = {name: tensor for name, tensor in tensors.items() if name not in weights}
+    weights = dict(only_weights(tensors))
+    measured = {name: tensor for name, tensor in tensors.items() if name not in weights}
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    return Pretrained(section_of(config).network, alone, arch, weights, mean, std, importance=importance)
+    return Pretrained(section_of(config).network, alone, arch, weights, mean, std, measured=measured)

@@ -94,7 +94,9 @@ def words(network: Path, flat: Path, storage: str) -> list[str]:
     settings = {
         "data.path": flat, "data.size": 8, "data.workers": 0, "data.validation_fraction": 0.3, "data.augment": "[]",
         "evaluator.network": network, "evaluator.eval_batch_size": 16,
-        "evaluator.resolutions": "[]", "evaluator.calibration_batches": 2, "search.evaluations": 8, "search.population": 4,
+        "evaluator.resolutions": "[]", "evaluator.calibration_batches": 2,
+        "evaluator.importance": "scale", "evaluator.refit": "false", "evaluator.loss": "likelihood",
+        "search.evaluations": 8, "search.population": 4,
     }  # fmt: skip
     given = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return ["--config", "pretrained", "--run", "flat", "--storage", storage, *given]

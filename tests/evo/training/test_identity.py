@@ -89,7 +89,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "activation": "'relu'",
     },
     "PoolSection": {
-        "epochs": "5.0",
+        "epochs": "5",
         "batch_size": "64",
         "learning_rate": "0.005",
         "decay": "0.9",
@@ -108,6 +108,9 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "importance": "'scale'",
         "resolutions": "()",
         "pool": "None",
+        "refit": "False",
+        "channel_images": "512",
+        "loss": "'likelihood'",
     },
     "DataSection": {
         "name": "'digits'",
