@@ -47,7 +47,7 @@ def summary(frames: Frames) -> list[str]:
 def describe_search(frames: Frames) -> str:
     """The method, the space, the judge, and the number of evaluations."""
     run, config = frames.run, frames.run.config
-    space = f"{run.space.name}: {count(len(run.space.layers), 'layer')}, {format_number(run.space.size)} architectures"
+    space = f"{run.space.name}: {run.space.layers_in_words}, {format_number(run.space.size)} architectures"
     measured = sum(row.measured for row in frames.rounds)
     return (
         f"{count(len(frames.rounds), 'round')} of {method_name(config)} searched the space {space}. "

@@ -94,6 +94,12 @@ class SearchSpace:
         return tuple(blocks)
 
     @property
+    def layers_in_words(self) -> str:
+        """How many layers there are, and whether the size of the images is chosen, too."""
+        number = len(self.layers) - bool(self.input_sizes)
+        return f"{number} layer{'' if number == 1 else 's'}{' and the size of images' if self.input_sizes else ''}"
+
+    @property
     def input_sizes(self) -> InputSizes | None:
         """The choice of the images' size; None: there is one size."""
         first = next(iter(self.variant_blocks), None)

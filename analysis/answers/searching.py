@@ -92,8 +92,10 @@ def describe_searching(found: Sequence[Searching]) -> list[str]:
     """Whether searching paid: the conclusion, the differences it rests on, and what both sides have cost."""
     whole = [sentence for one in found if one.control is Control.WHOLE for sentence in _beside_whole(one)]
     found = [one for one in found if one.control is not Control.WHOLE]
+    if not found and whole:
+        return ["That is not known: nothing that needs no search has so few MACs as the picks.", *whole]
     if not found:
-        return whole
+        return []
     conclusions = {ARMS[one.control]: one.difference.conclusion for one in found}
     few = "too few seeds" in conclusions.values()
     conclusion = (

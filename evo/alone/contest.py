@@ -64,7 +64,7 @@ def hold_contest(
     if run.config.data.labels is False:
         raise EvoError(
             f"networks are compared by their accuracy, and the images of run {run.name!r} have no labels: leave out --control "
-            f"{' and '.join(arms)}"
+            f"{arms[0]}"
         )
     config = with_augmentation(run.config)
     with torch_threads(config.threads):

@@ -96,14 +96,14 @@ def cut_without_search(task: Task) -> tuple[Contender, ...]:
     Raises:
         SpaceError: neither can be had.
     """
-    whole, found, problems = whole_alone(task.space), list[Contender](), list[SpaceError]()
+    whole, found, problems = whole_alone(task.space), list[Contender](), list[str]()
     for name, cut in (("the same share of every layer", uniform_cut), ("smaller images", smaller_images)):
         try:
             found.append(contender(name, *cut(whole, task.macs, task.convention), task.convention))
         except SpaceError as error:
-            problems.append(error)
+            problems.append(str(error))
     if not found:
-        raise problems[0]
+        raise SpaceError("; ".join(problems))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from spaces.costs.table import CONVENTIONS
-from spaces.size import as_size, both_sides
+from spaces.size import as_size, both_sides, size_text
 from spaces.units import format_number
 from studies.config import WHOLE
 
@@ -55,12 +55,15 @@ def model_card(description: dict[str, Any]) -> str:
     call, load = "load", ["from model import load"]
     if "left_out" in description:
         call, load = "load_network", loading_lines(description)
-    resize = description.get("resize")
+    resize, trained = description.get("resize"), as_size(description["space"]["stem"]["size"])
+    prepared = PREPARED[resize].format(height=height, width=width)
+    if resize and trained != as_size(preprocessing["size"]):
+        prepared += f" The training's had {size_text(trained)} first, and were scaled to that (bilinear, antialiased)."
     return CARD.format(
         use=use(description),
         load="\n".join([*(["from preprocess import prepare"] if resize else []), *load]),
         images='prepare("photo.jpg")' if resize else "images",
-        prepared=PREPARED[resize].format(height=height, width=width),
+        prepared=prepared,
         preprocess="\n| `preprocess.py` | from an image, or a file of one, to the network's input |" if resize else "",
         call=call,
         title=f"A network of run {provenance['run']}: {result_clause(description)} "

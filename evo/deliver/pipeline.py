@@ -52,7 +52,7 @@ from spaces.networks.modules import Resize, resize_images
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
 from spaces.size import Size, as_size, both_sides
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
 from studies.database.deliveries import Delivery, record_delivery
 from studies.database.rows import StoredRun
@@ -125,7 +125,13 @@ def deliver_network(
     given = weights_given(trainer.start, plan, reporter)
     create_or_verify(folder, plan | beginnings(trainer, given))
     if not is_intact(folder / WEIGHTS):
-        train_in(folder, config, images, reporter.track, given, trainer.teacher)
+        if imitates_itself(trainer, read_manifest(folder)):
+            reporter.say(
+                "it is the whole network, and without labels it has nothing to learn: its weights stay as they are"
+            )
+            write_weights(folder, build_started(read_manifest(folder), given))
+        else:
+            train_in(folder, config, images, reporter.track, given, trainer.teacher)
     delete_progress(folder / PROGRESS)
     network = load_network(folder)
     if len(candidates) > 1:
@@ -212,6 +218,28 @@ def beginnings(trainer: Trainer, given: Mapping[str, Tensor] | None) -> Descript
     return start | ({"teacher": trainer.teacher.to_dict()} if trainer.teacher else {})
 
 
+def imitates_itself(trainer: Trainer, description: Description) -> bool:
+    """Whether a network would be trained to give what it gives: without labels, the whole network."""
+    if trainer.config.data.labels is not False or trainer.start is None:
+        return False
+    whole = trainer.start.whole()
+    space = SearchSpace.from_json(json.dumps(description["space"]))
+    arch, there = resolve_variants(Architecture.parse(description["arch"]), space)
+    return (arch, there.stem.size) == (whole.arch, whole.space.stem.size)
+
+
+def build_started(description: Description, given: Mapping[str, Tensor] | None) -> Network:
+    """A folder's network with the weights that it begins with, if any; the others are drawn from torch's generator."""
+    network = build_described(description)
+    inherit_weights(network, given or {})
+    return network
+
+
+def write_weights(folder: Path, network: Network) -> None:
+    """Leave a network's weights in its folder."""
+    write_checkpoint(network.state_dict(), folder / WEIGHTS, {"arch": read_manifest(folder)["arch"]})
+
+
 def train_in(
     folder: Path,
     config: StudyConfig,
@@ -229,8 +257,7 @@ def train_in(
     description = read_manifest(folder)
     seed = derive_seed(config.seed, "deliver", description["arch"])
     torch.manual_seed(seed)
-    network = build_described(description)
-    inherit_weights(network, given or {})
+    network = build_started(description, given)
     preprocessing = network.preprocessing
     network.preprocessing = Resize(image_size(description))  # these images are normalised already
     everything = images.train.joined_with(images.validation)
@@ -239,7 +266,7 @@ def train_in(
         network, config, everything, images.classes, seed, teacher=teacher, checkpoint=progress, track=track
     )
     network.preprocessing = preprocessing
-    write_checkpoint(network.state_dict(), folder / WEIGHTS, {"arch": description["arch"]})
+    write_weights(folder, network)
 
 
 def image_size(description: Description) -> Size:

@@ -41,6 +41,11 @@ def check_arms(options: RunOptions, config: StudyConfig) -> None:
             f"control {options.no_search[0]} trains networks on images, and evaluator.kind = {config.evaluator.kind!r} "
             f"uses none: expected {' or '.join(control for control in Control if control.searches)}"
         )
+    if options.no_search and config.data.labels is False:
+        raise EvoError(
+            f"control {options.no_search[0]} compares accuracies, and the images have no labels: leave it out, or name images "
+            "in class folders with --set data.path=..."
+        )
     for control in options.no_search:
         if config.evaluator.starts_networks and not control.is_trained:
             raise EvoError(

@@ -49,7 +49,7 @@ class Plan:
         config, search = self.config, self.config.search
         return [
             *self._data(),
-            f"{format_number(self.space.size)} architectures of {len(self.space.layers)} layers",
+            f"{format_number(self.space.size)} architectures of {self.space.layers_in_words}",
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
             f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}",
             *config.evolution.plan(self.space),

@@ -208,7 +208,7 @@ def network_source(network: Network, space: SearchSpace, arch: str, title: str, 
     """
     _, there = resolve_variants(Architecture.parse(arch), space)
     kinds = {type(module) for module in network.modules()}
-    height, width = both_sides(space.stem.size)
+    height, width = both_sides(there.stem.size)
     facts: dict[str, Any] = {
         "title": title,
         "channels": space.stem.c_in,

@@ -4,6 +4,7 @@ size of the images. Nothing here imports torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,9 +14,9 @@ from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
 from spaces.operations.grammar import BOTTLENECKS, OPERATIONS, count_operation, entry_of, hidden_channels, parse_op
 from spaces.operations.primitives import Conv, Step
-from spaces.size import Size
+from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace, make_divisible, resolve_variants
-from spaces.variants import image_size_op
+from spaces.variants import image_size_op, is_variant
 
 if TYPE_CHECKING:
     from spaces.pretrained.networks import Pretrained
@@ -50,8 +51,11 @@ def space_of(
             f"{found.name} sees images of {found.space.stem.c_in} channels, and these have {channels}: expected as many, or "
             "grey images"
         )
+    for op in pool:
+        _check_useful(op, found.space.layers)
     stem = replace(found.space.stem, c_in=channels, size=size or found.space.stem.size)
     layers, pixels = list[Layer](), stem.size_out
+    _check_sizes(stem.size, smaller, found.space)
     if sizes := tuple(dict.fromkeys((stem.size, *smaller)))[1:]:
         chooser = Shape(stem.c_out, stem.c_out, 1, pixels)
         layers.append(Layer(chooser, tuple(map(image_size_op, (stem.size, *sizes))), block="input"))
@@ -63,6 +67,37 @@ def space_of(
         pixels = shape.size_out
     head = replace(found.space.head, classes=classes)
     return SearchSpace(f"{found.name}_cut", tuple(layers), stem, head, found.space.merge, own_weights=True)
+
+
+def _check_useful(op: Op, layers: Sequence[Layer]) -> None:
+    """
+    Raises:
+        SpaceError: an operation of the pool is unknown, none at all, or fits no layer.
+    """
+    if op in IDENTITIES or is_variant(op):
+        raise SpaceError(f"{op!r} in the pool is no operation that could be made: expected e.g. mb_k3_e1_relu6")
+    reasons = []
+    for layer in layers:
+        try:
+            count_operation(op, layer.shape)
+        except ValueError as error:
+            reasons.append(str(error))
+    if len(reasons) == len(layers):
+        raise SpaceError(f"{op!r} in the pool fits no layer of the network: {reasons[0]}")
+
+
+def _check_sizes(size: Size, smaller: Sequence[Size], space: SearchSpace) -> None:
+    """
+    Raises:
+        SpaceError: a smaller size is not smaller, or so small that the network's strides leave less than a pixel.
+    """
+    stride = space.stem.stride * space.stem.pool * math.prod(layer.shape.stride for layer in space.layers)
+    for other in smaller:
+        if other == size or min(both_sides(other)) < stride:
+            raise SpaceError(
+                f"images of {as_text(other)} pixels are no choice beside {as_text(size)}: expected smaller ones, of at least "
+                f"{stride} pixels, as the network's strides multiply to that"
+            )
 
 
 def _fits(op: Op, shape: Shape) -> bool:

@@ -21,7 +21,7 @@ from spaces.networks.network import Network
 from spaces.pretrained.checkpoints import read_checkpoint_file
 from spaces.pretrained.efficientnet_lite import DEVIATION, MEAN, SCALES, efficientnet_lite, packaged_weights
 from spaces.pretrained.module_reader import EPSILON, ReadModule, our_tensors, read_module
-from spaces.size import Size, both_sides
+from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace, resolve_variants
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -254,10 +254,12 @@ def _delivered(folder: Path, weights: str | Path | None, size: Size | None) -> P
     network = load_network(folder)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     space, arch = SearchSpace.from_json(json.dumps(description["space"])), Architecture.parse(description["arch"])
-    if size is not None and size != space.stem.size:
-        raise SpaceError(f"{folder} holds a network for images of {space.stem.size} pixels, not {size}")
     known = description["preprocessing"]
     arch, space = resolve_variants(arch, space)
+    if size is not None and size != space.stem.size:
+        raise SpaceError(
+            f"{folder} holds a network for images of {as_text(space.stem.size)} pixels, not {as_text(size)}"
+        )
     tensors = {name: part for name, part in network.state_dict().items() if not name.startswith("preprocessing.")}
     mean, std = tuple(known["mean"]), tuple(known["std"])
     return Pretrained(folder.name, space, arch, tensors, mean, std, tuple(description.get("classes", ())))

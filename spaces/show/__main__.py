@@ -47,7 +47,7 @@ def headline(shown: Overview) -> str:
     if shown.arch:
         return f"an architecture of {space.name}; {images}"
     size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4e}".replace("e+", "e")
-    return f"{space.name}: {len(space.layers)} layers, {size} architectures; {images}"
+    return f"{space.name}: {space.layers_in_words}, {size} architectures; {images}"
 
 
 def footnotes(shown: Overview) -> list[str]:

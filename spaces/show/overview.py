@@ -16,7 +16,7 @@ from spaces.costs.table import COLUMNS, Floats, LatencyModel, convention_named, 
 from spaces.layer import Shape
 from spaces.operations.primitives import stem_steps, total_counts
 from spaces.size import both_sides
-from spaces.space import SearchSpace, resolve_variants
+from spaces.space import SearchSpace, at_image_size, resolve_variants
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,30 @@ def make_overview(
     if arch is not None:
         arch, space = resolve_variants(space.check(arch), space)
     table = cost_table(space, convention, latency)
-    counts = total_counts(stem_steps(space.stem), space.stem.size)
-    stem = np.array([convention_named(convention)(counts), counts.params, 0.0])
-    rows = [_stem_line(space, stem)]
+    sizes = space.input_sizes
+    chosen = sizes.variants if sizes else ("",)
+    stems = np.array([_stem_costs(at_image_size(space, op) if op else space, convention) for op in chosen])
+    fixed = np.array([table.fixed + (table.layers[0].cost_of(op) if op else 0.0) for op in chosen])
+    rows = [_stem_line(space, _range_of(stems))]
     for i, (layer, costs) in enumerate(zip(space.layers, table.layers, strict=True)):
         own = np.array([costs.cost_of(arch.genes[i])] * 2) if arch else costs.bounds
+        own = np.zeros_like(own) if sizes and i == 0 else own  # stem and head have what it costs
         skippable = layer.skippable or "skip" in (space.genes[i] if costs.block else ())
         ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if skippable else ())
         rows.append(OverviewLine(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
-    rows.append(_head_line(space, table.fixed - stem))
+    rows.append(_head_line(space, _range_of(fixed - stems)))
     totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
     return Overview(space, arch, convention, COLUMNS if latency else COLUMNS[:2], tuple(rows), totals)
+
+
+def _stem_costs(space: SearchSpace, convention: str) -> Floats:
+    counts = total_counts(stem_steps(space.stem), space.stem.size)
+    return np.array([convention_named(convention)(counts), counts.params, 0.0])
+
+
+def _range_of(costs: Floats) -> Floats:
+    """(2, 3) the least and the most of some costs ``(n, 3)``."""
+    return np.array([costs.min(axis=0), costs.max(axis=0)])
 
 
 def _stem_line(space: SearchSpace, costs: Floats) -> OverviewLine:
@@ -99,7 +112,7 @@ def _stem_line(space: SearchSpace, costs: Floats) -> OverviewLine:
     shape = Shape(stem.c_in, stem.c_out, stem.stride * stem.pool, stem.size)
     pool = ("3x3 max pool",) if stem.pool > 1 else ()
     ops = (f"{stem.kernel}x{stem.kernel} convolution", *pool)
-    return OverviewLine("stem", "stem", (shape,), ops, 0, np.array([costs, costs]))
+    return OverviewLine("stem", "stem", (shape,), ops, 0, costs)
 
 
 def _head_line(space: SearchSpace, costs: Floats) -> OverviewLine:
@@ -107,7 +120,7 @@ def _head_line(space: SearchSpace, costs: Floats) -> OverviewLine:
     convolution = (f"1x1 convolution to {head.features}",) if head.features else ()
     shape = Shape(last.c_out, head.classes, max(both_sides(last.size_out)), last.size_out)
     linear = (f"linear to {head.hidden}", "linear") if head.hidden else ("linear",)
-    return OverviewLine("head", "head", (shape,), (*convolution, "average pool", *linear), 0, np.array([costs, costs]))
+    return OverviewLine("head", "head", (shape,), (*convolution, "average pool", *linear), 0, costs)
 
 
 def channel_range(shapes: Sequence[Shape], end: Literal["c_in", "c_out"]) -> str:

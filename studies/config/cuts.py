@@ -125,14 +125,19 @@ class CutsSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
-        lines = [f"fine-tuning {self.network}: {self.epochs:g} epochs; then measuring {cuts} cuts, one at a time"]
-        if self.pool:
-            waiting = sum(len(layer.pending) for layer in space.layers)
-            lines.append(
-                f"pool: {len(self.pool.operations)} operations, {self.pool.epochs:g} epochs each in every layer where they are "
-                f"tried; {waiting} wait"
-            )
-        return lines
+        return [
+            f"fine-tuning {self.network}: {self.epochs:g} epochs; then measuring {cuts} cuts, one at a time",
+            *self._plan_of_pool(space),
+        ]
+
+    def _plan_of_pool(self, space: SearchSpace) -> list[str]:
+        if self.pool is None:
+            return []
+        waiting = sum(len(layer.pending) for layer in space.layers)
+        return [
+            f"pool: {len(self.pool.operations)} operations, {self.pool.epochs} epochs each in every layer where they are "
+            f"tried; {waiting} wait"
+        ]
 
     def files(self) -> tuple[str, ...]:
         """Those of a folder, too, where ``network`` is one."""
@@ -190,4 +195,7 @@ class AgreementSection(CutsSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
-        return [f"measuring how well {cuts} cuts agree with {self.network}, one at a time; nothing is fine-tuned"]
+        return [
+            f"measuring how well {cuts} cuts agree with {self.network}, one at a time; nothing is fine-tuned",
+            *self._plan_of_pool(space),
+        ]

@@ -24,6 +24,8 @@ from spaces.latency.measure import timed_parts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
+from spaces.pretrained.networks import read_network
+from spaces.show.overview import make_overview
 from spaces.space import SearchSpace, at_image_size, canonical_arch, resolve_variants
 from spaces.variants import image_size_op, parse_image_size
 from tests.spaces.costs.test_sampling import Milliseconds
@@ -201,9 +203,24 @@ def test_a_delivered_network_takes_images_of_its_size(tmp_path: Path) -> None:
     images = torch.rand(3, 1, 11, 11)
     with torch.no_grad():
         assert torch.equal(found["load"](tmp_path / "net")(images), network(images))  # type: ignore[operator]
+    assert "(n, 1, 11, 11)" in (tmp_path / "net" / "model.py").read_text()
+    again = read_network(str(tmp_path / "net"), None, 11)
+    assert again.space.stem.size == 11
+    with pytest.raises(ValueError, match="holds a network for images of 11 pixels, not 16"):
+        read_network(str(tmp_path / "net"), None, 16)
     assert '"size": 11' in (tmp_path / "net" / "architecture.json").read_text()
 
 
 def test_every_convention_knows_the_sizes() -> None:
     for name in CONVENTIONS:
         assert len(set(cost_table(SIZED, name).count(ARCHS[:: len(ARCHS) // 3])[:, 0].tolist())) == 3
+
+
+def test_an_overview_adds_up_and_counts_the_choice_apart() -> None:
+    shown = make_overview(SIZED)
+    assert SIZED.layers_in_words == "3 layers and the size of images"
+    assert [row.name for row in shown.rows][:2] == ["stem", "input.size"]
+    assert not shown.rows[1].costs.any()
+    stems = [count_costs(SIZED, arch, "macs").macs for arch in ARCHS]
+    assert shown.rows[0].costs[0, 0] < shown.rows[0].costs[1, 0]
+    assert shown.totals[:, 0].tolist() == [min(stems), max(stems)]

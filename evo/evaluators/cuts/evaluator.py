@@ -134,7 +134,7 @@ class Cuts:
         images = load_dataset(self.config.data, self.config.device)
         makers = Imitations(
             self.config, settings, self._on_images(judge.checkpoint, images), judge.sha256, context.folder.parent / LIBRARY,
-            track, context.sources,
+            context.folder, track, context.sources,
         )  # fmt: skip
         files = context.evaluate(makers, choices)
         digest = identity("pool", 1, files=[file.name for file in files])

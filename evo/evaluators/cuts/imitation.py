@@ -38,7 +38,7 @@ class Imitations:
     Attributes:
         settings: how long and how fast they learn.
         sha256: of the file of the network's weights.
-        library: the folder in which they are kept.
+        library: the folder in which they are kept; ``folder``: the run's own, in which they are made.
         sources: sha256 of the data and of plugins.
     """
 
@@ -47,6 +47,7 @@ class Imitations:
     network: Pretrained = field(repr=False, compare=False)
     sha256: str
     library: Path
+    folder: Path = field(compare=False)
     track: Track = field(default=untracked, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
@@ -60,8 +61,8 @@ class Imitations:
         if is_intact(path):
             return path
         place, op = choice
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images, progress = load_dataset(self.config.data, self.config.device), path.with_suffix(".progress")
+        draft = self.folder / path.name
+        images, progress = load_dataset(self.config.data, self.config.device), draft.with_suffix(".progress")
         seed = derive_seed(self.config.seed, "imitation", place, op)
         torch.manual_seed(seed)
         layer = MixedLayer(self.network.space.layers[place].shape, (op,), self.network.space.merge)
@@ -72,7 +73,9 @@ class Imitations:
         )  # fmt: skip
         prefix = f"ops.{op}."
         weights = {name.removeprefix(prefix): tensor.cpu() for name, tensor in layer.state_dict().items()}
-        write_checkpoint(weights, path, {"layer": place, "operation": op})
+        write_checkpoint(weights, draft, {"layer": place, "operation": op})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.replace(path)  # another run may have made the same: the same bytes
         delete_progress(progress)
         return path
 

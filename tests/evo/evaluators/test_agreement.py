@@ -22,6 +22,7 @@ from analysis.sentences import summary
 from evo.alone.charge import run_macs
 from evo.alone.contest import hold_contest
 from evo.alone.images import require_fitting_images
+from evo.alone.selection import Criteria
 from evo.alone.trainer import Trainer
 from evo.api.delivered import Delivered
 from evo.console import SILENT
@@ -29,6 +30,7 @@ from evo.data.loading import load_dataset
 from evo.data.source import Images, ImageSet
 from evo.deliver.__main__ import main as deliver
 from evo.deliver.manifest import read_manifest
+from evo.deliver.pipeline import deliver_network
 from evo.deliver.session import training_settings
 from evo.evaluators.cuts.agreement import measure_agreement
 from evo.evaluators.cuts.judge import CutsJudge
@@ -362,3 +364,12 @@ def test_accuracies_are_not_compared_where_nobody_knows_them(searched: RunContex
     said = " ".join(answers(searched.store, searched.run).sentences())
     assert "the images have no labels, so nobody knows how right a network is" in said
     assert "--control pretrained" not in said
+
+
+def test_the_whole_network_is_delivered_as_it_is(searched: RunContext, tmp_path: Path) -> None:
+    """It would learn to give what it gives, and lose by it."""
+    run, folder = searched.run, tmp_path / "net"
+    arch = whole_network(run.space)
+    description = deliver_network(searched.store, run, training_settings(run, ()), Criteria({}, arch=arch), folder)
+    assert description["test"]["agreement"] > 0.9  # it sees zeros beyond the margins where it saw its own mean
+    assert not list(folder.glob("*.progress*"))

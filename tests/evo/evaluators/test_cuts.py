@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -623,7 +624,7 @@ def test_what_one_run_has_made_another_one_finds(network: Path, with_pool: RunCo
         judge = judge_of(other)
         makers = Imitations(
             config, config.evaluator.pool, Cuts(config, other.run.space).fine_tuned(judge.checkpoint), judge.sha256, library,
-            sources=fit_context(open_round(other, 1)).sources,
+            other.folder, sources=fit_context(open_round(other, 1)).sources,
         )  # type: ignore[arg-type, union-attr]  # fmt: skip
         choices = made_choices(with_pool.run.space, with_pool.store.rounds(with_pool.run)[1].space)
         assert {makers.path(choice) for choice in choices} == set(before)
@@ -641,3 +642,56 @@ def test_all_at_once_are_candidates_of_the_first_round(network: Path, tmp_path: 
 def test_a_pool_that_nothing_would_try_is_refused(network: Path) -> None:
     with pytest.raises(ConfigError, match=r"set evolution\.k, to how many candidates layers are refilled"):
         settings(network, evaluator={"pool": POOL})
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        (["nonsense"], "'nonsense' in the pool fits no layer of the network: unknown operation"),
+        (["id"], "'id' in the pool is no operation that could be made"),
+        (["row_d2_w8"], "is no operation that could be made"),
+        (["size_4"], "is no operation that could be made"),
+    ],
+)
+def test_an_operation_that_nobody_could_make_is_refused(
+    network: Path, tmp_path: Path, pool: list[str], expected: str
+) -> None:
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store, pytest.raises(SpaceError, match=re.escape(expected)):
+        begin_run(store, "pool", pooled(network, operations=pool))
+
+
+@pytest.mark.parametrize("part", [0.99, 0.1])
+def test_sizes_that_are_none_are_refused(network: Path, tmp_path: Path, part: float) -> None:
+    config = settings(network, evaluator={"resolutions": [part]})
+    with (
+        open_store(f"sqlite:///{tmp_path}/evo.db") as store,
+        pytest.raises(SpaceError, match="are no choice beside 8: exp"),
+    ):
+        begin_run(store, "sizes", config)
+
+
+def test_judges_that_cut_otherwise_have_other_names(searched: RunContext) -> None:
+    judge, names = judge_of(searched), set()
+    for changed in ({}, {"importance": "weight"}, {"refit": True}, {"calibration_batches": 1}):
+        section = judge.config.evaluator.model_copy(update=changed)
+        names.add(replace(judge, config=judge.config.model_copy(update={"evaluator": section})).name)
+    assert len(names) == 4
+    assert judge.name == f"cuts:{judge.sha256[:12]}" or judge.config.evaluator.eval_batch_size != 256  # type: ignore[attr-defined]
+
+
+def test_two_runs_may_make_one_operation_at_a_time(with_pool: RunContext, tmp_path: Path) -> None:
+    """Each in its own folder; what is in the library is whole, and the same bytes."""
+    judge, config = judge_of(with_pool, 2), with_pool.config
+    whole, library = Cuts(config, with_pool.run.space).fine_tuned(judge.checkpoint), tmp_path / "library"
+    choice = made_choices(with_pool.run.space, with_pool.store.rounds(with_pool.run)[1].space)[0]
+    stopped, other = (
+        Imitations(config, config.evaluator.pool, whole, judge.sha256, library, tmp_path / name, track)  # type: ignore[attr-defined]
+        for name, track in (("one", interrupted_at(5)), ("two", untracked))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        stopped.make(choice)
+    assert list((tmp_path / "one").glob("*.progress"))
+    made = other.make(choice).read_bytes()
+    other.path(choice).unlink()
+    assert replace(stopped, track=untracked).make(choice).read_bytes() == made
+    assert [path.suffix for path in library.iterdir()] == [".safetensors"]
