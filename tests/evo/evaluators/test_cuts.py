@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,86 +11,45 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from analysis.answers.both import answers
-from evo.alone.budgets import find_budgets, is_complete
-from evo.alone.contest import hold_contest
 from evo.alone.selection import Criteria
 from evo.alone.start import Start
 from evo.alone.trainer import Trainer
-from evo.console import SILENT, Reporter, untracked
+from evo.console import Reporter, untracked
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
+from evo.data.source import Images
 from evo.deliver.against import compare_with_no_search
 from evo.deliver.pipeline import deliver_network
 from evo.evaluators.cuts.evaluator import Cuts
-from evo.evaluators.cuts.imitation import Imitations
 from evo.evaluators.cuts.judge import CutsJudge
-from evo.evaluators.cuts.network import cut_out, made_choices, read_pool
-from evo.round.algorithm import fit_judge, run_round
-from evo.round.arms import check_arms
-from evo.round.clock import Clock
+from evo.evaluators.cuts.network import cut_out
+from evo.round.algorithm import run_round
 from evo.round.context import RunContext, fit_context, open_round, run_context
 from evo.round.new_run import begin_run
-from evo.round.options import RunOptions
 from evo.workers.executors import local_executor, map_inline
 from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table, count_costs
 from spaces.errors import SpaceError, UserError
 from spaces.export.baselines import contender
-from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
-from spaces.layer import Head, Layer, Shape, Stem
-from spaces.networks.network import MixedLayer, Network
+from spaces.export.network_folder import WEIGHTS
+from spaces.layer import Layer
+from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
 from spaces.pretrained.cut_space import whole_network
-from spaces.space import SearchSpace
-from studies.config import ConfigError, StudyConfig, check_config, load_config
-from studies.controls import Control
-from studies.database.no_search import results_of
+from studies.config import StudyConfig, check_config
 from studies.database.store import Store, open_store
 from studies.records import EvoError
 from tests.evo.conftest import interrupted_at
-
-MADE = SearchSpace(
-    "made",
-    (
-        Layer(Shape(8, 8, 1, 8), ("mb_k5_e3",)),
-        Layer(Shape(8, 16, 2, 8), ("mb_k3_e4_se25_swish",)),
-        Layer(Shape(16, 16, 1, 4), ("conv_k3_h32",)),
-    ),
-    Stem(8, 1, activation="relu", c_in=1, size=8),
-    Head(0, 10),
-)
+from tests.evo.evaluators.cut_examples import MADE, judge_of, network_folder, settings
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a network, as ``evo.deliver`` makes them."""
-    folder = tmp_path_factory.mktemp("network")
-    described = describe_network(whole_network(MADE), MADE, [0.3], [0.4])
-    (folder / DESCRIPTION).write_text(json.dumps(described))
-    torch.manual_seed(0)
-    save_file(build_described(described).state_dict(), folder / WEIGHTS)
-    return folder
-
-
-def settings(network: Path, **sections: dict[str, Any]) -> StudyConfig:
-    known: dict[str, dict[str, Any]] = {
-        "space": {"name": "pretrained"},
-        "data": {"name": "digits", "max_images": 400, "validation_fraction": 0.3},
-        "evaluator": {
-            "kind": "cuts",
-            "network": str(network),
-            "epochs": 3,
-            "learning_rate": 0.1,
-            "eval_batch_size": 64,
-        },
-        "search": {"evaluations": 10, "population": 5, "objective": "likelihood"},
-        "evolution": {"method": "evidence"},
-        "deliver": {"epochs": 6, "batch_size": 32, "learning_rate": 0.0, "mixup": 0, "ema": 0},
-    }
-    return check_config({name: known.get(name, {}) | sections.get(name, {}) for name in known | sections}, "test")
+    return network_folder(tmp_path_factory)
 
 
 @pytest.fixture
@@ -111,12 +68,6 @@ def searched(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for n in (1, 2):
             run_round(shared, n)
         yield shared
-
-
-def judge_of(shared: RunContext, n: int = 1) -> CutsJudge:
-    judge = fit_judge(open_round(shared, n), Clock({}))
-    assert isinstance(judge, CutsJudge)
-    return judge
 
 
 def test_the_space_is_that_of_the_network_for_the_images(begun: RunContext) -> None:
@@ -452,224 +403,6 @@ def test_an_operation_that_is_no_cut_begins_with_fresh_weights(searched: RunCont
     assert evaluator.starting_weights(arch, space, judge.checkpoint, images) is None
 
 
-# -- the size of the images, and what needs no search -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def sized(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
-    """A finished round of networks that choose the size of their images."""
-    folder = tmp_path_factory.mktemp("sized")
-    config = settings(
-        network, evaluator={"resolutions": [0.75, 0.5], "importance": "taylor"}, search={"evaluations": 30}
-    )
-    with open_store(f"sqlite:///{folder}/evo.db") as store:
-        shared = run_context(begin_run(store, "sized", config), store, folder / "files", map_inline)
-        run_round(shared, 1)
-        yield shared
-
-
-def test_the_size_of_the_images_is_a_choice_like_any_other(sized: RunContext) -> None:
-    space = sized.run.space
-    assert space.layers[0].candidates == ("size_8", "size_6", "size_4")
-    judge = judge_of(sized)
-    assert judge.losses[0, "size_8"] == 0.0
-    assert {op for place, op in judge.losses if place == 0} == {"size_8", "size_6", "size_4"}
-    measured = sized.store.proposals(sized.store.rounds(sized.run)[0])
-    assert {proposal.evaluation.arch.genes[0] for proposal in measured} == {"size_8", "size_6", "size_4"}
-    assert len({str(proposal.evaluation.arch) for proposal in measured}) == len(measured)
-
-
-def test_a_network_of_smaller_images_begins_with_the_same_weights_and_is_delivered_for_its_size(
-    sized: RunContext, tmp_path: Path
-) -> None:
-    run, store = sized.run, sized.store
-    arch = Architecture(("size_6", *whole_network(run.space).genes[1:]))
-    description = deliver_network(store, run, run.config, Criteria({}, arch=arch), tmp_path / "net")
-    network = load_network(tmp_path / "net")
-    assert description["preprocessing"]["size"] == 6
-    assert description["costs"]["macs"] == count_costs(run.space, arch).macs
-    with torch.no_grad():
-        assert network(torch.rand(2, 1, 6, 6)).shape == (2, 10)
-    whole = load_file(sorted(sized.folder.glob("network-*.safetensors"))[0])
-    own = dict(network.state_dict())
-    assert torch.equal(
-        own["layers.0.ops.mb_k5_e3.0.0.weight"], whole["layers.0.ops.mb_k5_e3.0.0.weight"]
-    )  # learning_rate 0
-
-
-def test_would_fine_tuning_have_done(sized: RunContext) -> None:
-    store, run = sized.store, sized.run
-    row = store.rounds(run)[0]
-    arms = (Control.PRETRAINED, Control.WHOLE)
-    hold_contest(store, run, row, arms, SILENT)
-    assert is_complete(store, run, row, arms)
-    found = {(one.arm, one.place): one for one in results_of(store, run, 1)}
-    whole = count_costs(run.space, whole_network(run.space)).macs
-    budgets = find_budgets(store, run, row)
-    for budget in budgets:
-        assert found["pick", budget.place].macs == budget.macs  # it keeps the widths that its weights have
-        assert found["whole", budget.place].macs == whole
-        if ("pretrained", budget.place) in found:
-            assert found["pretrained", budget.place].macs <= budget.macs
-            assert found["pretrained", budget.place].network in ("the same share of every layer", "smaller images")
-    said = " ".join(answers(store, run).sentences())
-    assert "Would fine-tuning the whole network have done?" in said
-    assert "against the better one of uniform cuts and smaller images" in said
-
-
-@pytest.mark.parametrize(("kind", "control"), [("cuts", "uniform"), ("oneshot", "pretrained"), ("oneshot", "whole")])
-def test_an_arm_that_begins_otherwise_is_refused_before_anything_runs(network: Path, kind: str, control: str) -> None:
-    trained = settings(network)
-    config = trained if kind == "cuts" else load_config("digits")
-    with pytest.raises(EvoError, match=f"control {control} .*: expected fixed or random"):
-        check_arms(RunOptions(1, control=(control,)), config)
-
-
-def test_the_whole_network_is_asked_for_with_its_cuts() -> None:
-    assert RunOptions(1, control=("pretrained",)).no_search == (Control.PRETRAINED, Control.WHOLE)
-
-
-# -- a pool that is made on demand ------------------------------------------------------------------------------------
-
-POOL = {"operations": ["mb_k3_e1", "mb_k7_e2"], "epochs": 2, "learning_rate": 0.01}
-
-
-def pooled(network: Path, **pool: Any) -> StudyConfig:
-    return settings(
-        network,
-        evaluator={"pool": POOL | pool, "shares": [0.5]},
-        evolution={"method": "evidence", "k": 9},
-        search={"evaluations": 16},
-    )
-
-
-@pytest.fixture(scope="module")
-def with_pool(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
-    """Two rounds, of which the second tries operations that waited in the first."""
-    folder = tmp_path_factory.mktemp("pool")
-    with open_store(f"sqlite:///{folder}/evo.db") as store:
-        shared = run_context(begin_run(store, "pool", pooled(network)), store, folder / "files" / "pool", map_inline)
-        for n in (1, 2):
-            run_round(shared, n)
-        yield shared
-
-
-def test_operations_wait_where_shapes_allow_them_and_are_made_when_they_are_tried(with_pool: RunContext) -> None:
-    first, second = with_pool.store.rounds(with_pool.run)
-    assert [layer.pending for layer in first.space.layers] == [("mb_k3_e1", "mb_k7_e2")] * 3
-    tried = [
-        (i, op) for i, layer in enumerate(second.space.layers) for op in layer.candidates if op in POOL["operations"]
-    ]
-    assert tried
-    assert made_choices(with_pool.run.space, first.space) == []
-    assert made_choices(with_pool.run.space, second.space) == tried
-    assert len(list((with_pool.folder.parent / "library").glob("operation-*.safetensors"))) == len(tried)
-    assert "made" not in first.stats
-    assert second.stats["made"]["operations"] == len(tried)
-
-
-def test_what_was_made_imitates_the_layer_better_than_fresh_weights_do(with_pool: RunContext) -> None:
-    (second,) = with_pool.store.rounds(with_pool.run)[1:]
-    judge = judge_of(with_pool, 2)
-    assert judge.pool is not None
-    made_weights = read_pool(judge.pool)
-    images = load_dataset(with_pool.config.data, with_pool.config.device)
-    whole = Cuts(with_pool.config, with_pool.run.space).fine_tuned(judge.checkpoint)
-    network = Network(whole.arch, whole.space).eval()
-    network.load_state_dict(dict(whole.weights))
-    x, _ = next(iter(images.validation.batches(64)))
-    for place, op in made_choices(with_pool.run.space, second.space):
-        with torch.no_grad():
-            given = network.stem(x)
-            for layer in network.layers[:place]:
-                given = layer(given)
-            target, errors = network.layers[place](given), []
-            for made in (False, True):
-                torch.manual_seed(5)
-                mixed = MixedLayer(whole.space.layers[place].shape, (op,), whole.space.merge).train()
-                own = {f"ops.{op}.{name}": tensor for name, tensor in made_weights[place, op].items()}
-                if made:
-                    mixed.load_state_dict(own)
-                errors.append(float((mixed(given) - target).square().mean()))
-        assert errors[1] < 0.8 * errors[0]
-
-
-def test_a_network_with_a_made_operation_is_scored_and_begins_with_its_weights(with_pool: RunContext) -> None:
-    store, run = with_pool.store, with_pool.run
-    second = store.rounds(run)[1]
-    place, op = made_choices(run.space, second.space)[0]
-    whole = whole_network(run.space)
-    arch = Architecture((*whole.genes[:place], op, *whole.genes[place + 1 :]))
-    judge = judge_of(with_pool, 2)
-    start = Start.of(store, run, load_dataset(run.config.data, run.config.device))
-    assert start is not None
-    given = start.weights(arch, second.space.restrict_to(arch))
-    assert given is not None
-    assert judge.pool is not None
-    for name, tensor in read_pool(judge.pool)[place, op].items():
-        assert torch.equal(given[f"layers.{place}.ops.{op}.{name}"], tensor)
-    (score,) = judge([arch])
-    assert judge.losses[place, op] == pytest.approx((score.nll or 0.0) - (judge([whole])[0].nll or 0.0), abs=1e-6)
-
-
-def test_what_one_run_has_made_another_one_finds(network: Path, with_pool: RunContext) -> None:
-    """The same network, data, layers and operations; the other run tries all in its first round."""
-    library = with_pool.folder.parent / "library"
-    before = {path: path.stat().st_mtime_ns for path in library.iterdir()}
-    config = with_pool.config.model_copy(
-        update={"search": with_pool.config.search.model_copy(update={"evaluations": 3})}
-    )
-    with open_store(f"sqlite:///{library.parent}/other.db") as store:
-        other = run_context(begin_run(store, "other", config), store, library.parent / "other", map_inline)
-        judge = judge_of(other)
-        makers = Imitations(
-            config, config.evaluator.pool, Cuts(config, other.run.space).fine_tuned(judge.checkpoint), judge.sha256, library,
-            other.folder, sources=fit_context(open_round(other, 1)).sources,
-        )  # type: ignore[arg-type, union-attr]  # fmt: skip
-        choices = made_choices(with_pool.run.space, with_pool.store.rounds(with_pool.run)[1].space)
-        assert {makers.path(choice) for choice in choices} == set(before)
-        makers(choices)
-    assert {path: path.stat().st_mtime_ns for path in library.iterdir()} == before
-
-
-def test_all_at_once_are_candidates_of_the_first_round(network: Path, tmp_path: Path) -> None:
-    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
-        run = begin_run(store, "at once", pooled(network, at_once=True))
-        assert all(layer.candidates[-2:] == ("mb_k3_e1", "mb_k7_e2") for layer in run.space.layers)
-        assert not any(layer.pending for layer in run.space.layers)
-
-
-def test_a_pool_that_nothing_would_try_is_refused(network: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set evolution\.k, to how many candidates layers are refilled"):
-        settings(network, evaluator={"pool": POOL})
-
-
-@pytest.mark.parametrize(
-    ("pool", "expected"),
-    [
-        (["nonsense"], "'nonsense' in the pool fits no layer of the network: unknown operation"),
-        (["id"], "'id' in the pool is no operation that could be made"),
-        (["row_d2_w8"], "is no operation that could be made"),
-        (["size_4"], "is no operation that could be made"),
-    ],
-)
-def test_an_operation_that_nobody_could_make_is_refused(
-    network: Path, tmp_path: Path, pool: list[str], expected: str
-) -> None:
-    with open_store(f"sqlite:///{tmp_path}/evo.db") as store, pytest.raises(SpaceError, match=re.escape(expected)):
-        begin_run(store, "pool", pooled(network, operations=pool))
-
-
-@pytest.mark.parametrize("part", [0.99, 0.1])
-def test_sizes_that_are_none_are_refused(network: Path, tmp_path: Path, part: float) -> None:
-    config = settings(network, evaluator={"resolutions": [part]})
-    with (
-        open_store(f"sqlite:///{tmp_path}/evo.db") as store,
-        pytest.raises(SpaceError, match="are no choice beside 8: exp"),
-    ):
-        begin_run(store, "sizes", config)
-
-
 def test_judges_that_cut_otherwise_have_other_names(searched: RunContext) -> None:
     judge, names = judge_of(searched), set()
     for changed in ({}, {"importance": "weight"}, {"refit": True}, {"calibration_batches": 1}):
@@ -679,19 +412,34 @@ def test_judges_that_cut_otherwise_have_other_names(searched: RunContext) -> Non
     assert judge.name == f"cuts:{judge.sha256[:12]}" or judge.config.evaluator.eval_batch_size != 256  # type: ignore[attr-defined]
 
 
-def test_two_runs_may_make_one_operation_at_a_time(with_pool: RunContext, tmp_path: Path) -> None:
-    """Each in its own folder; what is in the library is whole, and the same bytes."""
-    judge, config = judge_of(with_pool, 2), with_pool.config
-    whole, library = Cuts(config, with_pool.run.space).fine_tuned(judge.checkpoint), tmp_path / "library"
-    choice = made_choices(with_pool.run.space, with_pool.store.rounds(with_pool.run)[1].space)[0]
-    stopped, other = (
-        Imitations(config, config.evaluator.pool, whole, judge.sha256, library, tmp_path / name, track)  # type: ignore[attr-defined]
-        for name, track in (("one", interrupted_at(5)), ("two", untracked))
-    )
-    with pytest.raises(KeyboardInterrupt):
-        stopped.make(choice)
-    assert list((tmp_path / "one").glob("*.progress"))
-    made = other.make(choice).read_bytes()
-    other.path(choice).unlink()
-    assert replace(stopped, track=untracked).make(choice).read_bytes() == made
-    assert [path.suffix for path in library.iterdir()] == [".safetensors"]
+def test_what_a_cut_loses_may_be_its_divergence_from_the_whole(network: Path, tmp_path: Path) -> None:
+    """Beside the definition, the sum of p log(p / q), of both networks as they are built alone and recalibrated alike."""
+    config = settings(network, evaluator={"loss": "divergence", "importance": "taylor", "refit": True, "shares": [0.5]})
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        shared = run_context(begin_run(store, "divergence", config), store, tmp_path / "files", map_inline)
+        judge, images = judge_of(shared), load_dataset(config.data, config.device)
+    whole = whole_network(judge.space)
+    said = recalibrated_probabilities(judge, whole, images)
+    assert all(judge.losses[i, op] == 0 for i, op in enumerate(whole.genes))
+    assert min(judge.losses.values()) >= 0
+    for i, op in ((0, "mb_k3_e3"), (1, "mb_k3_e2_se25_swish"), (2, "id")):
+        cut = Architecture((*whole.genes[:i], op, *whole.genes[i + 1 :]))
+        q = recalibrated_probabilities(judge, cut, images)
+        assert judge.losses[i, op] == pytest.approx(float((said * (said / q).log()).sum(1).mean()), rel=0.02)
+    (score,) = judge([whole])
+    assert 0 < score.accuracy < 1  # networks themselves are scored by labels
+
+
+def recalibrated_probabilities(judge: CutsJudge, arch: Architecture, images: Images) -> Tensor:
+    alone = Network(arch, judge.space)
+    inherit_weights(alone, cut_out(judge.config, judge.origin, judge.space, judge.checkpoint, images))
+    with torch.no_grad():
+        for norm in (part for part in alone.eval().modules() if isinstance(part, nn.BatchNorm2d)):
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None
+            for x, _ in list(images.train.batches(64))[:2]:
+                alone(x)
+            norm.eval()
+        scores = torch.cat([alone(x) for x, _ in images.validation.batches(64)])
+    return scores.double().softmax(1)
