@@ -31,7 +31,7 @@ class PoolSection(Section):
     """Images per step."""
 
     learning_rate: PositiveFloat = 0.005
-    """Of Adam."""
+    """Learning rate of Adam in the first epoch."""
 
     decay: Share = 0.9
     """What the learning rate is multiplied by after every epoch."""
