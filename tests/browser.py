@@ -74,12 +74,8 @@ def browser(profile: Path, width: int) -> Iterator[Page]:
     chromium, chromedriver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
         pytest.skip("needs chromium and chromedriver on the path (Debian: chromium, chromium-driver)")
-    with subprocess.Popen(
-        [chromedriver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as driver:
+    with _started(chromedriver) as (driver, port):
         try:
-            assert driver.stdout is not None
-            port = next(found[1] for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
             page = Page(f"http://127.0.0.1:{port}", chromium, profile, width)
             try:
                 yield page
@@ -87,3 +83,20 @@ def browser(profile: Path, width: int) -> Iterator[Page]:
                 page.close()
         finally:
             driver.terminate()
+
+
+@contextmanager
+def _started(chromedriver: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The driver and its port. It may find that another process has just taken the port that it chose, and end: then another
+    one is started."""
+    for _ in range(5):
+        with subprocess.Popen(
+            [chromedriver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as driver:
+            assert driver.stdout is not None
+            said = (re.search(r"successfully on port (\d+)", line) for line in driver.stdout)
+            found = next(filter(None, said), None)
+            if found is not None:
+                yield driver, found[1]
+                return
+    raise RuntimeError("chromedriver ended five times without a port")

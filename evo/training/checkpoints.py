@@ -11,11 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from evo.console import warn
-from spaces.atomic_files import usual_permissions
 from spaces.files import weights
 from spaces.files.weights import Facts
 from studies.records import EvoError
@@ -47,8 +46,9 @@ def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, facts: Facts, ke
     draft = path.with_suffix(".draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with usual_permissions(draft):
-            save_file(kept, str(draft), weights.header_bytes(kept, facts))
+        draft.write_bytes(
+            save(kept, weights.header_bytes(kept, facts))
+        )  # save_file, when killed, leaves a draft of its own
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         if keep and path.exists():
