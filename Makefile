@@ -4,7 +4,7 @@ PYTHON ?= python3
 N ?= 3
 CONFIG ?=
 DATA ?=
-RUN ?= $(or $(CONFIG),digits)
+RUN ?= $(or $(basename $(notdir $(CONFIG))),digits)
 STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 .PHONY: round deliver test chaos fuzz lint docs dashboard report clean
 
 # make round N=3 CONFIG=pretrained DATA=photos: a preset or a file, and a folder of images.
-SETTINGS := $(if $(CONFIG),--config $(CONFIG)) $(if $(DATA),--set data.path=$(DATA))
+SETTINGS := $(if $(CONFIG),--config $(CONFIG)) $(if $(DATA),--set 'data.path=$(DATA)')
 
 round: $(VENV)/installed $(if $(filter pretrained,$(CONFIG)),$(VENV)/installed-for-pretrained)
 	$(BIN)/python -m evo.round $(N) --storage $(STORAGE) $(SETTINGS) $(ARGS)

@@ -13,7 +13,7 @@ from spaces.networks.build import build_operation
 from spaces.networks.modules import build_activation, build_sequence, initialise, zero_init_last_norm
 from spaces.operations.primitives import head_steps, stem_steps
 from spaces.space import SearchSpace, resolve_variants
-from spaces.variants import InputSizes, VariantBlock, has_sizes, is_variant
+from spaces.variants import InputSizes, VariantBlock
 
 
 def build_stem(space: SearchSpace) -> nn.Module:
@@ -77,7 +77,7 @@ class MixedLayer(nn.Module):
     def active_modules(self, gene: str | None = None) -> list[nn.Module]:
         """The operations that run for ``gene`` (None: all of them), in one order whatever the gene's."""
         names = list(self.ops) if gene is None else sorted(set(operations(gene)) - IDENTITIES)
-        return [self.ops[name] for name in names if not is_variant(name)]
+        return [self.ops[name] for name in names]
 
     def zero_init(self) -> None:
         """Let every operation begin by giving zero, where the layer's input is added to it: the layer passes it on."""
@@ -125,10 +125,11 @@ def build_layers(space: SearchSpace) -> nn.ModuleList:
     cells: list[MixedLayer | VariantLayer] = []
     for i, layer in enumerate(space.layers):
         block = space.variant_of(i)
-        if block and not isinstance(block[0], InputSizes):
-            cells.append(VariantLayer(*block, space.merge))
+        own = block is None or (isinstance(block[0], InputSizes) and block[1] > 0)  # weights know no size of images
+        if block is None or own:
+            cells.append(MixedLayer(layer.shape, layer.candidates, space.merge))
         else:
-            cells.append(MixedLayer(layer.shape, () if has_sizes(layer) else layer.candidates, space.merge))
+            cells.append(VariantLayer(*block, space.merge))
     return nn.ModuleList(cells)
 
 

@@ -44,7 +44,9 @@ def read_layout(root: Path) -> Layout:
     if root.is_file():
         raise EvoError(f"{where}, which is a file; {EXPECTED}: unpack it, if it is an archive")
     if not root.is_dir():
-        raise EvoError(f"{where}: no such folder; expected one folder per class, images inside")
+        raise EvoError(
+            f"{where}: no such folder; expected one folder per class, images inside: name it with --set data.path=FOLDER"
+        )
     folders, files, hidden, _, broken = read_entries(str(root))
     check_broken([path for path in broken if role_of(os.path.basename(path))])
     named = [name for name in folders if role_of(name)]

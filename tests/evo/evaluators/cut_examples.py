@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from evo.data.source import Images
 from evo.evaluators.cuts.judge import CutsJudge
+from evo.evaluators.cuts.network import cut_out
 from evo.round.algorithm import fit_judge
 from evo.round.clock import Clock
 from evo.round.context import RunContext, open_round
+from spaces.architecture import Architecture
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
 from spaces.layer import Head, Layer, Shape, Stem
+from spaces.networks.network import Network
+from spaces.networks.supernet import inherit_weights
 from spaces.pretrained.cut_space import whole_network
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, check_config
@@ -64,3 +70,20 @@ def judge_of(shared: RunContext, n: int = 1) -> CutsJudge:
     judge = fit_judge(open_round(shared, n), Clock({}))
     assert isinstance(judge, CutsJudge)
     return judge
+
+
+def recalibrated_probabilities(judge: CutsJudge, arch: Architecture, images: Images, batch: int) -> Tensor:
+    """What a cut says of the validation images, built alone, its normalisations recalibrated on two batches of training
+    images; ``(n, classes)``."""
+    alone = Network(arch, judge.space)
+    inherit_weights(alone, cut_out(judge.config, judge.origin, judge.space, judge.checkpoint, images))
+    with torch.no_grad():
+        for norm in (part for part in alone.eval().modules() if isinstance(part, nn.BatchNorm2d)):
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None
+            for x, _ in list(images.train.batches(batch))[:2]:
+                alone(x)
+            norm.eval()
+        scores = torch.cat([alone(x) for x, _ in images.validation.batches(batch)])
+    return scores.double().softmax(1)

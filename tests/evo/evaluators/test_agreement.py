@@ -34,7 +34,6 @@ from evo.deliver.pipeline import deliver_network
 from evo.deliver.session import training_settings
 from evo.evaluators.cuts.agreement import measure_agreement
 from evo.evaluators.cuts.judge import CutsJudge
-from evo.evaluators.cuts.network import cut_out
 from evo.round.__main__ import main as search
 from evo.round.algorithm import fit_judge
 from evo.round.clock import Clock
@@ -53,6 +52,7 @@ from spaces.space import SearchSpace
 from studies.controls import Control
 from studies.database.store import open_store
 from studies.records import EvoError
+from tests.evo.evaluators.cut_examples import recalibrated_probabilities
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
 MADE = SearchSpace(
@@ -154,25 +154,10 @@ def test_a_cut_scores_its_agreement_and_its_divergence(searched: RunContext) -> 
     images, whole = load_dataset(config.data, "cpu"), whole_network(searched.run.space)
     cut = Architecture(("mb_k3_h8", "mb_k3_e2"))
     (found,) = judge([cut])
-    p, q = (probabilities(judge, arch, images) for arch in (whole, cut))
+    p, q = (recalibrated_probabilities(judge, arch, images, 16) for arch in (whole, cut))
     assert found.accuracy == pytest.approx(float((p.argmax(1) == q.argmax(1)).double().mean()), abs=0.051)  # one image
     assert found.nll == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=0.02)
     assert (found.nll or 0) > 0.01
-
-
-def probabilities(judge: CutsJudge, arch: Architecture, images: Images) -> Tensor:
-    alone = Network(arch, judge.space)
-    inherit_weights(alone, cut_out(judge.config, judge.origin, judge.space, judge.checkpoint, images))
-    alone.eval()
-    with torch.no_grad():
-        for norm in (part for part in alone.modules() if isinstance(part, nn.BatchNorm2d)):
-            norm.train()
-            norm.reset_running_stats()
-            norm.momentum = None
-            for x, _ in list(images.train.batches(16))[:2]:
-                alone(x)
-            norm.eval()
-        return alone(torch.cat([x for x, _ in images.validation.batches(16)])).double().softmax(1)  # type: ignore[no-any-return]
 
 
 def test_nothing_is_charged_for_fine_tuning(searched: RunContext) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from analysis.answers.both import answers
 from evo.alone.selection import Criteria
@@ -20,7 +19,6 @@ from evo.alone.trainer import Trainer
 from evo.console import Reporter, untracked
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset
-from evo.data.source import Images
 from evo.deliver.against import compare_with_no_search
 from evo.deliver.pipeline import deliver_network
 from evo.evaluators.cuts.evaluator import Cuts
@@ -44,7 +42,7 @@ from studies.config import StudyConfig, check_config
 from studies.database.store import Store, open_store
 from studies.records import EvoError
 from tests.evo.conftest import interrupted_at
-from tests.evo.evaluators.cut_examples import MADE, judge_of, network_folder, settings
+from tests.evo.evaluators.cut_examples import MADE, judge_of, network_folder, recalibrated_probabilities, settings
 
 
 @pytest.fixture(scope="module")
@@ -419,27 +417,12 @@ def test_what_a_cut_loses_may_be_its_divergence_from_the_whole(network: Path, tm
         shared = run_context(begin_run(store, "divergence", config), store, tmp_path / "files", map_inline)
         judge, images = judge_of(shared), load_dataset(config.data, config.device)
     whole = whole_network(judge.space)
-    said = recalibrated_probabilities(judge, whole, images)
+    said = recalibrated_probabilities(judge, whole, images, 64)
     assert all(judge.losses[i, op] == 0 for i, op in enumerate(whole.genes))
     assert min(judge.losses.values()) >= 0
     for i, op in ((0, "mb_k3_e3"), (1, "mb_k3_e2_se25_swish"), (2, "id")):
         cut = Architecture((*whole.genes[:i], op, *whole.genes[i + 1 :]))
-        q = recalibrated_probabilities(judge, cut, images)
+        q = recalibrated_probabilities(judge, cut, images, 64)
         assert judge.losses[i, op] == pytest.approx(float((said * (said / q).log()).sum(1).mean()), rel=0.02)
     (score,) = judge([whole])
     assert 0 < score.accuracy < 1  # networks themselves are scored by labels
-
-
-def recalibrated_probabilities(judge: CutsJudge, arch: Architecture, images: Images) -> Tensor:
-    alone = Network(arch, judge.space)
-    inherit_weights(alone, cut_out(judge.config, judge.origin, judge.space, judge.checkpoint, images))
-    with torch.no_grad():
-        for norm in (part for part in alone.eval().modules() if isinstance(part, nn.BatchNorm2d)):
-            norm.train()
-            norm.reset_running_stats()
-            norm.momentum = None
-            for x, _ in list(images.train.batches(64))[:2]:
-                alone(x)
-            norm.eval()
-        scores = torch.cat([alone(x) for x, _ in images.validation.batches(64)])
-    return scores.double().softmax(1)
