@@ -146,6 +146,7 @@ def test_no_worker_outlives_its_coordinator(how: signal.Signals) -> None:
     while len(family) < 4 and time.monotonic() < until:  # two workers, what they are copies of, and Python's own helper
         family = psutil.Process(command.pid).children(recursive=True)
         time.sleep(0.05)
+    time.sleep(2)  # a worker that is still being started is not deaf to Ctrl-C yet, and may say so, too
     if how == signal.SIGKILL:
         command.kill()
     else:
