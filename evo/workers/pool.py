@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from queue import SimpleQueue
@@ -149,7 +150,11 @@ class Worker:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Processes started in the body ignore Ctrl-C: the coordinator handles it and ends them."""
+    """Processes started in the body ignore Ctrl-C: the coordinator handles it and ends them.
+
+    Python's resource tracker, which comes with the first of them, would let Ctrl-C through again; so it is started before.
+    """
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -120,6 +120,16 @@ def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: 
     assert pid_of(crew, 0) != before
 
 
+DEAF = """
+from evo.workers import pool
+from evo.workers.executors import local_executor
+from tests.evo.workers.worker_tasks import deaf_to_ctrl_c
+pool.IMPORTED = ("evo.workers.pool",)
+if __name__ == "__main__":
+    with local_executor(2, 1) as evaluate:
+        print(evaluate(deaf_to_ctrl_c, [0]))
+"""
+
 COORDINATOR = """
 import sys
 from evo.workers import pool
@@ -131,6 +141,12 @@ if __name__ == "__main__":
         print("ready", flush=True)
         evaluate(naps, [600, 601])
 """
+
+
+def test_a_worker_is_deaf_to_ctrl_c_from_its_first_moment() -> None:
+    """In a process of its own: the first worker of a process brings Python's resource tracker with it."""
+    said = subprocess.run([sys.executable, "-c", DEAF], cwd=ROOT, stdout=PIPE, check=True, timeout=120).stdout
+    assert said == b"[True]\n"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -146,7 +162,6 @@ def test_no_worker_outlives_its_coordinator(how: signal.Signals) -> None:
     while len(family) < 4 and time.monotonic() < until:  # two workers, what they are copies of, and Python's own helper
         family = psutil.Process(command.pid).children(recursive=True)
         time.sleep(0.05)
-    time.sleep(2)  # a worker that is still being started is not deaf to Ctrl-C yet, and may say so, too
     if how == signal.SIGKILL:
         command.kill()
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ def own_devices(items: Sequence[int]) -> list[tuple[str, bool]]:
 def some_kind() -> str:
     """A kind of machine that no other process has."""
     return f"a CPU ({os.getpid()})"
+
+
+def deaf_to_ctrl_c(items: Sequence[int]) -> list[bool]:
+    return [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()) for _ in items]
 
 
 def complains(items: Sequence[int]) -> list[int]:
