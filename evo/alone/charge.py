@@ -3,13 +3,15 @@
 Counted are the trainings of supernets or networks (of a network that is cut, the fine-tuning), scoring, and networks trained
 for the truth. An image costs a network's MACs in a forward pass and three times as many in training. Steps of a supernet have
 the mean MACs of networks drawn at random from the round's space. Scoring counts as if each network were scored by itself,
-although shared prefixes run once.
+although shared prefixes run once; but a cut that is measured by itself counts from the layer that was cut, for all that lies
+before is the whole network's, which runs once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 from statistics import fmean
 from typing import Any, cast
@@ -20,9 +22,11 @@ from evo.data.source import Images
 from evo.evaluators.standalone import images_in_round, shrunk_in_round
 from evo.training.loop import schedule_of
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, CostTable, cost_table, count_costs
+from spaces.costs.table import COLUMNS, CostTable, convention_named, cost_table, count_costs
 from spaces.export.scaling import shrink
-from spaces.space import SearchSpace
+from spaces.operations.grammar import count_operation
+from spaces.operations.primitives import stem_steps, total_counts
+from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig, Training
 from studies.database.rows import StoredRun
 from studies.database.store import Store
@@ -42,7 +46,8 @@ class RoundWork:
         candidates: the most operations that one layer can have.
         path_macs: mean MACs of a network drawn from the round's space, as it is trained there.
         measured_macs: MACs of the networks that it measured, likewise, added up.
-        whole_macs: MACs of the network of first candidates; ``cut_macs``: of it and of all that differ from it in one layer.
+        whole_macs: MACs of the network of first candidates; ``cut_macs``: of it and, from the layer that differs to the end, of
+            all that differ from it in one layer.
         made: operations that are no cuts and new to the round; ``made_macs``: of training them.
         epochs_saved: epochs that early stopping saved, of ``path_macs`` each.
     """
@@ -137,12 +142,23 @@ def trained_macs(config: StudyConfig, table: CostTable, n: int, archs: Sequence[
 
 
 def _macs_of_cuts(table: CostTable) -> tuple[float, float]:
-    """MACs of the network of first candidates, and of it and all that differ from it in one layer, added up."""
+    """MACs of the network of first candidates, and what measuring it and all that differ from it in one layer takes."""
     candidates = [layer.candidates for layer in table.space.layers]
     whole = tuple(ops[0] for ops in candidates)
+    places = [0, *(i for i, ops in enumerate(candidates) for _ in ops[1:])]
     cuts = ((*whole[:i], op, *whole[i + 1 :]) for i, ops in enumerate(candidates) for op in ops[1:])
     macs = table.count(map(Architecture, (whole, *cuts)))[:, COLUMNS.index("macs")]
-    return float(macs[0]), float(macs.sum())
+    before = _macs_before(table, Architecture(whole))
+    return float(macs[0]), float(macs.sum()) - sum(before[i] for i in places[1:])
+
+
+def _macs_before(table: CostTable, arch: Architecture) -> list[float]:
+    """For every layer the MACs of all that runs before it; nothing runs before the size of images is chosen."""
+    (alone, space), convention = resolve_variants(arch, table.space), convention_named(table.convention)
+    stem = convention(total_counts(stem_steps(space.stem), space.stem.size))
+    layers = (convention(count_operation(op, layer.shape)) for layer, op in zip(space.layers, alone.genes, strict=True))
+    before = list(accumulate(layers, initial=float(stem)))[:-1]
+    return [0.0, *before] if table.space.input_sizes else before
 
 
 def truth_macs(
@@ -199,13 +215,20 @@ def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     tuned = work.n == 1 and config.data.labels is not False
     epochs = schedule_of(section, config.data, 1).epochs if tuned else 0
     training = PASSES * epochs * images_per_epoch(work.train, section.batch_size) * work.whole_macs
+    if work.n == 1 and section.joint is not None:
+        together = work.whole_macs + section.joint.cuts * work.path_macs
+        training += PASSES * section.joint.epochs * images_per_epoch(work.train, section.batch_size) * together
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     if work.n == 1:
         passes = PASSES * (section.importance == "taylor") + section.refit
         training += passes * min(section.channel_images, work.train) * work.whole_macs
-    scored = work.measured_macs + (work.cut_macs if work.n == 1 else work.made * work.whole_macs)
     training += work.made_macs
-    return float(training), float(scored * (work.validation + calibration))
+    by_themselves = work.cut_macs if work.n == 1 else work.made * work.whole_macs
+    if work.n == 1 and section.loss == "divergence":  # the whole network speaks first
+        by_themselves += work.whole_macs
+    images = min(section.loss_images or work.validation, work.validation)
+    scoring = work.measured_macs * (work.validation + calibration) + by_themselves * (images + calibration)
+    return float(training), float(scoring)
 
 
 CHARGES: dict[str, Callable[[StudyConfig, RoundWork], tuple[float, float]]] = {

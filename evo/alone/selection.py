@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, zip_longest
 from math import inf
 
 import numpy as np
 
+from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table
@@ -116,8 +118,10 @@ def favourites(
 ) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
-    The next ones that were measured and those that the regression promises most take turns: the best of many noisy scores owes
-    its place to luck, too, and the best network may never have been measured.
+    Where the round knows what each operation loses by itself, the first is the best that these add up to within ``most``,
+    exactly: a front is as dense as its measurements are many, and rarely ends just below a limit. After the first, those that
+    were measured and those that the regression promises most take turns: the best of many noisy scores owes its place to luck,
+    too, and the best network may never have been measured.
 
     Args:
         widened: whether their widths will be scaled to a budget. Then the next ones are those that are expected to be best at
@@ -133,10 +137,26 @@ def favourites(
         ranked = [ranked[0], *best_when_widened(promises, run, most)]
     measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
-    for one in chain(*zip_longest(measured, promised(promises, run, most, number - 1, widened))):
+    for one in chain(
+        combined(promises, run, most), *zip_longest(measured, promised(promises, run, most, number - 1, widened))
+    ):
         if one is not None:
             distinct.setdefault(canonical_arch(one.arch, finished.space), one)
     return list(distinct.values())[:number]
+
+
+def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
+    """The network whose losses add up to the least within all limits, of which ``most`` has at least one; none where the round
+    does not know what operations lose by themselves."""
+    finished, limits = promises.finished, limits_within(run, most)
+    if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
+        return []
+    cost = finished.cost if finished.cost in limits else next(iter(limits))
+    front = front_of_ratings(without_gains(finished.ratings), promises.costs, cost)
+    within = map(partial(_are_within, limits=limits), promises.costs.count(front).tolist())
+    fitting = [arch for arch, fits in zip(front, within, strict=True) if fits][-1:]
+    known = {e.arch: e for e in finished.evaluations}
+    return [Selected(arch, finished.space, finished.n, known.get(arch)) for arch in fitting]
 
 
 def best_when_widened(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:
@@ -151,10 +171,7 @@ def promised(
     promises: Promises, run: StoredRun, most: Mapping[str, float], number: int, widened: bool
 ) -> list[Selected]:
     """Networks that the regression promises most within all limits, which trainings alone are to check."""
-    finished, limits = promises.finished, run.config.limits.given()
-    limits |= {
-        name: (limits.get(name, (0, inf))[0], min(limit, limits.get(name, (0, inf))[1])) for name, limit in most.items()
-    }
+    finished, limits = promises.finished, limits_within(run, most)
     if number < 1 or "latency_ms" in {finished.cost, *limits}:
         return []
     cost = finished.cost if finished.cost in limits else next(iter(limits), finished.cost)
@@ -164,6 +181,13 @@ def promised(
         for arch in promises.networks(cost, limits.get(cost, (0, inf))[1], number, widened=widened)
         if _are_within(promises.costs.count([arch])[0].tolist(), limits)
     ]
+
+
+def limits_within(run: StoredRun, most: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Least and most of each limited cost: the run's own limits, and ``most``."""
+    limits = run.config.limits.given()
+    narrowed = {name: limits.get(name, (0, inf)) for name in most}
+    return limits | {name: (least, min(high, most[name])) for name, (least, high) in narrowed.items()}
 
 
 def _are_within(costs: Sequence[float], limits: Mapping[str, tuple[float, float]]) -> bool:

@@ -56,7 +56,7 @@ class BetweenSteps(Protocol):
         ...
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Tensor], Tensor]
 """(what the model gives, what the batch says) -> a scalar."""
 
 

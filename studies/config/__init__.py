@@ -6,7 +6,7 @@ and ``methods`` those that are chosen by name, ``kinds`` the names of evaluators
 ``"oneshot"``); ``evo`` owns the dicts that resolve them.
 """
 
-from studies.config.cuts import CutsSection, PoolSection
+from studies.config.cuts import CutsSection, JointSection, PoolSection
 from studies.config.evaluators import (
     BlockwiseSection,
     CellsSection,
@@ -77,6 +77,7 @@ __all__ = [
     "FixedEvolution",
     "GatesSection",
     "GroundTruthSection",
+    "JointSection",
     "LatencySection",
     "Limit",
     "LimitsSection",

@@ -39,6 +39,20 @@ class PoolSection(Section):
     unrelated: ClassVar[frozenset[str]] = frozenset({"operations", "at_once"})
 
 
+class JointSection(Section):
+    """After its fine-tuning, the network is trained together with what can be cut out of it, with the same weights: in every
+    step the whole network by the labels, and some cuts by what it says (arXiv 2003.11142)."""
+
+    epochs: PositiveInt = 2
+    """Passes over the training images."""
+
+    cuts: PositiveInt = 2
+    """Cuts of each step, drawn at random."""
+
+    learning_rate: PositiveFloat = 0.01
+    """Highest learning rate: it is reached linearly during warm-up, then falls to 0 along a cosine."""
+
+
 class CutsSection(Training, EvaluatorSection):
     """A trained network is fine-tuned once. What can be cut out of it (fewer channels inside of layers, smaller kernels, fewer
     layers) is judged with its weights, without further training."""
@@ -74,6 +88,9 @@ class CutsSection(Training, EvaluatorSection):
     The second is less noisy on few images, never negative, and closer to adding up. Networks are scored by labels either
     way."""
 
+    loss_images: PositiveInt | None = None
+    """Validation images on which each cut is measured by itself. Not given: all of them."""
+
     resolutions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Parts of the images' sides that are tried beside their whole size: with one or more, the first choice of an architecture
     is the size that its images are scaled to."""
@@ -89,6 +106,10 @@ class CutsSection(Training, EvaluatorSection):
 
     label_smoothing: Share = 0.1
     """Part of each label that is spread over all classes, from 0 (off) to 1 (arXiv 1512.00567)."""
+
+    joint: JointSection | None = None
+    """Train the network together with its cuts. Needs `importance = "taylor"`. Not given: it is fine-tuned alone, and cuts are
+    judged as they are."""
 
     pool: PoolSection | None = None
     """Operations that no cut gives, and how they are made. Not given: none."""
@@ -125,8 +146,9 @@ class CutsSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
+        joint = f", {self.joint.epochs} epochs together with {self.joint.cuts} cuts a step" if self.joint else ""
         return [
-            f"fine-tuning {self.network}: {self.epochs:g} epochs; then measuring {cuts} cuts, one at a time",
+            f"fine-tuning {self.network}: {self.epochs:g} epochs{joint}; then measuring {cuts} cuts, one at a time",
             *self._plan_of_pool(space),
         ]
 
@@ -170,6 +192,13 @@ class CutsSection(Training, EvaluatorSection):
             raise invalid(
                 "evaluator.kind is 'cuts', and evolution.zoom tries operations that cannot be cut out: leave it out"
             )
+        if self.joint and self.importance != "taylor":
+            raise invalid(
+                "evaluator.joint trains cuts whose channels were chosen before: expected evaluator.importance = 'taylor', "
+                f"found {self.importance!r}, which changes with the weights"
+            )
+        if self.joint and config.data.labels is False:
+            raise invalid("evaluator.joint trains with labels, and data.labels is false: leave one of them out")
         if config.ground_truth.sample:
             raise invalid(
                 "evaluator.kind is 'cuts', whose networks begin with trained weights, and ground_truth.sample trains networks "

@@ -104,6 +104,11 @@ def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str) -> list[Arch
     return [found[place][2] for place in _nondominated(losses, prices, np.arange(len(found))).tolist()]
 
 
+def without_gains(ratings: Ratings) -> Ratings:
+    """Ratings of which none is above 0: what seems to be better than a network itself owes that to chance."""
+    return {choice: min(0.0, rating) for choice, rating in ratings.items()}
+
+
 @dataclass(frozen=True)
 class _LowerBound:
     """What a partial combination may still become: nothing better than ``known`` below ``budget``, or something."""

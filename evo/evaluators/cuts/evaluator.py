@@ -27,6 +27,7 @@ from evo.data.paths import file_hash
 from evo.data.source import Batch, Images
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.cuts.imitation import Imitations, read_operation
+from evo.evaluators.cuts.joint import train_together
 from evo.evaluators.cuts.judge import CutsJudge
 from evo.evaluators.cuts.network import (
     cut_out,
@@ -49,7 +50,7 @@ from spaces.export.scaling import resize_space
 from spaces.layer import Head, Shape, Stem
 from spaces.networks.network import Network
 from spaces.pretrained.cut_space import whole_alone, whole_network
-from spaces.pretrained.importance import channel_importance
+from spaces.pretrained.importance import IMPORTANCE, channel_importance
 from spaces.pretrained.networks import Pretrained
 from spaces.pretrained.refit import hidden_moments
 from spaces.pretrained.slices import first_weights, load_first_weights
@@ -119,9 +120,14 @@ class Cuts:
             group=context.group,
         )
         facts = {"arch": str(arch), "mean": list(images.mean), "std": list(images.std)}
-        known = network.state_dict() | measure_channels(self.config, network, images)
-        write_checkpoint(known, path, facts)
+        measured = measure_channels(self.config, network, images)
+        if section.joint is not None:
+            train_together(self.config, self.origin, network, measured, images, context, path.with_suffix(".joint"))
+            importance = {name: tensor for name, tensor in measured.items() if name.endswith(IMPORTANCE)}
+            measured = measure_channels(self.config, network, images) | importance
+        write_checkpoint(network.state_dict() | measured, path, facts)
         delete_progress(progress)
+        delete_progress(path.with_suffix(".joint"))
         return path
 
     def _made(self, judge: CutsJudge, context: FitContext) -> dict[str, Any]:
@@ -183,8 +189,15 @@ class Cuts:
         choices = [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
         if not is_intact(path):
             archs = [self.whole, *(_with(self.whole, choice) for choice in choices)]
-            imitates = section_of(self.config).loss == "divergence"
-            answers = context.evaluate(replace(judge, space=space, table=cost_table(space), imitates=imitates), archs)
+            section = section_of(self.config)
+            one_by_one = replace(
+                judge,
+                space=space,
+                table=cost_table(space),
+                imitates=section.loss == "divergence",
+                images=section.loss_images,
+            )
+            answers = context.evaluate(one_by_one, archs)
             nll = torch.tensor([answer.nll for answer in answers], dtype=torch.float64)
             write_checkpoint({"loss": nll[1:] - nll[0]}, path, {"whole": answers[0].accuracy})
         return dict(zip(choices, read_checkpoint(path)[0]["loss"].tolist(), strict=True))

@@ -13,9 +13,9 @@ import torch
 
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
-from evo.data.source import InOrder
+from evo.data.source import ImageSet, InOrder, Source
 from evo.evaluators import Judge, Request
-from evo.evaluators.blockwise.combination import front_of_ratings
+from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
 from evo.evaluators.cuts.network import cut_out, section_of
 from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
@@ -49,6 +49,7 @@ class CutsJudge(Judge):
         losses: what each candidate loses by itself, lower is better.
         imitates: whether scores tell how well cuts agree with the whole network, as they always do without labels; else, how
             right they are.
+        images: how many validation images it looks at, evenly spaced; None: all of them.
         pool: a file of the operations that cannot be cut out of the network; None: there are none.
         made: how many of them are new to the round; ``pool_macs``: what making them takes.
     """
@@ -65,6 +66,7 @@ class CutsJudge(Judge):
     made: int = 0
     losses: Ratings = field(default_factory=dict, repr=False)
     imitates: bool = False
+    images: int | None = None
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class CutsJudge(Judge):
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         files = ((self.checkpoint, self.sha256), *([(self.pool, self.pool_sha256)] if self.pool else []))
         imitates = self.imitates or self.config.data.labels is False
-        scorer = partial(_scorer, self.config, self.origin, self.space, files, imitates)
+        scorer = partial(_scorer, self.config, self.origin, self.space, files, imitates, self.images)
         return evaluations_by(scorer, archs, self.name, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
@@ -90,26 +92,34 @@ class CutsJudge(Judge):
         return {WEIGHTS: (self.checkpoint, self.sha256), **pool}
 
     def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
-        return {"made": {"operations": self.made, "macs": self.pool_macs}} if self.made else {}
+        made = {"made": {"operations": self.made, "macs": self.pool_macs}} if self.made else {}
+        return {"losses": [[i, op, loss] for (i, op), loss in self.losses.items()], **made}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
-        """The exact front of summed losses and cost, no cut taken to be a gain; and the network itself, as its dearest end."""
-        worth = {choice: -max(0.0, loss) for choice, loss in self.losses.items()}
-        front, whole = front_of_ratings(worth, self.table, request.cost), whole_network(self.origin)
+        """The exact front of summed losses and cost; and the network itself, as its dearest end."""
+        front = front_of_ratings(without_gains(self.ratings), self.table, request.cost)
+        whole = whole_network(self.origin)
         return request.choose([*front, whole] if whole in self.space else front, "combined")
 
 
 @lru_cache(maxsize=1)
 def _scorer(
-    config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files, imitates: bool
+    config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files, imitates: bool, number: int | None
 ) -> Scorer | AgreementScorer:
     """The scorer of a space: it keeps prefixes from one generation to the next."""
-    images = load_dataset(config.data, config.device)
+    validation = evenly_spaced_images(load_dataset(config.data, config.device).validation, number)
     if not imitates:
-        return _runner(Scorer, config, origin, space, files, images.validation)
+        return _runner(Scorer, config, origin, space, files, validation)
     whole = whole_network(origin)
-    said = say(_runner(PrefixRunner, config, origin, origin.restrict_to(whole), files, images.validation), whole)
-    return _runner(AgreementScorer, config, origin, space, files, Imitated(images.validation, said))
+    said = say(_runner(PrefixRunner, config, origin, origin.restrict_to(whole), files, validation), whole)
+    return _runner(AgreementScorer, config, origin, space, files, Imitated(validation, said))
+
+
+def evenly_spaced_images(images: Source, number: int | None) -> Source:
+    """``number`` of the images, in their order; all of them where there are not so many, or where it is None."""
+    if number is None or number >= len(images):
+        return images
+    return ImageSet(*images.take(torch.arange(number) * len(images) // number))
 
 
 R = TypeVar("R", bound=PrefixRunner)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from analysis.answers.both import answers
+from evo.alone.charge import round_macs
 from evo.alone.selection import Criteria
 from evo.alone.start import Start
 from evo.alone.trainer import Trainer
@@ -92,19 +93,15 @@ def test_the_network_is_fine_tuned_once_and_judges_in_all_rounds(searched: RunCo
 
 
 def test_what_it_costs_is_counted(searched: RunContext) -> None:
-    """By hand: three epochs of 256 of 280 images, three passes each; every cut and every network on 120 + 128 images."""
+    """By hand: three epochs of 256 of 280 images, three passes each; every network on 120 + 128 images. What single cuts cost
+    stands beside torch's own counter in ``test_charge``."""
     first, second = (row.stats["macs"] for row in searched.store.rounds(searched.run))
-    space = searched.run.space
-    whole = whole_network(space)
-    cuts = [
-        Architecture((*whole.genes[:i], op, *whole.genes[i + 1 :]))
-        for i, layer in enumerate(space.layers)
-        for op in layer.candidates[1:]
-    ]
-    alone = sum(count_costs(space, arch).macs for arch in (whole, *cuts))
+    space, images = searched.run.space, load_dataset(searched.config.data, "cpu")
     measured = sum(p.evaluation.macs for p in searched.store.proposals(searched.store.rounds(searched.run)[0]))
-    assert first["training"] == 3 * 3 * 256 * count_costs(space, whole).macs
-    assert first["scoring"] == (alone + measured) * (120 + 128)
+    assert first["training"] == 3 * 3 * 256 * count_costs(space, whole_network(space)).macs
+    single_cuts = round_macs(searched.config, space, 1, [], {}, [], images)
+    assert single_cuts is not None
+    assert first["scoring"] == single_cuts.scoring + measured * (120 + 128)
     assert second["training"] == 0
     again = sum(p.evaluation.macs for p in searched.store.proposals(searched.store.rounds(searched.run)[1]) if p.is_new)
     assert second["scoring"] == again * (120 + 128)
@@ -326,6 +323,14 @@ def test_weights_that_are_gone_are_told(network: Path, tmp_path: Path) -> None:
         (
             {"evolution": {"method": "evidence", "k": 5, "zoom": True}},
             "evolution.zoom tries operations that cannot be cut out",
+        ),
+        ({"evaluator": {"kind": "cuts", "joint": {}}}, "expected evaluator.importance = 'taylor', found 'scale'"),
+        (
+            {
+                "data": {"name": "images", "labels": False},
+                "evaluator": {"kind": "cuts", "importance": "taylor", "joint": {}},
+            },
+            "data.labels is false: leave one of them out",
         ),
         ({"ground_truth": {"sample": 4}}, "ground_truth.sample trains networks from fresh ones"),
         ({"evaluator": {"kind": "cuts", "epochs": [1, 5]}}, "evaluator.epochs"),

@@ -94,6 +94,11 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "learning_rate": "0.005",
         "decay": "0.9",
     },
+    "JointSection": {
+        "epochs": "2",
+        "cuts": "2",
+        "learning_rate": "0.01",
+    },
     "CutsSection": {
         "epochs": "5.0",
         "batch_size": "32",
@@ -111,6 +116,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "refit": "False",
         "channel_images": "512",
         "loss": "'likelihood'",
+        "loss_images": "None",
+        "joint": "None",
     },
     "DataSection": {
         "name": "'digits'",
