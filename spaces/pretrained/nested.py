@@ -15,6 +15,7 @@ from spaces.architecture import IDENTITIES, Architecture
 from spaces.networks.modules import resize_images
 from spaces.networks.network import Network
 from spaces.pretrained.cut_space import whole_network
+from spaces.pretrained.importance import IMPORTANCE
 from spaces.pretrained.slices import cut_weights
 from spaces.space import SearchSpace, resolve_variants
 
@@ -28,7 +29,8 @@ class NestedNetwork(nn.Module):
     Args:
         whole: the network itself; the weights are its own.
         space: one that ``space_of`` made of it.
-        measured: what ``channel_importance`` gave, by the names of the network's tensors.
+        measured: what was measured of its channels, by the names of the network's tensors: ``channel_importance`` is all that
+            counts here.
         importance: which channels stay, a name of ``IMPORTANCES``; one that does not depend on weights, as these change.
     """
 
@@ -37,7 +39,8 @@ class NestedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.whole, self.space = whole, space
-        self.measured, self.importance = measured, importance
+        self.measured = {name: tensor for name, tensor in measured.items() if name.endswith(IMPORTANCE)}
+        self.importance = importance
         self.said: Tensor | None = None
 
     def forward(self, x: Tensor, arch: Architecture) -> tuple[Tensor, Tensor | None]:
@@ -63,7 +66,7 @@ class NestedNetwork(nn.Module):
         known = dict(self.whole.named_parameters()) | dict(self.whole.named_buffers())
         found = {name: tensor for name, tensor in known.items() if not name.startswith("layers.")}
         found = {name: tensor if tensor.requires_grad else tensor.clone() for name, tensor in found.items()}
-        everything = known | dict(self.measured)
+        everything = known | self.measured
         behind = 1 if self.space.input_sizes else 0
         whole = whole_network(self.space).genes[behind:]
         for i, (op, cut, layer) in enumerate(zip(whole, arch.genes, space.layers, strict=True)):

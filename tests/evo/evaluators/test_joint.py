@@ -24,7 +24,7 @@ from tests.evo.evaluators.cut_examples import judge_of, network_folder, settings
 
 network = pytest.fixture(scope="module")(network_folder)
 
-PLAIN = {"importance": "taylor", "channel_images": 64}
+PLAIN = {"importance": "taylor", "channel_images": 64, "refit": True}
 JOINT = PLAIN | {"joint": {"epochs": 3, "cuts": 2, "learning_rate": 0.05}}
 
 
