@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evo.methods.evolution import Above, Evolution, Nothing, ranked_ops
+from evo.methods.worth_making import AddMostWorthy, WorthMaking
 from evo.strategy.cost_ladder import CostLadder, layer_choices
 from evo.strategy.design import choices_of
 from spaces.architecture import Op
@@ -195,5 +196,7 @@ def evidence(section: EvidenceEvolution, config: StudyConfig) -> Evolution:
         config.limits.given(), section.regions, section.margin, section.zoom, front=config.evaluator.scores_hold
     )
     threshold = 1 - section.confidence
+    if section.make is not None:
+        return Evolution(WorthMaking(rate), Above(threshold), AddMostWorthy(section.make), prepare=require_no_branches)
     refill = Nothing() if section.k is None else AddPromising(section.k, threshold)
     return Evolution(rate, Above(threshold), refill, prepare=require_no_branches)

@@ -19,7 +19,7 @@ class PoolSection(Section):
     learns to give what that layer of the fine-tuned network gives; what was made is shared by all runs of the database."""
 
     operations: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Operations, e.g. `["sep_k3_relu6", "mb_k7_e3_relu6"]`."""
+    """Operations, e.g. `["mb_k3_e1_relu6", "dual_k3_e1_relu6"]`."""
 
     at_once: bool = False
     """Make and try all of them in the first round, rather than when evolution asks for them (`evolution.k`)."""
@@ -127,6 +127,7 @@ class CutsSection(Training, EvaluatorSection):
     """Seconds that evaluating one architecture may take; a slower one fails. Not given: no limit."""
 
     starts_networks: ClassVar[bool] = True
+    losses_add_up: ClassVar[bool] = True
     without_labels: ClassVar[bool] = True
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout", "prefix_memory_mb", "network", "weights"})
 
@@ -183,10 +184,11 @@ class CutsSection(Training, EvaluatorSection):
                 f"evaluator.kind is 'cuts', and evolution.method = {config.evolution.method!r} searches another space than "
                 "that of its network: expected evidence, pad_nas or fixed"
             )
-        if self.pool and not self.pool.at_once and not getattr(config.evolution, "k", None):
+        asked = getattr(config.evolution, "k", None) or getattr(config.evolution, "make", None)
+        if self.pool and not self.pool.at_once and not asked:
             raise invalid(
-                "evaluator.pool has operations that wait, and evolution never asks for them: set evolution.k, to how many "
-                "candidates layers are refilled, or evaluator.pool.at_once"
+                "evaluator.pool has operations that wait, and evolution never asks for them: set evolution.make, to how many "
+                "are made in a round, evolution.k, to how many candidates layers are refilled, or evaluator.pool.at_once"
             )
         if getattr(config.evolution, "zoom", False):
             raise invalid(

@@ -44,6 +44,7 @@ class EvaluatorSection(Section):
         without_labels: whether it can do with images that have none.
         measures: what it gives as an architecture's accuracy, from 0 to 1; ``likelihood``: what exp(-nll) is called.
         starts_networks: whether delivered networks begin with weights that the evaluator has trained.
+        losses_add_up: whether its judges know what single operations lose, and that adds up.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
     """
 
@@ -54,6 +55,7 @@ class EvaluatorSection(Section):
     measures: ClassVar[str] = "accuracy"
     likelihood: ClassVar[str] = "likelihood"
     starts_networks: ClassVar[bool] = False
+    losses_add_up: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
 
     kind: str

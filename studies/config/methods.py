@@ -107,11 +107,22 @@ class EvidenceEvolution(MethodSection):
     k: PositiveInt | None = None
     """Candidates per layer after a refill with the most promising of the other operations. Not given: no refill."""
 
+    make: PositiveInt | None = None
+    """Operations of the pool that a round makes, over all layers: those that would improve the front most, if they lost as much
+    as others that were made. Only where losses of single operations add up (`evaluator.kind = "cuts"`). Not given: none."""
+
     zoom: bool = False
     """Let the neighbours of candidates (other kernels and expansions, one step away) fill a layer up to `k`, beside the
     operations that wait."""
 
     def check(self, config: StudyConfig) -> None:
+        if self.make is not None and not config.evaluator.losses_add_up:
+            raise invalid(
+                f"evolution.make weighs what single operations lose, which evaluator.kind = {config.evaluator.kind!r} does not "
+                "know: expected 'cuts', or evolution.k"
+            )
+        if self.make is not None and self.k is not None:
+            raise invalid("evolution.make and evolution.k both say what is tried next: leave one of them out")
         if self.zoom and self.k is None:
             raise invalid(
                 "evolution.zoom refills layers with neighbours: say up to how many candidates with evolution.k"

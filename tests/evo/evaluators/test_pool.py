@@ -17,15 +17,18 @@ from evo.data.loading import load_dataset
 from evo.evaluators.cuts.evaluator import Cuts
 from evo.evaluators.cuts.imitation import Imitations
 from evo.evaluators.cuts.network import made_choices, read_pool
+from evo.methods.worth_making import worth_of_waiting
 from evo.round.algorithm import run_round
 from evo.round.context import RunContext, fit_context, open_round, run_context
 from evo.round.new_run import begin_run
 from evo.workers.executors import map_inline
 from spaces.architecture import Architecture
+from spaces.costs.table import cost_table
 from spaces.errors import SpaceError
 from spaces.networks.network import MixedLayer, Network
 from spaces.pretrained.cut_space import whole_network
-from studies.config import ConfigError, StudyConfig
+from studies.config import ConfigError, StudyConfig, check_config
+from studies.database.measured import measured_rounds
 from studies.database.store import open_store
 from tests.evo.conftest import interrupted_at
 from tests.evo.evaluators.cut_examples import judge_of, network_folder, settings
@@ -144,8 +147,47 @@ def test_all_at_once_are_candidates_of_the_first_round(network: Path, tmp_path: 
 
 
 def test_a_pool_that_nothing_would_try_is_refused(network: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set evolution\.k, to how many candidates layers are refilled"):
+    with pytest.raises(ConfigError, match=r"set evolution\.make, to how many are made in a round, evolution\.k"):
         settings(network, evaluator={"pool": POOL})
+
+
+def test_a_round_makes_what_is_most_worth_it(network: Path, tmp_path: Path) -> None:
+    """One operation a round, which nothing but ``worth_of_waiting`` chooses."""
+    config = settings(
+        network,
+        evaluator={"pool": POOL, "shares": [0.5]},
+        evolution={"method": "evidence", "make": 1},
+        search={"evaluations": 6},
+    )
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        shared = run_context(begin_run(store, "pool", config), store, tmp_path / "files" / "pool", map_inline)
+        for n in (1, 2, 3):
+            run_round(shared, n)
+        spaces = [row.space for row in store.rounds(shared.run)]
+        choices = [made_choices(shared.run.space, space) for space in spaces]
+        assert list(map(len, choices)) == [0, 1, 2]
+        (first,) = measured_rounds(store, config, store.rounds(shared.run)[:1])
+        worth = worth_of_waiting(first, cost_table(spaces[0]))
+        assert [max(worth, key=worth.__getitem__)] == choices[1]
+        made = [row.stats.get("made", {}).get("operations", 0) for row in store.rounds(shared.run)]
+        assert made == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("evolution", "expected"),
+    [
+        ({"k": 5, "make": 1}, "both say what is tried next"),
+        ({"make": 0}, "evolution.make"),
+    ],
+)
+def test_what_evolution_cannot_do_is_told(network: Path, evolution: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        settings(network, evaluator={"pool": POOL}, evolution={"method": "evidence"} | evolution)
+
+
+def test_only_losses_that_add_up_tell_what_is_worth_making() -> None:
+    with pytest.raises(ConfigError, match=r"evolution\.make weighs what single operations lose"):
+        check_config({"evaluator": {"kind": "oneshot"}, "evolution": {"method": "evidence", "make": 1}}, "test")
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,14 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "eval_batch_size": "512",
         "prefix_memory_mb": "512",
     },
-    "EvidenceEvolution": {"confidence": "0.75", "margin": "0.0", "regions": "3", "k": "None", "zoom": "False"},
+    "EvidenceEvolution": {
+        "confidence": "0.75",
+        "margin": "0.0",
+        "regions": "3",
+        "k": "None",
+        "make": "None",
+        "zoom": "False",
+    },
     "PadNasEvolution": {"rank": "10", "share": "0.01"},
     "ScratchSection": {
         "epochs": "20.0",
