@@ -2,8 +2,9 @@
 
 ``selection`` says which network of a front is meant, ``candidates`` gives it its widths, ``rivals`` are networks that need no
 search. ``trainer`` trains each once, by ``recipe``, and measures it on held-out images; ``start`` finds the weights that it
-begins with, ``teacher`` the network that teaches it, ``images`` asks whether these images fit the run. ``contest`` compares a
-run's picks with networks that need no search, at ``budgets``; ``charge`` counts what the run has cost.
+begins with, ``teacher`` the network that teaches it, ``features`` draws its blocks towards the teacher's, ``images`` asks
+whether these images fit the run. ``contest`` compares a run's picks with networks that need no search, at ``budgets``;
+``charge`` counts what the run has cost.
 """
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "candidates",
     "charge",
     "contest",
+    "features",
     "images",
     "recipe",
     "rivals",

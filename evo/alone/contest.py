@@ -59,7 +59,8 @@ def hold_contest(
     what was trained before is not trained again. An arm that cannot have a budget's MACs is left out there, with a line.
 
     Raises:
-        EvoError: the images have changed, do not fit or have no labels, or the round's front is empty.
+        EvoError: the images have changed, do not fit or have no labels, the round's front is empty, or features are asked for
+            and no block of a network fits the teacher's.
     """
     if run.config.data.labels is False:
         raise EvoError(
@@ -78,6 +79,7 @@ def hold_contest(
         sides += [
             side for arm in arms for budget in budgets for side in find_side(trainer, arm, budget, number, reporter)
         ]
+        trainer.check_features(network for side in sides for network in side.networks)
         total = sum(side.trainings for side in sides)
         label = f"{run.name}: training {total} networks alone, at {len(budgets)} budgets"
         with reporter.track(label, total * trainer.steps) as advance:

@@ -6,6 +6,7 @@ Their draws come from torch's own generator, which ``evo.training.loop`` seeds a
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from evo.alone.features import FeatureLoss
 from evo.console import Track, untracked
 from evo.data.source import Batches
 from evo.training.loop import MixImages, schedule_of, train
@@ -32,6 +34,7 @@ def train_by_recipe(
     seed: int,
     *,
     teacher: SoftLabels | None = None,
+    features: FeatureLoss | None = None,
     checkpoint: Path,
     track: Track = untracked,
 ) -> None:
@@ -41,6 +44,7 @@ def train_by_recipe(
         images: all that it is trained on, of so many ``classes``.
         seed: of everything random in the training.
         teacher: what it says of the images is a part of the targets; None: labels alone are.
+        features: the loss that draws blocks towards those of ``teacher``; None: cross-entropy.
         checkpoint: where each finished epoch is kept, and from which an interrupted training goes on.
 
     Raises:
@@ -53,17 +57,19 @@ def train_by_recipe(
     mix = mix_images(section, classes)
     if teacher is not None:
         mix, schedule = blend_targets(mix, teacher, section, classes), replace(schedule, label_smoothing=0.0)
-    train(
-        network,
-        images,
-        schedule,
-        seed=seed,
-        mix=mix,
-        between=average,
-        checkpoint=checkpoint,
-        track=track,
-        label="training",
-    )
+    with features or nullcontext() as loss:
+        train(
+            network,
+            images,
+            schedule,
+            seed=seed,
+            loss=loss,
+            mix=mix,
+            between=average,
+            checkpoint=checkpoint,
+            track=track,
+            label="training",
+        )
     network.load_state_dict(average.state() if average else network.state_dict())
 
 

@@ -53,6 +53,13 @@ class Teacher:
             scores: Tensor = self.module(images)
         return scores.softmax(1)
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """Its layers, which are those of ``network.space``."""
+        network = list(self.module.children())[-1]
+        assert isinstance(network, Network)
+        return network.layers
+
     def to_dict(self) -> dict[str, Any]:
         """What ``architecture.json`` says of it."""
         return {"name": self.name, "sha256": self.sha256, "arch": str(self.network.arch), "macs": self.network.macs}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evo.alone.features import feature_loss, find_hints, require_hints
 from evo.alone.recipe import train_by_recipe
 from evo.alone.start import Start
 from evo.alone.teacher import Teacher, find_teacher
@@ -102,6 +103,15 @@ class Trainer:
         """The seed of the first, second, ... training (from 0) of every network: the same for all, so that they pair."""
         return derive_seed(self.config.seed, "alone", number)
 
+    def check_features(self, contenders: Iterable[Contender]) -> None:
+        """Networks can be trained as ``deliver.teacher_features`` asks.
+
+        Raises:
+            EvoError: no block of one of them fits the teacher's.
+        """
+        for contender in contenders:
+            require_hints(contender, self.teacher, self.config.deliver)
+
     def train(self, contender: Contender, number: int, advance: Advance) -> Trained:
         """The result of training ``number`` (from 0) of a network: found, or made and recorded."""
         digest = self.identity(contender, number)
@@ -122,11 +132,17 @@ class Trainer:
             seed=self.seed(number), sources=plugin_sources(self.config, contender.space),
             **({"start": self.start.sha256} if self.start and self._given(contender) else {}),
             **({"teacher": _taught_by(self.teacher)} if self.teacher else {}),
+            **({"features": self._blocks_shown(contender)} if self.config.deliver.teacher_features else {}),
         )  # fmt: skip
 
     def _given(self, contender: Contender) -> Mapping[str, Tensor] | None:
         """The weights that a network begins with; None: fresh ones."""
         return self.start.weights(contender.arch, contender.space) if self.start else None
+
+    def _blocks_shown(self, contender: Contender) -> list[list[int]]:
+        """The layers between which features are compared: their places in the network and in the teacher."""
+        hints = find_hints(contender.space, self.teacher.network.space) if self.teacher else ()
+        return [[hint.student, hint.teacher] for hint in hints]
 
     @cached_property
     def _images_sha256(self) -> str:
@@ -172,6 +188,7 @@ class Trainer:
                 images.classes,
                 seed,
                 teacher=self.teacher,
+                features=feature_loss(network, contender, self.teacher, self.config.deliver),
                 checkpoint=progress,
                 track=track,
             )
@@ -204,7 +221,7 @@ class Trainer:
 
 
 def _unnamed(space: SearchSpace) -> SearchSpace:
-    """``space`` without the names of itself and its blocks, on which nothing depends."""
+    """``space`` without the names of itself and its blocks: nothing depends on them but ``_blocks_shown``."""
     data = json.loads(space.to_json())
     return SearchSpace.from_json(
         json.dumps(data | {"name": "", "layers": [layer | {"block": "stage1"} for layer in data["layers"]]})

@@ -82,7 +82,11 @@ def run_comparison(
     Args:
         sides: the pick, then the others.
         before: what was trained to pick it, which is charged, too.
+
+    Raises:
+        EvoError: features are asked for, and no block of a network fits the teacher's.
     """
+    trainer.check_features(network for rival in sides for network in rival.networks)
     total = sum(rival.trainings(seeds) for rival in sides)
     made = {trained.sha256: trained for trained in before}
     with reporter.track(f"training {total} networks alone", total * trainer.steps) as advance:

@@ -48,12 +48,17 @@ class Contest:
 
 
 def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], criteria: Criteria, reporter: Reporter) -> Contest:
-    """Train each of several candidates alone, ``criteria.seeds`` times, and find the best on the held-out images."""
+    """Train each of several candidates alone, ``criteria.seeds`` times, and find the best on the held-out images.
+
+    Raises:
+        EvoError: features are asked for, and no block of a candidate fits the teacher's.
+    """
     convention = trainer.config.search.macs_convention
     names = [f"finalist {place} of {len(candidates)}" for place in range(1, len(candidates) + 1)]
     if len(candidates) == 1:
         names = [f"pick of round {candidates[0].chosen.round}"]
     contenders = tuple(one.contender(name, convention) for one, name in zip(candidates, names, strict=True))
+    trainer.check_features(contenders)
     if len(contenders) == 1:
         if criteria.finalists > 1:
             reporter.say("one network alone is within the limits: there are no finalists to compare")

@@ -21,7 +21,7 @@ Description = dict[str, Any]
 LATER = ("data_sha256", "resize")
 """What folders of release 0.1 do not say."""
 
-TAUGHT_BY_NONE = DeliverSection().model_dump(include={"teacher", "teacher_share"})
+TAUGHT_BY_NONE = DeliverSection().model_dump(include={"teacher", "teacher_share", "teacher_features"})
 """Settings of every training before there were teachers."""
 
 OPTIONAL = ("start", "teacher")

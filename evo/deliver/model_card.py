@@ -193,10 +193,12 @@ def teacher_clause(description: dict[str, Any]) -> str:
         return ""
     whole = "the whole network" if noun_of(description) == "agreement" else "the network that the run has fine-tuned"
     whose = whole if teacher["name"] == WHOLE else f"`{teacher['name']}`"
-    share, macs = description["training"]["settings"]["teacher_share"], format_number(teacher["macs"])
+    settings, macs = description["training"]["settings"], format_number(teacher["macs"])
+    weight = settings.get("teacher_features", 0)
+    imitated = f", and the outputs of its blocks are imitated with weight {weight:g}" if weight else ""
     return (
-        f"distilled from {whose} ({macs} MACs, sha256 `{teacher['sha256'][:12]}`): its probabilities are {share:.0%} of each "
-        "target"
+        f"distilled from {whose} ({macs} MACs, sha256 `{teacher['sha256'][:12]}`): its probabilities are "
+        f"{settings['teacher_share']:.0%} of each target{imitated}"
     )
 
 

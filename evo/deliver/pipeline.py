@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from evo.alone.candidates import describe_unused, find_candidates
+from evo.alone.features import feature_loss
 from evo.alone.images import require_fitting_images
 from evo.alone.recipe import train_by_recipe
 from evo.alone.selection import Criteria, Selected
@@ -42,6 +43,7 @@ from evo.training.checkpoints import delete_progress, is_intact, write_checkpoin
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
+from spaces.export.baselines import Contender, contender
 from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
 from spaces.export.python_source import check_exportable, network_source
@@ -111,7 +113,8 @@ def deliver_network(
         from_scratch: begin with fresh weights, although the run may have trained some.
 
     Raises:
-        EvoError: nothing fits the wish, the folder holds something else, or the teacher is missing or does not fit.
+        EvoError: nothing fits the wish, the folder holds something else, the teacher is missing or does not fit, or features
+            are asked for and no block of it fits.
         SpaceError: an architecture or a budget that cannot be.
     """
     candidates = find_candidates(store, run, criteria)
@@ -261,12 +264,25 @@ def train_in(
     preprocessing = network.preprocessing
     network.preprocessing = Resize(image_size(description))  # these images are normalised already
     everything = images.train.joined_with(images.validation)
-    progress = folder / PROGRESS
     train_by_recipe(
-        network, config, everything, images.classes, seed, teacher=teacher, checkpoint=progress, track=track
+        network,
+        config,
+        everything,
+        images.classes,
+        seed,
+        teacher=teacher,
+        features=feature_loss(network, described_contender(description), teacher, config.deliver),
+        checkpoint=folder / PROGRESS,
+        track=track,
     )
     network.preprocessing = preprocessing
     write_weights(folder, network)
+
+
+def described_contender(description: Description) -> Contender:
+    """The architecture of a folder's network, in a space without rows."""
+    space = SearchSpace.from_json(json.dumps(description["space"]))
+    return contender("the network", Architecture.parse(description["arch"]), space)
 
 
 def image_size(description: Description) -> Size:

@@ -224,6 +224,7 @@ def train_networks(trainer: Trainer, experiment: Experiment, seeds: int, track: 
     """The trainings of each network, those that are recorded and those that were not yet: first all with the first seed."""
     convention = experiment.config.search.macs_convention
     networks = [contender("headroom", arch, experiment.space, convention) for arch in experiment.archs]
+    trainer.check_features(networks)
     label = f"training {len(networks)} networks alone, {seeds} times each"
     with track(label, len(networks) * seeds * trainer.steps) as advance:
         by_seed = [[trainer.train(network, number, advance) for network in networks] for number in range(seeds)]

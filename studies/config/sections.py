@@ -267,6 +267,11 @@ class DeliverSection(Training):
     teacher_share: Share = 0.5
     """Part of each target that is the teacher's probabilities of the classes, from 0 to 1 (labels are not used)."""
 
+    teacher_features: NonNegativeFloat = 0.0
+    """Weight in the loss of how far the outputs of blocks are from the teacher's: the mean squared difference as a share of the
+    teacher's variance, averaged over the blocks that both have by name, with the same channels (in the manner of FitNets,
+    arXiv 1412.6550); 0: off. Needs `teacher`."""
+
 
 class SearchSection(Section):
     """NSGA-II inside one round: maximise `objective`, minimise `cost`."""

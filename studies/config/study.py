@@ -158,15 +158,25 @@ class StudyConfig(Section):
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
         if self.data.labels is False:
             self._check_without_labels()
+        self._check_teacher()
+        self.evaluator.check(self)
+        self.ground_truth.check(self.evaluator, self.search.objective)
+        self.evolution.check(self)
+        return self
+
+    def _check_teacher(self) -> None:
         if self.deliver.teacher == WHOLE and not self.evaluator.starts_networks:
             raise invalid(
                 f"deliver.teacher is 'whole', the network that a run of evaluator 'cuts' has fine-tuned, and evaluator.kind is "
                 f"{self.evaluator.kind!r}: give a folder that python -m evo.deliver made, or leave it out"
             )
-        self.evaluator.check(self)
-        self.ground_truth.check(self.evaluator, self.search.objective)
-        self.evolution.check(self)
-        return self
+        taught = self.deliver.teacher is not None or self.data.labels is False
+        if self.deliver.teacher_features and not taught:
+            raise invalid(
+                f"deliver.teacher_features is {self.deliver.teacher_features:g}, and there is no deliver.teacher whose blocks "
+                "could be imitated: expected 'whole', for a run of evaluator 'cuts', or a folder that python -m evo.deliver "
+                "made; give one, or leave deliver.teacher_features out"
+            )
 
     def _check_without_labels(self) -> None:
         if self.data.name != "images":

@@ -249,7 +249,7 @@ def test_a_run_without_trained_weights_is_trained_from_scratch_anyway(
 def test_a_folder_from_before_there_were_teachers_is_taken_on(folder: Path, storage: str) -> None:
     said = json.loads((folder / "architecture.json").read_text())
     now = (folder / "architecture.json").read_text()
-    for name in ("teacher", "teacher_share"):
+    for name in ("teacher", "teacher_share", "teacher_features"):
         del said["training"]["settings"][name]
     write_manifest(folder, said)
     before = contents(folder)

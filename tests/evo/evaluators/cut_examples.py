@@ -38,10 +38,10 @@ MADE = SearchSpace(
 )
 
 
-def network_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def network_folder(tmp_path_factory: pytest.TempPathFactory, space: SearchSpace = MADE) -> Path:
     """A folder with a network, as ``evo.deliver`` makes them."""
     folder = tmp_path_factory.mktemp("network")
-    described = describe_network(whole_network(MADE), MADE, [0.3], [0.4])
+    described = describe_network(whole_network(space), space, [0.3], [0.4])
     (folder / DESCRIPTION).write_text(json.dumps(described))
     torch.manual_seed(0)
     save_file(build_described(described).state_dict(), folder / WEIGHTS)

@@ -291,6 +291,17 @@ def test_imitating_makes_it_agree_more(delivered: Path, searched: RunContext) ->
     assert read_manifest(delivered)["test"]["divergence"] < 0.8 * divergence
 
 
+def test_blocks_are_imitated_without_labels_too(searched: RunContext) -> None:
+    """Nobody names the teacher: it is the whole network, and its share of the targets stays whole."""
+    quick = ("deliver.epochs=1", "deliver.batch_size=16")
+    plain, drawn = trainer_of(searched, *quick), trainer_of(searched, *quick, "deliver.teacher_features=0.5")
+    one = contender("one", Architecture(("mb_k3_e3", "mb_k3_e3")), searched.run.space)
+    trained = [trainer.train(one, 0, lambda steps: None) for trainer in (plain, drawn)]
+    assert trained[0].sha256 != trained[1].sha256
+    assert trained[0].nll != trained[1].nll
+    assert trained[1].settings["settings"].items() >= {"teacher": "whole", "teacher_share": 1}.items()
+
+
 def test_finalists_are_compared_by_their_agreement(searched: RunContext) -> None:
     trainer = trainer_of(searched, "deliver.epochs=1", "deliver.learning_rate=0", "deliver.ema=0")
     one = contender("one", whole_network(searched.run.space), searched.run.space, "macs")

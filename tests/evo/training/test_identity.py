@@ -209,6 +209,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "ema": "0.99",
         "augment": "None",
         "teacher_share": "0.5",
+        "teacher_features": "0.0",
     },
     "TeacherSection": {
         "epochs": "20.0",
