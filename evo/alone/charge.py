@@ -226,7 +226,9 @@ def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     by_themselves = work.cut_macs if work.n == 1 else work.made * work.whole_macs
     if work.n == 1 and section.loss == "divergence":  # the whole network speaks first
         by_themselves += work.whole_macs
-    images = min(section.loss_images or work.validation, work.validation)
+    without_labels = section.loss == "divergence" or config.data.labels is False
+    most = work.validation + (work.train if without_labels else 0)
+    images = min(section.loss_images or work.validation, most)
     scoring = work.measured_macs * (work.validation + calibration) + by_themselves * (images + calibration)
     return float(training), float(scoring)
 

@@ -89,7 +89,8 @@ class CutsSection(Training, EvaluatorSection):
     way."""
 
     loss_images: PositiveInt | None = None
-    """Validation images on which each cut is measured by itself. Not given: all of them."""
+    """Images on which each cut is measured by itself: validation images, and where `loss = "divergence"` finds too few of them,
+    training images, as labels do not count. Not given: all validation images."""
 
     resolutions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Parts of the images' sides that are tried beside their whole size: with one or more, the first choice of an architecture

@@ -13,7 +13,7 @@ import torch
 
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
-from evo.data.source import ImageSet, InOrder, Source
+from evo.data.source import Batch, Images, ImageSet, InOrder, Source
 from evo.evaluators import Judge, Request
 from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
@@ -49,7 +49,7 @@ class CutsJudge(Judge):
         losses: what each candidate loses by itself, lower is better.
         imitates: whether scores tell how well cuts agree with the whole network, as they always do without labels; else, how
             right they are.
-        images: how many validation images it looks at, evenly spaced; None: all of them.
+        images: how many images it looks at, see ``images_to_look_at``; None: all validation images.
         pool: a file of the operations that cannot be cut out of the network; None: there are none.
         made: how many of them are new to the round; ``pool_macs``: what making them takes.
     """
@@ -107,7 +107,7 @@ def _scorer(
     config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files, imitates: bool, number: int | None
 ) -> Scorer | AgreementScorer:
     """The scorer of a space: it keeps prefixes from one generation to the next."""
-    validation = evenly_spaced_images(load_dataset(config.data, config.device).validation, number)
+    validation = images_to_look_at(load_dataset(config.data, config.device), number, imitates)
     if not imitates:
         return _runner(Scorer, config, origin, space, files, validation)
     whole = whole_network(origin)
@@ -115,11 +115,24 @@ def _scorer(
     return _runner(AgreementScorer, config, origin, space, files, Imitated(validation, said))
 
 
-def evenly_spaced_images(images: Source, number: int | None) -> Source:
-    """``number`` of the images, in their order; all of them where there are not so many, or where it is None."""
-    if number is None or number >= len(images):
-        return images
-    return ImageSet(*images.take(torch.arange(number) * len(images) // number))
+def images_to_look_at(images: Images, number: int | None, imitates: bool) -> InOrder:
+    """``number`` of the validation images, evenly spaced; where there are fewer and labels do not count, training images, too.
+
+    None: all validation images.
+    """
+    if number is None:
+        return images.validation
+    chosen = [evenly_spaced_images(images.validation, number)]
+    if imitates and (missing := number - len(images.validation)) > 0:
+        chosen.append(evenly_spaced_images(images.train, missing))
+    x, y = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+    return ImageSet(x.contiguous(memory_format=torch.channels_last), y)
+
+
+def evenly_spaced_images(images: Source, number: int) -> Batch:
+    """``number`` of the images, or all there are, in their order."""
+    number = min(number, len(images))
+    return images.take(torch.arange(number) * len(images) // number)
 
 
 R = TypeVar("R", bound=PrefixRunner)

@@ -21,7 +21,7 @@ network = pytest.fixture(scope="module")(network_folder)
 
 
 @pytest.mark.parametrize("resolutions", [[], [0.5]])
-@pytest.mark.parametrize(("loss", "images"), [("likelihood", None), ("divergence", 32)])
+@pytest.mark.parametrize(("loss", "images"), [("likelihood", None), ("divergence", 32), ("divergence", 200)])
 def test_cuts_that_are_measured_by_themselves_cost_what_runs(
     network: Path, tmp_path: Path, resolutions: list[float], loss: str, images: int | None
 ) -> None:

@@ -7,8 +7,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 
 from evo.alone.selection import Criteria, select_finalists, select_network
+from evo.data.loading import load_dataset
+from evo.evaluators.cuts.judge import images_to_look_at
 from evo.round.algorithm import run_round
 from evo.round.context import RunContext, run_context
 from evo.round.new_run import begin_run
@@ -68,3 +71,16 @@ def test_finalists_are_joined_by_what_was_measured(searched: RunContext) -> None
 
 def test_without_a_budget_it_is_the_best_that_was_measured(searched: RunContext) -> None:
     assert select_network(searched.store, searched.run, Criteria({})).evaluation is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "imitates", "expected"), [(None, True, 120), (50, False, 50), (200, False, 120), (200, True, 200)]
+)
+def test_training_images_help_out_where_labels_do_not_count(
+    network: Path, number: int | None, imitates: bool, expected: int
+) -> None:
+    images = load_dataset(settings(network).data, "cpu")  # 280 training images, 120 validation images
+    ((x, y),) = images_to_look_at(images, number, imitates).batches(1000)
+    assert len(x) == len(y) == expected
+    assert len(torch.unique(x.flatten(1), dim=0)) == expected
+    assert all((images.validation.x == image).flatten(1).all(1).any() for image in x[:120])
