@@ -61,12 +61,18 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Selected:
-    """The network that the criteria select; ``evaluation`` is that of the round's judge, if it has measured the network."""
+    """The network that the criteria select.
+
+    Attributes:
+        evaluation: that of the round's judge, if it has measured the network.
+        summed_loss: what its operations lose by themselves, in sum, if it was chosen as the one that loses least.
+    """
 
     arch: Architecture
     space: SearchSpace
     round: int
     evaluation: Evaluation | None
+    summed_loss: float | None = None
 
 
 def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected:
@@ -152,11 +158,16 @@ def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> l
     if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
         return []
     cost = finished.cost if finished.cost in limits else next(iter(limits))
-    front = front_of_ratings(without_gains(finished.ratings), promises.costs, cost)
+    ratings = without_gains(finished.ratings)
+    front = front_of_ratings(ratings, promises.costs, cost)
     within = map(partial(_are_within, limits=limits), promises.costs.count(front).tolist())
     fitting = [arch for arch, fits in zip(front, within, strict=True) if fits][-1:]
     known = {e.arch: e for e in finished.evaluations}
-    return [Selected(arch, finished.space, finished.n, known.get(arch)) for arch in fitting]
+    summed = (-sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting)
+    return [
+        Selected(arch, finished.space, finished.n, known.get(arch), lost)
+        for arch, lost in zip(fitting, summed, strict=True)
+    ]
 
 
 def best_when_widened(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:

@@ -156,8 +156,13 @@ def latency_sentence(description: dict[str, Any]) -> str:
 def provenance_sentence(provenance: dict[str, Any]) -> str:
     """The run, round and seed that the network comes from, and its judged accuracy."""
     origin = f"run `{provenance['run']}`, round {provenance['round']}, seed {provenance['seed']}"
+    unmeasured = "its judge was not asked"
+    if "summed_loss" in provenance:
+        lost = f"{provenance['summed_loss']:.2g} in sum"
+        origin += f"; of all within the limits the one whose cuts lose least by themselves, {lost}"
+        unmeasured = "as a whole it was not measured"
     if provenance["judge"] is None:
-        return f"{origin}; its judge was not asked"
+        return f"{origin}; {unmeasured}"
     if "judged_agreement" in provenance:
         return f"{origin}; judged {provenance['judged_agreement']:.2%} agreement by `{provenance['judge']}`"
     return f"{origin}; judged {provenance['judged_accuracy']:.2%} by `{provenance['judge']}`"

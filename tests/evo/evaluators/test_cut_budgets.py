@@ -49,9 +49,11 @@ def costs_and_losses(searched: RunContext) -> list[tuple[int, int, float, Archit
 def test_the_pick_is_the_best_of_all_networks_within_the_budget(searched: RunContext, share: float) -> None:
     every = costs_and_losses(searched)
     budget = share * max(macs for macs, *_ in every)
-    found = select_network(searched.store, searched.run, Criteria({"macs": budget})).arch
+    selected = select_network(searched.store, searched.run, Criteria({"macs": budget}))
+    found = selected.arch
     best = min((lost, macs) for macs, _, lost, _ in every if macs <= budget)
     assert [(lost, macs) for macs, _, lost, arch in every if arch == found] == [(pytest.approx(best[0]), best[1])]
+    assert selected.summed_loss == pytest.approx(best[0])
 
 
 def test_all_limits_are_kept(searched: RunContext) -> None:
