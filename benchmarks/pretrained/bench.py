@@ -102,6 +102,7 @@ class Bench:
     Attributes:
         name: of the images.
         folder: the database's; what arms keep while they work lies there, too.
+        rounds: of the run.
         fastnas_step: distance of the shares of channels that FastNAS tries, its own 0.05 or a coarser one.
     """
 
@@ -110,6 +111,7 @@ class Bench:
     run: StoredRun
     images: Images
     folder: Path
+    rounds: int = ROUNDS
     fastnas_step: float = 0.05
 
     @property
@@ -159,7 +161,7 @@ class Bench:
 
     def searched(self) -> Spent:
         """What the run has cost beside the fine-tuning of the whole network."""
-        clock, macs = Ledger(self.folder / "clock.json"), run_macs(self.store, self.run, ROUNDS, self.images)
+        clock, macs = Ledger(self.folder / "clock.json"), run_macs(self.store, self.run, self.rounds, self.images)
         total = Spent(clock.sum_of("run").seconds, macs or 0.0)
         return total - self.fine_tuned()
 
@@ -205,7 +207,9 @@ def images_seen(images: int, batch_size: int, epochs: int) -> int:
 
 
 @contextmanager
-def bench(images: str, path: Path | None, out: Path, seed: int, overrides: Sequence[str]) -> Iterator[Bench]:
+def bench(
+    images: str, path: Path | None, out: Path, seed: int, overrides: Sequence[str], rounds: int = ROUNDS
+) -> Iterator[Bench]:
     """The run of a seed in its own database below ``out``, begun or continued, and brought to its end.
 
     Raises:
@@ -220,11 +224,11 @@ def bench(images: str, path: Path | None, out: Path, seed: int, overrides: Seque
         run = store.find_run(RUN) or begin_run(store, RUN, config)
         if run.config != config:
             raise EvoError(f"{folder} was begun with other settings: expected the same, or another --out")
-        _search(store, run, folder)
-        yield Bench(images, store, run, load_dataset(config.data, config.device), folder)
+        _search(store, run, folder, rounds)
+        yield Bench(images, store, run, load_dataset(config.data, config.device), folder, rounds)
 
 
-def _search(store: Store, run: StoredRun, folder: Path) -> None:
+def _search(store: Store, run: StoredRun, folder: Path, rounds: int) -> None:
     """Bring a run to its end; ``clock.json`` knows the seconds."""
     clock = Ledger(folder / "clock.json")
 
@@ -235,7 +239,7 @@ def _search(store: Store, run: StoredRun, folder: Path) -> None:
 
     with local_executor(1, run.config.threads) as evaluate:
         shared: RunContext = run_context(run, store, folder, evaluate, track)
-        for n in range(1, ROUNDS + 1):
+        for n in range(1, rounds + 1):
             rows = store.rounds(run)
             if n > len(rows) or not rows[n - 1].finished:
                 with clock.timed("run"):

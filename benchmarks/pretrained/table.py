@@ -20,8 +20,8 @@ def read_results(out: Path) -> pd.DataFrame:
     return frame if frame.empty else frame.drop_duplicates(["images", "seed", "arm", "budget"], keep="last")
 
 
-def show(out: Path) -> None:
-    """Print the tables of every data set."""
+def show(out: Path, ours: str = OURS) -> None:
+    """Print the tables of every data set; the arm ``ours`` is compared with the others."""
     frame = read_results(out)
     if frame.empty:
         print(f"no results in {out} yet")
@@ -30,7 +30,7 @@ def show(out: Path) -> None:
         seeds, tested = part["seed"].nunique(), part["tested"].max()
         print(f"\n## {images}: {seeds} seed(s), {tested:,} test images, 95 % intervals of Student's t\n")
         show_accuracies(part)
-        show_differences(part)
+        show_differences(part, ours)
         show_costs(part)
 
 
@@ -44,17 +44,17 @@ def show_accuracies(part: pd.DataFrame) -> None:
         _row([str(arm), *cells, *("" if pd.isna(value) else f"{value / 1e6:.1f}M" for value in macs)])
 
 
-def show_differences(part: pd.DataFrame) -> None:
+def show_differences(part: pd.DataFrame, ours: str = OURS) -> None:
     """Ours less every rival, in points, paired by seed; the last column averages over budgets."""
     pivot = part[part["budget"] < 1].pivot_table(index="seed", columns=["arm", "budget"], values="accuracy")
     arms = list(dict.fromkeys(pivot.columns.get_level_values("arm")))
-    if OURS not in arms or len(arms) < 2:
+    if ours not in arms or len(arms) < 2:
         return
     budgets = [budget for budget in _budgets(part) if budget < 1]
-    print("\nours less it, points:\n")
+    print(f"\n{ours} less it, points:\n")
     _header(["arm", *map(_name, budgets), "mean"])
-    for arm in (arm for arm in arms if arm != OURS):
-        away = 100 * (pivot[OURS] - pivot[arm])
+    for arm in (arm for arm in arms if arm != ours):
+        away = 100 * (pivot[ours] - pivot[arm])
         _row(
             [
                 arm,
