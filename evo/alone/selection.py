@@ -13,7 +13,7 @@ import numpy as np
 from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, cost_table
+from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.space import SearchSpace, canonical_arch
 from spaces.units import format_number
 from studies.database.measured import measured_rounds
@@ -85,7 +85,7 @@ def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected
 
 
 def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[Selected]:
-    """The networks among which the criteria leave the choice, of the run's last finished round, its judge's favourite first; as
+    """The networks among which the criteria leave the choice, of the run's last finished round, the favourite first; as
     many as ``criteria.finalists`` or all there are (see ``favourites``).
 
     Raises:
@@ -124,50 +124,63 @@ def favourites(
 ) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
-    Where the round knows what each operation loses by itself, the first is the best that these add up to within ``most``,
-    exactly: a front is as dense as its measurements are many, and rarely ends just below a limit. After the first, those that
-    were measured and those that the regression promises most take turns: the best of many noisy scores owes its place to luck,
-    too, and the best network may never have been measured.
+    Where the round knows what each operation loses by itself, the first is the best that these add up to within ``most``
+    (``combined``): a front is as dense as its measurements are many, and rarely ends just below a limit. After the first, those
+    that were measured and those that the regression promises most take turns: the best of many noisy scores owes its place to
+    luck, too, and the best network may never have been measured.
 
     Args:
         widened: whether their widths will be scaled to a budget. Then the next ones are those that are expected to be best at
             that, else those of the front.
 
     Raises:
-        EvoError: nothing on the front is within the limits.
+        EvoError: nothing on the front is within the limits, and nothing is known to be.
     """
-    finished = promises.finished
-    front = within_limits(allowed_front(run, finished), most)
+    finished, first = promises.finished, combined(promises, run, most)
+    try:
+        front = within_limits(allowed_front(run, finished), most)
+    except EvoError:
+        if not first:
+            raise
+        return first
     ranked = best_networks(front, finished.cost, finished.objective)
     if widened and number > 1:
         ranked = [ranked[0], *best_when_widened(promises, run, most)]
     measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
-    for one in chain(
-        combined(promises, run, most), *zip_longest(measured, promised(promises, run, most, number - 1, widened))
-    ):
+    for one in chain(first, *zip_longest(measured, promised(promises, run, most, number - 1, widened))):
         if one is not None:
             distinct.setdefault(canonical_arch(one.arch, finished.space), one)
     return list(distinct.values())[:number]
 
 
 def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
-    """The network whose losses add up to the least within all limits, of which ``most`` has at least one; none where the round
-    does not know what operations lose by themselves."""
+    """The network whose losses add up to the least within all limits, of which ``most`` has at least one.
+
+    That is exact where one upper limit counts. With several limits it is the best of those that are on the exact front of
+    losses and one of the limited costs. None where the round does not know what operations lose by themselves, and none where
+    latency counts.
+    """
     finished, limits = promises.finished, limits_within(run, most)
     if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
         return []
-    cost = finished.cost if finished.cost in limits else next(iter(limits))
     ratings = without_gains(finished.ratings)
-    front = front_of_ratings(ratings, promises.costs, cost)
-    within = map(partial(_are_within, limits=limits), promises.costs.count(front).tolist())
-    fitting = [arch for arch, fits in zip(front, within, strict=True) if fits][-1:]
+    fronts = (front_of_ratings(ratings, promises.costs, cost) for cost in limits)
+    fitting = [arch for front in fronts for arch in _fitting(front, promises.costs, limits)[-1:]]
+    if not fitting:
+        return []
+    summed = {arch: -sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting}
+    best = min(fitting, key=summed.__getitem__)
     known = {e.arch: e for e in finished.evaluations}
-    summed = (-sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting)
-    return [
-        Selected(arch, finished.space, finished.n, known.get(arch), lost)
-        for arch, lost in zip(fitting, summed, strict=True)
-    ]
+    return [Selected(best, finished.space, finished.n, known.get(best), summed[best])]
+
+
+def _fitting(
+    archs: Sequence[Architecture], costs: CostTable, limits: Mapping[str, tuple[float, float]]
+) -> list[Architecture]:
+    """Those within limits."""
+    within = map(partial(_are_within, limits=limits), costs.count(archs).tolist())
+    return [arch for arch, fits in zip(archs, within, strict=True) if fits]
 
 
 def best_when_widened(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:

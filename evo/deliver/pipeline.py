@@ -183,7 +183,7 @@ def plan_delivery(
             "judge": evaluation.judge if evaluation else None,
             f"judged_{config.noun}": evaluation.accuracy if evaluation else None,
             "seed": config.seed,
-            **({} if chosen.summed_loss is None else {"summed_loss": chosen.summed_loss}),
+            **({} if scaled or chosen.summed_loss is None else {"summed_loss": chosen.summed_loss}),
         },
         "training": {
             "settings": config.deliver.model_dump(mode="json"),
