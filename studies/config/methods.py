@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import comb, floor
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -22,7 +22,13 @@ MANY = 10_000
 
 
 class MethodSection(Section):
-    """Settings of a method, chosen by `method`; a plugin's settings inherit from this class."""
+    """Settings of a method, chosen by `method`; a plugin's settings inherit from this class.
+
+    Attributes:
+        whole_front: whether a round measures the whole front of the round before again, not a population of it at most.
+    """
+
+    whole_front: ClassVar[bool] = False
 
     method: str
     """How the space evolves after a round: the name of a method."""
@@ -131,6 +137,8 @@ class EvidenceEvolution(MethodSection):
 
 class NseEvolution(MethodSection):
     """Keep what the Pareto front uses, refill with operations not seen yet (NSE, https://arxiv.org/abs/2011.10904)."""
+
+    whole_front: ClassVar[bool] = True
 
     method: Literal["nse"]
     """`nse`: keep what the front uses, then add unseen operations."""

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
 
 import evo
 from evo.round.context import RoundContext, fit_context, open_round, run_context
+from evo.round.printing import round_front
+from evo.round.survivors import surviving_front
 from evo.workers.executors import map_inline
+from spaces.costs.table import CostTable
+from spaces.space import SearchSpace
+from studies.config import check_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
 from studies.database.urls import files_folder
+from studies.records import Evaluation
+from tests.evo.conftest import made_up
 
 pytestmark = pytest.mark.usefixtures("unpublished")
 
 SETTINGS: dict[str, Any] = {
     "space": {"name": "digits"},
     "data": {"name": "digits", "max_images": 240, "validation_fraction": 0.35},
-    "search": {"evaluations": 40, "population": 4, "surrogate": False},
+    "search": {"evaluations": 40, "population": 2, "surrogate": False, "objective": "likelihood"},
     "limits": {"macs": [1.5e5, 4.5e5]},
     "evaluator": {
         "kind": "oneshot",
@@ -68,3 +77,35 @@ def test_what_an_earlier_run_kept_is_not_dropped_in_the_first_round_of_a_run_tha
         assert ops <= frozenset(layer.candidates)
     assert any(new - frozenset(layer.candidates) for layer, new in zip(judged.layers, added, strict=True))
     assert all(p.arch in judged for p in proposed)
+
+
+def inside(store: Store, run: StoredRun, n: int) -> list[Evaluation]:
+    """The front of a round, less what lies outside the limits."""
+    least, most = SETTINGS["limits"]["macs"]
+    return [e for e in round_front(store, run, store.rounds(run)[n - 1]) if least <= e.macs <= most]
+
+
+def test_the_whole_front_is_measured_again(storage: str) -> None:
+    """Also that of the run that is continued, and also where it is larger than a population."""
+    with open_store(storage) as store:
+        first, second, sizes = store.run("first"), store.run("second"), []
+        for run, n, (old, last) in ((first, 2, (first, 1)), (second, 1, (first, 2)), (second, 2, (second, 1))):
+            again = [p.arch for p in store.proposals(store.rounds(run)[n - 1]) if p.origin == "survivor"]
+            front = [e.arch for e in inside(store, old, last)]
+            assert again == front
+            sizes.append(len(front))
+    assert max(sizes) > SETTINGS["search"]["population"]
+
+
+def test_what_only_a_guard_point_dominates_does_not_survive(space: SearchSpace, table: CostTable) -> None:
+    """As the paper's code takes the guard band out of the front, not out of what the front is made of."""
+    config = check_config(SETTINGS | {"limits": {"macs": [2e5, 4e5]}}, "test")
+    rng = Random(0)
+    archs = sorted((space.sample(rng) for _ in range(60)), key=lambda arch: table.count([arch])[0, 0])
+    below = next(arch for arch in reversed(archs) if table.count([arch])[0, 0] < 2e5)
+    cheap, dear = [arch for arch in archs if 2e5 < table.count([arch])[0, 0] < 4e5][:2]
+    answers = zip(made_up(table, [below, cheap, dear]), (-0.5, -0.7, -0.1), strict=True)
+    guard, beaten, best = (replace(e, nll=-score) for e, score in answers)
+    assert surviving_front([beaten, best], table, config, 9) == [cheap, dear]
+    assert surviving_front([guard, beaten, best], table, config, 9) == [cheap, dear]
+    assert surviving_front([guard, beaten, best], table, config, 9, [guard]) == [dear]
