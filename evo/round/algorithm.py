@@ -123,9 +123,8 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
     here = {canonical_arch(proposal.arch, space) for proposal in context.done if proposal.is_new}
     answered = {canonical_arch(e.arch, space): e for e in shared.store.evaluations(shared.run, judge.name)}
     known = {form: evaluation for form, evaluation in answered.items() if form not in here}
-    most = len(known) or (
-        None if config.evolution.whole_front else config.search.population
-    )  # what is known costs nothing
+    population = None if config.evolution.whole_front else config.search.population
+    most = len(known) or population  # what is known costs nothing to keep
     last = last_proposals(shared.store, shared.run, context.earlier)
     guards = [proposal.evaluation for proposal in last if proposal.origin == "guard"]
     parents = surviving_front(known.values() or [p.evaluation for p in last], costs, config, most, guards)
@@ -222,6 +221,7 @@ def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) 
         "measured": sum(p.is_new for p in proposals),
         "failed": count_failures(proposals),
         "unscreened": len({p.generation for p in proposals if p.origin == "child"}) if screens else 0,
+        **context.config.evolution.stats(context.config, Counter(p.origin for p in proposals)),
         **judge.stats([p.evaluation for p in proposals if p.is_new]),
     }
 

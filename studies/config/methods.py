@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import comb, floor
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -45,6 +46,14 @@ class MethodSection(Section):
     def doubts(self, evaluations: int) -> list[str]:
         """What the rule cannot see in a round of so many evaluations, and how many would do: a line of the plan each."""
         return []
+
+    def stats(self, config: StudyConfig, origins: Mapping[str, int]) -> Mapping[str, Any]:
+        """What a finished round's row remembers of the method beside the rest, as JSON.
+
+        Args:
+            origins: how many of the round's proposals have each origin.
+        """
+        return {}
 
     def check(self, config: StudyConfig) -> None:
         """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
@@ -165,6 +174,18 @@ class NseEvolution(MethodSection):
     @property
     def predecessor(self) -> str | None:
         return self.continue_from
+
+    def stats(self, config: StudyConfig, origins: Mapping[str, int]) -> Mapping[str, Any]:
+        """``guards``: how many architectures were to be drawn in the guard band, and how many were found; where none are drawn,
+        nothing."""
+        drawn = getattr(config.evaluator, "gates", None) is not None and config.search.sampler != "random"
+        if not drawn or not self.draws_guards(config.search.cost, config.limits.given()):
+            return {}
+        return {"guards": {"wanted": self.guard_samples, "found": origins.get("guard", 0)}}
+
+    def draws_guards(self, cost: str, limits: Mapping[str, tuple[float, float]]) -> bool:
+        """Whether architectures are drawn below the least ``cost`` allowed by ``limits``: not where nothing lies there."""
+        return self.guard_samples > 0 and self.guard > 0 and cost in limits and limits[cost][0] > 0
 
     @property
     def fewest_evaluations(self) -> int:

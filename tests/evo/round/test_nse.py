@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 import evo
+from evo.round.__main__ import main
 from evo.round.context import RoundContext, fit_context, open_round, run_context
 from evo.round.printing import round_front
 from evo.round.survivors import surviving_front
@@ -39,6 +41,15 @@ SETTINGS: dict[str, Any] = {
     "evolution": {"method": "nse", "k": 3, "samples": 24, "guard_samples": 3},
 }
 """Gates drop what one step of Adam has moved down."""
+
+SMALL = (
+    "data.max_images=240",
+    "evaluator.epochs=1",
+    "search.evaluations=12",
+    "search.population=4",
+    "evolution.samples=4",
+)
+"""Settings of a small round."""
 
 SECOND: dict[str, Any] = SETTINGS | {
     "space": {"name": "digits", "add_operations": ["mb_k7_e3", "mb_k7_e6"]},
@@ -109,3 +120,18 @@ def test_what_only_a_guard_point_dominates_does_not_survive(space: SearchSpace, 
     assert surviving_front([beaten, best], table, config, 9) == [cheap, dear]
     assert surviving_front([guard, beaten, best], table, config, 9) == [cheap, dear]
     assert surviving_front([guard, beaten, best], table, config, 9, [guard]) == [dear]
+
+
+def test_a_round_says_how_many_guard_samples_it_has_not_found(
+    storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_store(storage) as store:
+        row = store.rounds(store.run("first"))[0]
+        found = sum(p.origin == "guard" for p in store.proposals(row))
+        assert row.stats["guards"] == {"wanted": 3, "found": found}
+    url, settings = f"sqlite:///{tmp_path}/evo.db", ("evolution.guard=1e-9", "evolution.guard_samples=3", *SMALL)
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main(["1", "--config", "nse_digits", "--storage", url, *words]) == 0
+    assert "round 1: 0 of 3 guard samples were found" in capsys.readouterr().out
+    with open_store(url) as store:
+        assert store.rounds(store.run("nse_digits"))[0].stats["guards"] == {"wanted": 3, "found": 0}
