@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import comb, floor
+from math import ceil, comb, floor
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -212,12 +212,24 @@ class NseEvolution(MethodSection):
         ]
 
     def rounds(self, operations: int) -> int:
-        """Rounds until a pool of that many operations per layer has been seen, if one of ``k`` stays each time."""
+        """Rounds that the paper's code makes of a pool of that many operations per layer, the last of which may never be dealt
+        in."""
         return max(1, (operations - 1) // (self.k - 1))
+
+    def rounds_until_dealt(self, space: SearchSpace) -> int:
+        """Rounds from ``space`` on until every operation has been dealt in, if one of each layer stays each time: so that every
+        round but the first one has room for ``k - 1`` more. More where more stay."""
+        return 1 + max(ceil(len(layer.pending) / (self.k - 1)) for layer in space.layers)
 
     def plan(self, space: SearchSpace) -> list[str]:
         pool = max(len(layer.candidates) + len(layer.pending) for layer in space.layers)
-        return [f"a pool of {pool} operations per layer needs {self.rounds(pool)} rounds"]
+        needed, made = self.rounds_until_dealt(space), self.rounds(pool)
+        less = f" (the paper's code makes {made})" if made < needed and self.continue_from is None else ""
+        rounds = f"{needed} round{'s' * (needed > 1)}"
+        return [
+            f"a pool of {pool} operations per layer needs {rounds} until every one has been dealt in, if one stays each "
+            f"time{less}"
+        ]
 
 
 class DnaEvolution(MethodSection):

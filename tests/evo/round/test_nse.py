@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 import evo
 from evo.round.__main__ import main
 from evo.round.context import RoundContext, fit_context, open_round, run_context
+from evo.round.options import RunOptions
+from evo.round.plan import make_plan
 from evo.round.printing import round_front
 from evo.round.survivors import surviving_front
 from evo.workers.executors import map_inline
@@ -135,3 +138,19 @@ def test_a_round_says_how_many_guard_samples_it_has_not_found(
     assert "round 1: 0 of 3 guard samples were found" in capsys.readouterr().out
     with open_store(url) as store:
         assert store.rounds(store.run("nse_digits"))[0].stats["guards"] == {"wanted": 3, "found": 0}
+
+
+def test_the_plan_of_a_run_that_continues_another_counts_what_that_one_never_had(storage: str) -> None:
+    """Two operations more in a pool that the earlier run has left with a few in each layer."""
+    with open_store(storage) as store:
+        begun = store.run("second").space
+    plan = make_plan(RunOptions(rounds=2, config=SECOND, run="other", storage=storage))
+    assert plan.space == begun
+    longest = max(len(layer.pending) for layer in begun.layers)
+    assert any(f"needs {1 + ceil(longest / 2)} round" in line for line in plan.work)
+
+
+def test_a_plan_says_where_the_run_to_continue_is_missing(tmp_path: Path) -> None:
+    plan = make_plan(RunOptions(rounds=2, config=SECOND, run="other", storage=f"sqlite:///{tmp_path}/evo.db"))
+    assert any("evolution.continue_from = 'first'" in line for line in plan.work)
+    assert list(tmp_path.iterdir()) == []
