@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 from random import Random
 
@@ -235,5 +235,6 @@ def operation_fates(finished: Round, step: Step, rule: str) -> list[Choice]:
             for op in ops:
                 effect = effects.get((i, op), UNKNOWN)
                 rating = step.ratings.get((i, op))
-                choices.append(Choice(i, op, rating, share.get((i, op)), fate, rule, *astuple(effect)))
+                choice = Choice(i, op, rating, share.get((i, op)), fate, rule, *astuple(effect))
+                choices.append(replace(choice, learned=finished.ratings.get((i, op))))
     return choices

@@ -178,7 +178,7 @@ class NseEvolution(MethodSection):
     def stats(self, config: StudyConfig, origins: Mapping[str, int]) -> Mapping[str, Any]:
         """``guards``: how many architectures were to be drawn in the guard band, and how many were found; where none are drawn,
         nothing."""
-        drawn = getattr(config.evaluator, "gates", None) is not None and config.search.sampler != "random"
+        drawn = config.evaluator.learns_gates and config.search.sampler != "random"
         if not drawn or not self.draws_guards(config.search.cost, config.limits.given()):
             return {}
         return {"guards": {"wanted": self.guard_samples, "found": origins.get("guard", 0)}}

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 import evo
+from analysis.comparison import compare
+from analysis.frames import choices, load
+from analysis.page import render
 from evo.round.__main__ import main
 from evo.round.context import RoundContext, fit_context, open_round, run_context
 from evo.round.options import RunOptions
@@ -154,3 +157,25 @@ def test_a_plan_says_where_the_run_to_continue_is_missing(tmp_path: Path) -> Non
     plan = make_plan(RunOptions(rounds=2, config=SECOND, run="other", storage=f"sqlite:///{tmp_path}/evo.db"))
     assert any("evolution.continue_from = 'first'" in line for line in plan.work)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_probabilities_of_gates_are_in_sql_and_in_the_report(storage: str) -> None:
+    with open_store(storage) as store:
+        run = store.run("first")
+        for n in (1, 2):
+            context = opened(store, run, n)
+            judge = context.shared.evaluator.fit(context.space, fit_context(context))
+            found = choices(store, run)
+            mine = found[(found["round"] == n) & (found["fate"] != "added")]
+            told = {
+                (i, op): value for i, op, value in zip(mine["layer_index"], mine["op"], mine["learned"], strict=True)
+            }
+            assert {choice: value for choice, value in told.items() if value == value} == judge.ratings
+            dropped = {(i, op) for i, layer in enumerate(context.space.layers) for op in layer.candidates} - {
+                *judge.ratings
+            }
+            assert {choice for choice, value in told.items() if value != value} == dropped
+        frames = load(store, run)
+        page = render(frames, compare([frames]))
+    value = next(iter(judge.ratings.values()))
+    assert f"its gate is on with probability {value:.2f}" in page
