@@ -96,6 +96,13 @@ def test_what_an_earlier_run_kept_is_not_dropped_in_the_first_round_of_a_run_tha
     assert all(p.arch in judged for p in proposed)
 
 
+def test_a_run_that_release_0_1_began_goes_on_without_that_protection(storage: str) -> None:
+    """Its weights are named after what was protected then."""
+    with open_store(storage) as store:
+        context = opened(store, replace(store.run("second"), version="0.1.0"), 1)
+        assert list(fit_context(context).inherited) == []
+
+
 def inside(store: Store, run: StoredRun, n: int) -> list[Evaluation]:
     """The front of a round, less what lies outside the limits."""
     least, most = SETTINGS["limits"]["macs"]
