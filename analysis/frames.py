@@ -41,7 +41,8 @@ ORDER BY rounds.number, proposals.number
 
 CHOICES = """
 SELECT rounds.number AS round, choices.layer_index, choices.layer, choices.op, choices.rating, choices.share,
-       choices.fate, choices.rule, choices.measured, choices.effect, choices.effect_low, choices.effect_high
+       choices.fate, choices.rule, choices.measured, choices.effect, choices.effect_low, choices.effect_high,
+       choices.learned
 FROM rounds
 JOIN choices ON choices.round_id = rounds.id
 WHERE rounds.run_id = :run AND rounds.number <= :until
@@ -49,7 +50,7 @@ ORDER BY rounds.number, choices.layer_index, choices.id
 """
 
 ALL_ROUNDS = 1_000_000
-EVIDENCE = ["rating", "share", "measured", "effect", "effect_low", "effect_high"]
+EVIDENCE = ["rating", "share", "measured", "effect", "effect_low", "effect_high", "learned"]
 NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "seconds"]
 
 
@@ -207,7 +208,7 @@ def choices(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> pd.DataFra
     """One row per finished round, layer and operation: ``rating``, ``share`` of the front, ``fate``, and the ``rule``.
 
     The evidence: ``measured`` networks that carry it, and its ``effect`` on the score at equal cost, from ``effect_low`` to
-    ``effect_high``.
+    ``effect_high``; and what the evaluator ``learned`` about it.
     """
     with reading(run.name, "one of its choices"):
         return store.frame(CHOICES, run=run.id, until=until).astype(dict.fromkeys(EVIDENCE, float))

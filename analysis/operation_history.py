@@ -29,6 +29,8 @@ class Entry:
         measured: networks of the round that carry it; None if that was not recorded.
         effect: what it adds to the score at equal cost beside the mean of its layer's candidates, in percentage points, with
             the ends of its 95 % interval; None if nothing is known.
+        learned: what the evaluator learned about it in the round: how likely its gate is on, where there are gates; None if
+            nothing.
         colour: the share as a colour; ``dark``: whether text on it must be light.
     """
 
@@ -41,6 +43,7 @@ class Entry:
     effect: tuple[float, float, float] | None = None
     colour: str = "transparent"
     dark: bool = False
+    learned: float | None = None
 
     @property
     def rating_text(self) -> str:
@@ -129,6 +132,7 @@ def _entry(number: int, row: dict[str, object] | None, before: dict[str, object]
         effect_of(row),
         colour,
         (share or 0.0) > 0.45,
+        _number(row["learned"]),
     )
 
 

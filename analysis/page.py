@@ -66,6 +66,7 @@ def render(
         evidence=evidence(frames.choices),
         unseen=bool((frames.choices["measured"] == 0).any()),
         rated=bool(frames.choices["rating"].notna().any()),
+        gated=run.config.evaluator.learns_gates and bool(frames.choices["learned"].notna().any()),
         added=bool((frames.choices["fate"] == "added").any()),
         rules=frames.choices["rule"].unique().tolist(),
         whatif=frames.whatif.to_dict("records"),

@@ -136,7 +136,8 @@ class Run:
             method, higher is better), ``share`` (of the round's front), ``fate`` (kept, dropped, added), ``rule``; and the
             evidence: ``measured`` (networks of the round that carry it), ``effect`` (what it adds to the score at equal cost,
             beside the mean of its layer's candidates) with its 95 % interval from ``effect_low`` to ``effect_high``, missing
-            where nothing is known.
+            where nothing is known; and ``learned`` (by the evaluator: how likely a gate of NSE is on, a cell's fitness, minus
+            the loss of a block).
 
         Raises:
             EvoError: the database or the run is missing.

@@ -178,7 +178,8 @@ class FitContext:
         table: exact costs of the space's architectures.
         folder: where weights of this run are kept.
         parent: the weights of the round before, if there are any.
-        inherited: per layer, the operations that came from the round before; empty in the first round.
+        inherited: per layer, the operations that came from the round before, or in the first round from the run that this one
+            continues; empty where there is neither.
         evaluate: maps work over the workers.
         group: the processes that train one model together.
         sources: sha256 of everything beside the settings that results depend on: the data, the files of plugins.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 from random import Random
 
@@ -19,7 +19,7 @@ from evo.round.context import RoundContext, RunContext, fit_context, open_round,
 from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
 from evo.round.spent import spent_macs
-from evo.round.survivors import last_evaluations, surviving_front
+from evo.round.survivors import last_proposals, surviving_front
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
 from evo.strategy.effects import UNKNOWN, operation_effects
@@ -123,9 +123,11 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
     here = {canonical_arch(proposal.arch, space) for proposal in context.done if proposal.is_new}
     answered = {canonical_arch(e.arch, space): e for e in shared.store.evaluations(shared.run, judge.name)}
     known = {form: evaluation for form, evaluation in answered.items() if form not in here}
-    most = len(known) or config.search.population  # what is known costs nothing to keep
-    before = known.values() or last_evaluations(shared.store, shared.run, context.earlier)
-    parents = surviving_front(before, costs, config, most)
+    population = None if config.evolution.whole_front else config.search.population
+    most = len(known) or population  # what is known costs nothing to keep
+    last = last_proposals(shared.store, shared.run, context.earlier)
+    guards = [proposal.evaluation for proposal in last if proposal.origin == "guard"]
+    parents = surviving_front(known.values() or [p.evaluation for p in last], costs, config, most, guards)
     limits, rng = config.limits.given(), Random(derive_seed(config.seed, "drawn", context.n))
     evaluations = config.search.measurements(context.n)
     return SearchTask(
@@ -219,6 +221,7 @@ def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) 
         "measured": sum(p.is_new for p in proposals),
         "failed": count_failures(proposals),
         "unscreened": len({p.generation for p in proposals if p.origin == "child"}) if screens else 0,
+        **context.config.evolution.stats(context.config, Counter(p.origin for p in proposals)),
         **judge.stats([p.evaluation for p in proposals if p.is_new]),
     }
 
@@ -232,5 +235,6 @@ def operation_fates(finished: Round, step: Step, rule: str) -> list[Choice]:
             for op in ops:
                 effect = effects.get((i, op), UNKNOWN)
                 rating = step.ratings.get((i, op))
-                choices.append(Choice(i, op, rating, share.get((i, op)), fate, rule, *astuple(effect)))
+                choice = Choice(i, op, rating, share.get((i, op)), fate, rule, *astuple(effect))
+                choices.append(replace(choice, learned=finished.ratings.get((i, op))))
     return choices

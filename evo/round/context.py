@@ -20,6 +20,7 @@ from evo.strategy.generations import check_limits
 from evo.training.checkpoints import DamagedError
 from evo.workers.protocol import Evaluate
 from evo.workers.ranks import current_group
+from spaces.architecture import Op
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
@@ -153,20 +154,39 @@ def fit_context(context: RoundContext) -> FitContext:
         raise DamagedError(parent[0], "is missing")
     if parent is not None and file_hash(parent[0]) != parent[1]:
         raise DamagedError(parent[0], "is damaged: its sha256 is not the one that was recorded")
-    last = context.earlier[-1] if context.earlier else None
-    kept = last.space.diff(last.next_space) if last and last.next_space else ()
     return FitContext(
         n,
         derive_seed(context.config.seed, "fit", n),
         context.costs,
         shared.folder,
         parent[0] if parent else None,
-        tuple(frozenset(change.kept) for change in kept),
+        inherited_operations(context),
         shared.track,
         shared.evaluate,
         replace(current_group(), sync=context.config.sync_batchnorm),
         {"data": context.data, **plugin_sources(context.config, shared.run.space)},
         _may_have_legacy_files(context),
+    )
+
+
+def inherited_operations(context: RoundContext) -> tuple[frozenset[Op], ...]:
+    """Per layer, the operations that came from the round before: before the first round, those that came from the run that this
+    one continues; empty where there is neither. Release 0.1 knew none in a first round, and its runs go on so.
+
+    Raises:
+        EvoError: the run that this one continues is gone.
+    """
+    run, store = context.shared.run, context.shared.store
+    if context.earlier:
+        last = context.earlier[-1]
+        return tuple(frozenset(change.kept) for change in last.space.diff(last.next_space)) if last.next_space else ()
+    predecessor = context.config.evolution.predecessor
+    if predecessor is None or run.version.startswith("0.1."):
+        return ()
+    known = store.run(predecessor).space
+    return tuple(
+        frozenset(layer.candidates) & frozenset(old.candidates + old.pending)
+        for layer, old in zip(context.space.layers, known.layers, strict=True)
     )
 
 

@@ -41,7 +41,7 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     """
     space = prepared_space(config)
     if config.evolution.predecessor:
-        space = _continued_space(store, space, config)
+        space = continued_space(store, space, config)
     costs = costs_of(config, space)
     check_costs(config, space, costs)
     check_limits(space, costs, config.limits)
@@ -126,8 +126,15 @@ def prepared_space(config: StudyConfig) -> SearchSpace:
     return evolution_of(config).prepare(space, Random(derive_seed(config.seed, "prepare")))
 
 
-def _continued_space(store: Store, space: SearchSpace, config: StudyConfig) -> SearchSpace:
-    """The first space of a run that continues another one."""
+def continued_space(store: Store, space: SearchSpace, config: StudyConfig) -> SearchSpace:
+    """The first space of a run that continues another one.
+
+    Args:
+        space: the run's own, prepared.
+
+    Raises:
+        EvoError: there is no such run, or none that it can continue.
+    """
     assert config.evolution.predecessor
     earlier = store.run(config.evolution.predecessor)
     finished = [row for row in store.rounds(earlier) if row.finished]

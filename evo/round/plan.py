@@ -12,7 +12,7 @@ from evo.round.printing import space_lines
 from spaces.space import SearchSpace
 from spaces.units import format_number
 from studies.config import StudyConfig
-from studies.records import COSTS
+from studies.records import COSTS, EvoError
 
 if TYPE_CHECKING:
     from evo.data.source import DataReport
@@ -113,16 +113,31 @@ def make_plan(options: RunOptions) -> Plan:
     from evo.data.inspection import inspect_data, settle_labels
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
-    from evo.round.new_run import prepared_space
     from evo.round.own_operations import notes_on_own_operations
 
     config = settle_labels(read_settings(options))
     check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
-    space = prepared_space(config)
+    space, told = _planned_space(options.storage, config)
     costs = costs_of(config, space)
     check_costs(config, space, costs)
     least, most = costs.bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
-    name, notes = run_name(options, config.seed), tuple(notes_on_own_operations(space))
+    name, notes = run_name(options, config.seed), (*told, *notes_on_own_operations(space))
     return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes)
+
+
+def _planned_space(storage: str, config: StudyConfig) -> tuple[SearchSpace, list[str]]:
+    """The run's first space, and what is to be known of it: where a run that it continues is not there, its own pool stands."""
+    from evo.round.new_run import continued_space, prepared_space
+    from studies.database.store import open_store
+    from studies.database.urls import require_existing
+
+    space, earlier = prepared_space(config), config.evolution.predecessor
+    if earlier is None:
+        return space, []
+    try:
+        with open_store(require_existing(storage), read_only=True) as store:
+            return continued_space(store, space, config), []
+    except EvoError as error:
+        return space, [f"the space is planned as if evolution.continue_from = {earlier!r} were not given: {error}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from analysis.frames import calibration_of, choices, truth_of
@@ -198,9 +198,20 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
     notes += [
         f"round {row.number}: {reason}" for row in rows for reason in describe_reasons(row.stats.get("failed", {}))
     ]
+    notes += [f"round {row.number}: {told}" for row in rows for told in describe_guards(row.stats.get("guards"))]
     if found := calibration_of(last):
         notes.append(f"round {last.number}: {found.sentence()}")
     truth = truth_of(last)
     if truth and truth.of_objective.warning:
         notes.append(truth.of_objective.warning)
     return notes
+
+
+def describe_guards(guards: Mapping[str, int] | None) -> list[str]:
+    """What it means that guard samples are missing, in a sentence; empty where none is."""
+    if guards is None or guards["found"] >= guards["wanted"]:
+        return []
+    return [
+        f"{guards['found']} of {guards['wanted']} guard samples were found just below the limits, so that the cheap end of the "
+        "front stands against fewer networks; a larger evolution.guard widens the band"
+    ]

@@ -11,7 +11,7 @@ from studies.config import StudyConfig
 from studies.database.rows import StoredRound, StoredRun
 from studies.database.store import Store
 from studies.pareto import evenly_spaced
-from studies.records import Evaluation, Round, complete_evaluations
+from studies.records import Evaluation, Proposal, Round, complete_evaluations
 
 MOST_GENES = 64
 """Layers with more genes than this are not looked through for one to take another's place."""
@@ -19,37 +19,53 @@ MOST_GENES = 64
 Limits = Mapping[str, tuple[float, float]]
 
 
-def last_evaluations(store: Store, run: StoredRun, earlier: Sequence[StoredRound]) -> list[Evaluation]:
-    """What the last of the rounds ``earlier`` measured; before the first round, what the run's predecessor did."""
+def last_proposals(store: Store, run: StoredRun, earlier: Sequence[StoredRound]) -> list[Proposal]:
+    """The last of the rounds ``earlier``; before the first round, the last that the run's predecessor has finished."""
     if not earlier and (predecessor := run.config.evolution.predecessor):
-        earlier = store.rounds(store.run(predecessor))
-    return [proposal.evaluation for proposal in store.proposals(earlier[-1])] if earlier else []
+        earlier = [row for row in store.rounds(store.run(predecessor)) if row.finished]
+    return store.proposals(earlier[-1]) if earlier else []
 
 
 def surviving_front(
-    before: Iterable[Evaluation], costs: CostTable, config: StudyConfig, most: int
+    before: Iterable[Evaluation],
+    costs: CostTable,
+    config: StudyConfig,
+    most: int | None,
+    guards: Iterable[Evaluation] = (),
 ) -> list[Architecture]:
-    """The Pareto front of what was measured before, as networks of the table's space, cheapest first.
+    """The Pareto front of what was measured before inside the limits, as networks of the table's space, cheapest first.
 
     A network of the front that the space has lost is mended: an operation that was dropped gives way to the one of its layer
-    that costs most nearly the same. More than ``most`` are thinned evenly, both ends kept.
+    that costs most nearly the same. More than ``most`` are thinned evenly, both ends kept; None: all stay.
+
+    Args:
+        guards: what was measured in the guard band below the limits: what one of them dominates does not survive, and none
+            of them does (NSE, https://arxiv.org/abs/2011.10904).
     """
     limits, column = config.limits.given(), COLUMNS.index(config.search.cost)
     inside = [e for e in complete_evaluations(before) if _is_inside([e.cost(name) for name in limits], limits)]
-    kept = _front([e for e in inside if e.arch in costs.space], costs, config)
-    lost = [arch for arch in _front(inside, costs, config) if arch not in costs.space]
+    outside = [e for e in complete_evaluations(guards) if not _is_inside([e.cost(name) for name in limits], limits)]
+    kept = _front([e for e in inside if e.arch in costs.space], outside, costs, config)
+    lost = [arch for arch in _front(inside, outside, costs, config) if arch not in costs.space]
     mended = [arch for arch in (mend(arch, costs, column) for arch in lost) if arch and _fits(arch, costs, limits)]
     if not mended:
-        return evenly_spaced(kept, most)
+        return _thinned(kept, most)
     survivors = list(dict.fromkeys((*kept, *mended)))
     price = dict(zip(survivors, costs.count(survivors)[:, column].tolist(), strict=True))
-    return evenly_spaced(sorted(survivors, key=lambda arch: (price[arch], str(arch))), most)
+    return _thinned(sorted(survivors, key=lambda arch: (price[arch], str(arch))), most)
 
 
-def _front(evaluations: Sequence[Evaluation], costs: CostTable, config: StudyConfig) -> list[Architecture]:
-    """The networks of the Pareto front, cheapest first."""
-    cost, objective = config.search.cost, config.search.objective
-    return [e.arch for e in Round(0, costs.space, tuple(evaluations), cost=cost, objective=objective).front]
+def _thinned(survivors: list[Architecture], most: int | None) -> list[Architecture]:
+    return survivors if most is None else evenly_spaced(survivors, most)
+
+
+def _front(
+    inside: Sequence[Evaluation], outside: Sequence[Evaluation], costs: CostTable, config: StudyConfig
+) -> list[Architecture]:
+    """Those of ``inside`` on the Pareto front of all, cheapest first."""
+    cost, objective, ours = config.search.cost, config.search.objective, {e.arch for e in inside}
+    finished = Round(0, costs.space, (*inside, *outside), cost=cost, objective=objective)
+    return [e.arch for e in finished.front if e.arch in ours]
 
 
 def mend(arch: Architecture, costs: CostTable, column: int) -> Architecture | None:

@@ -149,8 +149,9 @@ class SearchState:
         self.parents = select_survivors(self.parents + trials, task.settings.population)
 
     def _opening_batch(self) -> Batch:
-        """What is measured before NSGA-II breeds: survivors of the round before, what was drawn for this round, and as many
-        networks, spread over cost and over all operations, as a first population and the operations still lack.
+        """What is measured before NSGA-II breeds: guard samples, which no budget is to end before; survivors of the round
+        before; what else was drawn for this round; and as many networks, spread over cost and over all operations, as a first
+        population and the operations still lack.
 
         Where nothing is known yet, networks with one operation everywhere come first, which are hard to beat in spaces without
         rows.
@@ -160,7 +161,8 @@ class SearchState:
         given: Batch = []
         able = task.measurable
         first = [] if task.survivors or task.drawn or task.known or task.measured else self._uniform()
-        for arch, origin in [*((arch, "survivor") for arch in task.survivors), *task.drawn, *first]:
+        guards = [each for each in task.drawn if each[1] == "guard"]
+        for arch, origin in [*guards, *((arch, "survivor") for arch in task.survivors), *task.drawn, *first]:
             form = canonical_arch(arch, task.space)
             if form not in taken and (able is None or arch in able):
                 taken.add(form)

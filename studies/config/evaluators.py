@@ -88,6 +88,11 @@ class EvaluatorSection(Section):
         """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
 
     @property
+    def learns_gates(self) -> bool:
+        """Whether it learns how likely each operation's gate is on (NSE)."""
+        return getattr(self, "gates", None) is not None
+
+    @property
     def scores_hold(self) -> bool:
         """Whether what is measured in one round holds in all others: weights are not shared, and all rounds train alike."""
         return not self.shared_weights and not any(_varies(getattr(self, name, None)) for name in BY_ROUND)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import comb, floor
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from math import ceil, comb, floor
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -22,7 +23,13 @@ MANY = 10_000
 
 
 class MethodSection(Section):
-    """Settings of a method, chosen by `method`; a plugin's settings inherit from this class."""
+    """Settings of a method, chosen by `method`; a plugin's settings inherit from this class.
+
+    Attributes:
+        whole_front: whether a round measures the whole front of the round before again, not a population of it at most.
+    """
+
+    whole_front: ClassVar[bool] = False
 
     method: str
     """How the space evolves after a round: the name of a method."""
@@ -39,6 +46,14 @@ class MethodSection(Section):
     def doubts(self, evaluations: int) -> list[str]:
         """What the rule cannot see in a round of so many evaluations, and how many would do: a line of the plan each."""
         return []
+
+    def stats(self, config: StudyConfig, origins: Mapping[str, int]) -> Mapping[str, Any]:
+        """What a finished round's row remembers of the method beside the rest, as JSON.
+
+        Args:
+            origins: how many of the round's proposals have each origin.
+        """
+        return {}
 
     def check(self, config: StudyConfig) -> None:
         """Raises ``invalid(...)`` where the rest of the configuration does not fit."""
@@ -138,6 +153,8 @@ class EvidenceEvolution(MethodSection):
 class NseEvolution(MethodSection):
     """Keep what the Pareto front uses, refill with operations not seen yet (NSE, https://arxiv.org/abs/2011.10904)."""
 
+    whole_front: ClassVar[bool] = True
+
     method: Literal["nse"]
     """`nse`: keep what the front uses, then add unseen operations."""
 
@@ -164,6 +181,18 @@ class NseEvolution(MethodSection):
     def predecessor(self) -> str | None:
         return self.continue_from
 
+    def stats(self, config: StudyConfig, origins: Mapping[str, int]) -> Mapping[str, Any]:
+        """``guards``: how many architectures were to be drawn in the guard band, and how many were found; where none are drawn,
+        nothing."""
+        drawn = config.evaluator.learns_gates and config.search.sampler != "random"
+        if not drawn or not self.draws_guards(config.search.cost, config.limits.given()):
+            return {}
+        return {"guards": {"wanted": self.guard_samples, "found": origins.get("guard", 0)}}
+
+    def draws_guards(self, cost: str, limits: Mapping[str, tuple[float, float]]) -> bool:
+        """Whether architectures are drawn below the least ``cost`` allowed by ``limits``: not where nothing lies there."""
+        return self.guard_samples > 0 and self.guard > 0 and cost in limits and limits[cost][0] > 0
+
     @property
     def fewest_evaluations(self) -> int:
         """So many evaluations that an operation that makes no difference is missing on the Pareto front, and dropped, with at
@@ -189,12 +218,24 @@ class NseEvolution(MethodSection):
         ]
 
     def rounds(self, operations: int) -> int:
-        """Rounds until a pool of that many operations per layer has been seen, if one of ``k`` stays each time."""
+        """Rounds that the paper's code makes of a pool of that many operations per layer, the last of which may never be dealt
+        in."""
         return max(1, (operations - 1) // (self.k - 1))
+
+    def rounds_until_dealt(self, space: SearchSpace) -> int:
+        """Rounds from ``space`` on until every operation has been dealt in, if one of each layer stays each time: so that every
+        round but the first one has room for ``k - 1`` more. More where more stay."""
+        return 1 + max(ceil(len(layer.pending) / (self.k - 1)) for layer in space.layers)
 
     def plan(self, space: SearchSpace) -> list[str]:
         pool = max(len(layer.candidates) + len(layer.pending) for layer in space.layers)
-        return [f"a pool of {pool} operations per layer needs {self.rounds(pool)} rounds"]
+        needed, made = self.rounds_until_dealt(space), self.rounds(pool)
+        less = f" (the paper's code makes {made})" if made < needed and self.continue_from is None else ""
+        rounds = f"{needed} round{'s' * (needed > 1)}"
+        return [
+            f"a pool of {pool} operations per layer needs {rounds} until every one has been dealt in, if one stays each "
+            f"time{less}"
+        ]
 
 
 class DnaEvolution(MethodSection):

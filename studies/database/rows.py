@@ -86,6 +86,7 @@ class Choice:
         measured: networks of the round that carry it.
         effect: what it adds to the score at equal cost, beside the mean of its layer's candidates; ``effect_low`` to
             ``effect_high``: the 95 % interval. None where nothing is known.
+        learned: what the evaluator learned about it in the round, higher is better; None: nothing.
     """
 
     layer_index: int
@@ -98,6 +99,7 @@ class Choice:
     effect: float | None = None
     effect_low: float | None = None
     effect_high: float | None = None
+    learned: float | None = None
 
 
 @contextmanager

@@ -131,6 +131,12 @@ choices = Table(
     ),
     Column("effect_low", Float, doc="lower end of the effect's 95 % interval"),
     Column("effect_high", Float, doc="upper end of the effect's 95 % interval"),
+    Column(
+        "learned",
+        Float,
+        doc="what the evaluator learned about it in the round, higher is better: how likely NSE's gate is on, a cell's "
+        "fitness, minus the loss of a block; null: nothing, the gates dropped it, or an earlier version",
+    ),
     info={"doc": "What became of every operation of every layer at the end of a round, and by which rule."},
 )
 

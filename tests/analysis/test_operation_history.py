@@ -48,6 +48,12 @@ def test_evidence_stands_beside_what_became_of_an_operation(frames: Frames) -> N
     }
 
 
+def test_what_the_evaluator_learned_stands_beside_it(frames: Frames) -> None:
+    (kept, *_), *_ = (track.entries for track in flows(frames.choices.assign(learned=0.73))[0].tracks)
+    assert kept.learned == 0.73
+    assert flows(frames.choices)[0].tracks[0].entries[0].learned is None
+
+
 def test_what_adds_most_comes_first(frames: Frames) -> None:
     last = frames.choices["round"] == 2
     known = frames.choices.assign(measured=4.0, effect_low=-0.01, effect_high=0.05)

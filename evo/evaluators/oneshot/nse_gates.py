@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from math import ceil, inf, nextafter
 from random import Random
 
 import numpy as np
@@ -38,6 +39,9 @@ Pattern = tuple[bool, ...]
 
 MAX_FAILED_DRAWS = 100
 """How many times as many architectures are drawn as are wanted, before a limit is taken to be hard to hit."""
+
+LEAST_GUARD_DRAWS = 20_000
+"""Architectures that are drawn, if need be, before the guard band is taken to be empty: it is narrow."""
 
 MAX_ENUMERATED = 5
 """Patterns of up to so many candidates are listed and drawn by weight; of more, drawn gate by gate until they differ."""
@@ -279,15 +283,17 @@ def sample_feasible(
     n: int,
     rng: Random,
     taken: set[Architecture],
+    least_draws: int = 0,
 ) -> list[Architecture]:
-    """Up to ``n`` distinct networks drawn by the gates inside all limits; fewer when ``MAX_FAILED_DRAWS`` draws each find none.
+    """Up to ``n`` distinct networks drawn by the gates inside all limits; fewer when ``MAX_FAILED_DRAWS`` draws for each, and
+    ``least_draws`` in all, find no more.
 
     Args:
         taken: canonical forms that are not wanted again; those of the result are added.
     """
     candidates = CandidateFilter(space, table, limits)
     drawn: list[Architecture] = []
-    for _ in range(MAX_FAILED_DRAWS):
+    for _ in range(max(MAX_FAILED_DRAWS, ceil(least_draws / max(1, n)))):
         if len(drawn) >= n:
             break
         drawn += candidates.unseen([sample_architecture(ratings, space, rng) for _ in range(n)], taken)
@@ -302,14 +308,17 @@ def suggest_by_gates(
     """NSE's samples: architectures drawn by the learned gates inside the limits, and some in the guard band below them."""
     if not isinstance(section, NseEvolution) or not ratings:
         return []
-    taken = {canonical_arch(arch, space) for arch in request.parents}
 
-    def draw(limits: Mapping[str, tuple[float, float]], count: int) -> list[Architecture]:
-        return sample_feasible(ratings, space, request.costs, limits, count, request.rng, taken)
+    def draw(
+        limits: Mapping[str, tuple[float, float]], count: int, besides: Sequence[Architecture], least_draws: int = 0
+    ) -> list[Architecture]:
+        taken = {canonical_arch(arch, space) for arch in (*request.parents, *besides)}
+        return sample_feasible(ratings, space, request.costs, limits, count, request.rng, taken, least_draws)
 
-    inside = draw(request.limits, section.samples)
-    guarded: list[Architecture] = []
-    if request.cost in request.limits and section.guard_samples:
+    inside = draw(request.limits, section.samples, ())
+    guards: list[Architecture] = []
+    if section.draws_guards(request.cost, request.limits):
         least = request.limits[request.cost][0]
-        guarded = draw({**request.limits, request.cost: (least * (1 - section.guard), least)}, section.guard_samples)
-    return [(arch, "drawn") for arch in inside] + [(arch, "guard") for arch in guarded]
+        band = (least * (1 - section.guard), nextafter(least, -inf))  # what costs the least allowed is inside
+        guards = draw({**request.limits, request.cost: band}, section.guard_samples, inside, LEAST_GUARD_DRAWS)
+    return [(arch, "drawn") for arch in inside] + [(arch, "guard") for arch in guards]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 
 from evo.data.loading import load_dataset
+from evo.evaluators import Request
 from evo.evaluators.oneshot.nse_gates import (
     Gates,
     Indicators,
@@ -18,21 +22,23 @@ from evo.evaluators.oneshot.nse_gates import (
     sample_architecture,
     sample_feasible,
     straight_through,
+    suggest_by_gates,
     two_patterns,
     weights_of,
 )
 from evo.methods.nse import RandomSubset
 from evo.training.loop import Schedule, train
-from spaces.architecture import operations
+from spaces.architecture import Architecture, operations
 from spaces.costs.table import cost_table
 from spaces.networks.network import MixedLayer
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace, canonical_arch
-from studies.config import DataSection, GatesSection
+from studies.config import DataSection, GatesSection, NseEvolution
 from tests.evo.conftest import interrupted_at
 
 IMAGES = load_dataset(DataSection(name="digits", max_images=240))
 NONE: frozenset[str] = frozenset()
+Drawn = tuple[Architecture, str]
 
 
 @pytest.fixture
@@ -128,7 +134,7 @@ def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monk
     )
     torch.manual_seed(0)
     supernet, gates = Supernet(cells), Gates(cells)
-    from spaces.architecture import Architecture, join
+    from spaces.architecture import join
 
     everything = Architecture(tuple(join(layer.candidates) for layer in cells.layers))
     supernet.eval()
@@ -185,8 +191,6 @@ def test_low_scores_are_dropped_but_for_the_last_two_and_the_inherited(cells: Se
 
 
 def test_a_lone_needed_operation_is_not_gated(cells: SearchSpace) -> None:
-    from dataclasses import replace
-
     lone = cells.replace_layers(replace(layer, candidates=layer.candidates[:1]) for layer in cells.layers)
     gates = Gates(lone)
     assert [gates.is_gated(i) for i in range(len(lone.layers))] == [layer.skippable for layer in lone.layers]
@@ -257,3 +261,38 @@ def test_a_window_that_is_hard_to_hit_gives_fewer(cells: SearchSpace) -> None:
         sample_feasible(Gates(cells).ratings(), cells, table, {"macs": (2 * most, 3 * most)}, 3, Random(0), set()) == []
     )
     assert sample_architecture(Gates(cells).ratings(), cells, Random(0)) in cells
+
+
+def guarded(cells: SearchSpace, least: float, samples: int = 40, parents: Sequence[Architecture] = ()) -> list[Drawn]:
+    """What the gates suggest where the least cost allowed is ``least``, with 5 guard samples in a band of 5 % of it."""
+    table = cost_table(cells)
+    section = NseEvolution(method="nse", samples=samples, guard_samples=5)
+    limits = {"macs": (least, float(table.bounds()[1, 0]))}
+    request = Request(table, "macs", limits, 100, Random(0), parents)
+    return suggest_by_gates(section, Gates(cells).ratings(), cells, request)
+
+
+def test_guard_samples_are_looked_for_longer(cells: SearchSpace) -> None:
+    """In a band that one network of a thousand lies in: a hundred draws for each that is wanted find none."""
+    table, rng = cost_table(cells), Random(1)
+    macs = np.sort(table.count([sample_architecture(Gates(cells).ratings(), cells, rng) for _ in range(20_000)])[:, 0])
+    least = float(macs[60])
+    drawn = guarded(cells, least)
+    guards = [arch for arch, origin in drawn if origin == "guard"]
+    assert len(guards) == len({canonical_arch(arch, cells) for arch in guards}) == 5
+    costs = table.count(guards)[:, 0]
+    assert ((0.95 * least <= costs) & (costs < least)).all()
+
+
+def test_what_was_drawn_for_the_limits_and_lies_below_them_may_be_a_guard_sample(cells: SearchSpace) -> None:
+    """In a space of few networks, which the draws inside the limits have all met."""
+    few = cells.replace_layers(
+        replace(layer, candidates=layer.candidates[: 2 if i < 2 else 1]) for i, layer in enumerate(cells.layers)
+    )
+    table = cost_table(few)
+    macs = sorted(float(table.count([arch])[0, 0]) for arch in few.enumerate())
+    least = macs[len(macs) * 3 // 4]
+    there = {canonical_arch(a, few) for a in few.enumerate() if 0.95 * least <= table.count([a])[0, 0] < least}
+    assert there
+    drawn = guarded(few, least)
+    assert sum(origin == "guard" for _, origin in drawn) == min(5, len(there))

@@ -178,6 +178,21 @@ def test_the_papers_round_counts(operations: int, k: int, rounds: int) -> None:
     assert NseEvolution(method="nse", k=k).rounds(operations) == rounds
 
 
+@pytest.mark.parametrize(
+    ("operations", "k", "rounds"), [(27, 5, 7), (19, 6, 4), (72, 5, 18), (3, 5, 1), (5, 5, 1), (6, 5, 2)]
+)
+def test_rounds_until_every_operation_of_a_pool_has_been_dealt_in(operations: int, k: int, rounds: int) -> None:
+    """Counted by refilling layers of which one operation stays each time."""
+    section = NseEvolution(method="nse", k=k)
+    pool = tuple(f"op{n}" for n in range(operations))
+    dealt = TWO.replace_layers(replace(layer, candidates=pool[:k], pending=pool[k:]) for layer in TWO.layers)
+    said, counted = section.rounds_until_dealt(dealt), 1
+    while dealt.layers[0].pending:
+        dealt = dealt.replace_layers(replace(layer, candidates=layer.candidates[-1:]) for layer in dealt.layers)
+        dealt, counted = AddNextUnseen(k)(dealt, {}, Random(0)), counted + 1
+    assert said == counted == rounds
+
+
 # -- what every method promises ---------------------------------------------------------------------------------------
 
 

@@ -180,7 +180,12 @@ def test_the_plan_runs_nothing(
 
 def test_the_plan_says_how_many_rounds_a_pool_of_nse_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["1", "--config", "nse_digits", "--plan"]) == 0
-    assert "a pool of 6 operations per layer needs 2 rounds" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert (
+        "a pool of 6 operations per layer needs 3 rounds until every one has been dealt in, if one stays each time"
+        in shown
+    )
+    assert "the paper's code makes 2" in shown
 
 
 @pytest.mark.parametrize(

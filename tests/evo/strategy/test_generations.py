@@ -227,3 +227,13 @@ def test_a_search_finds_better_fronts_than_chance(task: SearchTask) -> None:
 def test_seeds_of_different_places_differ() -> None:
     assert len({derive_seed(0, "search", n, g) for n in range(20) for g in range(20)}) == 400
     assert derive_seed(1, "a") == derive_seed(1, "a")
+
+
+def test_survivors_do_not_push_guard_samples_off_the_end_of_the_budget(task: SearchTask) -> None:
+    rng = Random(3)
+    archs = [task.space.sample(rng) for _ in range(40)]
+    guards, survivors, drawn = archs[:3], archs[3:38], archs[38:]
+    both = [*((arch, "drawn") for arch in drawn), *((arch, "guard") for arch in guards)]
+    proposals, _ = run(replace(task, survivors=survivors, drawn=both))
+    assert len(proposals) == 30
+    assert [p.arch for p in proposals if p.origin == "guard"] == guards

@@ -20,6 +20,8 @@ from studies.config import (
     ConfigError,
     DataSection,
     EvaluatorSection,
+    NseEvolution,
+    OneShotSection,
     Section,
     StudyConfig,
     check_config,
@@ -399,3 +401,28 @@ def test_a_plugin_may_call_a_key_as_one_was_called_before(monkeypatch: pytest.Mo
     config = check_config(data, "test")
     assert isinstance(config.evaluator, Mine)
     assert config.evaluator.warmup == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "band", "target", "weight"),
+    [
+        ("nse_imagenet_27", 1e7, 3e8, 1e-5 * 300**2),
+        ("nse_imagenet_second", 1e7, 3e8, 1e-5 * 300**2),
+        ("nse_imagenet_gpu", 2.0, 66.0, 2e-4 * 66**2),
+    ],
+)
+def test_the_presets_of_nse_have_the_released_numbers(name: str, band: float, target: float, weight: float) -> None:
+    """``experiments/NSE`` and ``main.py`` of https://github.com/orashi/NSE_NAS."""
+    config = load_config(name)
+    evaluator, evolution = config.evaluator, config.evolution
+    assert isinstance(evaluator, OneShotSection)
+    assert isinstance(evolution, NseEvolution)
+    assert evaluator.gates is not None
+    least = config.limits.given()[config.search.cost][0]
+    assert evolution.guard * least == pytest.approx(band, rel=1e-4)
+    assert (evolution.samples, evolution.guard_samples) == (2000, 100)
+    assert evaluator.gates.cost_target == target
+    assert evaluator.gates.cost_weight == pytest.approx(weight)
+    assert (evaluator.calibration_batches, evaluator.eval_batch_size) == (50, 1024)
+    assert evaluator.warmup_fraction * 100 == pytest.approx(2)  # of 100 epochs
+    assert not evaluator.zero_init
