@@ -44,8 +44,9 @@ class Blockwise:
             context.track if context.evaluate is map_inline else untracked
         )  # workers do not write over each other's lines
         work = Distillation(
-            self.config, space, context.table, teacher, context.folder, track, context.sources, context.legacy
-        )
+            self.config, space, context.table, teacher, context.open_library(), context.folder, track, context.sources,
+            context.legacy,
+        )  # fmt: skip
         blocks = range(len(space.blocks))
         context.evaluate(work, blocks)
         files = tuple((path, file_hash(path)) for path in map(work.block_path, blocks))
