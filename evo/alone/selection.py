@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, zip_longest
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
+from evo.alone.blocks import losses_of_blocks
 from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
+from evo.evaluators.blockwise.limits import best_within
 from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table
@@ -65,7 +67,8 @@ class Selected:
 
     Attributes:
         evaluation: that of the round's judge, if it has measured the network.
-        summed_loss: what its operations lose by themselves, in sum, if it was chosen as the one that loses least.
+        summed_loss: what its operations or blocks lose by themselves, in sum, if it was chosen as the one that loses least.
+        summed_over: whose losses these are, ``cuts`` or ``blocks``.
     """
 
     arch: Architecture
@@ -73,6 +76,7 @@ class Selected:
     round: int
     evaluation: Evaluation | None
     summed_loss: float | None = None
+    summed_over: str = "cuts"
 
 
 def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected:
@@ -109,9 +113,9 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
 
 
 def last_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Round:
-    """The last of a run's rounds as it was measured, with those before it."""
+    """The last of a run's rounds as it was measured, with those before it and what its blocks lose."""
     *earlier, last = measured_rounds(store, run.config, rows)
-    return replace(last, earlier=tuple(earlier))
+    return replace(last, earlier=tuple(earlier), blocks=losses_of_blocks(store, run, rows[-1]))
 
 
 def promises_after(finished: Round, run: StoredRun) -> Promises:
@@ -124,14 +128,38 @@ def favourites(
 ) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
-    Where the round knows what each operation loses by itself, the first is the best that these add up to within ``most``,
-    exactly: a front is as dense as its measurements are many, and rarely ends just below a limit. After the first, those that
-    were measured and those that the regression promises most take turns: the best of many noisy scores owes its place to luck,
-    too, and the best network may never have been measured.
+    Where the round knows what each operation or block loses by itself, the first is the best that these add up to within all
+    limits, exactly, measured as a whole or not: a front is as dense as its measurements are many, and rarely ends just below a
+    limit. After the first, those that were measured and those that the regression promises most take turns: the best of many
+    noisy scores owes its place to luck, too, and the best network may never have been measured.
 
     Args:
         widened: whether their widths will be scaled to a budget. Then the next ones are those that are expected to be best at
             that, else those of the front.
+
+    Raises:
+        EvoError: nothing is within the limits.
+    """
+    finished, exact = promises.finished, combined(promises, run, most)
+    try:
+        ranked = ranked_front(promises, run, most, widened=widened and number > 1)
+    except EvoError:
+        if not exact:
+            raise
+        ranked = []
+    measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
+    distinct: dict[Architecture, Selected] = {}
+    for one in chain(exact, *zip_longest(measured, promised(promises, run, most, number - 1, widened))):
+        if one is not None:
+            distinct.setdefault(canonical_arch(one.arch, finished.space), one)
+    return list(distinct.values())[:number]
+
+
+def ranked_front(
+    promises: Promises, run: StoredRun, most: Mapping[str, float], *, widened: bool = False
+) -> list[Evaluation]:
+    """What was measured within all limits, the best of the front first; then the others of the front, or, ``widened``, all by
+    what is expected of them then.
 
     Raises:
         EvoError: nothing on the front is within the limits.
@@ -139,22 +167,15 @@ def favourites(
     finished = promises.finished
     front = within_limits(allowed_front(run, finished), most)
     ranked = best_networks(front, finished.cost, finished.objective)
-    if widened and number > 1:
-        ranked = [ranked[0], *best_when_widened(promises, run, most)]
-    measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
-    distinct: dict[Architecture, Selected] = {}
-    for one in chain(
-        combined(promises, run, most), *zip_longest(measured, promised(promises, run, most, number - 1, widened))
-    ):
-        if one is not None:
-            distinct.setdefault(canonical_arch(one.arch, finished.space), one)
-    return list(distinct.values())[:number]
+    return [ranked[0], *best_when_widened(promises, run, most)] if widened else ranked
 
 
 def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
-    """The network whose losses add up to the least within all limits, of which ``most`` has at least one; none where the round
-    does not know what operations lose by themselves."""
+    """The network whose losses add up to the least within all limits; none where the round does not know what operations or
+    blocks lose by themselves. With those of operations, ``most`` has at least one of the limits."""
     finished, limits = promises.finished, limits_within(run, most)
+    if finished.blocks:
+        return combined_blocks(promises, limits)
     if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
         return []
     cost = finished.cost if finished.cost in limits else next(iter(limits))
@@ -168,6 +189,18 @@ def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> l
         Selected(arch, finished.space, finished.n, known.get(arch), lost)
         for arch, lost in zip(fitting, summed, strict=True)
     ]
+
+
+def combined_blocks(promises: Promises, limits: Mapping[str, tuple[float, float]]) -> list[Selected]:
+    """The network whose blocks lose least in sum within limits; none where no limit has an end, or latency has one."""
+    finished = promises.finished
+    if "latency_ms" in limits or not any(isfinite(most) for _, most in limits.values()):
+        return []
+    if (best := best_within(finished.blocks, promises.costs, limits)) is None:
+        return []
+    (arch, lost), space = best, finished.space
+    known = {canonical_arch(e.arch, space): e for e in finished.evaluations}
+    return [Selected(arch, space, finished.n, known.get(canonical_arch(arch, space)), lost, "blocks")]
 
 
 def best_when_widened(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:

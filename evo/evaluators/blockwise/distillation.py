@@ -285,9 +285,3 @@ def _teacher_stages(teacher: Teacher, block: int, device: torch.device) -> nn.Mo
     """What the teacher's block before gives (if there is one), and its own."""
     stages = teacher.stages(*range(max(0, block - 1), block + 1))
     return stages.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def read_block_losses(path: Path) -> dict[Architecture, float]:
-    """What the candidates of a finished block lose."""
-    kept, facts = read_checkpoint(path)
-    return dict(zip(map(Architecture.parse, facts["candidates"]), kept["losses"].tolist(), strict=True))
