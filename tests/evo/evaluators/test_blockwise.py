@@ -40,7 +40,7 @@ from spaces.library.block_strings import from_block_strings
 from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check_config
+from studies.config import DeliverSection, StudyConfig, check_config, load_config
 from studies.database.store import open_store
 from studies.records import EvoError, Round
 from tests.evo.conftest import interrupted_at
@@ -427,6 +427,15 @@ def test_dna_a_lies_in_the_space_of_several_depths() -> None:
     assert [len(part.genes) for part in encodings] == [4, 4, 4, 4, 5, 1]
     kernels = ["".join(gene[4] for gene in part.genes) for part in encodings]
     assert kernels == ["3533", "3353", "7353", "5555", "55555", "3"]
+
+
+def test_the_recipe_of_dnas_released_code() -> None:
+    """retraining/run_example.sh, train.py and model.py of github.com/changlin31/DNA, as far as there are settings for it."""
+    recipe, default = load_config("dna_imagenet").deliver, DeliverSection()
+    assert (recipe.epochs, recipe.warmup_fraction * recipe.epochs, recipe.batch_size) == (500, 5, 8 * 128)
+    assert (recipe.drop_path, recipe.ema, recipe.label_smoothing, recipe.weight_decay) == (0.2, 0.9998, 0.1, 1e-4)
+    assert (recipe.mixup, recipe.cutmix, recipe.augment) == (0, 0, ("resized_crop", "flip"))
+    assert (recipe.learning_rate, recipe.momentum) == (default.learning_rate, default.momentum)
 
 
 def test_the_sizes_that_dna_tells() -> None:
