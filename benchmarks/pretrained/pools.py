@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
             missing = [share for share in BUDGETS if (arm, share) not in done]
             if not missing:
                 continue
-            overrides = [*_settings(arm, json.loads(pool.read_text()) if pool.exists() else {}), *args.set]
+            overrides = [*args.set, *_settings(arm, json.loads(pool.read_text()) if pool.exists() else {})]
             with bench(args.images, args.path, args.out / arm, seed, overrides, ROUNDS) as here:
                 if arm == ARMS[0]:
                     pool.write_text(json.dumps(_cost_of_pool(here)))
@@ -66,7 +66,7 @@ def _results(here: Bench, arm: str, missing: Sequence[float], done: Collection[t
 
 
 def _cost_of_pool(here: Bench) -> Mapping[str, float]:
-    """How many operations wait at first, how many were made, and as many epochs of fine-tuning as that costs."""
+    """How many operations wait at first and how many were made; epochs of the fine-tuning, and as many as making costs."""
     rows = here.store.rounds(here.run)[:ROUNDS]
     made = [row.stats.get("made", {"operations": 0, "macs": 0.0}) for row in rows]
     section = here.config.evaluator
@@ -74,6 +74,7 @@ def _cost_of_pool(here: Bench) -> Mapping[str, float]:
     return {
         "waiting": sum(len(layer.pending) for layer in here.run.space.layers),
         "made": sum(one["operations"] for one in made),
+        "tuned": section.epochs,  # type: ignore[attr-defined]
         "epochs": sum(one["macs"] for one in made) / (PASSES * here.whole_macs * seen),
     }
 
@@ -85,7 +86,7 @@ def _settings(arm: str, pool: Mapping[str, float]) -> list[str]:
     if arm == "at_once":
         epochs = max(1, round(EPOCHS * pool["made"] / pool["waiting"]))
         return [*evaluations, POOL, f"evaluator.pool.epochs={epochs}", "evaluator.pool.at_once=true"]
-    return [*evaluations, *([f"evaluator.epochs={5 + round(pool['epochs'])}"] if arm == "longer" else [])]
+    return [*evaluations, *([f"evaluator.epochs={round(pool['tuned'] + pool['epochs'])}"] if arm == "longer" else [])]
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ before is the whole network's, which runs once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean
 from typing import Any, cast
@@ -22,11 +21,11 @@ from evo.data.source import Images
 from evo.evaluators.standalone import images_in_round, shrunk_in_round
 from evo.training.loop import schedule_of
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, CostTable, convention_named, cost_table, count_costs
+from spaces.costs.table import COLUMNS, CostTable, cost_table, count_costs
 from spaces.export.scaling import shrink
-from spaces.operations.grammar import count_operation
-from spaces.operations.primitives import stem_steps, total_counts
-from spaces.space import SearchSpace, resolve_variants
+from spaces.pretrained.cut_space import only_cuts, whole_network
+from spaces.pretrained.single_cuts import macs_of_single_cuts
+from spaces.space import SearchSpace
 from studies.config import StudyConfig, Training
 from studies.database.rows import StoredRun
 from studies.database.store import Store
@@ -46,10 +45,10 @@ class RoundWork:
         candidates: the most operations that one layer can have.
         path_macs: mean MACs of a network drawn from the round's space, as it is trained there.
         measured_macs: MACs of the networks that it measured, likewise, added up.
-        whole_macs: MACs of the network of first candidates; ``cut_macs``: of it and, from the layer that differs to the end, of
-            all that differ from it in one layer.
-        made: operations that are no cuts and new to the round; ``made_macs``: of training them.
         epochs_saved: epochs that early stopping saved, of ``path_macs`` each.
+        whole_macs: MACs of the network that is cut; ``cut_macs``: of measuring it and each of its cuts by itself
+            (``macs_of_single_cuts``).
+        made_macs: of training operations that are no cuts; ``made_cut_macs``: of measuring these, like ``cut_macs``.
     """
 
     n: int
@@ -58,11 +57,11 @@ class RoundWork:
     candidates: int
     path_macs: float
     measured_macs: float
+    epochs_saved: int = 0
     whole_macs: float = 0.0
     cut_macs: float = 0.0
-    epochs_saved: int = 0
-    made: int = 0
     made_macs: float = 0.0
+    made_cut_macs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,6 @@ def round_macs(
     count = CHARGES.get(config.evaluator.kind)
     if count is None:
         return None
-    made = stats.get("made", {})
     table, rng = cost_table(space, config.search.macs_convention), Random(0)
     drawn = [space.sample(rng) for _ in range(DRAWS)]
     work = RoundWork(
@@ -123,11 +121,10 @@ def round_macs(
         max(len(layer.candidates) for layer in space.layers),
         fmean(trained_macs(config, table, n, drawn)),
         sum(trained_macs(config, table, n, [evaluation.arch for evaluation in measured])),
-        *(_macs_of_cuts(table) if config.evaluator.starts_networks else (0.0, 0.0)),
-        int(stats.get("epochs_saved", 0)),
-        int(made.get("operations", 0)),
-        float(made.get("macs", 0.0)),
+        epochs_saved=int(stats.get("epochs_saved", 0)),
     )
+    if config.evaluator.starts_networks:
+        work = _with_cuts(work, table, stats.get("made", {}))
     return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
 
 
@@ -141,24 +138,18 @@ def trained_macs(config: StudyConfig, table: CostTable, n: int, archs: Sequence[
     return [float(count_costs(space, arch, config.search.macs_convention).macs) for arch, space in shrunk]
 
 
-def _macs_of_cuts(table: CostTable) -> tuple[float, float]:
-    """MACs of the network of first candidates, and what measuring it and all that differ from it in one layer takes."""
-    candidates = [layer.candidates for layer in table.space.layers]
-    whole = tuple(ops[0] for ops in candidates)
-    places = [0, *(i for i, ops in enumerate(candidates) for _ in ops[1:])]
-    cuts = ((*whole[:i], op, *whole[i + 1 :]) for i, ops in enumerate(candidates) for op in ops[1:])
-    macs = table.count(map(Architecture, (whole, *cuts)))[:, COLUMNS.index("macs")]
-    before = _macs_before(table, Architecture(whole))
-    return float(macs[0]), float(macs.sum()) - sum(before[i] for i in places[1:])
-
-
-def _macs_before(table: CostTable, arch: Architecture) -> list[float]:
-    """For every layer the MACs of all that runs before it; nothing runs before the size of images is chosen."""
-    (alone, space), convention = resolve_variants(arch, table.space), convention_named(table.convention)
-    stem = convention(total_counts(stem_steps(space.stem), space.stem.size))
-    layers = (convention(count_operation(op, layer.shape)) for layer, op in zip(space.layers, alone.genes, strict=True))
-    before = list(accumulate(layers, initial=float(stem)))[:-1]
-    return [0.0, *before] if table.space.input_sizes else before
+def _with_cuts(work: RoundWork, table: CostTable, made: Mapping[str, Any]) -> RoundWork:
+    """The work on a network that is cut; paths are those of its cuts."""
+    sampled, rng, column = only_cuts(table.space), Random(0), COLUMNS.index("macs")
+    paths = cost_table(sampled, table.convention).count([sampled.sample(rng) for _ in range(DRAWS)])
+    return replace(
+        work,
+        path_macs=float(paths[:, column].mean()),
+        whole_macs=float(table.count([whole_network(table.space)])[0, column]),
+        cut_macs=macs_of_single_cuts(table),
+        made_macs=float(made.get("macs", 0.0)),
+        made_cut_macs=float(made.get("measured_macs", 0.0)),
+    )
 
 
 def truth_macs(
@@ -223,8 +214,8 @@ def cuts_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
         passes = PASSES * (section.importance == "taylor") + section.refit
         training += passes * min(section.channel_images, work.train) * work.whole_macs
     training += work.made_macs
-    by_themselves = work.cut_macs if work.n == 1 else work.made * work.whole_macs
-    if work.n == 1 and section.loss == "divergence":  # the whole network speaks first
+    by_themselves = work.cut_macs if work.n == 1 else work.made_cut_macs
+    if by_themselves and section.loss == "divergence":  # the whole network speaks first
         by_themselves += work.whole_macs
     without_labels = section.loss == "divergence" or config.data.labels is False
     most = work.validation + (work.train if without_labels else 0)

@@ -15,7 +15,7 @@ from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.evaluators.blockwise.limits import best_within
 from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, cost_table
+from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.space import SearchSpace, canonical_arch
 from spaces.units import format_number
 from studies.database.measured import measured_rounds
@@ -89,7 +89,7 @@ def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected
 
 
 def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[Selected]:
-    """The networks among which the criteria leave the choice, of the run's last finished round, its judge's favourite first; as
+    """The networks among which the criteria leave the choice, of the run's last finished round, the favourite first; as
     many as ``criteria.finalists`` or all there are (see ``favourites``).
 
     Raises:
@@ -128,8 +128,8 @@ def favourites(
 ) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
-    Where the round knows what each operation or block loses by itself, the first is the best that these add up to within all
-    limits, exactly, measured as a whole or not: a front is as dense as its measurements are many, and rarely ends just below a
+    Where the round knows what each operation or block loses by itself, the first is the best that these add up to within limits
+    (``combined``), measured as a whole or not: a front is as dense as its measurements are many, and rarely ends just below a
     limit. After the first, those that were measured and those that the regression promises most take turns: the best of many
     noisy scores owes its place to luck, too, and the best network may never have been measured.
 
@@ -138,18 +138,18 @@ def favourites(
             that, else those of the front.
 
     Raises:
-        EvoError: nothing is within the limits.
+        EvoError: nothing on the front is within the limits, and nothing is known to be.
     """
-    finished, exact = promises.finished, combined(promises, run, most)
+    finished, first = promises.finished, combined(promises, run, most)
     try:
         ranked = ranked_front(promises, run, most, widened=widened and number > 1)
     except EvoError:
-        if not exact:
+        if not first:
             raise
-        ranked = []
+        return first
     measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
-    for one in chain(exact, *zip_longest(measured, promised(promises, run, most, number - 1, widened))):
+    for one in chain(first, *zip_longest(measured, promised(promises, run, most, number - 1, widened))):
         if one is not None:
             distinct.setdefault(canonical_arch(one.arch, finished.space), one)
     return list(distinct.values())[:number]
@@ -171,24 +171,35 @@ def ranked_front(
 
 
 def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
-    """The network whose losses add up to the least within all limits; none where the round does not know what operations or
-    blocks lose by themselves. With those of operations, ``most`` has at least one of the limits."""
+    """The network whose losses add up to the least within all limits.
+
+    Those of blocks: exact with any upper limits of MACs and parameters (``combined_blocks``). Those of operations: ``most`` has
+    at least one of the limits; exact where one upper limit counts, and with several the best of those that are on the exact
+    front of losses and one of the limited costs. None where the round does not know what operations or blocks lose by
+    themselves, and none where latency counts.
+    """
     finished, limits = promises.finished, limits_within(run, most)
     if finished.blocks:
         return combined_blocks(promises, limits)
     if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
         return []
-    cost = finished.cost if finished.cost in limits else next(iter(limits))
     ratings = without_gains(finished.ratings)
-    front = front_of_ratings(ratings, promises.costs, cost)
-    within = map(partial(_are_within, limits=limits), promises.costs.count(front).tolist())
-    fitting = [arch for arch, fits in zip(front, within, strict=True) if fits][-1:]
+    fronts = (front_of_ratings(ratings, promises.costs, cost) for cost in limits)
+    fitting = [arch for front in fronts for arch in _fitting(front, promises.costs, limits)[-1:]]
+    if not fitting:
+        return []
+    summed = {arch: -sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting}
+    best = min(fitting, key=summed.__getitem__)
     known = {e.arch: e for e in finished.evaluations}
-    summed = (-sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting)
-    return [
-        Selected(arch, finished.space, finished.n, known.get(arch), lost)
-        for arch, lost in zip(fitting, summed, strict=True)
-    ]
+    return [Selected(best, finished.space, finished.n, known.get(best), summed[best])]
+
+
+def _fitting(
+    archs: Sequence[Architecture], costs: CostTable, limits: Mapping[str, tuple[float, float]]
+) -> list[Architecture]:
+    """Those within limits."""
+    within = map(partial(_are_within, limits=limits), costs.count(archs).tolist())
+    return [arch for arch, fits in zip(archs, within, strict=True) if fits]
 
 
 def combined_blocks(promises: Promises, limits: Mapping[str, tuple[float, float]]) -> list[Selected]:

@@ -183,7 +183,7 @@ def plan_delivery(
             "judge": evaluation.judge if evaluation else None,
             f"judged_{config.noun}": evaluation.accuracy if evaluation else None,
             "seed": config.seed,
-            **summed_up(chosen),
+            **({} if scaled else summed_up(chosen)),
         },
         "training": {
             "settings": config.deliver.model_dump(mode="json"),

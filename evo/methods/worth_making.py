@@ -9,8 +9,11 @@ before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,8 @@ from spaces.space import SearchSpace
 from studies.records import Ratings, Round
 
 Floats = NDArray[np.float64]
+
+Limits = Mapping[str, tuple[float, float]]
 
 BUDGETS = 32
 """Prices that count: those of so many budgets, evenly spaced in the logarithm of the cost."""
@@ -74,15 +79,20 @@ def _is_above(costs: Floats, losses: Floats, first: int, middle: int, last: int)
 
 @dataclass(frozen=True)
 class WorthMaking:
-    """Ratings of candidates as ``rate`` gives them; of what waits, from 0.5, which is worth nothing, to 1, the most worthy."""
+    """Ratings of candidates as ``rate`` gives them; of what waits, from 0.5, which is worth nothing, to 1, the most worthy.
+
+    Attributes:
+        limits: of the run.
+    """
 
     rate: Rate
+    limits: Limits = field(default_factory=dict)
 
     def __call__(self, finished: Round) -> Ratings:
         assert finished.costs is not None  # the algorithm of a round gives them
         waiting = {(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.pending}
         known = {choice: rating for choice, rating in self.rate(finished).items() if choice not in waiting}
-        worth = worth_of_waiting(finished, finished.costs)
+        worth = worth_of_waiting(finished, finished.costs, self.limits)
         most = max(worth.values(), default=0.0) or 1.0
         return known | {choice: 0.5 + 0.5 * value / most for choice, value in worth.items()}
 
@@ -90,16 +100,17 @@ class WorthMaking:
         return f"{self.rate}; what waits by how much it would lower the front's losses"
 
 
-def worth_of_waiting(finished: Round, costs: CostTable) -> Ratings:
+def worth_of_waiting(finished: Round, costs: CostTable, limits: Limits = MappingProxyType({})) -> Ratings:
     """What making each operation that waits is worth, in the unit of losses, 0 or more; none where a layer has no loss known.
 
-    Images are taken to have the first of their sizes.
+    Budgets are those within ``limits``. Images are taken to have the first of their sizes.
     """
+    column = COLUMNS.index(finished.cost)
     space, first = finished.space, (*finished.earlier, finished)[0].space
     prefix, places = _size_prefix(space), range(1 if space.input_sizes else 0, len(space.layers))
 
     def cost(i: int, op: Op) -> float:
-        return float(costs.layers[i].cost_of(prefix + op)[COLUMNS.index(finished.cost)])
+        return float(costs.layers[i].cost_of(prefix + op)[column])
 
     offers, shares = dict[int, Offer](), list[float]()
     for i in places:
@@ -113,7 +124,9 @@ def worth_of_waiting(finished: Round, costs: CostTable) -> Ratings:
         shares += (loss / max(itself.loss_at(cost(i, op)), 1e-9) for op, loss in losses.items() if op not in own)
         offers[i] = Offer.of(np.array([cost(i, op) for op in losses]), np.array(list(losses.values())))
     expected = (EXPECTED + sum(min(share, 2.0) for share in shares)) / (1 + len(shares))
-    prices = prices_of_budgets(list(offers.values()))
+    size = costs.layers[0].cost_of(space.layers[0].candidates[0])[column] if space.input_sizes else 0.0
+    low, high = (bound - float(costs.fixed[column] + size) for bound in limits.get(finished.cost, (0.0, inf)))
+    prices = prices_of_budgets(list(offers.values()), low, high)
     worth = dict[tuple[int, Op], float]()
     for i, offer in offers.items():
         least, _ = offer.least(prices)
@@ -128,7 +141,7 @@ def _size_prefix(space: SearchSpace) -> str:
     return f"{space.input_sizes.layers[0].candidates[0]}/" if space.input_sizes else ""
 
 
-def prices_of_budgets(offers: list[Offer]) -> Floats:
+def prices_of_budgets(offers: list[Offer], low: float = 0.0, high: float = inf) -> Floats:
     """``(BUDGETS,)`` for each budget a price of a unit of cost: one of the least at which all layers, each with what is
     best for it, cost no more together."""
     changes = np.unique(np.concatenate([offer.prices for offer in offers]))
@@ -137,7 +150,8 @@ def prices_of_budgets(offers: list[Offer]) -> Floats:
     prices = np.array([changes[0] / 2, *(changes[1:] + changes[:-1]) / 2, 2 * changes[-1]])  # where nothing is a tie
     totals = np.sum([offer.least(prices)[1] for offer in offers], axis=0)  # falling
     cheapest, dearest = (sum(offer.costs[place] for offer in offers) for place in (0, -1))
-    budgets = np.geomspace(max(cheapest, 1e-3 * dearest, 1e-9), max(dearest, 1e-9), BUDGETS)
+    least = max(cheapest, 1e-3 * dearest, min(low, dearest), 1e-9)
+    budgets = np.geomspace(least, max(least, min(high, dearest)), BUDGETS)
     places = np.searchsorted(-totals, -budgets * (1 + 1e-9), side="left")
     return np.asarray(prices[places.clip(max=len(prices) - 1)])
 

@@ -4,7 +4,8 @@
 which neither is needed; ``checkpoints`` reads files of weights and never runs what is in them; ``networks`` finds a network by
 its name. ``cut_space`` makes a space of such a network; ``slices`` cuts what its operations begin with out of the network's
 weights, where ``importance`` says which channels stay and ``refit`` fits again what reads them; ``nested`` lets all cuts
-share its weights while they are trained; ``uniform`` knows what needs no search.
+share its weights while they are trained; ``single_cuts`` counts what measuring each by itself takes; ``uniform`` knows what
+needs no search.
 """
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "nested",
     "networks",
     "refit",
+    "single_cuts",
     "slices",
     "uniform",
 ]

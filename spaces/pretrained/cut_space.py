@@ -183,6 +183,20 @@ def can_be_cut(op: Op, cut: Op, shape: Shape) -> bool:
     return True
 
 
+def only_cuts(space: SearchSpace) -> SearchSpace:
+    """``space`` without operations that cannot be cut out of the network of first candidates, and without what waits."""
+    return space.replace_layers(
+        replace(
+            layer,
+            candidates=tuple(
+                op for op in layer.candidates if is_variant(op) or can_be_cut(layer.candidates[0], op, layer.shape)
+            ),
+            pending=(),
+        )
+        for layer in space.layers
+    )
+
+
 def steps_of(op: Op, shape: Shape) -> tuple[Step, ...]:
     """The steps of an operation; none where it is no chain of them."""
     steps = OPERATIONS[entry_of(op)].steps

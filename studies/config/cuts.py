@@ -89,8 +89,8 @@ class CutsSection(Training, EvaluatorSection):
     way."""
 
     loss_images: PositiveInt | None = None
-    """Images on which each cut is measured by itself: validation images, and where `loss = "divergence"` finds too few of them,
-    training images, as labels do not count. Not given: all validation images."""
+    """Images on which each cut is measured by itself: validation images, and where these are too few and labels do not count
+    (`loss = "divergence"`, or there are none), training images. Not given: all validation images."""
 
     resolutions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Parts of the images' sides that are tried beside their whole size: with one or more, the first choice of an architecture

@@ -121,6 +121,12 @@ class EvidenceEvolution(MethodSection):
                 f"evolution.make weighs what single operations lose, which evaluator.kind = {config.evaluator.kind!r} does not "
                 "know: expected 'cuts', or evolution.k"
             )
+        pool = getattr(config.evaluator, "pool", None)
+        if self.make is not None and (pool is None or pool.at_once):
+            raise invalid(
+                "evolution.make makes operations that wait, and none does: give evaluator.pool.operations without at_once, or "
+                "leave evolution.make out"
+            )
         if self.make is not None and self.k is not None:
             raise invalid("evolution.make and evolution.k both say what is tried next: leave one of them out")
         if self.zoom and self.k is None:

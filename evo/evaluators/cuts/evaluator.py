@@ -31,6 +31,7 @@ from evo.evaluators.cuts.joint import train_together
 from evo.evaluators.cuts.judge import CutsJudge
 from evo.evaluators.cuts.network import (
     cut_out,
+    later_cuts,
     made_choices,
     read_fine_tuned,
     read_pretrained,
@@ -50,13 +51,16 @@ from spaces.export.scaling import resize_space
 from spaces.layer import Head, Shape, Stem
 from spaces.networks.network import Network
 from spaces.pretrained.cut_space import whole_alone, whole_network
-from spaces.pretrained.importance import IMPORTANCE, channel_importance
+from spaces.pretrained.importance import channel_importance
 from spaces.pretrained.networks import Pretrained
 from spaces.pretrained.refit import hidden_moments
 from spaces.pretrained.slices import first_weights, load_first_weights
 from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
-from studies.records import LayerChoice, Ratings
+from studies.records import EvoError, LayerChoice, Ratings
+
+BROKEN = 1e3
+"""What a cut loses that gives no numbers, in nats."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class Cuts:
     origin: SearchSpace
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
+        if section_of(self.config).joint is not None and context.group.size > 1:
+            raise EvoError(
+                f"evaluator.joint trains in one process, and torchrun has started {context.group.size}: start the round "
+                "without torchrun, or leave evaluator.joint out"
+            )
         whole = self._fine_tune(context)
         judge = CutsJudge(self.config, self.origin, space, context.table, whole, file_hash(whole))
         judge = replace(judge, **self._made(judge, context))
@@ -89,9 +98,10 @@ class Cuts:
         """The file of the fine-tuned network; the same in all rounds."""
         found = read_pretrained(self.config)
         section, data = section_of(self.config), self.config.data
+        trained_by = section.model_copy(update={"loss_images": None})
         digest = identity(
             "whole network", 1,
-            space=self.origin, settings=section, data=data, device=self.config.device, seed=self.config.seed,
+            space=self.origin, settings=trained_by, data=data, device=self.config.device, seed=self.config.seed,
             weights=weights_digest(found), sources=context.sources,
         )  # fmt: skip
         path = context.folder / f"network-v1-{digest[:12]}.safetensors"
@@ -117,11 +127,10 @@ class Cuts:
             group=context.group,
         )
         facts = {"arch": str(arch), "mean": list(images.mean), "std": list(images.std)}
-        measured = measure_channels(self.config, network, images)
+        measured = measure_importance(self.config, network, images)
         if section.joint is not None:
             train_together(self.config, self.origin, network, measured, images, context, path.with_suffix(".joint"))
-            importance = {name: tensor for name, tensor in measured.items() if name.endswith(IMPORTANCE)}
-            measured = measure_channels(self.config, network, images) | importance
+        measured |= measure_moments(self.config, network, images)
         write_checkpoint(network.state_dict() | measured, path, facts)
         delete_progress(progress)
         delete_progress(path.with_suffix(".joint"))
@@ -162,16 +171,8 @@ class Cuts:
         once.
         """
         first = self.origin.replace_layers(replace(layer, pending=()) for layer in self.origin.layers)
-        others = [
-            tuple(op for op in here.candidates if op not in layer.candidates)
-            for layer, here in zip(self.origin.layers, judge.space.layers, strict=True)
-        ]
         losses = self._measured_losses(first, judge, context)
-        if any(others):
-            later = self.origin.replace_layers(
-                replace(layer, candidates=(layer.candidates[0], *ops), pending=())
-                for layer, ops in zip(self.origin.layers, others, strict=True)
-            )
+        if (later := later_cuts(self.origin, judge.space)) is not None:
             losses = self._measured_losses(later, judge, context) | losses
         return {(i, op): losses[i, op] for i, layer in enumerate(judge.space.layers) for op in layer.candidates}
 
@@ -195,7 +196,7 @@ class Cuts:
                 images=section.loss_images,
             )
             answers = context.evaluate(one_by_one, archs)
-            nll = torch.tensor([answer.nll for answer in answers], dtype=torch.float64)
+            nll = torch.tensor([answer.nll for answer in answers], dtype=torch.float64).nan_to_num(BROKEN, BROKEN)
             write_checkpoint({"loss": nll[1:] - nll[0]}, path, {"whole": answers[0].accuracy})
         return dict(zip(choices, read_checkpoint(path)[0]["loss"].tolist(), strict=True))
 
@@ -244,23 +245,30 @@ def _write_as_it_is(
     network = Network(arch, space)
     network.load_state_dict(adapted)
     facts = {"arch": str(arch), "mean": list(mean), "std": list(std), "identity": digest}
-    write_checkpoint({**weights, **measure_channels(config, network, images)}, path, facts)
+    measured = measure_importance(config, network, images) | measure_moments(config, network, images)
+    write_checkpoint({**weights, **measured}, path, facts)
 
 
-def measure_channels(config: StudyConfig, network: Network, images: Images) -> dict[str, Tensor]:
-    """What the settings want to know of the channels of the whole network; without labels, its importance is that for what it
+def measure_importance(config: StudyConfig, network: Network, images: Images) -> dict[str, Tensor]:
+    """How much the channels of the whole network matter, where the settings want that measured; without labels, for what it
     says itself."""
-    section, found = section_of(config), dict[str, Tensor]()
+    if section_of(config).importance != "taylor":
+        return {}
+    batches = _channel_batches(config, images)
+    return channel_importance(network, _with_own_classes(network, batches) if config.data.labels is False else batches)
+
+
+def measure_moments(config: StudyConfig, network: Network, images: Images) -> dict[str, Tensor]:
+    """Means and covariances of the channels of the whole network, where the settings want convolutions fitted again."""
+    return hidden_moments(network, _channel_batches(config, images)) if section_of(config).refit else {}
+
+
+def _channel_batches(config: StudyConfig, images: Images) -> Iterator[Batch]:
+    """The training images on which channels are measured."""
+    section = section_of(config)
     size = min(section.eval_batch_size, section.channel_images, len(images.train))
     number = max(1, min(section.channel_images, len(images.train)) // size)
-    if section.importance == "taylor":
-        batches = islice(images.train.batches(size), number)
-        found |= channel_importance(
-            network, _with_own_classes(network, batches) if config.data.labels is False else batches
-        )
-    if section.refit:
-        found |= hidden_moments(network, islice(images.train.batches(size), number))
-    return found
+    return islice(images.train.batches(size), number)
 
 
 def _with_own_classes(network: Network, batches: Iterable[Batch]) -> Iterator[Batch]:

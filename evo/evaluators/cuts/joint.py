@@ -22,7 +22,7 @@ from evo.seeds import derive_seed
 from evo.training.loop import schedule_of, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
-from spaces.pretrained.cut_space import whole_network
+from spaces.pretrained.cut_space import only_cuts, whole_network
 from spaces.pretrained.nested import NestedNetwork
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
@@ -40,7 +40,7 @@ def train_together(
     """Train the network in place, as ``evaluator.joint`` says.
 
     Args:
-        space: that of its cuts; what waits there is none.
+        space: the network's; what cannot be cut out of it takes no part.
         measured: what is known of its channels.
         progress: where each finished epoch is kept.
     """
@@ -48,10 +48,10 @@ def train_together(
     joint = section.joint
     assert joint is not None
     schedule = replace(schedule_of(section, config.data, 1), epochs=joint.epochs, learning_rate=joint.learning_rate)
-    whole = whole_network(space)
+    whole, cuts = whole_network(space), only_cuts(space)
 
     def paths(rng: Random) -> Sequence[tuple[Architecture]]:
-        return [(whole,), *((space.sample(rng),) for _ in range(joint.cuts))]
+        return [(whole,), *((cuts.sample(rng),) for _ in range(joint.cuts))]
 
     def loss(given: tuple[Tensor, Tensor | None], y: Tensor) -> Tensor:
         scores, said = given

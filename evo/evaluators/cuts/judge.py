@@ -17,13 +17,14 @@ from evo.data.source import Batch, Images, ImageSet, InOrder, Source
 from evo.evaluators import Judge, Request
 from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
-from evo.evaluators.cuts.network import cut_out, section_of
+from evo.evaluators.cuts.network import cut_out, later_cuts, section_of
 from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
 from evo.training.identity import identity
 from spaces.architecture import Architecture
-from spaces.costs.table import CostTable
+from spaces.costs.table import CostTable, cost_table
 from spaces.networks.supernet import Supernet
 from spaces.pretrained.cut_space import whole_network
+from spaces.pretrained.single_cuts import macs_of_single_cuts
 from spaces.pretrained.slices import load_first_weights
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
@@ -92,7 +93,10 @@ class CutsJudge(Judge):
         return {WEIGHTS: (self.checkpoint, self.sha256), **pool}
 
     def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
-        made = {"made": {"operations": self.made, "macs": self.pool_macs}} if self.made else {}
+        later, made = later_cuts(self.origin, self.space), dict[str, Any]()
+        if later is not None:
+            measured = macs_of_single_cuts(cost_table(later, self.table.convention))
+            made = {"made": {"operations": self.made, "macs": self.pool_macs, "measured_macs": measured}}
         return {"losses": [[i, op, loss] for (i, op), loss in self.losses.items()], **made}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:

@@ -139,6 +139,20 @@ def made_choices(origin: SearchSpace, space: SearchSpace) -> list[LayerChoice]:
     ]
 
 
+def later_cuts(origin: SearchSpace, space: SearchSpace) -> SearchSpace | None:
+    """The whole network, and beside it what ``space`` has that the first space had not; None: there is no such operation."""
+    others = [
+        tuple(op for op in here.candidates if op not in layer.candidates)
+        for layer, here in zip(origin.layers, space.layers, strict=True)
+    ]
+    if not any(others):
+        return None
+    return origin.replace_layers(
+        replace(layer, candidates=(layer.candidates[0], *ops), pending=())
+        for layer, ops in zip(origin.layers, others, strict=True)
+    )
+
+
 def read_fine_tuned(config: StudyConfig, origin: SearchSpace, file: Path) -> Pretrained:
     """The fine-tuned network in ``file``, which is the whole one of the space ``origin``."""
     (arch, alone), (tensors, facts) = whole_alone(origin), read_checkpoint(file)

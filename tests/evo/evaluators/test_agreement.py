@@ -338,7 +338,9 @@ def test_from_scratch_it_imitates_with_fresh_weights(searched: RunContext) -> No
 def test_sizes_importance_and_a_pool_need_no_labels_either(network: Path, flat: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/evo.db"
     more = ("evaluator.resolutions=[0.5]", "evaluator.importance=taylor", "evaluator.pool.operations=['mb_k3_e1']")
-    given = [word for key in (*more, "evaluator.pool.at_once=true") for word in ("--set", key)]
+    given = [
+        word for key in (*more, "evaluator.pool.at_once=true", "evaluator.loss_images=18") for word in ("--set", key)
+    ]
     assert search(["1", *words(network, flat, url), *given]) == 0
     with open_store(url) as store:
         shared = run_context(store.run("flat"), store, tmp_path / "flat", map_inline)

@@ -65,6 +65,15 @@ def test_all_limits_are_kept(searched: RunContext) -> None:
     assert its_params <= params
 
 
+def test_parameters_are_a_budget_too(searched: RunContext) -> None:
+    """Whatever was measured: also below the least of it."""
+    every = costs_and_losses(searched)
+    least, most = (side(params for _, params, *_ in every) for side in (min, max))
+    for budget in (least, least + 0.05 * (most - least), 0.5 * most):
+        selected = select_network(searched.store, searched.run, Criteria({"params": budget}))
+        assert selected.summed_loss == pytest.approx(min(lost for _, params, lost, _ in every if params <= budget))
+
+
 def test_finalists_are_joined_by_what_was_measured(searched: RunContext) -> None:
     first, *others = select_finalists(searched.store, searched.run, Criteria({"macs": 1e9}, finalists=3))
     assert first.arch == whole_network(searched.run.space)  # it loses nothing

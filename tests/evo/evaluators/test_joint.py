@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -12,13 +13,15 @@ from evo.console import untracked
 from evo.data.loading import load_dataset
 from evo.evaluators.cuts.judge import CutsJudge
 from evo.evaluators.cuts.network import cuts_space
-from evo.round.context import run_context
+from evo.round.context import fit_context, open_round, run_context
 from evo.round.new_run import begin_run
 from evo.workers.executors import map_inline
+from evo.workers.ranks import ProcessGroup
 from spaces.costs.table import count_costs
 from spaces.pretrained.cut_space import whole_network
 from studies.config import StudyConfig
 from studies.database.store import open_store
+from studies.records import EvoError
 from tests.evo.conftest import interrupted_at
 from tests.evo.evaluators.cut_examples import judge_of, network_folder, settings
 
@@ -68,3 +71,17 @@ def test_it_is_paid_for(network: Path) -> None:
     mean_cut = ((spent.training - alone.training) / (3 * 3 * 256) - whole) / 2
     assert 0.2 * whole < mean_cut < 0.9 * whole
     assert spent.scoring == alone.scoring
+
+
+def test_a_pool_takes_no_part(network: Path, tmp_path: Path) -> None:
+    pool = {"operations": ["mb_k3_e1"], "epochs": 1, "at_once": True}
+    assert judge_for(settings(network, evaluator=JOINT | {"pool": pool}), tmp_path).made == 3
+
+
+def test_one_process_trains(network: Path, tmp_path: Path) -> None:
+    config = settings(network, evaluator=JOINT)
+    with open_store(f"sqlite:///{tmp_path}/evo.db") as store:
+        context = open_round(run_context(begin_run(store, "cuts", config), store, tmp_path / "files", map_inline), 1)
+        two = replace(fit_context(context), group=ProcessGroup(0, 2, True))
+        with pytest.raises(EvoError, match=r"torchrun has started 2: start the round without torchrun"):
+            context.shared.evaluator.fit(context.space, two)
