@@ -151,6 +151,7 @@ class Round:
         costs: exact costs of the space's architectures; None where nobody asks for them.
         earlier: the run's rounds before this one, first to last.
         scores_hold: whether what is measured in one round holds in all others.
+        blocks: what candidates of each block lose by themselves, lower is better, where that adds up; empty: nobody has asked.
     """
 
     n: int
@@ -162,6 +163,7 @@ class Round:
     costs: CostTable | None = None
     earlier: tuple[Round, ...] = ()
     scores_hold: bool = True
+    blocks: tuple[Mapping[Architecture, float], ...] = ()
 
     @cached_property
     def ranks(self) -> np.ndarray:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, zip_longest
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
+from evo.alone.blocks import losses_of_blocks
 from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
+from evo.evaluators.blockwise.limits import best_within
 from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, CostTable, cost_table
@@ -65,7 +67,8 @@ class Selected:
 
     Attributes:
         evaluation: that of the round's judge, if it has measured the network.
-        summed_loss: what its operations lose by themselves, in sum, if it was chosen as the one that loses least.
+        summed_loss: what its operations or blocks lose by themselves, in sum, if it was chosen as the one that loses least.
+        summed_over: whose losses these are, ``cuts`` or ``blocks``.
     """
 
     arch: Architecture
@@ -73,6 +76,7 @@ class Selected:
     round: int
     evaluation: Evaluation | None
     summed_loss: float | None = None
+    summed_over: str = "cuts"
 
 
 def select_network(store: Store, run: StoredRun, criteria: Criteria) -> Selected:
@@ -109,9 +113,9 @@ def select_finalists(store: Store, run: StoredRun, criteria: Criteria) -> list[S
 
 
 def last_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Round:
-    """The last of a run's rounds as it was measured, with those before it."""
+    """The last of a run's rounds as it was measured, with those before it and what its blocks lose."""
     *earlier, last = measured_rounds(store, run.config, rows)
-    return replace(last, earlier=tuple(earlier))
+    return replace(last, earlier=tuple(earlier), blocks=losses_of_blocks(store, run, rows[-1]))
 
 
 def promises_after(finished: Round, run: StoredRun) -> Promises:
@@ -124,10 +128,10 @@ def favourites(
 ) -> list[Selected]:
     """Up to ``number`` distinct networks within the limits ``most`` and the run's own, the best of the round's front first.
 
-    Where the round knows what each operation loses by itself, the first is the best that these add up to within ``most``
-    (``combined``): a front is as dense as its measurements are many, and rarely ends just below a limit. After the first, those
-    that were measured and those that the regression promises most take turns: the best of many noisy scores owes its place to
-    luck, too, and the best network may never have been measured.
+    Where the round knows what each operation or block loses by itself, the first is the best that these add up to within limits
+    (``combined``), measured as a whole or not: a front is as dense as its measurements are many, and rarely ends just below a
+    limit. After the first, those that were measured and those that the regression promises most take turns: the best of many
+    noisy scores owes its place to luck, too, and the best network may never have been measured.
 
     Args:
         widened: whether their widths will be scaled to a budget. Then the next ones are those that are expected to be best at
@@ -138,14 +142,11 @@ def favourites(
     """
     finished, first = promises.finished, combined(promises, run, most)
     try:
-        front = within_limits(allowed_front(run, finished), most)
+        ranked = ranked_front(promises, run, most, widened=widened and number > 1)
     except EvoError:
         if not first:
             raise
         return first
-    ranked = best_networks(front, finished.cost, finished.objective)
-    if widened and number > 1:
-        ranked = [ranked[0], *best_when_widened(promises, run, most)]
     measured = [Selected(e.arch, finished.space, finished.n, e) for e in ranked]
     distinct: dict[Architecture, Selected] = {}
     for one in chain(first, *zip_longest(measured, promised(promises, run, most, number - 1, widened))):
@@ -154,14 +155,32 @@ def favourites(
     return list(distinct.values())[:number]
 
 
-def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
-    """The network whose losses add up to the least within all limits, of which ``most`` has at least one.
+def ranked_front(
+    promises: Promises, run: StoredRun, most: Mapping[str, float], *, widened: bool = False
+) -> list[Evaluation]:
+    """What was measured within all limits, the best of the front first; then the others of the front, or, ``widened``, all by
+    what is expected of them then.
 
-    That is exact where one upper limit counts. With several limits it is the best of those that are on the exact front of
-    losses and one of the limited costs. None where the round does not know what operations lose by themselves, and none where
-    latency counts.
+    Raises:
+        EvoError: nothing on the front is within the limits.
+    """
+    finished = promises.finished
+    front = within_limits(allowed_front(run, finished), most)
+    ranked = best_networks(front, finished.cost, finished.objective)
+    return [ranked[0], *best_when_widened(promises, run, most)] if widened else ranked
+
+
+def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
+    """The network whose losses add up to the least within all limits.
+
+    Those of blocks: exact with any upper limits of MACs and parameters (``combined_blocks``). Those of operations: ``most`` has
+    at least one of the limits; exact where one upper limit counts, and with several the best of those that are on the exact
+    front of losses and one of the limited costs. None where the round does not know what operations or blocks lose by
+    themselves, and none where latency counts.
     """
     finished, limits = promises.finished, limits_within(run, most)
+    if finished.blocks:
+        return combined_blocks(promises, limits)
     if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
         return []
     ratings = without_gains(finished.ratings)
@@ -181,6 +200,18 @@ def _fitting(
     """Those within limits."""
     within = map(partial(_are_within, limits=limits), costs.count(archs).tolist())
     return [arch for arch, fits in zip(archs, within, strict=True) if fits]
+
+
+def combined_blocks(promises: Promises, limits: Mapping[str, tuple[float, float]]) -> list[Selected]:
+    """The network whose blocks lose least in sum within limits; none where no limit has an end, or latency has one."""
+    finished = promises.finished
+    if "latency_ms" in limits or not any(isfinite(most) for _, most in limits.values()):
+        return []
+    if (best := best_within(finished.blocks, promises.costs, limits)) is None:
+        return []
+    (arch, lost), space = best, finished.space
+    known = {canonical_arch(e.arch, space): e for e in finished.evaluations}
+    return [Selected(arch, space, finished.n, known.get(canonical_arch(arch, space)), lost, "blocks")]
 
 
 def best_when_widened(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Evaluation]:

@@ -21,6 +21,9 @@ Description = dict[str, Any]
 LATER = ("data_sha256", "resize")
 """What folders of release 0.1 do not say."""
 
+LATER_PROVENANCE = ("summed_loss", "summed_over")
+"""What the provenance in older folders does not say, though the network may be the one that is chosen so today."""
+
 TAUGHT_BY_NONE = DeliverSection().model_dump(include={"teacher", "teacher_share", "teacher_features"})
 """Settings of every training before there were teachers."""
 
@@ -46,11 +49,21 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
         write_manifest(folder, wanted)
         return
     there = read_manifest(folder)
+    wanted = _as_told_before(wanted, there)
     known = [name for name in dict.fromkeys((*wanted, *OPTIONAL)) if name in there or name not in LATER]
     if differing := [name for name in known if there.get(name) != wanted.get(name)]:
         raise EvoError(
             f"{folder} holds another network, with other {', '.join(differing)}: give another folder with --out FOLDER"
         )
+
+
+def _as_told_before(wanted: Description, there: Description) -> Description:
+    """A plan as an older folder would tell it, if the folder's provenance does not say how its network was chosen."""
+    said, origin = there.get("provenance", {}), wanted.get("provenance", {})
+    later = [name for name in LATER_PROVENANCE if name in origin]
+    if not later or any(name in said for name in later):
+        return wanted
+    return wanted | {"provenance": {name: value for name, value in origin.items() if name not in later}}
 
 
 def add_once(folder: Path, name: str, find: Callable[[], Any]) -> None:

@@ -159,7 +159,8 @@ def provenance_sentence(provenance: dict[str, Any]) -> str:
     unmeasured = "its judge was not asked"
     if "summed_loss" in provenance:
         lost = f"{provenance['summed_loss']:.2g} in sum"
-        origin += f"; of all within the limits the one whose cuts lose least by themselves, {lost}"
+        parts = provenance.get("summed_over", "cuts")
+        origin += f"; of all within the limits the one whose {parts} lose least by themselves, {lost}"
         unmeasured = "as a whole it was not measured"
     if provenance["judge"] is None:
         return f"{origin}; {unmeasured}"

@@ -183,7 +183,7 @@ def plan_delivery(
             "judge": evaluation.judge if evaluation else None,
             f"judged_{config.noun}": evaluation.accuracy if evaluation else None,
             "seed": config.seed,
-            **({} if scaled or chosen.summed_loss is None else {"summed_loss": chosen.summed_loss}),
+            **({} if scaled else summed_up(chosen)),
         },
         "training": {
             "settings": config.deliver.model_dump(mode="json"),
@@ -200,6 +200,14 @@ def plan_delivery(
     with torch.device("meta"):  # its weights are not needed yet
         reason = check_exportable(build_described(known))
     return known | ({"left_out": {"model.py": reason}} if reason else {})
+
+
+def summed_up(chosen: Selected) -> Description:
+    """How a network was chosen whose parts lose least in sum; empty: it was not chosen so."""
+    if chosen.summed_loss is None:
+        return {}
+    over = {} if chosen.summed_over == "cuts" else {"summed_over": chosen.summed_over}  # cuts have never said so
+    return {"summed_loss": chosen.summed_loss, **over}
 
 
 # -- train, measure, export -------------------------------------------------------------------------------------------

@@ -29,7 +29,20 @@ from studies.records import BredCell, Evaluation, Ratings
 if TYPE_CHECKING:
     from analysis.ranking import Truth
 
-__all__ = ["Ask", "Evaluator", "FitContext", "Judge", "Request", "WrappedJudge", "evaluations_of", "with_costs"]
+__all__ = [
+    "LIBRARY",
+    "Ask",
+    "Evaluator",
+    "FitContext",
+    "Judge",
+    "Request",
+    "WrappedJudge",
+    "evaluations_of",
+    "with_costs",
+]
+
+LIBRARY = "library"
+"""The folder beside those of runs in which is kept what all of them share."""
 
 Ask = Callable[["Judge", Sequence[Architecture]], list[Evaluation]]
 """One evaluation per architecture, in order, from the workers; some of them may have failed."""
@@ -176,7 +189,8 @@ class FitContext:
         n: the round, from 1.
         seed: of this round's evaluator.
         table: exact costs of the space's architectures.
-        folder: where weights of this run are kept.
+        folder: where weights of this run are kept; ``library``: where those are that all runs of the database share. None:
+            in ``folder``, too.
         parent: the weights of the round before, if there are any.
         inherited: per layer, the operations that came from the round before, or in the first round from the run that this one
             continues; empty where there is neither.
@@ -197,6 +211,13 @@ class FitContext:
     group: ProcessGroup = SINGLE_PROCESS
     sources: Mapping[str, str] = field(default_factory=dict)
     legacy: bool = False
+    library: Path | None = None
+
+    def open_library(self) -> Path:
+        """The folder of what all runs share, which exists afterwards: workers on other machines wait until they see it."""
+        folder = self.library or self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 class Evaluator(Protocol):

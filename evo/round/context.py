@@ -9,7 +9,7 @@ from pathlib import Path
 from evo.console import Track, untracked
 from evo.data.fingerprint import check_fingerprint
 from evo.data.paths import file_hash
-from evo.evaluators import Evaluator, FitContext
+from evo.evaluators import LIBRARY, Evaluator, FitContext
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.methods.evolution import Evolution
 from evo.methods.registry import evolution_of
@@ -166,6 +166,7 @@ def fit_context(context: RoundContext) -> FitContext:
         replace(current_group(), sync=context.config.sync_batchnorm),
         {"data": context.data, **plugin_sources(context.config, shared.run.space)},
         _may_have_legacy_files(context),
+        shared.files / LIBRARY,
     )
 
 

@@ -79,6 +79,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Facts]:
     return tensors, facts
 
 
+def share_checkpoint(draft: Path, path: Path) -> None:
+    """Move a finished file, in one step, to where other runs find it; one of them may have put the same there before."""
+    if path.exists() and draft.samefile(path):
+        return
+    if is_intact(path):
+        draft.unlink()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(path)
+
+
 def is_intact(path: Path) -> bool:
     """Whether a file is there and is what was written. A damaged one is told of and set aside, to be made again."""
     if not path.exists():
@@ -89,6 +100,11 @@ def is_intact(path: Path) -> bool:
         quarantine(damage)
         return False
     return True
+
+
+def first_intact(*paths: Path) -> Path | None:
+    """The first of some files that is there and is what was written; None: none is."""
+    return next(filter(is_intact, paths), None)
 
 
 def quarantine(damage: DamagedError) -> None:

@@ -129,6 +129,7 @@ class CutsSection(Training, EvaluatorSection):
 
     starts_networks: ClassVar[bool] = True
     losses_add_up: ClassVar[bool] = True
+    makes_operations: ClassVar[bool] = True
     without_labels: ClassVar[bool] = True
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout", "prefix_memory_mb", "network", "weights"})
 

@@ -44,7 +44,9 @@ class EvaluatorSection(Section):
         without_labels: whether it can do with images that have none.
         measures: what it gives as an architecture's accuracy, from 0 to 1; ``likelihood``: what exp(-nll) is called.
         starts_networks: whether delivered networks begin with weights that the evaluator has trained.
-        losses_add_up: whether its judges know what single operations lose, and that adds up.
+        losses_add_up: whether its judges know what single operations or blocks lose, and that adds up: a budget then has an
+            exact answer. What blocks lose is in the round's files "block 1", "block 2" and so on.
+        makes_operations: whether operations that wait are made one by one, each to be rated by what it loses.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
     """
 
@@ -56,6 +58,7 @@ class EvaluatorSection(Section):
     likelihood: ClassVar[str] = "likelihood"
     starts_networks: ClassVar[bool] = False
     losses_add_up: ClassVar[bool] = False
+    makes_operations: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
 
     kind: str
@@ -366,6 +369,7 @@ class BlockwiseSection(EvaluatorSection):
     https://arxiv.org/abs/1911.13053)."""
 
     shared_weights: ClassVar[bool] = True
+    losses_add_up: ClassVar[bool] = True
     measures: ClassVar[str] = "exp(-block loss)"
     no_likelihood: ClassVar[str] = "blocks are not trained on classes"
 

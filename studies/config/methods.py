@@ -131,7 +131,7 @@ class EvidenceEvolution(MethodSection):
     operations that wait."""
 
     def check(self, config: StudyConfig) -> None:
-        if self.make is not None and not config.evaluator.losses_add_up:
+        if self.make is not None and not config.evaluator.makes_operations:
             raise invalid(
                 f"evolution.make weighs what single operations lose, which evaluator.kind = {config.evaluator.kind!r} does not "
                 "know: expected 'cuts', or evolution.k"

@@ -11,7 +11,8 @@ from studies.records import Round, complete_evaluations
 
 
 def measured_rounds(store: Store, config: StudyConfig, rows: Iterable[StoredRound]) -> tuple[Round, ...]:
-    """Each of the rounds, as far as it was measured; ``earlier`` and ``costs`` are left out, and ratings that do not add up."""
+    """Each of the rounds, as far as it was measured; ``earlier``, ``costs`` and ``blocks`` are left out, and ratings that
+    do not add up."""
     measured = ((row, complete_evaluations(proposal.evaluation for proposal in store.proposals(row))) for row in rows)
     search, holds = config.search, config.evaluator.scores_hold
     return tuple(

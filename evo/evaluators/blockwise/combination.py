@@ -66,7 +66,7 @@ def best_combination(blocks: Sequence[BlockCandidates], budget: float) -> Combin
         return None
     partial = _PartialCombinations.empty()
     for i, block in enumerate(blocks):
-        partial = partial.extended(block, _LowerBound(_lower_bound_of_loss(blocks[i + 1 :]), budget, known))
+        partial = partial.extended(block, LowerBound(lower_bound_of_loss(blocks[i + 1 :]), budget, known))
     affordable = (combination for combination in partial.combinations() if combination.cost < budget)
     return min(affordable, key=lambda c: (c.loss, c.cost, c.choice))
 
@@ -110,7 +110,7 @@ def without_gains(ratings: Ratings) -> Ratings:
 
 
 @dataclass(frozen=True)
-class _LowerBound:
+class LowerBound:
     """What a partial combination may still become: nothing better than ``known`` below ``budget``, or something."""
 
     rest: tuple[Floats, Floats]
@@ -141,7 +141,7 @@ class _PartialCombinations:
     def empty(cls) -> _PartialCombinations:
         return cls(np.zeros(1), np.zeros(1), (), ())
 
-    def extended(self, block: BlockCandidates, bound: _LowerBound | None) -> _PartialCombinations:
+    def extended(self, block: BlockCandidates, bound: LowerBound | None) -> _PartialCombinations:
         """With one more block."""
         worth = _nondominated(block.losses, block.costs, np.arange(len(block.losses)))
         size = len(block.losses)
@@ -225,7 +225,7 @@ def _hull_steps(blocks: Sequence[BlockCandidates]) -> list[tuple[float, float, f
     return sorted(steps)
 
 
-def _lower_bound_of_loss(blocks: Sequence[BlockCandidates]) -> tuple[Floats, Floats]:
+def lower_bound_of_loss(blocks: Sequence[BlockCandidates]) -> tuple[Floats, Floats]:
     """A lower bound of what blocks lose, by what they may cost: the corners of a convex, falling line (costs, losses).
 
     It is the linear relaxation of the multiple-choice knapsack (Sinha and Zoltners, Operations Research 27, 1979).

@@ -3,6 +3,10 @@
 A block's supernet is given what the teacher's block before gives, and learns to give what the teacher's own block gives.
 So blocks depend on the teacher alone: they are trained in any order, on any number of workers, and what a candidate loses
 in its block does not depend on the others. A finished block is one file: its weights, its candidates and what they lose.
+
+Finished blocks lie in a folder that all runs share, under names that tell all they depend on. Limits are no part of that, so
+another budget or another run trains nothing. A block is made in the run's folder and then moved. Earlier versions kept them in
+the run's folder, where they are found and stay.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -27,7 +32,7 @@ from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.seeds import derive_seed
 from evo.strategy.generations import SearchTask, search_round
-from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
+from evo.training.checkpoints import delete_progress, first_intact, read_checkpoint, share_checkpoint, write_checkpoint
 from evo.training.identity import identity, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import Schedule, train
@@ -79,15 +84,16 @@ class Distillation:
 
     Attributes:
         table: exact costs of the space's architectures; a block with too many candidates is searched by them.
-        folder: where finished blocks lie. A block's name tells all that it depends on, so one that an evolution left alone
-            is not trained again.
+        library: where finished blocks lie. A block's name tells all that it depends on, so one that an evolution left alone
+            is not trained again. ``folder``: the run's own, in which blocks are made; those of earlier versions lie there.
     """
 
     config: StudyConfig
     space: SearchSpace
     table: CostTable = field(repr=False, compare=False)
     teacher: Teacher
-    folder: Path
+    library: Path
+    folder: Path = field(compare=False)
     track: Track = field(default=untracked, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     legacy: bool = False
@@ -107,10 +113,10 @@ class Distillation:
 
     def finish_block(self, block: int) -> Path:
         """The block's file, after training and scoring what it still lacks."""
-        path = self.block_path(block)
-        if is_intact(path):
-            return path
-        progress = path.with_suffix(".progress")
+        own, path = self._own_path(block), self._library_path(block)
+        if (found := first_intact(own, path)) is not None:
+            return found
+        progress, draft = own.with_suffix(".progress"), self.folder / path.name
         supernet = self.train_block(block, progress)
         scorer = self.block_scorer(block, supernet)
         losses = (
@@ -121,12 +127,33 @@ class Distillation:
         tensors = {WEIGHTS_PREFIX + name: tensor for name, tensor in supernet.state_dict().items()}
         tensors["losses"] = torch.tensor(list(losses.values()), dtype=torch.float64)
         facts = {"candidates": list(map(str, losses)), "computed": scorer.computed, "naive": scorer.naive}
-        write_checkpoint(tensors, path, facts)
+        write_checkpoint(tensors, draft, facts)
+        share_checkpoint(draft, path)
         delete_progress(progress)
         return path
 
     def block_path(self, block: int) -> Path:
-        """Where the finished block lies."""
+        """Where the finished block lies: in the library, or where an earlier version has left it."""
+        own = self._own_path(block)
+        return own if own.exists() else self._library_path(block)
+
+    def _library_path(self, block: int) -> Path:
+        """Where this version keeps the finished block. What costs are only matters where candidates are searched by them."""
+        searched = self.candidate_count(block) > self.section.candidates
+        costs = {"cost": self.config.search.cost, "convention": self.config.search.macs_convention} if searched else {}
+        digest = identity("block", 2, place=block, **self._facts(block), **costs)
+        return self.library / f"block-{block + 1}-v2-{digest[:24]}.safetensors"
+
+    def _own_path(self, block: int) -> Path:
+        """Where earlier versions kept the finished block: in the run's folder. Its progress still lies beside it."""
+        search, facts = self.config.search, self._facts(block)
+        digest = identity("block", 1, **facts, cost=search.cost, convention=search.macs_convention)
+        named = [value for name, value in facts.items() if name != "sources"]
+        before = legacy_digest(*named, search.cost, search.macs_convention) if self.legacy else None
+        return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
+
+    def _facts(self, block: int) -> dict[str, Any]:
+        """What a trained block depends on, in the order that release 0.1 named it by."""
         start, stop = self.space.blocks[block]
         section = self.section.model_copy(
             update={
@@ -139,16 +166,17 @@ class Distillation:
         ]
         stem = None if start else self.space.stem
         splits = self.teacher.splits[max(0, block - 1) : block + 1]
-        search, data, device, seed = self.config.search, self.config.data, self.config.device, self.config.seed
-        digest = identity(
-            "block", 1,
-            layers=layers, merge=self.space.merge, stem=stem, splits=splits, settings=section, data=data, device=device,
-            seed=seed, cost=search.cost, convention=search.macs_convention, sources=self.sources,
-        )  # fmt: skip
-        merge, convention = self.space.merge, search.macs_convention
-        facts = layers, merge, stem, splits, section, data, device, seed, search.cost, convention
-        before = legacy_digest(*facts) if self.legacy else None
-        return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
+        return {
+            "layers": layers,
+            "merge": self.space.merge,
+            "stem": stem,
+            "splits": splits,
+            "settings": section,
+            "data": self.config.data,
+            "device": self.config.device,
+            "seed": self.config.seed,
+            "sources": self.sources,
+        }
 
     def train_block(self, block: int, progress: Path) -> BlockSupernet:
         """The block's supernet, from where ``progress`` has kept it."""
@@ -257,9 +285,3 @@ def _teacher_stages(teacher: Teacher, block: int, device: torch.device) -> nn.Mo
     """What the teacher's block before gives (if there is one), and its own."""
     stages = teacher.stages(*range(max(0, block - 1), block + 1))
     return stages.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def read_block_losses(path: Path) -> dict[Architecture, float]:
-    """What the candidates of a finished block lose."""
-    kept, facts = read_checkpoint(path)
-    return dict(zip(map(Architecture.parse, facts["candidates"]), kept["losses"].tolist(), strict=True))

@@ -19,8 +19,9 @@ from evo.console import untracked
 from evo.data.paths import file_hash
 from evo.evaluators import FitContext, Judge, Request, with_costs
 from evo.evaluators.blockwise import combination
+from evo.evaluators.blockwise.block_files import file_kind, read_block_losses
 from evo.evaluators.blockwise.combination import BlockCandidates
-from evo.evaluators.blockwise.distillation import Distillation, read_block_losses
+from evo.evaluators.blockwise.distillation import Distillation
 from evo.evaluators.blockwise.teacher import prepare_teacher, teacher_stages
 from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.workers.executors import map_inline
@@ -44,8 +45,9 @@ class Blockwise:
             context.track if context.evaluate is map_inline else untracked
         )  # workers do not write over each other's lines
         work = Distillation(
-            self.config, space, context.table, teacher, context.folder, track, context.sources, context.legacy
-        )
+            self.config, space, context.table, teacher, context.open_library(), context.folder, track, context.sources,
+            context.legacy,
+        )  # fmt: skip
         blocks = range(len(space.blocks))
         context.evaluate(work, blocks)
         files = tuple((path, file_hash(path)) for path in map(work.block_path, blocks))
@@ -88,7 +90,7 @@ class BlockwiseJudge(Judge):
         return with_costs(evaluations, self.table)
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
-        return {f"block {block}": file for block, file in enumerate(self.block_files, start=1)}
+        return {file_kind(block): file for block, file in enumerate(self.block_files, start=1)}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
         """DNA's combination: the exact Pareto front of summed block losses and cost."""

@@ -19,7 +19,7 @@ from evo.data.paths import candidate_paths, file_hash
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.stages import FeatureMapShape, extract_features, fitting_stages
 from evo.seeds import derive_seed
-from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
+from evo.training.checkpoints import delete_progress, first_intact, share_checkpoint, write_checkpoint
 from evo.training.identity import identity, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import schedule_of, train
@@ -168,7 +168,8 @@ def largest_architecture(space: SearchSpace) -> Architecture:
 
 
 def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext) -> Path:
-    """The file of our own teacher; its name tells all that its weights depend on."""
+    """The file of our own teacher, for all runs; its name tells all that its weights depend on. Earlier versions kept it in the
+    run's folder, where it stays."""
     section, data = teacher_section(config), config.data
     settings = section.model_copy(update={"splits": ()})
     digest = identity(
@@ -177,15 +178,16 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
     )  # fmt: skip
     facts = space.to_json(), settings, data, config.device, config.seed
     before = legacy_digest(*facts) if context.legacy else None
-    path = weights_path(context.folder, "teacher-{}.safetensors", digest, before)
-    if is_intact(path):
-        return path
+    own = weights_path(context.folder, "teacher-{}.safetensors", digest, before)
+    path = context.open_library() / f"teacher-v1-{digest[:24]}.safetensors"
+    if (found := first_intact(own, path)) is not None:
+        return found
     seed = derive_seed(config.seed, "teacher")
     torch.manual_seed(seed)
     arch, there = resolve_variants(largest_architecture(space), space)
     wide = scale_widths(there, section.width)
     network = Network(arch, wide)
-    progress = path.with_suffix(".progress")
+    progress, draft = own.with_suffix(".progress"), context.folder / path.name
     train(
         network,
         load_dataset(data, config.device).train,
@@ -196,7 +198,8 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
         label="training the teacher",
         group=context.group,
     )
-    write_checkpoint(network.state_dict(), path, {"space": wide.to_json(), "arch": str(arch)})
+    write_checkpoint(network.state_dict(), draft, {"space": wide.to_json(), "arch": str(arch)})
+    share_checkpoint(draft, path)
     delete_progress(progress)
     return path
 

@@ -59,9 +59,6 @@ from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
 from studies.records import EvoError, LayerChoice, Ratings
 
-LIBRARY = "library"
-"""The folder beside those of runs in which operations are kept, for all of them."""
-
 BROKEN = 1e3
 """What a cut loses that gives no numbers, in nats."""
 
@@ -148,7 +145,7 @@ class Cuts:
         track = context.track if context.evaluate is map_inline else untracked
         images = load_dataset(self.config.data, self.config.device)
         makers = Imitations(
-            self.config, settings, self._on_images(judge.checkpoint, images), judge.sha256, context.folder.parent / LIBRARY,
+            self.config, settings, self._on_images(judge.checkpoint, images), judge.sha256, context.open_library(),
             context.folder, track, context.sources,
         )  # fmt: skip
         files = context.evaluate(makers, choices)

@@ -19,7 +19,7 @@ from evo.console import Track, untracked
 from evo.data.loading import load_dataset
 from evo.evaluators.blockwise.distillation import TeacherGuided
 from evo.seeds import derive_seed
-from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
+from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, share_checkpoint, write_checkpoint
 from evo.training.identity import identity
 from evo.training.loop import Schedule, train
 from spaces.networks.network import MixedLayer, Network
@@ -74,8 +74,7 @@ class Imitations:
         prefix = f"ops.{op}."
         weights = {name.removeprefix(prefix): tensor.cpu() for name, tensor in layer.state_dict().items()}
         write_checkpoint(weights, draft, {"layer": place, "operation": op})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.replace(path)  # another run may have made the same: the same bytes
+        share_checkpoint(draft, path)
         delete_progress(progress)
         return path
 

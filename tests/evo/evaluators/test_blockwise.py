@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -21,11 +23,13 @@ from evo.console import Track, untracked
 from evo.data.source import Batch
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.evaluator import Blockwise, BlockwiseJudge, ratings_of_blocks
+from evo.evaluators.blockwise.teacher import prepare_teacher
 from evo.evaluators.oneshot.scoring import BlockScorer, relative_l1
 from evo.methods.evolution import Best, Evolution, Learned
 from evo.methods.nse import AddNextUnseen
-from evo.round.algorithm import run_round
-from evo.round.context import run_context
+from evo.round.algorithm import fit_judge, run_round
+from evo.round.clock import Clock
+from evo.round.context import RunContext, open_round, run_context
 from evo.round.new_run import begin_run
 from evo.workers.executors import map_inline, map_on_pool
 from evo.workers.protocol import Evaluate, R, T, Work
@@ -36,7 +40,7 @@ from spaces.library.block_strings import from_block_strings
 from spaces.library.named_spaces import load_space
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check_config
+from studies.config import DeliverSection, StudyConfig, check_config, load_config
 from studies.database.store import open_store
 from studies.records import EvoError, Round
 from tests.evo.conftest import interrupted_at
@@ -305,7 +309,103 @@ def test_a_round_holds_the_combined_front_and_a_second_one_trains_nothing(tmp_pa
         assert kinds == ["block 1", "block 2", "block 3"]
         study_of = optuna.load_study(study_name=first.study, storage=store.optuna)
         assert study_of.metric_names == ["exp(-block loss)", "macs"]
-    assert len(list((tmp_path / "small").glob("block-*"))) == 3
+    assert sorted(path.name[:7] for path in (tmp_path / "library").iterdir()) == [
+        "block-1", "block-2", "block-3", "teacher",
+    ]  # fmt: skip
+    assert not list((tmp_path / "small").iterdir())
+
+
+# -- what runs share ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def in_a_run(folder: Path, name: str, track: Track = untracked, **sections: Any) -> Iterator[RunContext]:
+    """A run of ``SPACE`` whose files lie in ``folder``, with a database of its own."""
+    space = folder / "space.json"
+    space.write_text(SPACE.to_json())
+    config = check_config(study().model_dump() | {"space": {"name": "small", "path": str(space)}} | sections, "test")
+    with open_store(f"sqlite:///{folder}/{name}.db") as store:
+        yield run_context(begin_run(store, name, config), store, folder, map_inline, track)
+
+
+def judge_in(shared: RunContext) -> BlockwiseJudge:
+    found = fit_judge(open_round(shared, 1), Clock({}))
+    assert isinstance(found, BlockwiseJudge)
+    return found
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def no_training(label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    assert "training" not in label
+    return untracked(label, total)
+
+
+def test_another_budget_and_another_run_train_nothing(tmp_path: Path) -> None:
+    with in_a_run(tmp_path, "first") as first:
+        run_round(first, 1)
+        made, name = times(tmp_path / "library"), judge_in(first).name
+    limits, search = {"macs": [0, 150_000]}, {"cost": "params", "evaluations": 20, "surrogate": False}
+    with in_a_run(tmp_path, "other", no_training, limits=limits, search=search) as other:
+        run_round(other, 1)
+        found = judge_in(other)
+    assert found.name == name
+    assert {path.parent for path, _ in found.block_files} == {tmp_path / "library"}
+    assert times(tmp_path / "library") == made
+
+
+def test_a_run_with_another_seed_has_other_blocks(judge: BlockwiseJudge) -> None:
+    work = judge.distillation
+    reseeded = replace(work, config=work.config.model_copy(update={"seed": 1}))
+    assert {work.block_path(i) for i in range(3)}.isdisjoint(reseeded.block_path(i) for i in range(3))
+    searched = replace(work, config=study(candidates=5))
+    by_params = replace(
+        searched, config=check_config(study(candidates=5).model_dump() | {"search": {"cost": "params"}}, "")
+    )
+    assert searched.block_path(0) != by_params.block_path(0)
+
+
+def test_two_runs_may_make_one_block_at_a_time(judge: BlockwiseJudge, tmp_path: Path) -> None:
+    """Each in its own folder; what is in the library is whole, and the same bytes."""
+    stopped, other = (
+        replace(judge.distillation, library=tmp_path / "library", folder=tmp_path / name, track=track)
+        for name, track in (("one", interrupted_at(4)), ("two", untracked))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        stopped.finish_block(1)
+    made = other.finish_block(1)
+    content = made.read_bytes()
+    assert replace(stopped, track=untracked).finish_block(1) == made
+    made.unlink()
+    assert replace(stopped, track=untracked).finish_block(1).read_bytes() == content
+    assert [path.suffix for path in (tmp_path / "library").iterdir()] == [".safetensors"]
+
+
+def test_files_of_earlier_versions_stay_in_use_where_they_are(judge: BlockwiseJudge, tmp_path: Path) -> None:
+    """They lie in the run's folder: a teacher, two finished blocks and one that is not."""
+    run, blocks = tmp_path / "run", [path for path, _ in judge.block_files]
+    run.mkdir()
+    now = replace(judge.distillation, folder=run, library=tmp_path / "library")
+    for i, path in enumerate(blocks[:2]):
+        shutil.copyfile(path, now._own_path(i))
+    assert [now._own_path(i).name[:11] for i in range(2)] == ["block-1.v1-", "block-2.v1-"]
+    kept = times(run)
+    assert [now.block_path(i).parent for i in range(3)] == [run, run, tmp_path / "library"]
+    assert now([0, 1, 2])[:2] == [now._own_path(0), now._own_path(1)]
+    assert times(run) == kept
+    assert [path.name[:7] for path in (tmp_path / "library").iterdir()] == ["block-3"]
+
+
+def test_a_teacher_of_an_earlier_version_stays_in_use_where_it_is(tmp_path: Path) -> None:
+    context = FitContext(1, 0, TABLE, tmp_path / "run", library=tmp_path / "library", track=no_training)
+    before = replace(context, folder=tmp_path / "before", library=None, track=untracked)
+    made = Path(prepare_teacher(study(), SPACE, before).weights)
+    old = context.folder / f"{made.stem[: len('teacher-v1-') + 12]}.safetensors"
+    old.parent.mkdir()
+    shutil.copyfile(made, old)
+    assert prepare_teacher(study(), SPACE, context).weights == old
 
 
 # -- what is published -----------------------------------------------------------------------------------------------
@@ -327,6 +427,15 @@ def test_dna_a_lies_in_the_space_of_several_depths() -> None:
     assert [len(part.genes) for part in encodings] == [4, 4, 4, 4, 5, 1]
     kernels = ["".join(gene[4] for gene in part.genes) for part in encodings]
     assert kernels == ["3533", "3353", "7353", "5555", "55555", "3"]
+
+
+def test_the_recipe_of_dnas_released_code() -> None:
+    """retraining/run_example.sh, train.py and model.py of github.com/changlin31/DNA, as far as there are settings for it."""
+    recipe, default = load_config("dna_imagenet").deliver, DeliverSection()
+    assert (recipe.epochs, recipe.warmup_fraction * recipe.epochs, recipe.batch_size) == (500, 5, 8 * 128)
+    assert (recipe.drop_path, recipe.ema, recipe.label_smoothing, recipe.weight_decay) == (0.2, 0.9998, 0.1, 1e-4)
+    assert (recipe.mixup, recipe.cutmix, recipe.augment) == (0, 0, ("resized_crop", "flip"))
+    assert (recipe.learning_rate, recipe.momentum) == (default.learning_rate, default.momentum)
 
 
 def test_the_sizes_that_dna_tells() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evo.evaluators.blockwise.combination import BlockCandidates, Combination, best_combination, combination_front
+from evo.evaluators.blockwise.limits import _Problem
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, cost_table
 from spaces.library.named_spaces import load_space
@@ -104,6 +105,27 @@ def test_six_blocks_of_1296_candidates_take_seconds(shape: str) -> None:
         assert inside[-1] == found
     assert time.process_time() - started < 10
     assert len(blocks[0].losses) == 1296
+
+
+@pytest.mark.parametrize("most_losses", [4, 1000])
+def test_two_limits_at_once_equal_brute_force(most_losses: int) -> None:
+    """Up to four blocks of up to five candidates, with many ties or few; both limits bind in most of them."""
+    rng, by_both = Random(most_losses), 0
+    for _ in range(300):
+        sizes = [rng.randint(1, 5) for _ in range(rng.randint(1, 4))]
+        losses = [np.array([float(rng.randrange(most_losses)) for _ in range(n)]) for n in sizes]
+        costs = [np.array([[float(rng.randrange(8)) for _ in range(2)] for _ in range(n)]) for n in sizes]
+        most = np.array([rng.uniform(0.3, 0.8) * sum(cost[:, j].max() for cost in costs) for j in (0, 1)]).round()
+        problem = _Problem(tuple(losses), tuple(costs), most)
+        every = [choice for choice in product(*map(range, sizes)) if problem.is_within(choice)]
+        found = problem.best()
+        assert (found is None) == (not every)
+        if found is not None:
+            assert found in every
+            assert problem.loss_of(found) == min(map(problem.loss_of, every))
+            by_both += problem._best_by_all() is not None
+            assert problem.loss_of(problem._best_by_all() or ()) == problem.loss_of(found)
+    assert by_both > 100
 
 
 def test_what_cannot_be_combined_is_told() -> None:
