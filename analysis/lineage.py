@@ -147,7 +147,7 @@ def first_iterations(bred_cells: Sequence[BredCell]) -> dict[int, int]:
     """Round -> the number of iterations that the run had finished when the round began."""
     most: dict[int, int] = {}
     for bred in bred_cells:
-        for n, iteration in ((bred.round, bred.iteration), *((n, i) for n, i, _ in bred.fitness)):
+        for n, iteration in ((bred.round, bred.iteration), *((n, i) for n, i, *_ in bred.fitness)):
             most[n] = max(most.get(n, 0), iteration)
     return {n: sum(most[before] for before in most if before < n) for n in most}
 
@@ -166,7 +166,7 @@ def _birth(bred: BredCell, starts: Mapping[int, int]) -> int:
 
 
 def _last_fitness(bred: BredCell) -> float:
-    return bred.fitness[-1][2] if bred.fitness else 0.0
+    return bred.fitness[-1].value if bred.fitness else 0.0
 
 
 def _hover_text(bred: BredCell) -> str:

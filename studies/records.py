@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,6 +121,20 @@ class Proposal:
         return self.evaluation.arch
 
 
+class Fitness(NamedTuple):
+    """How fit a cell was found.
+
+    Attributes:
+        value: higher is better.
+        error: its standard error; None where nothing is known of it.
+    """
+
+    round: int
+    iteration: int
+    value: float
+    error: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class BredCell:
     """A cell of one layer's population: where it comes from, and how it fared.
@@ -127,7 +142,7 @@ class BredCell:
     Attributes:
         origin: ``random``, ``mutation`` or ``crossover``.
         round, iteration: its birth; the first population is born in iteration 0 of round 1.
-        fitness: (round, iteration, value) whenever it was measured; higher is better.
+        fitness: whenever it was measured.
     """
 
     layer_index: int
@@ -136,7 +151,7 @@ class BredCell:
     parents: tuple[Op, ...]
     round: int
     iteration: int
-    fitness: tuple[tuple[int, int, float], ...] = ()
+    fitness: tuple[Fitness, ...] = ()
 
 
 @dataclass(frozen=True)

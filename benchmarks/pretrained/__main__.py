@@ -11,7 +11,8 @@ weights (``whole``), are fine-tuned by the recipe of a delivery, with the same s
 tested once; ``whole+`` is the whole network with that training. What chooses sees the validation images only.
 
 Images: ``sign_digits`` (a folder per class), ``sign_digits_15`` (15 of its images per class to train and validate on, drawn by
-the seed), ``elpv`` (solar cells, from the package; no path), ``cifar10`` (an .npz of x_train, y_train, x_test, y_test).
+the seed), ``elpv`` (solar cells, from the package; no path), ``cifar10`` (an .npz of x_train, y_train, x_test, y_test),
+``fashion_mnist`` (the folder of its four files).
 
 The rivals are installed beside the project's packages, which they must not replace:
 

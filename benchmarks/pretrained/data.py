@@ -22,8 +22,8 @@ TEST_SHARE = 0.2
 FEW = 15
 """Images a class for training and validation in ``sign_digits_15``."""
 
-MOST_CIFAR = 2000
-"""Training images of CIFAR-10, validation images among them; all test images are used."""
+MOST_IMAGES = 2000
+"""Training images of CIFAR-10 and Fashion-MNIST, validation images among them; all test images are used."""
 
 
 def sign_digits(path: Path, folder: Path, seed: int) -> Mapping[str, Any]:
@@ -46,7 +46,12 @@ def elpv(path: Path | None, folder: Path, seed: int) -> Mapping[str, Any]:
 
 def cifar10(path: Path, folder: Path, seed: int) -> Mapping[str, Any]:
     """An ``.npz`` file of ``x_train``, ``y_train``, ``x_test``, ``y_test``; images are enlarged."""
-    return {"name": "arrays", "path": str(path), "max_images": MOST_CIFAR}
+    return {"name": "arrays", "path": str(path), "max_images": MOST_IMAGES}
+
+
+def fashion_mnist(path: Path, folder: Path, seed: int) -> Mapping[str, Any]:
+    """The four official files, in or below ``path``; images are enlarged."""
+    return {"name": "fashion_mnist", "path": str(path), "max_images": MOST_IMAGES}
 
 
 DATA: dict[str, Callable[[Any, Path, int], Mapping[str, Any]]] = {
@@ -54,6 +59,7 @@ DATA: dict[str, Callable[[Any, Path, int], Mapping[str, Any]]] = {
     "sign_digits_15": sign_digits_15,
     "elpv": elpv,
     "cifar10": cifar10,
+    "fashion_mnist": fashion_mnist,
 }
 """Name -> what makes its section ``data`` from ``--path``, a folder for what is made, and a seed."""
 

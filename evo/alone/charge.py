@@ -26,7 +26,7 @@ from spaces.export.scaling import shrink
 from spaces.pretrained.cut_space import only_cuts, whole_network
 from spaces.pretrained.single_cuts import macs_of_single_cuts
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, Training
+from studies.config import AutoSpaceEvolution, StudyConfig, Training
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import COSTS, Evaluation
@@ -49,6 +49,7 @@ class RoundWork:
         whole_macs: MACs of the network that is cut; ``cut_macs``: of measuring it and each of its cuts by itself
             (``macs_of_single_cuts``).
         made_macs: of training operations that are no cuts; ``made_cut_macs``: of measuring these, like ``cut_macs``.
+        layers: of the space.
     """
 
     n: int
@@ -62,6 +63,7 @@ class RoundWork:
     cut_macs: float = 0.0
     made_macs: float = 0.0
     made_cut_macs: float = 0.0
+    layers: int = 1
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def round_macs(
         fmean(trained_macs(config, table, n, drawn)),
         sum(trained_macs(config, table, n, [evaluation.arch for evaluation in measured])),
         epochs_saved=int(stats.get("epochs_saved", 0)),
+        layers=len(space.layers),
     )
     if config.evaluator.starts_networks:
         work = _with_cuts(work, table, stats.get("made", {}))
@@ -186,8 +189,21 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
         steps += section.cells.parallel_cells * schedule_of(section.cells, config.data, work.n).epochs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     scoring = work.measured_macs * (work.validation + calibration)
+    if section.cells and section.cells.score == "networks":
+        scoring += measured_cells_macs(config, work)
     train = images_per_epoch(work.train, section.batch_size)
     return float(PASSES * steps * train * work.path_macs), float(scoring)
+
+
+def measured_cells_macs(config: StudyConfig, work: RoundWork) -> float:
+    """Measuring bred cells in networks: of each, what lies behind the cell that is put in, on the average half of a path."""
+    evaluator: Any = config.evaluator
+    cells, population = evaluator.cells, cast(AutoSpaceEvolution, config.evolution).population
+    schedule = schedule_of(cells, config.data, work.n)
+    steps = schedule.epochs * (images_per_epoch(work.train, schedule.batch_size) // schedule.batch_size)
+    networks = steps // cells.steps * cells.networks + cells.last_networks
+    images = networks * min(cells.measured_images, work.validation)
+    return float(images * work.layers * population) * work.path_macs / 2
 
 
 def scratch_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from analysis.frames import calibration_of, choices, truth_of
 from analysis.sentences import count, describe_reasons, what_it_is
@@ -199,12 +199,23 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
         f"round {row.number}: {reason}" for row in rows for reason in describe_reasons(row.stats.get("failed", {}))
     ]
     notes += [f"round {row.number}: {told}" for row in rows for told in describe_guards(row.stats.get("guards"))]
+    notes += [f"round {row.number}: {told}" for row in rows for told in describe_cells(row.stats.get("cells"))]
     if found := calibration_of(last):
         notes.append(f"round {last.number}: {found.sentence()}")
     truth = truth_of(last)
     if truth and truth.of_objective.warning:
         notes.append(truth.of_objective.warning)
     return notes
+
+
+def describe_cells(cells: Mapping[str, Any] | None) -> list[str]:
+    """Whether a space of bred cells has settled, in a sentence; empty where none are bred, and where nothing is known of it."""
+    if not cells or not cells["cells"] or cells["reliability"] is None:
+        return []
+    known = f"(reliability of fitness {cells['reliability']:.2f})"
+    if cells["stay"] == cells["cells"]:
+        return [f"no new cell is better beyond chance: the space has converged {known}"]
+    return [f"{cells['stay']} of {cells['cells']} bred cells stay candidates {known}"]
 
 
 def describe_guards(guards: Mapping[str, int] | None) -> list[str]:

@@ -241,6 +241,21 @@ class CellsSection(Training):
     """How far a cell's fitness moves, in each iteration, towards what its weight in the sum has become; from 0 (not at
     all) to 1."""
 
+    score: Literal["weights", "networks", "noise"] = "weights"
+    """What fitness is: `weights`: the weight of a cell in the sum, as in the paper; `networks`: what networks lose with
+    the cell, beside the same networks with the layer's other cells, and all cells weigh alike in the sum; `noise`: a
+    number drawn by chance, the control arm of either."""
+
+    networks: PositiveInt = 4
+    """Networks in which all living cells are measured after each iteration (`score = "networks"`)."""
+
+    last_networks: PositiveInt = 24
+    """Networks in which all living cells are measured at the end of a round: what decides which of them are the next
+    space's (`score = "networks"`)."""
+
+    measured_images: PositiveInt = 128
+    """Validation images that each of these networks sees."""
+
     cost_target: PositiveFloat | None = None
     """Expected cost above which the loss grows, in units of `search.cost`. Not given: cost plays no part."""
 

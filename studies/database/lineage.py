@@ -11,7 +11,7 @@ from studies.database.engines import retry_while_unavailable
 from studies.database.rows import StoredRun, from_row, to_row
 from studies.database.schema import cells, fitness
 from studies.database.store import Store
-from studies.records import BredCell
+from studies.records import BredCell, Fitness
 
 
 @retry_while_unavailable
@@ -25,9 +25,15 @@ def record_bred_cells(store: Store, run: StoredRun, number: int, lives: Sequence
         ours = sa.select(cells.c.id).where(cells.c.run_id == run.id)
         connection.execute(fitness.delete().where(fitness.c.round_number == number, fitness.c.cell_id.in_(ours)))
         measured = [
-            {"cell_id": known[life.layer_index, life.cell], "round_number": n, "iteration": i, "fitness": value}
+            {
+                "cell_id": known[life.layer_index, life.cell],
+                "round_number": n,
+                "iteration": i,
+                "fitness": value,
+                "error": error,
+            }
             for life in lives
-            for n, i, value in life.fitness
+            for n, i, value, error in life.fitness
             if n == number
         ]
         if measured:
@@ -39,17 +45,19 @@ def bred_cells(store: Store, run: StoredRun) -> list[BredCell]:
     """All cells that the run has bred, oldest first; empty where it bred none."""
     query = sa.select(cells).where(cells.c.run_id == run.id).order_by(cells.c.id)
     history = sa.select(fitness).join(cells).where(cells.c.run_id == run.id).order_by(fitness.c.id)
-    measured: dict[int, list[tuple[int, int, float]]] = {}
+    measured: dict[int, list[Fitness]] = {}
     with store.engine.connect() as connection:
         for row in connection.execute(history):
-            measured.setdefault(row.cell_id, []).append((row.round_number, row.iteration, row.fitness))
+            measured.setdefault(row.cell_id, []).append(
+                Fitness(row.round_number, row.iteration, row.fitness, row.error)
+            )
         return [
             from_row(
                 BredCell,
                 row,
                 parents=tuple(parent for parent in (row["parent"], row["second_parent"]) if parent),
                 round=row["round_number"],
-                fitness=tuple(sorted(measured.get(row["id"], []))),
+                fitness=tuple(sorted(measured.get(row["id"], []), key=lambda found: found[:2])),
             )
             for row in connection.execute(query).mappings()
         ]

@@ -99,8 +99,11 @@ def creation_lock(engine: sa.Engine) -> Iterator[None]:
 
     Look again inside whether anything is left to create: another process may just have done it. SQLite has no lock that
     outlives a commit, so an empty file ``<database>.lock`` is locked instead. It stays: others may be waiting for it.
+    A database in memory is nobody else's.
     """
-    if engine.dialect.name == "sqlite":
+    if engine.dialect.name == "sqlite" and not is_sqlite_file(engine.url):
+        yield
+    elif engine.dialect.name == "sqlite":
         path = f"{engine.url.database}.lock"
         with closing(sqlite3.connect(path, timeout=TIMEOUT, isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")

@@ -342,7 +342,8 @@ fitness = Table(
     Column("round_number", Integer, nullable=False, doc="number of the round"),
     Column("iteration", Integer, nullable=False, doc="number of the iteration"),
     Column("fitness", Float, nullable=False, doc="higher is better"),
-    info={"doc": "The fitness of a cell after every iteration in which it ran."},
+    Column("error", Float, doc="its standard error; null: nothing is known of it, or an earlier version"),
+    info={"doc": "The fitness of a cell after every iteration in which it ran, and at the end of a round."},
 )
 
 leases = Table(

@@ -14,12 +14,12 @@ from spaces.library.named_spaces import load_space
 from spaces.operations.cells import Alphabet
 
 
-def test_pairs_are_of_both_spaces_at_equal_cost_and_spread_over_it() -> None:
-    a, b = (StartPopulations(Alphabet(), 4, 4, 1)(load_space("digits"), Random(seed)) for seed in (0, 1))
-    pairs = at_equal_cost(a, b, 12, seed=0)
-    assert len(pairs) == 12
-    assert all(one in a and other in b for one, other in pairs)
-    macs = [cost_table(space).count([pair[i] for pair in pairs])[:, 0] for i, space in enumerate((a, b))]
+def test_networks_are_of_all_spaces_at_equal_cost_and_spread_over_it() -> None:
+    spaces = [StartPopulations(Alphabet(), 4, 4, 1)(load_space("digits"), Random(seed)) for seed in range(3)]
+    drawn = at_equal_cost(spaces, 12, seed=0)
+    assert all(len(own) == 12 and all(arch in space for arch in own) for space, own in zip(spaces, drawn, strict=True))
+    macs = [cost_table(space).count(own)[:, 0] for space, own in zip(spaces, drawn, strict=True)]
     assert macs[0] == pytest.approx(macs[1], rel=0.05)
+    assert macs[0] == pytest.approx(macs[2], rel=0.05)
     assert np.all(np.diff(macs[0]) > 0)
     assert macs[0][-1] > 1.5 * macs[0][0]

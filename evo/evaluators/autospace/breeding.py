@@ -86,6 +86,7 @@ def breed_populations(
             label=f"round {context.n}: breeding cells",
             group=context.group,
         )
+        breeding.finish(supernet)
         facts = {
             "ratings": [[i, op, value] for (i, op), value in breeding.ratings().items()],
             "lives": [asdict(life) for life in breeding.bred_cells()],

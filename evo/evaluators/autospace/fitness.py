@@ -1,9 +1,10 @@
-"""How fit a cell is: what the weight of its output becomes, when cells that run side by side in every layer are trained.
+"""How fit a cell is, while cells that run side by side in every layer are trained.
 
 AutoSpace (https://arxiv.org/abs/2103.11833): a layer gives the weighted sum of K cells; the weights learn by gradient, and
 at the end of an iteration are written back into the population. What the paper leaves open is decided here: the weights
 are a softmax of alpha; alpha starts as the cell's fitness, so that fitness goes on from iteration to iteration and is one
-scale for cells that never met; it learns on validation images; the cost term is a hinge.
+scale for cells that never met; it learns on validation images; the cost term is a hinge. Where ``score`` asks for it, fitness
+is measured in networks instead (``measuring``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import sqrt
 from random import Random
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -19,16 +22,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
-from evo.evaluators.autospace.population import Population, alphabet_of, next_iteration, with_measured_fitness
+from evo.evaluators.autospace.measuring import Measurement, measure_cells
+from evo.evaluators.autospace.population import (
+    Population,
+    alphabet_of,
+    next_iteration,
+    with_last_fitness,
+    with_measured_fitness,
+)
 from evo.seeds import derive_seed
 from evo.training.loop import Paths
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
-from spaces.networks.cell_supernet import Mixture
+from spaces.networks.cell_supernet import CellSupernet, Mixture
 from spaces.operations.cells import reference_cells
 from spaces.space import SearchSpace
 from studies.config import CellsSection
-from studies.records import BredCell, EvoError
+from studies.records import BredCell, EvoError, Fitness
+
+BEYOND_CHANCE = 1.96
+"""Standard errors of a difference between two cells, of which one is then better."""
 
 NEGLIGIBLE_WEIGHT = 0.01
 """Reference cells no longer run when their weight, to 1 of all others, has fallen below this."""
@@ -61,7 +74,7 @@ def first_populations(space: SearchSpace, settings: CellsSection, known: Sequenc
                 "expected two or more; set evolution.method = 'autospace'"
             )
         bred_cells[i] |= {op: BredCell(i, op, "random", (), 1, 0) for op in cells if op not in bred_cells[i]}
-        fitness = {op: bred_cells[i][op].fitness[-1][2] if bred_cells[i][op].fitness else 0.0 for op in cells}
+        fitness = {op: bred_cells[i][op].fitness[-1].value if bred_cells[i][op].fitness else 0.0 for op in cells}
         populations.append(Population(fitness, bred_cells[i]))
     return populations
 
@@ -91,6 +104,8 @@ class Breeding:
         own = reference_ops(settings)
         self.layers = first_populations(space, settings, known)
         self.sizes = [population.size for population in self.layers]
+        measures = settings.score == "networks"
+        self.stay = [frozenset(layer.candidates) if measures else frozenset() for layer in space.layers]
         self.references = [[op for op in layer.candidates if op in own] for layer in space.layers]
         self.table = table
         self.column = COLUMNS.index(cost)
@@ -106,11 +121,15 @@ class Breeding:
     def _begin_iteration(self) -> None:
         """The next iteration: its cells, their weights, and a fresh learner."""
         self.iteration += 1
-        own = reference_ops(self.settings)
-        for i, population in enumerate(self.layers):
-            rng = Random(derive_seed(self.seed, "breed", self.iteration, i))
-            self.layers[i] = next_iteration(population, self.settings, (i, self.n, self.iteration), rng, own)
-        self._reset_learner([[layer.fitness[op] for op in layer.active] for layer in self.layers])
+        self.layers = [self.next_population(i, population) for i, population in enumerate(self.layers)]
+        learns = self.settings.score == "weights"
+        self._reset_learner([[layer.fitness[op] if learns else 0.0 for op in layer.active] for layer in self.layers])
+
+    def next_population(self, layer: int, population: Population) -> Population:
+        """A layer's population as the iteration that begins has it: which cells run, and what is bred."""
+        rng = Random(derive_seed(self.seed, "breed", self.iteration, layer))
+        place = layer, self.n, self.iteration
+        return next_iteration(population, self.settings, place, rng, reference_ops(self.settings))
 
     def _reset_learner(self, alphas: Sequence[Sequence[float]]) -> None:
         device = self.validation.device
@@ -166,31 +185,83 @@ class Breeding:
 
     def __call__(self, model: nn.Module, step: int) -> None:
         """What happens after weight step ``step``: alphas learn every few steps; the iteration ends after its last."""
-        if (step + 1) % self.settings.update_every == 0:
-            rng = Random(derive_seed(self.seed, "alpha", step))
-            x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
-            gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
-            for alpha, gradient in zip(self.alphas, gradients, strict=True):
-                alpha.grad = gradient
-            self.optimizer.step()
+        if self.settings.score == "weights" and (step + 1) % self.settings.update_every == 0:
+            self._learn(model, step)
         if (step + 1) % self.settings.steps == 0:
-            for i, (population, alpha) in enumerate(zip(self.layers, self.alphas, strict=True)):
-                weights = alpha.detach().tolist()
-                self.layers[i] = with_measured_fitness(
-                    population, weights, self.settings, self.n, self.iteration, self.sizes[i]
-                )
+            place, momentum = (self.n, self.iteration), self.settings.fitness_momentum
+            found = zip(self.layers, self._measured(model, self.settings.networks), self.sizes, self.stay, strict=True)
+            self.layers = [
+                with_measured_fitness(layer, own, momentum, place, size, stay) for layer, own, size, stay in found
+            ]
             self._begin_iteration()
+
+    def _learn(self, model: nn.Module, step: int) -> None:
+        """One step of the alphas."""
+        rng = Random(derive_seed(self.seed, "alpha", step))
+        x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
+        gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
+        for alpha, gradient in zip(self.alphas, gradients, strict=True):
+            alpha.grad = gradient
+        self.optimizer.step()
+
+    # -- what is measured ---------------------------------------------------------------------------------------------
+
+    def finish(self, model: nn.Module) -> None:
+        """After the last step: what lives is measured once more, in more networks; nothing where fitness is a weight."""
+        if self.settings.score == "networks":
+            found = zip(self.layers, self._measured(model, self.settings.last_networks), strict=True)
+            place = (self.n, self.iteration - 1)
+            self.layers = [with_last_fitness(layer, _of_bred(own, layer), place) for layer, own in found]
+
+    def _measured(self, model: nn.Module, networks: int) -> list[dict[Op, Measurement]]:
+        """Per layer what this iteration says of its cells."""
+        if self.settings.score == "weights":
+            learned = zip(self.layers, self.alphas, strict=True)
+            return [dict(zip(layer.active, _exact(alpha.tolist()), strict=True)) for layer, alpha in learned]
+        seed = derive_seed(self.seed, "measure", self.iteration, networks)
+        if self.settings.score == "noise":
+            rng = Random(seed)
+            return [{op: Measurement(rng.gauss(0, 1), None) for op in layer.fitness} for layer in self.layers]
+        assert isinstance(model, CellSupernet)
+        cells, images = [list(layer.fitness) for layer in self.layers], self.settings.measured_images
+        found = measure_cells(model, cells, self.validation, networks=networks, images=images, seed=seed)
+        return self._less_what_is_too_dear(found)
+
+    def _less_what_is_too_dear(self, found: list[dict[Op, Measurement]]) -> list[dict[Op, Measurement]]:
+        """The same, less the slope of the hinge on the expected cost, where that is above its target."""
+        costs = [
+            {op: table.cost_of(op)[self.column] for op in own}
+            for table, own in zip(self.table.layers, found, strict=True)
+        ]
+        means = [fmean(own.values()) for own in costs]
+        target = self.settings.cost_target
+        if target is None or self.table.fixed[self.column] + sum(means) <= target:
+            return found
+        price = self.settings.cost_weight / target
+        return [
+            {op: Measurement(value - price * (own[op] - mean), error) for op, (value, error) in layer.items()}
+            for layer, own, mean in zip(found, costs, means, strict=True)
+        ]
 
     # -- what was learned ---------------------------------------------------------------------------------------------
 
     def ratings(self) -> dict[tuple[int, Op], float]:
-        """(layer, cell) -> fitness, of the cells that live. What was bred and not measured any more is left out."""
+        """(layer, cell) -> fitness, of the cells that live. What was bred and not measured any more is left out.
+
+        Where networks measure, a new cell is rated lower than it was measured, so that it takes a candidate's place when it is
+        better beyond chance. In the first round all are alike: its candidates were drawn.
+        """
         return {
-            (i, op): value
+            (i, op): value - (self._doubt(population.bred_cells[op]) if self.past and op not in self.stay[i] else 0.0)
             for i, population in enumerate(self.layers)
             for op, value in population.fitness.items()
             if _counts_as_bred(population.bred_cells[op])
         }
+
+    def _doubt(self, life: BredCell) -> float:
+        """By how much a cell's fitness may be above that of an equal cell by chance; 0 where no standard error is known."""
+        error = life.fitness[-1].error if life.fitness and self.settings.score == "networks" else None
+        return BEYOND_CHANCE * sqrt(2) * (error or 0.0)
 
     def bred_cells(self) -> list[BredCell]:
         """All cells that ever lived."""
@@ -233,6 +304,15 @@ class Breeding:
                 yield f"{name}.{i}", value
 
 
+def _exact(values: Sequence[float]) -> list[Measurement]:
+    return [Measurement(value, None) for value in values]
+
+
+def _of_bred(measured: Mapping[Op, Measurement], population: Population) -> dict[Op, Measurement]:
+    """What was measured of cells that count."""
+    return {op: found for op, found in measured.items() if _counts_as_bred(population.bred_cells[op])}
+
+
 def _counts_as_bred(life: BredCell) -> bool:
     """Whether the cell belongs to the first population or was measured."""
     return bool(life.fitness) or life.origin == "random"
@@ -240,5 +320,5 @@ def _counts_as_bred(life: BredCell) -> bool:
 
 def bred_cell_from_json(data: Mapping[str, Any]) -> BredCell:
     """The life that ``asdict`` wrote, read from JSON."""
-    fitness = tuple((n, iteration, value) for n, iteration, value in data["fitness"])
+    fitness = tuple(Fitness(*found) for found in data["fitness"])
     return BredCell(**{**data, "parents": tuple(data["parents"]), "fitness": fitness})

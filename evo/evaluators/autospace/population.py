@@ -6,15 +6,16 @@ the weakest cells, a cell is measured before it competes, and children inherit t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
 
+from evo.evaluators.autospace.measuring import Measurement
 from spaces.architecture import Op
 from spaces.operations.cells import Alphabet, crossover, mutate, parse_cell
 from studies.config import CellsSection
-from studies.records import BredCell
+from studies.records import BredCell, Fitness
 
 MAX_TRIES = 30
 """So many tries to breed a new child of one pair of parents; then the pair stays without a child."""
@@ -108,18 +109,49 @@ def _child(
 
 
 def with_measured_fitness(
-    population: Population, weights: Sequence[float], settings: CellsSection, n: int, iteration: int, size: int
+    population: Population,
+    measured: Mapping[Op, Measurement],
+    momentum: float,
+    place: tuple[int, int],
+    size: int,
+    stay: Collection[Op] = (),
 ) -> Population:
-    """The population after an iteration: fitness moves towards the learned weights, and the weakest cells are removed.
+    """The population after an iteration: fitness moves towards what was measured, and the weakest cells are removed.
+
+    A cell's record gets the fitness of the iterations in which it ran.
 
     Args:
-        weights: learned weights (logits) of the active cells.
+        measured: of living cells, the active ones among them.
+        momentum: how far fitness moves, from 0 (not at all) to 1.
+        place: round, iteration.
         size: the maximum number of living cells.
+        stay: cells that are not removed.
     """
-    fitness, bred_cells = dict(population.fitness), dict(population.bred_cells)
-    for op, weight in zip(population.active, weights, strict=True):
-        fitness[op] += settings.fitness_momentum * (weight - fitness[op])
-        bred_cells[op] = replace(bred_cells[op], fitness=(*bred_cells[op].fitness, (n, iteration, fitness[op])))
+    fitness = dict(population.fitness)
+    for op, found in measured.items():
+        fitness[op] += momentum * (found.value - fitness[op])
+    ran = {op: Fitness(*place, fitness[op], measured[op].error) for op in population.active}
     youngest_first = list(reversed(fitness))  # among equals the younger ones stay
-    strongest = set(sorted(youngest_first, key=lambda op: -fitness[op])[:size])
-    return Population({op: value for op, value in fitness.items() if op in strongest}, bred_cells, population.active)
+    strongest = set(sorted(youngest_first, key=lambda op: (op not in stay, -fitness[op]))[:size])
+    alive = {op: value for op, value in fitness.items() if op in strongest}
+    return Population(alive, _with_records(population.bred_cells, ran), population.active)
+
+
+def with_last_fitness(population: Population, measured: Mapping[Op, Measurement], place: tuple[int, int]) -> Population:
+    """The population whose fitness is what was measured in the end, with weights that have learned.
+
+    Args:
+        place: round, iteration: what the iteration itself has measured is replaced.
+    """
+    found = {op: Fitness(*place, value, error) for op, (value, error) in measured.items()}
+    fitness = {**population.fitness, **{op: value for op, (value, _) in measured.items()}}
+    return replace(population, fitness=fitness, bred_cells=_with_records(population.bred_cells, found))
+
+
+def _with_records(bred_cells: Mapping[Op, BredCell], found: Mapping[Op, Fitness]) -> Mapping[Op, BredCell]:
+    """The cells with one more fitness each, which takes the place of one of the same iteration."""
+    changed = dict(bred_cells)
+    for op, fitness in found.items():
+        before = (known for known in changed[op].fitness if known[:2] != fitness[:2])
+        changed[op] = replace(changed[op], fitness=(*before, fitness))
+    return changed

@@ -9,10 +9,11 @@ Later rounds inherit the weights of the operations that survived (PAD-NAS, https
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from evo.data.source import Images, Source
 from evo.evaluators import FitContext, Judge, Request
 from evo.evaluators.autospace import breeding
 from evo.evaluators.autospace.breeding import BredPopulations
+from evo.evaluators.autospace.stability import stability
 from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths, suggest_by_gates
 from evo.evaluators.oneshot.paths import SAMPLING
 from evo.evaluators.oneshot.scoring import Scorer, evaluations_by
@@ -166,6 +168,10 @@ class OneShotJudge(Judge):
 
     def files(self) -> Mapping[str, tuple[Path, str]]:
         return {"weights": (self.checkpoint, self.sha256)}
+
+    def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
+        """Whether the space has settled, where cells are bred."""
+        return {"cells": asdict(stability(self.space, self.history, self.ratings))} if self.history else {}
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
         """What the learned gates draw, where there are gates."""

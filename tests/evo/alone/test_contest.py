@@ -161,6 +161,18 @@ def test_the_cost_of_a_round_is_counted_by_hand() -> None:
     assert scratch_macs(alone, work) == (3 * 960 * (300 * 5 - 1 * 50), 300 * 200)
 
 
+def test_measuring_bred_cells_is_counted_by_hand() -> None:
+    """30 steps end 3 iterations of 4 networks; 24 at the round's end: 7 layers of 16 cells, half a path each."""
+    work = RoundWork(1, train=1000, validation=200, candidates=4, path_macs=50.0, measured_macs=300.0, layers=7)
+    cells = {"score": "networks", "epochs": 2, "steps": 10, "measured_images": 128}
+    section = {"kind": "oneshot", "epochs": 2, "calibration_batches": 1, "eval_batch_size": 100, "cells": cells}
+    config = check_config(
+        CONFIG | {"evaluator": section, "evolution": {"method": "autospace", "population": 16}}, "test"
+    )
+    measured = (3 * 4 + 24) * 128 * 7 * 16 * 50 / 2
+    assert oneshot_macs(config, work) == (3 * (2 + 4 * 2) * 960 * 50, 300 * (200 + 100) + measured)
+
+
 def test_a_layer_without_candidates_costs_nothing() -> None:
     """NSE may leave a layer empty that can be left out."""
     shape = Shape(8, 8, 1, 8)

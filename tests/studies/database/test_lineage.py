@@ -11,13 +11,13 @@ import pytest
 from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import StoredRun
 from studies.database.store import Store
-from studies.records import BredCell
+from studies.records import BredCell, Fitness
 from tests import example_run
 
-MOTHER = BredCell(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.5),))
+MOTHER = BredCell(0, "cell:e1_3", "random", (), 1, 0, (Fitness(1, 1, 0.5, 0.05),))
 FATHER = BredCell(0, "cell:e1_5", "random", (), 1, 0)
-CHILD = BredCell(0, "cell:e1_3_-5", "crossover", ("cell:e1_3", "cell:e1_5"), 1, 2, ((1, 2, 0.25),))
-NAMESAKE = BredCell(1, "cell:e1_3", "mutation", ("cell:e1_5",), 1, 2, ((1, 2, -1.0),))
+CHILD = BredCell(0, "cell:e1_3_-5", "crossover", ("cell:e1_3", "cell:e1_5"), 1, 2, (Fitness(1, 2, 0.25),))
+NAMESAKE = BredCell(1, "cell:e1_3", "mutation", ("cell:e1_5",), 1, 2, (Fitness(1, 2, -1.0),))
 FIRST = [MOTHER, FATHER, CHILD, NAMESAKE]
 
 
@@ -41,8 +41,8 @@ def test_what_was_bred_comes_back_and_a_later_round_adds_to_it(store: Store, run
     record_bred_cells(store, run, 1, FIRST)
     record_bred_cells(store, run, 1, FIRST)
     assert bred_cells(store, run) == FIRST
-    older = replace(MOTHER, fitness=(*MOTHER.fitness, (2, 1, 0.75)))
-    born = BredCell(0, "cell:e3_3", "mutation", ("cell:e1_3",), 2, 1, ((2, 1, 0.1),))
+    older = replace(MOTHER, fitness=(*MOTHER.fitness, Fitness(2, 1, 0.75)))
+    born = BredCell(0, "cell:e3_3", "mutation", ("cell:e1_3",), 2, 1, (Fitness(2, 1, 0.1),))
     record_bred_cells(store, run, 2, [older, FATHER, CHILD, NAMESAKE, born])
     assert bred_cells(store, run) == [older, FATHER, CHILD, NAMESAKE, born]
     assert bred_cells(store, example_run.begin(store, "another")) == []

@@ -26,7 +26,7 @@ from studies.database.engines import _log_ahead, open_engine
 from studies.database.lineage import bred_cells, record_bred_cells
 from studies.database.rows import Choice, StoredRound, StoredRun
 from studies.database.store import Store, open_store
-from studies.records import BredCell, Evaluation, EvoError, Proposal, complete_evaluations
+from studies.records import BredCell, Evaluation, EvoError, Fitness, Proposal, complete_evaluations
 from studies.runs.manage import run_summaries
 
 CONFIG: StudyConfig = check_config(
@@ -133,7 +133,7 @@ def test_nothing_else_has_a_longest_length(store: Store) -> None:
     store.record(run, row, generation)
     assert store.proposals(row) == generation
     store.finish_round(row, space, [Choice(0, long, 0.1, 0.1, "kept", long)], judge=long, hypervolume=0.1, stats={})
-    record_bred_cells(store, run, 1, [BredCell(0, "cell:" + "y" * 2000, "random", (), 1, 0, ((1, 1, 0.1),))])
+    record_bred_cells(store, run, 1, [BredCell(0, "cell:" + "y" * 2000, "random", (), 1, 0, (Fitness(1, 1, 0.1),))])
     assert bred_cells(store, run)[0].cell == "cell:" + "y" * 2000
     assert store.rounds(run)[0].judge == long
 
