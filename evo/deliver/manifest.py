@@ -24,10 +24,11 @@ LATER = ("data_sha256", "resize")
 LATER_PROVENANCE = ("summed_loss", "summed_over")
 """What the provenance in older folders does not say, though the network may be the one that is chosen so today."""
 
-TAUGHT_BY_NONE = DeliverSection().model_dump(include={"teacher", "teacher_share", "teacher_features"})
-"""Settings of every training before there were teachers."""
+LATER_SETTINGS = {"teacher", "teacher_share", "teacher_features", "add"}
+BEFORE = DeliverSection().model_dump(mode="json", include=LATER_SETTINGS)
+"""Settings of every training before there were teachers and additions."""
 
-OPTIONAL = ("start", "teacher")
+OPTIONAL = ("start", "teacher", "added")
 """What a plan says of some trainings only."""
 
 
@@ -90,7 +91,7 @@ def read_manifest(folder: Path) -> Description:
         if name in training:
             training[name], _ = renewed(training[name], lambda _: False, section)
     if "settings" in training:
-        training["settings"] = {**TAUGHT_BY_NONE, **training["settings"]}
+        training["settings"] = {**BEFORE, **training["settings"]}
     return description
 
 

@@ -28,6 +28,7 @@ from studies.records import COSTS
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
+Added = Literal["se", "swish"]
 
 
 def _per_round(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
@@ -259,6 +260,11 @@ class DeliverSection(Training):
     augment: tuple[Augmentation, ...] | None = None
     """Random changes of training images, in place of `data.augment`. Not given: those."""
 
+    add: tuple[Added, ...] = ()
+    """What the network is given beside what was searched, as NSE (arXiv 2011.10904) does: `se`, a squeeze-excitation of a
+    quarter of the hidden channels in operations that have none, and `swish`, in the place of all activations of operations,
+    stem and head. Operations that have no such form stay. Not for weights that a run has trained."""
+
     teacher: str | None = None
     """Teaches the network beside the labels (distillation at temperature 1, arXiv 1503.02531): `whole`, the network that a run
     of `cuts` has fine-tuned, or a folder that `evo.deliver` made, with the same channels and classes; images are resized for
@@ -271,6 +277,11 @@ class DeliverSection(Training):
     """Weight in the loss of how far the outputs of blocks are from the teacher's: the mean squared difference as a share of the
     teacher's variance, averaged over the blocks that both have by name, with the same channels (in the manner of FitNets,
     arXiv 1412.6550); 0: off. Needs `teacher`."""
+
+    @field_validator("add")
+    @classmethod
+    def _in_one_order(cls, names: tuple[Added, ...]) -> tuple[Added, ...]:
+        return tuple(sorted(set(names)))
 
 
 class SearchSection(Section):

@@ -208,6 +208,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "drop_path": "0.0",
         "ema": "0.99",
         "augment": "None",
+        "add": "()",
         "teacher_share": "0.5",
         "teacher_features": "0.0",
     },
