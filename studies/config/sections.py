@@ -107,6 +107,23 @@ def _pixels(given: Any, checked: ValidatorFunctionWrapHandler) -> Size:
         raise PydanticCustomError("pixels", "expected pixels from 1 on: one number, or [height, width]") from None
 
 
+def _strengths(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, float, float, float]:
+    try:
+        found: tuple[float, float, float, float] = checked(given)
+    except ValidationError:
+        raise PydanticCustomError(
+            "jitter", "expected four numbers from 0 on: brightness, contrast, saturation, and hue (at most 0.5)"
+        ) from None
+    return found
+
+
+Jitter = Annotated[
+    tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, Annotated[float, Field(ge=0, le=0.5)]],
+    WrapValidator(_strengths),
+]
+"""How far brightness, contrast, saturation and hue are changed."""
+
+
 Pixels = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], WrapValidator(_pixels)]
 """One number for square images, or height and width."""
 
@@ -198,6 +215,10 @@ class DataSection(Section):
     augment: tuple[Augmentation, ...] = ()
     """Random changes of training images, from: `flip`, `crop`, `cutout`, `resized_crop`, `colour_jitter`."""
 
+    jitter: Jitter = (0.4, 0.4, 0.4, 0.0)
+    """How far `colour_jitter` changes brightness, contrast, saturation and hue, each both ways: shares, and of hue turns of the
+    colour circle, up to 0.5. Hue is changed in images of three channels only."""
+
     in_memory: bool | None = None
     """Whether images in files, or items of a data set of torch, are read into memory once (`true`) or anew in every epoch
     (`false`). Not given: into memory where they take less than 4 GB."""
@@ -231,6 +252,9 @@ class Training(Section):
     warmup_fraction: Share = 0.05
     """Fraction of all steps in which the learning rate rises to its highest value."""
 
+    warmup_start: Share = 0.0
+    """Share of the highest learning rate from which it rises, from 0 to 1."""
+
 
 class DeliverSection(Training):
     """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,
@@ -259,6 +283,9 @@ class DeliverSection(Training):
 
     augment: tuple[Augmentation, ...] | None = None
     """Random changes of training images, in place of `data.augment`. Not given: those."""
+
+    jitter: Jitter | None = None
+    """How far `colour_jitter` changes colours here, in place of `data.jitter`. Not given: as there."""
 
     add: tuple[Added, ...] = ()
     """What the network is given beside what was searched, as NSE (arXiv 2011.10904) does: `se`, a squeeze-excitation of a

@@ -425,4 +425,7 @@ def test_the_presets_of_nse_have_the_released_numbers(name: str, band: float, ta
     assert evaluator.gates.cost_weight == pytest.approx(weight)
     assert (evaluator.calibration_batches, evaluator.eval_batch_size) == (50, 1024)
     assert evaluator.warmup_fraction * 100 == pytest.approx(2)  # of 100 epochs
+    assert evaluator.warmup_start * value_in_round(evaluator.learning_rate, 1) == pytest.approx(0.1)  # lr_warm
+    assert config.data.jitter == (0.2, 0.2, 0.2, 0.1)
+    assert config.deliver.add == (() if name == "nse_imagenet_gpu" else ("se", "swish"))
     assert not evaluator.zero_init
