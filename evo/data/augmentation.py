@@ -85,7 +85,7 @@ def colour_jitter(x: Tensor, rng: torch.Generator, strengths: Strengths = JITTER
 
 
 def turn_hue(x: Tensor, angle: Tensor) -> Tensor:
-    """Colours of images of three channels turned about grey by ``angle``, in radians: a third of a circle turns red to green."""
+    """Colours of images of three channels turned about grey by ``angle``, in radians: a third of a circle makes red green."""
     grey = x.mean(dim=1, keepdim=True)
     across = (x.roll(1, dims=1) - x.roll(-1, dims=1)) / 3**0.5  # the cross product with the axis of grey
     return grey + angle.cos() * (x - grey) + angle.sin() * across
