@@ -59,7 +59,7 @@ def test_a_delivered_network_has_what_was_added_and_says_so(
     assert main([*words, "--arch", example_run.FREE, "--add", "se,swish"]) == 0
     shown = capsys.readouterr().out
     assert "se and swish added before the training; id stays, having no such form" in shown
-    assert "  added     Added before the training: se, swish. As searched it is id|mb_k3_e1, with " in shown
+    assert "  added     se and swish; as searched it is id|mb_k3_e1, with " in shown
     said, network = read_manifest(tmp_path / "net"), load_network(tmp_path / "net")
     cost = count_costs(example_run.SECOND, Architecture.parse(example_run.FREE))
     assert said["arch"] == FREE
@@ -73,7 +73,7 @@ def test_a_delivered_network_has_what_was_added_and_says_so(
     assert kinds.count(SqueezeExcitation) == 1
     assert not {torch.nn.ReLU, torch.nn.ReLU6} & set(kinds)
     card = (tmp_path / "net" / "README.md").read_text()
-    assert "Added before the training: se, swish. As searched it is `id|mb_k3_e1`, with" in card
+    assert "Added: se and swish; as searched it is `id|mb_k3_e1`, with" in card
     assert "silu" in (tmp_path / "net" / "model.py").read_text().lower()
     before = {path.name: path.read_bytes() for path in (tmp_path / "net").iterdir()}
     assert main([*words, "--arch", example_run.FREE, "--set", "deliver.add=['swish', 'se']"]) == 0  # the same wish
@@ -84,11 +84,15 @@ def test_a_delivered_network_has_what_was_added_and_says_so(
 
 
 @pytest.mark.usefixtures("unexported")
-def test_a_folder_from_before_there_were_additions_is_taken_on(run: tuple[Store, StoredRun], tmp_path: Path) -> None:
+def test_a_folder_from_before_there_were_such_settings_is_taken_on(
+    run: tuple[Store, StoredRun], tmp_path: Path
+) -> None:
     deliver_run("tiny", run[0].url, Criteria({}), tmp_path / "net", QUICK)
     said = json.loads((tmp_path / "net" / "architecture.json").read_text())
     assert "added" not in said
     assert said["training"]["settings"].pop("add") == []
+    del said["training"]["settings"]["warmup_start"], said["training"]["settings"]["jitter"]
+    del said["training"]["data"]["jitter"]
     write_manifest(tmp_path / "net", said)
     deliver_run("tiny", run[0].url, Criteria({}), tmp_path / "net", QUICK)
     assert json.loads((tmp_path / "net" / "architecture.json").read_text()) == said
