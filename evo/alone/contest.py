@@ -7,7 +7,7 @@ another seed, is what counts: the luck of the first does not. All others have th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evo.alone.budgets import Budget, arm_networks, find_budgets
 from evo.alone.charge import run_macs
@@ -79,6 +79,7 @@ def hold_contest(
         sides += [
             side for arm in arms for budget in budgets for side in find_side(trainer, arm, budget, number, reporter)
         ]
+        sides = [replace(side, networks=tuple(map(trainer.as_trained, side.networks))) for side in sides]
         trainer.check_features(network for side in sides for network in side.networks)
         total = sum(side.trainings for side in sides)
         label = f"{run.name}: training {total} networks alone, at {len(budgets)} budgets"

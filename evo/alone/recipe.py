@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from evo.alone.features import FeatureLoss
 from evo.console import Track, untracked
+from evo.data.augmentation import spelled
 from evo.data.source import Batches
 from evo.training.loop import MixImages, schedule_of, train
 from spaces import torchvision_shim
@@ -53,7 +54,8 @@ def train_by_recipe(
     section = config.deliver
     add_drop_path(network, section.drop_path)
     average = ModelEMA(network, section.ema) if section.ema else None
-    schedule = replace(schedule_of(section, config.data, 1), augment=section.augment or ())
+    augment = spelled(section.augment or (), section.jitter or config.data.jitter)
+    schedule = replace(schedule_of(section, config.data, 1), augment=augment)
     mix = mix_images(section, classes)
     if teacher is not None:
         mix, schedule = blend_targets(mix, teacher, section, classes), replace(schedule, label_smoothing=0.0)

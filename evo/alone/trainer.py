@@ -32,6 +32,7 @@ from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress
 from evo.training.identity import identity
 from evo.training.loop import DivergedError, schedule_of
+from spaces.export.additions import add_to_contender
 from spaces.export.baselines import Contender
 from spaces.networks.modules import Resize
 from spaces.networks.network import Network
@@ -42,6 +43,7 @@ from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.database.trainings import Trained, find_training, record_training
 from studies.database.urls import files_folder
+from studies.records import EvoError
 from studies.run_names import run_folder
 
 PASSES = 3
@@ -77,11 +79,14 @@ class Trainer:
             from_scratch: begin with fresh weights, although the run may have trained some.
 
         Raises:
+            EvoError: networks would begin with trained weights, and ``deliver.add`` changes them.
             EvoError, SpaceError: as ``Start.of`` and ``find_teacher``.
         """
         folder = run_folder(files_folder(store.url), run.name) / "trainings"
         needed = not from_scratch or config.deliver.teacher == WHOLE
         start = Start.of(store, run, images) if needed else None
+        if start is not None and not from_scratch:
+            require_unchanged(run, config)
         teacher = find_teacher(config, start, images)
         return cls(store, run, config, images, folder, None if from_scratch else start, teacher)
 
@@ -112,8 +117,13 @@ class Trainer:
         for contender in contenders:
             require_hints(contender, self.teacher, self.config.deliver)
 
+    def as_trained(self, contender: Contender) -> Contender:
+        """The network with what ``deliver.add`` gives it: it is trained so, and has these costs."""
+        return add_to_contender(contender, self.config.deliver.add, self.config.search.macs_convention)
+
     def train(self, contender: Contender, number: int, advance: Advance) -> Trained:
         """The result of training ``number`` (from 0) of a network: found, or made and recorded."""
+        contender = self.as_trained(contender)
         digest = self.identity(contender, number)
         trained = find_training(self.store, digest)
         if trained is None:
@@ -218,6 +228,20 @@ class Trainer:
             "threads": self.config.threads,
             "device": self.images.train.device.type,
         }
+
+
+def require_unchanged(run: StoredRun, config: StudyConfig) -> None:
+    """Nothing is added to networks that begin with the weights that a run has trained.
+
+    Raises:
+        EvoError: something is to be.
+    """
+    if config.deliver.add:
+        raise EvoError(
+            f"deliver.add is {list(config.deliver.add)}, and networks of run {run.name!r} begin with the weights that it has "
+            "trained, without that: expected nothing to add; leave out --add (deliver.add), or begin with fresh weights: "
+            "--from-scratch"
+        )
 
 
 def _unnamed(space: SearchSpace) -> SearchSpace:

@@ -236,6 +236,7 @@ class Run:
         fill: bool = False,
         finalists: int = 1,
         seeds: int = 1,
+        add: Sequence[str] = (),
         set: Mapping[str, object] | Sequence[str] = (),
         from_scratch: bool = False,
         accept_data_change: bool = False,
@@ -257,6 +258,8 @@ class Run:
             finalists: so many are trained alone, the front's best and those that a regression on all measurements promises
                 most; the most accurate one on the validation images is picked.
             seeds: how many times each of them is trained.
+            add: what the network is given before it is trained, such as ``["se", "swish"]``; nothing: as the setting
+                ``deliver.add`` says.
             set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
                 ``{"deliver.epochs": 200}``, or ``{"deliver.teacher": "FOLDER"}``: a delivered network teaches it.
             from_scratch: begin with fresh weights, although a run of cuts has trained some.
@@ -282,7 +285,8 @@ class Run:
             self.storage,
             criteria,
             folder,
-            overrides_of(set),
+            overrides_of(set)
+            + overrides_of({"deliver.add": add if isinstance(add, str) else list(add)} if add else {}),
             reporter(progress),
             accept_data_change,
             from_scratch,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -63,14 +64,31 @@ def resized_crop(x: Tensor, rng: torch.Generator) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
-def colour_jitter(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation of each image changed by up to two fifths, each both ways.
+Strengths = tuple[float, ...]
+"""How far brightness, contrast, saturation and hue are changed."""
+
+JITTER: Strengths = (0.4, 0.4, 0.4, 0.0)
+"""Those of ``colour_jitter`` where nothing else is said."""
+
+
+def colour_jitter(x: Tensor, rng: torch.Generator, strengths: Strengths = JITTER) -> Tensor:
+    """Brightness, contrast and saturation of each image changed by up to ``strengths``, each both ways; then its hue.
 
     Images are normalised: brightness is added in standard deviations, contrast scales about the image's mean.
     """
-    jitter = 0.8 * torch.rand((3, len(x), 1, 1, 1), generator=rng, device=rng.device).to(x.device) - 0.4
+    turns = strengths[3] and x.shape[1] == 3
+    drawn = torch.rand((4 if turns else 3, len(x), 1, 1, 1), generator=rng, device=rng.device).to(x.device)
+    jitter = [2 * most * share - most for most, share in zip(strengths, drawn, strict=False)]
     mean, grey = x.mean(dim=(1, 2, 3), keepdim=True), x.mean(dim=1, keepdim=True)
-    return x + jitter[0] + jitter[1] * (x - mean) + jitter[2] * (x - grey)
+    changed = x + jitter[0] + jitter[1] * (x - mean) + jitter[2] * (x - grey)
+    return turn_hue(changed, 2 * torch.pi * jitter[3]) if turns else changed
+
+
+def turn_hue(x: Tensor, angle: Tensor) -> Tensor:
+    """Colours of images of three channels turned about grey by ``angle``, in radians: a third of a circle makes red green."""
+    grey = x.mean(dim=1, keepdim=True)
+    across = (x.roll(1, dims=1) - x.roll(-1, dims=1)) / 3**0.5  # the cross product with the axis of grey
+    return grey + angle.cos() * (x - grey) + angle.sin() * across
 
 
 AUGMENTATIONS: dict[str, Augment] = {
@@ -81,3 +99,27 @@ AUGMENTATIONS: dict[str, Augment] = {
     "colour_jitter": colour_jitter,
 }
 """Every augmentation there is, by name; a configuration's ``data.augment`` says which are done, and in which order."""
+
+
+def spelled(names: Sequence[str], jitter: Strengths) -> tuple[str, ...]:
+    """The names of augmentations, that of ``colour_jitter`` with its strengths behind it where they are not the usual ones."""
+    told = "colour_jitter:" + ",".join(map(repr, jitter)) if jitter != JITTER else "colour_jitter"
+    return tuple(told if name == "colour_jitter" else name for name in names)
+
+
+def kind_of(name: str) -> str:
+    """A name without its strengths: a key of ``AUGMENTATIONS``."""
+    return name.partition(":")[0]
+
+
+def strengths_of(name: str) -> Strengths:
+    """The strengths that stand behind a name, or the usual ones."""
+    told = name.partition(":")[2]
+    return tuple(map(float, told.split(","))) if told else JITTER
+
+
+def augmentation(name: str) -> Augment:
+    """The augmentation of a name that ``spelled`` gave."""
+    if ":" in name:
+        return partial(colour_jitter, strengths=strengths_of(name))
+    return AUGMENTATIONS[name]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evo.data.augmentation import AUGMENTATIONS
+from evo.data.augmentation import augmentation
 from spaces.size import Size, as_size
 from studies.config import DataSection
 
@@ -76,7 +76,7 @@ class Batches(InOrder, Protocol):
 
     def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH) -> Iterator[Batch]:
         """Shuffled and augmented by ``seed`` alone; whole batches. Of each, the places ``part`` are given: the same images
-        that would stand there in the whole batch."""
+        that would stand there in the whole batch. ``augment``: as ``evo.data.augmentation.spelled`` gives it."""
         ...
 
 
@@ -224,7 +224,7 @@ class ImageSet:
         for start in range(0, len(order) - size + 1, size):
             x, y = self.take(order[start : start + size])
             for name in augment:
-                x = AUGMENTATIONS[name](x, rng)
+                x = augmentation(name)(x, rng)
             yield x[part].contiguous(memory_format=torch.channels_last), y[part]
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from evo.data.augmentation import AUGMENTATIONS
+from evo.data.augmentation import augmentation, kind_of, strengths_of
 from evo.data.source import WHOLE_BATCH, Origin, Pictures
 from evo.seeds import derive_seed
 from spaces import torchvision_shim
@@ -25,10 +25,10 @@ from spaces.export.preprocessing import cover, covering_size
 from spaces.size import Size, both_sides
 from studies.records import EvoError
 
-READ_AHEAD: dict[str, Callable[[Size], Any]] = {
-    "resized_crop": lambda size: _random_part(size),
-    "flip": lambda size: torchvision_shim.transforms.RandomHorizontalFlip(),
-    "colour_jitter": lambda size: torchvision_shim.transforms.ColorJitter(0.4, 0.4, 0.4),
+READ_AHEAD: dict[str, Callable[[str, Size], Any]] = {
+    "resized_crop": lambda name, size: _random_part(size),
+    "flip": lambda name, size: torchvision_shim.transforms.RandomHorizontalFlip(),
+    "colour_jitter": lambda name, size: torchvision_shim.transforms.ColorJitter(*strengths_of(name)),
 }
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
@@ -56,7 +56,7 @@ def _transform(size: Size, names: Sequence[str] = ()) -> Callable[[Any], Tensor]
     """From an image in memory to a tensor ``(channels, height, width)``."""
     whole = [] if "resized_crop" in names else [partial(_cover, size=both_sides(size))]
     composed: Callable[[Any], Tensor] = torchvision_shim.transforms.Compose(
-        [*whole, *(READ_AHEAD[name](size) for name in names), torchvision_shim.transforms.PILToTensor()]
+        [*whole, *(READ_AHEAD[kind_of(name)](name, size) for name in names), torchvision_shim.transforms.PILToTensor()]
     )
     return composed
 
@@ -155,21 +155,23 @@ class StreamedImages:
         size = min(size, len(self))
         batches = torch.split(order[: len(self) // size * size], size)
         loader = DataLoader(
-            _Decoded(self.pictures, _transform(self.size, [name for name in augment if name in READ_AHEAD]), seed),
+            _Decoded(
+                self.pictures, _transform(self.size, [name for name in augment if kind_of(name) in READ_AHEAD]), seed
+            ),
             batch_sampler=[batch[part].tolist() for batch in batches],
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # its own: torch's global one would move with every epoch
         )
         rng = torch.Generator(self.device).manual_seed(seed)
-        drawn = [name for name in augment if name not in READ_AHEAD]
+        drawn = [name for name in augment if kind_of(name) not in READ_AHEAD]
         labels = torch.split(self.y[order.to(self.device)], size)
         for x, y in zip(map(self._normalised, _in_a_line(loader)), labels, strict=False):
             if drawn:
                 batch = x.new_empty((size, *x.shape[1:])).contiguous(memory_format=torch.channels_last)
                 batch[part] = x  # what is drawn is drawn for all images of the batch
                 for name in drawn:
-                    batch = AUGMENTATIONS[name](batch, rng)
+                    batch = augmentation(name)(batch, rng)
                 x = batch[part]
             yield x.contiguous(memory_format=torch.channels_last), y[part]
 

@@ -29,6 +29,8 @@ EXAMPLES = """examples:
   python -m evo.deliver digits --max-macs 200k --fill --against uniform,random,mobilenet_v2
                                                              did searching pay?
   python -m evo.deliver digits --set deliver.epochs=200 --set deliver.drop_path=0.1 --out longer
+  python -m evo.deliver digits --max-macs 200k --add se,swish --out excited
+                                                             with squeeze-excitation and swish, as NSE's are
   python -m evo.deliver digits --max-macs 100k --set deliver.teacher=delivered/wide --out taught
                                                              distilled: a delivered network teaches it
   python -m evo.deliver pretrained --set deliver.teacher=whole --out taught
@@ -93,6 +95,14 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="begin with fresh weights: a run of cuts has trained some (other runs have none, and nothing changes)",
     )
+    command.add_argument(
+        "--add",
+        type=_additions,
+        default=[],
+        metavar="NAMES",
+        help="add these to the network before it is trained: se (squeeze-excitation), swish; both joined by a comma "
+        "(default: the setting deliver.add)",
+    )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="the folder to write (default: delivered/RUN)")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -127,6 +137,23 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _additions(text: str) -> list[str]:
+    """What ``--add`` names."""
+    from spaces.export.additions import ADDITIONS
+
+    names = _names(text)
+    if unknown := [name for name in names if name not in ADDITIONS] or ([text] if not names else []):
+        raise argparse.ArgumentTypeError(
+            f"expected names joined by commas, of {', '.join(ADDITIONS)}, and found {unknown[0]!r}"
+        )
+    return names
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    """The settings that the command line gives, ``--add`` last."""
+    return [*args.set, *([f"deliver.add={json.dumps(args.add)}"] if args.add else [])]
+
+
 def _criteria(args: argparse.Namespace, seeds: int) -> Criteria:
     """Which network the command line asks for."""
     from evo.alone.selection import Criteria
@@ -154,7 +181,7 @@ def _deliver(args: argparse.Namespace) -> int:
     folder = args.out or run_folder(Path("delivered"), args.run)
     criteria, reporter = _criteria(args, seeds=1), _reporter(args)
     description = deliver_run(
-        args.run, args.storage, criteria, folder, args.set, reporter, args.accept_data_change, args.from_scratch
+        args.run, args.storage, criteria, folder, _overrides(args), reporter, args.accept_data_change, args.from_scratch
     )
     reporter.say(terminal_summary(description, str(folder)))
     if args.json:
@@ -168,7 +195,14 @@ def _compare(args: argparse.Namespace) -> int:
 
     criteria, reporter = _criteria(args, seeds=SEEDS), _reporter(args)
     found = compare_with_no_search(
-        args.run, args.storage, args.against, criteria, args.set, reporter, args.accept_data_change, args.from_scratch
+        args.run,
+        args.storage,
+        args.against,
+        criteria,
+        _overrides(args),
+        reporter,
+        args.accept_data_change,
+        args.from_scratch,
     )
     reporter.say(str(found))
     if args.json:

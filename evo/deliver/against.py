@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from analysis.no_search import Arm, Charge, NoSearch
+from evo.alone.additions import describe_additions
 from evo.alone.candidates import describe_unused, find_candidates
 from evo.alone.images import require_fitting_images
 from evo.alone.rivals import KNOWN, Rival, Task, parse_baseline
@@ -66,11 +68,13 @@ def compare_with_no_search(
         images = require_fitting_images(load_dataset(config.data, config.device), run.space, run.classes)
         trainer = Trainer.of(store, run, config, images, from_scratch=from_scratch)
         contest = hold_contest(trainer, candidates, criteria, reporter)
-        if unused := describe_unused(candidates[contest.winner], run, criteria):
-            reporter.say(unused)
-        pick = contest.contenders[contest.winner]
-        task = Task(run.space, pick.macs, config, criteria.seeds)
-        sides = [Rival("pick", (pick,)), *(make(task) for make in asked)]
+        picked = candidates[contest.winner]
+        for line in (describe_unused(picked, run, criteria), *describe_additions(picked, run, config, criteria)):
+            if line:
+                reporter.say(line)
+        macs = picked.contender("", config.search.macs_convention).macs  # without what is added to all of them
+        task = Task(run.space, macs, config, criteria.seeds)
+        sides = [Rival("pick", (contest.contenders[contest.winner],)), *(make(task) for make in asked)]
         return run_comparison(trainer, sides, criteria.seeds, contest.trained, reporter)
 
 
@@ -86,6 +90,7 @@ def run_comparison(
     Raises:
         EvoError: features are asked for, and no block of a network fits the teacher's.
     """
+    sides = [replace(rival, networks=tuple(map(trainer.as_trained, rival.networks))) for rival in sides]
     trainer.check_features(network for rival in sides for network in rival.networks)
     total = sum(rival.trainings(seeds) for rival in sides)
     made = {trained.sha256: trained for trained in before}

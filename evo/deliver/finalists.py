@@ -57,7 +57,9 @@ def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], criteria: Cr
     names = [f"finalist {place} of {len(candidates)}" for place in range(1, len(candidates) + 1)]
     if len(candidates) == 1:
         names = [f"pick of round {candidates[0].chosen.round}"]
-    contenders = tuple(one.contender(name, convention) for one, name in zip(candidates, names, strict=True))
+    contenders = tuple(
+        trainer.as_trained(one.contender(name, convention)) for one, name in zip(candidates, names, strict=True)
+    )
     trainer.check_features(contenders)
     if len(contenders) == 1:
         if criteria.finalists > 1:

@@ -10,7 +10,7 @@ from typing import Any
 from spaces.atomic_files import DRAFT, write_text
 from spaces.export.network_folder import DESCRIPTION
 from spaces.files.outputs import check_no_database
-from studies.config import DeliverSection
+from studies.config import DataSection, DeliverSection
 from studies.config.renames import renewed
 from studies.records import EvoError
 
@@ -24,10 +24,14 @@ LATER = ("data_sha256", "resize")
 LATER_PROVENANCE = ("summed_loss", "summed_over")
 """What the provenance in older folders does not say, though the network may be the one that is chosen so today."""
 
-TAUGHT_BY_NONE = DeliverSection().model_dump(include={"teacher", "teacher_share", "teacher_features"})
-"""Settings of every training before there were teachers."""
+LATER_SETTINGS = {"teacher", "teacher_share", "teacher_features", "add", "warmup_start", "jitter"}
+BEFORE = {
+    "settings": DeliverSection().model_dump(mode="json", include=LATER_SETTINGS),
+    "data": DataSection().model_dump(mode="json", include={"jitter"}),
+}
+"""What older folders do not say of their training's settings and data: the defaults."""
 
-OPTIONAL = ("start", "teacher")
+OPTIONAL = ("start", "teacher", "added")
 """What a plan says of some trainings only."""
 
 
@@ -88,9 +92,8 @@ def read_manifest(folder: Path) -> Description:
     training = description.get("training", {})
     for name, section in (("settings", "deliver"), ("data", "data")):
         if name in training:
-            training[name], _ = renewed(training[name], lambda _: False, section)
-    if "settings" in training:
-        training["settings"] = {**TAUGHT_BY_NONE, **training["settings"]}
+            known, _ = renewed(training[name], lambda _: False, section)
+            training[name] = {**BEFORE[name], **known}
     return description
 
 

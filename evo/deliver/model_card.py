@@ -23,7 +23,7 @@ CARD = """# {title}
 | trained | {trained} |
 
     {arch}
-{scale}
+{scale}{added}
 ## Use
 
 {use}
@@ -77,6 +77,7 @@ def model_card(description: dict[str, Any]) -> str:
         trained=training_sentence(description),
         arch=description["arch"],
         scale=f"\n{width_changes(scale)}\n" if scale else "",
+        added=f"\nAdded: {additions_clause(description)}.\n" if "added" in description else "",
         channels=preprocessing["channels"],
         height=height,
         width=width,
@@ -214,12 +215,22 @@ def width_changes(scale: dict[str, Any]) -> str:
     return f"Channels were scaled, in multiples of {scale['divisor']}: {changes}."
 
 
+def additions_clause(description: dict[str, Any]) -> str:
+    """What was added to the network that was searched, and that network."""
+    added = description["added"]
+    return (
+        f"{' and '.join(added['names'])}; as searched it is `{added['to']}`, with {added['macs']:,} MACs and "
+        f"{added['params']:,} parameters"
+    )
+
+
 def terminal_summary(description: dict[str, Any], folder: str) -> str:
     """The same for a terminal."""
     scale = f"  scale     {width_changes(description['scale'])}\n" if description["scale"] else ""
+    added = f"  added     {additions_clause(description).replace('`', '')}\n" if "added" in description else ""
     left_out = description.get("left_out", {})
     return (
-        f"  network   {description['arch']}\n{scale}"
+        f"  network   {description['arch']}\n{scale}{added}"
         f"  found by  {provenance_sentence(description['provenance']).replace('`', '')}{finalists_clause(description)}\n"
         f"{teacher_line(description)}"
         f"  {noun_of(description):9} {accuracy_sentence(description)}{whose_class(description)}\n"

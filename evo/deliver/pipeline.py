@@ -17,6 +17,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from evo.alone.additions import describe_additions
 from evo.alone.candidates import describe_unused, find_candidates
 from evo.alone.features import feature_loss
 from evo.alone.images import require_fitting_images
@@ -43,6 +44,7 @@ from evo.training.checkpoints import delete_progress, is_intact, write_checkpoin
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
+from spaces.export.additions import add_to_network
 from spaces.export.baselines import Contender, contender
 from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
@@ -122,8 +124,9 @@ def deliver_network(
     trainer = Trainer.of(store, run, config, images, from_scratch=from_scratch)
     contest = hold_contest(trainer, candidates, criteria, reporter)
     picked = candidates[contest.winner]
-    if unused := describe_unused(picked, run, criteria):
-        reporter.say(unused)
+    for line in (describe_unused(picked, run, criteria), *describe_additions(picked, run, config, criteria)):
+        if line:
+            reporter.say(line)
     plan = plan_delivery(run, config, picked.chosen, picked.scaled, images)
     given = weights_given(trainer.start, plan, reporter)
     create_or_verify(folder, plan | beginnings(trainer, given))
@@ -163,7 +166,8 @@ def plan_delivery(
     run: StoredRun, config: StudyConfig, chosen: Selected, scaled: ScaledSpace | None, images: Images
 ) -> Description:
     """All that is known before training; the weights are a function of it."""
-    arch, space = (scaled.arch, scaled.space) if scaled else (chosen.arch, chosen.space)
+    searched = (scaled.arch, scaled.space) if scaled else (chosen.arch, chosen.space)
+    arch, space = add_to_network(*searched, config.deliver.add)
     evaluation = chosen.evaluation
     own = {plugin.name: plugin.sha256 for plugin in operation_plugins(config, (op for _, op in choices_of(arch)))}
     known: Description = {
@@ -194,12 +198,19 @@ def plan_delivery(
         },
         "data_sha256": hash_images(config.data, run),
         "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
+        **({"added": describe_added(*searched, config)} if config.deliver.add else {}),
         **({"plugins": own} if own else {}),
         **({"measured": config.noun} if config.noun != "accuracy" else {}),
     }
     with torch.device("meta"):  # its weights are not needed yet
         reason = check_exportable(build_described(known))
     return known | ({"left_out": {"model.py": reason}} if reason else {})
+
+
+def describe_added(arch: Architecture, space: SearchSpace, config: StudyConfig) -> Description:
+    """What was added to a network, and the network as it was searched, at the widths that were asked for."""
+    cost = count_costs(space, arch, config.search.macs_convention)
+    return {"names": list(config.deliver.add), "to": str(arch), "macs": cost.macs, "params": cost.params}
 
 
 def summed_up(chosen: Selected) -> Description:

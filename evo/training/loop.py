@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
+from evo.data.augmentation import spelled
 from evo.data.source import Batches
 from evo.seeds import derive_seed
 from evo.training.checkpoints import DamagedError, previous_path, quarantine, read_checkpoint, write_checkpoint
@@ -62,7 +63,8 @@ Loss = Callable[[Any, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup_fraction`` is a share of all steps.
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup_fraction`` is a share of all steps,
+    ``warmup_start`` one of the learning rate. ``augment`` is as ``evo.data.augmentation.spelled`` gives it.
 
     With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
     """
@@ -76,6 +78,7 @@ class Schedule:
     warmup_fraction: float = 0.05
     augment: tuple[str, ...] = ()
     decay: float | None = None
+    warmup_start: float = 0.0
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate at ``step`` (from 0) of ``steps``."""
@@ -83,7 +86,8 @@ class Schedule:
             return self.learning_rate * self.decay ** (step * self.epochs // steps)
         rising = self.warmup_fraction * steps
         if step < rising:
-            return self.learning_rate * (step + 1) / rising
+            first, rest = self.warmup_start * self.learning_rate, (1 - self.warmup_start) * self.learning_rate
+            return first + rest * (step + 1) / rising
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
 
 
@@ -97,7 +101,8 @@ def schedule_of(training: Training, data: DataSection, n: int) -> Schedule:
         weight_decay=training.weight_decay,
         label_smoothing=training.label_smoothing,
         warmup_fraction=training.warmup_fraction,
-        augment=data.augment,
+        augment=spelled(data.augment, data.jitter),
+        warmup_start=training.warmup_start,
     )
 
 

@@ -28,6 +28,7 @@ from studies.records import COSTS
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
+Added = Literal["se", "swish"]
 
 
 def _per_round(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
@@ -104,6 +105,23 @@ def _pixels(given: Any, checked: ValidatorFunctionWrapHandler) -> Size:
         return as_size(checked(given))
     except ValidationError:
         raise PydanticCustomError("pixels", "expected pixels from 1 on: one number, or [height, width]") from None
+
+
+def _strengths(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, float, float, float]:
+    try:
+        found: tuple[float, float, float, float] = checked(given)
+    except ValidationError:
+        raise PydanticCustomError(
+            "jitter", "expected four numbers from 0 on: brightness, contrast, saturation, and hue (at most 0.5)"
+        ) from None
+    return found
+
+
+Jitter = Annotated[
+    tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, Annotated[float, Field(ge=0, le=0.5)]],
+    WrapValidator(_strengths),
+]
+"""How far brightness, contrast, saturation and hue are changed."""
 
 
 Pixels = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], WrapValidator(_pixels)]
@@ -197,6 +215,10 @@ class DataSection(Section):
     augment: tuple[Augmentation, ...] = ()
     """Random changes of training images, from: `flip`, `crop`, `cutout`, `resized_crop`, `colour_jitter`."""
 
+    jitter: Jitter = (0.4, 0.4, 0.4, 0.0)
+    """How far `colour_jitter` changes brightness, contrast, saturation and hue, each both ways: shares, and of hue turns of the
+    colour circle, up to 0.5. Hue is changed in images of three channels only."""
+
     in_memory: bool | None = None
     """Whether images in files, or items of a data set of torch, are read into memory once (`true`) or anew in every epoch
     (`false`). Not given: into memory where they take less than 4 GB."""
@@ -230,6 +252,9 @@ class Training(Section):
     warmup_fraction: Share = 0.05
     """Fraction of all steps in which the learning rate rises to its highest value."""
 
+    warmup_start: Share = 0.0
+    """Share of the highest learning rate from which it rises, from 0 to 1."""
+
 
 class DeliverSection(Training):
     """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,
@@ -259,6 +284,14 @@ class DeliverSection(Training):
     augment: tuple[Augmentation, ...] | None = None
     """Random changes of training images, in place of `data.augment`. Not given: those."""
 
+    jitter: Jitter | None = None
+    """How far `colour_jitter` changes colours here, in place of `data.jitter`. Not given: as there."""
+
+    add: tuple[Added, ...] = ()
+    """What the network is given beside what was searched, as NSE (arXiv 2011.10904) does: `se`, a squeeze-excitation of a
+    quarter of the hidden channels in operations that have none, and `swish`, in the place of all activations of operations,
+    stem and head. Operations that have no such form stay. Not for weights that a run has trained."""
+
     teacher: str | None = None
     """Teaches the network beside the labels (distillation at temperature 1, arXiv 1503.02531): `whole`, the network that a run
     of `cuts` has fine-tuned, or a folder that `evo.deliver` made, with the same channels and classes; images are resized for
@@ -271,6 +304,11 @@ class DeliverSection(Training):
     """Weight in the loss of how far the outputs of blocks are from the teacher's: the mean squared difference as a share of the
     teacher's variance, averaged over the blocks that both have by name, with the same channels (in the manner of FitNets,
     arXiv 1412.6550); 0: off. Needs `teacher`."""
+
+    @field_validator("add")
+    @classmethod
+    def _in_one_order(cls, names: tuple[Added, ...]) -> tuple[Added, ...]:
+        return tuple(sorted(set(names)))
 
 
 class SearchSection(Section):

@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
+from evo.data.augmentation import spelled
 from evo.data.loading import load_dataset
 from evo.data.source import WHOLE_BATCH, Batch, Images, Source
 from evo.evaluators.blockwise.teacher import Teacher
@@ -189,7 +190,7 @@ class Distillation:
             batch_size=self.section.batch_size,
             learning_rate=learning_rate,
             weight_decay=self.section.weight_decay,
-            augment=self.config.data.augment,
+            augment=spelled(self.config.data.augment, self.config.data.jitter),
             decay=self.section.decay,
         )
         train(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from evo.console import Track, untracked
+from evo.data.augmentation import spelled
 from evo.data.loading import load_dataset
 from evo.evaluators.blockwise.distillation import TeacherGuided
 from evo.seeds import derive_seed
@@ -96,7 +97,7 @@ class Imitations:
             batch_size=self.settings.batch_size,
             learning_rate=self.settings.learning_rate,
             weight_decay=0.0,
-            augment=self.config.data.augment,
+            augment=spelled(self.config.data.augment, self.config.data.jitter),
             decay=self.settings.decay,
         )
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from evo.alone.recipe import ModelEMA, add_drop_path, mix_images
+from evo.alone.images import with_augmentation
+from evo.alone.recipe import ModelEMA, add_drop_path, mix_images, train_by_recipe
 from evo.data.loading import load_dataset
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
 from spaces.space import SearchSpace
-from studies.config import DataSection, DeliverSection
+from studies.config import DataSection, DeliverSection, load_config
 from tests.evo.conftest import interrupted_at
 
 SHORT = Schedule(epochs=3, batch_size=48, learning_rate=0.1, label_smoothing=0.1)
@@ -55,6 +56,34 @@ def test_paths_are_dropped_more_often_the_deeper_and_only_beside_an_input(space:
         dropped = float((values == 0).double().mean())
         assert dropped == pytest.approx(0.1 * (i + 1) if residual[i] else 0.0, abs=0.03)
         assert float(values.mean()) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([], ("flip", "colour_jitter")),
+        (["deliver.augment=['crop']"], ("crop",)),
+        (["data.jitter=[0.2, 0.2, 0.2, 0.1]"], ("flip", "colour_jitter:0.2,0.2,0.2,0.1")),
+        (["data.jitter=[0, 0, 0, 0.1]", "deliver.jitter=[0.4, 0.4, 0.4, 0]"], ("flip", "colour_jitter")),
+        (
+            ["deliver.augment=['colour_jitter']", "deliver.jitter=[0.06, 0.06, 0.06, 0]"],
+            ("colour_jitter:0.06,0.06,0.06,0.0",),
+        ),
+    ],
+)
+def test_a_delivery_changes_colours_as_its_settings_say_else_as_those_of_the_data(
+    settings: list[str], expected: tuple[str, ...], space: SearchSpace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = list[Schedule]()
+    monkeypatch.setattr("evo.alone.recipe.train", lambda model, images, schedule, **_: seen.append(schedule))
+    config = with_augmentation(
+        load_config(
+            "digits", ["data.augment=['flip', 'colour_jitter']", "deliver.warmup_start=0.5", "deliver.ema=0", *settings]
+        )
+    )
+    network = Network(Architecture(("mb_k3_e1",) * 7), space)
+    train_by_recipe(network, config, load_dataset(config.data).train, 10, 0, checkpoint=tmp_path / "progress")
+    assert [(schedule.augment, schedule.warmup_start) for schedule in seen] == [(expected, 0.5)]
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.5, 0.0), (0.0, 1.0), (0.5, 1.0)])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from evo.data.augmentation import spelled
 from evo.data.image_folders import Photographs
 from evo.data.loading import _load_cached, load_dataset
 from evo.data.source import Images, ImageSet
@@ -103,6 +104,23 @@ def test_an_epoch_is_decided_by_its_seed_and_not_by_the_workers(folder: Path) ->
         assert torch.equal(y, y_helped)
     assert not torch.equal(alone[0][0], other[0][0])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_files_are_jittered_as_far_as_is_said(folder: Path) -> None:
+    """Nothing at all, without crops; by default as torchvision's 0.4; and hue, too."""
+    section = images(folder).train
+
+    def epoch(*jitter: float) -> torch.Tensor:
+        return torch.cat([x for x, _ in section.epoch(8, spelled(["colour_jitter"], jitter), 1)])
+
+    plain = torch.cat([x for x, _ in section.epoch(8, (), 1)])
+    usual = torch.cat([x for x, _ in section.epoch(8, ("colour_jitter",), 1)])
+    assert torch.equal(epoch(0, 0, 0, 0), plain)
+    assert torch.equal(epoch(0.4, 0.4, 0.4, 0), usual)
+    assert not torch.equal(usual, plain)
+    near = (epoch(0.06, 0.06, 0.06, 0) - plain).abs().mean()
+    assert 0 < near < (usual - plain).abs().mean() / 2
+    assert not torch.equal(epoch(0, 0, 0, 0.5), plain)
 
 
 def test_a_rectangle_is_cut_from_the_middle_of_an_image_that_just_covers_it(tmp_path: Path) -> None:

@@ -434,7 +434,8 @@ def test_the_recipe_of_dnas_released_code() -> None:
     recipe, default = load_config("dna_imagenet").deliver, DeliverSection()
     assert (recipe.epochs, recipe.warmup_fraction * recipe.epochs, recipe.batch_size) == (500, 5, 8 * 128)
     assert (recipe.drop_path, recipe.ema, recipe.label_smoothing, recipe.weight_decay) == (0.2, 0.9998, 0.1, 1e-4)
-    assert (recipe.mixup, recipe.cutmix, recipe.augment) == (0, 0, ("resized_crop", "flip"))
+    assert (recipe.mixup, recipe.cutmix, recipe.augment) == (0, 0, ("resized_crop", "flip", "colour_jitter"))
+    assert recipe.jitter == (0.06, 0.06, 0.06, 0)
     assert (recipe.learning_rate, recipe.momentum) == (default.learning_rate, default.momentum)
 
 

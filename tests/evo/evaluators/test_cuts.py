@@ -275,6 +275,18 @@ def test_from_scratch_ignores_the_weights_that_were_trained(searched: RunContext
     assert said == ["its widths are not those of the run's network: it is trained from fresh weights"]
 
 
+def test_nothing_is_added_to_weights_that_were_trained_without(searched: RunContext) -> None:
+    store, run, images = searched.store, searched.run, load_dataset(searched.config.data, "cpu")
+    config = with_deliver(searched.config, add=("se", "swish"))
+    with pytest.raises(
+        EvoError, match=r"deliver.add is \['se', 'swish'\], and networks of run 'cuts' begin with the weights"
+    ):
+        Trainer.of(store, run, config, images)
+    fresh = Trainer.of(store, run, config, images, from_scratch=True)
+    one = contender("one", Architecture(("mb_k3_e2", "mb_k3_e4_se25_swish", "id")), run.space, "macs")
+    assert str(fresh.as_trained(one).arch) == "mb_k3_e2_seh25_swish|mb_k3_e4_se25_swish|id"
+
+
 def test_from_scratch_a_run_of_cuts_may_have_a_teacher_and_be_compared(searched: RunContext) -> None:
     store, run = searched.store, searched.run
     config, images = with_deliver(searched.config, teacher="whole"), load_dataset(searched.config.data, "cpu")

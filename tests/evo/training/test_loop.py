@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from evo.console import Advance
-from evo.data.augmentation import AUGMENTATIONS
+from evo.data.augmentation import AUGMENTATIONS, augmentation, spelled, turn_hue
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.evaluators.oneshot.paths import fair_paths, uniform_paths
@@ -147,6 +149,22 @@ def test_warm_up_rises_and_the_cosine_falls_to_zero() -> None:
     assert rates[99] < 0.001
 
 
+def test_warm_up_may_begin_at_a_share_of_the_rate() -> None:
+    """NSE's begins at 0.1 of 0.4; from the warm-up's end on nothing is different."""
+    usual = Schedule(epochs=1, batch_size=1, learning_rate=0.4, warmup_fraction=0.1)
+    started = replace(usual, warmup_start=0.25)
+    rates = [started.learning_rate_at(step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 + 0.3 * step / 10 for step in range(1, 11)])
+    assert rates[10:] == [usual.learning_rate_at(step, 100) for step in range(10, 100)]
+
+
+def test_warm_up_that_begins_at_zero_is_bit_for_bit_what_it_was() -> None:
+    for rate, fraction, steps in ((0.1, 0.05, 97), (0.4, 0.02, 1234), (0.03, 0.3, 61)):
+        schedule = Schedule(epochs=1, batch_size=1, learning_rate=rate, warmup_fraction=fraction)
+        for step in range(int(fraction * steps)):
+            assert schedule.learning_rate_at(step, steps) == rate * (step + 1) / (fraction * steps)
+
+
 def test_fair_sampling_runs_every_gene_of_the_widest_layers_once(space: SearchSpace) -> None:
     from random import Random
 
@@ -222,6 +240,43 @@ def test_colour_jitter_changes_brightness_contrast_and_saturation_a_little() -> 
     grey, before = changed.mean(dim=1).std(dim=(1, 2)), x.mean(dim=1).std(dim=(1, 2))  # saturation leaves it alone
     assert 0.6 <= (grey / before).min() < 0.7
     assert 1.3 < (grey / before).max() <= 1.4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colour_jitter_that_is_not_set_is_bit_for_bit_what_it_was(channels: int) -> None:
+    x = torch.randn(20, channels, 8, 8, generator=torch.Generator().manual_seed(1))
+    drawn = 0.8 * torch.rand((3, 20, 1, 1, 1), generator=torch.Generator().manual_seed(0)) - 0.4
+    mean, grey = x.mean(dim=(1, 2, 3), keepdim=True), x.mean(dim=1, keepdim=True)
+    before = x + drawn[0] + drawn[1] * (x - mean) + drawn[2] * (x - grey)
+    (name,) = spelled(["colour_jitter"], DataSection().jitter)
+    assert name == "colour_jitter"
+    assert torch.equal(augmentation(name)(x, torch.Generator().manual_seed(0)), before)
+
+
+def test_colours_are_changed_as_far_as_is_said() -> None:
+    """Brightness alone moves means, hue alone turns colours and leaves grey and distances from it; grey images have no hue."""
+    x = torch.randn(200, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def changed(jitter: tuple[float, ...], x: torch.Tensor = x) -> torch.Tensor:
+        names = spelled(["flip", "colour_jitter"], jitter)
+        assert names[0] == "flip"
+        return augmentation(names[1])(x, torch.Generator().manual_seed(0))
+
+    shift = changed((0.1, 0, 0, 0)) - x
+    assert 0.08 < shift.abs().max() <= 0.1
+    assert torch.allclose(shift, shift.mean(dim=(1, 2, 3), keepdim=True), atol=1e-6)
+    turned, grey = changed((0, 0, 0, 0.1)), x.mean(dim=1, keepdim=True)
+    assert torch.allclose(turned.mean(dim=1, keepdim=True), grey, atol=1e-6)
+    before, after = x - grey, turned - grey
+    assert torch.allclose(after.norm(dim=1), before.norm(dim=1), atol=1e-5)
+    cosines = nn.functional.cosine_similarity(after, before, dim=1)
+    assert 0.80 < cosines.min() < 0.83  # the cosine of a tenth of a circle is 0.81
+    assert torch.equal(changed((0, 0, 0, 0.1), x[:, :1]), x[:, :1])
+
+
+def test_a_third_of_the_circle_turns_red_to_green() -> None:
+    red, green = torch.eye(3)[:2, :, None, None]
+    assert torch.allclose(turn_hue(red[None], torch.tensor(2 * torch.pi / 3)), green[None], atol=1e-6)
 
 
 def test_the_three_parts_of_a_data_set_share_no_image_and_hold_all_classes() -> None:

@@ -108,6 +108,7 @@ def test_a_mistake_is_answered_in_words(tmp_path: Path, change: str, expected: s
 
 NUMBERS = "expected a number from 0 on, or a list of them: one per round"
 TRUTH = "expected a number, not true or false"
+STRENGTHS = "expected four numbers from 0 on: brightness, contrast, saturation, and hue (at most 0.5)"
 ENDS = "expected two numbers, [least, most]; inf is no limit"
 
 
@@ -132,6 +133,9 @@ ENDS = "expected two numbers, [least, most]; inf is no limit"
         ("limits.macs=[-inf, -3]", "limits.macs is [-inf, -3]: expected costs, which are numbers from 0 on"),
         ("seed=true", f"seed is True: {TRUTH}"),
         ("data.size=true", f"data.size is True: {TRUTH}"),
+        ("data.jitter=[0.2, 0.2, 0.2]", f"data.jitter is [0.2, 0.2, 0.2]: {STRENGTHS}"),
+        ("data.jitter=[0, 0, 0, 0.6]", f"data.jitter is [0, 0, 0, 0.6]: {STRENGTHS}"),
+        ("deliver.jitter=0.4", f"deliver.jitter is 0.4: {STRENGTHS}"),
         ("data.size=[true, 8]", f"data.size is [True, 8]: {TRUTH}"),
         ("search.evaluations=true", f"search.evaluations is True: {TRUTH}"),
         ("search.time_limit_seconds=false", f"search.time_limit_seconds is False: {TRUTH}"),
@@ -425,4 +429,7 @@ def test_the_presets_of_nse_have_the_released_numbers(name: str, band: float, ta
     assert evaluator.gates.cost_weight == pytest.approx(weight)
     assert (evaluator.calibration_batches, evaluator.eval_batch_size) == (50, 1024)
     assert evaluator.warmup_fraction * 100 == pytest.approx(2)  # of 100 epochs
+    assert evaluator.warmup_start * value_in_round(evaluator.learning_rate, 1) == pytest.approx(0.1)  # lr_warm
+    assert config.data.jitter == (0.2, 0.2, 0.2, 0.1)
+    assert config.deliver.add == (() if name == "nse_imagenet_gpu" else ("se", "swish"))
     assert not evaluator.zero_init
