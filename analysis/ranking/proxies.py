@@ -45,8 +45,9 @@ class Rank:
 
     @property
     def beats_macs(self) -> bool:
-        """Whether it is shown to rank better than MACs alone: the interval of the difference lies above zero."""
-        return self.ahead_interval is not None and self.ahead_interval[0] > 0
+        """Whether it is shown to rank better than MACs alone, and, as these may rank backwards, better than chance: both
+        intervals lie above zero."""
+        return all(interval is not None and interval[0] > 0 for interval in (self.interval, self.ahead_interval))
 
 
 @dataclass(frozen=True)
@@ -213,9 +214,10 @@ def _bar(found: ProxyRanking, place: int, best: int, trust: float | None) -> str
 def _no_better_than_macs(found: ProxyRanking, best: int) -> str:
     macs, rank = found.of_macs, found.ranks[best]
     rival = "chance" if macs.tau is None else f"counting MACs alone, whose tau is {tau_text(macs)}"
+    also = ", and than chance" if macs.tau is not None and macs.tau <= 0 else ""
     return (
-        f"No proxy is shown to rank better than {rival}: the best, {found.proxies[best].name}, has {tau_text(rank)}, ahead by "
-        f"{ahead_text(rank)}. Do not pay for one on this evidence; more networks tell smaller differences."
+        f"No proxy is shown to rank better than {rival}{also}: the best, {found.proxies[best].name}, has {tau_text(rank)}, "
+        f"ahead by {ahead_text(rank)}. Do not pay for one on this evidence; more networks tell smaller differences."
     )
 
 

@@ -23,9 +23,9 @@ def parser() -> argparse.ArgumentParser:
         "evo.proxies",
         "How cheaply can networks be judged, and their order still be trusted? Networks of a run's space, spread over MACs,\n"
         "are trained alone in full, and again by proxies: fewer epochs, images, pixels or channels. For each proxy the\n"
-        "command prints its cost, Kendall's tau with the full training, and by how much that is ahead of counting MACs; and it\n"
-        "says which to take. No test image is touched. Each training is recorded when it ends, and none is made twice: the same\n"
-        "command, called again, goes on where it was, or prints its table.",
+        "command prints its cost, Kendall's tau with the full training, and by how much that is ahead of counting MACs; and\n"
+        "it says which to take. No test image is touched. Each training is recorded when it ends, and none is made twice:\n"
+        "the same command, called again, goes on where it was, or prints its table.",
         EXAMPLES,
     )
     add = command.add_argument

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analysis.ranking.proxies import LEAST_NETWORKS
+from analysis.sentences import count
 from evo.alone.images import require_fitting_images
 from evo.alone.trainer import Trainer
 from evo.console import SILENT, Advance, Reporter
@@ -22,7 +23,7 @@ from evo.proxies.options import ProxyOptions
 from evo.proxies.proxy import GRID
 from evo.proxies.recipe import full_recipe, trained_by_search
 from evo.proxies.reduced import Reduced, in_full, reduce_all
-from evo.proxies.result import Measured, ProxiesResult, Setting
+from evo.proxies.result import Measured, ProxiesResult, Setting, proxies_text, times
 from evo.round.costs import costs_of
 from evo.seeds import derive_seed
 from evo.training.loop import schedule_of
@@ -112,7 +113,7 @@ def plan_experiment(trainer: Trainer, options: ProxyOptions) -> Experiment:
     archs = draw_networks(config, costs, options.networks, known)
     if len(archs) < LEAST_NETWORKS:
         raise EvoError(
-            f"{space.name!r} has {len(archs)} networks within the limits of run {run.name!r}: expected at least "
+            f"{space.name!r} has {count(len(archs), 'network')} within the limits of run {run.name!r}: expected at least "
             f"{LEAST_NETWORKS}; proxies are measured by how they order them"
         )
     epochs = schedule_of(config.deliver, config.data, 1).epochs
@@ -211,22 +212,18 @@ def _tell(experiment: Experiment, trainer: Trainer, options: ProxyOptions, repor
     once = _work(trainer, experiment.full)
     everything = options.seeds * once + sum(_work(trainer, made) for made in experiment.proxies)
     reporter.say(
-        f"run {trainer.run.name}: {len(experiment.archs)} networks in full, {_times(options.seeds)}, and by "
-        f"{len(experiment.proxies)} proxies: {format_number(everything)} MACs, {everything / once:.1f} times those of training "
-        "each of them in full once; what is recorded already is not trained again"
+        f"run {trainer.run.name}: {len(experiment.archs)} networks in full, {times(options.seeds)}, and by "
+        f"{proxies_text(len(experiment.proxies))}: {format_number(everything)} MACs, {everything / once:.1f} times those of "
+        "training each of them in full once; what is recorded already is not trained again"
     )
     if taken := sum(experiment.by_search(arch) is not None for arch in experiment.archs):
-        reporter.say(f"{taken} of the {len(experiment.archs)} networks were trained in full by the search")
+        reporter.say(f"full trainings that the search has made already: {taken} of {len(experiment.archs)}")
     _say_all(reporter, (f"left out: {line}" for line in experiment.left_out))
 
 
 def _say_all(reporter: Reporter, lines: Iterable[str]) -> None:
     for line in lines:
         reporter.say(line)
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
 
 
 def _setting(trainer: Trainer, experiment: Experiment, options: ProxyOptions) -> Setting:

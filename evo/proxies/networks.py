@@ -19,7 +19,7 @@ BITS = 7
 POOL = 2**BITS
 """Networks are chosen among so many, which are spread evenly over MACs."""
 
-NEAR = 0.05
+NEAR = 0.15
 """A trained network stands for a drawn one that has up to this share of MACs less or more."""
 
 

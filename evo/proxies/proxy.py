@@ -16,7 +16,7 @@ SHORT = {"e": "epochs", "i": "images", "p": "pixels", "c": "channels"}
 
 EXPECTED = "expected shares of epochs, images, pixels and channels above 0, up to 1, such as e=1/2,i=0.25,c=1/2"
 
-FINEST = 64
+FINEST = 8
 """Shares are told as fractions with denominators up to this one, where they are such."""
 
 

@@ -22,6 +22,16 @@ SLOWER = 2.0
 """A proxy whose share of seconds is so many times that of MACs is told of."""
 
 
+def times(number: int) -> str:
+    """``once``, ``twice``, ``3 times``."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def proxies_text(number: int) -> str:
+    """``1 proxy``, ``9 proxies``."""
+    return "1 proxy" if number == 1 else f"{number} proxies"
+
+
 @dataclass(frozen=True)
 class Measured:
     """One training of every network, in full or by a proxy.
@@ -114,7 +124,7 @@ class ProxiesResult:
     def seconds_share(self, proxy: Measured) -> float:
         """The same in seconds, beside the mean of the full trainings."""
         full = sum(one.seconds for one in self.truth) / len(self.truth)
-        return proxy.seconds / full if full else float("nan")
+        return proxy.seconds / full if full else 0.0
 
     def cost(self, proxy: Measured) -> float:
         """The share by which proxies are cheaper or dearer."""
@@ -223,11 +233,11 @@ class ProxiesResult:
 
     @property
     def title(self) -> str:
-        macs, seeds = self.truth[0].macs, len(self.truth)
-        times = "once" if seeds == 1 else f"{seeds} times"
+        macs = self.truth[0].macs
         return (
             f"proxies of run {self.setting.run}: {len(self.networks)} networks of {format_number(min(macs))} to "
-            f"{format_number(max(macs))} MACs, each trained in full {times}, and by {len(self.proxies)} proxies"
+            f"{format_number(max(macs))} MACs, each trained in full {times(len(self.truth))}, and by "
+            f"{proxies_text(len(self.proxies))}"
         )
 
     @property
