@@ -247,4 +247,7 @@ def ahead_text(rank: Rank) -> str:
 def _number(value: float | None, interval: Interval | None, sign: str) -> str:
     if value is None or interval is None:
         return "unknown"
-    return f"{value:{sign}.2f} ({interval[0]:{sign}.2f} to {interval[1]:{sign}.2f})"
+    told, low, high = (
+        f"{round(number, 2) + 0.0:{sign}.2f}" for number in (value, *interval)
+    )  # + 0.0: no minus before 0
+    return f"{told} ({low} to {high})"

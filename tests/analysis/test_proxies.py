@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from analysis.ranking import agreement
-from analysis.ranking.proxies import Judged, ProxyRanking, advice
+from analysis.ranking.proxies import Judged, ProxyRanking, Rank, advice, ahead_text, tau_text
 
 N = 60
 
@@ -126,6 +126,13 @@ def test_the_reliability_of_the_truth_is_told() -> None:
     assert "no proxy can be expected to do better" in advice(ranking(GOOD, truth=twice))[1]
     noise = (noisy(0 * QUALITY, 1.0, 8), noisy(0 * QUALITY, 1.0, 9))
     assert "Nor is that shown to be better than MACs alone" in advice(ranking(GOOD, truth=noise))[1]
+
+
+def test_taus_are_written_with_their_intervals_and_zero_has_no_minus() -> None:
+    rank = Rank(-0.001, (-0.25, 0.5), -0.002, (-0.3, 0.125))
+    assert tau_text(rank) == "0.00 (-0.25 to 0.50)"
+    assert ahead_text(rank) == "+0.00 (-0.30 to +0.12)"
+    assert tau_text(Rank()) == ahead_text(Rank()) == "unknown"
 
 
 def test_the_same_seed_gives_the_same() -> None:
