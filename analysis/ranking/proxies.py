@@ -204,7 +204,7 @@ def _bar(found: ProxyRanking, place: int, best: int, trust: float | None) -> str
     if trust is not None:
         return f"it is the cheapest that does so with an interval from {trust:g} on"
     if place == best:
-        return "no cheaper one does so without being worse than it"
+        return "every cheaper one is worse, or not shown to be ahead of MACs"
     return (
         f"that of the best, {found.proxies[best].name}, is {tau_text(found.ranks[best])}, and {found.networks} networks do not "
         "tell the two apart"
@@ -225,7 +225,7 @@ def _reliability(found: ProxyRanking) -> list[str]:
     """How far full trainings can be trusted, above which no proxy can be shown to rank."""
     ceiling = found.ceiling
     if ceiling is None:
-        return ["How reliable the truth is itself is not known: each network was trained in full once."]
+        return ["How reliable the truth is itself is not known: each network was trained in full once (--seeds 2 asks)."]
     if ceiling.tau is None:
         return ["How reliable the truth is itself is not known: a full training gave all networks one accuracy."]
     said = f"Two full trainings of the same networks agree with tau {tau_text(ceiling)}: no proxy can be expected to do better."

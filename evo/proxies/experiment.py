@@ -144,7 +144,7 @@ def train_all(
     """The full trainings, one per seed, and those by every proxy."""
     tasks = [(experiment.full, number) for number in range(seeds)] + [(made, 0) for made in experiment.proxies]
     work = sum(_work(trainer, made) for made, _ in tasks)
-    label = f"training {len(experiment.archs)} networks alone, {len(tasks)} times each"
+    label = f"training {len(experiment.archs)} networks, {times(len(tasks))}"
     with reporter.track(label, PARTS) as advance:
         forward = smoothly(advance, PARTS / work)
         found = tuple(_train(trainer, experiment, made, number, forward) for made, number in tasks)
