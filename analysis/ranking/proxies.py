@@ -225,7 +225,9 @@ def _reliability(found: ProxyRanking) -> list[str]:
     """How far full trainings can be trusted, above which no proxy can be shown to rank."""
     ceiling = found.ceiling
     if ceiling is None:
-        return ["How reliable the truth is itself is not known: each network was trained in full once (--seeds 2 asks)."]
+        return [
+            "How reliable the truth is itself is not known: each network was trained in full once (--seeds 2 asks)."
+        ]
     if ceiling.tau is None:
         return ["How reliable the truth is itself is not known: a full training gave all networks one accuracy."]
     said = f"Two full trainings of the same networks agree with tau {tau_text(ceiling)}: no proxy can be expected to do better."
