@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evo.headroom.result import HeadroomResult
     from evo.methods.evolution import Evolution
     from evo.plugins import dataset, evaluator, load_plugin, method
+    from evo.proxies.result import ProxiesResult
     from evo.round.plan import Plan
     from spaces.errors import UserError
     from spaces.operations.own_operations import operation
@@ -55,6 +56,7 @@ _WHERE = {
     "MethodSettings": "studies.config:MethodSection",
     "Page": "evo.api.pages",
     "Plan": "evo.round.plan",
+    "ProxiesResult": "evo.proxies.result",
     "Request": "evo.evaluators",
     "Run": "evo.api.run",
     "SqueezeExcite": "spaces.operations.primitives",
@@ -95,6 +97,7 @@ __all__ = [
     "OpCounts",
     "Page",
     "Plan",
+    "ProxiesResult",
     "Request",
     "Run",
     "SqueezeExcite",

@@ -93,6 +93,7 @@ def test_what_is_never_done(pattern: str) -> None:
         "evo.round",
         "evo.deliver",
         "evo.headroom",
+        "evo.proxies",
         "analysis.report",
         "analysis.compare",
         "spaces.show",

@@ -1,5 +1,19 @@
-"""How rightly scores rank: ``kendall`` compares them with networks trained alone, ``calibration`` corrects them by these."""
+"""How rightly scores rank: ``kendall`` compares them with networks trained alone, ``calibration`` corrects them by these.
 
-from analysis.ranking.kendall import Agreement, Truth, Witness, agreement, tau_b, truth_of
+``proxies`` compares cheaper trainings with full ones, and says which of them to trust.
+"""
 
-__all__ = ["Agreement", "Truth", "Witness", "agreement", "calibration", "kendall", "tau_b", "truth_of"]
+from analysis.ranking.kendall import Agreement, Truth, Witness, agreement, resamples, tau_b, truth_of
+
+__all__ = [
+    "Agreement",
+    "Truth",
+    "Witness",
+    "agreement",
+    "calibration",
+    "kendall",
+    "proxies",
+    "resamples",
+    "tau_b",
+    "truth_of",
+]

@@ -89,8 +89,7 @@ def agreement(
         if np.ptp(values) == 0:
             return Agreement(n, why=f"all {n} {whose} are the same")
     once = np.ones((1, n))
-    samples = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
-    taus = tau_b(given, y, samples)
+    taus = tau_b(given, y, resamples(n, seed))
     low, high = np.nanquantile(taus, (0.025, 0.975)).tolist()
     ranks = pd.DataFrame({"scores": x, "truth": y}).rank().to_numpy()
     return Agreement(
@@ -102,6 +101,11 @@ def agreement(
         overlap=float(_among_the_best(x, top) @ _among_the_best(y, top)) / top,
         tau_macs=float(tau_b(cost, y, once)[0]) if np.ptp(cost) > 0 else None,
     )
+
+
+def resamples(n: int, seed: int) -> Floats:
+    """``(DRAWS, n)``: how often each of ``n`` elements is in each bootstrap sample."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
 
 
 def tau_b(x: Floats, y: Floats, times: Floats) -> Floats:

@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "evo.round": (),
     "evo.deliver": (),
     "evo.headroom": (),
+    "evo.proxies": (),
     "analysis.report": (),
     "analysis.compare": (),
     "studies.runs": ("show", "rename", "delete"),

@@ -9,7 +9,7 @@ import evo
 GROUPS: dict[str, tuple[str, ...]] = {
     "Search, and look at results": (
         "search", "load", "runs", "compare", "plan", "measure_headroom", "Run", "Delivered", "Against", "Comparison",
-        "Verdicts", "Plan", "HeadroomResult", "Page",
+        "Verdicts", "Plan", "HeadroomResult", "ProxiesResult", "Page",
     ),
     "An operation of your own": ("operation", "Conv", "SqueezeExcite", "OpCounts"),
     "An evaluator of your own": (

@@ -24,7 +24,7 @@ from evo.alone.start import Start
 from evo.alone.teacher import Teacher, find_teacher
 from evo.console import Advance, Track
 from evo.data.fingerprint import hash_images
-from evo.data.source import Images
+from evo.data.source import Images, Source
 from evo.evaluators.cuts.agreement import measure_agreement
 from evo.evaluators.standalone import measure_network
 from evo.plugins import plugin_sources
@@ -59,6 +59,7 @@ class Trainer:
         folder: keeps the progress of a training that is not finished.
         start: the weights that networks begin with; None: fresh ones.
         teacher: what teaches them beside the labels; None: nothing.
+        most_images: how many of the training images it trains on, all classes alike; None: all.
     """
 
     store: Store
@@ -68,6 +69,7 @@ class Trainer:
     folder: Path
     start: Start | None = None
     teacher: Teacher | None = None
+    most_images: int | None = None
 
     @classmethod
     def of(
@@ -93,7 +95,7 @@ class Trainer:
     @property
     def steps(self) -> int:
         """Steps of one training."""
-        return max(1, len(self.images.train) // self.config.deliver.batch_size) * self._epochs
+        return max(1, len(self._training_images) // self.config.deliver.batch_size) * self._epochs
 
     @property
     def images_seen(self) -> int:
@@ -143,6 +145,7 @@ class Trainer:
             **({"start": self.start.sha256} if self.start and self._given(contender) else {}),
             **({"teacher": _taught_by(self.teacher)} if self.teacher else {}),
             **({"features": self._blocks_shown(contender)} if self.config.deliver.teacher_features else {}),
+            **({"most_images": self.most_images} if self.most_images else {}),
         )  # fmt: skip
 
     def _given(self, contender: Contender) -> Mapping[str, Tensor] | None:
@@ -153,6 +156,10 @@ class Trainer:
         """The layers between which features are compared: their places in the network and in the teacher."""
         hints = find_hints(contender.space, self.teacher.network.space) if self.teacher else ()
         return [[hint.student, hint.teacher] for hint in hints]
+
+    @cached_property
+    def _training_images(self) -> Source:
+        return self.images.train.first(self.most_images) if self.most_images else self.images.train
 
     @cached_property
     def _images_sha256(self) -> str:
@@ -194,7 +201,7 @@ class Trainer:
             train_by_recipe(
                 network,
                 self.config,
-                images.train,
+                self._training_images,
                 images.classes,
                 seed,
                 teacher=self.teacher,
@@ -217,14 +224,14 @@ class Trainer:
 
     @property
     def _batch_size(self) -> int:
-        return min(self.config.deliver.batch_size, len(self.images.train))
+        return min(self.config.deliver.batch_size, len(self._training_images))
 
     @property
     def _settings(self) -> dict[str, Any]:
         return {
             "settings": self.config.deliver.model_dump(mode="json"),
             "data": self.config.data.model_dump(mode="json"),
-            "images": len(self.images.train),
+            "images": len(self._training_images),
             "threads": self.config.threads,
             "device": self.images.train.device.type,
         }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,6 +23,7 @@ from evo.api.verdicts import Verdicts
 from evo.console import reporter
 from evo.html import block, calls, heading, paragraph, table
 from evo.main_guard import exit_in_worker
+from evo.proxies.result import ProxiesResult
 from evo.round.options import STORAGE, overrides_of
 from evo.round.printing import asked, row_values, run_headings
 from evo.round.session import introduction
@@ -349,6 +351,51 @@ class Run:
             from_scratch,
         )
         return Against(found)
+
+    def proxies(
+        self,
+        *proxies: str,
+        networks: int = 16,
+        seeds: int = 1,
+        trust: float | None = None,
+        by: Literal["macs", "seconds"] = "macs",
+        seed: int | None = None,
+        set: Mapping[str, object] | Sequence[str] = (),
+        accept_data_change: bool = False,
+        progress: bool = True,
+    ) -> ProxiesResult:
+        """How cheaply can networks of this run's space be judged, and their order still be trusted?
+
+        As ``python -m evo.proxies`` does: networks spread over MACs are trained alone in full, and again with fewer epochs,
+        images, pixels or channels, and the orders are compared. What was trained before is not trained again.
+
+        Args:
+            proxies: such as ``"e=1/2,c=1/2"``: shares of epochs, images, pixels (the sides of images), channels. None: a grid.
+            networks: how many; ``seeds``: full trainings of each, whose own agreement is told from two on.
+            trust: recommend the cheapest proxy whose interval of tau begins here or above; None: the cheapest that is not
+                separably below the best.
+            by: which cost is to be low.
+            seed: of the draw and of all trainings; None: the run's.
+            set: settings of the trainings that differ from the run's, as in ``deliver``.
+            accept_data_change: go on although the images have changed since the run began.
+            progress: whether lines and progress bars are shown.
+
+        Raises:
+            UserError: the run has no images to train on, a proxy cannot be, or the run is missing. What was trained is kept.
+
+        Examples:
+            >>> found = run.proxies("e=1/4", "e=1/2,c=1/2", networks=32, seeds=2)   # doctest: +SKIP
+            >>> found.recommended, found.table()                                    # doctest: +SKIP
+        """
+        exit_in_worker()
+        from evo.proxies.experiment import measure_proxies
+        from evo.proxies.options import ProxyOptions
+        from evo.proxies.proxy import parse_proxy
+
+        options = ProxyOptions(networks, seeds, tuple(map(parse_proxy, proxies)), trust, by, seed)
+        return measure_proxies(
+            self.name, self.storage, options, overrides_of(set), reporter(progress), accept_data_change
+        )
 
     # -- how it shows itself ------------------------------------------------------------------------------------------
 

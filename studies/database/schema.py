@@ -264,8 +264,8 @@ trainings = Table(
     Column("created_at", DateTime, nullable=False),
     UniqueConstraint("run_id", "sha256"),
     info={
-        "doc": "Networks that `python -m evo.deliver` (`--finalists`, `--against`) and `python -m evo.headroom` trained alone "
-        "to compare them, on the training images without the validation images."
+        "doc": "Networks that `python -m evo.deliver` (`--finalists`, `--against`), `python -m evo.headroom` and "
+        "`python -m evo.proxies` trained alone to compare them, on the training images without the validation images."
     },
 )
 
