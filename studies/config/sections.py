@@ -261,8 +261,9 @@ class DeliverSection(Training):
 
     teacher: str | None = None
     """Teaches the network beside the labels (distillation at temperature 1, arXiv 1503.02531): `whole`, the network that a run
-    of `cuts` has fine-tuned, or a folder that `evo.deliver` made, with the same channels and classes; images are resized for
-    it. Not given: labels alone."""
+    of `cuts` has fine-tuned; `imitated`, the `evaluator.teacher` that a run of `blockwise` names; or a folder that
+    `evo.deliver` made, with the same channels and classes, for which images are resized. Not given: labels alone; where there
+    are none, `whole` or `imitated`, whichever the run has."""
 
     teacher_share: Share = 0.5
     """Part of each target that is the teacher's probabilities of the classes, from 0 to 1 (labels are not used)."""
@@ -344,6 +345,9 @@ class LatencySection(Section):
 
 WHOLE = "whole"
 """``deliver.teacher``: the network that the run has fine-tuned."""
+
+IMITATED = "imitated"
+"""``deliver.teacher``: the network that the run names for its blocks to imitate."""
 
 
 DATA: dict[str, type[DataSection]] = dict.fromkeys(
