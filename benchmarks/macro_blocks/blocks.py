@@ -51,6 +51,7 @@ def train_blocks(settings: Settings, images: Path, seed: int, folder: Path, thre
     space = scale_widths(load_space("nas_bench_macro", size=settings.pixels), settings.width)
     files = folder / f"seed-{seed}"
     files.mkdir(exist_ok=True)
+    before = set(files.iterdir())
     judge = blockwise(config, space).fit(space, FitContext(1, seed, cost_table(space), files, track=bar))
     assert isinstance(judge, BlockwiseJudge)
     data = load_dataset(config.data, config.device)
@@ -62,8 +63,13 @@ def train_blocks(settings: Settings, images: Path, seed: int, folder: Path, thre
             {str(part): loss for part, loss in judge.block_losses(block).items()} for block in range(len(space.blocks))
         ),
         len(data.train),
-        time.process_time() - started,
+        time.process_time() - started if is_all_new(before, set(files.iterdir()), 1 + len(space.blocks)) else None,
     )
+
+
+def is_all_new(before: set[Path], after: set[Path], made: int) -> bool:
+    """Whether ``made`` files are new, the teacher's and the blocks', and no training had been begun."""
+    return len(after - before) == made and not any(".progress" in path.name for path in before)
 
 
 def teacher_accuracy(judge: BlockwiseJudge, images: Images) -> float:

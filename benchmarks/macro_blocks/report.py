@@ -68,8 +68,9 @@ def describe(settings: Settings, results: Sequence[Result]) -> str:
     size = ", ".join(f"{name} {value}" for name, value in asdict(settings).items() if value is not None)
     seeds = ", ".join(str(result.seed) for result in results)
     teacher = interval([100 * result.teacher for result in results], ".1f")
-    minutes = fmean(result.cpu_seconds for result in results) / 60
-    return f"Seeds {seeds}: {size}; {results[0].images:,} images; teacher {teacher} % right; {minutes:.0f} CPU minutes a seed"
+    known = [result.cpu_seconds / 60 for result in results if result.cpu_seconds is not None]
+    minutes = f"; {fmean(known):.0f} CPU minutes a seed" if known else ""
+    return f"Seeds {seeds}: {size}; {results[0].images:,} images; teacher {teacher} % right{minutes}"
 
 
 def interval(values: Sequence[float], form: str) -> str:

@@ -19,7 +19,8 @@ class Result:
     Attributes:
         teacher: its accuracy on validation images, from 0 to 1.
         losses: by block, what each candidate loses, lower is better; candidates as text.
-        images: training images; cpu_seconds: of training and scoring, as far as this process has spent them.
+        images: training images.
+        cpu_seconds: of training and scoring; None: a part was there already.
     """
 
     settings: Settings
@@ -27,7 +28,7 @@ class Result:
     teacher: float
     losses: tuple[Mapping[str, float], ...]
     images: int
-    cpu_seconds: float
+    cpu_seconds: float | None
 
 
 def append_result(folder: Path, result: Result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.macro_blocks import __main__ as command
+from benchmarks.macro_blocks.blocks import train_blocks
 from benchmarks.macro_blocks.figures import pick, summed_losses, tau_within_bins, taus
 from benchmarks.macro_blocks.results import read_results
 from benchmarks.macro_blocks.truth import one_row_per_network
@@ -91,8 +93,8 @@ def test_a_seed_is_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
-    arrays = {f"x_{part}": rng.integers(0, 256, (60, 8, 8, 3), np.uint8) for part in ("train", "test")}
-    np.savez(tmp_path / "images.npz", **arrays, y_train=np.arange(60) % 10, y_test=np.arange(60) % 10)
+    x, y = rng.integers(0, 256, (60, 8, 8, 3), np.uint8), np.arange(60) % 10
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[::-1], y_test=y[::-1])
     spellings = ["".join(digits) for digits in product("012", repeat=8)]
     table = pd.DataFrame({"arch": spellings, "mean_acc": rng.uniform(80, 95, len(spellings))})
     table.to_csv(tmp_path / "table.csv", index=False)
@@ -113,9 +115,13 @@ def test_a_seed_is_measured_once(
     (result,) = read_results(tmp_path / "out")
     assert [len(losses) for losses in result.losses] == [9, 27, 27]
     assert 0 <= result.teacher <= 1
+    assert result.cpu_seconds is not None
     first = capsys.readouterr().out
     assert "| MACs alone | " in first
     assert "| 50M | 1,245 | " in first
+    assert train_blocks(result.settings, tmp_path / "images.npz", 0, tmp_path / "out", 1, "cpu") == replace(
+        result, cpu_seconds=None
+    )
     monkeypatch.setattr(command, "train_blocks", None)  # whatever calls it fails
     for again in (run, ["macro_blocks", "show", *words]):
         monkeypatch.setattr(sys, "argv", again)
