@@ -188,8 +188,8 @@ class DataSection(Section):
 
     labels: bool | None = None
     """Whether images of a folder (`images`) have labels: the names of class folders. `false`: they have none, and all images
-    below the folder are taken; needs `evaluator.kind = "cuts"`. Not given: they have, but for `cuts` where no image lies in a
-    class folder."""
+    below the folder are taken; needs `evaluator.kind = "cuts"`, or `"blockwise"` with a trained `evaluator.teacher`. Not given:
+    they have, but for these where no image lies in a class folder."""
 
     download: bool = True
     """Download a data set of torchvision that is not in `path`."""

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from analysis.report import main as report
+from evo.alone.features import require_hints
 from evo.alone.images import require_fitting_images
 from evo.alone.teacher import find_teacher
 from evo.alone.trainer import Trainer
@@ -35,7 +36,7 @@ from spaces.export.baselines import contender
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace
-from studies.config import StudyConfig, check_config
+from studies.config import DeliverSection, StudyConfig, check_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
 from studies.records import EvoError
@@ -330,6 +331,11 @@ def test_a_model_of_torchvision_says_what_it_was_trained_to_say(flat: Path, tmp_
     torch.testing.assert_close(teacher(x), expected.softmax(1), rtol=1e-4, atol=1e-6)
     assert 1e6 < teacher.macs < 1e7
     assert teacher.to_dict() == {"name": "mobilenet_v2", "sha256": teacher.sha256, "macs": teacher.macs}
+    one = contender("one", ARCH, MADE)
+    with pytest.raises(
+        EvoError, match="'mobilenet_v2' is a model of torchvision, which has no blocks of this program's"
+    ):
+        require_hints(one, teacher, DeliverSection(teacher="imitated", teacher_features=0.5))
 
 
 @pytest.mark.parametrize(
