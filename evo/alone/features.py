@@ -59,6 +59,11 @@ def require_hints(student: Contender, teacher: Teacher | None, section: DeliverS
     """
     if teacher is None or not section.teacher_features:
         return ()
+    if teacher.network is None:
+        raise EvoError(
+            f"deliver.teacher_features is {section.teacher_features:g}, and the teacher {teacher.name!r} is a model of "
+            "torchvision, which has no blocks of this program's: leave deliver.teacher_features out"
+        )
     if hints := find_hints(student.space, teacher.network.space):
         return hints
     raise EvoError(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from evo.data.source import Images
 from spaces.size import size_text
 from spaces.space import SearchSpace
-from studies.config import WHOLE, StudyConfig
+from studies.config import StudyConfig
 from studies.records import EvoError
 
 
@@ -19,11 +19,12 @@ def with_augmentation(config: StudyConfig) -> StudyConfig:
     return config.model_copy(update={"deliver": config.deliver.model_copy(update={"augment": config.data.augment})})
 
 
-def taught_by_whole(config: StudyConfig) -> StudyConfig:
-    """The same settings, with the whole network as the only teacher where images have no labels."""
+def taught_without_labels(config: StudyConfig) -> StudyConfig:
+    """The same settings, with a network of the run's as the only teacher where images have no labels: the whole one of which
+    cuts are made, or the one that blocks imitate."""
     if config.data.labels is not False:
         return config
-    taught = config.deliver.model_copy(update={"teacher": WHOLE, "teacher_share": 1.0})
+    taught = config.deliver.model_copy(update={"teacher": config.evaluator.teaches, "teacher_share": 1.0})
     return config.model_copy(update={"deliver": taught})
 
 

@@ -16,18 +16,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from evo.alone.images import differing_class
 from evo.alone.start import Start
 from evo.data.paths import candidate_paths, file_hash
 from evo.data.source import Images
+from evo.evaluators.blockwise.classes import classes_of_teacher
+from evo.evaluators.blockwise.teacher import (
+    architecture_of,
+    given_network,
+    given_teacher,
+    teacher_section,
+    weights_of,
+)
 from spaces.architecture import Architecture
 from spaces.export.baselines import Contender, contender
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, load_network
+from spaces.export.scaling import resize_space
 from spaces.networks.modules import Normalise, Resize
 from spaces.networks.network import Network
+from spaces.size import both_sides
 from spaces.space import SearchSpace
-from studies.config import WHOLE, StudyConfig
+from studies.config import IMITATED, WHOLE, StudyConfig
 from studies.records import EvoError
 
 
@@ -37,14 +48,16 @@ class Teacher:
 
     Attributes:
         name: as the settings call it.
-        sha256: of the file of its weights.
-        network: its architecture and its costs.
+        sha256: of the file of its weights; of a model of torchvision, of its name and all that its scores depend on.
+        macs: of one image.
+        network: its architecture; None: it is a model of torchvision, which has none here.
         module: from images as they are trained on, to scores ``(n, classes)``; on their device, in evaluation mode.
     """
 
     name: str
     sha256: str
-    network: Contender = field(repr=False)
+    macs: int
+    network: Contender | None = field(repr=False)
     module: nn.Module = field(repr=False, compare=False)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -55,14 +68,15 @@ class Teacher:
 
     @property
     def layers(self) -> nn.ModuleList:
-        """Its layers, which are those of ``network.space``."""
+        """Its layers, which are those of ``network.space``, where it has an architecture."""
         network = list(self.module.children())[-1]
         assert isinstance(network, Network)
         return network.layers
 
     def to_dict(self) -> dict[str, Any]:
         """What ``architecture.json`` says of it."""
-        return {"name": self.name, "sha256": self.sha256, "arch": str(self.network.arch), "macs": self.network.macs}
+        arch = {"arch": str(self.network.arch)} if self.network else {}
+        return {"name": self.name, "sha256": self.sha256, **arch, "macs": self.macs}
 
 
 def find_teacher(config: StudyConfig, start: Start | None, images: Images) -> Teacher | None:
@@ -80,13 +94,15 @@ def find_teacher(config: StudyConfig, start: Start | None, images: Images) -> Te
         return None
     if name == WHOLE:
         return _whole(start, images, convention)
+    if name == IMITATED:
+        return _imitated(config, images)
     folder = teacher_folder(name)
     network = load_network(folder)
     said = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     space = SearchSpace.from_json(json.dumps(said["space"]))
-    _require_fitting(name, space, network.classes, images)
+    _require_fitting(name, space.stem.c_in, network.classes or tuple(map(str, range(space.head.classes))), images)
     itself = contender(name, Architecture.parse(said["arch"]), space, convention)
-    return Teacher(name, file_hash(folder / WEIGHTS), itself, _on_images(network, itself.space, images))
+    return Teacher(name, file_hash(folder / WEIGHTS), itself.macs, itself, _on_images(network, itself.space, images))
 
 
 def teacher_folder(name: str) -> Path:
@@ -98,8 +114,9 @@ def teacher_folder(name: str) -> Path:
     for place in _places(name):
         return place
     raise EvoError(
-        f"deliver.teacher is {name!r}: expected 'whole', for a run of evaluator 'cuts', or a folder that python -m evo.deliver "
-        f"made, and found no {DESCRIPTION} in a folder of this name, here or below the folder EVO_DATA"
+        f"deliver.teacher is {name!r}: expected 'whole', for a run of evaluator 'cuts', 'imitated', for one of 'blockwise' "
+        "that names its teacher, or a folder that python -m evo.deliver made, and found no "
+        f"{DESCRIPTION} in a folder of this name, here or below the folder EVO_DATA"
     )
 
 
@@ -116,7 +133,35 @@ def _whole(start: Start | None, images: Images, convention: str) -> Teacher:
         )
     whole = start.whole()
     itself = contender(WHOLE, whole.arch, whole.space, convention)
-    return Teacher(WHOLE, start.sha256, itself, _on_images(whole.build(), itself.space, images))
+    return Teacher(WHOLE, start.sha256, itself.macs, itself, _on_images(whole.build(), itself.space, images))
+
+
+def _imitated(config: StudyConfig, images: Images) -> Teacher:
+    """The network that the blocks imitate; it sees images of the size that they see.
+
+    Raises:
+        EvoError: its file is missing, or it has other channels or classes than the images.
+    """
+    section, given = teacher_section(config), given_teacher(config, images)
+    name, known = str(section.model or section.weights), architecture_of(given)
+    _require_fitting(name, images.channels, classes_of_teacher(config), images)
+    module = nn.Sequential(given.classifier()).eval().requires_grad_(False)
+    on_device = module.to(images.train.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if known is None:
+        return Teacher(name, given.identity, count_macs(given_network(section), images), None, on_device)
+    arch, space = known
+    itself = contender(name, arch, resize_space(space, images.size), config.search.macs_convention)
+    file = weights_of(given.weights)
+    assert file is not None
+    return Teacher(name, file_hash(file), itself.macs, itself, on_device)
+
+
+def count_macs(network: nn.Module, images: Images) -> int:
+    """Multiply-accumulates of a model of torchvision for one of the images, as torch counts them; nothing is computed."""
+    image = torch.empty(1, images.channels, *both_sides(images.size), device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.to("meta")(image)
+    return int(counter.get_total_flops() // 2)
 
 
 def _on_images(network: Network, space: SearchSpace, images: Images) -> nn.Module:
@@ -127,12 +172,12 @@ def _on_images(network: Network, space: SearchSpace, images: Images) -> nn.Modul
     return module.to(images.train.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _require_fitting(name: str, space: SearchSpace, classes: tuple[str, ...], images: Images) -> None:
+def _require_fitting(name: str, channels: int, classes: tuple[str, ...], images: Images) -> None:
     """
     Raises:
         EvoError: the teacher has other channels or classes than the images.
     """
-    found, wanted = (space.stem.c_in, space.head.classes), (images.channels, images.classes)
+    found, wanted = (channels, len(classes)), (images.channels, images.classes)
     hint = "give another folder, or leave deliver.teacher out"
     if found != wanted:
         raise EvoError(

@@ -104,7 +104,7 @@ class Trainer:
 
     def training_macs(self, macs: float) -> float:
         """What one training of a network of ``macs`` costs: with a forward pass of the teacher for every image."""
-        return float((PASSES * macs + (self.teacher.network.macs if self.teacher else 0)) * self.images_seen)
+        return float((PASSES * macs + (self.teacher.macs if self.teacher else 0)) * self.images_seen)
 
     def seed(self, number: int) -> int:
         """The seed of the first, second, ... training (from 0) of every network: the same for all, so that they pair."""
@@ -154,7 +154,8 @@ class Trainer:
 
     def _blocks_shown(self, contender: Contender) -> list[list[int]]:
         """The layers between which features are compared: their places in the network and in the teacher."""
-        hints = find_hints(contender.space, self.teacher.network.space) if self.teacher else ()
+        there = self.teacher.network if self.teacher else None
+        hints = find_hints(contender.space, there.space) if there else ()
         return [[hint.student, hint.teacher] for hint in hints]
 
     @cached_property
@@ -261,6 +262,8 @@ def _unnamed(space: SearchSpace) -> SearchSpace:
 
 def _taught_by(teacher: Teacher) -> list[object]:
     """All of a teacher that its probabilities depend on."""
+    if teacher.network is None:
+        return [teacher.sha256]
     return [teacher.sha256, str(teacher.network.arch), _unnamed(teacher.network.space)]
 
 

@@ -43,8 +43,8 @@ class Delivered:
 
     @property
     def agreement(self) -> float:
-        """The fraction of the test images, which have no labels, to which the network gives the class that the whole network
-        gives from which it was cut.
+        """The fraction of the test images, which have no labels, to which the network gives the class that its teacher gives:
+        the whole network from which it was cut, or the one that its blocks have imitated.
 
         Raises:
             EvoError: the images have labels; ``accuracy`` is known instead.

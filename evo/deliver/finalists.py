@@ -71,7 +71,7 @@ def hold_contest(trainer: Trainer, candidates: Sequence[Candidate], criteria: Cr
     found = [one.accuracy for one in trained]
     accuracies = tuple(tuple(found[place : place + criteria.seeds]) for place in range(0, len(found), criteria.seeds))
     winner = find_winner(contenders, accuracies)
-    called = "agreements" if trainer.config.noun == "agreement" else "accuracies"
+    called = "agreements" if trainer.config.tested == "agreement" else "accuracies"
     contest = Contest(contenders, accuracies, len(trainer.images.validation), winner, trained, called)
     reporter.say(describe_contest(contest))
     return contest

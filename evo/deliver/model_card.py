@@ -131,7 +131,12 @@ def noun_of(description: dict[str, Any]) -> str:
 
 def measured_words(description: dict[str, Any]) -> str:
     """The same, with whose class it is."""
-    return "accuracy" if noun_of(description) == "accuracy" else "agreement with the whole network"
+    return "accuracy" if noun_of(description) == "accuracy" else f"agreement with {who_teaches(description)}"
+
+
+def who_teaches(description: dict[str, Any]) -> str:
+    """The network whose class counts where images have no labels."""
+    return "the whole network" if description["teacher"]["name"] == WHOLE else "its teacher"
 
 
 def result_clause(description: dict[str, Any]) -> str:
@@ -165,6 +170,8 @@ def provenance_sentence(provenance: dict[str, Any]) -> str:
         unmeasured = "as a whole it was not measured"
     if provenance["judge"] is None:
         return f"{origin}; {unmeasured}"
+    if "judged_score" in provenance:
+        return f"{origin}; scored {provenance['judged_score']:.2%} by `{provenance['judge']}`"
     if "judged_agreement" in provenance:
         return f"{origin}; judged {provenance['judged_agreement']:.2%} agreement by `{provenance['judge']}`"
     return f"{origin}; judged {provenance['judged_accuracy']:.2%} by `{provenance['judge']}`"
@@ -244,7 +251,11 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
 
 def whose_class(description: dict[str, Any]) -> str:
     """A clause behind agreement: with whom; empty behind accuracy."""
-    return "" if noun_of(description) == "accuracy" else ": the class of the whole network; images have no labels"
+    return (
+        ""
+        if noun_of(description) == "accuracy"
+        else f": the class of {who_teaches(description)}; images have no labels"
+    )
 
 
 def teacher_line(description: dict[str, Any]) -> str:

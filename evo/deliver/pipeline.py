@@ -200,7 +200,7 @@ def plan_delivery(
         "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
         **({"added": describe_added(*searched, config)} if config.deliver.add else {}),
         **({"plugins": own} if own else {}),
-        **({"measured": config.noun} if config.noun != "accuracy" else {}),
+        **({"measured": config.tested} if config.tested != "accuracy" else {}),
     }
     with torch.device("meta"):  # its weights are not needed yet
         reason = check_exportable(build_described(known))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from evo.alone.images import taught_by_whole, with_augmentation
+from evo.alone.images import taught_without_labels, with_augmentation
 from evo.console import Reporter, warn
 from evo.data.fingerprint import check_fingerprint, forget_data, reads_images
 from evo.data.inspection import inspect_data, tell
@@ -64,4 +64,4 @@ def training_settings(run: StoredRun, overrides: Sequence[str]) -> StudyConfig:
                 f"--set {override!r}: run {run.name!r} was searched with its own settings; "
                 "those of deliver and data, device and threads may be changed here"
             )
-    return taught_by_whole(with_augmentation(change_config(run.config, overrides, f"run {run.name!r}")))
+    return taught_without_labels(with_augmentation(change_config(run.config, overrides, f"run {run.name!r}")))

@@ -11,6 +11,7 @@ from random import Random
 from evo import __version__
 from evo.data.fingerprint import fingerprint
 from evo.data.loading import load_dataset as load_images
+from evo.evaluators.blockwise.classes import classes_of_teacher
 from evo.evaluators.cuts.network import class_names, cuts_space
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import table_space
@@ -25,7 +26,7 @@ from spaces.files.text import read_text
 from spaces.library import named_spaces
 from spaces.size import Size, both_sides, size_text
 from spaces.space import SearchSpace
-from studies.config import CutsSection, StudyConfig, TabularSection
+from studies.config import BlockwiseSection, CutsSection, StudyConfig, TabularSection
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import COSTS, EvoError
@@ -57,9 +58,11 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
 
 
 def _class_names(config: StudyConfig) -> tuple[str, ...]:
-    """Of the classes that the run's networks tell apart."""
+    """Of the classes that the run's networks tell apart: without labels those of the network that teaches."""
     if isinstance(config.evaluator, CutsSection):
         return class_names(config)
+    if isinstance(config.evaluator, BlockwiseSection) and config.data.labels is False:
+        return classes_of_teacher(config)
     return load_images(config.data, config.device).class_names
 
 
@@ -83,13 +86,26 @@ def first_space(config: StudyConfig) -> SearchSpace:
     if section.path is not None:
         space = _read_space(section.path)
     else:
-        wanted = {
-            name: getattr(section, name) or getattr(images, name, None) for name in ("channels", "size", "classes")
-        }
-        space = named_spaces.load_space(section.name, **wanted)
+        wanted = {name: getattr(section, name) or getattr(images, name, None) for name in ("channels", "size")}
+        classes = section.classes or (len(_class_names(config)) if images is not None else None)
+        space = named_spaces.load_space(section.name, **wanted, classes=classes)
     if images is not None:
         _check_proportions(space, images.size)
+    if config.data.labels is False and images is not None:
+        _check_classes(space, len(_class_names(config)))
     return space
+
+
+def _check_classes(space: SearchSpace, taught: int) -> None:
+    """
+    Raises:
+        EvoError: networks of ``space`` have another number of classes than what teaches them.
+    """
+    if space.head.classes != taught:
+        raise EvoError(
+            f"the images have no labels, so networks learn the {taught} classes of their teacher, and space {space.name!r} is "
+            f"made for {space.head.classes}: leave out space.classes, or give a space.path whose head has {taught} classes"
+        )
 
 
 def _read_space(path: str) -> SearchSpace:

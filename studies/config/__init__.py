@@ -40,6 +40,7 @@ from studies.config.methods import (
 )
 from studies.config.sections import (
     DATA,
+    IMITATED,
     WHOLE,
     DataSection,
     DeliverSection,
@@ -61,6 +62,7 @@ __all__ = [
     "CHOICES",
     "DATA",
     "EVALUATORS",
+    "IMITATED",
     "METHODS",
     "PRESETS",
     "WHOLE",

@@ -9,6 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from spaces.units import format_number
 from studies.config.sections import (
+    IMITATED,
+    WHOLE,
     CountPerRound,
     DataSection,
     FactorPerRound,
@@ -42,6 +44,7 @@ class EvaluatorSection(Section):
         uses_images: whether it trains or measures on the images of ``[data]``.
         shared_weights: whether its scores hold for its own weights only, so that scores of two runs are no common measure.
         without_labels: whether it can do with images that have none.
+        teaches: the ``deliver.teacher`` of its runs on images without labels.
         measures: what it gives as an architecture's accuracy, from 0 to 1; ``likelihood``: what exp(-nll) is called.
         starts_networks: whether delivered networks begin with weights that the evaluator has trained.
         losses_add_up: whether its judges know what single operations or blocks lose, and that adds up: a budget then has an
@@ -54,6 +57,7 @@ class EvaluatorSection(Section):
     uses_images: ClassVar[bool] = True
     shared_weights: ClassVar[bool] = False
     without_labels: ClassVar[bool] = False
+    teaches: ClassVar[str] = WHOLE
     measures: ClassVar[str] = "accuracy"
     likelihood: ClassVar[str] = "likelihood"
     starts_networks: ClassVar[bool] = False
@@ -362,6 +366,11 @@ class TeacherSection(Training):
     std: tuple[PositiveFloat, ...] = ()
     """Standard deviation of each channel, as `mean`."""
 
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a trained network; else one is trained first, with labels."""
+        return self.model is not None or self.weights is not None
+
     @model_validator(mode="after")
     def _model_has_weights(self) -> TeacherSection:
         if self.model is not None and self.weights is None:
@@ -385,6 +394,8 @@ class BlockwiseSection(EvaluatorSection):
 
     shared_weights: ClassVar[bool] = True
     losses_add_up: ClassVar[bool] = True
+    without_labels: ClassVar[bool] = True
+    teaches: ClassVar[str] = IMITATED
     measures: ClassVar[str] = "exp(-block loss)"
     no_likelihood: ClassVar[str] = "blocks are not trained on classes"
 
@@ -431,6 +442,9 @@ class BlockwiseSection(EvaluatorSection):
     """Megabytes that scoring may use to keep outputs of layers that several architectures share. It changes speed
     only."""
 
+    def on(self, data: DataSection) -> EvaluatorSection:
+        return UnlabelledBlocksSection.model_construct(**dict(self)) if data.labels is False else self
+
     def describe(self) -> str:
         return "their blocks, each trained by itself to imitate a teacher's"
 
@@ -455,6 +469,43 @@ class BlockwiseSection(EvaluatorSection):
         epochs = ", ".join(f"{value_in_round(self.epochs, n):g}" for n in range(1, len(counts) + 1))
         return [
             f"training {len(counts)} blocks by themselves: {epochs} epochs; teacher: {whose}; candidates scored: {scored}"
+        ]
+
+    def check(self, config: StudyConfig) -> None:
+        if config.deliver.teacher == IMITATED and not self.teacher.is_given:
+            raise invalid(
+                "deliver.teacher is 'imitated', the network that evaluator.teacher names, and found none there: give "
+                "evaluator.teacher.weights, or leave deliver.teacher out"
+            )
+        if config.data.labels is False:
+            self._check_without_labels(config)
+
+    def _check_without_labels(self, config: StudyConfig) -> None:
+        if not self.teacher.is_given:
+            raise invalid(
+                "the images have no labels (data.labels is false), and evaluator.teacher names no trained network: expected "
+                "evaluator.teacher.weights (a folder that python -m evo.deliver made), or evaluator.teacher.model and its "
+                "weights, and found neither, so that a teacher would be trained first, with labels; give one, or put the "
+                "images into class folders"
+            )
+        if config.ground_truth.sample and config.ground_truth.table is None:
+            raise invalid(
+                f"ground_truth.sample is {config.ground_truth.sample}, which trains networks with labels, and the images have "
+                "none (data.labels is false): leave it out"
+            )
+
+
+class UnlabelledBlocksSection(BlockwiseSection):
+    """The same for images without labels: what is delivered learns what the teacher says, too."""
+
+    def describe(self) -> str:
+        return f"{super().describe()}; the images have no labels"
+
+    def caveats(self) -> list[str]:
+        return [
+            *super().caveats(),
+            "Nothing is known of what is right: a delivered network learns to give what the teacher gives, and may be as wrong "
+            "as that.",
         ]
 
 

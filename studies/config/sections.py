@@ -206,8 +206,8 @@ class DataSection(Section):
 
     labels: bool | None = None
     """Whether images of a folder (`images`) have labels: the names of class folders. `false`: they have none, and all images
-    below the folder are taken; needs `evaluator.kind = "cuts"`. Not given: they have, but for `cuts` where no image lies in a
-    class folder."""
+    below the folder are taken; needs `evaluator.kind = "cuts"`, or `"blockwise"` with a trained `evaluator.teacher`. Not given:
+    they have, but for these where no image lies in a class folder."""
 
     download: bool = True
     """Download a data set of torchvision that is not in `path`."""
@@ -294,8 +294,9 @@ class DeliverSection(Training):
 
     teacher: str | None = None
     """Teaches the network beside the labels (distillation at temperature 1, arXiv 1503.02531): `whole`, the network that a run
-    of `cuts` has fine-tuned, or a folder that `evo.deliver` made, with the same channels and classes; images are resized for
-    it. Not given: labels alone."""
+    of `cuts` has fine-tuned; `imitated`, the `evaluator.teacher` that a run of `blockwise` names; or a folder that
+    `evo.deliver` made, with the same channels and classes, for which images are resized. Not given: labels alone; where there
+    are none, `whole` or `imitated`, whichever the run has."""
 
     teacher_share: Share = 0.5
     """Part of each target that is the teacher's probabilities of the classes, from 0 to 1 (labels are not used)."""
@@ -382,6 +383,9 @@ class LatencySection(Section):
 
 WHOLE = "whole"
 """``deliver.teacher``: the network that the run has fine-tuned."""
+
+IMITATED = "imitated"
+"""``deliver.teacher``: the network that the run names for its blocks to imitate."""
 
 
 DATA: dict[str, type[DataSection]] = dict.fromkeys(

@@ -13,6 +13,7 @@ from studies.config.kinds import EVALUATORS
 from studies.config.methods import METHODS, MethodSection
 from studies.config.sections import (
     DATA,
+    IMITATED,
     WHOLE,
     DataSection,
     DeliverSection,
@@ -136,6 +137,14 @@ class StudyConfig(Section):
     @property
     def noun(self) -> str:
         """What data for programs call it: accuracy, but where images have no labels to be right about."""
+        if self.data.labels is not False:
+            return "accuracy"
+        return "agreement" if self.judging.measures == "agreement" else "score"
+
+    @property
+    def tested(self) -> str:
+        """What is measured of networks that are trained alone, and of delivered ones: accuracy, or where images have no labels
+        agreement with what teaches."""
         return "agreement" if self.data.labels is False else "accuracy"
 
     @property
@@ -170,12 +179,17 @@ class StudyConfig(Section):
                 f"deliver.teacher is 'whole', the network that a run of evaluator 'cuts' has fine-tuned, and evaluator.kind is "
                 f"{self.evaluator.kind!r}: give a folder that python -m evo.deliver made, or leave it out"
             )
+        if self.deliver.teacher == IMITATED and self.evaluator.teaches != IMITATED:
+            raise invalid(
+                "deliver.teacher is 'imitated', the evaluator.teacher of a run of evaluator 'blockwise', and evaluator.kind is "
+                f"{self.evaluator.kind!r}: give a folder that python -m evo.deliver made, or leave it out"
+            )
         taught = self.deliver.teacher is not None or self.data.labels is False
         if self.deliver.teacher_features and not taught:
             raise invalid(
                 f"deliver.teacher_features is {self.deliver.teacher_features:g}, and there is no deliver.teacher whose blocks "
-                "could be imitated: expected 'whole', for a run of evaluator 'cuts', or a folder that python -m evo.deliver "
-                "made; give one, or leave deliver.teacher_features out"
+                "could be imitated: expected 'whole', for a run of evaluator 'cuts', 'imitated', for one of 'blockwise', or a "
+                "folder that python -m evo.deliver made; give one, or leave deliver.teacher_features out"
             )
 
     def _check_without_labels(self) -> None:
@@ -186,10 +200,12 @@ class StudyConfig(Section):
         if self.evaluator.uses_images and not self.evaluator.without_labels:
             raise invalid(
                 f"data.labels is false, and evaluator.kind is {self.evaluator.kind!r}, which learns from labels: expected "
-                "evaluator.kind = 'cuts' (--config pretrained), or images in class folders and no data.labels"
+                "evaluator.kind = 'cuts' (--config pretrained), 'blockwise' with an evaluator.teacher, or images in class "
+                "folders and no data.labels"
             )
-        if self.deliver.teacher not in (None, WHOLE):
+        if self.deliver.teacher not in (None, self.evaluator.teaches):
+            one = "the whole network" if self.evaluator.teaches == WHOLE else "the network that evaluator.teacher names"
             raise invalid(
-                f"data.labels is false, and deliver.teacher is {self.deliver.teacher!r}: without labels the whole network "
-                "teaches, and is imitated; leave deliver.teacher out"
+                f"data.labels is false, and deliver.teacher is {self.deliver.teacher!r}: without labels {one} teaches, and is "
+                "imitated; leave deliver.teacher out"
             )

@@ -6,6 +6,8 @@ evaluation mode: DNA's released code leaves its normalisations in training mode,
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +18,7 @@ from torch import nn
 
 from evo.data.loading import load_dataset
 from evo.data.paths import candidate_paths, file_hash
+from evo.data.source import Images
 from evo.evaluators import FitContext
 from evo.evaluators.blockwise.stages import FeatureMapShape, extract_features, fitting_stages
 from evo.seeds import derive_seed
@@ -81,10 +84,17 @@ class Teacher:
 
         A model of torchvision sees the images as it was trained to: by its own mean and deviation, not by the data's.
         """
-        features = extract_features(self.network(), [self.splits[block] for block in blocks])
+        return self._on_images(extract_features(self.network(), [self.splits[block] for block in blocks]))
+
+    def classifier(self) -> nn.Module:
+        """The same images -> scores of the classes ``(n, classes)``."""
+        return self._on_images(self.network())
+
+    def _on_images(self, network: nn.Module) -> nn.Module:
+        """``network`` for images as the data give them, which a model of torchvision wants normalised otherwise."""
         if self.normalised is None:
-            return features
-        return nn.Sequential(Normalise(*self.normalised).after(self.mean, self.std), features).eval()
+            return network
+        return nn.Sequential(Normalise(*self.normalised).after(self.mean, self.std), network).eval()
 
 
 # -- which stages -----------------------------------------------------------------------------------------------------
@@ -97,8 +107,7 @@ def teacher_stages(config: StudyConfig, space: SearchSpace) -> dict[str, Feature
         EvoError: there is no such model or stage, or sizes do not fit; the message says what was found and expected.
     """
     section = teacher_section(config)
-    ours = section.model is None and section.weights is None
-    splits = section.splits or (_own_splits(space) if ours else ())
+    splits = section.splits or (() if section.is_given else _own_splits(space))
     stages = fitting_stages(_meta_network(config, space), space, splits, _teacher_name(section))
     _normalisation(section, space.stem.c_in)  # raises
     return stages
@@ -131,21 +140,45 @@ def prepare_teacher(config: StudyConfig, space: SearchSpace, context: FitContext
     """
     section, images = teacher_section(config), load_dataset(config.data, config.device)
     splits = teacher_stages(config, space)
-    if section.model is None and section.weights is None:
-        named_weights: Path | str = _train_teacher(config, space, context)
-    else:
-        named_weights = _weights_file(section) or str(section.weights)
-    file = Path(named_weights)
-    file = file / network_folder.WEIGHTS if file.is_dir() else file
-    content = file_hash(file) if file.is_file() else str(named_weights)
-    normalised = _normalisation(section, space.stem.c_in)
-    facts = (section.model, content, *([normalised] if normalised else ()))
-    identity = sha256(repr(facts).encode()).hexdigest()
-    stages = tuple(splits), tuple(splits.values())
-    teacher = Teacher(section.model, named_weights, *stages, identity, images.mean, images.std, normalised)
+    named = named_weights(section) if section.is_given else _train_teacher(config, space, context)
+    teacher = _teacher_of(section, named, splits, images, space.stem.c_in)
     if section.model is not None:
         teacher.network()  # what cannot be had is told before anything is trained, and fetched once for all workers
     return teacher
+
+
+def given_teacher(config: StudyConfig, images: Images) -> Teacher:
+    """The teacher that the configuration names, for ``images``, of which nothing but its classes is wanted.
+
+    Raises:
+        EvoError: its file is missing.
+    """
+    section = teacher_section(config)
+    return _teacher_of(section, named_weights(section), {}, images, images.channels)
+
+
+def named_weights(section: TeacherSection) -> Path | str:
+    """Where the weights are that ``section`` names; a name that torchvision knows, where they are published."""
+    return _weights_file(section) or str(section.weights)
+
+
+def _teacher_of(
+    section: TeacherSection, named: Path | str, splits: Mapping[str, FeatureMapShape], images: Images, channels: int
+) -> Teacher:
+    """The teacher whose weights are ``named``, for normalised ``images``."""
+    content = file_hash(file) if (file := weights_of(named)) else str(named)
+    normalised = _normalisation(section, channels)
+    facts = (section.model, content, *([normalised] if normalised else ()))
+    identity = sha256(repr(facts).encode()).hexdigest()
+    stages = tuple(splits), tuple(splits.values())
+    return Teacher(section.model, named, *stages, identity, images.mean, images.std, normalised)
+
+
+def weights_of(named: Path | str) -> Path | None:
+    """The file of the weights ``named``, which may be a folder's; None: they are published ones, by their name."""
+    file = Path(named)
+    file = file / network_folder.WEIGHTS if file.is_dir() else file
+    return file if file.is_file() else None
 
 
 def largest_architecture(space: SearchSpace) -> Architecture:
@@ -207,14 +240,19 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
 def _meta_network(config: StudyConfig, space: SearchSpace) -> nn.Module:
     """The teacher's network without any numbers: enough to ask for shapes."""
     section = teacher_section(config)
-    if section.model is not None:
-        network: nn.Module = _untrained_torchvision(section.model)
-    elif section.weights is not None:
-        network = _build_described(_require_weights_file(section))
-    else:
-        arch, there = resolve_variants(largest_architecture(space), space)
-        network = Network(arch, scale_widths(there, section.width)).eval()
-    return network.to("meta")
+    if section.is_given:
+        return given_network(section).to("meta")
+    arch, there = resolve_variants(largest_architecture(space), space)
+    return Network(arch, scale_widths(there, section.width)).eval().to("meta")
+
+
+def given_network(section: TeacherSection) -> nn.Module:
+    """The network that ``section`` names, with whatever weights.
+
+    Raises:
+        EvoError: there is none.
+    """
+    return _untrained_torchvision(section.model) if section.model else _build_described(_require_weights_file(section))
 
 
 def _untrained_torchvision(model: str) -> nn.Module:
@@ -304,14 +342,27 @@ def _build_described(path: Path) -> Network:
     try:
         if path.is_dir():
             return network_folder.load_network(path)
-        _, facts = weights.read_weights(path)
-        return Network(Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])).eval()
+        return Network(*_read_architecture(path)).eval()
     except (KeyError, TypeError, ValueError) as error:
         raise EvoError(
             f"evaluator.teacher.weights is {str(path)!r}, in which this tool has kept no teacher ({error!r}): name the "
             "torchvision model that they belong to as evaluator.teacher.model, or give a file teacher-....safetensors or a "
             "folder that python -m evo.deliver made"
         ) from None
+
+
+def architecture_of(teacher: Teacher) -> tuple[Architecture, SearchSpace] | None:
+    """The architecture of a network of ours; None: it is a model of torchvision."""
+    return _read_architecture(Path(teacher.weights)) if teacher.model is None else None
+
+
+def _read_architecture(path: Path) -> tuple[Architecture, SearchSpace]:
+    """What a file of ours, or a delivered folder, says of its network."""
+    if path.is_dir():
+        said = json.loads((path / network_folder.DESCRIPTION).read_text(encoding="utf-8"))
+        return Architecture.parse(said["arch"]), SearchSpace.from_json(json.dumps(said["space"]))
+    _, facts = weights.read_weights(path)
+    return Architecture.parse(facts["arch"]), SearchSpace.from_json(facts["space"])
 
 
 def _load_own(path: Path) -> Network:

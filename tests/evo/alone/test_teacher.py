@@ -176,7 +176,7 @@ def test_what_cannot_teach_is_answered_in_words(tmp_path: Path) -> None:
     for teacher, said in (
         (
             tmp_path / "nowhere",
-            "expected 'whole', for a run of evaluator 'cuts', or a folder that python -m evo.deliver",
+            "expected 'whole', for a run of evaluator 'cuts', 'imitated', for one of 'blockwise' that names its teacher, or",
         ),
         ("n" * 5000, "found no architecture.json in a folder of this name"),
         (

@@ -37,6 +37,14 @@ def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
     assert load_space(name).size == size
 
 
+def test_the_depths_of_dna_rows_are_those_that_an_author_counts() -> None:
+    """https://github.com/changlin31/DNA/issues/28: the networks of each block, and of all six; widths play no part."""
+    space = load_space("dna_rows")
+    sizes = [space.slice(start, stop).size for start, stop in space.blocks]
+    assert sizes == [288, 1548, 1548, 2808, 16848, 6]
+    assert space.size == 195_898_498_887_057_408
+
+
 @pytest.mark.parametrize("name", LIBRARY)
 def test_a_space_reads_back_equal_and_holds_what_it_draws(name: str) -> None:
     space = load_space(name)

@@ -126,7 +126,7 @@ def settings(kind: str, root: Path, **data: object) -> StudyConfig:
     return check_config({"space": space, "data": known, "evaluator": {"kind": kind}, "evolution": method}, "test")
 
 
-def test_labels_are_found_missing_for_cuts_alone(tmp_path: Path) -> None:
+def test_labels_are_found_missing_for_what_can_do_without_them(tmp_path: Path) -> None:
     flat, classes = fill(tmp_path / "flat", 6), tmp_path / "classes"
     for name in ("ant", "bee"):
         fill(classes / name, 6)
@@ -135,7 +135,7 @@ def test_labels_are_found_missing_for_cuts_alone(tmp_path: Path) -> None:
         assert settle_labels(config) is config
 
 
-@pytest.mark.parametrize("kind", ["oneshot", "scratch", "blockwise"])
+@pytest.mark.parametrize("kind", ["oneshot", "scratch"])
 def test_what_learns_from_labels_refuses_images_without(tmp_path: Path, kind: str) -> None:
     forget_data()
     with pytest.raises(
