@@ -171,7 +171,9 @@ def _last_fitness(bred: BredCell) -> float:
 
 def _hover_text(bred: BredCell) -> str:
     parents = f"<br>{bred.origin} of {escape(' and '.join(bred.parents))}" if bred.parents else "<br>drawn at random"
+    error = bred.fitness[-1].error if bred.fitness else None
     times = f"measured {len(bred.fitness)} times, fitness {_last_fitness(bred):.3f}"
+    times += f", standard error {error:.3f}" if error is not None else ""
     return f"{escape(bred.cell)}{parents}<br>born in iteration {bred.iteration} of round {bred.round}<br>{times}"
 
 

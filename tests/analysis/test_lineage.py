@@ -8,13 +8,13 @@ from analysis.frames import Frames
 from analysis.lineage import ancestors, arc, family_tree, figures, first_iterations, graphs, own_cells
 from spaces.architecture import Architecture
 from spaces.operations.cells import parse_cell
-from studies.records import BredCell
+from studies.records import BredCell, Fitness
 
-A = BredCell(0, "cell:e1_3", "random", (), 1, 0, ((1, 1, 0.1),))
-B = BredCell(0, "cell:e1_5", "random", (), 1, 0, ((1, 2, 0.2),))
-C = BredCell(0, "cell:e1_3_-5", "crossover", (A.cell, B.cell), 1, 2, ((1, 2, 0.3), (2, 1, 0.5)))
-D = BredCell(0, "cell:e3_3_-5", "mutation", (C.cell,), 2, 3, ((2, 3, 0.9),))
-OTHER = BredCell(0, "cell:e6_5", "mutation", (B.cell,), 1, 3, ((1, 3, 0.0),))
+A = BredCell(0, "cell:e1_3", "random", (), 1, 0, (Fitness(1, 1, 0.1),))
+B = BredCell(0, "cell:e1_5", "random", (), 1, 0, (Fitness(1, 2, 0.2),))
+C = BredCell(0, "cell:e1_3_-5", "crossover", (A.cell, B.cell), 1, 2, (Fitness(1, 2, 0.3), Fitness(2, 1, 0.5)))
+D = BredCell(0, "cell:e3_3_-5", "mutation", (C.cell,), 2, 3, (Fitness(2, 3, 0.9, 0.05),))
+OTHER = BredCell(0, "cell:e6_5", "mutation", (B.cell,), 1, 3, (Fitness(1, 3, 0.0),))
 LIVES = [A, B, C, D, OTHER]
 
 
@@ -42,6 +42,7 @@ def test_the_family_tree_has_every_ancestor_at_its_birth_and_last_fitness() -> N
     (told,) = (trace.hovertext for trace in figure.data if trace.hovertext and D.cell in trace.hovertext)
     assert "mutation of cell:e1_3_-5" in told
     assert "born in iteration 3 of round 2" in told
+    assert "measured 1 times, fitness 0.900, standard error 0.050" in told
 
 
 def test_a_graph_has_a_line_for_every_edge() -> None:

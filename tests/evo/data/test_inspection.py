@@ -46,7 +46,8 @@ def test_a_plan_says_it_and_warns_on_the_other_stream(photos: Path, capsys: pyte
 
 def test_what_cannot_be_used_is_one_line_and_status_1(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "test" / "ant").rename(photos / "test" / "Ant")
-    assert main(["1", "--config", "images", "--set", f"data.path={photos}", "--quiet"]) == 1
+    storage = f"sqlite:///{photos}/evo.db"
+    assert main(["1", "--config", "images", "--set", f"data.path={photos}", "--storage", storage, "--quiet"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
