@@ -63,8 +63,9 @@ Loss = Callable[[Any, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero. ``warmup_fraction`` is a share of all steps,
-    ``warmup_start`` one of the learning rate. ``augment`` is as ``evo.data.augmentation.spelled`` gives it.
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero, or a line (``annealing``). ``warmup_fraction``
+    is a share of all steps, ``warmup_start`` one of the learning rate. ``augment`` is as ``evo.data.augmentation.spelled`` gives
+    it.
 
     With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
     """
@@ -79,6 +80,7 @@ class Schedule:
     augment: tuple[str, ...] = ()
     decay: float | None = None
     warmup_start: float = 0.0
+    annealing: str = "cosine"
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate at ``step`` (from 0) of ``steps``."""
@@ -88,7 +90,10 @@ class Schedule:
         if step < rising:
             first, rest = self.warmup_start * self.learning_rate, (1 - self.warmup_start) * self.learning_rate
             return first + rest * (step + 1) / rising
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, steps - rising)))
+        passed = (step - rising) / max(1.0, steps - rising)
+        if self.annealing == "linear":
+            return self.learning_rate * (1 - passed)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
 
 
 def schedule_of(training: Training, data: DataSection, n: int) -> Schedule:
@@ -103,6 +108,7 @@ def schedule_of(training: Training, data: DataSection, n: int) -> Schedule:
         warmup_fraction=training.warmup_fraction,
         augment=spelled(data.augment, data.jitter),
         warmup_start=training.warmup_start,
+        annealing=training.annealing,
     )
 
 

@@ -255,6 +255,9 @@ class Training(Section):
     warmup_start: Share = 0.0
     """Share of the highest learning rate from which it rises, from 0 to 1."""
 
+    annealing: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate falls to zero then: along half a cosine, or along a line."""
+
 
 class DeliverSection(Training):
     """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,

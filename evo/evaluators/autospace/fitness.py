@@ -161,11 +161,16 @@ class Breeding:
         return layers
 
     def paths(self) -> Paths:
-        """What a training step runs: the mixture, its weights held fixed."""
-        return self._draw_mixture
+        """What a training step runs: the mixture, its weights held fixed; a network drawn by them where fitness is no weight."""
+        return self._draw_mixture if self.settings.score == "weights" else self._draw_network
 
     def _draw_mixture(self, rng: Random) -> tuple[tuple[Mixture]]:
         return ((self.mixture([alpha.detach() for alpha in self.alphas]),),)
+
+    def _draw_network(self, rng: Random) -> tuple[tuple[Mixture]]:
+        layers = self.mixture([alpha.detach() for alpha in self.alphas])
+        drawn = (rng.choices(list(layer), [float(weight) for weight in layer.values()])[0] for layer in layers)
+        return (([{op: 1.0} for op in drawn],),)
 
     def expected_cost(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of the network that has one active cell in every layer, drawn by its weight."""

@@ -92,6 +92,7 @@ def test_a_folder_from_before_there_were_such_settings_is_taken_on(
     assert "added" not in said
     assert said["training"]["settings"].pop("add") == []
     del said["training"]["settings"]["warmup_start"], said["training"]["settings"]["jitter"]
+    del said["training"]["settings"]["annealing"]
     del said["training"]["data"]["jitter"]
     write_manifest(tmp_path / "net", said)
     deliver_run("tiny", run[0].url, Criteria({}), tmp_path / "net", QUICK)

@@ -158,6 +158,15 @@ def test_warm_up_may_begin_at_a_share_of_the_rate() -> None:
     assert rates[10:] == [usual.learning_rate_at(step, 100) for step in range(10, 100)]
 
 
+def test_the_rate_may_fall_along_a_line() -> None:
+    """PAD-NAS's does; the warm-up is the same."""
+    usual = Schedule(epochs=1, batch_size=1, learning_rate=0.5, warmup_fraction=0.1)
+    line = replace(usual, annealing="linear")
+    rates = [line.learning_rate_at(step, 100) for step in range(100)]
+    assert rates[:10] == [usual.learning_rate_at(step, 100) for step in range(10)]
+    assert rates[10:] == pytest.approx([0.5 * (100 - step) / 90 for step in range(10, 100)])
+
+
 def test_warm_up_that_begins_at_zero_is_bit_for_bit_what_it_was() -> None:
     for rate, fraction, steps in ((0.1, 0.05, 97), (0.4, 0.02, 1234), (0.03, 0.3, 61)):
         schedule = Schedule(epochs=1, batch_size=1, learning_rate=rate, warmup_fraction=fraction)
