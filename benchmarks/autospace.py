@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 if TYPE_CHECKING:
     from spaces.architecture import Architecture
     from spaces.space import SearchSpace
+    from studies.config import StudyConfig
 
 ARMS = ("networks", "weights", "noise", "random")
 
@@ -83,22 +84,32 @@ def interval(one: Sequence[float], other: Sequence[float]) -> str:
 
 def compare_spaces(args: argparse.Namespace, seed: int) -> tuple[dict[str, list[float]], float]:
     """Arm -> stand-alone accuracies of networks of its space, and how far apart in cost those of one place are at most."""
-    from evo.evaluators import FitContext
-    from evo.evaluators.standalone import Scratch
-    from spaces.costs.table import cost_table
-    from studies.config import GroundTruthSection, load_config
+    from studies.config import load_config
 
     config = load_config(args.config, (*args.set, f"seed={seed}"))
     spaces = {arm: space_of_arm(args, arm, seed) for arm in args.arms}
     if len({tuple(layer.size for layer in space.layers) for space in spaces.values()}) > 1:
         raise SystemExit("the spaces are not of one size: evolution.population is too small for evolution.k")
-    archs = dict(zip(spaces, at_equal_cost(list(spaces.values()), args.networks, seed), strict=True))
-    alone = Scratch(GroundTruthSection(epochs=args.epochs), config.data, config.device, seed)
+    return accuracies_at_equal_cost(config, spaces, args.networks, args.epochs)
+
+
+def accuracies_at_equal_cost(
+    config: StudyConfig, spaces: Mapping[str, SearchSpace], networks: int, epochs: int
+) -> tuple[dict[str, list[float]], float]:
+    """Name -> accuracies of networks drawn from a space, each trained alone, and how far apart in cost those of one place
+    are at most."""
+    from evo.evaluators import FitContext
+    from evo.evaluators.standalone import Scratch
+    from spaces.costs.table import cost_table
+    from studies.config import GroundTruthSection
+
+    archs = dict(zip(spaces, at_equal_cost(list(spaces.values()), networks, config.seed), strict=True))
+    alone = Scratch(GroundTruthSection(epochs=epochs), config.data, config.device, config.seed)
     accuracies, costs = {}, []
-    for arm, space in spaces.items():
-        judge = alone.fit(space, FitContext(1, seed, cost_table(space), Path()))
-        accuracies[arm] = [evaluation.accuracy for evaluation in judge(archs[arm])]
-        costs.append(cost_table(space).count(archs[arm])[:, 0])
+    for name, space in spaces.items():
+        judge = alone.fit(space, FitContext(1, config.seed, cost_table(space), Path()))
+        accuracies[name] = [evaluation.accuracy for evaluation in judge(archs[name])]
+        costs.append(cost_table(space).count(archs[name])[:, 0])
     return accuracies, max(max(place) / min(place) - 1 for place in zip(*costs, strict=True))
 
 

@@ -63,9 +63,8 @@ Loss = Callable[[Any, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine to zero, or a line (``annealing``). ``warmup_fraction``
-    is a share of all steps, ``warmup_start`` one of the learning rate. ``augment`` is as ``evo.data.augmentation.spelled`` gives
-    it.
+    """How long and how fast: Nesterov SGD, linear warm-up, then a cosine or a line to zero. ``warmup_fraction`` is a share of
+    all steps, ``warmup_start`` one of the learning rate. ``augment`` is as ``evo.data.augmentation.spelled`` gives it.
 
     With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
     """

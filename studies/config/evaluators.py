@@ -247,8 +247,8 @@ class CellsSection(Training):
 
     score: Literal["weights", "networks", "noise"] = "weights"
     """What fitness is: `weights`: the weight of a cell in the sum, as in the paper; `networks`: what networks lose with
-    the cell, beside the same networks with the layer's other cells, and all cells weigh alike in the sum; `noise`: a
-    number drawn by chance, the control arm of either."""
+    the cell, beside the same networks with the layer's other cells, and a training step runs one network drawn from the cells
+    that run; `noise`: likewise, and fitness is a number drawn by chance: a control arm."""
 
     networks: PositiveInt = 4
     """Networks in which all living cells are measured after each iteration (`score = "networks"`)."""

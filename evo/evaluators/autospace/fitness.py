@@ -161,7 +161,7 @@ class Breeding:
         return layers
 
     def paths(self) -> Paths:
-        """What a training step runs: the mixture, its weights held fixed; a network drawn by them where fitness is no weight."""
+        """What a training step runs: the mixture, its weights held fixed; where fitness is no weight a network drawn by them"""
         return self._draw_mixture if self.settings.score == "weights" else self._draw_network
 
     def _draw_mixture(self, rng: Random) -> tuple[tuple[Mixture]]:

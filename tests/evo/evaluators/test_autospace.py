@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -327,6 +328,18 @@ def test_where_the_weights_do_not_learn_all_cells_weigh_alike(space: SearchSpace
     assert all(
         len({float(layer[op]) for op in own.active}) == 1 for layer, own in zip(mixture, learner.layers, strict=True)
     )
+
+
+def test_where_the_weights_do_not_learn_a_step_trains_one_network(space: SearchSpace) -> None:
+    """References are drawn as often as they would weigh; what runs is drawn by the step's generator alone."""
+    learner = breeding(space, score="networks", parallel_cells=2, reference_weight=1.0)
+    rng, drawn = Random(0), Counter[str]()
+    for _ in range(600):
+        ((layers,),) = learner.paths()(rng)
+        assert [list(layer.values()) for layer in layers] == [[1.0]] * 7
+        drawn.update(layers[0].keys())
+    assert drawn.keys() == {*learner.layers[0].active, "cell:e2_3"}
+    assert drawn["cell:e2_3"] / 600 == pytest.approx(0.5, abs=0.06)
 
 
 def test_noise_is_a_control_of_its_own_seed(space: SearchSpace) -> None:

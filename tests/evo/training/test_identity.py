@@ -30,6 +30,13 @@ from studies.config import (
 )
 
 
+EARLIER_CELLS = config.load_config(
+    "autospace_digits",
+    [f"evaluator.cells.{setting}" for setting in ("score=weights", "epochs=16", "networks=4", "cost_target=2e5")],
+)
+"""The preset as it was when these values were computed."""
+
+
 def test_golden_values_of_identities() -> None:
     """Who changes one of these, orphans the weights of every run that is under way: raise a version on purpose instead."""
     study = config.load_config("digits")
@@ -39,12 +46,7 @@ def test_golden_values_of_identities() -> None:
     assert identity("supernet", 1, settings=study.evaluator, data=study.data)[:12] == "3208acb74fef"
     assert identity("alone", 1, training=study.deliver, seed=3)[:12] == "e4476dd19643"
     assert identity("block", 1, settings=config.load_config("dna_digits").evaluator)[:12] == "95f84f40e5c5"
-    assert (
-        identity(
-            "supernet", 1, settings=config.load_config("autospace_digits", ["evaluator.cells.score=weights"]).evaluator
-        )[:12]
-        == "497a341137e6"
-    )
+    assert identity("supernet", 1, settings=EARLIER_CELLS.evaluator)[:12] == "497a341137e6"
 
 
 SETTINGS: list[type[Section]] = [
@@ -319,10 +321,7 @@ def test_what_has_no_stable_text_is_refused() -> None:
 def test_the_names_of_release_0_1_are_known() -> None:
     """The values were computed by release 0.1 itself: ``sha256(repr(parts))``."""
     digits, nse = config.load_config("digits"), config.load_config("nse_digits")
-    dna, autospace = (
-        config.load_config("dna_digits"),
-        config.load_config("autospace_digits", ["evaluator.cells.score=weights"]),
-    )
+    dna, autospace = config.load_config("dna_digits"), EARLIER_CELLS
     assert legacy_digest(digits.evaluator, digits.data, digits.device) == "62f2ca71574f"
     assert legacy_digest(nse.evaluator) == "1e23f4163778"
     assert legacy_digest(autospace.evaluator) == "b8d2f770684b"
