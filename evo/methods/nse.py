@@ -15,7 +15,7 @@ from studies.config import (
     NseEvolution,
     StudyConfig,
 )
-from studies.records import EvoError, Ratings, Round
+from studies.records import EvoError, LayerChoice, Ratings, Round
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class OnFront:
     """1 for an operation that an architecture of the Pareto front carries at a layer, 0 for any other.
 
     NSE, https://arxiv.org/abs/2011.10904. Architectures outside ``limits`` (the guard band: cheaper than allowed) shape the
-    front and never enter it: what they dominate is no better for being inside.
+    front and never enter it: what they dominate is no better for being inside. What no architecture had is not rated, but for
+    operations that the gates have dropped while they learned: nothing could have them.
     """
 
     limits: Mapping[str, tuple[float, float]]
@@ -34,10 +35,19 @@ class OnFront:
             for e in finished.front
             if all(least <= e.cost(name) <= most for name, (least, most) in self.limits.items())
         ]
-        return {choice: float(share > 0) for choice, share in measured_shares(finished, inside).items()}
+        used = {choice: float(share > 0) for choice, share in measured_shares(finished, inside).items()}
+        return {**dict.fromkeys(_dropped_by_gates(finished), 0.0), **used}
 
     def __str__(self) -> str:
         return "use on the Pareto front"
+
+
+def _dropped_by_gates(finished: Round) -> list[LayerChoice]:
+    """The candidates that learned gates left out; none where nothing has learned gates."""
+    if not finished.ratings:
+        return []
+    candidates = [(i, op) for i, layer in enumerate(finished.space.layers) for op in layer.candidates]
+    return [choice for choice in candidates if choice not in finished.ratings]
 
 
 @dataclass(frozen=True)

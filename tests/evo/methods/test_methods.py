@@ -142,6 +142,17 @@ def test_nse_keeps_the_union_of_the_front() -> None:
     assert [layer.candidates for layer in Above(0.0)(CELLS, ratings).layers] == [("a", "b"), ("a",)]
 
 
+def test_nse_drops_what_its_gates_have_dropped() -> None:
+    """No architecture can have it, so none is on the front with it. What is alive and was not measured stays."""
+    learned = {(0, "a"): 0.9, (0, "b"): 0.5, (1, "a"): 0.9, (1, "c"): 0.5}  # (0, c) and (1, b) are out
+    finished = Round(1, CELLS, (evaluation("a|a", 0.9, 5),), learned)
+    ratings = OnFront({})(finished)
+    assert ratings == {(0, "a"): 1.0, (1, "a"): 1.0, (0, "c"): 0.0, (1, "b"): 0.0}
+    assert [layer.candidates for layer in Above(0.0)(CELLS, ratings).layers] == [("a", "b"), ("a", "c")]
+    without = OnFront({})(Round(1, CELLS, finished.evaluations))
+    assert without == {(0, "a"): 1.0, (1, "a"): 1.0}  # nothing has learned gates
+
+
 def test_the_guard_band_shapes_the_front_and_never_enters_it() -> None:
     inside, beaten, guard = evaluation("a|a", 0.9, 12), evaluation("b|b", 0.5, 11), evaluation("c|c", 0.6, 9)
     ratings = OnFront({"macs": (10, 20)})(Round(1, CELLS, (inside, beaten, guard)))
