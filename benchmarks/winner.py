@@ -53,7 +53,7 @@ from evo.round.context import run_context
 from evo.round.new_run import begin_run
 from evo.round.shared_round import take_over_first_round
 from evo.seeds import derive_seed
-from evo.workers.executors import local_executor, torch_threads
+from evo.workers.executors import deterministic_torch, local_executor
 from evo.workers.protocol import Evaluate
 from spaces.errors import SpaceError
 from spaces.export.baselines import (
@@ -337,7 +337,7 @@ def rivals(args: argparse.Namespace) -> Iterator[Result]:
     """Uniform and published networks: chosen once, judged with every seed."""
     for name in args.rivals.split(","):
         for budget in PROBLEMS[args.images].budgets:
-            with table(args, "rivals", CHOOSER) as here, torch_threads(1):
+            with table(args, "rivals", CHOOSER) as here, deterministic_torch(1):
                 try:
                     networks = BASELINES[name](Task(here.run.space, budget, here.run.config, 1)).networks
                 except SpaceError as error:

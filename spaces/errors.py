@@ -1,4 +1,4 @@
-"""What a user can put right. Commands show its message alone; any other exception is a fault of this program."""
+"""What a user can put right, and what a device raises: commands show its message alone. All else is a fault of this program."""
 
 from __future__ import annotations
 
@@ -9,3 +9,46 @@ class UserError(Exception):
 
 class SpaceError(UserError, ValueError):
     """A space, an operation, an architecture, a table or a file of the user's that cannot be."""
+
+
+# -- errors that no network is to blame for -------------------------------------------------------------------------------
+
+NO_HOST_MEMORY = "can't allocate memory"
+"""What torch says where the machine's own memory is full."""
+
+LOST_DEVICE = 70
+"""Exit status of a worker process whose device has failed."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, on a device or in the machine."""
+    return (
+        isinstance(error, MemoryError)
+        or _is_torchs(error, "OutOfMemoryError")
+        or (isinstance(error, RuntimeError) and NO_HOST_MEMORY in str(error))
+    )
+
+
+def is_lost_device(error: BaseException) -> bool:
+    """Whether a device has failed: its process can compute nothing on it any more."""
+    return _is_torchs(error, "AcceleratorError")
+
+
+def device_error_in_words(error: BaseException) -> str | None:
+    """What is said to a user; None: it is another error."""
+    first = str(error).strip().partition("\n")[0][:300]
+    if is_out_of_memory(error):
+        return (
+            f"there is not enough memory ({first or type(error).__name__}): make evaluator.batch_size, "
+            "evaluator.eval_batch_size or deliver.batch_size smaller, whichever was at work, give each device fewer "
+            "workers, or take a device with more; what was recorded is kept"
+        )
+    if is_lost_device(error):
+        return (
+            f"the device has failed ({first}); what was recorded is kept: the same command goes on where this one was"
+        )
+    return None
+
+
+def _is_torchs(error: BaseException, name: str) -> bool:
+    return any(kind.__name__ == name and kind.__module__.startswith("torch") for kind in type(error).__mro__)

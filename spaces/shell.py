@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn, TextIO
 
 from spaces._interrupts import STATUS, watched
-from spaces.errors import UserError
+from spaces.errors import UserError, device_error_in_words
 from spaces.units import parse_number
 
 PACKAGE = "evo-nas"
@@ -153,11 +153,13 @@ def run_command(work: Callable[[argparse.Namespace], int], args: argparse.Namesp
             print_error(f"error: {_in_words(error)}")
         except KeyboardInterrupt as stop:  # one that has words was no Ctrl-C
             return _interrupted(str(stop), kept)
-        except Exception:
+        except Exception as error:
             if interruptions.pressed:
                 return _interrupted("", kept)
-            traceback.print_exc()
-            print_error(f"error: {FAULT}")
+            told = device_error_in_words(error)
+            if told is None or args.traceback:
+                traceback.print_exc()
+            print_error(f"error: {told or FAULT}")
         flush_output()
         return 1
 

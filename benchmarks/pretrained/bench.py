@@ -27,7 +27,7 @@ from evo.round.new_run import begin_run
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress
 from evo.training.loop import DivergedError, schedule_of
-from evo.workers.executors import local_executor, torch_threads
+from evo.workers.executors import deterministic_torch, local_executor
 from spaces.architecture import Architecture
 from spaces.networks.modules import Resize
 from spaces.networks.network import Network
@@ -220,7 +220,7 @@ def bench(
     config = load_config("pretrained", [f"seed={seed}", "threads=1", *fixed, *overrides])
     folder = out / f"{images}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    with open_store(f"sqlite:///{folder}/evo.db") as store, torch_threads(config.threads):
+    with open_store(f"sqlite:///{folder}/evo.db") as store, deterministic_torch(config.threads):
         run = store.find_run(RUN) or begin_run(store, RUN, config)
         if run.config != config:
             raise EvoError(f"{folder} was begun with other settings: expected the same, or another --out")

@@ -16,7 +16,7 @@ from evo.alone.trainer import Trainer
 from evo.console import Advance, Reporter
 from evo.data.fingerprint import check_fingerprint
 from evo.data.loading import load_dataset
-from evo.workers.executors import torch_threads
+from evo.workers.executors import deterministic_torch
 from spaces.errors import SpaceError
 from spaces.export.baselines import Contender
 from spaces.units import format_number
@@ -68,7 +68,7 @@ def hold_contest(
             f"{arms[0]}"
         )
     config = with_augmentation(run.config)
-    with torch_threads(config.threads):
+    with deterministic_torch(config.threads):
         check_fingerprint(run, accept_data_change)
         images = require_fitting_images(load_dataset(config.data, config.device), run.space, run.classes)
         trainer = Trainer.of(store, run, config, images)

@@ -10,7 +10,7 @@ from evo.alone.images import taught_without_labels, with_augmentation
 from evo.console import Reporter, warn
 from evo.data.fingerprint import check_fingerprint, forget_data, reads_images
 from evo.data.inspection import inspect_data, tell
-from evo.workers.executors import torch_threads
+from evo.workers.executors import deterministic_torch
 from studies.config import StudyConfig, change_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
@@ -37,7 +37,7 @@ def open_run(name: str, storage: str, overrides: Sequence[str] = ()) -> Iterator
     with open_store(storage) as store:
         run = store.run(name)
         config = training_settings(run, overrides)
-        with torch_threads(config.threads):
+        with deterministic_torch(config.threads):
             yield store, run, config
 
 

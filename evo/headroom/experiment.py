@@ -35,7 +35,7 @@ from evo.round.options import RunOptions
 from evo.seeds import derive_seed
 from evo.training.identity import identity
 from evo.training.loop import schedule_of
-from evo.workers.executors import torch_threads
+from evo.workers.executors import deterministic_torch
 from spaces.architecture import Architecture
 from spaces.costs.sampling import NO_LIMIT, Limit, Limits, sample_uniform
 from spaces.costs.table import CostTable
@@ -128,7 +128,7 @@ def measure_headroom(options: HeadroomOptions, reporter: Reporter = SILENT) -> H
     tell(inspect_data(config.data, config.device, reporter.track), reporter.say, warn)
     experiment = plan_experiment(config, options)
     images = load_dataset(config.data, config.device)
-    with open_store(options.settings.storage) as store, torch_threads(config.threads):
+    with open_store(options.settings.storage) as store, deterministic_torch(config.threads):
         run = find_or_begin(store, experiment)
         with hold_lease(store, run, reporter.say):
             trainer = Trainer.of(store, run, config, images)

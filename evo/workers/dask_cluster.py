@@ -31,7 +31,14 @@ from evo.console import warn
 from evo.workers.cluster_spec import ClusterSpec, connect_client
 from evo.workers.executors import chunk
 from evo.workers.pool import WorkerPool
-from evo.workers.protocol import EvaluationsLostError, EvaluationTimeoutError, Work, WorkerDiedError, make_deterministic
+from evo.workers.protocol import (
+    EvaluationsLostError,
+    EvaluationTimeoutError,
+    Work,
+    WorkerDiedError,
+    answer_or_end,
+    make_deterministic,
+)
 from evo.workers.staging import MissingFilesError, StagedTask, deserialize, serialize, store_file
 from studies.records import EvoError
 
@@ -324,7 +331,7 @@ def run_task(
             work = _deserialize(task, _files_folder(get_worker()))
             started = time.perf_counter()
             answers = (
-                work(items)
+                answer_or_end(work, items)
                 if limit is None
                 else _killable_worker(threads).submit(work, items, limit * len(items)).result()
             )

@@ -43,8 +43,7 @@ def local_executor(count: int, threads: int, limited: bool = False) -> Iterator[
     Raises:
         EvoError: time is limited under torchrun, whose processes end together.
     """
-    with torch_threads(threads):
-        make_deterministic(threads)
+    with deterministic_torch(threads):
         if (ranks := current_group()).size > 1:
             if limited:
                 raise EvoError(
@@ -72,14 +71,17 @@ def _pool_executor(count: int, threads: int) -> Iterator[Evaluate]:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """torch computes with ``count`` threads in the body, and with as many as before after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+def deterministic_torch(threads: int) -> Iterator[None]:
+    """torch computes deterministically in the body, with ``threads`` threads, and as before after it."""
+    before, forced = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    make_deterministic(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        if torch.are_deterministic_algorithms_enabled() != forced:
+            torch.use_deterministic_algorithms(forced, warn_only=warns)
 
 
 def _prepare_rank(threads: int, needed: Sequence[Plugin], _: ProcessGroup) -> None:

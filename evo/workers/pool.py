@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from evo.workers.gpus import own_gpu, visible_gpus
-from evo.workers.protocol import EvaluationTimeoutError, R, T, Work, WorkerDiedError, make_deterministic
+from evo.workers.protocol import EvaluationTimeoutError, R, T, Work, WorkerDiedError, answer_or_end, make_deterministic
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
@@ -222,7 +222,7 @@ def _receive_work(pipe: Connection) -> tuple[Work[Any, Any], Sequence[Any]]:
 def _run_work(work: Work[Any, Any], items: Sequence[Any]) -> tuple[bool, Any]:
     """(True, answers), or (False, the exception that was raised)."""
     try:
-        return True, work(items)
+        return True, answer_or_end(work, items)
     except Exception as error:
         error.add_note(traceback.format_exc())
         return False, error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 import torch
 
+from spaces.errors import LOST_DEVICE, device_error_in_words, is_lost_device
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -52,9 +54,22 @@ class EvaluationsLostError(EvoError):
         self.reasons, self.answers = reasons, answers
 
 
+def answer_or_end(work: Work[T, R], items: Sequence[T]) -> list[R]:
+    """The answers of ``work`` in a worker process, which ends here where its device has failed: another takes its place."""
+    try:
+        return work(items)
+    except Exception as error:
+        if not is_lost_device(error):
+            raise
+        print(f"a worker ends, and is replaced: {device_error_in_words(error)}", file=sys.stderr, flush=True)
+        os._exit(LOST_DEVICE)
+
+
 def make_deterministic(threads: int) -> None:
     """Make this process compute deterministically: a fixed number of threads, deterministic kernels."""
     torch.set_num_threads(threads)
     if torch.cuda.is_available():  # on a CPU nothing here is left to chance, and asking for it imports a compiler
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # nothing reads memory before it is written, and a step of a supernet would fill hundreds of tensors
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

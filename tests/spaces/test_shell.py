@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from spaces import shell
 from spaces.errors import SpaceError
@@ -55,6 +56,28 @@ def test_the_traceback_of_an_error_is_shown_when_asked_for(capsys: pytest.Captur
     said = capsys.readouterr().err
     assert said.startswith("Traceback (most recent call last)")
     assert said.endswith("error: no run 'x'\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+            "error: there is not enough memory (CUDA out",
+        ),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"),
+            "error: the device has failed (CUDA error: unspe",
+        ),
+    ],
+)
+def test_what_a_device_raises_is_said_in_words(error: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(raises(error)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(told)
+    assert said.count("\n") == 1
+    assert ended(raises(error), "--traceback") == 1
+    assert capsys.readouterr().err.startswith("Traceback")
 
 
 def test_a_fault_of_the_program_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import torch
 
 from evo.evaluators import Judge
 from evo.evaluators.guard import guarded
@@ -20,6 +21,7 @@ from evo.workers.executors import local_executor, map_inline, map_on_pool
 from evo.workers.protocol import Evaluate, EvaluationsLostError
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
+from spaces.errors import LOST_DEVICE
 from spaces.space import SearchSpace
 from studies.records import Evaluation, EvoError
 from tests.evo.conftest import made_up
@@ -50,6 +52,10 @@ class Moody(Judge):
                 raise KeyboardInterrupt
             case "has no file":
                 raise EvoError("no such file")
+            case "has no memory":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            case "loses its device":
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             case "hangs":
                 time.sleep(3600)
             case "dies":
@@ -95,6 +101,64 @@ def test_ctrl_c_and_missing_files_are_no_architectures_fault(
 ) -> None:
     with pytest.raises(error):
         guarded(map_inline, table)(Moody(space, table, frozenset(archs[:1]), mood), archs)
+
+
+@dataclass(frozen=True)
+class Hungry(Judge):
+    """Has memory for so many architectures at once; ``asked`` tells how many it was given, and ``lucky`` is the first call that
+    has enough whatever it is given."""
+
+    space: SearchSpace
+    table: CostTable
+    room: int
+    asked: list[int]
+    error: Exception
+    lucky: int = 99
+    name: str = "hungry"
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        self.asked.append(len(archs))
+        if len(archs) > self.room and len(self.asked) < self.lucky:
+            raise self.error
+        return made_up(self.table, archs, self.name)
+
+
+MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+    ),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", MEMORY)
+def test_memory_that_is_full_is_no_architectures_fault(
+    space: SearchSpace, table: CostTable, archs: list[Architecture], error: Exception
+) -> None:
+    """Less at a time, then once more, then the run stops and says what would help; nothing is recorded as failed."""
+    one_fits = Hungry(space, table, 1, [], error)
+    assert guarded(map_inline, table)(one_fits, archs) == made_up(table, archs, "hungry")
+    assert one_fits.asked == [6, 1, 1, 1, 1, 1, 1]
+    second_time = Hungry(space, table, 0, [], error, lucky=2)
+    assert guarded(map_inline, table)(second_time, archs[:1]) == made_up(table, archs[:1], "hungry")
+    with pytest.raises(EvoError, match=r"cannot be measured: there is not enough memory .*evaluator\.batch_size"):
+        guarded(map_inline, table)(Hungry(space, table, 0, [], error), archs)
+
+
+def test_a_process_whose_device_failed_is_replaced_and_its_work_done_again(
+    space: SearchSpace, table: CostTable, archs: list[Architecture], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, which cannot be replaced, the run ends."""
+    culprit = Moody(space, table, frozenset(archs[:1]), "loses its device")
+    with pytest.raises(torch.AcceleratorError):
+        guarded(map_inline, table)(culprit, archs)
+    with local_executor(1, 1, limited=True) as evaluate:
+        found = guarded(evaluate, table)(culprit, archs[:3])
+    assert [e.failed for e in found] == [f"its process died with exit status {LOST_DEVICE}, every time", "", ""]
+    assert (
+        capfd.readouterr().err.count("a worker ends, and is replaced: the device has failed (CUDA error") == 4
+    )  # 3 alone
 
 
 def test_what_fails_altogether_stops_the_run(space: SearchSpace, table: CostTable, archs: list[Architecture]) -> None:

@@ -29,7 +29,6 @@ from studies.config import (
     TeacherSection,
 )
 
-
 EARLIER_CELLS = config.load_config(
     "autospace_digits",
     [f"evaluator.cells.{setting}" for setting in ("score=weights", "epochs=16", "networks=4", "cost_target=2e5")],

@@ -14,9 +14,10 @@ from subprocess import PIPE
 
 import psutil
 import pytest
+import torch
 
 from evo.workers import pool
-from evo.workers.executors import local_executor
+from evo.workers.executors import deterministic_torch, local_executor
 from evo.workers.gpus import own_gpu, visible_gpus
 from evo.workers.pool import WorkerPool
 from evo.workers.protocol import EvaluationTimeoutError, WorkerDiedError
@@ -122,7 +123,7 @@ def test_workers_go_on_when_the_process_that_they_are_copies_of_is_killed(crew: 
 
 DEAF = """
 from evo.workers import pool
-from evo.workers.executors import local_executor
+from evo.workers.executors import deterministic_torch, local_executor
 from tests.evo.workers.worker_tasks import deaf_to_ctrl_c
 pool.IMPORTED = ("evo.workers.pool",)
 if __name__ == "__main__":
@@ -133,7 +134,7 @@ if __name__ == "__main__":
 COORDINATOR = """
 import sys
 from evo.workers import pool
-from evo.workers.executors import local_executor
+from evo.workers.executors import deterministic_torch, local_executor
 from tests.evo.workers.worker_tasks import naps
 pool.IMPORTED = ("evo.workers.pool",)  # there is nothing to evaluate
 if __name__ == "__main__":
@@ -169,3 +170,16 @@ def test_no_worker_outlives_its_coordinator(how: signal.Signals) -> None:
     _, said = command.communicate(timeout=60)
     assert said.decode().count("Traceback") == (how == signal.SIGINT)
     assert not psutil.wait_procs(family, timeout=30)[1]
+
+
+def test_a_gpu_computes_deterministically_wherever_networks_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a program that uses this one is left as it was."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    with deterministic_torch(1):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert torch.are_deterministic_algorithms_enabled() == before
+    assert torch.get_num_threads() == threads
