@@ -170,7 +170,12 @@ def test_measuring_bred_cells_is_counted_by_hand() -> None:
         CONFIG | {"evaluator": section, "evolution": {"method": "autospace", "population": 16}}, "test"
     )
     measured = (3 * 4 + 24) * 128 * 7 * 16 * 50 / 2
-    assert oneshot_macs(config, work) == (3 * (2 + 4 * 2) * 960 * 50, 300 * (200 + 100) + measured)
+    assert oneshot_macs(config, work) == (3 * (2 + 2) * 960 * 50, 300 * (200 + 100) + measured)
+    weighed = check_config(
+        CONFIG | {"evaluator": section | {"cells": cells | {"score": "weights"}}, "evolution": {"method": "autospace"}},
+        "test",
+    )
+    assert oneshot_macs(weighed, work) == (3 * (2 + 4 * 2) * 960 * 50, 300 * (200 + 100))  # four cells side by side
 
 
 def test_a_layer_without_candidates_costs_nothing() -> None:
