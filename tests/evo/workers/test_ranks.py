@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -191,10 +191,11 @@ def by_gates(who: ProcessGroup) -> Trained:
     return trained(who, supernet(), balanced_paths(gates), learner)
 
 
-def by_cells(who: ProcessGroup) -> Trained:
+def by_cells(who: ProcessGroup, score: Literal["weights", "networks"] = "weights") -> Trained:
     settings = CellsSection(
-        batch_size=16, steps=2, parallel_cells=2, alpha_learning_rate=0.1, nodes=3, edge_ops="ip3", expansions=(1, 2)
-    )
+        batch_size=16, steps=2, parallel_cells=2, alpha_learning_rate=0.1, nodes=3, edge_ops="ip3", expansions=(1, 2),
+        score=score, networks=1, measured_images=16,
+    )  # fmt: skip
     alphabet = alphabet_of(settings)
     space = StartPopulations(alphabet, k=2, size=4, references=3)(SPACE, Random(1))
     learner = Breeding(space, cost_table(space), images(True)[1], settings, cost="macs", n=1, seed=5)
@@ -226,6 +227,7 @@ TRAININGS: dict[str, Callable[[ProcessGroup], Trained]] = {
     "fair": by_fair,
     "gates": by_gates,
     "cells": by_cells,
+    "measured cells": partial(by_cells, score="networks"),
     "one network": by_one_network,
     "one path": by_one_path,
 }
