@@ -72,6 +72,7 @@ class RoundSummary:
         spent_macs: multiply-accumulates that the round has cost; None: unknown.
         truth: how far the round's scores can be trusted, if that was measured.
         calibration: what the search maximised in place of the scores, and on what evidence; None: the scores themselves.
+        cells: how many bred cells stay candidates, and how reliable their fitness is; None: none are bred.
     """
 
     round: int
@@ -95,6 +96,7 @@ class RoundSummary:
     asking: float = 0.0
     truth: Truth | None = None
     calibration: str | None = None
+    cells: Mapping[str, Any] | None = None
     pruned: int = 0
     epochs_saved: int = 0
     failed: int = 0
@@ -308,6 +310,7 @@ def summary(
         unmeasured=count_unmeasured(fates),
         spent_macs=None if row.stats.get("macs") is None else sum(row.stats["macs"].values()),
         calibration=found.sentence() if (found := calibration_of(row)) else None,
+        cells=row.stats.get("cells"),
     )
 
 

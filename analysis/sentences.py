@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -37,6 +38,7 @@ def summary(frames: Frames) -> list[str]:
         *describe_data_changes(frames),
         describe_front(frames),
         *describe_space(frames),
+        *describe_last_cells(frames),
         describe_comparability(frames),
         *describe_truth(frames),
         *describe_calibration(frames),
@@ -156,6 +158,21 @@ def describe_space(frames: Frames) -> list[str]:
         f"The space went from {format_number(rounds[0].space_size)} to {format_number(rounds[-1].next_size or 0)} "
         f"architectures: {count(dropped, 'operation')} dropped{measured}, {added} added, counted per layer."
     ]
+
+
+def describe_last_cells(frames: Frames) -> list[str]:
+    """The same of the last round, as a sentence by itself."""
+    return [f"In round {row.round} {told}." for row in frames.rounds[-1:] for told in describe_cells(row.cells)]
+
+
+def describe_cells(cells: Mapping[str, Any] | None) -> list[str]:
+    """Whether a space of bred cells has settled, in a sentence; empty where none are bred, and where nothing is known of it."""
+    if not cells or not cells["cells"] or cells["reliability"] is None:
+        return []
+    known = f"(reliability of fitness {cells['reliability']:.2f})"
+    if cells["stay"] == cells["cells"]:
+        return [f"no new cell is better beyond chance: the space has converged {known}"]
+    return [f"{cells['stay']} of {cells['cells']} bred cells stay candidates {known}"]
 
 
 def describe_measured(dropped: int, unmeasured: int | None, whose: str = "this") -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from analysis.frames import calibration_of, choices, truth_of
-from analysis.sentences import count, describe_reasons, what_it_is
+from analysis.sentences import count, describe_cells, describe_reasons, what_it_is
 from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
@@ -206,16 +206,6 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
     if truth and truth.of_objective.warning:
         notes.append(truth.of_objective.warning)
     return notes
-
-
-def describe_cells(cells: Mapping[str, Any] | None) -> list[str]:
-    """Whether a space of bred cells has settled, in a sentence; empty where none are bred, and where nothing is known of it."""
-    if not cells or not cells["cells"] or cells["reliability"] is None:
-        return []
-    known = f"(reliability of fitness {cells['reliability']:.2f})"
-    if cells["stay"] == cells["cells"]:
-        return [f"no new cell is better beyond chance: the space has converged {known}"]
-    return [f"{cells['stay']} of {cells['cells']} bred cells stay candidates {known}"]
 
 
 def describe_guards(guards: Mapping[str, int] | None) -> list[str]:

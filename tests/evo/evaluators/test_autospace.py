@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from analysis.frames import load as load_frames
 from analysis.lineage import figures
+from analysis.sentences import describe_cells, describe_last_cells
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.evaluators import FitContext
@@ -33,7 +34,6 @@ from evo.evaluators.autospace.stability import Stability, stability
 from evo.methods.autospace import StartPopulations
 from evo.methods.registry import evolution_of
 from evo.round.__main__ import main
-from evo.round.printing import describe_cells
 from evo.seeds import derive_seed
 from evo.training.loop import Schedule, train
 from spaces.costs.table import cost_table
@@ -509,7 +509,8 @@ def test_two_rounds_leave_a_lineage_and_the_fittest_as_the_next_space(tmp_path: 
         'evolution = { method = "autospace", k = 2, population = 6, references = 1 }',
         'evaluator.kind = "oneshot"',
         "evaluator.epochs = 1",
-        'evaluator.cells = { epochs = 1, steps = 2, batch_size = 32, nodes = 3, edge_ops = "i3", expansions = [1, 2] }',
+        'evaluator.cells = { epochs = 1, steps = 2, batch_size = 32, nodes = 3, edge_ops = "i3", '
+        'expansions = [1, 2], score = "networks" }',
     ]
     (tmp_path / "mine.toml").write_text("\n".join(lines))
     storage = f"sqlite:///{tmp_path}/evo.db"
@@ -518,12 +519,16 @@ def test_two_rounds_leave_a_lineage_and_the_fittest_as_the_next_space(tmp_path: 
         run = store.run("mine")
         rounds, lives = store.rounds(run), bred_cells(store, run)
         drawn = figures(load_frames(store, run))
+        told = describe_last_cells(load_frames(store, run))
     assert drawn
+    assert len(told) == 1
+    assert told[0].startswith("In round 2 ")
     assert {life.round for life in lives} == {1, 2}
     final = rounds[1].next_space
     assert final is not None
-    last = {(life.layer_index, life.cell): life.fitness[-1].value for life in lives if life.fitness}
+    last = {(life.layer_index, life.cell): life.fitness[-1] for life in lives if life.fitness}
     for i, layer in enumerate(final.layers):
-        best = [last[i, op] for op in layer.candidates if op not in ("cell:e2_3", "id")]
+        best = [last[i, op].value for op in layer.candidates if op not in ("cell:e2_3", "id")]
+        waiting = [last[i, op] for op in layer.pending if (i, op) in last]
         assert len(best) == 2
-        assert min(best) >= max(last.get((i, op), 0.0) for op in layer.pending)
+        assert min(best) >= max(one.value - 1.96 * 2**0.5 * (one.error or 0.0) for one in waiting)  # not beyond chance
