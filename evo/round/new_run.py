@@ -21,6 +21,7 @@ from evo.round.costs import check_costs, check_measured, costs_of
 from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
+from evo.training.identity import describe_device
 from spaces.costs.table import cost_table
 from spaces.files.text import read_text
 from spaces.library import named_spaces
@@ -166,5 +167,7 @@ def continued_space(store: Store, space: SearchSpace, config: StudyConfig) -> Se
 
 
 def library_versions() -> dict[str, str]:
-    """What a result may depend on: this program, Python, the libraries."""
-    return {"evo": __version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    """What a result may depend on: this program, Python, the libraries, and the GPU where there is one."""
+    libraries = {"evo": __version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    gpu = describe_device("auto")
+    return libraries if gpu == "auto" else libraries | {"gpu": gpu}

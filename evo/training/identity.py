@@ -1,9 +1,10 @@
 """Names of files that hold weights or progress: made of everything that the content depends on, and of nothing else.
 
-A file that another run, another data set or another setting left behind has another name and is never taken for ours. The
-name is explicit and versioned: ``identity("supernet", 1, space=..., settings=...)``. A new setting does not change the names
-of runs that leave it at its default. ``tests/evo/training/test_identity.py`` holds golden values: a change of
-what a name is made of, or of a default, must raise the version there.
+A file that another run, another data set or another setting left behind has another name and is never taken for ours; nor is
+one that another kind of device has computed, whose numbers differ. The name is explicit and versioned:
+``identity("supernet", 1, space=..., settings=...)``. A new setting does not change the names of runs that leave it at its
+default. ``tests/evo/training/test_identity.py`` holds golden values: a change of what a name is made of, or of a default, must
+raise the version there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import is_dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from spaces.layer import written_fields
 from spaces.space import SearchSpace
@@ -26,29 +29,73 @@ def identity(kind: str, version: int, **parts: object) -> str:
     Args:
         kind: what the file holds, e.g. ``"supernet"``.
         version: of the meaning of ``parts`` and of the defaults in them.
-        parts: settings sections, spaces, frozen dataclasses, mappings, sequences, strings and numbers.
+        parts: settings sections, spaces, frozen dataclasses, mappings, sequences, strings and numbers. ``device`` is one of the
+            configuration's words; what it means on this machine counts (``describe_device``).
 
     Raises:
         TypeError: a part is of another type, whose text may not be stable.
     """
+    here = {"device": describe_device(str(parts["device"]))} if "device" in parts else {}
+    return _digest(kind, version, parts | here)
+
+
+def earlier_identity(kind: str, version: int, **parts: object) -> str | None:
+    """What earlier versions called the same file, by the word for the device alone; None where that is ``identity``."""
+    if describe_device(word := str(parts["device"])) == word:
+        return None
+    return _digest(kind, version, parts)
+
+
+def describe_device(word: str) -> str:
+    """What results depend on where ``word`` of the configuration computes: the GPU and the versions of what drives it; on a CPU
+    the word itself."""
+    if word == "cpu" or not torch.cuda.is_available():
+        return word
+    name, driver = torch.cuda.get_device_name(), torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return f"{name}, CUDA {torch.version.cuda}, cuDNN {driver}"
+
+
+def _digest(kind: str, version: int, parts: Mapping[str, object]) -> str:
     content = {"kind": kind, "version": version, **{name: _to_json(part) for name, part in parts.items()}}
     return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def weights_path(folder: Path, name: str, digest: str, legacy: str | None, *beside: str, begun: bool = False) -> Path:
-    """``folder / name``, with ``{}`` in it replaced by the digest; where work of release 0.1 lies there, that file's path.
+def weights_path(
+    folder: Path,
+    name: str,
+    digest: str,
+    legacy: str | None,
+    *beside: str,
+    begun: bool = False,
+    earlier: str | None = None,
+) -> Path:
+    """``folder / name``, with ``{}`` in it replaced by the digest; where an earlier version's work lies there, that path.
 
     Args:
         legacy: the digest that release 0.1 gave it; None: it cannot have made this file.
-        beside: other names with ``{}`` that release 0.1 may have written before the file itself.
+        beside: other names with ``{}`` that earlier versions may have written before the file itself.
         begun: whether the run was begun by release 0.1, and goes on with its names.
+        earlier: as ``earlier_identity`` gives it.
     """
-    if legacy is not None:
-        for old in (name, *beside):
-            path = folder / old.format(legacy)
-            if begun or path.exists() or path.with_suffix(".progress").exists():
-                return folder / name.format(legacy)
+    if legacy is not None and (begun or _has_work(folder, legacy, name, *beside)):
+        return folder / name.format(legacy)
+    if earlier is not None and _has_work(folder, short := f"v1-{earlier[:12]}", name, *beside):
+        return folder / name.format(short)
     return folder / name.format(f"v1-{digest[:12]}")
+
+
+def library_path(folder: Path, name: str, digest: str, earlier: str | None) -> Path:
+    """``folder / name`` in the library of all runs, with ``{}`` in it replaced by the digest; where an earlier version's file
+    lies there, that file's path."""
+    if earlier is not None and (path := folder / name.format(earlier[:24])).exists():
+        return path
+    return folder / name.format(digest[:24])
+
+
+def _has_work(folder: Path, digest: str, *names: str) -> bool:
+    """Whether one of the files is there, or its progress."""
+    paths = [folder / name.format(digest) for name in names]
+    return any(path.exists() or path.with_suffix(".progress").exists() for path in paths)
 
 
 def _to_json(part: object) -> Any:

@@ -34,7 +34,7 @@ from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.seeds import derive_seed
 from evo.strategy.generations import SearchTask, search_round
 from evo.training.checkpoints import delete_progress, first_intact, read_checkpoint, share_checkpoint, write_checkpoint
-from evo.training.identity import identity, weights_path
+from evo.training.identity import earlier_identity, identity, library_path, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture
@@ -142,16 +142,18 @@ class Distillation:
         """Where this version keeps the finished block. What costs are only matters where candidates are searched by them."""
         searched = self.candidate_count(block) > self.section.candidates
         costs = {"cost": self.config.search.cost, "convention": self.config.search.macs_convention} if searched else {}
-        digest = identity("block", 2, place=block, **self._facts(block), **costs)
-        return self.library / f"block-{block + 1}-v2-{digest[:24]}.safetensors"
+        named = {"place": block, **self._facts(block), **costs}
+        digest, earlier = identity("block", 2, **named), earlier_identity("block", 2, **named)
+        return library_path(self.library, f"block-{block + 1}-v2-{{}}.safetensors", digest, earlier)
 
     def _own_path(self, block: int) -> Path:
         """Where earlier versions kept the finished block: in the run's folder. Its progress still lies beside it."""
         search, facts = self.config.search, self._facts(block)
-        digest = identity("block", 1, **facts, cost=search.cost, convention=search.macs_convention)
+        costs = {"cost": search.cost, "convention": search.macs_convention}
+        digest, earlier = identity("block", 1, **facts, **costs), earlier_identity("block", 1, **facts, **costs)
         named = [value for name, value in facts.items() if name != "sources"]
         before = legacy_digest(*named, search.cost, search.macs_convention) if self.legacy else None
-        return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before)
+        return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before, earlier=earlier)
 
     def _facts(self, block: int) -> dict[str, Any]:
         """What a trained block depends on, in the order that release 0.1 named it by."""

@@ -23,7 +23,7 @@ from evo.evaluators import FitContext
 from evo.evaluators.blockwise.stages import FeatureMapShape, extract_features, fitting_stages
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, first_intact, share_checkpoint, write_checkpoint
-from evo.training.identity import identity, weights_path
+from evo.training.identity import earlier_identity, identity, library_path, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import schedule_of, train
 from spaces import torchvision_shim
@@ -205,14 +205,15 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
     run's folder, where it stays."""
     section, data = teacher_section(config), config.data
     settings = section.model_copy(update={"splits": ()})
-    digest = identity(
-        "teacher", 1,
-        space=space, settings=settings, data=data, device=config.device, seed=config.seed, sources=context.sources,
-    )  # fmt: skip
+    named = {
+        "space": space, "settings": settings, "data": data, "device": config.device, "seed": config.seed,
+        "sources": context.sources,
+    }  # fmt: skip
+    digest, earlier = identity("teacher", 1, **named), earlier_identity("teacher", 1, **named)
     facts = space.to_json(), settings, data, config.device, config.seed
     before = legacy_digest(*facts) if context.legacy else None
-    own = weights_path(context.folder, "teacher-{}.safetensors", digest, before)
-    path = context.open_library() / f"teacher-v1-{digest[:24]}.safetensors"
+    own = weights_path(context.folder, "teacher-{}.safetensors", digest, before, earlier=earlier)
+    path = library_path(context.open_library(), "teacher-v1-{}.safetensors", digest, earlier)
     if (found := first_intact(own, path)) is not None:
         return found
     seed = derive_seed(config.seed, "teacher")

@@ -41,7 +41,7 @@ from evo.evaluators.cuts.network import (
 )
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
-from evo.training.identity import identity
+from evo.training.identity import earlier_identity, identity, weights_path
 from evo.training.loop import schedule_of, train
 from evo.workers.executors import map_inline
 from spaces.architecture import Architecture, Op
@@ -99,12 +99,12 @@ class Cuts:
         found = read_pretrained(self.config)
         section, data = section_of(self.config), self.config.data
         trained_by = section.model_copy(update={"loss_images": None})
-        digest = identity(
-            "whole network", 1,
-            space=self.origin, settings=trained_by, data=data, device=self.config.device, seed=self.config.seed,
-            weights=weights_digest(found), sources=context.sources,
-        )  # fmt: skip
-        path = context.folder / f"network-v1-{digest[:12]}.safetensors"
+        named = {
+            "space": self.origin, "settings": trained_by, "data": data, "device": self.config.device,
+            "seed": self.config.seed, "weights": weights_digest(found), "sources": context.sources,
+        }  # fmt: skip
+        digest, earlier = identity("whole network", 1, **named), earlier_identity("whole network", 1, **named)
+        path = weights_path(context.folder, "network-{}.safetensors", digest, None, earlier=earlier)
         if is_intact(path):
             return path
         images, seed = load_dataset(data, self.config.device), derive_seed(self.config.seed, "whole network")
@@ -178,12 +178,12 @@ class Cuts:
 
     def _measured_losses(self, space: SearchSpace, judge: CutsJudge, context: FitContext) -> dict[LayerChoice, float]:
         """What every candidate of ``space`` loses by itself, which has the whole network's first."""
-        digest = identity(
-            "cuts", 1,
-            space=space, whole=judge.sha256, settings=section_of(self.config), data=self.config.data,
-            device=self.config.device, sources=context.sources,
-        )  # fmt: skip
-        path = context.folder / f"cuts-v1-{digest[:12]}.safetensors"
+        named = {
+            "space": space, "whole": judge.sha256, "settings": section_of(self.config), "data": self.config.data,
+            "device": self.config.device, "sources": context.sources,
+        }  # fmt: skip
+        digest, earlier = identity("cuts", 1, **named), earlier_identity("cuts", 1, **named)
+        path = weights_path(context.folder, "cuts-{}.safetensors", digest, None, earlier=earlier)
         choices = [(i, op) for i, layer in enumerate(space.layers) for op in layer.candidates]
         if not is_intact(path):
             archs = [self.whole, *(_with(self.whole, choice) for choice in choices)]

@@ -21,7 +21,7 @@ from evo.data.loading import load_dataset
 from evo.evaluators.blockwise.distillation import TeacherGuided
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, share_checkpoint, write_checkpoint
-from evo.training.identity import identity
+from evo.training.identity import earlier_identity, identity, library_path
 from evo.training.loop import Schedule, train
 from spaces.networks.network import MixedLayer, Network
 from spaces.networks.supernet import inherit_weights
@@ -82,13 +82,13 @@ class Imitations:
     def path(self, choice: LayerChoice) -> Path:
         """Where an operation's weights lie."""
         place, op = choice
-        digest = identity(
-            "imitation", 1,
-            network=self.sha256, layer=place, shape=self.network.space.layers[place].shape, operation=op,
-            settings=self.settings, data=self.config.data, device=self.config.device, seed=self.config.seed,
-            sources=self.sources,
-        )  # fmt: skip
-        return self.library / f"operation-v1-{digest[:24]}.safetensors"
+        named = {
+            "network": self.sha256, "layer": place, "shape": self.network.space.layers[place].shape, "operation": op,
+            "settings": self.settings, "data": self.config.data, "device": self.config.device, "seed": self.config.seed,
+            "sources": self.sources,
+        }  # fmt: skip
+        digest, earlier = identity("imitation", 1, **named), earlier_identity("imitation", 1, **named)
+        return library_path(self.library, "operation-v1-{}.safetensors", digest, earlier)
 
     @property
     def schedule(self) -> Schedule:

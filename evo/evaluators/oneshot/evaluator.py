@@ -30,7 +30,7 @@ from evo.evaluators.oneshot.paths import SAMPLING
 from evo.evaluators.oneshot.scoring import Scorer, evaluations_by
 from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
-from evo.training.identity import identity, weights_path
+from evo.training.identity import earlier_identity, identity, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import schedule_of, train
 from spaces.architecture import Architecture
@@ -69,16 +69,17 @@ class OneShot:
         inherited = [sorted(ops) for ops in context.inherited] if self.section.gates else None
         parts = context.group.size if not context.group.sync else None  # batch normalisation goes by parts of batches
         cost, data, device = self.config.search.cost, self.config.data, self.config.device
-        digest = identity(
-            "supernet", 1,
-            space=space, settings=self.section, data=data, device=device, cost=cost, seed=context.seed, parent=parent,
-            inherited=inherited, parts=parts, sources=context.sources,
-        )  # fmt: skip
+        named = {
+            "space": space, "settings": self.section, "data": data, "device": device, "cost": cost, "seed": context.seed,
+            "parent": parent, "inherited": inherited, "parts": parts, "sources": context.sources,
+        }  # fmt: skip
+        digest, earlier = identity("supernet", 1, **named), earlier_identity("supernet", 1, **named)
         facts = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
         before = legacy_digest(*facts, *([parts] if parts else ())) if context.legacy else None
         begun = context.parent is not None and "-v1-" not in context.parent.name
         name = f"round-{context.n:02d}.supernet-{{}}.safetensors"
-        return weights_path(context.folder, name, digest, before, name.replace("supernet", "cells"), begun=begun)
+        beside = name.replace("supernet", "cells")
+        return weights_path(context.folder, name, digest, before, beside, begun=begun, earlier=earlier)
 
     def _train(self, space: SearchSpace, context: FitContext, weights: Path) -> None:
         torch.manual_seed(derive_seed(context.seed, "init"))

@@ -8,10 +8,12 @@ from random import Random
 from typing import Any
 
 import pytest
+import torch
 
 from evo.evaluators import FitContext
 from evo.evaluators.registry import EVALUATORS
-from evo.training.identity import identity, weights_path
+from evo.round.new_run import library_versions
+from evo.training.identity import describe_device, earlier_identity, identity, library_path, weights_path
 from evo.training.legacy_names import legacy_digest
 from spaces.costs.table import cost_table
 from spaces.library import named_spaces
@@ -307,6 +309,48 @@ def test_what_changes_no_result_is_in_no_name() -> None:
 def test_everything_counts(one: dict[str, object], other: dict[str, object]) -> None:
     names = [identity(**{"kind": "supernet", "version": 1} | parts) for parts in (one, other)]  # type: ignore[arg-type]
     assert names[0] != names[1]
+
+
+def on_a_gpu(patch: pytest.MonkeyPatch, name: str = "NVIDIA H100") -> None:
+    patch.setattr(torch.cuda, "is_available", lambda: True)
+    patch.setattr(torch.cuda, "get_device_name", lambda: name)
+    patch.setattr(torch.version, "cuda", "12.8")
+    patch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+
+
+def test_where_it_is_computed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``auto`` is one thing on a CPU and another on a GPU; on a CPU names are as they were."""
+    words: tuple[str, ...] = ("auto", "cpu", "cuda")
+    before = {word: identity("supernet", 1, device=word) for word in words}
+    assert {earlier_identity("supernet", 1, device=word) for word in words} == {None}
+    on_a_gpu(monkeypatch)
+    assert describe_device("auto") == "NVIDIA H100, CUDA 12.8, cuDNN 91002"
+    there = {word: identity("supernet", 1, device=word) for word in words}
+    assert there["auto"] == there["cuda"] != before["auto"]
+    assert there["cpu"] == before["cpu"]
+    assert earlier_identity("supernet", 1, device="auto") == before["auto"]
+    assert earlier_identity("supernet", 1, device="cpu") is None
+    assert library_versions()["gpu"] == describe_device("auto")
+    on_a_gpu(monkeypatch, "NVIDIA T4")
+    assert identity("supernet", 1, device="auto") not in {*before.values(), *there.values()}
+
+
+def test_work_that_an_earlier_version_began_on_a_gpu_goes_on(tmp_path: Path) -> None:
+    new, old = "a" * 64, "b" * 64
+    name = "round-01.supernet-{}.safetensors"
+    beside = name.replace("supernet", "cells")
+
+    def path() -> str:
+        return weights_path(tmp_path, name, new, None, beside, earlier=old).name
+
+    assert path() == f"round-01.supernet-v1-{new[:12]}.safetensors"
+    (tmp_path / f"round-01.cells-v1-{old[:12]}.progress").touch()
+    assert path() == f"round-01.supernet-v1-{old[:12]}.safetensors"
+    shared = "block-1-v2-{}.safetensors"
+    assert library_path(tmp_path, shared, new, old).name == f"block-1-v2-{new[:24]}.safetensors"
+    (tmp_path / f"block-1-v2-{old[:24]}.safetensors").touch()
+    assert library_path(tmp_path, shared, new, old).name == f"block-1-v2-{old[:24]}.safetensors"
+    assert library_path(tmp_path, shared, new, None).name == f"block-1-v2-{new[:24]}.safetensors"
 
 
 def test_what_has_no_stable_text_is_refused() -> None:
