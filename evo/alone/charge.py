@@ -186,7 +186,8 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
     gates = 1 / section.gates.update_every if section.gates else 0
     steps: float = (1 + gates) * paths * schedule_of(section, config.data, work.n).epochs
     if section.cells:
-        steps += section.cells.parallel_cells * schedule_of(section.cells, config.data, work.n).epochs
+        side_by_side = section.cells.parallel_cells if section.cells.score == "weights" else 1
+        steps += side_by_side * schedule_of(section.cells, config.data, work.n).epochs
     calibration = min(section.calibration_batches * section.eval_batch_size, work.train)
     scoring = work.measured_macs * (work.validation + calibration)
     if section.cells and section.cells.score == "networks":
