@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from analysis.compare import main as compare
 from analysis.report import main as report
 from evo.alone.features import require_hints
 from evo.alone.images import require_fitting_images
@@ -258,6 +259,15 @@ def test_what_is_shown_is_a_score_or_an_agreement(
     page = (tmp_path / "flat.html").read_text()
     assert "best exp(-block loss)" in page
     assert "best accuracy" not in page
+
+
+def test_runs_are_compared_as_json(storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = tmp_path / "evo.db"
+    shutil.copy(storage.removeprefix("sqlite:///"), again)
+    assert compare(["flat", "--storage", storage, "--storage", f"sqlite:///{again}", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["fronts"][0].keys() > {"score", "macs"}
+    assert said["runs"][0]["best_score"] == pytest.approx(max(row["score"] for row in said["fronts"]))
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
