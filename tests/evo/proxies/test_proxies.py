@@ -161,6 +161,16 @@ def test_what_a_delivery_has_beside_its_schedule_is_no_part_of_the_full_training
     assert set(DeliverSection.model_fields) == {*Training.model_fields, "augment", *PLAIN}
 
 
+def test_what_is_added_to_networks_counts(tmp_path: Path, trained: list[Any]) -> None:
+    storage = begin(tmp_path, (*DELIVERED, "search.macs_convention=macs+se"))
+    plain, added = (measure_proxies("tiny", storage, ASKED, overrides) for overrides in ((), ("deliver.add=['se']",)))
+    assert all("_seh25" in network for _, _, network, _ in trained[-1:])
+    with open_store(storage) as store:
+        recorded = {one.macs for one in trainings_of(store, store.run("tiny")) if "_seh25" in one.arch}
+    assert recorded == {macs for one in (*added.truth, *added.proxies) for macs in one.macs}
+    assert min(added.truth[0].macs) > min(plain.truth[0].macs)
+
+
 def test_a_proxy_has_seeds_of_its_own(tmp_path: Path, trained: list[tuple[str, int, str, int]]) -> None:
     """With those of the full training it would agree with its luck, too."""
     measure_proxies("tiny", begin(tmp_path), ProxyOptions(networks=3, seeds=2, proxies=HALVES))
