@@ -57,7 +57,7 @@ class RunComparison:
 
     @property
     def noun(self) -> str:
-        """What data for programs call it: ``accuracy`` or ``agreement``."""
+        """What data for programs call it: ``accuracy``, ``agreement`` or ``score``."""
         return next(iter(self.runs.values())).run.config.noun
 
     @property
@@ -214,7 +214,9 @@ def as_json(compared: RunComparison) -> dict[str, Any]:
     """The comparison as plain data: the common box, a row per run, differing settings, final fronts, references."""
 
     def records(frame: pd.DataFrame) -> Any:
-        named = frame.rename(columns={"accuracy": compared.noun})
+        # where ``accuracy`` is called score, that is the objective, too: the same numbers twice
+        rest = frame if compared.noun == "accuracy" else frame.drop(columns=compared.noun, errors="ignore")
+        named = rest.rename(columns={"accuracy": compared.noun})
         return json.loads(named.to_json(orient="records", double_precision=15))
 
     columns = ["run", "round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]

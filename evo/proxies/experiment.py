@@ -120,8 +120,14 @@ def plan_experiment(trainer: Trainer, options: ProxyOptions) -> Experiment:
     full = in_full(archs, space, epochs, len(trainer.images.train), convention)
     asked = bool(options.proxies)
     made, left_out = reduce_all(options.proxies or GRID, archs, space, full, convention, asked=asked)
-    trainer.check_features(network for one in (full, *made) for network in one.networks)
-    return Experiment(space, archs, full, made, known, left_out)
+    whole, *proxies = (_as_trained(trainer, one) for one in (full, *made))
+    trainer.check_features(network for one in (whole, *proxies) for network in one.networks)
+    return Experiment(space, archs, whole, tuple(proxies), known, left_out)
+
+
+def _as_trained(trainer: Trainer, made: Reduced) -> Reduced:
+    """With what ``deliver.add`` gives the networks, and their costs with it."""
+    return replace(made, networks=tuple(map(trainer.as_trained, made.networks)))
 
 
 def trainer_of(trainer: Trainer, made: Reduced) -> Trainer:

@@ -86,7 +86,7 @@ def parse_proxy(text: str) -> Proxy:
 def _parse_share(text: str, value: str) -> float:
     try:
         return float(Fraction(value))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise EvoError(f"--proxy {text!r}: {value!r} is no number; {EXPECTED}") from None
 
 

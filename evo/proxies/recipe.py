@@ -9,7 +9,7 @@ from evo.training.loop import schedule_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical_arch
-from studies.config import ScratchSection, StudyConfig, Training
+from studies.config import DeliverSection, ScratchSection, StudyConfig, Training
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import Evaluation, EvoError
@@ -17,7 +17,17 @@ from studies.records import Evaluation, EvoError
 LAST = 10**6
 """A round so late that the last entries of lists count."""
 
-PLAIN = {"mixup": 0.0, "cutmix": 0.0, "drop_path": 0.0, "ema": 0.0, "teacher": None, "teacher_features": 0.0}
+PLAIN = {
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "drop_path": 0.0,
+    "ema": 0.0,
+    "jitter": None,
+    "add": (),
+    "teacher": None,
+    "teacher_share": DeliverSection().teacher_share,
+    "teacher_features": 0.0,
+}
 """What a delivery may have beside its schedule, and a training of the evaluator ``scratch`` has not."""
 
 

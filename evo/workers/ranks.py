@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 
 from evo.console import warn
+from spaces.errors import device_error_in_words
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -110,7 +111,8 @@ class _ScatteredWork:
         except EvoError as error:
             answer = error
         except Exception as error:
-            answer = RuntimeError(f"{type(error).__name__}: {error} (on rank {group.rank})")
+            where, told = f"(on rank {group.rank})", device_error_in_words(error)
+            answer = EvoError(f"{told} {where}") if told else RuntimeError(f"{type(error).__name__}: {error} {where}")
         answers: list[Any] = [None] * group.size
         dist.gather_object(answer, answers if group.rank == 0 else None, dst=0)
         return answers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import Tensor, nn
 
@@ -42,8 +44,10 @@ def count_scores(network: nn.Module, name: str) -> int:
         EvoError: it gives something else.
     """
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    channels = first.in_channels if first is not None else 0
-    given = network.to("meta")(torch.empty(1, channels, PIXELS, PIXELS, device="meta")) if channels else None
+    given = None
+    if first is not None:
+        with suppress(TypeError):  # it takes something else than an image, as models of optical flow do
+            given = network.to("meta")(torch.empty(1, first.in_channels, PIXELS, PIXELS, device="meta"))
     if not isinstance(given, Tensor) or given.ndim != 2:
         raise EvoError(
             f"the images have no labels, and evaluator.teacher.model {name!r} gives no scores of classes that networks could "

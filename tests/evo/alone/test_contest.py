@@ -170,12 +170,16 @@ def test_measuring_bred_cells_is_counted_by_hand() -> None:
         CONFIG | {"evaluator": section, "evolution": {"method": "autospace", "population": 16}}, "test"
     )
     measured = (3 * 4 + 24) * 128 * 7 * 16 * 50 / 2
-    assert oneshot_macs(config, work) == (3 * (2 + 2) * 960 * 50, 300 * (200 + 100) + measured)
-    weighed = check_config(
-        CONFIG | {"evaluator": section | {"cells": cells | {"score": "weights"}}, "evolution": {"method": "autospace"}},
-        "test",
-    )
-    assert oneshot_macs(weighed, work) == (3 * (2 + 4 * 2) * 960 * 50, 300 * (200 + 100))  # four cells side by side
+    assert oneshot_macs(config, work) == (3 * (2 + 2) * 960 * 50, 300 * (200 + 100) + measured)  # a step runs one path
+
+
+def test_cells_that_run_side_by_side_cost_as_many_paths() -> None:
+    work = RoundWork(1, train=1000, validation=200, candidates=4, path_macs=50.0, measured_macs=300.0, layers=7)
+    for score, paths in (("weights", 4), ("noise", 1)):
+        cells = {"score": score, "epochs": 2, "parallel_cells": 4}
+        section = {"kind": "oneshot", "epochs": 2, "cells": cells}
+        config = check_config(CONFIG | {"evaluator": section, "evolution": {"method": "autospace"}}, "test")
+        assert oneshot_macs(config, work)[0] == 3 * (2 + paths * 2) * 960 * 50
 
 
 def test_a_layer_without_candidates_costs_nothing() -> None:

@@ -25,14 +25,14 @@ from evo.proxies.experiment import measure_proxies, plan_experiment, smoothly, t
 from evo.proxies.networks import POOL, draw_networks, spread_places
 from evo.proxies.options import ProxyOptions
 from evo.proxies.proxy import Proxy
-from evo.proxies.recipe import full_recipe
+from evo.proxies.recipe import PLAIN, full_recipe
 from evo.proxies.result import Measured, ProxiesResult, Setting
 from evo.round.new_run import prepared_space
 from evo.seeds import derive_seed
 from spaces.costs.table import CostTable, cost_table
 from spaces.export.baselines import Contender
 from spaces.space import SearchSpace, canonical_arch
-from studies.config import StudyConfig, load_config
+from studies.config import DeliverSection, StudyConfig, Training, load_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
 from studies.database.trainings import trainings_of
@@ -149,6 +149,26 @@ def test_a_proxy_trains_just_as_the_evaluator_does_with_the_settings_of_that_nam
             ours = mine._accuracy(made.networks[1], seed, tmp_path / "x.progress", lambda n: None)
             assert ours == (answer.accuracy, answer.nll)
             assert judge.epochs == made.epochs
+
+
+def test_what_a_delivery_has_beside_its_schedule_is_no_part_of_the_full_training_of_scratch(tmp_path: Path) -> None:
+    """The search trains without: its trainings and those made here would be of other networks, or of other images."""
+    more = ("deliver.add=['se']", "deliver.jitter=[0.1, 0, 0, 0]", "deliver.mixup=0.5", "deliver.ema=0.9")
+    with open_store(begin(tmp_path, (*ALONE, *more))) as store:
+        with_more = setting_of(store, store.run("tiny")).config.deliver
+    with open_store(begin(tmp_path, ALONE, name="plain")) as store:
+        assert with_more == setting_of(store, store.run("plain")).config.deliver
+    assert set(DeliverSection.model_fields) == {*Training.model_fields, "augment", *PLAIN}
+
+
+def test_what_is_added_to_networks_counts(tmp_path: Path, trained: list[Any]) -> None:
+    storage = begin(tmp_path, (*DELIVERED, "search.macs_convention=macs+se"))
+    plain, added = (measure_proxies("tiny", storage, ASKED, overrides) for overrides in ((), ("deliver.add=['se']",)))
+    assert all("_seh25" in network for _, _, network, _ in trained[-1:])
+    with open_store(storage) as store:
+        recorded = {one.macs for one in trainings_of(store, store.run("tiny")) if "_seh25" in one.arch}
+    assert recorded == {macs for one in (*added.truth, *added.proxies) for macs in one.macs}
+    assert min(added.truth[0].macs) > min(plain.truth[0].macs)
 
 
 def test_a_proxy_has_seeds_of_its_own(tmp_path: Path, trained: list[tuple[str, int, str, int]]) -> None:

@@ -45,6 +45,7 @@ def test_a_proxy_is_written_as_shares_by_letters_or_names() -> None:
         ("0.5", "'0.5' is no share"),
         ("e=half", "'half' is no number; expected shares"),
         ("e=1/0", "'1/0' is no number"),
+        ("e=1e400", "'1e400' is no number"),
         ("e=0.5,epochs=0.25", "epochs is given twice"),
         ("e=0", "share of epochs is 0.0: expected shares"),
         ("i=1.5", "share of images is 1.5"),

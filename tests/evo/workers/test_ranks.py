@@ -260,9 +260,13 @@ def tenfold(items: Sequence[int]) -> list[int]:
     return [10 * item for item in items]
 
 
-def refused(who: ProcessGroup) -> str:
+def on_a_lost_device(items: Sequence[int]) -> list[int]:
+    raise torch.AcceleratorError("CUDA error: unspecified launch failure\nmore")
+
+
+def refused(who: ProcessGroup, work: Callable[[Sequence[int]], list[int]] = tenfold) -> str:
     with pytest.raises(EvoError) as error:
-        map_on_ranks(who, tenfold, range(8))
+        map_on_ranks(who, work, range(8))
     return str(error.value)
 
 
@@ -283,6 +287,7 @@ def found(alone: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -
         done["in parts"] = by_uniform(replace(who, sync=False))
         done["normalised"] = who.run_on_all_ranks(in_pieces)
         done["refused"] = refused(who)
+        done["lost"] = refused(who, on_a_lost_device)
         done["answers"] = (
             map_on_ranks(who, tenfold, [3, 1, 12, 5, 2]),
             map_on_ranks(who, tenfold, [4]),
@@ -343,6 +348,11 @@ def test_without_synchronisation_each_part_is_normalised_by_itself(found: dict[s
 def test_answers_come_in_order_and_a_refusal_is_told_without_a_rank_left_behind(found: dict[str, Any]) -> None:
     assert found["answers"] == ([30, 10, 120, 50, 20], [40], [])
     assert found["refused"] == "seven is refused"
+
+
+def test_a_device_that_fails_is_told_in_words(found: dict[str, Any]) -> None:
+    assert found["lost"].startswith("the device has failed (CUDA error: unspecified launch failure); what was recorded")
+    assert found["lost"].endswith("(on rank 0)")
 
 
 def small_trainings(who: ProcessGroup) -> None:
