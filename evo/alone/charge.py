@@ -26,7 +26,7 @@ from spaces.export.scaling import shrink
 from spaces.pretrained.cut_space import only_cuts, whole_network
 from spaces.pretrained.single_cuts import macs_of_single_cuts
 from spaces.space import SearchSpace
-from studies.config import AutoSpaceEvolution, StudyConfig, Training
+from studies.config import StudyConfig, Training
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.records import COSTS, Evaluation
@@ -199,7 +199,10 @@ def oneshot_macs(config: StudyConfig, work: RoundWork) -> tuple[float, float]:
 def measured_cells_macs(config: StudyConfig, work: RoundWork) -> float:
     """Measuring bred cells in networks: of each, what lies behind the cell that is put in, on the average half of a path."""
     evaluator: Any = config.evaluator
-    cells, population = evaluator.cells, cast(AutoSpaceEvolution, config.evolution).population
+    cells, population = (
+        evaluator.cells,
+        getattr(config.evolution, "population", work.candidates),
+    )  # else a space of cells
     schedule = schedule_of(cells, config.data, work.n)
     steps = schedule.epochs * (images_per_epoch(work.train, schedule.batch_size) // schedule.batch_size)
     networks = steps // cells.steps * cells.networks + cells.last_networks

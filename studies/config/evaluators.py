@@ -285,6 +285,13 @@ class CellsSection(Training):
     activation: Literal["relu", "relu6", "swish"] = "relu"
     """Activation function of all cells."""
 
+    @property
+    def described(self) -> str:
+        """What a training step runs."""
+        return (
+            f"{self.parallel_cells} side by side" if self.score == "weights" else f"one of {self.parallel_cells} a step"
+        )
+
 
 class OneShotSection(Training, EvaluatorSection):
     """A supernet is trained once per round, and its shared weights judge (SPOS, https://arxiv.org/abs/1904.00420)."""
@@ -333,7 +340,7 @@ class OneShotSection(Training, EvaluatorSection):
 
     def plan(self, space: SearchSpace, rounds: int) -> list[str]:
         bred = (
-            [f"breeding cells, {self.cells.parallel_cells} side by side: {epochs_sentence(self.cells.epochs, rounds)}"]
+            [f"breeding cells, {self.cells.described}: {epochs_sentence(self.cells.epochs, rounds)}"]
             if self.cells
             else []
         )
