@@ -203,6 +203,8 @@ class Posterior:
 
     def contrasts(self, choices: Sequence[LayerChoice]) -> list[tuple[float, float]]:
         """Mean and standard deviation of what each choice adds beside the mean of all of them."""
+        if not choices:
+            return []  # NSE may leave a layer empty
         rows = [self.place[choice] for choice in choices]
         contrast = np.eye(len(rows)) - 1 / len(rows)
         mean = contrast @ self.mean[rows]

@@ -147,7 +147,7 @@ def test_memory_that_is_full_is_no_architectures_fault(
 
 
 def test_a_process_whose_device_failed_is_replaced_and_its_work_done_again(
-    space: SearchSpace, table: CostTable, archs: list[Architecture], capfd: pytest.CaptureFixture[str]
+    space: SearchSpace, table: CostTable, archs: list[Architecture]
 ) -> None:
     """In this process, which cannot be replaced, the run ends."""
     culprit = Moody(space, table, frozenset(archs[:1]), "loses its device")
@@ -156,9 +156,6 @@ def test_a_process_whose_device_failed_is_replaced_and_its_work_done_again(
     with local_executor(1, 1, limited=True) as evaluate:
         found = guarded(evaluate, table)(culprit, archs[:3])
     assert [e.failed for e in found] == [f"its process died with exit status {LOST_DEVICE}, every time", "", ""]
-    assert (
-        capfd.readouterr().err.count("a worker ends, and is replaced: the device has failed (CUDA error") == 4
-    )  # 3 alone
 
 
 def test_what_fails_altogether_stops_the_run(space: SearchSpace, table: CostTable, archs: list[Architecture]) -> None:

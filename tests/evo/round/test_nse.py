@@ -41,12 +41,12 @@ SETTINGS: dict[str, Any] = {
         "kind": "oneshot",
         "sampling": "branches",
         "inherit": False,
-        "epochs": 1,
-        "gates": {"cost_target": 3e5, "learning_rate": 0.02, "drop_below": -0.01},
+        "epochs": 2,
+        "gates": {"cost_target": 3e5, "learning_rate": 0.02, "drop_below": -0.03},
     },
     "evolution": {"method": "nse", "k": 3, "samples": 24, "guard_samples": 3},
 }
-"""Gates drop what one step of Adam has moved down."""
+"""Gates drop what two steps of Adam have moved down."""
 
 SMALL = (
     "data.max_images=240",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -91,6 +92,15 @@ def test_an_effect_is_in_units_of_the_score_and_its_interval_holds_it(space: Sea
             assert effect.low is not None
             assert effect.high is not None
             assert effect.low < effect.estimate < effect.high
+
+
+def test_a_layer_without_candidates_adds_nothing(space: SearchSpace) -> None:
+    """NSE may leave one empty."""
+    first, *others = space.layers
+    empty = space.replace_layers([replace(first, candidates=(), skippable=True), *others])
+    archs = [Architecture(("skip", *arch.genes[1:])) for arch in archs_of(space, 40)]
+    finished = finished_round(empty, archs, lambda arch: 0.7 + 0.01 * str(arch).count("k5"))
+    assert {i for i, _ in operation_effects(finished)} == set(range(1, len(space.layers)))
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say(space: SearchSpace) -> None:
