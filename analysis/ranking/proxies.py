@@ -24,6 +24,9 @@ Interval = tuple[float, float]
 LEAST_NETWORKS = 3
 """Fewer have no rankings to compare."""
 
+ENOUGH_NETWORKS = 8
+"""Fewer give no advice: intervals resampled from so few are no intervals."""
+
 QUANTILES = (0.025, 0.975)
 
 
@@ -153,11 +156,14 @@ class ProxyRanking:
         return max(self.known, key=lambda place: self.ranks[place].tau or 0.0, default=None)
 
     def recommended(self, trust: float | None = None) -> int | None:
-        """The place of the cheapest proxy that ranks better than MACs and can be trusted; None: no proxy is shown to.
+        """The place of the cheapest proxy that ranks better than MACs and can be trusted; None: no proxy is shown to, or there
+        are too few networks.
 
         Args:
             trust: the least that the lower end of its tau's interval must be. None: it must not be separably below the best.
         """
+        if self.networks < ENOUGH_NETWORKS:
+            return None
         return next((place for place in self.known if self.ranks[place].beats_macs and self._fits(place, trust)), None)
 
     def _fits(self, place: int, trust: float | None) -> bool:
@@ -185,6 +191,11 @@ def _verdict(found: ProxyRanking, trust: float | None, unit: str) -> str:
     place, best = found.recommended(trust), found.best
     if best is None:
         return "No proxy ranks anything: each gave all networks one accuracy. Take larger shares."
+    if found.networks < ENOUGH_NETWORKS:
+        return (
+            f"{found.networks} networks are too few to take a proxy by: expected {ENOUGH_NETWORKS} or more (--networks 16). "
+            f"The best of them, {found.proxies[best].name}, has {tau_text(found.ranks[best])}."
+        )
     if place is not None:
         rank, bar = found.ranks[place], _bar(found, place, best, trust)
         return (

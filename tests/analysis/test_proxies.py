@@ -36,6 +36,20 @@ def ranking(*proxies: Judged, **others: Any) -> ProxyRanking:
     return ProxyRanking(**{**given, **others, "proxies": proxies})
 
 
+def test_a_handful_of_networks_gives_no_advice() -> None:
+    """Four networks in the right order would have an interval that begins far above zero."""
+    few = slice(7)
+    good = Judged("good", 0.5, tuple(QUALITY[few]))
+    found = ranking(good, truth=(tuple(QUALITY[few]),), macs=MACS[few])
+    assert found.recommended() is None
+    assert advice(found)[0].startswith(
+        "7 networks are too few to take a proxy by: expected 8 or more (--networks 16). The best"
+    )
+    enough = slice(8)
+    good = Judged("good", 0.5, tuple(QUALITY[enough]))
+    assert ranking(good, truth=(tuple(QUALITY[enough]),), macs=MACS[enough]).recommended() == 0
+
+
 def test_taus_are_those_of_scipy_and_intervals_those_of_every_other_comparison_of_rankings() -> None:
     found = ranking(GOOD, POOR, seed=3)
     (truth,) = found.truth
