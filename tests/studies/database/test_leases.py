@@ -224,7 +224,7 @@ def exit_code_after_ctrl_c(child: int) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        if waited % 2000 == 0:  # after so long that the first was lost: a second one would interrupt what gives the run back
+        if waited % 2000 == 0:  # earlier, it would interrupt what gives the run back
             os.kill(child, signal.SIGINT)
         time.sleep(0.01)
     raise AssertionError
