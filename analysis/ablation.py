@@ -17,7 +17,14 @@ from studies import pareto
 COLUMNS = ["layer_index", "layer", "op", "seen", "on_front", "hypervolume", "lost", "lost_share"]
 
 
-def ablate(alike: pd.DataFrame, space: SearchSpace, cost: str, *, max_cost: float, min_accuracy: float) -> pd.DataFrame:
+def ablate(
+    alike: pd.DataFrame,
+    space: SearchSpace,
+    costs: Sequence[str],
+    *,
+    max_cost: float | Sequence[float],
+    min_accuracy: float,
+) -> pd.DataFrame:
     """One row per layer and operation of ``space`` that could be dropped, the largest loss of hypervolume first.
 
     ``seen`` and ``on_front`` count the networks that carry the operation. ``hypervolume`` is that of all other networks,
@@ -25,16 +32,17 @@ def ablate(alike: pd.DataFrame, space: SearchSpace, cost: str, *, max_cost: floa
     with a single operation has no row.
 
     Args:
-        alike: networks scored by one judge, one row each: columns ``arch``, ``score`` (higher is better) and ``cost``.
-        cost: the name of the cost column, lower is better.
-        max_cost: with ``min_accuracy`` the reference point of the hypervolume.
+        alike: networks scored by one judge, one row each: columns ``arch``, ``score`` (higher is better) and ``costs``.
+        costs: the names of the cost columns, lower is better.
+        max_cost: of the cost, or of each of several; with ``min_accuracy`` the reference point of the hypervolume.
     """
-    costs, scores = alike[cost].to_numpy(), alike["score"].to_numpy()
-    front = pareto.on_front(costs, scores)
+    prices = alike[costs[0]].to_numpy() if len(costs) == 1 else alike[list(costs)].to_numpy()
+    scores = alike["score"].to_numpy()
+    front = pareto.on_front(prices, scores)
     carriers = _carriers(alike["arch"].tolist(), len(space.layers))
 
     def hypervolume_of(keep: pd.Series) -> float:
-        return pareto.hypervolume(costs[keep], scores[keep], max_cost=max_cost, min_accuracy=min_accuracy)
+        return pareto.hypervolume(prices[keep], scores[keep], max_cost=max_cost, min_accuracy=min_accuracy)
 
     everything = pd.Series(True, index=range(len(alike)))
     whole = hypervolume_of(everything)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.frames import Frames, complete
+from analysis.frames import Frames, complete, values_of
 from analysis.sentences import COSTS, count, method_name
 from spaces.units import format_number
 from studies import pareto
@@ -28,8 +28,8 @@ class RunComparison:
 
     Attributes:
         runs: label -> frames; the label is the run's name, with a number where several runs have that name.
-        objective: the maximised quantity; ``cost``: the minimised one; the same in all runs.
-        max_cost: of the common box, the largest of the runs; ``min_accuracy``: the lowest of the runs.
+        objective: the maximised quantity; ``costs``: the minimised ones; the same in all runs.
+        max_costs: of the common box, of each cost the largest of the runs; ``min_accuracy``: the lowest of the runs.
         budget: the number of new evaluations that every run has made.
         fronts: the final front of each run: columns of ``results``, and ``run``.
         trace: ``run``, ``evaluations``, ``seconds``, ``hypervolume`` so far, in the common box.
@@ -40,8 +40,8 @@ class RunComparison:
 
     runs: dict[str, Frames]
     objective: str
-    cost: str
-    max_cost: float
+    costs: tuple[str, ...]
+    max_costs: tuple[float, ...]
     min_accuracy: float
     budget: int
     fronts: pd.DataFrame
@@ -49,6 +49,11 @@ class RunComparison:
     equal: pd.DataFrame
     settings: pd.DataFrame
     references: pd.DataFrame
+
+    @property
+    def cost(self) -> str:
+        """The first of ``costs``, which figures show."""
+        return self.costs[0]
 
     @property
     def measured(self) -> str:
@@ -67,9 +72,13 @@ class RunComparison:
     @property
     def box(self) -> str:
         """The common box, in words."""
-        return (
-            f"0 to {format_number(self.max_cost)} {COSTS[self.cost]}, {self.objective} {self.min_accuracy:.0%} to 100%"
-        )
+        return describe_box(self.costs, self.max_costs, self.objective, self.min_accuracy)
+
+
+def describe_box(costs: Sequence[str], most: Sequence[float], objective: str, min_accuracy: float) -> str:
+    """The box in which hypervolume is measured, in words."""
+    sides = [f"0 to {format_number(end)} {COSTS[cost]}" for cost, end in zip(costs, most, strict=True)]
+    return ", ".join([*sides, f"{objective} {min_accuracy:.0%} to 100%"])
 
 
 def compare(runs: Sequence[Frames]) -> RunComparison:
@@ -78,24 +87,27 @@ def compare(runs: Sequence[Frames]) -> RunComparison:
     Raises:
         EvoError: their objectives differ, or all of them are references.
     """
-    aims = {frames.run.name: (frames.objective, frames.cost) for frames in runs}
+    aims = {frames.run.name: (frames.objective, *frames.costs) for frames in runs}
     if len(set(aims.values())) > 1:
-        aims_by_run = ", ".join(f"{name} weighs {objective} against {cost}" for name, (objective, cost) in aims.items())
-        raise EvoError(f"expected runs with the same two objectives, found that {aims_by_run}: compare those alike")
+        aims_by_run = ", ".join(
+            f"{name} weighs {objective} against {' and '.join(costs)}" for name, (objective, *costs) in aims.items()
+        )
+        raise EvoError(f"expected runs with the same objectives, found that {aims_by_run}: compare those alike")
     labelled = dict(zip(labels([frames.run.name for frames in runs]), runs, strict=True))
     rivals = {label: frames for label, frames in labelled.items() if frames.run.space.size > 1}
     if not rivals:
         raise EvoError("expected a run that searched; found only runs whose spaces hold a single network")
-    max_cost = max(frames.run.max_cost for frames in rivals.values())
+    boxes = [(frames.run.max_cost, *frames.run.further_max_costs) for frames in rivals.values()]
+    max_costs = tuple(map(max, zip(*boxes, strict=True)))
     min_accuracy = min(frames.run.min_accuracy for frames in rivals.values())
     budget = min(int(frames.trace["evaluations"].iloc[-1]) for frames in rivals.values())
-    trace = pd.concat([common_trace(frames, label, max_cost, min_accuracy) for label, frames in rivals.items()])
-    objective, cost = next(iter(aims.values()))
+    trace = pd.concat([common_trace(frames, label, max_costs, min_accuracy) for label, frames in rivals.items()])
+    objective, *costs = next(iter(aims.values()))
     return RunComparison(
         runs=rivals,
         objective=objective,
-        cost=cost,
-        max_cost=max_cost,
+        costs=tuple(costs),
+        max_costs=max_costs,
         min_accuracy=min_accuracy,
         budget=budget,
         fronts=pd.concat([frames.final.assign(run=label) for label, frames in rivals.items()], ignore_index=True),
@@ -117,7 +129,7 @@ def labels(names: Sequence[str]) -> list[str]:
     return seen
 
 
-def common_trace(frames: Frames, label: str, max_cost: float, min_accuracy: float) -> pd.DataFrame:
+def common_trace(frames: Frames, label: str, max_costs: Sequence[float], min_accuracy: float) -> pd.DataFrame:
     """A run's hypervolume in the common box over its new evaluations and seconds: the best of any single judge so far.
 
     Scores of different judges are not pooled. A table is one judge, so its scores of all rounds count together; a supernet
@@ -126,7 +138,10 @@ def common_trace(frames: Frames, label: str, max_cost: float, min_accuracy: floa
     volumes = pd.Series(0.0, index=frames.results.index)
     for _, group in frames.results.groupby("judge", sort=False):
         volumes[group.index] = pareto.hypervolume_trace(
-            group[frames.cost], group["score"], max_cost=max_cost, min_accuracy=min_accuracy
+            values_of(group, frames.costs),
+            group["score"],
+            max_cost=max_costs if len(max_costs) > 1 else max_costs[0],
+            min_accuracy=min_accuracy,
         )
     steps = frames.trace[["evaluations", "seconds"]].assign(run=label, hypervolume=volumes.cummax())
     return steps[["run", "evaluations", "seconds", "hypervolume"]]
@@ -219,13 +234,16 @@ def as_json(compared: RunComparison) -> dict[str, Any]:
         named = rest.rename(columns={"accuracy": compared.noun})
         return json.loads(named.to_json(orient="records", double_precision=15))
 
+    several = len(compared.costs) > 1
+    further = {"costs": list(compared.costs), "max_costs": list(compared.max_costs)} if several else {}
     columns = ["run", "round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
     return {
         "box": {
             "objective": compared.objective,
             "cost": compared.cost,
-            "max_cost": compared.max_cost,
+            "max_cost": compared.max_costs[0],
             "min_accuracy": compared.min_accuracy,
+            **further,
         },
         "budget": compared.budget,
         "runs": [

@@ -40,8 +40,8 @@ class Findings:
     @cached_property
     def compared(self) -> RunComparison:
         """The run beside those with the same two objectives, whose fronts can share a figure."""
-        aims = (self.frames.objective, self.frames.cost)
-        return comparison.compare([run for run in self.runs if (run.objective, run.cost) == aims])
+        aims = (self.frames.objective, self.frames.costs)
+        return comparison.compare([run for run in self.runs if (run.objective, run.costs) == aims])
 
     @property
     def several(self) -> bool:

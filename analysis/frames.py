@@ -136,6 +136,11 @@ class Frames:
         return self.run.config.search.cost
 
     @property
+    def costs(self) -> tuple[str, ...]:
+        """All costs that are minimised; the first is ``cost``."""
+        return self.run.config.search.costs
+
+    @property
     def objective(self) -> str:
         """The name of the maximised quantity (column ``score``): ``accuracy``, ``likelihood``, or what replaces accuracy."""
         return self.run.config.score
@@ -160,24 +165,24 @@ def load(store: Store, run: StoredRun, until: int = ALL_ROUNDS) -> Frames:
         why = " ".join(trials.loc[trials["failed"], "reason"].iloc[:1])
         raise EvoError(f"run {run.name!r} has measured nothing to its end yet: {why}")
     rows = [row for row in store.rounds(run) if row.number <= until]
-    cost = run.config.search.cost
-    best = fronts(trials, cost)
+    costs = run.config.search.costs
+    best = fronts(trials, costs)
     fates = choices(store, run, until)
     with reading(run.name, "one of its rounds"):
         volumes = trace(trials, run, {row.number: seconds(row, ["fitting"]) for row in rows})
         spent = time_spent(rows)
-        summaries = [summary(row, cost, trials, best, volumes, fates) for row in rows]
+        summaries = [summary(row, costs[0], trials, best, volumes, fates) for row in rows]
     begun = tuple(entry for entry in summaries if entry.proposals)
     last_space = rows[-1].next_space or rows[-1].space
     return Frames(
         run=run,
         results=trials,
         fronts=best,
-        final=final(trials, cost),
+        final=final(trials, costs),
         trace=volumes,
         choices=fates,
         time_spent=spent,
-        whatif=ablate(alike(trials), last_space, cost, max_cost=run.max_cost, min_accuracy=run.min_accuracy),
+        whatif=ablate(alike(trials), last_space, costs, max_cost=run.max_costs, min_accuracy=run.min_accuracy),
         witnesses=witnesses(begun),
         rounds=begun,
         versions=versions(store, run),
@@ -221,22 +226,30 @@ def complete(results: pd.DataFrame) -> pd.DataFrame:
     return results[~(results["pruned"] | results["failed"])]
 
 
-def fronts(results: pd.DataFrame, cost: str) -> pd.DataFrame:
+def values_of(frame: pd.DataFrame, costs: Sequence[str]) -> np.ndarray:
+    """The columns ``costs`` as ``studies.pareto`` takes them: ``(n,)`` of one, ``(n, k)`` of several."""
+    return np.asarray(frame[costs[0]] if len(costs) == 1 else frame[list(costs)])
+
+
+def fronts(results: pd.DataFrame, costs: Sequence[str]) -> pd.DataFrame:
     """The rows of ``results`` on the Pareto front of their own round, cheapest first, each network once."""
-    members = [group[pareto.on_front(group[cost], group["score"])] for _, group in complete(results).groupby("round")]
+    members = [
+        group[pareto.on_front(values_of(group, costs), group["score"])]
+        for _, group in complete(results).groupby("round")
+    ]
     best = pd.concat(members).drop_duplicates(["round", "evaluation"])
-    return best.sort_values(["round", cost, "arch"], ignore_index=True)
+    return best.sort_values(["round", costs[0], "arch"], ignore_index=True)
 
 
-def final(results: pd.DataFrame, cost: str) -> pd.DataFrame:
+def final(results: pd.DataFrame, costs: Sequence[str]) -> pd.DataFrame:
     """The Pareto front of all networks that the last judge has scored, cheapest first, each network once.
 
     A table or stand-alone training is one judge for all rounds, so networks of early rounds can be on this front. A
     supernet is the judge of one round, so this is that round's front.
     """
     comparable = alike(results)
-    best = comparable[pareto.on_front(comparable[cost], comparable["score"])]
-    return best.sort_values([cost, "arch"], ignore_index=True)
+    best = comparable[pareto.on_front(values_of(comparable, costs), comparable["score"])]
+    return best.sort_values([costs[0], "arch"], ignore_index=True)
 
 
 def alike(results: pd.DataFrame) -> pd.DataFrame:
@@ -262,9 +275,9 @@ def trace(results: pd.DataFrame, run: StoredRun, fitting: Mapping[int, float]) -
     frame["hypervolume"] = 0.0
     for _, group in results.groupby("round"):
         frame.loc[group.index, "hypervolume"] = pareto.hypervolume_trace(
-            group[run.config.search.cost],
+            values_of(group, run.config.search.costs),
             group["score"],
-            max_cost=run.max_cost,
+            max_cost=run.max_costs,
             min_accuracy=run.min_accuracy,
         )
     return frame
@@ -280,7 +293,7 @@ def summary(
 ) -> RoundSummary:
     """Summarise one round of a run from the run's frames."""
     mine, front, volumes, fates = (frame[frame["round"] == row.number] for frame in (results, fronts, trace, choices))
-    best = front.iloc[-1:]  # accuracy rises with cost along a front
+    best = front.sort_values("score", kind="stable").iloc[-1:]
     counts = fates["fate"].value_counts()
     return RoundSummary(
         round=row.number,

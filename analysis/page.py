@@ -12,12 +12,13 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis import comparison, lineage, plots, sentences
+from analysis import comparison, sentences
 from analysis.comparison import RunComparison
 from analysis.drawings import draw_svg
+from analysis.figures import lineage, objectives, plots
+from analysis.figures.operation_history import evidence, flows
+from analysis.figures.theme import ADDED, DROPPED, SHARES, run_styles
 from analysis.frames import Frames
-from analysis.operation_history import evidence, flows
-from analysis.theme import ADDED, DROPPED, SHARES, run_styles
 from spaces.units import format_number
 from studies.database.rows import StoredRun
 
@@ -54,6 +55,7 @@ def render(
         facts=facts(frames),
         compared=_comparison_values(compared) if len(compared.runs) > 1 else None,
         fronts=parts["fronts"],
+        beside_costs=[parts[name] for name in ("objectives", "parallel") if name in parts],
         volumes=[parts[name] for name in parts if name.startswith("hypervolume")],
         truth=parts.get("truth"),
         agreements=agreements if len(agreements) > 1 else (),
@@ -71,13 +73,15 @@ def render(
         rules=frames.choices["rule"].unique().tolist(),
         whatif=frames.whatif.to_dict("records"),
         free=int((frames.whatif["on_front"] == 0).sum()),
-        box=f"0 to {format_number(run.max_cost)} {sentences.COSTS[frames.cost]}, "
-        f"{frames.objective} {run.min_accuracy:.0%} to 100%",
+        box=comparison.describe_box(
+            frames.costs, (run.max_cost, *run.further_max_costs), frames.objective, run.min_accuracy
+        ),
         taus=taus(frames),
         rounds=frames.rounds,
         final=final,
         chosen=final[0],
         cost=frames.cost,
+        costs=frames.costs,
         objective=frames.objective,
         measured=frames.accuracy_name,
         most_accurate=sentences.most_accurate(run.config),
@@ -98,11 +102,16 @@ def render_comparison(compared: RunComparison, verdict: Sequence[str] = ()) -> s
 def figures(frames: Frames, compared: RunComparison) -> dict[str, go.Figure]:
     """The figures of a run, by name; the fronts also show the other runs and the references of ``compared``."""
     run = frames.run
-    fronts = plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy)
+    two = len(frames.costs) == 1
+    fronts = plots.fronts(frames.results, frames.fronts, frames.cost, frames.objective, run.min_accuracy, stairs=two)
     styles = run_styles(compared.labels)
-    plots.add_runs(fronts, compared.fronts, frames.cost, {label: styles[label] for label in compared.labels[1:]})
+    others = {label: styles[label] for label in compared.labels[1:]}
+    plots.add_runs(fronts, compared.fronts, frames.cost, others, stairs=two)
     plots.add_references(fronts, compared.references, frames.cost)
     by_name = {"fronts": fronts}
+    if not two:
+        by_name["objectives"] = objectives.matrix(frames.fronts, frames.costs, frames.objective)
+        by_name["parallel"] = objectives.parallel(frames.final, frames.costs, frames.objective)
     for over in _overs(frames.trace):
         by_name[f"hypervolume-{over}"] = plots.hypervolume(frames.trace, over)
     if taus(frames):
@@ -121,7 +130,9 @@ def operation_figures(frames: Frames) -> dict[str, go.Figure]:
 
 def comparison_figures(compared: RunComparison) -> dict[str, go.Figure]:
     """The figures of several runs side by side, by name."""
-    fronts = plots.final_fronts(compared.fronts, compared.cost, compared.objective, compared.min_accuracy)
+    fronts = plots.final_fronts(
+        compared.fronts, compared.cost, compared.objective, compared.min_accuracy, stairs=len(compared.costs) == 1
+    )
     by_name = {"runs-fronts": plots.add_references(fronts, compared.references, compared.cost)}
     for over in _overs(compared.trace):
         budget = compared.budget if over == "evaluations" else None

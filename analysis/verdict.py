@@ -23,6 +23,7 @@ from studies.controls import Control, control_kind
 from studies.database.rows import StoredRun
 from studies.database.store import Store
 from studies.pareto import hypervolume
+from studies.records import costs_array
 
 DRAWS = 20_000
 LEVEL = 0.95
@@ -247,8 +248,9 @@ def outcome(store: Store, run: StoredRun, n: int) -> Outcome:
     trials = frames.results(store, run, n)
     rows = store.rounds(run)[:n]
     truth = frames.truth_of(rows[-1])
-    final = frames.final(trials, run.config.search.cost)
-    own = volume(run, final[run.config.search.cost], final["score"])
+    costs = run.config.search.costs
+    final = frames.final(trials, costs)
+    own = volume(run, frames.values_of(final, costs), final["score"])
     alone = trained_alone(store, run, n, truth.judge) if truth else None
     if not run.config.evaluator.shared_weights:
         alone = own
@@ -260,7 +262,7 @@ def outcome(store: Store, run: StoredRun, n: int) -> Outcome:
 
 def volume(run: StoredRun, costs: ArrayLike, scores: ArrayLike) -> float:
     """Hypervolume in the run's box."""
-    return hypervolume(costs, scores, max_cost=run.max_cost, min_accuracy=run.min_accuracy)
+    return hypervolume(costs, scores, max_cost=run.max_costs, min_accuracy=run.min_accuracy)
 
 
 def trained_alone(store: Store, run: StoredRun, n: int, judge: str) -> float | None:
@@ -271,14 +273,14 @@ def trained_alone(store: Store, run: StoredRun, n: int, judge: str) -> float | N
     members = [e for e in evaluations if e is not None and not e.failed]
     if not members or None in evaluations:
         return None
-    return volume(run, [e.cost(run.config.search.cost) for e in members], [e.accuracy for e in members])
+    return volume(run, costs_array(members, run.config.search.costs), [e.accuracy for e in members])
 
 
 def sample_front(store: Store, run: StoredRun, n: int, count: int | None = None) -> list[Architecture]:
     """Members of the front after ``n`` rounds to train alone: ``count`` (default: ``ground_truth.sample``), spread evenly
     along the front, including its two ends."""
     most = run.config.ground_truth.sample if count is None else count
-    final = frames.final(frames.results(store, run, n), run.config.search.cost)
+    final = frames.final(frames.results(store, run, n), run.config.search.costs)
     places = np.linspace(0, len(final) - 1, min(len(final), most)).round().astype(int)
     return [Architecture.parse(arch) for arch in final["arch"].iloc[np.unique(places)]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -94,6 +94,13 @@ class Evaluation:
         return float(value)
 
 
+def costs_array(evaluations: Iterable[Evaluation], names: Sequence[str]) -> np.ndarray:
+    """What evaluations cost: ``(n,)`` of one cost, ``(n, k)`` of several."""
+    if len(names) == 1:
+        return np.array([e.cost(names[0]) for e in evaluations], float)
+    return np.array([[e.cost(name) for name in names] for e in evaluations], float).reshape(-1, len(names))
+
+
 def complete_evaluations(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
     """Those that were measured to the end."""
     return tuple(evaluation for evaluation in evaluations if evaluation.state == "complete")
@@ -167,6 +174,7 @@ class Round:
         earlier: the run's rounds before this one, first to last.
         scores_hold: whether what is measured in one round holds in all others.
         blocks: what candidates of each block lose by themselves, lower is better, where that adds up; empty: nobody has asked.
+        further_costs: what else is minimised, beside ``cost``.
     """
 
     n: int
@@ -179,12 +187,18 @@ class Round:
     earlier: tuple[Round, ...] = ()
     scores_hold: bool = True
     blocks: tuple[Mapping[Architecture, float], ...] = ()
+    further_costs: tuple[str, ...] = ()
+
+    @property
+    def minimised(self) -> tuple[str, ...]:
+        """The names of all costs that are minimised."""
+        return (self.cost, *self.further_costs)
 
     @cached_property
     def ranks(self) -> np.ndarray:
         """Nondomination rank of each evaluation, ``(n,)``, 1 is the front."""
         scores = [e.score(self.objective) for e in self.evaluations]
-        return pareto.nondomination_ranks([e.cost(self.cost) for e in self.evaluations], scores)
+        return pareto.nondomination_ranks(costs_array(self.evaluations, self.minimised), scores)
 
     @property
     def front(self) -> tuple[Evaluation, ...]:

@@ -98,15 +98,15 @@ class Run:
             EvoError: the database or the run is missing.
         """
         with self._stored() as (store, run):
-            results, cost = frames.results(store, run), run.config.search.cost
+            results, costs = frames.results(store, run), run.config.search.costs
         if round is not None:
             results = results[results["round"] == round]
         if frames.complete(results).empty:
             best = results.iloc[:0]
         elif round is None:
-            best = frames.final(results, cost)
+            best = frames.final(results, costs)
         else:
-            best = frames.fronts(results, cost)
+            best = frames.fronts(results, costs)
         return self._named(best.drop(columns="evaluation"))
 
     def rounds(self) -> pd.DataFrame:
@@ -461,9 +461,10 @@ def _front_caption(front: pd.DataFrame, config: StudyConfig) -> str:
 
 def _front_table(front: pd.DataFrame, config: StudyConfig) -> str:
     """The most accurate networks of a front, as a table."""
-    cost = config.search.cost
+    costs = config.search.costs
     best = front.sort_values("accuracy", ascending=False, kind="stable").head(MAX_SHOWN)
-    rows = zip(best["accuracy"].tolist(), best[cost].tolist(), best["arch"].tolist(), strict=True)
+    rows = zip(best["accuracy"].tolist(), best[list(costs)].to_numpy().tolist(), best["arch"].tolist(), strict=True)
     return table(
-        (config.measured, cost, "arch"), [(f"{value:.2%}", format_number(price), arch) for value, price, arch in rows]
+        (config.measured, *costs, "arch"),
+        [(f"{value:.2%}", *map(format_number, prices), arch) for value, prices, arch in rows],
     )

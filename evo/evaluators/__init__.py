@@ -128,13 +128,13 @@ class Judge:
         return None
 
     def measure(
-        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], cost: str
+        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], costs: Sequence[str]
     ) -> list[Evaluation]:
         """One evaluation per architecture of a generation, in order: asked for at once, or in steps.
 
         Args:
             earlier: what the round has measured before.
-            cost: the cost objective.
+            costs: the names of what is minimised.
         """
         return ask(self, archs)
 

@@ -1,8 +1,8 @@
-"""Early stopping on two objectives: a generation trains from rung to rung, and what is confidently dominated stops.
+"""Early stopping on several objectives: a generation trains from rung to rung, and what is confidently dominated stops.
 
-Successive halving (https://arxiv.org/abs/1502.07943) stops a fixed share by one score; Optuna's pruners refuse two. Here
-cost is known exactly and accuracy up to noise, so a network is compared with those that cost no more, at the same rung.
-All networks reach a rung before any is stopped at it, so the result does not depend on the number of workers.
+Successive halving (https://arxiv.org/abs/1502.07943) stops a fixed share by one score; Optuna's pruners refuse
+more. Here costs are known exactly and accuracy up to noise, so a network is compared with those that cost no more, at the same
+rung. All networks reach a rung before any is stopped at it, so the result does not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from evo.evaluators import Ask, Judge
 from spaces.architecture import Architecture
 from studies import pareto
-from studies.records import Evaluation
+from studies.records import Evaluation, costs_array
 
 CONFIDENCE = 2.0
 """A difference of so many standard errors is not taken for noise."""
@@ -53,13 +53,13 @@ class PausingJudge(Protocol):
 
 
 def train_in_rungs(
-    judge: PausingJudge, archs: Sequence[Architecture], ask: Ask, earlier: Sequence[Evaluation], cost: str
+    judge: PausingJudge, archs: Sequence[Architecture], ask: Ask, earlier: Sequence[Evaluation], costs: Sequence[str]
 ) -> list[Evaluation]:
     """One evaluation per architecture, in order, after its whole training, or ``pruned`` or ``failed`` on the way.
 
     Args:
         earlier: what the round measured before, whose accuracies at the same rungs count too.
-        cost: the cost objective.
+        costs: the names of what is minimised.
     """
     evaluations: dict[int, Evaluation] = {}
     running = list(range(len(archs)))
@@ -73,7 +73,7 @@ def train_in_rungs(
         if epochs < judge.epochs and running:
             here = [evaluations[i] for i in running] + [e for e in earlier if epochs in dict(e.rungs)]
             stopped = confidently_dominated(
-                [e.cost(cost) for e in here], [dict(e.rungs)[epochs] for e in here], judge.images
+                costs_array(here, costs), [dict(e.rungs)[epochs] for e in here], judge.images
             )
             for i in [i for i, stop in zip(running, stopped[: len(running)].tolist(), strict=True) if stop]:
                 evaluations[i] = replace(evaluations[i], pruned=True)
@@ -85,12 +85,15 @@ def train_in_rungs(
 def confidently_dominated(cost: ArrayLike, accuracy: ArrayLike, images: int) -> NDArray[np.bool_]:
     """Which points are confidently dominated at their cost, ``(n,)``, none of them near the front.
 
-    The best accuracy at no more cost is better by more than ``CONFIDENCE`` standard errors of a difference of two
-    binomials. Both are measured on the same ``images``, which makes the difference surer than that.
+    The best accuracy at no more cost (of several costs: at no more of each) is better by more than ``CONFIDENCE`` standard
+    errors of a difference of two binomials. Both are measured on the same ``images``, which makes the difference surer.
     """
     costs, own = np.asarray(cost, float), np.asarray(accuracy, float)
-    order = np.argsort(costs)
-    best = np.maximum.accumulate(own[order])[np.searchsorted(costs[order], costs, side="right") - 1]
+    if costs.ndim == 1:
+        order = np.argsort(costs)
+        best = np.maximum.accumulate(own[order])[np.searchsorted(costs[order], costs, side="right") - 1]
+    else:
+        best = np.array([own[(costs <= point).all(axis=1)].max() for point in costs])
     error = np.sqrt((own * (1 - own) + best * (1 - best)) / images)
     return np.asarray((best - own > CONFIDENCE * error) & (pareto.nondomination_ranks(costs, own) > NEAR_FRONT))
 

@@ -151,10 +151,10 @@ class ScratchJudge(Judge):
         return with_costs([self._measure(arch) for arch in archs], self.table)
 
     def measure(
-        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], cost: str
+        self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], costs: Sequence[str]
     ) -> list[Evaluation]:
         """As for every judge; where there are rungs, a generation trains from one to the next."""
-        return train_in_rungs(self, archs, ask, earlier(), cost) if self.rungs else ask(self, archs)
+        return train_in_rungs(self, archs, ask, earlier(), costs) if self.rungs else ask(self, archs)
 
     def stats(self, evaluations: Sequence[Evaluation]) -> Mapping[str, Any]:
         return {"epochs_saved": epochs_saved(self, evaluations)}

@@ -31,7 +31,7 @@ from studies.database.measured import measured_rounds
 from studies.database.rows import Choice, StoredRound
 from studies.database.urls import artifacts_folder
 from studies.pareto import hypervolume
-from studies.records import EvoError, Proposal, Round, complete_evaluations
+from studies.records import EvoError, Proposal, Round, complete_evaluations, costs_array
 
 
 def run_round(shared: RunContext, n: int) -> StoredRound:
@@ -154,7 +154,7 @@ def measure_generation(context: RoundContext, judge: Judge) -> Measure:
     shared, config = context.shared, context.config
     ask = guarded(shared.evaluate, context.costs, config.evaluator.timeout)
     return lambda archs: judge.measure(
-        archs, ask, lambda: [p.evaluation for p in shared.store.proposals(context.row)], config.search.cost
+        archs, ask, lambda: [p.evaluation for p in shared.store.proposals(context.row)], config.search.costs
     )
 
 
@@ -181,6 +181,7 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
         context.costs,
         measured_rounds(context.shared.store, context.config, context.earlier),
         context.config.evaluator.scores_hold,
+        further_costs=settings.costs[1:],
     )
 
 
@@ -199,9 +200,9 @@ def hypervolume_of(context: RoundContext, finished: Round) -> float:
     """Hypervolume of a round's evaluations in the run's box."""
     run = context.shared.run
     return hypervolume(
-        [e.cost(finished.cost) for e in finished.evaluations],
+        costs_array(finished.evaluations, finished.minimised),
         [e.score(finished.objective) for e in finished.evaluations],
-        max_cost=run.max_cost,
+        max_cost=run.max_costs,
         min_accuracy=run.min_accuracy,
     )
 

@@ -31,10 +31,12 @@ def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> No
     """
     least, most = (dict(zip(COSTS, ends, strict=True)) for ends in costs.bounds().tolist())
     differs = {cost: not np.isclose(least[cost], most[cost], rtol=SAME, atol=0) for cost in COSTS}
-    asked: dict[str, str] = {config.search.cost: f"search.cost is {config.search.cost!r}"}
+    search = config.search
+    asked: dict[str, str] = {search.cost: f"search.cost is {search.cost!r}"}
+    asked |= {name: f"search.objectives has {name!r}" for name in search.costs[1:]}
     asked |= {name: f"limits.{name} is given" for name in config.limits.given() if name not in asked}
     for name, why in asked.items():
-        minimised = name == config.search.cost and space.size > 1
+        minimised = name in search.costs and space.size > 1
         if not most[name] or (minimised and not differs[name]):
             known = " or ".join(repr(cost) for cost in COSTS if differs[cost])
             raise EvoError(

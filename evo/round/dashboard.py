@@ -16,8 +16,9 @@ from uuid import NAMESPACE_URL, uuid5
 import optuna
 import plotly.graph_objects as go
 
-from analysis import plots, sentences
+from analysis import sentences
 from analysis.drawings import draw_svg
+from analysis.figures import plots
 from analysis.frames import Frames, load
 from spaces.atomic_files import write_text
 from spaces.units import format_number
@@ -55,7 +56,13 @@ def dashboard_figures(frames: Frames, n: int) -> Mapping[str, go.Figure]:
     return {
         "fronts": without_hover(
             plots.fronts(
-                frames.results, frames.fronts, frames.cost, frames.objective, frames.run.min_accuracy, BACKGROUND
+                frames.results,
+                frames.fronts,
+                frames.cost,
+                frames.objective,
+                frames.run.min_accuracy,
+                BACKGROUND,
+                stairs=len(frames.costs) == 1,
             ),
             n,
         ),

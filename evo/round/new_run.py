@@ -22,7 +22,7 @@ from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
 from evo.training.identity import describe_device
-from spaces.costs.table import cost_table
+from spaces.costs.table import CostTable, cost_table
 from spaces.files.text import read_text
 from spaces.library import named_spaces
 from spaces.size import Size, both_sides, size_text
@@ -50,12 +50,18 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     check_measured(config, space, costs)
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
-    most = costs.bounds()[1][COSTS.index(config.search.cost)]
-    limit = getattr(config.limits, config.search.cost)
-    most = min(most, limit[1]) if limit else most
+    most = [_most(config, costs, name) for name in config.search.costs]
     names = _class_names(config) if config.evaluator.uses_images else None
     plugins = list(used_plugins(config, space).values())
-    return store.create_run(name, config, space, most, library_versions(), fingerprint(config), names, plugins)
+    return store.create_run(
+        name, config, space, most[0], library_versions(), fingerprint(config), names, plugins, most[1:]
+    )
+
+
+def _most(config: StudyConfig, costs: CostTable, name: str) -> float:
+    """The most that a network of the space may cost."""
+    most, limit = float(costs.bounds()[1][COSTS.index(name)]), getattr(config.limits, name)
+    return min(most, limit[1]) if limit else most
 
 
 def _class_names(config: StudyConfig) -> tuple[str, ...]:

@@ -95,8 +95,14 @@ def _compute(row: StoredRound) -> str:
 def round_front(store: Store, run: StoredRun, row: StoredRound) -> tuple[Evaluation, ...]:
     """The Pareto front of a round, cheapest first."""
     evaluations = complete_evaluations(proposal.evaluation for proposal in store.proposals(row))
+    search = run.config.search
     return Round(
-        row.number, row.space, evaluations, cost=run.config.search.cost, objective=run.config.search.objective
+        row.number,
+        row.space,
+        evaluations,
+        cost=search.cost,
+        objective=search.objective,
+        further_costs=search.costs[1:],
     ).front
 
 

@@ -63,8 +63,11 @@ def _front(
     inside: Sequence[Evaluation], outside: Sequence[Evaluation], costs: CostTable, config: StudyConfig
 ) -> list[Architecture]:
     """Those of ``inside`` on the Pareto front of all, cheapest first."""
-    cost, objective, ours = config.search.cost, config.search.objective, {e.arch for e in inside}
-    finished = Round(0, costs.space, (*inside, *outside), cost=cost, objective=objective)
+    search, ours = config.search, {e.arch for e in inside}
+    everything = (*inside, *outside)
+    finished = Round(
+        0, costs.space, everything, cost=search.cost, objective=search.objective, further_costs=search.costs[1:]
+    )
     return [e.arch for e in finished.front if e.arch in ours]
 
 

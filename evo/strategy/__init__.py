@@ -1,9 +1,10 @@
 """The search strategy: inside one round, for architectures that are accurate and cheap.
 
 ``generations`` is its loop: propose, measure, record, until the budget is spent. ``design`` is the first generation, ``nsga2``
-breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume;
-``encoding`` gives it architectures as numbers. ``additive`` learns what single operations add at equal cost; ``effects`` tells
-it of a round, ``best_operations`` finds what the best network with each of them is worth, and ``promised`` the best of all.
+breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume
+(``improvement``); ``encoding`` gives it architectures as numbers. ``additive`` learns what single operations add at equal cost;
+``effects`` tells it of a round, ``best_operations`` finds what the best network with each of them is worth, and ``promised``
+the best of all.
 """
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "effects",
     "encoding",
     "generations",
+    "improvement",
     "nsga2",
     "promised",
     "screening",

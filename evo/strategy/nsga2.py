@@ -31,8 +31,12 @@ from spaces.costs.table import COLUMNS, CostTable
 from spaces.space import SearchSpace, canonical_arch
 from studies.database.trials import GENERATION_KEY
 
-DIRECTIONS: tuple[Literal["maximize"], Literal["minimize"]] = ("maximize", "minimize")
-"""Of a trial's values: accuracy, cost."""
+
+def directions(trial: FrozenTrial) -> list[Literal["maximize", "minimize"]]:
+    """Of a trial's values: accuracy, then costs."""
+    costs: list[Literal["maximize", "minimize"]] = ["minimize"] * (len(trial.values) - 1)
+    return ["maximize", *costs]
+
 
 MAX_ENUMERATED = 100_000
 """A space of at most so many strings is listed when chance finds nothing new in it."""
@@ -179,7 +183,7 @@ def breed_children(parents: Sequence[FrozenTrial], children: ChildGeneration) ->
     # A distribution with one choice is no parameter to Optuna's samplers.
     options = {name: choices for name, choices in parents[0].distributions.items() if not choices.single()}
     child = create_trial(state=TrialState.RUNNING, system_attrs={GENERATION_KEY: 1})
-    sampler.sample_relative(optuna.create_study(directions=DIRECTIONS), child, options)
+    sampler.sample_relative(optuna.create_study(directions=directions(parents[0])), child, options)
     return children.batch
 
 
@@ -188,4 +192,6 @@ def select_survivors(trials: Sequence[FrozenTrial], population: int) -> list[Fro
     if len(trials) <= population:
         return list(trials)
     survive = NSGAIIElitePopulationSelectionStrategy(population_size=population)
-    return sorted(survive(optuna.create_study(directions=DIRECTIONS), list(trials)), key=lambda trial: trial.number)
+    return sorted(
+        survive(optuna.create_study(directions=directions(trials[0])), list(trials)), key=lambda trial: trial.number
+    )

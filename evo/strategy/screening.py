@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 
 from evo.seeds import derive_seed
-from evo.strategy.encoding import Encoding
+from evo.strategy.encoding import Encoding, Floats
 from evo.strategy.nsga2 import CandidateFilter
 from spaces.architecture import Architecture
 from spaces.costs.sampling import sample_stratified
@@ -23,7 +23,7 @@ from spaces.costs.table import COLUMNS
 from spaces.space import canonical_arch
 from studies.config import SearchSection
 from studies.pareto import on_front
-from studies.records import Evaluation
+from studies.records import Evaluation, costs_array
 
 CHILDREN, SPREAD = 20, 500
 """Candidates: so many children for each slot of the generation; so many networks spread over cost, one set per round."""
@@ -34,7 +34,7 @@ class SurrogateScreen:
     """Chooses generations by a surrogate of one judge's evaluations so far.
 
     Attributes:
-        settings: name the two objectives.
+        settings: name the objectives.
         seed: of the round's search.
         seen: every evaluation that may be learned from.
     """
@@ -61,7 +61,7 @@ class SurrogateScreen:
         space, table = self.candidates.space, self.candidates.table
         encode = Encoding(table, COLUMNS.index(self.settings.cost))
         score = np.array([e.score(self.settings.objective) for e in self.seen])
-        cost = np.array([e.cost(self.settings.cost) for e in self.seen])
+        cost = costs_array(self.seen, self.settings.costs)
         surrogate = fit_surrogate(
             encode([canonical_arch(e.arch, space) for e in self.seen]), encode.groups, score, cost
         )
@@ -70,7 +70,7 @@ class SurrogateScreen:
         candidates = self._candidates(bred, n, rng)
         if not candidates:
             return []
-        costs = table.count(candidates)[:, COLUMNS.index(self.settings.cost)]
+        costs = table.count(candidates)[:, self._columns]
         encoded = encode([canonical_arch(arch, space) for arch in candidates])
         return [candidates[i] for i in choose_batch(surrogate, encoded, costs, n, self._max_cost())]
 
@@ -86,14 +86,22 @@ class SurrogateScreen:
     def _neighbours(self) -> Iterator[Architecture]:
         """Every network that differs from one of the front in one gene, and in what a changed row makes necessary."""
         scores = [e.score(self.settings.objective) for e in self.seen]
-        front = on_front([e.cost(self.settings.cost) for e in self.seen], scores)
+        front = on_front(costs_array(self.seen, self.settings.costs), scores)
         for evaluation in (e for e, on in zip(self.seen, front.tolist(), strict=True) if on):
             genes, space = evaluation.arch.genes, self.candidates.space
             for i, others in enumerate(space.genes):
                 for gene in others:
                     yield space.repair(Architecture((*genes[:i], gene, *genes[i + 1 :])))
 
-    def _max_cost(self) -> float:
-        """The most a network of the space may cost."""
-        most = float(self.candidates.table.bounds()[1, COLUMNS.index(self.settings.cost)])
-        return min(most, self.candidates.limits.get(self.settings.cost, (0.0, most))[1])
+    @property
+    def _columns(self) -> int | list[int]:
+        """Where the costs stand in the table: of one cost its column, of several all of theirs."""
+        columns = [COLUMNS.index(name) for name in self.settings.costs]
+        return columns if len(columns) > 1 else columns[0]
+
+    def _max_cost(self) -> Floats:
+        """The most a network of the space may cost, of each cost."""
+        limits = self.candidates.limits
+        most = self.candidates.table.bounds()[1]
+        ends = [limits.get(name, (0.0, np.inf))[1] for name in COLUMNS]
+        return np.asarray(np.minimum(most, ends)[self._columns])

@@ -1,8 +1,7 @@
 """A surrogate of accuracy: it chooses, among many candidate networks, the few that are worth evaluating.
 
 Costs are exact before any evaluation, so accuracy alone is modelled: a Gaussian process over what the networks are made
-of. Candidates are ranked by expected hypervolume improvement, which has a closed form for one Gaussian objective and
-one known one (the two-dimensional case of Emmerich, Giannakoglou & Naujoks, IEEE TEVC 10(4), 2006). A generation is
+of. Candidates are ranked by expected hypervolume improvement (``improvement``). A generation is
 filled greedily, each choice believed to come out as predicted (the "kriging believer" of Ginsbourger, Le Riche &
 Carraro, 2010, https://doi.org/10.1007/978-3-642-10701-6_6). No Optuna and no table here: arrays in, indices out.
 """
@@ -10,7 +9,7 @@ Carraro, 2010, https://doi.org/10.1007/978-3-642-10701-6_6). No Optuna and no ta
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from scipy.special import ndtr
 from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -34,6 +32,7 @@ from sklearn.preprocessing import PowerTransformer
 from threadpoolctl import threadpool_limits
 
 from evo.strategy.encoding import Floats
+from evo.strategy.improvement import expected_improvement
 
 PRIOR_DEVIATION = 2.0
 """Standard deviation of the prior over the logarithm of each of the kernel's parameters."""
@@ -41,6 +40,9 @@ PRIOR_DEVIATION = 2.0
 DEVIATION_FACTORS = (1.0, 2.0)
 """What predicted deviations are multiplied by, slot after slot of a generation in turn. A process that has seen one region
 for long is surer of its neighbourhood than it is right, and stalls on the last percent; every second slot doubts it."""
+
+LEFT_PER_SLOT = 30
+"""With several costs improvement takes long to compute: a first look at all candidates leaves so many for each slot."""
 
 MAX_FITTED = 200
 """The most observations that the kernel's parameters are fitted to; predictions use all of them."""
@@ -91,7 +93,7 @@ class Surrogate:
 
     Attributes:
         value: their accuracies made Gaussian, ``(n,)``; higher is better.
-        cost: theirs, ``(n,)``.
+        cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
         agreement: rank correlation of the accuracies and their leave-one-out predictions.
     """
 
@@ -116,7 +118,7 @@ def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: F
         x: encoded networks, ``(n, columns)``.
         groups: the group of each column.
         accuracy: theirs, ``(n,)``, in any unit, higher is better.
-        cost: theirs, ``(n,)``.
+        cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
     """
     spread = accuracy.std()
     if len(accuracy) < 4 or spread < 1e-12:
@@ -155,13 +157,13 @@ def leave_one_out(process: GaussianProcessRegressor) -> Floats:
     return np.asarray(process.y_train_ - process.alpha_ / (inverse**2).sum(axis=0))
 
 
-def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float) -> list[int]:
+def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float | Floats) -> list[int]:
     """Which ``n`` of the candidates to evaluate next: indices, best first.
 
     Args:
         x: encoded candidates, ``(m, columns)``.
-        cost: theirs, ``(m,)``.
-        max_cost: the most a network may cost; volume counts below it, above the worst accuracy seen.
+        cost: theirs, ``(m,)``, or ``(m, k)`` of several costs.
+        max_cost: the most a network may cost, of each cost; volume counts below it, above the worst accuracy seen.
     """
     with threadpool_limits(1):
         x = x * surrogate.scale
@@ -172,43 +174,33 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
         solved = solve_triangular(process.L_, across.T, lower=True)
         variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
         values, costs = surrogate.value, surrogate.cost
+        reference = (float(values.min()), max_cost)
+        places = np.arange(len(x))
+        if cost.ndim == 2:
+            gains = [
+                expected_improvement(mean, factor * np.sqrt(variance), cost, values, costs, reference)
+                for factor in DEVIATION_FACTORS
+            ]
+            places = _greatest(gains, LEFT_PER_SLOT * n)
+            x, cost, mean, variance, solved = x[places], cost[places], mean[places], variance[places], solved[:, places]
         seen = len(solved)
         solved = np.vstack([solved, np.zeros((min(n, len(x)), len(x)))])
         left = np.ones(len(x), bool)
         chosen: list[int] = []
         for row in range(seen, len(solved)):
             deviation = DEVIATION_FACTORS[len(chosen) % len(DEVIATION_FACTORS)] * np.sqrt(variance)
-            gain = expected_improvement(mean, deviation, cost, values, costs, (surrogate.value.min(), max_cost))
+            gain = expected_improvement(mean, deviation, cost, values, costs, reference)
             best = int(np.argmax(np.where(left, gain, -1.0)))
             chosen.append(best)
             left[best] = False
-            values, costs = np.append(values, mean[best]), np.append(costs, cost[best])
+            values, costs = np.append(values, mean[best]), np.concatenate([costs, cost[best : best + 1]])
             shared = kernel(x, x[best : best + 1])[:, 0] - solved[:row, best] @ solved[:row]
             solved[row] = shared / np.sqrt(variance[best] + noise)
             variance = np.maximum(variance - solved[row] ** 2, 1e-10)
-    return chosen
+    return [int(place) for place in places[chosen]]
 
 
-def expected_improvement(
-    mean: Floats, deviation: Floats, cost: Floats, values: Floats, costs: Floats, reference: tuple[float, float]
-) -> Floats:
-    """Expected hypervolume improvement of candidates of Gaussian value and known cost, ``(m,)``.
-
-    At every cost from a candidate's own up to the reference, its value improves on the best that was seen for no more
-    than that cost. That best is a staircase, so the expectation is a sum over its steps: the width of each, times the
-    expected improvement on its height.
-
-    Args:
-        mean, deviation, cost: of the candidates, ``(m,)``.
-        values, costs: of what was seen, ``(n,)``.
-        reference: the value above which, and the cost below which, volume counts.
-    """
-    order = np.lexsort((-values, costs))
-    heights = np.maximum.accumulate(np.append(reference[0], values[order]))
-    steps = np.append(True, heights[1:] > heights[:-1])
-    heights, starts = heights[steps], np.append(-np.inf, costs[order])[steps]
-    ends = np.append(starts[1:], np.inf)
-    widths = np.minimum(ends, reference[1]) - np.maximum(starts, cost[:, None])
-    z = (mean[:, None] - heights) / deviation[:, None]
-    expected = deviation[:, None] * (z * ndtr(z) + np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
-    return np.asarray((np.maximum(widths, 0.0) * expected).sum(axis=1))
+def _greatest(gains: Sequence[Floats], number: int) -> NDArray[np.intp]:
+    """The places of the greatest of each, ``number`` or a few more in all, in order."""
+    each = -(-number // len(gains))
+    return np.unique(np.concatenate([np.argsort(-gain, kind="stable")[:each] for gain in gains]))

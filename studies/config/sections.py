@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf, isfinite
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -19,6 +20,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -26,6 +28,8 @@ from spaces.size import Size, as_size
 from studies.records import COSTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
+SCORES = ("accuracy", "likelihood")
+Objective = Literal["accuracy", "likelihood", "macs", "params", "latency_ms"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 Added = Literal["se", "swish"]
@@ -316,7 +320,7 @@ class DeliverSection(Training):
 
 
 class SearchSection(Section):
-    """NSGA-II inside one round: maximise `objective`, minimise `cost`."""
+    """NSGA-II inside one round: maximise `objective`, minimise `cost`; or all of `objectives`."""
 
     population: Annotated[int, Field(ge=2)] = 10
     """Architectures per generation. With several workers: as many as there are, or twice that."""
@@ -344,12 +348,43 @@ class SearchSection(Section):
     """What is minimised: `macs` (multiply-accumulates), `params` (parameters), or `latency_ms` (milliseconds, by the
     table in `[latency]`)."""
 
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=2)] | None = None
+    """All objectives in place of `objective` and `cost`: one that is maximised and any number of costs, e.g. `["accuracy",
+    "macs", "latency_ms"]`. The first cost is the one that tables and axes show. Not given: `objective` and `cost`."""
+
     macs_convention: str = "macs"
     """How multiply-accumulates are counted: `macs`, `macs+se`, `torch`, `nse`, `nse+se` or `dna` (definitions:
     `spaces/costs/table.py`)."""
 
     min_accuracy: Share = 0.0
     """Accuracy above which hypervolume counts, from 0 to 1."""
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """All that is minimised; the first is `cost`."""
+        return (self.cost, *(name for name in self.objectives or () if name in COSTS and name != self.cost))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_objectives(cls, given: Any) -> Any:
+        """`objective` and `cost` of `objectives`; two are nothing but these."""
+        asked = given.get("objectives") if isinstance(given, Mapping) else None
+        if not isinstance(asked, (list, tuple)) or not set(map(str, asked)) <= {*SCORES, *COSTS}:
+            return given
+        scores, costs = [name for name in asked if name in SCORES], [name for name in asked if name in COSTS]
+        if len(scores) != 1 or not costs or len(set(costs)) < len(costs):
+            raise invalid(
+                f"search.objectives is {list(asked)}: expected one of {' and '.join(SCORES)}, and one or more of "
+                f"{', '.join(COSTS)}, each once"
+            )
+        for key, value in {"objective": scores[0], "cost": costs[0]}.items():
+            if given.get(key, value) != value:
+                raise invalid(
+                    f"search.{key} is {given[key]!r}, and search.objectives begins with {value!r}: leave search.{key} out"
+                )
+        rest = {key: value for key, value in given.items() if key != "objectives"}
+        several = {"objectives": tuple(asked)} if len(costs) > 1 else {}
+        return {**rest, "objective": scores[0], "cost": costs[0], **several}
 
     def measurements(self, n: int) -> int:
         """New measurements in round ``n``, from 1."""

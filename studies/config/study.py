@@ -159,7 +159,7 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> StudyConfig:
-        asked = self.search.cost == "latency_ms" or self.limits.latency_ms is not None
+        asked = "latency_ms" in self.search.costs or self.limits.latency_ms is not None
         known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
         if asked and not known:
             raise invalid("latency_ms is an objective or a limit: give a table as latency.path")

@@ -24,6 +24,7 @@ def measured_rounds(store: Store, config: StudyConfig, rows: Iterable[StoredRoun
             search.cost,
             search.objective,
             scores_hold=holds,
+            further_costs=search.costs[1:],
         )
         for row, evaluations in measured
     )

@@ -57,7 +57,10 @@ class Completion:
 
 def metrics_of(run: StoredRun) -> dict[str, optuna_tables.Direction]:
     """The values of a run's trials, and which way each is better."""
-    return {run.config.score: "maximize", run.config.search.cost: "minimize"}
+    metrics: dict[str, optuna_tables.Direction] = {run.config.score: "maximize"}
+    for cost in run.config.search.costs:
+        metrics[cost] = "minimize"
+    return metrics
 
 
 def study_attrs(run: StoredRun, number: int) -> dict[str, Any]:

@@ -61,6 +61,12 @@ class StoredRun(RunKey):
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     version: str = ""
+    further_max_costs: tuple[float, ...] = ()
+
+    @property
+    def max_costs(self) -> float | tuple[float, ...]:
+        """The most of the cost, or of each of several, in the box in which hypervolume is measured."""
+        return (self.max_cost, *self.further_max_costs) if self.further_max_costs else self.max_cost
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ def run_to_row(
     name: str,
     config: StudyConfig,
     space: SearchSpace,
-    max_cost: float,
+    max_costs: Sequence[float],
     versions: Mapping[str, str],
     data: str | None,
     classes: Sequence[str] | None,
@@ -154,7 +160,8 @@ def run_to_row(
         "seed": config.seed,
         "versions_json": json.dumps(dict(versions)),
         "space_json": space.to_json(),
-        "max_cost": max_cost,
+        "max_cost": max_costs[0],
+        "further_max_costs_json": json.dumps(list(max_costs[1:])) if len(max_costs) > 1 else None,
         "min_accuracy": config.search.min_accuracy,
         "created_at": utc_now(),
         "data_sha256": data,
@@ -174,6 +181,7 @@ def run_from_row(row: RowMapping) -> StoredRun:
             config=check_config(_stored_settings(row["config_json"]), f"run {row['name']!r}", folders),
             space=SearchSpace.from_json(row["space_json"]),
             max_cost=_finite(row["max_cost"]),
+            further_max_costs=tuple(map(_finite, json.loads(row["further_max_costs_json"] or "[]"))),
             min_accuracy=_finite(row["min_accuracy"]),
             plugins=plugins,
             classes=tuple(json.loads(row["classes_json"])) if row["classes_json"] else None,

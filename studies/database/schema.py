@@ -63,6 +63,11 @@ runs = Table(
         nullable=False,
         doc="the largest cost of the box in which hypervolume is measured, the same for all rounds",
     ),
+    Column(
+        "further_max_costs_json",
+        Text,
+        doc="the largest of each further cost of that box, in the order of `search.objectives`; null: there is one cost",
+    ),
     Column("min_accuracy", Float, nullable=False, doc="the least accuracy of that box"),
     Column("created_at", DateTime, nullable=False),
     Column(

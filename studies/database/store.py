@@ -222,6 +222,7 @@ class Store:
         data: str | None = None,
         classes: Sequence[str] | None = None,
         plugins: Sequence[Plugin] = (),
+        further_max_costs: Sequence[float] = (),
     ) -> StoredRun:
         """A new run whose first round starts in ``space``.
 
@@ -229,7 +230,7 @@ class Store:
             EvoError: the name cannot be one, or someone else has just begun a run of that name.
         """
         check_name(name)
-        values = rows.run_to_row(name, config, space, max_cost, versions, data, classes, plugins)
+        values = rows.run_to_row(name, config, space, (max_cost, *further_max_costs), versions, data, classes, plugins)
 
         @retry_while_unavailable
         def begun() -> bool:

@@ -51,7 +51,7 @@ def to_trial(
     settings: SearchSection,
     limits: LimitsSection,
 ) -> FrozenTrial:
-    """A finished trial; its values are (objective, cost), its number is the proposal's, and its attribute
+    """A finished trial; its values are the objective and the costs, its number is the proposal's, and its attribute
     ``proposal``, which stays where others' trials take the numbers.
 
     What was stopped early is PRUNED, what could not be measured FAIL: it has no values and is no member of NSGA-II's
@@ -62,7 +62,7 @@ def to_trial(
     """
     evaluation = proposal.evaluation
     whole = evaluation.state == "complete"
-    values = [evaluation.score(settings.objective), evaluation.cost(settings.cost)] if whole else None
+    values = [evaluation.score(settings.objective), *map(evaluation.cost, settings.costs)] if whole else None
     attrs: dict[str, str | float] = {
         PROPOSAL_KEY: proposal.number,
         ARCH_KEY: str(proposal.arch),

@@ -33,7 +33,7 @@ def test_every_loss_is_that_of_the_networks_without_the_operation() -> None:
     archs = [space.sample(rng) for _ in range(60)]
     told = {"arch": map(str, archs), "score": [rng.random() for _ in archs], "macs": [rng.random() for _ in archs]}
     seen = pd.DataFrame(told)
-    lost = ablate(seen, space, "macs", max_cost=1.0, min_accuracy=0.1)
+    lost = ablate(seen, space, ["macs"], max_cost=1.0, min_accuracy=0.1)
     assert len(lost) == sum(len(layer.candidates) for layer in space.layers)
     for row in lost.to_dict("records"):
         others = seen[[row["op"] not in operations(arch.genes[row["layer_index"]]) for arch in archs]]
@@ -46,4 +46,4 @@ def test_every_loss_is_that_of_the_networks_without_the_operation() -> None:
 def test_the_only_operation_of_a_layer_cannot_go() -> None:
     space = load_space("mobilenet_v2")
     seen = pd.DataFrame({"arch": [str(space.sample(Random(0)))], "score": [0.5], "macs": [1.0]})
-    assert ablate(seen, space, "macs", max_cost=2.0, min_accuracy=0.0).empty
+    assert ablate(seen, space, ["macs"], max_cost=2.0, min_accuracy=0.0).empty

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import comparison, plots, theme
+from analysis import comparison
 from analysis.compare import main
+from analysis.figures import plots, theme
 from analysis.frames import Frames, load
 from analysis.page import render
 from analysis.ranking import Witness, truth_of
@@ -57,7 +58,7 @@ def both(frames: Frames, other: str) -> list[Frames]:
 
 def test_runs_are_measured_in_one_box_after_equally_many_evaluations(both: list[Frames]) -> None:
     compared = comparison.compare(both)
-    assert (compared.max_cost, compared.min_accuracy, compared.budget) == (200.0, 0.0, 3)
+    assert (compared.max_costs, compared.min_accuracy, compared.budget) == ((200.0,), 0.0, 3)
     assert compared.equal["run"].tolist() == ["tiny", "tiny", "tiny", "tiny (2)", "tiny (2)", "tiny (2)"]
     # .5 at 10 and .8 at 40, in the box 200 x [0, 1]: 190 * .5 = 95, and 30 * .5 + 160 * .8 = 143
     assert compared.equal["hypervolume"].tolist() == pytest.approx([0.475, 0.475, 0.715] * 2)

@@ -48,7 +48,7 @@ def test_the_final_front_is_of_the_last_judge_alone(frames: Frames) -> None:
 
 def test_under_one_judge_an_early_network_may_stand(frames: Frames) -> None:
     alike = frames.results.assign(judge="table:macro", score=[0.5, 0.4, 0.95, 0.5, 0.6, 0.9, 0.3])
-    final = module.final(alike, "macs")
+    final = module.final(alike, ["macs"])
     assert final[["round", "arch"]].values.tolist() == [[2, FREE], [2, CHEAP], [1, DEAR]]
 
 
@@ -126,7 +126,7 @@ def test_ten_thousand_evaluations_take_no_second(frames: Frames) -> None:
     many["macs"] = [rng.uniform(1, 100) for _ in range(10_000)]
     many["score"] = [0.5 * rng.random() + 0.005 * macs for macs in many["macs"]]
     started = time.process_time()
-    fronts = module.fronts(many, "macs")
+    fronts = module.fronts(many, ["macs"])
     trace = module.trace(many, frames.run, {})
     assert time.process_time() - started < 1
     last = many[many["round"] == 5]

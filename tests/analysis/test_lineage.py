@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.figures.lineage import ancestors, arc, family_tree, figures, first_iterations, graphs, own_cells
 from analysis.frames import Frames
-from analysis.lineage import ancestors, arc, family_tree, figures, first_iterations, graphs, own_cells
 from spaces.architecture import Architecture
 from spaces.operations.cells import parse_cell
 from studies.records import BredCell, Fitness

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from analysis.figures.operation_history import evidence, flows
 from analysis.frames import Frames, count_unmeasured
-from analysis.operation_history import evidence, flows
 from analysis.sentences import describe_measured
 
 

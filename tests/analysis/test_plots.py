@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from analysis import plots, theme
+from analysis.figures import plots, theme
 from analysis.frames import Frames
 from tests.example_run import CHEAP, DEAR, FREE
 

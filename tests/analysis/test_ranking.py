@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis import plots, sentences
+from analysis import sentences
 from analysis.comparison import compare
+from analysis.figures import plots
 from analysis.frames import Frames, witnesses
 from analysis.page import render, taus
 from analysis.ranking import Agreement, Truth, Witness, agreement, tau_b, truth_of

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from analysis.figures.lineage import figures
 from analysis.frames import load as load_frames
-from analysis.lineage import figures
 from analysis.sentences import describe_cells, describe_last_cells
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet

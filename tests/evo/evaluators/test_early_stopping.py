@@ -101,7 +101,7 @@ def by(curves: Curves, asked: list[tuple[int, int]]) -> Callable[..., list[Evalu
 def test_a_hopeless_network_stops_at_its_rung(judge: ScratchJudge, archs: list[Architecture]) -> None:
     asked: list[tuple[int, int]] = []
     final = dict(zip(archs, (0.70, 0.65, 0.85, 0.50, 0.86, 0.88), strict=True))
-    found = train_in_rungs(judge, archs, by(lambda arch, epochs: final[arch] * epochs / 4, asked), [], "macs")
+    found = train_in_rungs(judge, archs, by(lambda arch, epochs: final[arch] * epochs / 4, asked), [], ("macs",))
     assert judge.rungs == (1, 2)
     assert asked == [(1, 6), (2, 6), (4, 5)]  # after one epoch, 0.125 against 0.2125 may be noise on 100 images
     assert [e.arch for e in found] == archs
@@ -118,15 +118,15 @@ def test_earlier_generations_count_at_the_same_rung_only(judge: ScratchJudge, ar
         return 0.5
 
     whole = Evaluation(archs[0], judge.name, 0.95, 1.0, 1.0)
-    assert not any(e.pruned for e in train_in_rungs(judge, archs[1:], by(flat, []), [whole], "macs"))
+    assert not any(e.pruned for e in train_in_rungs(judge, archs[1:], by(flat, []), [whole], ("macs",)))
     good = [replace(whole, rungs=((2, accuracy),), macs=cost) for accuracy, cost in ((0.9, 1.0), (0.8, 2.0))]
-    found = train_in_rungs(judge, archs[1:], by(flat, []), good, "macs")
+    found = train_in_rungs(judge, archs[1:], by(flat, []), good, ("macs",))
     assert [e.rungs[-1] for e in found if e.pruned] == [(2, 0.5)] * 5
 
 
 def test_a_first_generation_leaves_at_least_two_parents(judge: ScratchJudge, archs: list[Architecture]) -> None:
     order = {arch: i for i, arch in enumerate(archs)}
-    found = train_in_rungs(judge, archs, by(lambda arch, epochs: 1 - 0.15 * order[arch], []), [], "macs")
+    found = train_in_rungs(judge, archs, by(lambda arch, epochs: 1 - 0.15 * order[arch], []), [], ("macs",))
     assert [e.pruned for e in found] == [False, False, True, True, True, True]
 
 
@@ -141,14 +141,14 @@ def test_what_fails_at_a_rung_goes_no_further_and_stops_nobody(judge: ScratchJud
         ]
 
     culprit = archs[0]  # the cheapest
-    found = train_in_rungs(judge, archs, ask, [], "macs")  # type: ignore[arg-type]
+    found = train_in_rungs(judge, archs, ask, [], ("macs",))  # type: ignore[arg-type]
     assert asked == [(1, 6), (2, 6), (4, 5)]
     assert [e.state for e in found] == ["failed", *["complete"] * 5]
     assert (found[0].rungs, found[0].failed) == (((1, 0.5),), "the loss is nan")
 
 
 def test_nobody_to_measure(judge: ScratchJudge) -> None:
-    assert train_in_rungs(judge, [], map_inline, [], "macs") == []
+    assert train_in_rungs(judge, [], map_inline, [], ("macs",)) == []
 
 
 # -- real training ----------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def same(found: Sequence[Evaluation]) -> list[tuple[Any, ...]]:
 
 
 def test_pausing_changes_no_bit(judge: ScratchJudge, archs: list[Architecture]) -> None:
-    found = train_in_rungs(judge, archs[:3], map_inline, [], "macs")
+    found = train_in_rungs(judge, archs[:3], map_inline, [], ("macs",))
     whole = judge(archs[:3])
     assert [(e.accuracy, e.nll) for e in found if not e.pruned] == [
         (w.accuracy, w.nll) for e, w in zip(found, whole, strict=True) if not e.pruned

@@ -23,7 +23,7 @@ def remarks(objective: str, min_accuracy: float, max_cost: float = 20, hypervolu
         for i, (accuracy, nll) in enumerate(MEASURED)
     ]
     store: Any = SimpleNamespace(proposals=lambda row: proposals)
-    search = SimpleNamespace(objective=objective, cost="macs")
+    search = SimpleNamespace(objective=objective, cost="macs", costs=("macs",))
     config = SimpleNamespace(search=search, measured="accuracy", score=objective)
     run: Any = SimpleNamespace(config=config, min_accuracy=min_accuracy, max_cost=max_cost)
     costs, accuracies = [10, 11, 12], [accuracy for accuracy, _ in MEASURED]

@@ -12,7 +12,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from evo.strategy.encoding import Encoding
 from evo.strategy.nsga2 import CandidateFilter
 from evo.strategy.screening import SurrogateScreen
-from evo.strategy.surrogate import choose_batch, expected_improvement, fit_surrogate, leave_one_out
+from evo.strategy.surrogate import choose_batch, fit_surrogate, leave_one_out
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical_arch
@@ -31,27 +31,6 @@ def arrays(space: SearchSpace, table: CostTable, evaluations: list[Evaluation]) 
     encode = Encoding(table, 0)
     x = encode([canonical_arch(e.arch, space) for e in evaluations])
     return x, encode.groups, np.array([e.accuracy for e in evaluations]), np.array([e.macs for e in evaluations])
-
-
-def test_expected_improvement_is_the_mean_of_sampled_improvements() -> None:
-    """Monte Carlo: draw the candidate's value, and measure by how much the staircase grows."""
-    values, costs = np.array([0.30, 0.55, 0.60]), np.array([2.0, 4.0, 7.0])
-    mean, deviation, cost = np.array([0.50, 0.58, 0.20]), np.array([0.10, 0.05, 0.02]), np.array([3.0, 5.0, 8.0])
-    found = expected_improvement(mean, deviation, cost, values, costs, (0.0, 10.0))
-    rng = np.random.default_rng(0)
-    before = hypervolume(costs, values, max_cost=10.0)
-    for i in range(3):
-        draws = rng.normal(mean[i], deviation[i], 20_000)
-        gains = [
-            hypervolume(np.append(costs, cost[i]), np.append(values, draw), max_cost=10.0) - before
-            for draw in draws[:4000]
-        ]
-        assert found[i] == pytest.approx(10.0 * float(np.mean(gains)), rel=0.05, abs=2e-3)
-
-
-def test_a_candidate_beyond_the_reference_cost_improves_nothing() -> None:
-    gain = expected_improvement(np.ones(1), np.ones(1), np.array([11.0]), np.zeros(1), np.ones(1), (0.0, 10.0))
-    assert gain.tolist() == [0.0]
 
 
 def test_leave_one_out_is_leaving_one_out(space: SearchSpace, table: CostTable) -> None:

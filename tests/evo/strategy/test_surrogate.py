@@ -12,7 +12,8 @@ from sklearn.gaussian_process.kernels import Matern
 from threadpoolctl import threadpool_limits
 
 from evo.strategy.encoding import Encoding
-from evo.strategy.surrogate import GroupedMatern, Surrogate, choose_batch, expected_improvement, fit_surrogate
+from evo.strategy.improvement import expected_improvement
+from evo.strategy.surrogate import GroupedMatern, Surrogate, choose_batch, fit_surrogate
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import additive_costs, opaque_space
 from spaces.costs.table import CostTable, cost_table

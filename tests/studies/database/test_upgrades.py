@@ -1,8 +1,8 @@
 """Databases of every earlier version of the schema: opened, they are copied, upgraded, and say the same as before.
 
 Each of ``databases/*.sql`` was written by the program of its time, which said ``TOLD`` of it:
-``python -m evo.round 2 --config made.toml --run old`` on ``table.csv``; then ``.dump``. 0011 is that of 0010, 0014 that of 0013
-and 0015 that of 0014, upgraded.
+``python -m evo.round 2 --config made.toml --run old`` on ``table.csv``; then ``.dump``. Upgraded ones are 0011 (of 0010), 0014
+(of 0013), 0015 (of 0014) and 0016 (of 0015).
 """
 
 from __future__ import annotations

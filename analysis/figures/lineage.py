@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analysis.figures.theme import FAINT, INK, THEME
 from analysis.frames import Frames
-from analysis.theme import FAINT, INK, THEME
 from spaces.architecture import Architecture, Op
 from spaces.operations.cells import Genome, parse_cell
 from studies.records import BredCell

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 from plotly.colors import sample_colorscale
 
-from analysis.theme import SHARES
+from analysis.figures.theme import SHARES
 
 ABSENT, KEPT, DROPPED = "absent", "kept", "dropped"
 

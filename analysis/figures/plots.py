@@ -1,4 +1,4 @@
-"""Frames as figures: pure functions ``DataFrame -> Figure``, in the one theme of ``analysis.theme``.
+"""Frames as figures: pure functions ``DataFrame -> Figure``, in the one theme of ``analysis.figures.theme``.
 
 Figures have a short title and no width: the page or dashboard that shows them sets their size.
 """
@@ -12,8 +12,7 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.sentences import COSTS
-from analysis.theme import (
+from analysis.figures.theme import (
     ADDED,
     COST_AXES,
     DROPPED,
@@ -28,6 +27,7 @@ from analysis.theme import (
     round_colours,
     run_styles,
 )
+from analysis.sentences import COSTS
 
 
 def fronts(
@@ -37,8 +37,11 @@ def fronts(
     objective: str = "accuracy",
     min_accuracy: float = 0.0,
     background: int = 2000,
+    stairs: bool = True,
 ) -> go.Figure:
     """The objective over cost: every round's front as a stair, and up to ``background`` other trials as faint points.
+
+    Not ``stairs``: as points, as there are other costs, too.
 
     The vertical axis shows the range of the fronts above ``min_accuracy``; a double click also shows the points below it.
     Costs that span more than a decade get a logarithmic axis.
@@ -58,7 +61,8 @@ def fronts(
     for number, colour in colours.items():
         figure.add_scatter(
             **_points(fronts[fronts["round"] == number], cost), name=f"round {number}", legendgroup=f"round {number}",
-            mode="lines+markers", line={"shape": "hv", "color": colour, "width": 2}, hovertemplate=hover,
+            mode="lines+markers" if stairs else "markers", line={"shape": "hv", "color": colour, "width": 2},
+            hovertemplate=hover,
             marker={"symbol": SYMBOLS[(number - 1) % len(SYMBOLS)], "size": 8, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
     return _scale_axes(figure, results, fronts, cost, objective, min_accuracy)
@@ -216,18 +220,22 @@ def _hover(cost: str) -> str:
 # -- several runs ------------------------------------------------------------------------------------------------------
 
 
-def final_fronts(fronts: pd.DataFrame, cost: str, objective: str = "accuracy", min_accuracy: float = 0.0) -> go.Figure:
+def final_fronts(
+    fronts: pd.DataFrame, cost: str, objective: str = "accuracy", min_accuracy: float = 0.0, stairs: bool = True
+) -> go.Figure:
     """The final front of every ``run``, the objective over cost; axes as in the figure ``fronts``."""
     figure = new_figure("Final front of each run")
-    add_runs(figure, fronts, cost, run_styles(fronts["run"].unique().tolist()))
+    add_runs(figure, fronts, cost, run_styles(fronts["run"].unique().tolist()), stairs)
     return _scale_axes(figure, fronts, fronts, cost, objective, min_accuracy)
 
 
-def add_runs(figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping[str, Style]) -> go.Figure:
-    """Add the final fronts of the runs that have a style, as stairs."""
+def add_runs(
+    figure: go.Figure, fronts: pd.DataFrame, cost: str, styles: Mapping[str, Style], stairs: bool = True
+) -> go.Figure:
+    """Add the final fronts of the runs that have a style, as stairs or points."""
     for run, style in styles.items():
         figure.add_scatter(
-            **_points(fronts[fronts["run"] == run], cost), name=escape(run), mode="lines+markers",
+            **_points(fronts[fronts["run"] == run], cost), name=escape(run), mode="lines+markers" if stairs else "markers",
             line={"shape": "hv", "color": style.colour, "width": 2, "dash": style.dash},
             marker={"symbol": style.symbol, "size": 8, "line": {"color": "white", "width": 1}},
             hovertemplate=_hover(cost),
