@@ -138,7 +138,10 @@ def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monk
 
     everything = Architecture(tuple(join(layer.candidates) for layer in cells.layers))
     supernet.eval()
-    scores, cost = indicators(cells, gates).mixture(supernet, IMAGES.validation.x[:8], Random(0))
+    learner = indicators(cells, gates)
+    drawn = learner.draw(Random(0))
+    q = torch.stack([layer.weights for layer in drawn if layer.weights is not None]).detach()
+    scores, cost = learner.mixture(supernet, IMAGES.validation.x[:8], drawn, q), learner.expected_cost(drawn)
     assert torch.allclose(scores, supernet(IMAGES.validation.x[:8], everything), atol=1e-6)
     # of two patterns with three gates at one half each is as likely as the other
     table = cost_table(cells)
