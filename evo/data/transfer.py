@@ -1,4 +1,4 @@
-"""Small tensors on their way to a device, while the device goes on with its work."""
+"""Tensors on their way to a device, while the device goes on with its work."""
 
 from __future__ import annotations
 
