@@ -7,6 +7,7 @@ the CPU's, bit for bit. What a GPU refuses raises ``MixedDevicesError``; what ma
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from tests.accelerator.backend import DEVICE, MODULE
 from tests.accelerator.generators import DeviceGenerator, is_of_device
@@ -118,14 +118,14 @@ class PretendedDevice(TorchDispatchMode):
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Refuse it, or count what it waits for and compute it on the CPU."""
-        flat, form = tree_flatten((args, kwargs))
-        name = func.overloadpacket.__name__
+        flat = list(_leaves((*args, *kwargs.values())))
         here = [each for each in flat if isinstance(each, DeviceTensor)]
         asked = kwargs.get("device")
         made_here = bool(here) if asked is None else torch.device(asked).type == DEVICE.type
         _check_generators(func, flat, made_here)
         if not here and not made_here:
             return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
         if name == "_to_copy" and asked is not None:
             self._count_copy(args[0], made_here, kwargs.get("non_blocking", False))
         elif name == "copy_":
@@ -136,14 +136,13 @@ class PretendedDevice(TorchDispatchMode):
             self.count("read", name in READS)
             self.count("size", name in UNSIZED)
             _check_tensors(func, name, flat)
-        cpu_args, cpu_kwargs = tree_unflatten([_on_cpu(each) for each in flat], form)
-        given = func(*cpu_args, **cpu_kwargs)
+        given = func(*_mapped(_on_cpu, args), **{word: _mapped(_on_cpu, each) for word, each in kwargs.items()})
         if name in READS or (name == "_to_copy" and not made_here):
             return given
         if name == "copy_" and not isinstance(args[0], DeviceTensor):
             return args[0]
         known = {id(each.values): each for each in here}
-        out = tree_map(lambda each: _on_device(each, known) if isinstance(each, Tensor) else each, given)
+        out = _mapped(lambda each: _on_device(each, known) if isinstance(each, Tensor) else each, given)
         return return_and_correct_aliasing(func, args, kwargs, out) if here else out
 
     def _count_copy(self, source: Tensor, up: bool, non_blocking: bool) -> None:
@@ -157,6 +156,19 @@ class PretendedDevice(TorchDispatchMode):
         self.count("size", sum(index.dtype in (torch.bool, torch.uint8) for index in indices))
         self.count("up", sum(not isinstance(index, DeviceTensor) for index in indices))
         _check_tensors(func, "index", [each for each in flat if not any(each is index for index in indices)])
+
+
+def _leaves(given: Any) -> Iterator[Any]:
+    """What an operation is given, lists taken apart."""
+    for each in given:
+        if isinstance(each, (list, tuple)):
+            yield from _leaves(each)
+        else:
+            yield each
+
+
+def _mapped(change: Callable[[Any], Any], given: Any) -> Any:
+    return type(given)([_mapped(change, each) for each in given]) if type(given) in (list, tuple) else change(given)
 
 
 def _check_generators(func: Any, flat: list[Any], on_device: bool) -> None:

@@ -11,8 +11,23 @@ from evo.evaluators import FitContext
 from evo.evaluators.registry import evaluator_of
 from evo.round.new_run import prepared_space
 from spaces.costs.table import cost_table
+from spaces.layer import Head, Layer, Shape, Stem
+from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from tests.accelerator.steps import Watch
+
+CANDIDATES = ("mb_k3_e3", "mb_k3_e3_se25_swish", "mb_k5_e2", "skip")
+SHAPES = (Shape(8, 8, 1, 8), Shape(8, 16, 2, 8), Shape(16, 16, 1, 4))
+SPACE = SearchSpace(
+    "small",
+    tuple(
+        Layer(shape, CANDIDATES if shape.is_residual else CANDIDATES[:3], block=f"stage{number}")
+        for number, shape in enumerate(SHAPES, start=1)
+    ),
+    Stem(8, 1, activation="relu", c_in=1, size=8),
+    Head(0, 10),
+)
+"""Of every kind of layer one: with few images, a training takes a part of a second on the pretended device."""
 
 SCORING = "scoring"
 """What ``Watch.steps`` calls the one call of a judge that is watched."""

@@ -140,6 +140,9 @@ def assert_same(found: Any, expected: Any) -> None:
         assert list(found) == list(expected)
         for name in expected:
             assert_same(found[name], expected[name])
+    elif isinstance(expected, list):
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
     elif isinstance(expected, torch.Tensor):
         assert torch.equal(found.cpu(), expected.cpu())
     else:

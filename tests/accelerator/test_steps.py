@@ -21,12 +21,11 @@ from evo.data.loading import load_dataset
 from evo.evaluators.oneshot.paths import SAMPLING
 from evo.evaluators.standalone import measure_network
 from evo.training.loop import Schedule, train
-from spaces.library.named_spaces import load_space
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from studies.config import DataSection, StudyConfig, load_config
 from tests.accelerator.backend import MODULE
-from tests.accelerator.judges import SCORING, judged
+from tests.accelerator.judges import SCORING, SPACE, judged
 from tests.accelerator.steps import Device, Pretended, Watch
 from tests.evo.evaluators.cut_examples import network_folder, settings
 
@@ -36,32 +35,39 @@ SMALL = ("data.max_images=200", "evaluator.batch_size=32", "evaluator.eval_batch
 DIGITS = DataSection(name="digits", validation_fraction=0.35, max_images=200, augment=tuple(AUGMENTATIONS))
 
 
-def preset(name: str, *overrides: str) -> Callable[[str], StudyConfig]:
-    return lambda device: load_config(name, [*SMALL, *overrides, f"device={device}"])
+@pytest.fixture
+def fitted(device: Device, tmp_path: Path) -> Callable[..., Watch]:
+    """What is seen of a preset's evaluator, in a small space, with other settings."""
+    file = tmp_path / "space.json"
+    file.write_text(SPACE.to_json())
+
+    def compare(name: str, *overrides: str) -> Watch:
+        given = [*SMALL, f"space.path='{file}'", *overrides]
+        return device.compare(judged(lambda word: load_config(name, [*given, f"device={word}"]), tmp_path))
+
+    return compare
 
 
 @pytest.mark.parametrize("sampling", SAMPLING)
 def test_a_supernets_steps_wait_for_nothing(device: Device, sampling: str) -> None:
-    space = load_space("digits")
-
     def work(word: str, watch: Watch) -> dict[str, Tensor]:
         torch.manual_seed(0)
-        net, images = Supernet(space), load_dataset(DIGITS, word).train
-        train(net, images, Schedule(2, 64, 0.1), seed=1, paths=SAMPLING[sampling](space), track=watch.track)
+        net, images = Supernet(SPACE), load_dataset(DIGITS, word).train
+        train(net, images, Schedule(2, 64, 0.1), seed=1, paths=SAMPLING[sampling](SPACE), track=watch.track)
         return net.state_dict()
 
     assert waits(device.compare(work), "training") == [0, 0, 0]
 
 
-def test_a_call_of_a_supernets_judge_waits_twice(device: Device, tmp_path: Path) -> None:
-    watch = device.compare(judged(preset("digits"), tmp_path))
+def test_a_call_of_a_supernets_judge_waits_twice(fitted: Callable[..., Watch]) -> None:
+    watch = fitted("digits")
     assert waits(watch, "training the supernet") == [0, 0, 0]
     assert waits(watch, SCORING) == [2]
 
 
-def test_nses_weight_steps_wait_for_nothing_and_its_gates_once(device: Device, tmp_path: Path) -> None:
+def test_nses_weight_steps_wait_for_nothing_and_its_gates_once(fitted: Callable[..., Watch]) -> None:
     gates = ("evaluator.gates.update_every=2", "evaluator.gates.drop_below=-0.05", "evaluator.epochs=2")
-    steps = waits(device.compare(judged(preset("nse_digits", *gates), tmp_path)), "training the supernet")
+    steps = waits(fitted("nse_digits", *gates), "training the supernet")
     assert set(steps[1::2]) == {0}
     assert set(steps[::2]) == {1}
 
@@ -72,16 +78,16 @@ CELLS = (
 )  # fmt: skip
 
 
-def test_autospaces_weight_steps_wait_for_nothing_nor_do_its_alphas(device: Device, tmp_path: Path) -> None:
+def test_autospaces_weight_steps_wait_for_nothing_nor_do_its_alphas(fitted: Callable[..., Watch]) -> None:
     cells = (*CELLS, "evaluator.cells.score='weights'", "evaluator.cells.update_every=2")
-    watch = device.compare(judged(preset("autospace_digits", *cells), tmp_path))
+    watch = fitted("autospace_digits", *cells)
     assert waits(watch, "breeding cells") == [0, 0, 1, 0, 0, 0, 1]  # the last of an iteration reads what was learned
     assert waits(watch, "training the supernet") == [0, 0, 0]
 
 
-def test_blocks_wait_for_nothing_and_a_call_of_their_judge_once_each(device: Device, tmp_path: Path) -> None:
+def test_blocks_wait_for_nothing_and_a_call_of_their_judge_once_each(fitted: Callable[..., Watch]) -> None:
     small = ("evaluator.teacher.epochs=1", "evaluator.teacher.batch_size=32", "evaluator.candidates=6")
-    watch = device.compare(judged(preset("dna_digits", *small), tmp_path))
+    watch = fitted("dna_digits", *small)
     for label in ("training the teacher", "training block 1", "training block 2", "training block 3"):
         assert set(waits(watch, label)) == {0}
     assert waits(watch, SCORING)[0] <= 3
@@ -106,12 +112,11 @@ def test_a_delivery_waits_for_nothing(device: Device, tmp_path: Path) -> None:
     """With blended images, dropped paths, averaged weights and a teacher; to measure the network reads two numbers."""
     recipe = {"epochs": 2, "batch_size": 64, "mixup": 0.2, "cutmix": 1.0, "drop_path": 0.2, "teacher_share": 0.5}
     config = load_config("digits", [f"deliver.{key}={value}" for key, value in recipe.items()])
-    space = load_space("digits")
 
     def work(word: str, watch: Watch) -> tuple[float, float]:
         torch.manual_seed(0)
         images = load_dataset(DIGITS, word)
-        student, taught = (Network(space.sample(Random(seed)), space) for seed in (1, 2))
+        student, taught = (Network(SPACE.sample(Random(seed)), SPACE) for seed in (1, 2))
         taught.eval().requires_grad_(False).to(images.train.device)
         train_by_recipe(
             student, config, images.train, 10, 1, teacher=lambda x: taught(x).softmax(1),
