@@ -96,7 +96,11 @@ def refit(weights: Mapping[str, Tensor], cut: Mapping[str, Tensor], place: int, 
     covariance, mean = weights[f"{place}.{COVARIANCE}"].double(), weights[f"{place}.{MEAN}"].double()
     whole = weights[f"{place}.0.weight"].double().flatten(1)
     inside = covariance[kept][:, kept]
-    ridge = RIDGE * inside.diagonal().mean().clamp(min=1e-12) * torch.eye(len(kept), dtype=torch.float64, device=inside.device)
+    ridge = (
+        RIDGE
+        * inside.diagonal().mean().clamp(min=1e-12)
+        * torch.eye(len(kept), dtype=torch.float64, device=inside.device)
+    )
     fitted = torch.linalg.solve(inside + ridge, covariance[kept] @ whole.T).T
     shift = whole @ mean - fitted @ mean[kept]
     before = cut[f"{place}.0.weight"]

@@ -153,7 +153,9 @@ class PretendedDevice(TorchDispatchMode):
 
     def _count_indices(self, func: Any, args: Any, flat: Any) -> None:
         indices = [each for each in args[1] if isinstance(each, Tensor)]
-        self.count("size", sum(index.dtype in (torch.bool, torch.uint8) for index in indices))
+        masks = sum(index.dtype in (torch.bool, torch.uint8) for index in indices)
+        filled = len(indices) == 1 and len(args) > 2 and args[2].numel() == 1  # what is masked gets one value
+        self.count("size", 0 if filled else masks)
         self.count("up", sum(not isinstance(index, DeviceTensor) for index in indices))
         _check_tensors(func, "index", [each for each in flat if not any(each is index for index in indices)])
 

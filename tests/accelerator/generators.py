@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -14,7 +14,7 @@ TORCH_GENERATOR = torch.Generator
 class DeviceGenerator(torch.Generator):
     """``torch.Generator(DEVICE)``; for any other device, a generator of torch's."""
 
-    made: list[torch.Generator] = []
+    made: ClassVar[list[torch.Generator]] = []
     """All of them. Kept, since operations are handed other objects of the same address."""
 
     def __new__(cls, device: Any = None) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import _lru_cache_wrapper
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -54,7 +55,7 @@ class Watch:
         (seen,) = (found for name, found in self.seen.items() if label in name)
         return [
             Counter({wait: times for wait, times in (after - before).items() if not wait[1].startswith(EPOCH_ENDS)})
-            for before, after in zip(seen[1:], seen[2:], strict=False)
+            for before, after in pairwise(seen[1:])
         ]
 
     def most(self, label: str) -> int:

@@ -56,6 +56,8 @@ WAITS: dict[str, tuple[Callable[[Tensor], object], dict[str, int]]] = {
     "a tensor made of a list": (lambda x: torch.tensor([1.0, 2.0], device=DEVICE), {"up": 1}),
     "an index that is a tensor of the CPU": (lambda x: x[torch.tensor([1, 2])], {"up": 1}),
     "a mask": (lambda x: x[x > 1], {"size": 1}),
+    "values for a mask": (lambda x: x.index_put_((x > 1,), x.new_ones(2)), {"size": 1}),
+    "one value for a mask": (lambda x: x.index_put_((x > 1,), x.new_ones(())), {}),
     "places": (lambda x: x.nonzero(), {"size": 1}),
     "different values": (lambda x: x.unique(), {"size": 1}),
     "page-locked memory": (lambda x: torch.ones(4).pin_memory().to(DEVICE, non_blocking=True), {}),

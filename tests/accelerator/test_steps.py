@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from evo.alone.recipe import train_by_recipe
@@ -31,21 +29,7 @@ from tests.evo.evaluators.cut_examples import network_folder, settings
 
 network = pytest.fixture(scope="module")(network_folder)
 
-SMALL = ("data.max_images=200", "evaluator.batch_size=32", "evaluator.eval_batch_size=40", "evaluator.epochs=1")
 DIGITS = DataSection(name="digits", validation_fraction=0.35, max_images=200, augment=tuple(AUGMENTATIONS))
-
-
-@pytest.fixture
-def fitted(device: Device, tmp_path: Path) -> Callable[..., Watch]:
-    """What is seen of a preset's evaluator, in a small space, with other settings."""
-    file = tmp_path / "space.json"
-    file.write_text(SPACE.to_json())
-
-    def compare(name: str, *overrides: str) -> Watch:
-        given = [*SMALL, f"space.path='{file}'", *overrides]
-        return device.compare(judged(lambda word: load_config(name, [*given, f"device={word}"]), tmp_path))
-
-    return compare
 
 
 @pytest.mark.parametrize("sampling", SAMPLING)
@@ -129,19 +113,6 @@ def test_a_delivery_waits_for_nothing(device: Device, tmp_path: Path) -> None:
     watch = device.compare(work)
     assert waits(watch, "training") == [0, 0, 0]
     assert waits(watch, SCORING) == [2]
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> DataSection:
-    for i in range(24):
-        folder = tmp_path / "pictures" / f"class {i % 2}"
-        folder.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(i).integers(0, 256, (10, 12, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f"{i}.png")
-    augment = ("resized_crop", "flip", "cutout")
-    return DataSection(
-        name="images", path=str(tmp_path / "pictures"), size=8, in_memory=False, workers=0, augment=augment
-    )
 
 
 def test_images_in_files_wait_for_nothing_and_leave_the_devices_generator_alone(

@@ -148,13 +148,14 @@ class Breeding:
     def _on_device(self, layers: Sequence[Sequence[float]]) -> list[Tensor]:
         """A tensor per layer, sent together."""
         sent = to_device(torch.tensor([value for layer in layers for value in layer]), self.validation.device)
-        return [part.clone() for part in sent.split([len(layer) for layer in layers])]
+        return [part.clone() for part in torch.split(sent, [len(layer) for layer in layers])]
 
     def _fixed_weights(self) -> list[dict[Op, float]]:
         """What the mixture weighs cells by, as long as alphas do not learn; read from the device together."""
         mixture = self.mixture([alpha.detach() for alpha in self.alphas])
-        kept = iter(torch.cat([torch.stack([w for w in layer.values() if isinstance(w, Tensor)]) for layer in mixture]).tolist())
-        return [{op: next(kept) if isinstance(w, Tensor) else w for op, w in layer.items()} for layer in mixture]
+        weights = [weight for layer in mixture for weight in layer.values() if isinstance(weight, Tensor)]
+        read = iter(torch.stack(weights).tolist())
+        return [{op: next(read) if isinstance(w, Tensor) else w for op, w in layer.items()} for layer in mixture]
 
     @property
     def iterations(self) -> int:

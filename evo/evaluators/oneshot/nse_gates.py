@@ -205,8 +205,8 @@ class Indicators:
             self.gates.drop(self.settings.drop_below, self.inherited)
 
     def _learn(self, model: Supernet, step: int) -> None:
-        """One step of the gates. They are few numbers, on the CPU, where patterns are drawn: the weights of all layers' patterns
-        go to the images' device together, and so does their gradient come back."""
+        """One step of the gates. These are few numbers and on the CPU, where patterns are drawn: the weights of all patterns go
+        to the images' device together, and so does their gradient come back."""
         rng = Random(derive_seed(self.seed, "gates", step))
         chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
         x, y = self.validation.take(chosen)
