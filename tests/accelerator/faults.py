@@ -44,7 +44,7 @@ class Fault:
         code = compile("\n" * (first - 1) + source.replace(self.line, self.instead), str(module.__file__), "exec")
         found: dict[str, Any] = {}
         exec(code, vars(module), found)
-        patch.setattr(owner, name, found[name])
+        patch.setattr(getattr(owner, name), "__code__", found[name].__code__)  # wherever it was imported to
 
     def is_caught(self, fixtures: Mapping[str, Any]) -> None:
         """Run the test, which must fail: by what it finds, or by what a device refuses."""

@@ -43,8 +43,8 @@ def judged(config: Callable[[str], StudyConfig], folder: Path) -> Callable[[str,
         context = FitContext(1, 5, cost_table(space), place, track=watch.track)
         judge = evaluator_of(settings, space).fit(space, context)
         rng = Random(0)
-        archs = [judge.space.sample(rng) for _ in range(6)]
-        judge(archs[:1])  # opens what it needs
+        archs, others = ([judge.space.sample(rng) for _ in range(6)] for _ in range(2))
+        judge(others)  # opens what it needs
         with watch.during(SCORING):
             answers = judge(archs)
         return [(str(answer.arch), answer.accuracy, answer.nll) for answer in answers], sorted(judge.ratings.items())
