@@ -7,6 +7,9 @@ from torch.utils import backend_registration
 
 NAME = "pretend"
 
+DEVICE = torch.device("privateuseone", 0)
+"""The pretended device; ``register`` gives it its name."""
+
 
 class DeviceModule:
     """The module ``torch.pretend``: what ``torch.cuda`` is for CUDA, as far as torch asks for it.
@@ -42,20 +45,32 @@ class DeviceModule:
 MODULE = DeviceModule()
 
 
-class DeviceHooks(torch._C._acc.PrivateUse1Hooks):  # type: ignore[name-defined,misc]
-    """What torch asks below Python: without a test that has the device, there is none."""
-
-    def is_available(self) -> bool:
-        return MODULE.present
-
-    def has_primary_context(self, device: int) -> bool:
-        return MODULE.present
-
-    def is_built(self) -> bool:
-        return True
+def why_not() -> str | None:
+    """Why there can be no pretended device here; None: there can."""
+    if torch.cuda.is_available():
+        return "there is a real device, beside which torch would page-lock memory for the pretended one"
+    if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
+        return f"torch {torch.__version__} takes no backends that are written in Python"
+    return None
 
 
-backend_registration._setup_privateuseone_for_python_backend(NAME, MODULE, DeviceHooks())
+def register() -> None:
+    """Tell torch of the device, for this process: before any gradient is computed, for autograd counts devices then."""
 
-DEVICE = torch.device(NAME, 0)
-"""The pretended device."""
+    class Hooks(torch._C._acc.PrivateUse1Hooks):  # type: ignore[name-defined,misc]
+        """What torch asks below Python."""
+
+        def is_available(self) -> bool:
+            return MODULE.present
+
+        def has_primary_context(self, device: int) -> bool:
+            return MODULE.present
+
+        def is_built(self) -> bool:
+            return True
+
+    backend_registration._setup_privateuseone_for_python_backend(NAME, MODULE, Hooks())
+
+
+if why_not() is None:
+    register()

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from studies.config import DataSection, load_config
-from tests.accelerator.backend import DEVICE
+from tests.accelerator.backend import DEVICE, why_not
 from tests.accelerator.judges import SPACE, judged
 from tests.accelerator.steps import Device, Pretended, Real, Watch, forget
 
@@ -21,6 +21,8 @@ SMALL = ("data.max_images=200", "evaluator.batch_size=32", "evaluator.eval_batch
 @pytest.fixture(params=["pretended", "cuda"])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     if request.param == "pretended":
+        if reason := why_not():
+            pytest.skip(reason)
         monkeypatch.setattr(
             "evo.data.loading._resolve_device", lambda word: DEVICE if word == "cuda" else torch.device("cpu")
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import pytest
@@ -92,6 +93,7 @@ class PretendedDevice(TorchDispatchMode):
         return cls.active
 
     def __enter__(self) -> PretendedDevice:
+        _register_kernels()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(torch, "Generator", DeviceGenerator)
         self.patch.setattr(torch, "inference_mode", lambda mode=True: torch.no_grad() if mode else nullcontext())
@@ -224,8 +226,11 @@ def _silu_backward(*_: Any) -> Tensor:
     raise AssertionError("the mode computes it")
 
 
-_KERNELS = torch.library.Library("aten", "IMPL")
-_KERNELS.impl("empty_strided", _empty_strided, "PrivateUse1")
-_KERNELS.impl("_copy_from", _copy_from, "PrivateUse1")
-_KERNELS.impl("silu_backward", _silu_backward, "PrivateUse1")
-"""Without a kernel of its own a device gets torch's formula for it, which rounds otherwise than the CPU's kernel."""
+@cache
+def _register_kernels() -> torch.library.Library:
+    """Without a kernel of its own a device gets torch's formula for SiLU's gradient, which rounds otherwise than the CPU's."""
+    kernels = torch.library.Library("aten", "IMPL")
+    kernels.impl("empty_strided", _empty_strided, "PrivateUse1")
+    kernels.impl("_copy_from", _copy_from, "PrivateUse1")
+    kernels.impl("silu_backward", _silu_backward, "PrivateUse1")
+    return kernels

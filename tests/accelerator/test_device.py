@@ -14,9 +14,11 @@ from evo.data.augmentation import AUGMENTATIONS
 from evo.data.transfer import to_device
 from spaces.latency.measure import MeasurementSetting, measure_module
 from spaces.layer import Shape
-from tests.accelerator.backend import DEVICE
+from tests.accelerator.backend import DEVICE, why_not
 from tests.accelerator.device import MixedDevicesError, PretendedDevice, Wait
 from tests.accelerator.steps import SYNCHRONISES, counted_synchronisations
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 REFUSED: dict[str, Callable[[Tensor], object]] = {
     "an addition": lambda x: x + torch.ones(4),

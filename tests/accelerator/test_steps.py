@@ -58,7 +58,7 @@ def test_nses_weight_steps_wait_for_nothing_and_its_gates_once(fitted: Callable[
 
 CELLS = (
     "evaluator.cells.epochs=4", "evaluator.cells.steps=4", "evaluator.cells.batch_size=64", "evolution.population=4",
-    "evolution.k=2",
+    "evolution.k=2", "evaluator.cells.parallel_cells=2", "evaluator.cells.expansions=[1]", "evolution.references=0",
 )  # fmt: skip
 
 
