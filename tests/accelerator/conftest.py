@@ -15,6 +15,8 @@ from tests.accelerator.backend import DEVICE, why_not
 from tests.accelerator.judges import SPACE, judged
 from tests.accelerator.steps import Device, Pretended, Real, Watch, forget
 
+HERE = Path(__file__).resolve().parent
+
 SMALL = ("data.max_images=200", "evaluator.batch_size=32", "evaluator.eval_batch_size=40", "evaluator.epochs=1")
 
 
@@ -61,3 +63,9 @@ def pictures(tmp_path: Path) -> DataSection:
     return DataSection(
         name="images", path=str(tmp_path / "pictures"), size=8, in_memory=False, workers=0, augment=augment
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """These tests have a process to themselves (``tests/test_accelerator.py``), which is asked for nothing else."""
+    asked = [(config.invocation_params.dir / word.partition("::")[0]).resolve() for word in config.args]
+    return None if all(path.is_relative_to(HERE) for path in asked) else True

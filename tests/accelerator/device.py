@@ -145,7 +145,7 @@ class PretendedDevice(TorchDispatchMode):
             return args[0]
         known = {id(each.values): each for each in here}
         out = _mapped(lambda each: _on_device(each, known) if isinstance(each, Tensor) else each, given)
-        return return_and_correct_aliasing(func, args, kwargs, out) if here else out
+        return return_and_correct_aliasing(func, args, kwargs, out) if here and _aliases(func) else out
 
     def _count_copy(self, source: Tensor, up: bool, non_blocking: bool) -> None:
         """Only what is page-locked goes up while the program goes on; what comes down is waited for."""
@@ -160,6 +160,12 @@ class PretendedDevice(TorchDispatchMode):
         self.count("size", 0 if filled else masks)
         self.count("up", sum(not isinstance(index, DeviceTensor) for index in indices))
         _check_tensors(func, "index", [each for each in flat if not any(each is index for index in indices)])
+
+
+@cache
+def _aliases(func: Any) -> bool:
+    """Whether an operation gives what it was given, or a view of it."""
+    return any(argument.alias_info is not None for argument in func._schema.arguments)
 
 
 def _leaves(given: Any) -> Iterator[Any]:
