@@ -40,7 +40,7 @@ fuzz: $(VENV)/installed-for-tests
 
 # A GPU is used where there is one; the quick half of this is part of `make test`.
 accelerator: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest tests/accelerator tests/accelerator/whole_runs.py -rs $(ARGS)
+	$(BIN)/python -m pytest tests/accelerator -o 'python_files=test_*.py whole_runs.py' -rs $(ARGS)
 
 # No --quiet: it hides warnings from --strict.
 docs: $(VENV)/installed-for-docs
