@@ -9,7 +9,7 @@ STORAGE ?= sqlite:///evo.db
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: round deliver test chaos fuzz lint docs dashboard report clean
+.PHONY: round deliver test chaos fuzz accelerator lint docs dashboard report clean
 
 # make round N=3 CONFIG=pretrained DATA=photos: a preset or a file, and a folder of images.
 SETTINGS := $(if $(CONFIG),--config $(CONFIG)) $(if $(DATA),--set 'data.path=$(DATA)')
@@ -37,6 +37,10 @@ lint: $(VENV)/installed-for-tests
 
 fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# A GPU is used where there is one; the quick half of this is part of `make test`.
+accelerator: $(VENV)/installed-for-tests
+	$(BIN)/python -m pytest tests/accelerator -o 'python_files=test_*.py whole_runs.py' -rs $(ARGS)
 
 # No --quiet: it hides warnings from --strict.
 docs: $(VENV)/installed-for-docs

@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST = (
     "evo/round/test_postgres.py", "evo/workers/test_cluster.py", "evo/api/test_notebook.py", "chaos/test_chaos.py",
     "evo/deliver/test_deliver.py", "test_readme.py", "evo/evaluators/test_early_stopping.py", "evo/workers/test_ranks.py",
-    "evo/api/test_api.py", "evo/round/test_round.py", "test_examples.py", "evo/evaluators/test_autospace.py",
+    "evo/api/test_api.py", "evo/round/test_round.py", "test_examples.py", "test_accelerator.py",
+    "evo/evaluators/test_autospace.py",
     "evo/evaluators/test_evaluators.py", "studies/database/test_store.py", "studies/database/test_optuna_tables.py",
     "evo/test_rectangles.py", "evo/workers/test_pool.py", "evo/workers/test_own_code.py",
 )  # fmt: skip

@@ -5,9 +5,9 @@
 (``torch_datasets``). ``class_names`` tells which look alike. ``loading`` divides it into train, validation and test images,
 normalises them, and gives ``source.Images``: tensors in memory, or images that are decoded batch by batch (``streaming``);
 ``resized`` makes them smaller.
-``inspection`` looks at it before anything runs, ``report`` says what it is. ``augmentation`` changes batches; ``fingerprint``
-tells whether data have changed; ``paths`` knows where files may lie. Other processes are sent the name of a data set
-(``source.Origin``) and load it themselves.
+``inspection`` looks at it before anything runs, ``report`` says what it is. ``augmentation`` changes batches; ``transfer``
+sends tensors to the device; ``fingerprint`` tells whether data have changed; ``paths`` knows where files may lie. Other
+processes are sent the name of a data set (``source.Origin``) and load it themselves.
 """
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "source",
     "streaming",
     "torch_datasets",
+    "transfer",
 ]

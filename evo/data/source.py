@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from evo.data.augmentation import augmentation
+from evo.data.transfer import to_device
 from spaces.size import Size, as_size
 from studies.config import DataSection
 
@@ -212,6 +213,7 @@ class ImageSet:
         return ImageSet(self.x[:count], self.y[:count])
 
     def take(self, chosen: Tensor) -> Batch:
+        chosen = to_device(chosen, self.device)  # once, and not for images and labels each
         return self.x[chosen], self.y[chosen]
 
     def batches(self, size: int) -> Iterator[Batch]:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from evo.data.augmentation import augmentation, kind_of, strengths_of
 from evo.data.source import WHOLE_BATCH, Origin, Pictures
+from evo.data.transfer import to_device
 from evo.seeds import derive_seed
 from spaces import torchvision_shim
 from spaces.export.preprocessing import cover, covering_size
@@ -94,7 +95,7 @@ class _Decoded(Dataset[Tensor]):
         if self.seed is None:
             return self.transform(picture)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, "image", i))
+            torch.default_generator.manual_seed(derive_seed(self.seed, "image", i))  # a device's is the training's
             return self.transform(picture)
 
 
@@ -141,7 +142,7 @@ class StreamedImages:
         decoded = _Decoded(self.pictures, _transform(self.size))
         with ThreadPoolExecutor(max(1, self.workers) if self.pictures.threads else 1) as pool:
             x = torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
-        return self._normalised(x), self.y[chosen.to(self.device)]
+        return self._normalised(x), self.y[to_device(chosen, self.device)]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All of them in order; the last batch may be smaller."""
@@ -165,7 +166,7 @@ class StreamedImages:
         )
         rng = torch.Generator(self.device).manual_seed(seed)
         drawn = [name for name in augment if kind_of(name) not in READ_AHEAD]
-        labels = torch.split(self.y[order.to(self.device)], size)
+        labels = torch.split(self.y[to_device(order, self.device)], size)
         for x, y in zip(map(self._normalised, _in_a_line(loader)), labels, strict=False):
             if drawn:
                 batch = x.new_empty((size, *x.shape[1:])).contiguous(memory_format=torch.channels_last)
@@ -176,7 +177,7 @@ class StreamedImages:
             yield x.contiguous(memory_format=torch.channels_last), y[part]
 
     def _normalised(self, x: Tensor) -> Tensor:
-        x = x.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        x = to_device(x, self.device).contiguous(memory_format=torch.channels_last)
         x = x if x.is_floating_point() else x.float().div_(255)
         return x.sub_(self.mean).div_(self.std)
 

@@ -25,7 +25,7 @@ def most_important(
     """
     whole = len(weights[f"{place}.1.weight"])
     if number == whole:
-        return torch.arange(whole)
+        return torch.arange(whole, device=weights[f"{place}.1.weight"].device)
     worth = IMPORTANCES[importance](_channels(steps, place, weights))
     return worth.argsort(descending=True, stable=True)[:number].sort().values
 
@@ -51,7 +51,7 @@ class _Channels:
     def read(self) -> Tensor:
         """``(channels,)`` the L2 norm of what the next convolution weighs each channel by; 1 where there is none."""
         if self.reader is None:
-            return torch.ones(len(self.weights[f"{self.places[0]}.1.weight"]), dtype=torch.float64)
+            return torch.ones_like(self.weights[f"{self.places[0]}.1.weight"], dtype=torch.float64)
         return self.weights[f"{self.reader}.0.weight"].double().square().sum((0, 2, 3)).sqrt()
 
     def norms(self, part: str) -> Tensor:

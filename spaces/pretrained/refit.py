@@ -36,7 +36,12 @@ def hidden_moments(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -
     hooks = []
     for name, module in _readers(network.eval()):
         channels = module.in_channels
-        sums[name] = torch.zeros(channels).double(), torch.zeros(channels, channels).double(), [0]
+        device = module.weight.device
+        sums[name] = (
+            torch.zeros(channels, dtype=torch.float64, device=device),
+            torch.zeros(channels, channels, dtype=torch.float64, device=device),
+            [0],
+        )
         hooks.append(module.register_forward_pre_hook(partial(_add, sums[name])))
     with torch.no_grad():
         for x, _ in batches:
@@ -52,7 +57,7 @@ def hidden_moments(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -
 
 
 def _add(sums: tuple[Tensor, Tensor, list[int]], module: nn.Module, given: tuple[Tensor, ...]) -> None:
-    pixels = given[0].movedim(1, -1).flatten(0, -2).cpu()
+    pixels = given[0].movedim(1, -1).flatten(0, -2)
     sums[0].add_(pixels.sum(0, dtype=torch.float64))
     sums[1].add_((pixels.T @ pixels).double())
     sums[2][0] += len(pixels)
@@ -91,7 +96,11 @@ def refit(weights: Mapping[str, Tensor], cut: Mapping[str, Tensor], place: int, 
     covariance, mean = weights[f"{place}.{COVARIANCE}"].double(), weights[f"{place}.{MEAN}"].double()
     whole = weights[f"{place}.0.weight"].double().flatten(1)
     inside = covariance[kept][:, kept]
-    ridge = RIDGE * inside.diagonal().mean().clamp(min=1e-12) * torch.eye(len(kept), dtype=torch.float64)
+    ridge = (
+        RIDGE
+        * inside.diagonal().mean().clamp(min=1e-12)
+        * torch.eye(len(kept), dtype=torch.float64, device=inside.device)
+    )
     fitted = torch.linalg.solve(inside + ridge, covariance[kept] @ whole.T).T
     shift = whole @ mean - fitted @ mean[kept]
     before = cut[f"{place}.0.weight"]

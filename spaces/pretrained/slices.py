@@ -45,7 +45,8 @@ def cut_weights(
     own = {name.removeprefix(branch): tensor for name, tensor in weights.items() if name.startswith(branch)}
     found = {name: tensor.clone() for name, tensor in only_weights(weights) if branch and not name.startswith(branch)}
     before, behind = matching_steps(op, cut, shape)
-    kept = into = torch.arange(shape.c_in)
+    device = next((tensor.device for tensor in weights.values()), None)
+    kept = into = torch.arange(shape.c_in, device=device)
     for place, (whole, part) in enumerate(zip(before, behind, strict=True)):
         inside = (each for each in only_weights(own) if each[0].startswith(f"{place}."))
         here = {name.removeprefix(f"{place}."): tensor for name, tensor in inside}
@@ -54,7 +55,7 @@ def cut_weights(
             if whole.groups == 1:
                 kept = most_important(importance, before, place, own, part.c_out)
             elif not is_depthwise(whole):
-                kept = torch.arange(whole.c_out)
+                kept = torch.arange(whole.c_out, device=device)
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_conv(whole, part, here, into, kept)}
         elif isinstance(whole, SqueezeExcite) and isinstance(part, SqueezeExcite):
             found |= {f"{branch}{place}.{name}": tensor for name, tensor in _cut_gate(here, kept, part.reduced)}

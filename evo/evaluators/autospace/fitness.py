@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
+from evo.data.transfer import to_device
 from evo.evaluators.autospace.measuring import Measurement, measure_cells
 from evo.evaluators.autospace.population import (
     Population,
@@ -132,10 +133,29 @@ class Breeding:
         return next_iteration(population, self.settings, place, rng, reference_ops(self.settings))
 
     def _reset_learner(self, alphas: Sequence[Sequence[float]]) -> None:
-        device = self.validation.device
-        self.alphas = [torch.tensor(values, device=device, requires_grad=True) for values in alphas]
+        """A fresh learner that begins with ``alphas``, and all that its steps need on the device: what is sent up in a step,
+        or is read there, all the work waits for."""
+        costs = [
+            [table.cost_of(op)[self.column] for op in population.active]
+            for population, table in zip(self.layers, self.table.layers, strict=True)
+        ]
+        self.alphas = [alpha.requires_grad_() for alpha in self._on_device(alphas)]
+        self.active_costs = self._on_device(costs)
+        self.drawn_by = [] if self.settings.score == "weights" else self._fixed_weights()
         # an iteration has few steps: a longer memory of gradients would outlast it
         self.optimizer = torch.optim.Adam(self.alphas, lr=self.settings.alpha_learning_rate, betas=(0.5, 0.999))
+
+    def _on_device(self, layers: Sequence[Sequence[float]]) -> list[Tensor]:
+        """A tensor per layer, sent together."""
+        sent = to_device(torch.tensor([value for layer in layers for value in layer]), self.validation.device)
+        return [part.clone() for part in torch.split(sent, [len(layer) for layer in layers])]
+
+    def _fixed_weights(self) -> list[dict[Op, float]]:
+        """What the mixture weighs cells by, as long as alphas do not learn; read from the device together."""
+        mixture = self.mixture([alpha.detach() for alpha in self.alphas])
+        weights = [weight for layer in mixture for weight in layer.values() if isinstance(weight, Tensor)]
+        read = iter(torch.stack(weights).tolist())
+        return [{op: next(read) if isinstance(w, Tensor) else w for op, w in layer.items()} for layer in mixture]
 
     @property
     def iterations(self) -> int:
@@ -168,16 +188,14 @@ class Breeding:
         return ((self.mixture([alpha.detach() for alpha in self.alphas]),),)
 
     def _draw_network(self, rng: Random) -> tuple[tuple[Mixture]]:
-        layers = self.mixture([alpha.detach() for alpha in self.alphas])
-        drawn = (rng.choices(list(layer), [float(weight) for weight in layer.values()])[0] for layer in layers)
+        drawn = (rng.choices(list(layer), list(layer.values()))[0] for layer in self.drawn_by)
         return (([{op: 1.0} for op in drawn],),)
 
     def expected_cost(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of the network that has one active cell in every layer, drawn by its weight."""
-        cost = alphas[0].new_tensor(self.table.fixed[self.column])
-        for population, layer, alpha in zip(self.layers, self.table.layers, alphas, strict=True):
-            costs = alpha.new_tensor([layer.cost_of(op)[self.column] for op in population.active])
-            cost = cost + torch.softmax(alpha, 0) @ costs
+        cost = alphas[0].new_full((), self.table.fixed[self.column])
+        for costs, alpha in zip(self.active_costs, alphas, strict=True):
+            cost = cost + torch.softmax(alpha, 0) @ costs.to(alpha.dtype)
         return cost
 
     def loss(self, model: nn.Module, alphas: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -221,8 +239,8 @@ class Breeding:
     def _measured(self, model: nn.Module, networks: int) -> list[dict[Op, Measurement]]:
         """Per layer what this iteration says of its cells."""
         if self.settings.score == "weights":
-            learned = zip(self.layers, self.alphas, strict=True)
-            return [dict(zip(layer.active, _exact(alpha.tolist()), strict=True)) for layer, alpha in learned]
+            learned = iter(torch.cat([alpha.detach() for alpha in self.alphas]).tolist())
+            return [{op: Measurement(next(learned), None) for op in layer.active} for layer in self.layers]
         seed = derive_seed(self.seed, "measure", self.iteration, networks)
         if self.settings.score == "noise":
             rng = Random(seed)
@@ -307,10 +325,6 @@ class Breeding:
             yield f"alpha.{i}", alpha.detach()
             for name, value in self.optimizer.state.get(alpha, {}).items():
                 yield f"{name}.{i}", value
-
-
-def _exact(values: Sequence[float]) -> list[Measurement]:
-    return [Measurement(value, None) for value in values]
 
 
 def _of_bred(measured: Mapping[Op, Measurement], population: Population) -> dict[Op, Measurement]:

@@ -55,13 +55,15 @@ def measure_cells(
         EvoError: a loss is no number.
     """
     count = min(images, len(validation))
-    measured = []
+    measured, found = [], list[Tensor]()
     with batch_statistics(model), torch.no_grad():
         for number in range(networks):
             rng = Random(derive_seed(seed, "network", number))
             x, y = validation.take(torch.tensor(rng.sample(range(len(validation)), count)))
-            losses = iter(_losses(model, cells, [rng.choice(own) for own in cells], x, y).tolist())
-            measured.append([list(islice(losses, len(own))) for own in cells])
+            found.append(_losses(model, cells, [rng.choice(own) for own in cells], x, y))
+    for row in torch.stack(found).tolist():  # read when all is computed: nothing before waits for the device
+        losses = iter(row)
+        measured.append([list(islice(losses, len(own))) for own in cells])
     layers = [_compare([losses[i] for losses in measured]) for i in range(len(cells))]
     return [dict(zip(own, layer, strict=True)) for own, layer in zip(cells, layers, strict=True)]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evo.data.source import InOrder
-from evo.evaluators.oneshot.scoring import PrefixRunner, Score
+from evo.evaluators.oneshot.scoring import PrefixRunner, Score, add_at
 from spaces.architecture import Architecture
 
 
@@ -78,8 +78,8 @@ class AgreementScorer(PrefixRunner):
 
         def count(scores: Tensor, said: Tensor, places: list[int]) -> None:
             found, divergence = agreement(scores, said)
-            same[places] += found.sum().double()
-            lost[places] += divergence.sum(dtype=torch.float64)
+            add_at(same, places, found.sum())
+            add_at(lost, places, divergence.sum(dtype=torch.float64))
 
         self.run(archs, count)
         images = len(self.validation)

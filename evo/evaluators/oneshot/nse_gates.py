@@ -14,6 +14,7 @@ from functools import partial
 from itertools import product
 from math import ceil, inf, nextafter
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
+from evo.data.transfer import to_device
 from evo.evaluators import Request
 from evo.seeds import derive_seed
 from evo.strategy.nsga2 import CandidateFilter
@@ -28,7 +30,6 @@ from evo.training.loop import Paths
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.layer import Layer
-from spaces.networks.network import MixedLayer
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import GatesSection, MethodSection, NseEvolution
@@ -154,6 +155,14 @@ def straight_through(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
     return a * (1 + change[0]) + b.detach() * change[1]
 
 
+class DrawnLayer(NamedTuple):
+    """What runs in a layer while gates learn: patterns A and B as genes, and their weights ``(2,)``; or one gene, and None,
+    where there is nothing to choose."""
+
+    genes: tuple[str, ...]
+    weights: Tensor | None
+
+
 class Indicators:
     """Learns the gates between the steps of ``evo.training.loop``: Adam on validation batches, cross-entropy plus a cost term.
 
@@ -191,46 +200,71 @@ class Indicators:
         """What happens after weight step ``step``: every few steps the gates learn; then the lowest are dropped."""
         assert isinstance(model, Supernet)
         if (step + 1) % self.settings.update_every == 0:
-            rng = Random(derive_seed(self.seed, "gates", step))
-            chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
-            x, y = self.validation.take(chosen)
-            scores, cost = self.mixture(model, x, rng)
-            loss = F.cross_entropy(scores, y)
-            if self.settings.cost_target:
-                loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
-            self.optimizer.zero_grad()
-            alphas = list(self.gates.parameters())
-            for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
-                alpha.grad = gradient
-            self.optimizer.step()
+            self._learn(model, step)
         if self.settings.drop_below is not None:
             self.gates.drop(self.settings.drop_below, self.inherited)
 
-    def mixture(self, supernet: Supernet, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
-        """Class scores of pattern A at every layer, and the expected cost; both differentiable in the gates."""
-        x = supernet.stem(x)
-        cost = torch.tensor(float(self.table.fixed[self.column]))
-        for i, (cell, layer) in enumerate(zip(supernet.layers, self.gates.layers, strict=True)):
-            assert isinstance(cell, MixedLayer)
-            if not self.gates.is_gated(i):
-                gene = join(self.gates.candidates(i))
-                x = cell(x, gene)
-                cost = cost + self._cost(i, gene)
-                continue
-            x, layer_cost = self._gated(cell, layer, i, x, rng)
-            cost = cost + layer_cost
-        return supernet.head(x), cost
+    def _learn(self, model: Supernet, step: int) -> None:
+        """One step of the gates. These are few numbers and on the CPU, where patterns are drawn: the weights of all patterns go
+        to the images' device together, and so does their gradient come back."""
+        rng = Random(derive_seed(self.seed, "gates", step))
+        chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
+        x, y = self.validation.take(chosen)
+        drawn = self.draw(rng)
+        gated = [layer.weights for layer in drawn if layer.weights is not None]
+        q = torch.stack(gated) if gated else torch.zeros(0, 2)
+        sent = to_device(q.detach(), x.device).requires_grad_()
+        lost = F.cross_entropy(self.mixture(model, x, drawn, sent), y)
+        if not gated:
+            return
+        loss = (q * torch.autograd.grad(lost, sent)[0].cpu()).sum()  # its gradient is that of ``lost``
+        if self.settings.cost_target:
+            cost = self.expected_cost(drawn)
+            loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
+        self.optimizer.zero_grad()
+        alphas = list(self.gates.parameters())
+        for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
+            alpha.grad = gradient
+        self.optimizer.step()
 
-    def _gated(self, cell: MixedLayer, layer: Layer, i: int, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
+    def draw(self, rng: Random) -> list[DrawnLayer]:
+        """What a step of the gates runs, layer by layer."""
+        return [self._draw(i, layer, rng) for i, layer in enumerate(self.gates.layers)]
+
+    def _draw(self, i: int, layer: Layer, rng: Random) -> DrawnLayer:
+        ops = self.gates.candidates(i)
+        if not self.gates.is_gated(i):
+            return DrawnLayer((join(ops),), None)
         probabilities = self.gates.probabilities(i)
         patterns = two_patterns(probabilities.tolist(), layer.skippable, rng)
-        ops = self.gates.candidates(i)
-        genes = [join(op for op, on in zip(ops, pattern, strict=True) if on) for pattern in patterns]
-        q = weights_of(patterns, probabilities)
-        a = cell(x, genes[0])
-        with torch.no_grad():
-            b = cell(x, genes[1])
-        return straight_through(a, b, q), sum(q[j] * self._cost(i, gene) for j, gene in enumerate(genes))  # type: ignore[return-value]
+        genes = tuple(join(op for op, on in zip(ops, pattern, strict=True) if on) for pattern in patterns)
+        return DrawnLayer(genes, weights_of(patterns, probabilities))
+
+    def mixture(self, supernet: Supernet, x: Tensor, drawn: Sequence[DrawnLayer], q: Tensor) -> Tensor:
+        """Class scores of pattern A at every layer.
+
+        Args:
+            q: the weights of the two patterns of each gated layer, ``(gated layers, 2)``, on the device of ``x``; they get the
+                gradient, see ``straight_through``.
+        """
+        x, rows = supernet.stem(x), iter(q.unbind())
+        for cell, layer in zip(supernet.layers, drawn, strict=True):
+            a = cell(x, layer.genes[0])
+            if layer.weights is not None:
+                with torch.no_grad():
+                    b = cell(x, layer.genes[1])
+                a = straight_through(a, b, next(rows))
+            x = a
+        scores: Tensor = supernet.head(x)
+        return scores
+
+    def expected_cost(self, drawn: Sequence[DrawnLayer]) -> Tensor:
+        """Of the network whose layers have one of their two patterns, by their weights; differentiable in the gates."""
+        cost = torch.tensor(float(self.table.fixed[self.column]))
+        for i, (genes, weights) in enumerate(drawn):
+            costs = [self._cost(i, gene) for gene in genes]
+            cost = cost + (costs[0] if weights is None else weights[0] * costs[0] + weights[1] * costs[1])
+        return cost
 
     def _cost(self, i: int, gene: str) -> float:
         return 0.0 if gene == "skip" else float(self.table.layers[i].cost_of(gene)[self.column])

@@ -171,6 +171,13 @@ class PrefixRunner:
                 self._drop(node, stream)
 
 
+def add_at(sums: Tensor, places: Sequence[int], value: Tensor) -> None:
+    """Add a number to ``sums`` ``(n,)``, in their precision, at the given places: one by one, for a list of them would be sent
+    to the device, which everything would wait for."""
+    for place in places:
+        sums[place].add_(value.to(sums.dtype))
+
+
 class Scorer(PrefixRunner):
     """Scores architectures with a supernet by the images' labels."""
 
@@ -179,8 +186,8 @@ class Scorer(PrefixRunner):
         right, loss = torch.zeros((2, len(archs)), dtype=torch.float64, device=self.validation.device)
 
         def count(scores: Tensor, labels: Tensor, places: list[int]) -> None:
-            right[places] += (scores.argmax(1) == labels).sum().double()
-            loss[places] += F.cross_entropy(scores, labels, reduction="sum").double()
+            add_at(right, places, (scores.argmax(1) == labels).sum())
+            add_at(loss, places, F.cross_entropy(scores, labels, reduction="sum"))
 
         self.run(archs, count)
         images = len(self.validation)
@@ -221,7 +228,7 @@ class BlockScorer(PrefixRunner):
         lost = torch.zeros(len(archs), dtype=torch.float64, device=self.validation.device)
 
         def add(outputs: Tensor, targets: Tensor, places: list[int]) -> None:
-            lost[places] += (outputs - targets).abs().sum(dtype=torch.float64)
+            add_at(lost, places, (outputs - targets).abs().sum(dtype=torch.float64))
 
         self.run(archs, add)
         numbers, deviation = self._targets

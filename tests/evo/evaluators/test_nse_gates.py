@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from evo.data.loading import load_dataset
 from evo.evaluators import Request
@@ -27,6 +29,7 @@ from evo.evaluators.oneshot.nse_gates import (
     weights_of,
 )
 from evo.methods.nse import RandomSubset
+from evo.seeds import derive_seed
 from evo.training.loop import Schedule, train
 from spaces.architecture import Architecture, operations
 from spaces.costs.table import cost_table
@@ -138,7 +141,10 @@ def test_the_mixture_equals_the_network_of_its_patterns(cells: SearchSpace, monk
 
     everything = Architecture(tuple(join(layer.candidates) for layer in cells.layers))
     supernet.eval()
-    scores, cost = indicators(cells, gates).mixture(supernet, IMAGES.validation.x[:8], Random(0))
+    learner = indicators(cells, gates)
+    drawn = learner.draw(Random(0))
+    q = torch.stack([layer.weights for layer in drawn if layer.weights is not None]).detach()
+    scores, cost = learner.mixture(supernet, IMAGES.validation.x[:8], drawn, q), learner.expected_cost(drawn)
     assert torch.allclose(scores, supernet(IMAGES.validation.x[:8], everything), atol=1e-6)
     # of two patterns with three gates at one half each is as likely as the other
     table = cost_table(cells)
@@ -188,6 +194,29 @@ def test_low_scores_are_dropped_but_for_the_last_two_and_the_inherited(cells: Se
     assert set(gates.ratings()) == {
         (i, op) for i, layer in enumerate(gates.narrowed(cells).layers) for op in layer.candidates
     }
+
+
+def test_a_step_of_the_gates_has_the_gradient_of_the_whole_loss(cells: SearchSpace) -> None:
+    """What autograd gives in one piece, from the loss to the scores, although the images' device computes only a part."""
+    torch.manual_seed(0)
+    supernet, gates, target, weight = Supernet(cells).train(), Gates(cells), 2e5, 0.7
+    learner = indicators(cells, gates, cost_target=target, cost_weight=weight, update_every=1)
+    twin, step = deepcopy(supernet), 3
+    learner(supernet, step)
+
+    fresh = Gates(cells)
+    other = indicators(cells, fresh)
+    rng = Random(derive_seed(5, "gates", step))
+    x, y = IMAGES.validation.take(torch.tensor(rng.sample(range(len(IMAGES.validation)), 32)))
+    drawn = other.draw(rng)
+    q = torch.stack([layer.weights for layer in drawn if layer.weights is not None])
+    loss = nn.functional.cross_entropy(other.mixture(twin, x, drawn, q), y)
+    loss = loss + weight * (other.expected_cost(drawn) / target - 1) ** 2
+    expected = torch.autograd.grad(loss, list(fresh.parameters()))
+    for alpha, gradient in zip(gates.parameters(), expected, strict=True):
+        assert alpha.grad is not None
+        assert torch.equal(alpha.grad, gradient)
+    assert all(torch.equal(one, two) for one, two in zip(supernet.buffers(), twin.buffers(), strict=True))
 
 
 def test_a_lone_needed_operation_is_not_gated(cells: SearchSpace) -> None:
