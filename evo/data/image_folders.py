@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,16 +26,17 @@ from studies.records import EvoError
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
-    """``Pictures`` in files; all are seen in three channels.
+    """``Pictures`` in files.
 
     Attributes:
+        channels: 3, whatever the files have; or 1: all are seen in grey.
         below: the folder that they lie in, at any depth, where they have no labels: names of folders say nothing then.
     """
 
     paths: np.ndarray
     below: str | None = None
+    channels: int = 3
 
-    channels = 3
     size = None
     threads = True
 
@@ -43,7 +44,15 @@ class Photographs:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Any:
-        return open_image(str(self.paths[i]))
+        return open_image(str(self.paths[i]), self.channels)
+
+    def name(self, i: int) -> str:
+        """The path of a picture."""
+        return str(self.paths[i])
+
+    def open(self, i: int) -> IO[bytes]:
+        """The file of a picture."""
+        return open(self.paths[i], "rb")
 
     def take(self, places: np.ndarray | slice) -> Photographs:
         return replace(self, paths=self.paths[places])

@@ -144,10 +144,11 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
 def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None]) -> StoredRun:
     """A run that begins now."""
     check_name(name)
-    from evo.data.inspection import settle_labels
+    from evo.data.inspection import settle_data
     from evo.round.new_run import begin_run
 
-    config = settle_labels(config)
+    predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
+    config = settle_data(config, predecessor.config if predecessor else None)
     inspect(config)
     return begin_run(store, name, config)
 

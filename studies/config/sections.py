@@ -187,7 +187,8 @@ class DataSection(Section):
 
     name: str = "digits"
     """The data set: `digits` (scikit-learn's, 8 x 8 pixels), `fashion_mnist`, `cifar10`, `images` (a folder with one
-    folder per class, or `train/`, and perhaps `val/` and `test/`, with these in each), or `arrays` (an .npz file)."""
+    folder per class, or `train/`, and perhaps `val/` and `test/`, with these in each; a .csv list; WebDataset .tar files;
+    parquet files; or .npy files), or `arrays` (an .npz file)."""
 
     path: str = "data"
     """The folder of the data, to which downloads go; for `arrays` the .npz file with x_train, y_train, x_test,
@@ -211,6 +212,10 @@ class DataSection(Section):
 
     download: bool = True
     """Download a data set of torchvision that is not in `path`."""
+
+    channels: Literal[1, 3] | None = None
+    """Channels in which images in files (`images`) are seen: 1 (grey) or 3. Not given: 3; a new run whose images are all grey
+    begins with 1, unless a trained network is to see them."""
 
     augment: tuple[Augmentation, ...] = ()
     """Random changes of training images, from: `flip`, `crop`, `cutout`, `resized_crop`, `colour_jitter`."""

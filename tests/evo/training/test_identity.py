@@ -144,6 +144,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "jitter": "(0.4, 0.4, 0.4, 0.0)",
         "in_memory": "None",
         "labels": "None",
+        "channels": "None",
     },
     "DnaEvolution": {"keep": "None"},
     "FixedEvolution": {},
