@@ -3,8 +3,8 @@
 ``datasets`` makes what a configuration names, ``raw`` checks it: ``arrays``, also of ``npz_files``; files in class folders
 (``image_folders``: ``folders`` finds parts and classes, ``image_files`` opens files), or in other ``layouts``; or items of any
 data set of torch (``torch_datasets``). ``class_names`` tells which look alike. ``loading`` divides it into train, validation
-and test images, normalises them, and gives ``source.Images``: tensors in memory, or images that are decoded batch by batch
-(``streaming``); ``resized`` makes them smaller.
+and test images, and gives ``source.Images``: tensors in memory, or images that are decoded batch by batch
+(``streaming``). ``normalising`` turns bytes into floats, ``resized`` makes images smaller.
 ``inspection`` looks at it before anything runs, ``report`` says what it is. ``augmentation`` changes batches; ``fingerprint``
 tells whether data have changed; ``paths`` knows where files may lie. Other processes are sent the name of a data set
 (``source.Origin``) and load it themselves.
@@ -22,6 +22,7 @@ __all__ = [
     "inspection",
     "layouts",
     "loading",
+    "normalising",
     "npz_files",
     "paths",
     "raw",

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from evo.data.arrays import highest
 from evo.data.datasets import maker_of, raw_dataset
+from evo.data.normalising import Normaliser
 from evo.data.raw import DatasetMaker, RawDataset, fits_in_memory
 from evo.data.report import report_of
 from evo.data.source import Images, ImageSet, Origin, Part, Pictures, Resize
@@ -131,7 +132,8 @@ def _source_of(
     train = x["train"]
     if isinstance(train, np.ndarray):
         moments = _channel_moments(train)
-        return moments, partial(_image_set, moments=moments, size=section.size, device=device)
+        normalise = Normaliser.of(*moments).to(device)
+        return moments, partial(_image_set, normalise=normalise, moments=moments, size=section.size, device=device)
     size = _size(train, section)
     some = train.take(slice(None, None, (len(train) + len(x["validation"])) // 500 + 1))
     moments = _channel_moments(read_images(some, size))
@@ -164,10 +166,19 @@ def _channel_moments(x: np.ndarray) -> Moments:
     return values.mean(axis=0), values.std(axis=0) + 1e-6
 
 
-def _image_set(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> ImageSet:
-    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(highest(x))
-    if size is not None and both_sides(size) != images.shape[2:]:
+def _image_set(
+    x: np.ndarray, y: np.ndarray, normalise: Normaliser, moments: Moments, size: Size | None, device: torch.device
+) -> ImageSet:
+    """Bytes stay bytes; floats, and what has to be resized, are normalised once."""
+    labels = torch.from_numpy(y.astype(np.int64)).to(device)
+    images = torch.from_numpy(x).permute(0, 3, 1, 2)
+    resized = size is not None and both_sides(size) != images.shape[2:]
+    if images.dtype == torch.uint8 and not resized:
+        kept = images.to(torch.uint8, copy=True).contiguous(memory_format=torch.channels_last)
+        return ImageSet(kept.to(device), labels, normalise)
+    images = images.to(torch.float32, copy=True).div_(highest(x))
+    if resized and size is not None:
         images = F.interpolate(images, both_sides(size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)
     images = images.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-    return ImageSet(images, torch.from_numpy(y.astype(np.int64))).to(device)
+    return ImageSet(images.to(device), labels)
