@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from evo.data.image_folders import Photographs, read_folder, read_unlabelled
+from evo.data.layouts.npz_files import PARTS, ignored_arrays, read_npz
 from evo.data.layouts.reading import read_layout_at
 from evo.data.layouts.stored import StoredPictures
-from evo.data.npz_files import PARTS, ignored_arrays, read_npz
 from evo.data.paths import candidate_paths, candidate_roots
 from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, from_arrays, is_test_image
 from spaces import torchvision_shim

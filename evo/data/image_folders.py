@@ -54,6 +54,19 @@ class Photographs:
         """The file of a picture."""
         return open(self.paths[i], "rb")
 
+    def versions(self) -> Iterator[bytes]:
+        """Class folder (or path below ``below``), name, size and time of change of each.
+
+        Raises:
+            EvoError: one is not there.
+        """
+        for path in self.paths.tolist():
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                raise EvoError(f"{printable(path)} cannot be read ({error.strerror}): replace or remove it") from None
+            yield _named(path, found.st_size, self.below) + str(found.st_mtime_ns).encode()
+
     def take(self, places: np.ndarray | slice) -> Photographs:
         return replace(self, paths=self.paths[places])
 

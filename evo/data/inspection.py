@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from evo.console import Track, untracked
 from evo.data.datasets import dataset_place, encoded_parts, maker_of, raw_dataset
+from evo.data.decoded.filling import fill
+from evo.data.decoded.kept import KeptPictures
 from evo.data.fingerprint import reads_images
 from evo.data.folders.unlabelled import has_no_class_folders
 from evo.data.image_files import are_grey, check_images
 from evo.data.loading import load_dataset
 from evo.data.report import summary
 from evo.data.source import DataReport
+from evo.data.streaming import StreamedImages
 from studies.config import DataSection, StudyConfig, change_config
 
 
@@ -32,6 +35,24 @@ def inspect_data(section: DataSection, device: str, track: Track = untracked) ->
     if checked is None:
         return report
     return replace(report, sizes=checked.sizes, warnings=(*report.warnings, *checked.remarks))
+
+
+def decode_ahead(section: DataSection, device: str, track: Track = untracked) -> int:
+    """Decode the images that stay in their files and are kept decoded: those that score candidates, and with
+    ``data.short_side`` those that train, too. How many were decoded now.
+
+    Raises:
+        EvoError: an image cannot be read.
+    """
+    images, decoded = load_dataset(section, device), 0
+    for source in (images.validation, images.train):
+        if not isinstance(source, StreamedImages):
+            continue
+        if isinstance(source.pictures, KeptPictures):
+            decoded += fill(source.pictures, section.workers, track)
+        elif source.middles is not None and source is images.validation:
+            decoded += fill(source.middles, section.workers, track)
+    return decoded
 
 
 def settle_labels(config: StudyConfig) -> StudyConfig:

@@ -158,6 +158,7 @@ def _finish_run(session: Session, run: StoredRun) -> bool:
     store, say, last = session.store, session.reporter.say, session.options.rounds
     if unfinished_rounds(store, run, last):
         session.inspect(run.config)
+        _decode_ahead(run.config, session.reporter)
         store.examine()
     say(introduction(run))
     with hold_lease(store, run, say) if unfinished_rounds(store, run, last) else nullcontext():
@@ -170,6 +171,15 @@ def _finish_run(session: Session, run: StoredRun) -> bool:
         for row in _run_rounds(session, run, todo) if todo else ():
             say(format_line(run, row_values(store, run, row)))
     return bool(todo)
+
+
+def _decode_ahead(config: StudyConfig, reporter: Reporter) -> None:
+    """Decode what all rounds need again and again, and what is not kept yet."""
+    from evo.data.fingerprint import reads_images
+    from evo.data.inspection import decode_ahead
+
+    if reads_images(config):
+        decode_ahead(config.data, config.device, reporter.track)
 
 
 def introduction(run: StoredRun) -> str:

@@ -183,7 +183,7 @@ class DataSection(Section):
     """Images. A part of the training images scores candidates (the validation images); test images only judge a
     delivered network."""
 
-    unrelated: ClassVar[frozenset[str]] = frozenset({"path", "download", "workers"})
+    unrelated: ClassVar[frozenset[str]] = frozenset({"path", "download", "workers", "cache"})
 
     name: str = "digits"
     """The data set: `digits` (scikit-learn's, 8 x 8 pixels), `fashion_mnist`, `cifar10`, `images` (a folder with one
@@ -223,6 +223,16 @@ class DataSection(Section):
     jitter: Jitter = (0.4, 0.4, 0.4, 0.0)
     """How far `colour_jitter` changes brightness, contrast, saturation and hue, each both ways: shares, and of hue turns of the
     colour circle, up to 0.5. Hue is changed in images of three channels only."""
+
+    short_side: PositiveInt | None = None
+    """Pixels of the shorter side to which images in files are scaled once, when they are decoded, and from which all crops are
+    taken then: several times as fast as decoding anew. At least `data.size`, e.g. 256 for 224. Not given: crops are taken from
+    the whole images."""
+
+    cache: bool = True
+    """Keep on disk what was decoded of images that do not fit into memory, for all processes and runs, in the folder that the
+    environment variable `EVO_CACHE` names, or `~/.cache/evo-nas`: all images of `short_side`, otherwise those that measure. It
+    changes no result."""
 
     in_memory: bool | None = None
     """Whether images in files, or items of a data set of torch, are read into memory once (`true`) or anew in every epoch

@@ -67,6 +67,9 @@ class TableImages:
         """An image's row in its whole table."""
         return i - int(np.searchsorted(self.tables, self.tables[i]))
 
+    def file(self, i: int) -> str:
+        return self.files[int(self.tables[i])]
+
     def read(self, i: int, start: int = 0, most: int | None = None) -> bytes:
         file = self.files[self.tables[i]]
         images = _image_column(file, int(self.groups[i]), self.column[self.tables[i]])

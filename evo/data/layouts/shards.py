@@ -51,6 +51,9 @@ class TarImages:
     def name(self, i: int) -> str:
         return f"{self.shown[self.archives[i]]}/{self.keys[i]}"
 
+    def file(self, i: int) -> str:
+        return self.files[int(self.archives[i])]
+
     def read(self, i: int, start: int = 0, most: int | None = None) -> bytes:
         wanted = min(int(self.sizes[i]) - start, int(self.sizes[i]) if most is None else most)
         try:

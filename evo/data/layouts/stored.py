@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -29,6 +30,10 @@ class Store(Protocol):
 
     def name(self, i: int) -> str:
         """What messages call an image, and what a fingerprint knows it by: it says nothing about where the files lie."""
+        ...
+
+    def file(self, i: int) -> str:
+        """The file that an image lies in."""
         ...
 
     def read(self, i: int, start: int = 0, most: int | None = None) -> bytes:
@@ -75,6 +80,15 @@ class StoredPictures:
     def open(self, i: int) -> io.BytesIO:
         """The encoded picture, as a file."""
         return io.BytesIO(self.store.read(int(self.places[i])))
+
+    def versions(self) -> Iterator[bytes]:
+        """Name, size and time of change of each."""
+        changed: dict[str, int] = {}
+        for place in self.places.tolist():
+            if (file := self.store.file(place)) not in changed:
+                changed[file] = os.stat(file).st_mtime_ns
+            told = f"{self.store.name(place)} {self.store.sizes[place]} {changed[file]}\n"
+            yield told.encode("utf-8", "surrogateescape")
 
     def take(self, places: np.ndarray | slice) -> StoredPictures:
         return replace(self, places=self.places[places])

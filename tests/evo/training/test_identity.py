@@ -142,6 +142,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "validation_fraction": "0.2",
         "augment": "()",
         "jitter": "(0.4, 0.4, 0.4, 0.0)",
+        "short_side": "None",
         "in_memory": "None",
         "labels": "None",
         "channels": "None",
