@@ -1,9 +1,9 @@
 """How fast images are fed: from JPEG files, from what was decoded once, and by plain torchvision, in one run and process.
 
-The images are made here: 500 x 375 pixels, smooth shapes on smooth grounds without noise, of quality 90. One thread decodes and
-crops. Each way gives shuffled batches of random crops (Inception's) that are mirrored; they are measured in turn, several
-times, and the median counts. Time is that of the processor: images per second and core, whatever else runs. ``bytes``: as they
-come from the workers; ``floats``: normalised, on the CPU.
+The images are made here: 500 x 375 pixels, like photographs without noise, of quality 90. One thread decodes and crops. Each
+way gives shuffled batches of random crops (Inception's) that are mirrored; they are measured in turn, several times, and the
+median counts. Time is that of the processor: images per second and core, whatever else runs. ``bytes``: as they come from the
+workers; ``floats``: normalised, on the CPU.
 
   python benchmarks/feeding.py --images 600
 """
@@ -37,23 +37,33 @@ WIDTH, HEIGHT, QUALITY = 500, 375, 90
 SIZE, SHORT_SIDE, BATCH = 224, 256, 64
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+FINEST = 0.35
+"""The highest frequency of a picture, in waves per pixel."""
+
 Feed = Callable[[int], Iterator[Tensor]]
 """Batches of an epoch, by its seed."""
 
 
 def make_image(rng: np.random.Generator) -> Image.Image:
-    """A picture without noise: a ground of slow colours, and a few blurred discs and stripes on it."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / HEIGHT
-    slopes = rng.normal(size=(3, 3))
-    pixels = np.stack([a + b * x + c * y for a, b, c in slopes])
-    for _ in range(12):
-        (top, left), radius, colour = rng.random(2) * (1, WIDTH / HEIGHT), rng.uniform(0.03, 0.3), rng.normal(size=3)
-        distance = np.hypot(y - top, x - left)
-        edge = 1 / (1 + np.exp((distance - radius) * rng.uniform(20, 300)))
-        stripes = 1 + 0.5 * np.sin((x * rng.normal() + y * rng.normal()) * rng.uniform(20, 150))
-        pixels = pixels * (1 - edge) + colour[:, None, None] * edge * stripes
-    low, high = pixels.min(), pixels.max()
-    return Image.fromarray(((pixels - low) / (high - low) * 255).astype(np.uint8).transpose(1, 2, 0))
+    """A picture like a photograph, without noise: a ground and discs before each other, each with a texture of its own, whose
+    amplitudes fall with the frequency as those of photographs do, and end at ``FINEST``."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH, 0:1][:2] / HEIGHT
+    pixels = _texture(rng)
+    for _ in range(8):
+        (top, left), radius = rng.random(2) * (1, WIDTH / HEIGHT), rng.uniform(0.05, 0.4)
+        inside = 1 / (1 + np.exp((np.hypot(y - top, x - left) - radius) * rng.uniform(100, 400)))
+        pixels = pixels * (1 - inside) + (_texture(rng) + rng.normal(size=3)) * inside
+    low, high = np.quantile(pixels, (0.005, 0.995))
+    return Image.fromarray((np.clip((pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8))
+
+
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """``(HEIGHT, WIDTH, 3)``, of deviation 1; colours vary less than brightness."""
+    frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None])
+    amplitude = np.where((frequency > 0) & (frequency < FINEST), 1 / np.maximum(frequency, 1e-9), 0)
+    waves = rng.normal(size=(4, *frequency.shape)) + 1j * rng.normal(size=(4, *frequency.shape))
+    grey, *colours = (field / field.std() for field in np.fft.irfft2(amplitude * waves, (HEIGHT, WIDTH)))
+    return np.stack([grey + 0.3 * colour for colour in colours], axis=2)
 
 
 def make_folder(root: Path, count: int) -> None:
@@ -177,6 +187,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EVO_CACHE"] = str(Path(folder) / "cache")
         make_folder(Path(folder) / "photos", options.images)
+        sizes = [path.stat().st_size for path in Path(folder).rglob("*.jpg")]
+        print(f"{len(sizes):,} files of {sum(sizes) / len(sizes) / 1000:.0f} kB on average\n")
         print(table(measure(Path(folder) / "photos", options.repeats)))
 
 
