@@ -10,12 +10,12 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from evo.console import Track, untracked
 from evo.data.folders.entries import suffix_of
 from evo.data.image_files import SUFFIXES, count, printable
 from evo.data.layouts.labelling import Label, read_label
@@ -78,7 +78,7 @@ class _Sample:
     labels: dict[str, Label] = field(default_factory=dict)
 
 
-def read_shards(given: Path, files: Sequence[Path], labelled: bool, track: Track = untracked) -> Labelled:
+def read_shards(given: Path, files: Sequence[Path], labelled: bool) -> Labelled:
     """The images of archives.
 
     Args:
@@ -91,34 +91,46 @@ def read_shards(given: Path, files: Sequence[Path], labelled: bool, track: Track
     title = f"data.path is {printable(str(given))!r}"
     shown = [file.name if file == given else file.relative_to(given).as_posix() for file in files]
     parts = parts_of_files(title, shown, "archive")
+    stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    store, labels, others = _list_archives(stamps, tuple(shown), labelled)
+    if not len(store.sizes):
+        raise EvoError(f"{title}: there are no images in {count(files, 'archive')}; {EXPECTED}")
+    return Labelled(
+        title,
+        StoredPictures.of(store),
+        labels,
+        np.array(parts)[store.archives],
+        origins=origins_of(parts, shown),
+        ignored=(f"{others:,} other members of archives",) if others else (),
+    )
+
+
+@lru_cache(maxsize=1)
+def _list_archives(
+    stamps: tuple[tuple[str, int, int], ...], shown: tuple[str, ...], labelled: bool
+) -> tuple[TarImages, list[Label] | None, int]:
+    """The images of all archives, their labels, and how many members are ignored. A command asks several times; archives that
+    have not changed are listed once.
+
+    Args:
+        stamps: the archives, with their sizes and times of change.
+    """
     samples: list[tuple[int, _Sample]] = []
     others = 0
-    with track("listing archives", len(files)) as advance:
-        for number, file in enumerate(files):
-            found, ignored = _list_archive(file, labelled)
-            samples += ((number, sample) for sample in found)
-            others += ignored
-            advance(1)
+    for number, (file, _, _) in enumerate(stamps):
+        found, ignored = _list_archive(Path(file), labelled)
+        samples += ((number, sample) for sample in found)
+        others += ignored
     images = [sample for _, sample in samples]
-    if not images:
-        raise EvoError(f"{title}: there are no images in {count(files, 'archive')}; {EXPECTED}")
-    archives = np.array([number for number, _ in samples])
     store = TarImages(
-        tuple(map(str, files)),
-        tuple(shown),
-        archives,
+        tuple(file for file, _, _ in stamps),
+        shown,
+        np.array([number for number, _ in samples], np.int64),
         np.array([sample.offset for sample in images], np.int64),
         np.array([sample.size for sample in images], np.int64),
         np.array([sample.image for sample in images]),
     )
-    return Labelled(
-        title,
-        StoredPictures.of(store),
-        [next(iter(sample.labels.values())) for sample in images] if labelled else None,
-        np.array(parts)[archives],
-        origins=origins_of(parts, shown),
-        ignored=(f"{others:,} other members of archives",) if others else (),
-    )
+    return store, [next(iter(sample.labels.values())) for sample in images] if labelled else None, others
 
 
 def _list_archive(file: Path, labelled: bool) -> tuple[list[_Sample], int]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evo.data.layouts import shards
 from evo.data.layouts.shards import read_shards
 from evo.data.layouts.stored import StoredPictures
 from tests.evo.data.layouts.examples import NAMES, encoded, load, pixels, refused, shown, write_tar
@@ -160,3 +161,20 @@ def test_class_folders_beside_archives_are_class_folders(tmp_path: Path) -> None
         (tmp_path / NAMES[i % 3] / f"{i}.png").write_bytes(encoded(i))
     write_tar(tmp_path / "packed.tar", members(range(12)))
     assert load(tmp_path).class_names == NAMES
+
+
+def test_archives_are_listed_once_and_again_when_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[Path] = []
+    known = shards._list_archive
+
+    def counted(file: Path, labelled: bool) -> Any:
+        listed.append(file)
+        return known(file, labelled)
+
+    monkeypatch.setattr(shards, "_list_archive", counted)
+    file = write_tar(tmp_path / "0.tar", members(range(24)))
+    assert len(load(file).train) == len(load(file).train) == 16
+    assert listed == [file]
+    write_tar(file, members(range(30)))
+    assert len(load(file).train) == 20
+    assert listed == [file] * 2
