@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import tempfile
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ import sqlalchemy as sa
 import torch
 from alembic.util import pyfiles
 
+os.environ["EVO_CACHE"] = tempfile.mkdtemp()  # not the user's own
+atexit.register(rmtree, os.environ["EVO_CACHE"], ignore_errors=True)
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other cost more than they give
 
 _load, _load_once = pyfiles.load_module_py, cache(pyfiles.load_module_py)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from evo.data.image_folders import read_folder, read_unlabelled
-from evo.data.npz_files import PARTS, ignored_arrays, read_npz
+from evo.data.image_folders import Photographs, read_folder, read_unlabelled
+from evo.data.layouts.npz_files import PARTS, ignored_arrays, read_npz
+from evo.data.layouts.reading import read_layout_at
+from evo.data.layouts.stored import StoredPictures
 from evo.data.paths import candidate_paths, candidate_roots
 from evo.data.raw import DatasetMaker, RawDataset, as_raw, dataset_title, from_arrays, is_test_image
 from spaces import torchvision_shim
@@ -139,15 +142,40 @@ def _dataset_file(section: DataSection) -> Path | None:
     return next((path for path in candidate_roots(section.path) if path.is_file()), None)
 
 
-def _load_image_folder(section: DataSection) -> RawDataset:
+def _load_images(section: DataSection) -> RawDataset:
     """The files in a folder of class folders (torchvision's ImageFolder), or of parts with class folders in each; without
-    labels all images."""
-    return (read_unlabelled if section.labels is False else read_folder)(dataset_folder(section))
+    labels all images. Or the images of another layout, where one lies at the path."""
+    place = dataset_place(section)
+    raw = read_layout_at(place, labelled=section.labels is not False)
+    if raw is None:
+        raw = (read_unlabelled if section.labels is False else read_folder)(place)
+    return raw if section.channels is None else _seen_in(raw, section.channels)
 
 
-def dataset_folder(section: DataSection) -> Path:
-    """The folder of class folders."""
-    return next((root for root in candidate_paths(section.path) if root.is_dir()), Path(section.path))
+def _seen_in(raw: RawDataset, channels: int) -> RawDataset:
+    """Images with so many channels, whatever the files have.
+
+    Raises:
+        EvoError: they are no encoded images.
+    """
+    parts = {name: getattr(raw, name) for name in ("x_train", "x_test", "x_validation")}
+    for x in parts.values():
+        if x is not None and not isinstance(x, (Photographs, StoredPictures)):
+            raise EvoError(
+                f"data.channels is {channels}, which is for encoded images, and these are arrays of {x.channels} channels: "
+                "leave it out"
+            )
+    return replace(raw, **{name: x and replace(x, channels=channels) for name, x in parts.items()})
+
+
+def encoded_parts(raw: RawDataset) -> list[Photographs | StoredPictures]:
+    """The parts of a data set whose images are encoded."""
+    return [x for _, x, _ in raw.labelled() if isinstance(x, (Photographs, StoredPictures))]
+
+
+def dataset_place(section: DataSection) -> Path:
+    """The folder of class folders, or what other layout ``data.path`` names."""
+    return next((root for root in candidate_paths(section.path) if root.exists()), Path(section.path))
 
 
 def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
@@ -156,7 +184,8 @@ def data_files(section: DataSection) -> tuple[Path | None, tuple[str, ...]]:
     The files of class folders, which may be millions, are not listed.
     """
     if section.name == "images":
-        return dataset_folder(section), ()
+        place = dataset_place(section)
+        return place, ("",) if place.is_file() else ()
     if section.name == "arrays":
         return _dataset_file(section), ("",)
     if section.name not in FOLDERS:
@@ -171,14 +200,14 @@ def _files_of_maker(section: DataSection) -> tuple[Path | None, tuple[str, ...]]
     """The file or folder that ``data.path`` names for a data set of the user's own."""
     if section.path == type(section).model_fields["path"].default:
         return None, ()
-    return (file, ("",)) if (file := _dataset_file(section)) is not None else (dataset_folder(section), ())
+    return (file, ("",)) if (file := _dataset_file(section)) is not None else (dataset_place(section), ())
 
 
 DATASETS: dict[str, DatasetMaker] = {
     "digits": _load_digits,
     "fashion_mnist": _load_fashion_mnist,
     "cifar10": _load_torchvision,
-    "images": _load_image_folder,
+    "images": _load_images,
     "arrays": _load_npz,
 }
 """What makes each data set of the section ``[data]``, by the name that the configuration gives it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -30,8 +31,8 @@ NAMED = 5
 """Files that a message names; of more it gives the number."""
 
 
-def open_image(path: str) -> Image.Image:
-    """An image file as a viewer shows it, in three channels of 8 bits.
+def open_image(path: str, channels: int = 3) -> Image.Image:
+    """An image file as a viewer shows it, in three channels of 8 bits, or in one, which is grey.
 
     EXIF's orientation is honoured, transparent parts are laid on white, and grey of 16 bits is scaled to 8 (unless no pixel
     is above 255). An image without these is what Pillow's ``convert("RGB")`` gives, bit for bit.
@@ -40,12 +41,27 @@ def open_image(path: str) -> Image.Image:
         EvoError: it cannot be read whole, or is larger than Pillow allows; the message names the file.
     """
     try:
-        with open(path, "rb") as file, Image.open(file) as image:
-            return as_shown(image).convert("RGB")
+        with open(path, "rb") as file:
+            return _shown(file, channels)
     except Exception as error:
-        raise EvoError(
-            f"{printable(path)} cannot be read as an image ({reason(error)}): replace or remove it"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def open_bytes(content: bytes, name: str, channels: int = 3) -> Image.Image:
+    """The same of an image that lies inside of a larger file; ``name``: what errors call it."""
+    try:
+        return _shown(io.BytesIO(content), channels)
+    except Exception as error:
+        raise _unreadable(name, error) from None
+
+
+def _shown(file: IO[bytes], channels: int) -> Image.Image:
+    with Image.open(file) as image:
+        return as_shown(image).convert("RGB" if channels == 3 else "L")
+
+
+def _unreadable(name: str, error: Exception) -> EvoError:
+    return EvoError(f"{printable(name)} cannot be read as an image ({reason(error)}): replace or remove it")
 
 
 def is_image(path: str) -> bool:
@@ -122,28 +138,60 @@ FAINT = (1 << 14) - 1
 """Grey of 16 bits with no value above this is dark: cameras and scanners give 10, 12 or 14 bits."""
 
 
+class ImageFiles(Protocol):
+    """Encoded images, each with a name, whether they are files or lie in larger ones."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, i: int) -> str: ...
+
+    def open(self, i: int) -> IO[bytes]: ...
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """``ImageFiles`` that are files."""
+
+    paths: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, i: int) -> str:
+        return self.paths[i]
+
+    def open(self, i: int) -> IO[bytes]:
+        return open(self.paths[i], "rb")
+
+
 def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
-    """Read the header of every file, and the end of those that tell where they end. Grey of 16 bits is decoded whole, for its
-    highest value says how it is read.
+    """``check_images`` of files."""
+    return check_images([_Paths(paths)], track)
+
+
+def check_images(parts: Sequence[ImageFiles], track: Track = untracked) -> FileChecks:
+    """Read the header of every image of several parts, and the end of those that tell where they end. Grey of 16 bits is
+    decoded whole, for its highest value says how it is read.
 
     Raises:
         EvoError: some cannot be read, or are cut short; the message names them.
     """
+    places = [(files, i) for files in parts for i in range(len(files))]
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the limit is told below, with the file's name
     try:
         with (
             warnings.catch_warnings(action="ignore"),  # what Pillow remarks has no file's name
             ThreadPoolExecutor(THREADS) as pool,
-            track("looking at images", len(paths)) as advance,
+            track("looking at images", len(places)) as advance,
         ):
             headers: list[_Header] = []
-            for start in range(0, len(paths), READ_AT_ONCE):
-                batch = paths[start : start + READ_AT_ONCE]
+            for start in range(0, len(places), READ_AT_ONCE):
+                batch = places[start : start + READ_AT_ONCE]
                 headers += pool.map(partial(_header, limit=limit), batch)
                 advance(len(batch))
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    found = list(zip(paths, headers, strict=True))
+    found = [(files.name(i), header) for (files, i), header in zip(places, headers, strict=True)]
     if faults := [(path, header.fault) for path, header in found if header.fault]:
         told = ", ".join(f"{printable(path)} ({fault})" for path, fault in faults[:NAMED])
         more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
@@ -155,6 +203,35 @@ def check_files(paths: Sequence[str], track: Track = untracked) -> FileChecks:
     heights, widths = [header.height for header in headers], [header.width for header in headers]
     remarks += _warn_of_scales([(path, header.brightest) for path, header in found if header.brightest is not None])
     return FileChecks(((min(heights), max(heights)), (min(widths), max(widths))), tuple(remarks))
+
+
+GREY = ("1", "L", "LA", "La", "I", "F")
+"""Pillow's modes of grey; those of 16 bits begin with ``I;16``."""
+
+
+def are_grey(parts: Sequence[ImageFiles], track: Track = untracked) -> bool:
+    """Whether all images are stored in grey, by their headers; an image that cannot be read is not looked at here."""
+    places = [(files, i) for files in parts for i in range(len(files))]
+    with (
+        warnings.catch_warnings(action="ignore"),
+        ThreadPoolExecutor(THREADS) as pool,
+        track("looking for colours", len(places)) as advance,
+    ):
+        for start in range(0, len(places), READ_AT_ONCE):
+            batch = places[start : start + READ_AT_ONCE]
+            if not _is_grey(batch[0]) or not all(pool.map(_is_grey, batch)):
+                return False
+            advance(len(batch))
+    return bool(places)
+
+
+def _is_grey(place: tuple[ImageFiles, int]) -> bool:
+    files, i = place
+    try:
+        with files.open(i) as file, Image.open(file) as image:
+            return image.mode in GREY or image.mode.startswith("I;16")
+    except Exception:
+        return True
 
 
 def _warn_of_scales(deep: Sequence[tuple[str, int]]) -> list[str]:
@@ -182,9 +259,10 @@ def _warn_of_scales(deep: Sequence[tuple[str, int]]) -> list[str]:
     return warnings
 
 
-def _header(path: str, limit: int | None) -> _Header:
+def _header(place: tuple[ImageFiles, int], limit: int | None) -> _Header:
+    files, i = place
     try:
-        with open(path, "rb") as file, Image.open(file) as image:
+        with files.open(i) as file, Image.open(file) as image:
             width, height = image.size
             if limit is not None and width * height > 2 * limit:
                 raise ValueError(f"{width:,} x {height:,} pixels, and Pillow's limit is {2 * limit:,}; make it smaller")
@@ -212,7 +290,8 @@ ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 def _may_be_cut_short(file: Any, format: str | None) -> bool:
     """Whether a file lacks its end, or is of a format without one."""
-    place, size = file.tell(), os.fstat(file.fileno()).st_size
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
     try:
         if format == "WEBP":
             file.seek(4)

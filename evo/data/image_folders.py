@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,16 +26,17 @@ from studies.records import EvoError
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
-    """``Pictures`` in files; all are seen in three channels.
+    """``Pictures`` in files.
 
     Attributes:
+        channels: 3, whatever the files have; or 1: all are seen in grey.
         below: the folder that they lie in, at any depth, where they have no labels: names of folders say nothing then.
     """
 
     paths: np.ndarray
     below: str | None = None
+    channels: int = 3
 
-    channels = 3
     size = None
     threads = True
 
@@ -43,7 +44,28 @@ class Photographs:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> Any:
-        return open_image(str(self.paths[i]))
+        return open_image(str(self.paths[i]), self.channels)
+
+    def name(self, i: int) -> str:
+        """The path of a picture."""
+        return str(self.paths[i])
+
+    def open(self, i: int) -> IO[bytes]:
+        """The file of a picture."""
+        return open(self.paths[i], "rb")
+
+    def versions(self) -> Iterator[bytes]:
+        """Class folder (or path below ``below``), name, size and time of change of each.
+
+        Raises:
+            EvoError: one is not there.
+        """
+        for path in self.paths.tolist():
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                raise EvoError(f"{printable(path)} cannot be read ({error.strerror}): replace or remove it") from None
+            yield _named(path, found.st_size, self.below) + str(found.st_mtime_ns).encode()
 
     def take(self, places: np.ndarray | slice) -> Photographs:
         return replace(self, paths=self.paths[places])

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from evo.console import Track, untracked
-from evo.data.datasets import dataset_folder, maker_of, raw_dataset
+from evo.data.datasets import dataset_place, encoded_parts, maker_of, raw_dataset
+from evo.data.decoded.filling import fill
+from evo.data.decoded.kept import KeptPictures
+from evo.data.fingerprint import reads_images
 from evo.data.folders.unlabelled import has_no_class_folders
-from evo.data.image_files import check_files
-from evo.data.image_folders import Photographs
+from evo.data.image_files import are_grey, check_images
 from evo.data.loading import load_dataset
 from evo.data.report import summary
 from evo.data.source import DataReport
+from evo.data.streaming import StreamedImages
 from studies.config import DataSection, StudyConfig, change_config
 
 
@@ -25,13 +28,31 @@ def inspect_data(section: DataSection, device: str, track: Track = untracked) ->
     checked = None
     if section.name == "images":
         raw = raw_dataset(section, maker_of(section))
-        paths = [path for part in raw.parts if isinstance(part, Photographs) for path in part.paths.tolist()]
-        checked = check_files(paths, track) if paths else None
+        encoded = encoded_parts(raw)
+        checked = check_images(encoded, track) if encoded else None
     report = load_dataset(section, device).report
     assert report is not None
     if checked is None:
         return report
     return replace(report, sizes=checked.sizes, warnings=(*report.warnings, *checked.remarks))
+
+
+def decode_ahead(section: DataSection, device: str, track: Track = untracked) -> int:
+    """Decode the images that stay in their files and are kept decoded: those that score candidates, and with
+    ``data.short_side`` those that train, too. How many were decoded now.
+
+    Raises:
+        EvoError: an image cannot be read.
+    """
+    images, decoded = load_dataset(section, device), 0
+    for source in (images.validation, images.train):
+        if not isinstance(source, StreamedImages):
+            continue
+        if isinstance(source.pictures, KeptPictures):
+            decoded += fill(source.pictures, section.workers, track)
+        elif source.middles is not None and source is images.validation:
+            decoded += fill(source.middles, section.workers, track)
+    return decoded
 
 
 def settle_labels(config: StudyConfig) -> StudyConfig:
@@ -40,9 +61,48 @@ def settle_labels(config: StudyConfig) -> StudyConfig:
     section = config.data
     if section.name != "images" or section.labels is not None or not config.evaluator.without_labels:
         return config
-    if not has_no_class_folders(dataset_folder(section)):
+    if not has_no_class_folders(dataset_place(section)):
         return config
     return change_config(config, ["data.labels=false"], "settings")
+
+
+def settle_data(config: StudyConfig, earlier: StudyConfig | None = None, track: Track = untracked) -> StudyConfig:
+    """The settings of a run that begins: what they leave open is decided by the images, and is the run's from then on.
+
+    Args:
+        earlier: those of the run that it continues.
+
+    Raises:
+        EvoError: the images cannot be read.
+    """
+    config = settle_labels(config)
+    section = config.data
+    if section.name != "images" or section.channels is not None or not reads_images(config):
+        return config
+    if earlier is None:
+        return _settle_channels(config, track)
+    settled = earlier.data.channels
+    return config if settled is None else change_config(config, [f"data.channels={settled}"], "settings")
+
+
+def _settle_channels(config: StudyConfig, track: Track) -> StudyConfig:
+    """``data.channels = 1`` where all images are grey files, unless a network or a space is made for colours."""
+    section = config.data
+    if _sees_three(config):
+        return config
+    encoded = encoded_parts(raw_dataset(section, maker_of(section)))
+    if not encoded or not are_grey(encoded, track):
+        return config
+    return change_config(config, ["data.channels=1"], "settings")
+
+
+def _sees_three(config: StudyConfig) -> bool:
+    """Whether settings name a trained network, or a space that may be made for three channels."""
+    if config.space.path is not None or config.space.channels is not None:
+        return True
+    teacher = getattr(config.evaluator, "teacher", None)
+    trained = teacher is not None and (teacher.model is not None or teacher.weights is not None)
+    return config.evaluator.starts_networks or trained or config.deliver.teacher not in (None, config.evaluator.teaches)
 
 
 def tell(report: DataReport, say: Callable[[str], None], warn: Callable[[str], None]) -> None:

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 
 from evo.data.arrays import highest
 from evo.data.datasets import maker_of, raw_dataset
-from evo.data.raw import DatasetMaker, RawDataset, fits_in_memory
+from evo.data.decoded.kept import KeptPictures, are_encoded, keep_middles, keep_scaled
+from evo.data.normalising import Normaliser
+from evo.data.raw import DatasetMaker, RawDataset, dataset_title, fits_in_memory
 from evo.data.report import report_of
 from evo.data.source import Images, ImageSet, Origin, Part, Pictures, Resize
 from evo.data.streaming import StreamedImages, read_images, stream_images
-from spaces.size import Size, both_sides, pixel_count
+from spaces.size import Size, as_size, both_sides, pixel_count
 from studies.config import DataSection
 from studies.records import EvoError
 
@@ -49,6 +51,8 @@ def forget_datasets() -> None:
 @lru_cache(maxsize=2)
 def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Images:
     kept = raw_dataset(section, maker)
+    if section.short_side is not None:
+        kept = _scaled_once(kept, section)
     if section.in_memory is False and isinstance(kept.x_train, np.ndarray):
         raise EvoError(
             f"data.in_memory = false is for data.name = 'images' or a data set of torch, found {section.name!r}: leave it out"
@@ -69,6 +73,31 @@ def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Imag
         resize=_resize_of(kept.x_train, section),
         report=report,
     )
+
+
+def _scaled_once(kept: RawDataset, section: DataSection) -> RawDataset:
+    """The data set with images of ``data.short_side``, from which all else is cut.
+
+    Raises:
+        EvoError: the images are not encoded, or larger ones are wanted.
+    """
+    short_side, wanted = section.short_side, max(both_sides(section.size or FOLDER_SIZE))
+    assert short_side is not None
+    if short_side < wanted:
+        raise EvoError(
+            f"data.short_side is {short_side}, and images of {wanted} pixels are cut from it (data.size): expected {wanted} or "
+            "more"
+        )
+    parts: dict[str, Any] = {}
+    for name in ("x_train", "x_test", "x_validation"):
+        if (x := getattr(kept, name)) is not None:
+            if not are_encoded(x):
+                raise EvoError(
+                    f"data.short_side is for images in files, and those of {dataset_title(section)} are not encoded: leave it "
+                    "out"
+                )
+            parts[name] = keep_scaled(x, short_side, section.cache)
+    return replace(kept, **parts)
 
 
 def _divided(kept: RawDataset, section: DataSection) -> tuple[dict[Part, Kept], dict[Part, np.ndarray]]:
@@ -131,11 +160,22 @@ def _source_of(
     train = x["train"]
     if isinstance(train, np.ndarray):
         moments = _channel_moments(train)
-        return moments, partial(_image_set, moments=moments, size=section.size, device=device)
+        normalise = Normaliser.of(*moments, as_size(list(train.shape[1:3])), device)
+        return moments, partial(_image_set, normalise=normalise, moments=moments, size=section.size, device=device)
     size = _size(train, section)
-    some = train.take(slice(None, None, (len(train) + len(x["validation"])) // 500 + 1))
+    middles = {id(part): _middles(part, size, section) for part in x.values() if not isinstance(part, np.ndarray)}
+    some = (middles[id(train)] or train).take(slice(None, None, (len(train) + len(x["validation"])) // 500 + 1))
     moments = _channel_moments(read_images(some, size))
-    return moments, partial(stream_images, moments=moments, size=size, device=device, workers=section.workers)
+
+    def streamed(pictures: Pictures, y: np.ndarray) -> StreamedImages:
+        return stream_images(pictures, y, moments, size, device, section.workers, middles[id(pictures)])
+
+    return moments, streamed
+
+
+def _middles(pictures: Pictures, size: Size, section: DataSection) -> KeptPictures | None:
+    """Pictures as they are measured, decoded once, where that is wanted and decoding is work."""
+    return keep_middles(pictures, size) if section.cache and are_encoded(pictures) else None
 
 
 def _resolve_device(name: str) -> torch.device:
@@ -164,10 +204,19 @@ def _channel_moments(x: np.ndarray) -> Moments:
     return values.mean(axis=0), values.std(axis=0) + 1e-6
 
 
-def _image_set(x: np.ndarray, y: np.ndarray, moments: Moments, size: Size | None, device: torch.device) -> ImageSet:
-    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(highest(x))
-    if size is not None and both_sides(size) != images.shape[2:]:
+def _image_set(
+    x: np.ndarray, y: np.ndarray, normalise: Normaliser, moments: Moments, size: Size | None, device: torch.device
+) -> ImageSet:
+    """Bytes stay bytes; floats, and what has to be resized, are normalised once."""
+    labels = torch.from_numpy(y.astype(np.int64)).to(device)
+    images = torch.from_numpy(x).permute(0, 3, 1, 2)
+    resized = size is not None and both_sides(size) != images.shape[2:]
+    if images.dtype == torch.uint8 and not resized:
+        kept = images.to(torch.uint8, copy=True).contiguous(memory_format=torch.channels_last)
+        return ImageSet(kept.to(device), labels, normalise)
+    images = images.to(torch.float32, copy=True).div_(highest(x))
+    if resized and size is not None:
         images = F.interpolate(images, both_sides(size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).float().view(1, -1, 1, 1) for values in moments)
     images = images.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-    return ImageSet(images, torch.from_numpy(y.astype(np.int64))).to(device)
+    return ImageSet(images.to(device), labels)

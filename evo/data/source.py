@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from evo.data.augmentation import augmentation
-from evo.data.transfer import to_device
+from evo.data.normalising import Normaliser
+from evo.transfer import to_device
 from spaces.size import Size, as_size
 from studies.config import DataSection
 
@@ -178,46 +179,62 @@ class Origin:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images that are one tensor: ``x`` and ``y`` are a ``Batch`` of all of them."""
+    """Images that are one tensor.
 
-    x: Tensor
+    Attributes:
+        kept: ``(n, channels, height, width)``: bytes where ``normalise`` turns them into floats, else normalised floats.
+        y: labels ``(n,)``.
+    """
+
+    kept: Tensor
     y: Tensor
+    normalise: Normaliser | None = field(default=None, repr=False, compare=False)
     origin: Origin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
 
     @property
+    def x(self) -> Tensor:
+        """All images as floats: with ``y`` a ``Batch`` of all of them."""
+        return self._floats(self.kept)
+
+    @property
     def device(self) -> torch.device:
-        return self.x.device
+        return self.kept.device
 
     @property
     def channels(self) -> int:
-        return int(self.x.shape[1])
+        return int(self.kept.shape[1])
 
     @property
     def size(self) -> Size:
-        return as_size([int(side) for side in self.x.shape[2:]])
+        return as_size([int(side) for side in self.kept.shape[2:]])
 
     def __len__(self) -> int:
         return len(self.y)
 
     def to(self, device: torch.device) -> ImageSet:
         """The same images and labels, on ``device``."""
-        return ImageSet(self.x.to(device), self.y.to(device))
+        return ImageSet(self.kept.to(device), self.y.to(device), self.normalise and self.normalise.to(device))
 
     def joined_with(self, other: ImageSet) -> ImageSet:
+        if self.normalise is not None and self.normalise is other.normalise:
+            return ImageSet(torch.cat((self.kept, other.kept)), torch.cat((self.y, other.y)), self.normalise)
         return ImageSet(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
 
     def first(self, count: int) -> ImageSet:
-        return ImageSet(self.x[:count], self.y[:count])
+        return ImageSet(self.kept[:count], self.y[:count], self.normalise)
 
     def take(self, chosen: Tensor) -> Batch:
         chosen = to_device(chosen, self.device)  # once, and not for images and labels each
-        return self.x[chosen], self.y[chosen]
+        return self._floats(self.kept[chosen]), self.y[chosen]
 
     def batches(self, size: int) -> Iterator[Batch]:
-        return zip(torch.split(self.x, size), torch.split(self.y, size), strict=True)
+        return zip(map(self._floats, torch.split(self.kept, size)), torch.split(self.y, size), strict=True)
+
+    def _floats(self, kept: Tensor) -> Tensor:
+        return kept if self.normalise is None else self.normalise(kept)
 
     def epoch(self, size: int, augment: Sequence[str], seed: int, part: slice = WHOLE_BATCH) -> Iterator[Batch]:
         rng = torch.Generator(self.device).manual_seed(seed)  # where the images are: no step waits for the host

@@ -5,10 +5,11 @@ What is read for an epoch depends on its seed and on each image's position, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evo.data.augmentation import augmentation, kind_of, strengths_of
+from evo.data.decoded.crops import middle_of, random_box, stretch
+from evo.data.decoded.kept import KeptPictures
+from evo.data.normalising import WHITE, bytes_to_floats, spread
 from evo.data.source import WHOLE_BATCH, Origin, Pictures
-from evo.data.transfer import to_device
 from evo.seeds import derive_seed
+from evo.transfer import to_device
 from spaces import torchvision_shim
 from spaces.export.preprocessing import cover, covering_size
 from spaces.size import Size, both_sides
@@ -34,10 +38,23 @@ READ_AHEAD: dict[str, Callable[[str, Size], Any]] = {
 """What is done to an image as it is read: a part of the large image is lost in the batch. The rest is done to batches."""
 
 
+CUT_AHEAD = {"resized_crop", "flip"}
+"""What is done to an image that was decoded before, as it is cut."""
+
+
 def read_images(pictures: Pictures, size: Size) -> np.ndarray:
     """The middle of each image, ``(n, height, width, channels)``."""
-    decoded = _Decoded(pictures, _transform(size))
+    decoded = _middles(pictures, size)
     return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
+
+
+def _middles(pictures: Pictures, size: Size) -> Any:
+    """The middle of each image, by its place, as a tensor ``(channels, height, width)``."""
+    if isinstance(pictures, KeptPictures) and pictures.short_side is None:
+        return pictures
+    if isinstance(pictures, KeptPictures):
+        return _Cut(pictures, size)
+    return _Decoded(pictures, _transform(size))
 
 
 def _in_a_line(batches: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -99,13 +116,48 @@ class _Decoded(Dataset[Tensor]):
             return self.transform(picture)
 
 
+class _Cut(Dataset[Tensor]):
+    """Batches of parts of images that were decoded before: of each a random one, stretched, or the middle; and mirrored.
+
+    Args:
+        changes: ``resized_crop`` and ``flip``, or none of them.
+    """
+
+    def __init__(self, pictures: KeptPictures, size: Size, changes: Collection[str] = (), seed: int = 0) -> None:
+        self.pictures = pictures
+        self.size = size
+        self.changes = changes
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.__getitems__([i])[0]
+
+    def __getitems__(self, places: Sequence[int]) -> Tensor:
+        wanted = both_sides(self.size)
+        batch = torch.empty((len(places), *wanted, self.pictures.channels), dtype=torch.uint8)
+        for out, i in zip(batch, places, strict=True):
+            image = self.pictures.array(i)
+            size, rng = (image.shape[0], image.shape[1]), Random(derive_seed(self.seed, "image", i))
+            box = random_box(size, wanted, rng) if "resized_crop" in self.changes else middle_of(size, wanted)
+            stretch(image, box, out, mirrored="flip" in self.changes and rng.random() < 0.5)
+        return batch.permute(0, 3, 1, 2)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
 @dataclass(frozen=True)
 class StreamedImages:
     """A ``Source`` whose images stay where they are; memory holds a few batches of them.
 
     Attributes:
-        mean, std: per channel, ``(channels, 1, 1)``, of values in [0, 1].
+        mean, std: per channel, of values in [0, 1], as ``spread`` gives them.
         workers: processes that read ahead in an epoch, and threads that read otherwise; 0: neither.
+        middles: the same pictures as they are measured, decoded once; None: they are decoded every time.
     """
 
     pictures: Pictures = field(repr=False)
@@ -114,6 +166,7 @@ class StreamedImages:
     std: Tensor
     size: Size
     workers: int
+    middles: KeptPictures | None = field(default=None, repr=False, compare=False)
     origin: Origin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -132,14 +185,17 @@ class StreamedImages:
 
     def joined_with(self, other: StreamedImages) -> StreamedImages:
         both = self.pictures.joined_with(other.pictures)
-        return replace(self, pictures=both, y=torch.cat((self.y, other.y)), origin=None)
+        middles = None if self.middles is None or other.middles is None else self.middles.joined_with(other.middles)
+        return replace(self, pictures=both, middles=middles, y=torch.cat((self.y, other.y)), origin=None)
 
     def first(self, count: int) -> StreamedImages:
-        return replace(self, pictures=self.pictures.take(slice(count)), y=self.y[:count], origin=None)
+        first = slice(count)
+        middles = None if self.middles is None else self.middles.take(first)
+        return replace(self, pictures=self.pictures.take(first), middles=middles, y=self.y[:count], origin=None)
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The middles of the images at the positions ``chosen``."""
-        decoded = _Decoded(self.pictures, _transform(self.size))
+        decoded = _middles(self.pictures, self.size) if self.middles is None else self.middles
         with ThreadPoolExecutor(max(1, self.workers) if self.pictures.threads else 1) as pool:
             x = torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
         return self._normalised(x), self.y[to_device(chosen, self.device)]
@@ -155,17 +211,17 @@ class StreamedImages:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         size = min(size, len(self))
         batches = torch.split(order[: len(self) // size * size], size)
+        dataset, ahead = self.reads_ahead(augment, seed)
         loader = DataLoader(
-            _Decoded(
-                self.pictures, _transform(self.size, [name for name in augment if kind_of(name) in READ_AHEAD]), seed
-            ),
+            dataset,
+            collate_fn=_as_it_is if isinstance(dataset, _Cut) else None,
             batch_sampler=[batch[part].tolist() for batch in batches],
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # its own: torch's global one would move with every epoch
         )
         rng = torch.Generator(self.device).manual_seed(seed)
-        drawn = [name for name in augment if kind_of(name) not in READ_AHEAD]
+        drawn = [name for name in augment if kind_of(name) not in ahead]
         labels = torch.split(self.y[to_device(order, self.device)], size)
         for x, y in zip(map(self._normalised, _in_a_line(loader)), labels, strict=False):
             if drawn:
@@ -176,10 +232,20 @@ class StreamedImages:
                 x = batch[part]
             yield x.contiguous(memory_format=torch.channels_last), y[part]
 
+    def reads_ahead(self, augment: Sequence[str], seed: int) -> tuple[Dataset[Tensor], Collection[str]]:
+        """What reads the images of an epoch, and which changes it makes; the others are made to batches."""
+        if isinstance(self.pictures, KeptPictures):
+            return _Cut(self.pictures, self.size, set(augment) & CUT_AHEAD, seed), CUT_AHEAD
+        names = [name for name in augment if kind_of(name) in READ_AHEAD]
+        return _Decoded(self.pictures, _transform(self.size, names), seed), READ_AHEAD
+
     def _normalised(self, x: Tensor) -> Tensor:
         x = to_device(x, self.device).contiguous(memory_format=torch.channels_last)
-        x = x if x.is_floating_point() else x.float().div_(255)
-        return x.sub_(self.mean).div_(self.std)
+        return (
+            x.sub_(self.mean).div_(self.std)
+            if x.is_floating_point()
+            else bytes_to_floats(x, WHITE, self.mean, self.std)
+        )
 
 
 def stream_images(
@@ -189,7 +255,13 @@ def stream_images(
     size: Size,
     device: torch.device,
     workers: int,
+    middles: KeptPictures | None = None,
 ) -> StreamedImages:
-    """Pictures with the labels ``y``, for ``device``; their mean and standard deviation are given."""
-    mean, std = (torch.tensor(values, device=device).float().view(-1, 1, 1) for values in moments)
-    return StreamedImages(pictures, torch.from_numpy(y.astype(np.int64)).to(device), mean, std, size, workers)
+    """Pictures with the labels ``y``, for ``device``; their mean and standard deviation are given.
+
+    Args:
+        middles: the same pictures as they are measured, decoded once.
+    """
+    mean, std = (spread(values, size, device) for values in moments)
+    labels = torch.from_numpy(y.astype(np.int64)).to(device)
+    return StreamedImages(pictures, labels, mean, std, size, workers, middles)

@@ -67,8 +67,8 @@ def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
         EvoError: the run exists with other settings; the message says which.
     """
     existing = store.find_run(name)
-    if existing and config.data.labels is None and existing.config.data.labels is False:  # found out when it began
-        config = config.model_copy(update={"data": config.data.model_copy(update={"labels": False})})
+    if existing:
+        config = _as_settled(config, existing.config)
     if existing and (changed := setting_differences(existing.config.model_dump(), config.model_dump())):
         raise EvoError(
             f"run {name!r} was begun with other settings:\n  "
@@ -78,6 +78,15 @@ def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
     if existing:
         check_plugins(existing)
     return existing
+
+
+def _as_settled(config: StudyConfig, begun: StudyConfig) -> StudyConfig:
+    """The settings that are asked for, with what a run found out about its images when it began."""
+    settled: dict[str, object] = {"labels": False} if begun.data.labels is False else {}
+    if begun.data.channels == 1:
+        settled["channels"] = 1
+    found = {name: value for name, value in settled.items() if getattr(config.data, name) is None}
+    return config.model_copy(update={"data": config.data.model_copy(update=found)}) if found else config
 
 
 def check_plugins(run: StoredRun) -> None:

@@ -110,12 +110,12 @@ def make_plan(options: RunOptions) -> Plan:
         EvoError: a setting cannot be, or a file is missing.
     """
     from evo.data.fingerprint import reads_images
-    from evo.data.inspection import inspect_data, settle_labels
+    from evo.data.inspection import inspect_data, settle_data
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
     from evo.round.own_operations import notes_on_own_operations
 
-    config = settle_labels(read_settings(options))
+    config = settle_data(read_settings(options))
     check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space, told = _planned_space(options.storage, config)

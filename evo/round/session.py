@@ -144,10 +144,11 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
 def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None]) -> StoredRun:
     """A run that begins now."""
     check_name(name)
-    from evo.data.inspection import settle_labels
+    from evo.data.inspection import settle_data
     from evo.round.new_run import begin_run
 
-    config = settle_labels(config)
+    predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
+    config = settle_data(config, predecessor.config if predecessor else None)
     inspect(config)
     return begin_run(store, name, config)
 
@@ -157,6 +158,7 @@ def _finish_run(session: Session, run: StoredRun) -> bool:
     store, say, last = session.store, session.reporter.say, session.options.rounds
     if unfinished_rounds(store, run, last):
         session.inspect(run.config)
+        _decode_ahead(run.config, session.reporter)
         store.examine()
     say(introduction(run))
     with hold_lease(store, run, say) if unfinished_rounds(store, run, last) else nullcontext():
@@ -169,6 +171,15 @@ def _finish_run(session: Session, run: StoredRun) -> bool:
         for row in _run_rounds(session, run, todo) if todo else ():
             say(format_line(run, row_values(store, run, row)))
     return bool(todo)
+
+
+def _decode_ahead(config: StudyConfig, reporter: Reporter) -> None:
+    """Decode what all rounds need again and again, and what is not kept yet."""
+    from evo.data.fingerprint import reads_images
+    from evo.data.inspection import decode_ahead
+
+    if reads_images(config):
+        decode_ahead(config.data, config.device, reporter.track)
 
 
 def introduction(run: StoredRun) -> str:

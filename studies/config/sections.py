@@ -187,11 +187,12 @@ class DataSection(Section):
     """Images. A part of the training images scores candidates (the validation images); test images only judge a
     delivered network."""
 
-    unrelated: ClassVar[frozenset[str]] = frozenset({"path", "download", "workers"})
+    unrelated: ClassVar[frozenset[str]] = frozenset({"path", "download", "workers", "cache"})
 
     name: str = "digits"
     """The data set: `digits` (scikit-learn's, 8 x 8 pixels), `fashion_mnist`, `cifar10`, `images` (a folder with one
-    folder per class, or `train/`, and perhaps `val/` and `test/`, with these in each), or `arrays` (an .npz file)."""
+    folder per class, or `train/`, and perhaps `val/` and `test/`, with these in each; a .csv list; WebDataset .tar files;
+    parquet files; or .npy files), or `arrays` (an .npz file)."""
 
     path: str = "data"
     """The folder of the data, to which downloads go; for `arrays` the .npz file with x_train, y_train, x_test,
@@ -216,12 +217,26 @@ class DataSection(Section):
     download: bool = True
     """Download a data set of torchvision that is not in `path`."""
 
+    channels: Literal[1, 3] | None = None
+    """Channels in which images in files (`images`) are seen: 1 (grey) or 3. Not given: 3; a new run whose images are all grey
+    begins with 1, unless a trained network is to see them."""
+
     augment: tuple[Augmentation, ...] = ()
     """Random changes of training images, from: `flip`, `crop`, `cutout`, `resized_crop`, `colour_jitter`."""
 
     jitter: Jitter = (0.4, 0.4, 0.4, 0.0)
     """How far `colour_jitter` changes brightness, contrast, saturation and hue, each both ways: shares, and of hue turns of the
     colour circle, up to 0.5. Hue is changed in images of three channels only."""
+
+    short_side: PositiveInt | None = None
+    """Pixels of the shorter side to which images in files are scaled once, when they are decoded, and from which all crops are
+    taken then: several times as fast as decoding anew. At least `data.size`, e.g. 256 for 224. Not given: crops are taken from
+    the whole images."""
+
+    cache: bool = True
+    """Keep on disk what was decoded of images that do not fit into memory, for all processes and runs, in the folder that the
+    environment variable `EVO_CACHE` names, or `~/.cache/evo-nas`: all images of `short_side`, otherwise those that measure. It
+    changes no result."""
 
     in_memory: bool | None = None
     """Whether images in files, or items of a data set of torch, are read into memory once (`true`) or anew in every epoch

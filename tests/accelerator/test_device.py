@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from evo.data.augmentation import AUGMENTATIONS
-from evo.data.transfer import to_device
+from evo.transfer import to_device
 from spaces.latency.measure import MeasurementSetting, measure_module
 from spaces.layer import Shape
 from tests.accelerator.backend import DEVICE, why_not
@@ -96,7 +96,7 @@ def test_a_wait_has_the_line_that_asked() -> None:
         to_device(torch.ones(2, device=DEVICE), torch.device("cpu"))
     ((kind, line),) = device.waits
     assert kind == "down"
-    assert line.startswith("evo/data/transfer.py:")
+    assert line.startswith("evo/transfer.py:")
 
 
 def test_there_is_no_device_without_a_test() -> None:

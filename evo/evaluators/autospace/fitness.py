@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
-from evo.data.transfer import to_device
 from evo.evaluators.autospace.measuring import Measurement, measure_cells
 from evo.evaluators.autospace.population import (
     Population,
@@ -33,6 +32,7 @@ from evo.evaluators.autospace.population import (
 )
 from evo.seeds import derive_seed
 from evo.training.loop import Paths
+from evo.transfer import to_device
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.networks.cell_supernet import CellSupernet, Mixture

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.source import Source
-from evo.data.transfer import to_device
 from evo.evaluators import Request
 from evo.seeds import derive_seed
 from evo.strategy.nsga2 import CandidateFilter
 from evo.training.loop import Paths
+from evo.transfer import to_device
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.layer import Layer

@@ -93,7 +93,8 @@ def test_a_folder_from_before_there_were_such_settings_is_taken_on(
     assert said["training"]["settings"].pop("add") == []
     del said["training"]["settings"]["warmup_start"], said["training"]["settings"]["jitter"]
     del said["training"]["settings"]["annealing"]
-    del said["training"]["data"]["jitter"]
+    for later in ("labels", "jitter", "channels", "short_side", "cache"):
+        del said["training"]["data"][later]
     write_manifest(tmp_path / "net", said)
     deliver_run("tiny", run[0].url, Criteria({}), tmp_path / "net", QUICK)
     assert json.loads((tmp_path / "net" / "architecture.json").read_text()) == said
