@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from evo.data.source import Batches
 from evo.memory.meter import byte_size, counting_without_numbers
 from evo.memory.paths import dearest_paths
-from evo.memory.shapes import ShapesOnly
 from evo.memory.step import StepMemory
 from evo.training.loop import Loss, Paths, Schedule, train, whole_network_path
 
@@ -18,12 +18,11 @@ from evo.training.loop import Loss, Paths, Schedule, train, whole_network_path
 def training_memory(
     name: str,
     build: Callable[[], nn.Module],
-    images: ShapesOnly,
+    images: Batches,
     schedule: Schedule,
     *,
     paths: Paths = whole_network_path,
     loss: Loss | None = None,
-    between: Callable[[nn.Module, int], None] | None = None,
     beside: int = 0,
     section: str = "evaluator",
     processes: int = 1,
@@ -32,7 +31,6 @@ def training_memory(
 
     Args:
         build: makes the model, on the device ``meta``.
-        between: what follows the step and belongs to it.
         beside: bytes that are there all the time beside the model.
         section: the part of the configuration that has ``batch_size`` and ``accumulate``.
         processes: that share every batch.
@@ -70,7 +68,7 @@ def optimizer_bytes(model: nn.Module, schedule: Schedule) -> int:
 
 
 def step_of(
-    name: str, fixed: int, peak: int, images: ShapesOnly, schedule: Schedule, section: str
+    name: str, fixed: int, peak: int, images: Batches, schedule: Schedule, section: str
 ) -> StepMemory:
     """A training step whose peak was counted."""
     batch = min(schedule.batch_size, len(images))

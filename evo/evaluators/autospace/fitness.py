@@ -31,7 +31,7 @@ from evo.evaluators.autospace.population import (
     with_measured_fitness,
 )
 from evo.seeds import derive_seed
-from evo.training.loop import Paths
+from evo.training.loop import Paths, pieces
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.networks.cell_supernet import CellSupernet, Mixture
@@ -204,9 +204,11 @@ class Breeding:
         """One step of the alphas."""
         rng = Random(derive_seed(self.seed, "alpha", step))
         x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
-        gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
-        for alpha, gradient in zip(self.alphas, gradients, strict=True):
-            alpha.grad = gradient
+        self.optimizer.zero_grad()
+        for images, labels, share, _ in pieces(x, y, self.settings.accumulate):
+            loss = share * self.loss(model, self.alphas, images, labels)
+            for alpha, gradient in zip(self.alphas, torch.autograd.grad(loss, self.alphas), strict=True):
+                alpha.grad = gradient if alpha.grad is None else alpha.grad + gradient
         self.optimizer.step()
 
     # -- what is measured ---------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from evo.data.source import Source
 from evo.evaluators import Request
 from evo.seeds import derive_seed
 from evo.strategy.nsga2 import CandidateFilter
-from evo.training.loop import Paths
+from evo.training.loop import Paths, pieces
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
 from spaces.layer import Layer
@@ -162,6 +162,7 @@ class Indicators:
 
     Args:
         validation: images that no weight is trained on.
+        accumulate: pieces into which their batches are cut, one after the other.
         inherited: per layer the operations that are never dropped: those that came from the round before.
     """
 
@@ -176,6 +177,7 @@ class Indicators:
         cost: str,
         inherited: Sequence[frozenset[Op]],
         seed: int,
+        accumulate: int = 1,
     ) -> None:
         self.gates = gates
         self.table = table
@@ -185,6 +187,7 @@ class Indicators:
         self.batch_size = min(batch_size, len(validation))
         self.inherited = inherited
         self.seed = seed
+        self.accumulate = accumulate
         self.optimizer = torch.optim.Adam(gates.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999))
 
     def __call__(self, model: nn.Module, step: int) -> None:
@@ -194,17 +197,28 @@ class Indicators:
             rng = Random(derive_seed(self.seed, "gates", step))
             chosen = torch.tensor(rng.sample(range(len(self.validation)), self.batch_size))
             x, y = self.validation.take(chosen)
-            scores, cost = self.mixture(model, x, rng)
-            loss = F.cross_entropy(scores, y)
-            if self.settings.cost_target:
-                loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
             self.optimizer.zero_grad()
-            alphas = list(self.gates.parameters())
-            for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
-                alpha.grad = gradient
+            drawn = rng.getstate()
+            for images, labels, share, _ in pieces(x, y, self.accumulate):
+                rng.setstate(drawn)  # all pieces see the same patterns
+                self._add_gradients(share * self._loss(model, images, labels, rng))
             self.optimizer.step()
         if self.settings.drop_below is not None:
             self.gates.drop(self.settings.drop_below, self.inherited)
+
+    def _loss(self, model: Supernet, x: Tensor, y: Tensor, rng: Random) -> Tensor:
+        """Cross-entropy of the drawn patterns, and the cost term."""
+        scores, cost = self.mixture(model, x, rng)
+        loss = F.cross_entropy(scores, y)
+        if self.settings.cost_target:
+            loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
+        return loss
+
+    def _add_gradients(self, loss: Tensor) -> None:
+        """Add the gates' gradients to those that they have."""
+        alphas = list(self.gates.parameters())
+        for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
+            alpha.grad = gradient if alpha.grad is None or gradient is None else alpha.grad + gradient
 
     def mixture(self, supernet: Supernet, x: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
         """Class scores of pattern A at every layer, and the expected cost; both differentiable in the gates."""
