@@ -17,10 +17,14 @@ from evo.memory.training import build_on_meta, optimizer_bytes, training_memory
 from evo.training.loop import schedule_of
 from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import CellSupernet
+from spaces.size import pixel_count
 from spaces.space import SearchSpace
 from studies.config import CellsSection, OneShotSection, StudyConfig
 
 SECTION = "evaluator.cells"
+
+SHOWN = 2
+"""Cells of a layer that stand for the others, which come one after the other."""
 
 
 def breeding_memory(
@@ -57,9 +61,12 @@ def breeding_memory(
 
 
 def _measure(model: nn.Module, breeding: Breeding, images: ImageShapes, count: int) -> None:
-    """Measure the cells in one network; of each layer two, for the others come one after the other."""
+    """Measure cells in one network: all of the layer whose outputs, which are kept side by side, take most, and ``SHOWN`` of each
+    other one."""
     assert isinstance(model, CellSupernet)
-    cells = [list(layer.fitness) for layer in breeding.layers]
+    shapes = [cell.shape for cell in model.layers]
+    widest = max(range(len(shapes)), key=lambda i: shapes[i].c_out * pixel_count(shapes[i].size_out))  # type: ignore[union-attr, operator]
+    cells = [list(layer.fitness)[: None if i == widest else SHOWN] for i, layer in enumerate(breeding.layers)]
     measure_cells(model, cells, images.source(images.validation), networks=1, images=count, seed=0)
 
 
