@@ -55,7 +55,7 @@ def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Imag
         )
     x, y = _divided(kept, section)
     x = _in_memory(x, section)
-    moments, source = _source_of(x, section, _resolve_device(device))
+    moments, source = _source_of(x, section, resolve_device(device))
     sources: dict[str, Any] = {
         name: replace(source(x[name], y[name]), origin=Origin(load_dataset, section, device, name)) for name in x
     }
@@ -138,7 +138,7 @@ def _source_of(
     return moments, partial(stream_images, moments=moments, size=size, device=device, workers=section.workers)
 
 
-def _resolve_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """What ``device`` in a configuration means on this machine.
 
     Raises:

@@ -22,7 +22,7 @@ from spaces.export.scaling import scale_widths
 from spaces.networks.network import Network
 from spaces.networks.supernet import BlockSupernet
 from spaces.space import SearchSpace, resolve_variants
-from studies.config import BlockwiseSection, StudyConfig
+from studies.config import BlockwiseSection, StudyConfig, value_in_round
 
 
 def blocks_memory(config: StudyConfig, space: SearchSpace, images: ImageShapes) -> list[StepMemory]:
@@ -54,8 +54,9 @@ def _training(
     shown: nn.Module,
     shapes: Sequence[FeatureMapShape],
 ) -> StepMemory:
+    epochs = round(value_in_round(section.epochs, block + 1))
     schedule = Schedule(
-        epochs=1, batch_size=section.batch_size, learning_rate=0.001, decay=section.decay, accumulate=section.accumulate
+        epochs=epochs, batch_size=section.batch_size, learning_rate=0.001, decay=section.decay, accumulate=section.accumulate
     )
     return training_memory(
         f"training block {block + 1}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import nn
@@ -11,10 +12,11 @@ from evo.evaluators.autospace.fitness import Breeding
 from evo.evaluators.autospace.measuring import measure_cells
 from evo.evaluators.autospace.population import alphabet_of
 from evo.memory.meter import counting_without_numbers
-from evo.memory.shapes import ImageShapes
+from evo.memory.shapes import ImageShapes, ShapesOnly
 from evo.memory.step import StepMemory
 from evo.memory.training import build_on_meta, optimizer_bytes, training_memory
-from evo.training.loop import schedule_of
+from evo.training.loop import Paths, schedule_of
+from spaces.architecture import Op
 from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.size import pixel_count
@@ -23,8 +25,8 @@ from studies.config import CellsSection, OneShotSection, StudyConfig
 
 SECTION = "evaluator.cells"
 
-SHOWN = 2
-"""Cells of a layer that stand for the others, which come one after the other."""
+FLOAT = 4
+"""Bytes of a number."""
 
 
 def breeding_memory(
@@ -38,21 +40,22 @@ def breeding_memory(
     schedule = schedule_of(section.cells, config.data, 1)
     breeding = _breeding(section.cells, config, space, table, images)
     training = training_memory(
-        "breeding cells", build, images.source(images.train), schedule, paths=breeding.paths(), beside=images.kept,
+        "breeding cells", build, images.source(images.train), schedule, paths=_paths(breeding), beside=images.kept,
         section=SECTION, processes=processes,
     )  # fmt: skip
     with counting_without_numbers() as live:
         model = build_on_meta(build)
         fixed = live.restart() + optimizer_bytes(model, schedule)
-        before = live.now
+        before, beside = live.now, 0
         if section.cells.score == "weights":
             name, count, setting = "learning the weights of cells", breeding.batch_size, f"{SECTION}.batch_size"
             breeding(model, 0)
         else:
             name, count = "measuring cells", min(section.cells.measured_images, images.validation)
             setting = f"{SECTION}.measured_images"
-            _measure(model, breeding, images, count)
-        peak = live.peak - before
+            cells = [list(layer.fitness) for layer in breeding.layers]
+            beside = _measure(model, cells, images.source(images.validation), count)
+        peak = live.peak - before + beside
     if section.cells.score == "noise":
         return [training]
     cuts, pieces = (f"{SECTION}.accumulate", section.cells.accumulate) if section.cells.score == "weights" else ("", 1)
@@ -60,14 +63,23 @@ def breeding_memory(
     return [training, StepMemory(name, fixed + images.kept, at_once, peak / at_once, setting, cuts, pieces)]
 
 
-def _measure(model: nn.Module, breeding: Breeding, images: ImageShapes, count: int) -> None:
-    """Measure cells in one network: all of the layer whose outputs, which are kept side by side, take most, and ``SHOWN`` of each
-    other one."""
+def _paths(breeding: Breeding) -> Paths:
+    """What training steps run in the first iteration: all of a layer's cells side by side, or one of them."""
+    layers = breeding.mixture([alpha.detach() for alpha in breeding.alphas])
+    if breeding.settings.score == "weights":
+        return lambda rng: ((layers,),)
+    cells = [list(layer) for layer in layers]
+    return lambda rng: (([{rng.choice(own): 1.0} for own in cells],),)
+
+
+def _measure(model: nn.Module, cells: Sequence[Sequence[Op]], validation: ShapesOnly, count: int) -> int:
+    """Measure in one network one cell of each layer, the others come one after the other; gives the bytes of what the others' outputs
+    take, which are kept side by side, in the layer where that is most."""
     assert isinstance(model, CellSupernet)
+    measure_cells(model, [own[:1] for own in cells], validation, networks=1, images=count, seed=0)
     shapes = [cell.shape for cell in model.layers]
-    widest = max(range(len(shapes)), key=lambda i: shapes[i].c_out * pixel_count(shapes[i].size_out))  # type: ignore[union-attr, operator]
-    cells = [list(layer.fitness)[: None if i == widest else SHOWN] for i, layer in enumerate(breeding.layers)]
-    measure_cells(model, cells, images.source(images.validation), networks=1, images=count, seed=0)
+    outputs = [shape.c_out * pixel_count(shape.size_out) * FLOAT for shape in shapes]  # type: ignore[operator, union-attr]
+    return count * max((len(own) - 1) * size for own, size in zip(cells, outputs, strict=True))
 
 
 def _breeding(

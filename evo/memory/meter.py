@@ -19,8 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 aten = torch.ops.aten
 
 
-def _filled(x: Tensor, *_: Any) -> Tensor:
+def _itself(x: Tensor, *_: Any) -> Tensor:
     return x
+
+
+def _alike(x: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(x)
 
 
 def _normalised(x: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,14 +37,33 @@ def _unnormalised(gradient: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor,
     return torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
 
 
+IN_PLACE = (
+    aten.normal_.default, aten.uniform_.default, aten.fill_.Scalar, aten.zero_.default, aten.relu_.default,
+    aten.hardtanh_.default, aten.add_.Tensor,
+)  # fmt: skip
+ONE_BY_ONE = (
+    aten.relu.default, aten.hardtanh.default, aten.sigmoid.default, aten.silu.default, aten.threshold_backward.default,
+    aten.hardtanh_backward.default, aten.sigmoid_backward.default, aten.silu_backward.default,
+)  # fmt: skip
+
 SHORT: dict[Any, Callable[..., Any]] = {
-    **dict.fromkeys((aten.normal_.default, aten.uniform_.default, aten.fill_.Scalar, aten.zero_.default), _filled),
+    **dict.fromkeys(IN_PLACE, _itself),
+    **dict.fromkeys(ONE_BY_ONE, _alike),
     aten.native_batch_norm.default: _normalised,
     aten.native_batch_norm_backward.default: _unnormalised,
 }
-"""What torch does for tensors without numbers in milliseconds each, and in seconds once: it would import its compiler."""
+"""Operations that torch does for tensors without numbers in a millisecond or more, and how they are done at once."""
 
-PAIRWISE = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
+PAIRWISE = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor)
+"""The same, where the second is spread over the first."""
+
+
+def _spreads(given: Any, x: Tensor) -> bool:
+    """Whether ``given`` is a number, or a tensor that is spread over ``x``."""
+    if not isinstance(given, Tensor):
+        return x.is_floating_point()
+    sides = zip(given.shape[::-1], x.shape[::-1], strict=False)
+    return given.ndim <= x.ndim and given.dtype == x.dtype and all(mine in (1, theirs) for mine, theirs in sides)
 
 
 class LiveBytes(TorchDispatchMode):
@@ -102,7 +125,7 @@ class WithoutNumbers(LiveBytes):
         if first is not None and first.is_meta:
             if func in SHORT:
                 return SHORT[func](*args)
-            if func in PAIRWISE and isinstance(args[1], Tensor) and args[1].is_meta and args[1].shape == first.shape:
+            if func in PAIRWISE and _spreads(args[1], first):
                 return torch.empty_like(first)
             if func is aten._local_scalar_dense.default:
                 return torch.ones((), dtype=first.dtype, device="cpu").item()

@@ -29,7 +29,7 @@ from evo.memory.shapes import ImageShapes
 from evo.memory.step import StepMemory
 from evo.memory.supernets import gates_memory, scoring_memory, supernet_memory
 from evo.methods.registry import evolution_of
-from evo.training.loop import Schedule, schedule_of, train
+from evo.training.loop import Paths, Schedule, schedule_of, train
 from spaces.costs.table import cost_table
 from spaces.export.additions import add_to_contender
 from spaces.export.baselines import contender
@@ -70,13 +70,26 @@ def check(step: StepMemory, work: Callable[[], object], held: int = 0) -> None:
     assert abs(step.total - measured) < CLOSE * measured, (step, measured)
 
 
+def as_counted(paths: Paths) -> Paths:
+    """The draws among which the dearest is counted, one a step: others differ by chance, which many steps even out."""
+    drawn = Random(0)
+    return lambda rng: paths(drawn)
+
+
+def cells_of(breeding: Breeding) -> Paths:
+    layers = breeding.mixture([alpha.detach() for alpha in breeding.alphas])
+    if breeding.settings.score == "weights":
+        return lambda rng: ((layers,),)
+    return lambda rng: (([{rng.choice(list(layer)): 1.0} for layer in layers],),)
+
+
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_a_supernet_that_is_trained_path_by_path(pieces: int) -> None:
-    config, space = configured("digits", "evaluator.epochs=6", f"evaluator.accumulate={pieces}")
+    config, space = configured("digits", "evaluator.epochs=3", f"evaluator.accumulate={pieces}")
     one_shot = section(config)
 
     def work() -> None:
-        train(Supernet(space), TRAIN, schedule_of(one_shot, config.data, 1), seed=0, paths=uniform_paths(space))
+        train(Supernet(space), TRAIN, schedule_of(one_shot, config.data, 1), seed=0, paths=as_counted(uniform_paths(space)))
 
     step = supernet_memory(config, space, SHAPES, 1)
     assert (step.images, step.pieces) == (64 // pieces, pieces)
@@ -84,13 +97,13 @@ def test_a_supernet_that_is_trained_path_by_path(pieces: int) -> None:
 
 
 def test_gates_and_the_branches_between_whose_steps_they_learn() -> None:
-    config, space = configured("nse_digits", "evaluator.epochs=4", "evaluator.batch_size=16")
+    config, space = configured("nse_digits", "evaluator.epochs=1", "evaluator.batch_size=16")
     one_shot, gates, table = section(config), Gates(space), cost_table(space)
     assert one_shot.gates is not None
     model = Supernet(space)
 
     def work() -> None:
-        train(model, TRAIN, schedule_of(one_shot, config.data, 1), seed=0, paths=balanced_paths(gates))
+        train(model, TRAIN, schedule_of(one_shot, config.data, 1), seed=0, paths=as_counted(balanced_paths(gates)))
 
     check(supernet_memory(config, space, SHAPES, 1), work, byte_size(model))
     step = gates_memory(config, space, table, SHAPES)
@@ -110,7 +123,7 @@ def test_cells_that_are_bred(score: str) -> None:
     model = CellSupernet(space, all_cells(space, alphabet_of(cells)))
     breeding = Breeding(space, table, VALIDATION, cells, cost="macs", n=1, seed=0)
     schedule = schedule_of(cells, config.data, 1)
-    check(training, lambda: train(model, TRAIN, schedule, seed=0, paths=breeding.paths()), byte_size(model))
+    check(training, lambda: train(model, TRAIN, schedule, seed=0, paths=as_counted(cells_of(breeding))), byte_size(model))
     if score == "networks":
         own = [list(layer.fitness) for layer in breeding.layers]
         check(between, lambda: measure_cells(model, own, VALIDATION, networks=1, images=128, seed=0), between.fixed)
@@ -119,7 +132,7 @@ def test_cells_that_are_bred(score: str) -> None:
 
 
 def test_a_block_behind_its_teacher() -> None:
-    config, space = configured("dna_digits", "evaluator.epochs=4")
+    config, space = configured("dna_digits", "evaluator.epochs=2")
     blockwise = config.evaluator
     assert isinstance(blockwise, settings.BlockwiseSection)
     _, step, _ = blocks_memory(config, space, SHAPES)
@@ -133,8 +146,8 @@ def test_a_block_behind_its_teacher() -> None:
 
     def work() -> None:
         supernet = BlockSupernet(space, start, stop, stages[names[0]][0] if block else 1, stages[names[-1]][0])
-        schedule = Schedule(epochs=4, batch_size=64, learning_rate=0.002, decay=0.9)
-        train(supernet, guided, schedule, seed=0, loss=F.mse_loss, paths=uniform_paths(space.slice(start, stop)))
+        schedule = Schedule(epochs=2, batch_size=64, learning_rate=0.002, decay=0.9)
+        train(supernet, guided, schedule, seed=0, loss=F.mse_loss, paths=as_counted(uniform_paths(space.slice(start, stop))))
 
     check(step, work, sum(parameter.numel() * 4 for parameter in shown.parameters()))
 

@@ -1,0 +1,76 @@
+"""Whether the steps of a run fit into a device's memory, and what to do where one does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from evo.memory.machine import Machine, format_memory
+from evo.memory.step import StepMemory
+from studies.config import StudyConfig
+
+ROOM = 0.9
+"""The part of a device's memory that counted tensors may fill: what libraries need for themselves is not counted."""
+
+LEAST_PIECE = 16
+"""Images that a piece of a batch has at least: batch normalisation takes its statistics of them."""
+
+SMALL = 10_000
+"""So many times the bytes of its images no step has been seen to take: where that is little, nothing is counted at a start."""
+
+
+def needs_counting(config: StudyConfig, pixels: int, machine: Machine) -> bool:
+    """Whether a batch could be too large for a machine at all.
+
+    Args:
+        pixels: numbers of one image.
+    """
+    sizes = [
+        value
+        for section in (config.evaluator, getattr(config.evaluator, "cells", None), config.deliver)
+        for name in ("batch_size", "eval_batch_size")
+        if isinstance(value := getattr(section, name, None), int)
+    ]
+    return max(sizes) * pixels * 4 * SMALL > machine.memory
+
+
+def too_large(steps: Iterable[StepMemory], machine: Machine) -> list[StepMemory]:
+    """The steps that do not fit."""
+    return [step for step in steps if step.total > ROOM * machine.memory]
+
+
+def lines(steps: Sequence[StepMemory], machine: Machine | None) -> list[str]:
+    """What each step takes, and what to do about those that do not fit, a line each."""
+    said = [describe(step) for step in steps]
+    if machine is None or not steps:
+        return said
+    where = f"{format_memory(machine.memory)} of {machine.name}"
+    large = too_large(steps, machine)
+    if not large:
+        return [*said, f"all of it fits into the {where}"]
+    return [*said, *(f"{step.name} does not fit into the {where}: {proposal(step, machine)}" for step in large)]
+
+
+def describe(step: StepMemory) -> str:
+    """``memory of training the supernet: 68.3 GB: 1,024 images of 66.4 MB, and 278 MB beside``."""
+    bound = "at most " if step.at_most else ""
+    cut = f", in {step.pieces} pieces" if step.pieces > 1 else ""
+    return (
+        f"memory of {step.name}: {bound}{format_memory(step.total)}: {step.images:,} images at once{cut}, "
+        f"{format_memory(step.per_image)} each, and {format_memory(step.fixed)} beside"
+    )
+
+
+def proposal(step: StepMemory, machine: Machine) -> str:
+    """What would make it fit, in words."""
+    images = int((ROOM * machine.memory - step.fixed) / step.per_image)
+    if images < 1:
+        return f"{format_memory(step.fixed)} are needed beside the images; a device with more memory is needed"
+    pieces = -(-step.images * step.pieces // images)
+    ways = []
+    if step.accumulate and step.images * step.pieces // pieces >= LEAST_PIECE:
+        ways.append(
+            f"{step.accumulate}={pieces} ({pieces} pieces of a batch, whose gradients add up; batch normalisation then takes the "
+            "statistics of each piece)"
+        )
+    ways.append(f"{step.setting}={images}")
+    return f"set {' or '.join(ways)}"
