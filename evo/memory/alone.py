@@ -54,9 +54,7 @@ def alone_memory(
     shapes = ImageShapes(images.train, images.validation, images.channels, size, images.classes)
     build = partial(Network, *shrink(arch, space, width, resolution))
     schedule = schedule_of(training, config.data, 1)
-    return training_memory(
-        name, build, shapes.source(images.train), schedule, beside=images.kept, section=section
-    )
+    return training_memory(name, build, shapes.source(images.train), schedule, beside=images.kept, section=section)
 
 
 def delivery_memory(config: StudyConfig, arch: Architecture, space: SearchSpace, images: ImageShapes) -> StepMemory:

@@ -56,12 +56,16 @@ def _training(
 ) -> StepMemory:
     epochs = round(value_in_round(section.epochs, block + 1))
     schedule = Schedule(
-        epochs=epochs, batch_size=section.batch_size, learning_rate=0.001, decay=section.decay, accumulate=section.accumulate
+        epochs=epochs,
+        batch_size=section.batch_size,
+        learning_rate=0.001,
+        decay=section.decay,
+        accumulate=section.accumulate,
     )
     return training_memory(
         f"training block {block + 1}",
         _build(space, block, shapes),
-        TeacherGuided(images.source(images.train), shown),  # type: ignore[arg-type]
+        TeacherGuided(images.source(images.train), shown),
         schedule,
         paths=uniform_paths(space.slice(*space.blocks[block])),
         loss=F.mse_loss,
@@ -90,7 +94,7 @@ def _scoring(
         byte_size(shown.parameters()) + images.kept,
     )
     given = images.source(images.train) if not block else ShapesOnly(images.train, *shapes[0])
-    looked_at = TeacherGuided(images.source(min(most, images.validation)).first(size), shown)  # type: ignore[arg-type]
+    looked_at = TeacherGuided(images.source(min(most, images.validation)).first(size), shown)
     return walk_memory(
         walk, _build(space, block, shapes), given, looked_at, min(most, images.validation), largest_architecture(own)
     )

@@ -73,12 +73,12 @@ def _paths(breeding: Breeding) -> Paths:
 
 
 def _measure(model: nn.Module, cells: Sequence[Sequence[Op]], validation: ShapesOnly, count: int) -> int:
-    """Measure in one network one cell of each layer, the others come one after the other; gives the bytes of what the others' outputs
-    take, which are kept side by side, in the layer where that is most."""
+    """Measure in one network one cell of each layer, for others come one after the other; gives the bytes of the others'
+    outputs, which are kept side by side, in the layer where that is most."""
     assert isinstance(model, CellSupernet)
     measure_cells(model, [own[:1] for own in cells], validation, networks=1, images=count, seed=0)
     shapes = [cell.shape for cell in model.layers]
-    outputs = [shape.c_out * pixel_count(shape.size_out) * FLOAT for shape in shapes]  # type: ignore[operator, union-attr]
+    outputs = [shape.c_out * pixel_count(shape.size_out) * FLOAT for shape in shapes]  # type: ignore[operator, union-attr, arg-type]
     return count * max((len(own) - 1) * size for own, size in zip(cells, outputs, strict=True))
 
 
@@ -86,6 +86,4 @@ def _breeding(
     section: CellsSection, config: StudyConfig, space: SearchSpace, table: CostTable, images: ImageShapes
 ) -> Breeding:
     settings = section.model_copy(update={"update_every": 1, "steps": 1 << 40})
-    return Breeding(
-        space, table, images.source(images.validation), settings, cost=config.search.cost, n=1, seed=0
-    )
+    return Breeding(space, table, images.source(images.validation), settings, cost=config.search.cost, n=1, seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from evo.data.loading import load_dataset
@@ -25,6 +26,10 @@ from studies.config import (
     ScratchSection,
     StudyConfig,
 )
+
+
+class Uncounted(Exception):  # noqa: N818
+    """Memory cannot be counted."""
 
 
 def count_memory(
@@ -62,7 +67,12 @@ def count_memory(
 
 
 def _one_shot(
-    config: StudyConfig, section: OneShotSection, space: SearchSpace, table: CostTable, images: ImageShapes, processes: int
+    config: StudyConfig,
+    section: OneShotSection,
+    space: SearchSpace,
+    table: CostTable,
+    images: ImageShapes,
+    processes: int,
 ) -> list[StepMemory]:
     steps = breeding_memory(config, space, table, images, processes) if section.cells else []
     steps.append(supernet_memory(config, space, images, processes))
@@ -89,6 +99,22 @@ def _cuts(
         processes=processes,
     )
     return [tuning, scoring]
+
+
+def memory_of_run(config: StudyConfig, space: SearchSpace, table: CostTable) -> tuple[StepMemory, ...]:
+    """``count_memory`` for the images that a configuration names; torchrun's processes share every batch.
+
+    Raises:
+        EvoError: images are missing.
+        Uncounted: an operation of a user's own cannot run without numbers.
+    """
+    if not config.evaluator.uses_images:
+        return ()
+    shapes = image_shapes(config, space)
+    try:
+        return count_memory(config, space, table, shapes, int(os.environ.get("WORLD_SIZE", "1")))
+    except (NotImplementedError, RuntimeError) as error:
+        raise Uncounted(f"memory is not counted: {str(error).splitlines()[0]}") from error
 
 
 def image_shapes(config: StudyConfig, space: SearchSpace) -> ImageShapes:

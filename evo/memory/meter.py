@@ -113,7 +113,7 @@ class LiveBytes(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-class WithoutNumbers(LiveBytes):
+class WithoutNumbers(LiveBytes):  # type: ignore[no-untyped-call]
     """The same for tensors on the device ``meta``, which have no numbers: where the host asks for one it is told 1.
 
     What a program does must not depend on it but in what is computed; shapes, and so bytes, are those of a real step.

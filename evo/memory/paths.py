@@ -47,10 +47,12 @@ def dearest_paths(model: nn.Module, paths: Paths, live: LiveBytes, steps: int) -
 def layer_bytes(model: nn.Module, live: LiveBytes) -> LayerBytes:
     """What each operation of each layer keeps for the backward pass of ``SHOWN`` images; each is run once, when asked for."""
     known: dict[tuple[int, str], int] = {}
+    layers = model.layers
+    assert isinstance(layers, nn.ModuleList)
 
     def kept(i: int, op: str) -> int:
         if (i, op) not in known:
-            known[i, op] = _kept_bytes(model.layers[i], op, live)  # type: ignore[index, union-attr]
+            known[i, op] = _kept_bytes(layers[i], op, live)
         return known[i, op]
 
     return kept

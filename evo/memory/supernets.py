@@ -106,8 +106,8 @@ def walk_memory(
     count: int,
     arch: Architecture,
 ) -> StepMemory:
-    """What ``evo.evaluators.oneshot.scoring`` takes: a walk that keeps nothing, with one calibration batch and one of validation
-    images, for others take no more; and beside it the images of all calibration batches and what the walk may keep.
+    """What ``evo.evaluators.oneshot.scoring`` takes: a walk that keeps nothing, with one batch of calibration and one of
+    validation images, for others take no more; and beside it the images of all calibration batches and what the walk may keep.
 
     Args:
         validation: one batch; ``count``: images in all of them.
@@ -121,7 +121,7 @@ def walk_memory(
         runs.run([arch], lambda scores, labels, places: None)
         peak = live.peak - fixed
     streams = walk.calibration + -(-count // walk.images)
-    nodes = walk.evaluations * (len(model.layers) + 1)  # type: ignore[arg-type]
+    nodes = walk.evaluations * (len(model.layers) + 1)
     fixed += (walk.calibration - 1) * byte_size(iter([images])) + walk.kept
     return StepMemory(
         walk.name,

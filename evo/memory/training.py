@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -47,17 +48,25 @@ def training_memory(
     return step_of(name, kept + beside, peak + beside, images, shared, section)
 
 
-def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+M = TypeVar("M", bound=nn.Module)
+
+
+def build_on_meta(build: Callable[[], M]) -> M:
     """A model without numbers."""
     with torch.device("meta"):
         return build()
 
 
 def schedule_of_share(schedule: Schedule, processes: int) -> Schedule:
-    """One epoch of a process's part of every batch, by an optimiser that keeps nothing: what one keeps is counted whole, though a
-    few steps do not reach all weights."""
+    """One epoch of a process's part of every batch, by an optimiser that keeps nothing: what one keeps is counted whole, for
+    a few steps do not reach all weights."""
     return replace(
-        schedule, epochs=1, batch_size=-(-schedule.batch_size // processes), momentum=0.0, decay=None, warmup_fraction=0.0
+        schedule,
+        epochs=1,
+        batch_size=-(-schedule.batch_size // processes),
+        momentum=0.0,
+        decay=None,
+        warmup_fraction=0.0,
     )
 
 
@@ -67,9 +76,7 @@ def optimizer_bytes(model: nn.Module, schedule: Schedule) -> int:
     return copies * byte_size(parameter for parameter in model.parameters() if parameter.requires_grad)
 
 
-def step_of(
-    name: str, fixed: int, peak: int, images: Batches, schedule: Schedule, section: str
-) -> StepMemory:
+def step_of(name: str, fixed: int, peak: int, images: Batches, schedule: Schedule, section: str) -> StepMemory:
     """A training step whose peak was counted."""
     batch = min(schedule.batch_size, len(images))
     at_once = -(-batch // min(schedule.accumulate, batch))
@@ -82,4 +89,3 @@ def step_of(
         f"{section}.accumulate",
         schedule.accumulate,
     )
-

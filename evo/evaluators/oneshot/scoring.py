@@ -176,7 +176,7 @@ class PrefixRunner:
         return output
 
     def _make_room(self, node: PrefixNode, stream: int) -> None:
-        """Count what was computed just now. Where that is too much in all, let go of something else: first of what this walk has
+        """Count what was computed just now. Where that is too much in all, let go of something else: first of what walks have
         left behind, deepest first, for fewest architectures share it; then of what lies above, which is needed last and is
         computed again soonest."""
         size = _byte_size(node.outputs[stream])

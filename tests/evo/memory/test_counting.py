@@ -89,7 +89,13 @@ def test_a_supernet_that_is_trained_path_by_path(pieces: int) -> None:
     one_shot = section(config)
 
     def work() -> None:
-        train(Supernet(space), TRAIN, schedule_of(one_shot, config.data, 1), seed=0, paths=as_counted(uniform_paths(space)))
+        train(
+            Supernet(space),
+            TRAIN,
+            schedule_of(one_shot, config.data, 1),
+            seed=0,
+            paths=as_counted(uniform_paths(space)),
+        )
 
     step = supernet_memory(config, space, SHAPES, 1)
     assert (step.images, step.pieces) == (64 // pieces, pieces)
@@ -123,7 +129,9 @@ def test_cells_that_are_bred(score: str) -> None:
     model = CellSupernet(space, all_cells(space, alphabet_of(cells)))
     breeding = Breeding(space, table, VALIDATION, cells, cost="macs", n=1, seed=0)
     schedule = schedule_of(cells, config.data, 1)
-    check(training, lambda: train(model, TRAIN, schedule, seed=0, paths=as_counted(cells_of(breeding))), byte_size(model))
+    check(
+        training, lambda: train(model, TRAIN, schedule, seed=0, paths=as_counted(cells_of(breeding))), byte_size(model)
+    )
     if score == "networks":
         own = [list(layer.fitness) for layer in breeding.layers]
         check(between, lambda: measure_cells(model, own, VALIDATION, networks=1, images=128, seed=0), between.fixed)
@@ -147,7 +155,14 @@ def test_a_block_behind_its_teacher() -> None:
     def work() -> None:
         supernet = BlockSupernet(space, start, stop, stages[names[0]][0] if block else 1, stages[names[-1]][0])
         schedule = Schedule(epochs=2, batch_size=64, learning_rate=0.002, decay=0.9)
-        train(supernet, guided, schedule, seed=0, loss=F.mse_loss, paths=as_counted(uniform_paths(space.slice(start, stop))))
+        train(
+            supernet,
+            guided,
+            schedule,
+            seed=0,
+            loss=F.mse_loss,
+            paths=as_counted(uniform_paths(space.slice(start, stop))),
+        )
 
     check(step, work, sum(parameter.numel() * 4 for parameter in shown.parameters()))
 
