@@ -30,13 +30,10 @@ def needs_counting(config: StudyConfig, pixels: int, machine: Machine) -> bool:
     Args:
         pixels: numbers of one image.
     """
-    sizes = [
-        value
-        for section in (config.evaluator, getattr(config.evaluator, "cells", None), config.deliver)
-        for name in ("batch_size", "eval_batch_size")
-        if isinstance(value := getattr(section, name, None), int)
-    ]
-    return max(sizes) * pixels * 4 * SMALL > machine.memory
+    sections = (config.evaluator, getattr(config.evaluator, "cells", None), config.deliver)
+    trained = max(getattr(section, "batch_size", 0) for section in sections)
+    scored = getattr(config.evaluator, "eval_batch_size", 0) // 10  # nothing is kept for a backward pass
+    return max(trained, scored) * pixels * 4 * SMALL > machine.memory
 
 
 def check_start(config: StudyConfig, space: SearchSpace, table: CostTable) -> list[str]:
