@@ -120,3 +120,9 @@ def test_pieces_take_less() -> None:
     )
     assert whole.with_pieces(4).total == pytest.approx(cut.total, rel=0.1)
     assert replace(cut, pieces=1, images=64).total == pytest.approx(whole.total, rel=0.1)
+
+
+def test_features_are_compared_for_whole_batches() -> None:
+    changes = ["deliver.accumulate=2", "deliver.teacher=somewhere", "deliver.teacher_features=0.5"]
+    with pytest.raises(settings.ConfigError, match=r"deliver\.accumulate is 2 and deliver\.teacher_features is 0\.5"):
+        settings.load_config("digits", changes)
