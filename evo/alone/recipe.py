@@ -36,7 +36,7 @@ def train_by_recipe(
     *,
     teacher: SoftLabels | None = None,
     features: FeatureLoss | None = None,
-    checkpoint: Path,
+    checkpoint: Path | None = None,
     track: Track = untracked,
 ) -> None:
     """Train ``network``, which has fresh weights, as the section ``deliver`` says; averaged weights replace its own.
@@ -46,7 +46,7 @@ def train_by_recipe(
         seed: of everything random in the training.
         teacher: what it says of the images is a part of the targets; None: labels alone are.
         features: the loss that draws blocks towards those of ``teacher``; None: cross-entropy.
-        checkpoint: where each finished epoch is kept, and from which an interrupted training goes on.
+        checkpoint: where each finished epoch is kept, and from which an interrupted training goes on; None: nowhere.
 
     Raises:
         DivergedError: the loss is no longer a number.

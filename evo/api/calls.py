@@ -118,10 +118,15 @@ def plan(
     seed: int | None = None,
     set: Mapping[str, object] | Sequence[str] = (),
     plugins: str | Sequence[str] = (),
+    memory: str | None = None,
 ) -> Plan:
-    """What ``search`` would do with the same arguments: the first space, what its architectures cost, the work to come.
+    """What ``search`` would do with the same arguments: the first space, what its architectures cost, the work to come, and how
+    much memory it takes (``Plan.memory``, a ``StepMemory`` for each kind of step).
 
     Nothing is run or written.
+
+    Args:
+        memory: that of the device on which it would run, e.g. ``"80GB"``; None: that of this machine.
 
     Raises:
         UserError: a setting cannot be, or a file is missing.
@@ -131,7 +136,8 @@ def plan(
         >>> print(evo.plan("digits", rounds=3))   # doctest: +SKIP
     """
     return make_plan(
-        _options(config, rounds=rounds, run=run, seed=seed, overrides=overrides_of(set), plugins=_runs_of(plugins))
+        _options(config, rounds=rounds, run=run, seed=seed, overrides=overrides_of(set), plugins=_runs_of(plugins)),
+        memory,
     )
 
 

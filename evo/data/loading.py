@@ -59,7 +59,7 @@ def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Imag
         )
     x, y = _divided(kept, section)
     x = _in_memory(x, section)
-    moments, source = _source_of(x, section, _resolve_device(device))
+    moments, source = _source_of(x, section, resolve_device(device))
     sources: dict[str, Any] = {
         name: replace(source(x[name], y[name]), origin=Origin(load_dataset, section, device, name)) for name in x
     }
@@ -178,7 +178,7 @@ def _middles(pictures: Pictures, size: Size, section: DataSection) -> KeptPictur
     return keep_middles(pictures, size) if section.cache and are_encoded(pictures) else None
 
 
-def _resolve_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """What ``device`` in a configuration means on this machine.
 
     Raises:

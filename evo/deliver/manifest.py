@@ -24,7 +24,16 @@ LATER = ("data_sha256", "resize")
 LATER_PROVENANCE = ("summed_loss", "summed_over")
 """What the provenance in older folders does not say, though the network may be the one that is chosen so today."""
 
-LATER_SETTINGS = {"teacher", "teacher_share", "teacher_features", "add", "warmup_start", "annealing", "jitter"}
+LATER_SETTINGS = {
+    "teacher",
+    "teacher_share",
+    "teacher_features",
+    "add",
+    "warmup_start",
+    "annealing",
+    "jitter",
+    "accumulate",
+}
 LATER_DATA = {"labels", "jitter", "channels", "short_side", "cache"}
 BEFORE = {
     "settings": DeliverSection().model_dump(mode="json", include=LATER_SETTINGS),

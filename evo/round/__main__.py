@@ -29,7 +29,8 @@ EXAMPLES = """examples:
                                                           did evolving pay, did searching pay?
   python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
   python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: docs/howto/cluster.md
-  python -m evo.round 1 --config mine.toml --plan         what would run, and on what space
+  python -m evo.round 1 --config mine.toml --plan         what would run, on what space, and the memory it takes
+  python -m evo.round 1 --config pad_nas_imagenet --plan --memory 80GB   does it fit into another machine's GPU?
   torchrun --nproc-per-node 4 -m evo.round 3 --config mine.toml   on four processes, or GPUs, that train together
 """
 
@@ -85,7 +86,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--accept-data-change", action="store_true", help="continue although the data have changed since the run began"
     )
-    command.add_argument("--plan", action="store_true", help="print the space and the work to come; run nothing")
+    command.add_argument(
+        "--plan", action="store_true", help="print the space, the work to come and the memory it takes; run nothing"
+    )
+    command.add_argument(
+        "--memory", metavar="SIZE", help="with --plan: the memory of the device, e.g. 80GB (default: this machine's)"
+    )
+    command.add_argument("--json", action="store_true", help="with --plan: print it for programs")
     command.add_argument("--quiet", action="store_true", help="print errors only")
     return command
 
@@ -102,7 +109,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0: round N is finished; 1: something the user must do first; 130: interrupted, nothing recorded is lost."""
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         return _run_as_rank(argv, processes)
-    return _run_guarded(parser().parse_args(argv), argv)
+    command = parser()
+    args = command.parse_args(argv)
+    if (args.memory or args.json) and not args.plan:
+        command.error("--memory and --json are for --plan: give it, too")
+    return _run_guarded(args, argv)
 
 
 def _run_guarded(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 
 from evo import console
@@ -32,10 +33,10 @@ def print_plan(args: Namespace) -> int:
     from evo.data.inspection import warn_of
     from evo.round.plan import make_plan
 
-    plan = make_plan(options_of(args))
+    plan = make_plan(options_of(args), args.memory)
     if plan.data is not None:
         warn_of(plan.data, console.warn)
-    console.say(str(plan))
+    console.say(json.dumps(plan.to_dict(), indent=1) if args.json else str(plan))
     return 0
 
 

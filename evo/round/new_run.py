@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from evo.evaluators.blockwise.classes import classes_of_teacher
 from evo.evaluators.cuts.network import class_names, cuts_space
 from evo.evaluators.registry import evaluator_of, reference_evaluator
 from evo.evaluators.tabular import table_space
+from evo.memory.fitting import check_start
 from evo.methods.registry import evolution_of
 from evo.plugins import used_plugins
 from evo.round.costs import check_costs, check_measured, costs_of
@@ -35,8 +37,11 @@ from studies.records import COSTS, EvoError
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 
 
-def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
+def begin_run(store: Store, name: str, config: StudyConfig, warn: Callable[[str], None] | None = None) -> StoredRun:
     """A new run, after everything that can be checked beforehand has been.
+
+    Args:
+        warn: told of steps that hardly fit into this machine's memory; None: it runs elsewhere, and nobody looks.
 
     Raises:
         EvoError: a file is missing, or no architecture lies inside the limits; nothing was written.
@@ -50,6 +55,8 @@ def begin_run(store: Store, name: str, config: StudyConfig) -> StoredRun:
     check_measured(config, space, costs)
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
+    for text in check_start(config, space, costs) if warn else ():
+        warn(text)  # type: ignore[misc]
     most = [_most(config, costs, name) for name in config.search.costs]
     names = _class_names(config) if config.evaluator.uses_images else None
     plugins = list(used_plugins(config, space).values())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from evo.html import block, calls, heading, paragraph, table
 from evo.round.arms import check_arms, read_settings, run_name
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
+from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from spaces.units import format_number
 from studies.config import StudyConfig
@@ -16,6 +17,8 @@ from studies.records import COSTS, EvoError
 
 if TYPE_CHECKING:
     from evo.data.source import DataReport
+    from evo.memory.machine import Machine
+    from evo.memory.step import StepMemory
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Plan:
         costs: least and most of each cost among the space's architectures, of those that are known.
         data: what was found where images are read; None: none are.
         plugins: sha256 of each file of a user's own; ``notes``: what is to be known of their operations.
+        memory: what each kind of step takes; ``machine``: where it is to fit; None: nobody knows.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Plan:
     data: DataReport | None = None
     plugins: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    memory: tuple[StepMemory, ...] = ()
+    machine: Machine | None = None
 
     @property
     def title(self) -> str:
@@ -46,6 +52,8 @@ class Plan:
     @property
     def work(self) -> list[str]:
         """The work to come and what the space holds, a line each."""
+        from evo.memory.fitting import lines as memory_lines
+
         config, search = self.config, self.config.search
         return [
             *self._data(),
@@ -56,9 +64,27 @@ class Plan:
             *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.judging.plan(self.space, self.rounds),
             *self._truth(),
+            *memory_lines(self.memory, self.machine),
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
             *self.notes,
         ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: what JSON can hold."""
+        from evo.memory.fitting import too_large
+
+        fits = None if self.machine is None else not too_large(self.memory, self.machine)
+        return {
+            "run": self.name,
+            "rounds": self.rounds,
+            "space": self.space.name,
+            "architectures": self.space.size,
+            "costs": {name: list(ends) for name, ends in self.costs.items()},
+            "work": self.work,
+            "memory": [asdict(step) | {"total": step.total} for step in self.memory],
+            "machine": self.machine and asdict(self.machine),
+            "fits": fits,
+        }
 
     @property
     def _counts(self) -> list[int]:
@@ -103,14 +129,18 @@ class Plan:
         return block(heading(f"{name}:", about), layers, *map(paragraph, lines), calls("evo.search(...)"))
 
 
-def make_plan(options: RunOptions) -> Plan:
+def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     """What ``options`` would begin.
+
+    Args:
+        memory: that of the device on which it would run, e.g. ``80GB``; None: that of this machine.
 
     Raises:
         EvoError: a setting cannot be, or a file is missing.
     """
     from evo.data.fingerprint import reads_images
     from evo.data.inspection import inspect_data, settle_data
+    from evo.memory.machine import Machine, machine_of, parse_memory
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
     from evo.round.own_operations import notes_on_own_operations
@@ -123,8 +153,20 @@ def make_plan(options: RunOptions) -> Plan:
     check_costs(config, space, costs)
     least, most = costs.bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
-    name, notes = run_name(options, config.seed), (*told, *notes_on_own_operations(space))
-    return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes)
+    machine = machine_of(config.device) if memory is None else Machine("the device", parse_memory(memory), given=True)
+    steps, reason = _counted(config, space, costs)
+    name, notes = run_name(options, config.seed), (*told, *notes_on_own_operations(space), *reason)
+    return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes, steps, machine)
+
+
+def _counted(config: StudyConfig, space: SearchSpace, costs: CostTable) -> tuple[tuple[StepMemory, ...], list[str]]:
+    """What each kind of step takes; and why it is not known, if it is not."""
+    from evo.memory.counting import Uncounted, memory_of_run
+
+    try:
+        return memory_of_run(config, space, costs), []
+    except Uncounted as error:
+        return (), [str(error)]
 
 
 def _planned_space(storage: str, config: StudyConfig) -> tuple[SearchSpace, list[str]]:

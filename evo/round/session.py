@@ -81,8 +81,10 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
     with quiet_optuna(), open_store(options.storage) as store, ExitStack() as stack:
         wanted = list(runs_to_make(store, options))
         check_arms(options, wanted[0][1])
-        inspect = _data_inspector(reporter)
-        runs = [find_run(store, name, config) or _begin_run(store, name, config, inspect) for name, config in wanted]
+        inspect, here = _data_inspector(reporter), options.cluster is None
+        runs = [
+            find_run(store, name, config) or _begin_run(store, name, config, inspect, here) for name, config in wanted
+        ]
         settings = runs[0].config
         limited = settings.evaluator.timeout is not None
         hands = cache(lambda: stack.enter_context(_open_executor(options, settings.threads, limited)))
@@ -141,8 +143,10 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
     return inspect_if_read
 
 
-def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None]) -> StoredRun:
-    """A run that begins now."""
+def _begin_run(
+    store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None], here: bool
+) -> StoredRun:
+    """A run that begins now; ``here``: on this machine, whose memory is looked at."""
     check_name(name)
     from evo.data.inspection import settle_data
     from evo.round.new_run import begin_run
@@ -150,7 +154,7 @@ def _begin_run(store: Store, name: str, config: StudyConfig, inspect: Callable[[
     predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
     config = settle_data(config, predecessor.config if predecessor else None)
     inspect(config)
-    return begin_run(store, name, config)
+    return begin_run(store, name, config, console.warn if here else None)
 
 
 def _finish_run(session: Session, run: StoredRun) -> bool:

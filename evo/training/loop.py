@@ -7,7 +7,7 @@ last whole epoch ends with the same weights, bit for bit, as one that was not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,8 @@ class Schedule:
     """How long and how fast: Nesterov SGD, linear warm-up, then a cosine or a line to zero. ``warmup_fraction`` is a share of
     all steps, ``warmup_start`` one of the learning rate. ``augment`` is as ``evo.data.augmentation.spelled`` gives it.
 
-    With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA).
+    With a ``decay`` it is Adam instead, whose learning rate is multiplied by it after every epoch (DNA). A batch is cut into
+    ``accumulate`` pieces, whose gradients add up to a step; batch normalisation then takes the statistics of each piece.
     """
 
     epochs: int
@@ -80,6 +81,7 @@ class Schedule:
     decay: float | None = None
     warmup_start: float = 0.0
     annealing: str = "cosine"
+    accumulate: int = 1
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate at ``step`` (from 0) of ``steps``."""
@@ -108,6 +110,7 @@ def schedule_of(training: Training, data: DataSection, n: int) -> Schedule:
         augment=spelled(data.augment, data.jitter),
         warmup_start=training.warmup_start,
         annealing=training.annealing,
+        accumulate=training.accumulate,
     )
 
 
@@ -204,11 +207,12 @@ def _train_epochs(
                     x, y = mix(x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
                 chosen = paths(rng)
-                for place, path in enumerate(chosen, start=1):
-                    with accumulate_gradients(run, last=place == len(chosen)):
-                        lost = weight * loss(run(x, *path), y)
-                        lost.backward()
-                    total += lost.detach()
+                for images_of, labels_of, share, is_last in pieces(x, y, schedule.accumulate):
+                    for place, path in enumerate(chosen, start=1):
+                        with accumulate_gradients(run, last=is_last and place == len(chosen)):
+                            lost = weight * share * loss(run(images_of, *path), labels_of)
+                            lost.backward()
+                        total += lost.detach()
                 optimizer.step()
                 if between is not None:
                     between(model, epoch * batches + batch)
@@ -221,6 +225,14 @@ def _train_epochs(
                 )
             if checkpoint is not None:
                 _write_progress(model, optimizer, between, checkpoint, epoch + 1)
+
+
+def pieces(x: Tensor, y: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, float, bool]]:
+    """A batch cut into ``count`` pieces of nearly the same size, or as many as it has images: the images and labels of each,
+    its share of the batch, and whether it is the last."""
+    count = max(1, min(count, len(x)))
+    for place, (images, labels) in enumerate(zip(x.tensor_split(count), y.tensor_split(count), strict=True), start=1):
+        yield images, labels, len(images) / len(x), place == count
 
 
 def _make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

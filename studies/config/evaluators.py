@@ -418,6 +418,10 @@ class BlockwiseSection(EvaluatorSection):
     batch_size: PositiveInt = 64
     """Images per step."""
 
+    accumulate: PositiveInt = 1
+    """Pieces into which a batch is cut, whose gradients add up to a step: a step takes as much less memory. Batch normalisation
+    then takes the statistics of each piece, as if the batch were smaller."""
+
     learning_rate: PerRound = (0.002, 0.005)
     """First learning rate: a number for every block, or a list whose last entry repeats."""
 

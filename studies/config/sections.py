@@ -255,6 +255,10 @@ class Training(Section):
     batch_size: PositiveInt = 64
     """Images per step."""
 
+    accumulate: PositiveInt = 1
+    """Pieces into which a batch is cut, whose gradients add up to a step: a step takes as much less memory. Batch normalisation
+    then takes the statistics of each piece, as if the batch were smaller."""
+
     learning_rate: PerRound = 0.1
     """Highest learning rate: it is reached linearly during warm-up, then falls to 0 along a cosine. A number for every
     round, or a list whose last entry repeats."""

@@ -168,6 +168,7 @@ class StudyConfig(Section):
         if self.data.labels is False:
             self._check_without_labels()
         self._check_teacher()
+        self._check_pieces()
         self.evaluator.check(self)
         self.ground_truth.check(self.evaluator, self.search.objective)
         self.evolution.check(self)
@@ -190,6 +191,13 @@ class StudyConfig(Section):
                 f"deliver.teacher_features is {self.deliver.teacher_features:g}, and there is no deliver.teacher whose blocks "
                 "could be imitated: expected 'whole', for a run of evaluator 'cuts', 'imitated', for one of 'blockwise', or a "
                 "folder that python -m evo.deliver made; give one, or leave deliver.teacher_features out"
+            )
+
+    def _check_pieces(self) -> None:
+        if self.deliver.accumulate > 1 and self.deliver.teacher_features:
+            raise invalid(
+                f"deliver.accumulate is {self.deliver.accumulate} and deliver.teacher_features is "
+                f"{self.deliver.teacher_features:g}: features are compared for whole batches; leave one of them out"
             )
 
     def _check_without_labels(self) -> None:

@@ -26,7 +26,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         if reason := why_not():
             pytest.skip(reason)
         monkeypatch.setattr(
-            "evo.data.loading._resolve_device", lambda word: DEVICE if word == "cuda" else torch.device("cpu")
+            "evo.data.loading.resolve_device", lambda word: DEVICE if word == "cuda" else torch.device("cpu")
         )
         yield Pretended()
     elif not torch.cuda.is_available():

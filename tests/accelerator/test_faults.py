@@ -31,7 +31,7 @@ FAULTS = (
     ),
     Fault(
         "labels stay on the CPU",
-        "evo.data.source:ImageSet.to", "self.y.to(device)", "self.y",
+        "evo.data.loading:_image_set", "y.astype(np.int64)).to(device)", "y.astype(np.int64))",
         test_steps.test_a_supernets_steps_wait_for_nothing, UNIFORM,
     ),
     Fault(

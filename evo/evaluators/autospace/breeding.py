@@ -58,7 +58,7 @@ def breed_populations(
     """
     if not files.is_intact(weights):
         torch.manual_seed(derive_seed(context.seed, "cells"))
-        supernet = CellSupernet(space, _all_cells(space, alphabet_of(section)))
+        supernet = CellSupernet(space, all_cells(space, alphabet_of(section)))
         if before is not None:
             inherit_weights(supernet, files.read_checkpoint(before.weights)[0])
         images = load_dataset(config.data, config.device)
@@ -108,7 +108,7 @@ def read_populations(weights: Path) -> BredPopulations:
     return BredPopulations(weights, ratings, tuple(map(bred_cell_from_json, facts["lives"])), facts["iterations"])
 
 
-def _all_cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
+def all_cells(space: SearchSpace, alphabet: Alphabet) -> list[Genome]:
     """All that the shared weights must serve: whatever may be bred, and what is there."""
     there = {op for layer in space.layers for op in layer.candidates + layer.pending if op.startswith("cell:")}
     return [*covering_cells(alphabet), *reference_cells(alphabet), *map(parse_cell, sorted(there))]

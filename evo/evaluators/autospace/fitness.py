@@ -31,7 +31,7 @@ from evo.evaluators.autospace.population import (
     with_measured_fitness,
 )
 from evo.seeds import derive_seed
-from evo.training.loop import Paths
+from evo.training.loop import Paths, pieces
 from evo.transfer import to_device
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
@@ -154,7 +154,7 @@ class Breeding:
         """What the mixture weighs cells by, as long as alphas do not learn; read from the device together."""
         mixture = self.mixture([alpha.detach() for alpha in self.alphas])
         weights = [weight for layer in mixture for weight in layer.values() if isinstance(weight, Tensor)]
-        read = iter(torch.stack(weights).tolist())
+        read = iter(torch.stack(weights).cpu().tolist())
         return [{op: next(read) if isinstance(w, Tensor) else w for op, w in layer.items()} for layer in mixture]
 
     @property
@@ -222,9 +222,11 @@ class Breeding:
         """One step of the alphas."""
         rng = Random(derive_seed(self.seed, "alpha", step))
         x, y = self.validation.take(torch.tensor(rng.sample(range(len(self.validation)), self.batch_size)))
-        gradients = torch.autograd.grad(self.loss(model, self.alphas, x, y), self.alphas)
-        for alpha, gradient in zip(self.alphas, gradients, strict=True):
-            alpha.grad = gradient
+        self.optimizer.zero_grad()
+        for images, labels, share, _ in pieces(x, y, self.settings.accumulate):
+            loss = share * self.loss(model, self.alphas, images, labels)
+            for alpha, gradient in zip(self.alphas, torch.autograd.grad(loss, self.alphas), strict=True):
+                alpha.grad = gradient if alpha.grad is None else alpha.grad + gradient
         self.optimizer.step()
 
     # -- what is measured ---------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ def _losses(model: CellSupernet, cells: Sequence[Sequence[Op]], around: Sequence
         outputs = {op: model.layers[i](x, {op: 1.0}) for op in own}
         losses += [F.cross_entropy(_finish(model, output, around, i + 1), y) for output in outputs.values()]
         x = outputs[around[i]]
+        outputs.clear()  # the next layer's come beside them else
     return torch.stack(losses)
 
 

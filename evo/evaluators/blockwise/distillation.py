@@ -194,6 +194,7 @@ class Distillation:
             weight_decay=self.section.weight_decay,
             augment=spelled(self.config.data.augment, self.config.data.jitter),
             decay=self.section.decay,
+            accumulate=self.section.accumulate,
         )
         train(
             supernet,

@@ -108,7 +108,7 @@ def teacher_stages(config: StudyConfig, space: SearchSpace) -> dict[str, Feature
     """
     section = teacher_section(config)
     splits = section.splits or (() if section.is_given else _own_splits(space))
-    stages = fitting_stages(_meta_network(config, space), space, splits, _teacher_name(section))
+    stages = fitting_stages(meta_network(config, space), space, splits, _teacher_name(section))
     _normalisation(section, space.stem.c_in)  # raises
     return stages
 
@@ -238,7 +238,7 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
     return path
 
 
-def _meta_network(config: StudyConfig, space: SearchSpace) -> nn.Module:
+def meta_network(config: StudyConfig, space: SearchSpace) -> nn.Module:
     """The teacher's network without any numbers: enough to ask for shapes."""
     section = teacher_section(config)
     if section.is_given:

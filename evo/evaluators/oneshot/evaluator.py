@@ -138,6 +138,7 @@ class OneShot:
             cost=self.config.search.cost,
             inherited=context.inherited or [frozenset()] * len(space.layers),
             seed=context.seed,
+            accumulate=self.section.accumulate,
         )
 
 

@@ -25,7 +25,7 @@ from evo.data.source import Source
 from evo.evaluators import Request
 from evo.seeds import derive_seed
 from evo.strategy.nsga2 import CandidateFilter
-from evo.training.loop import Paths
+from evo.training.loop import Paths, pieces
 from evo.transfer import to_device
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
@@ -171,6 +171,7 @@ class Indicators:
 
     Args:
         validation: images that no weight is trained on.
+        accumulate: pieces into which their batches are cut, one after the other.
         inherited: per layer the operations that are never dropped: those that came from the round before.
     """
 
@@ -185,6 +186,7 @@ class Indicators:
         cost: str,
         inherited: Sequence[frozenset[Op]],
         seed: int,
+        accumulate: int = 1,
     ) -> None:
         self.gates = gates
         self.table = table
@@ -194,6 +196,7 @@ class Indicators:
         self.batch_size = min(batch_size, len(validation))
         self.inherited = inherited
         self.seed = seed
+        self.accumulate = accumulate
         self.optimizer = torch.optim.Adam(gates.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999))
 
     def __call__(self, model: nn.Module, step: int) -> None:
@@ -213,19 +216,28 @@ class Indicators:
         drawn = self.draw(rng)
         gated = [layer.weights for layer in drawn if layer.weights is not None]
         q = torch.stack(gated) if gated else torch.zeros(0, 2)
-        sent = to_device(q.detach(), x.device).requires_grad_()
-        lost = F.cross_entropy(self.mixture(model, x, drawn, sent), y)
-        if not gated:
+        gradient = self._gradient(model, x, y, drawn, to_device(q.detach(), x.device).requires_grad_())
+        if gradient is None:
             return
-        loss = (q * torch.autograd.grad(lost, sent)[0].cpu()).sum()  # its gradient is that of ``lost``
+        loss = (q * gradient.cpu()).sum()  # its gradient is that of the cross-entropy
         if self.settings.cost_target:
             cost = self.expected_cost(drawn)
             loss = loss + self.settings.cost_weight * (cost / self.settings.cost_target - 1) ** 2
         self.optimizer.zero_grad()
         alphas = list(self.gates.parameters())
-        for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
-            alpha.grad = gradient
+        for alpha, own in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
+            alpha.grad = own
         self.optimizer.step()
+
+    def _gradient(self, model: Supernet, x: Tensor, y: Tensor, drawn: Sequence[DrawnLayer], q: Tensor) -> Tensor | None:
+        """The gradient of the batch's cross-entropy by the weights of patterns, ``(gated layers, 2)``; None: there are none."""
+        total: Tensor | None = None
+        for images, labels, share, _ in pieces(x, y, self.accumulate):  # all see the same patterns
+            lost = share * F.cross_entropy(self.mixture(model, images, drawn, q), labels)
+            if len(q):
+                gradient = torch.autograd.grad(lost, q)[0]
+                total = gradient if total is None else total + gradient
+        return total
 
     def draw(self, rng: Random) -> list[DrawnLayer]:
         """What a step of the gates runs, layer by layer."""

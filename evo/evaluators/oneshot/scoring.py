@@ -29,20 +29,25 @@ Statistics = tuple[Tensor, Tensor]
 """Mean and variance per channel of one normalisation's input."""
 
 
-CALIBRATION = -1
-"""The stream of calibration batches; validation images come in streams 0, 1, ... of one batch each."""
-
-
-@dataclass
+@dataclass(eq=False)
 class PrefixNode:
-    """A prefix of genes: its last layer's statistics, and its outputs per stream while they are kept."""
+    """A prefix of genes: its last layer's statistics, and its outputs per stream while they are kept.
+
+    A stream is one batch: validation images come in streams 0, 1, ..., calibration batches in -1, -2, ...
+
+    Attributes:
+        seen: calibration batches whose statistics are in ``statistics``; ``head_seen``: in those of a head behind it.
+        used: the last call that came by.
+    """
 
     depth: int
     children: dict[str, PrefixNode] = field(default_factory=dict)
     statistics: list[Statistics] = field(default_factory=list)
-    head: list[Statistics] | None = None
-    outputs: dict[int, list[Tensor]] = field(default_factory=dict)
-    used: int = 0  # the last call that came by
+    seen: int = 0
+    head: list[Statistics] = field(default_factory=list)
+    head_seen: int = 0
+    outputs: dict[int, Tensor] = field(default_factory=dict)
+    used: int = 0
 
 
 @dataclass
@@ -70,11 +75,14 @@ class PrefixRunner:
 
     Args:
         calibration: batches of training images whose statistics every normalisation takes on.
-        batch: how many validation images are in memory at once, at every depth.
-        memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call.
+        batch: how many validation images are in memory at once.
+        memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call; but one output
+            at least. What is not kept is computed again where it is needed.
 
     Attributes:
-        computed, naive: layers run so far over one stream each, and how many scoring one by one would have run.
+        computed, naive: layers run so far over one stream each (calibration counts as one), and how many scoring one by one
+            would have run.
+        held: bytes of outputs that are kept; ``largest``: of the largest output so far.
     """
 
     def __init__(
@@ -95,80 +103,118 @@ class PrefixRunner:
         self.validation = validation
         self.batch = batch
         self.memory = memory
-        self.held = 0
+        self.held = self.largest = 0
         self.root = PrefixNode(0)
+        self.path: list[PrefixNode] = []
+        self.idle: list[dict[tuple[int, int], PrefixNode]] = [{} for _ in range(len(self.layers) + 1)]
         self.calls = self.computed = self.naive = 0
 
     def run(self, archs: Sequence[Architecture], report: Report) -> None:
         """Report the outputs of every architecture for every validation batch."""
         self.calls += 1
         self._free_memory()
-        wanted, stream = _trie_of(map(self.space.weight_genes, archs)), CALIBRATION
+        wanted, streams = _trie_of(map(self.space.weight_genes, archs)), 1
         with torch.inference_mode():
-            self._walk(wanted, self.root, stream, lambda: self.calibration, None, report, torch.empty(0))
+            for number, x in enumerate(self.calibration, start=1):
+                self._walk(wanted, self.root, -number, lambda x=x: x, None, report, x)  # type: ignore[misc]
             for stream, (x, y) in enumerate(self.validation.batches(self.batch)):
-                self._walk(wanted, self.root, stream, lambda x=x: [x], None, report, y)  # type: ignore[misc]
-        self.naive += len(archs) * len(self.layers) * (stream + 2)
+                self._walk(wanted, self.root, stream, lambda x=x: x, None, report, y)  # type: ignore[misc]
+                streams += 1
+        self.naive += len(archs) * len(self.layers) * streams
 
     def _walk(
         self,
         wanted: ArchTrie,
         node: PrefixNode,
         stream: int,
-        above: Outputs,
+        above: Output,
         gene: str | None,
         report: Report,
         y: Tensor,
     ) -> None:
         """Depth first. What a layer gives is computed when it is asked for, and not twice while it is kept."""
         node.used = self.calls
+        self.idle[node.depth].pop((id(node), stream), None)
+        self.path.append(node)
 
-        def outputs() -> list[Tensor]:
+        def output() -> Tensor:
             if stream not in node.outputs:
                 node.outputs[stream] = self._run_node(node, stream, above(), gene)
-                self.held += _byte_size(node.outputs[stream])
+                self._make_room(node, stream)
             return node.outputs[stream]
 
-        if stream == CALIBRATION:
-            if not node.statistics:
-                outputs()
-            if wanted.places and node.head is None:
-                _, node.head = self.head.calibrate(outputs())
-        elif wanted.places:
-            assert node.head is not None
-            report(self.head.evaluate(outputs()[0], node.head), y, wanted.places)
-        for name, child in wanted.children.items():
-            below = node.children.setdefault(name, PrefixNode(node.depth + 1))
-            self._walk(child, below, stream, outputs, name, report, y)
-        if self.held > self.memory or node.depth == len(self.layers):  # nothing goes on from a whole architecture
-            self._drop(node, stream)
+        try:
+            if stream >= 0:
+                if wanted.places:
+                    report(self.head.evaluate(output(), node.head), y, wanted.places)
+            else:
+                self._calibrate(node, -stream, output, behind=bool(wanted.places))
+            for name, child in wanted.children.items():
+                below = node.children.setdefault(name, PrefixNode(node.depth + 1))
+                self._walk(child, below, stream, output, name, report, y)
+        finally:
+            self.path.pop()
+            self._retire(node, stream)
 
-    def _run_node(self, node: PrefixNode, stream: int, inputs: list[Tensor], gene: str | None) -> list[Tensor]:
-        """The outputs of a node's last layer (the root's is the stem); the calibration stream gives its statistics."""
+    def _calibrate(self, node: PrefixNode, number: int, output: Output, behind: bool) -> None:
+        """Let a node, and a head ``behind`` it, take in calibration batch ``number`` (from 1)."""
+        if node.seen < number:
+            output()
+        if behind and node.head_seen < number:
+            _, node.head = self.head.calibrate(output(), node.head, node.head_seen, len(self.calibration))
+            node.head_seen = number
+
+    def _run_node(self, node: PrefixNode, stream: int, x: Tensor, gene: str | None) -> Tensor:
+        """The output of a node's last layer (the root's is the stem); a calibration batch that is new gives its statistics."""
         part, genes = (self.stem, ()) if gene is None else (self.layers[node.depth - 1], (gene,))
-        self.computed += gene is not None
-        if stream == CALIBRATION:
-            outputs, node.statistics = part.calibrate(inputs, *genes)
-            return outputs
-        return [part.evaluate(x, node.statistics, *genes) for x in inputs]
+        self.computed += gene is not None and stream >= -1
+        if stream >= 0:
+            return part.evaluate(x, node.statistics, *genes)
+        output, statistics = part.calibrate(x, node.statistics, -stream - 1, len(self.calibration), *genes)
+        if node.seen < -stream:
+            node.statistics, node.seen = statistics, -stream
+        return output
+
+    def _make_room(self, node: PrefixNode, stream: int) -> None:
+        """Count what was computed just now. Where that is too much in all, let go of something else: first of what walks have
+        left behind, deepest first, for fewest architectures share it; then of what lies above, which is needed last and is
+        computed again soonest."""
+        size = _byte_size(node.outputs[stream])
+        self.held += size
+        self.largest = max(self.largest, size)
+        left = (last for last in reversed(self.idle) if last)
+        above = (other for other in self.path if other is not node and stream in other.outputs)
+        while self.held > self.memory:
+            if places := next(left, None):
+                while places and self.held > self.memory:
+                    (key, other) = next(iter(places.items()))
+                    self._drop(other, key[1])
+            elif other := next(above, None):  # type: ignore[assignment]
+                self._drop(other, stream)
+            else:
+                return
+
+    def _retire(self, node: PrefixNode, stream: int) -> None:
+        """What a walk leaves behind waits for the next call, but for whole architectures, from which nothing goes on."""
+        if self.held > self.memory or node.depth == len(self.layers):
+            self._drop(node, stream)
+        elif stream in node.outputs:
+            self.idle[node.depth][id(node), stream] = node
 
     def _drop(self, node: PrefixNode, stream: int) -> None:
-        self.held -= _byte_size(node.outputs.pop(stream, []))
+        self.idle[node.depth].pop((id(node), stream), None)
+        if stream in node.outputs:
+            self.held -= _byte_size(node.outputs.pop(stream))
 
     def _free_memory(self) -> None:
         """When half of the memory is full, let go of what the last call did not come by; the deepest first, for fewest
         architectures share it."""
-        stack, idle = [self.root] if self.held > self.memory // 2 else [], []
-        while stack:
-            node = stack.pop()
-            stack += node.children.values()
-            if node.used < self.calls - 1 and node.outputs:
-                idle.append(node)
-        for node in sorted(idle, key=lambda node: -node.depth):
-            if self.held <= self.memory // 2:
-                break
-            for stream in list(node.outputs):
-                self._drop(node, stream)
+        for places in reversed(self.idle):
+            for (_, stream), node in list(places.items()):
+                if self.held <= self.memory // 2:
+                    return
+                if node.used < self.calls - 1:
+                    self._drop(node, stream)
 
 
 def add_at(sums: Tensor, places: Sequence[int], value: Tensor) -> None:
@@ -246,7 +292,7 @@ class BlockScorer(PrefixRunner):
         return numbers, math.sqrt(max(0.0, square - mean**2))
 
 
-Outputs = Callable[[], list[Tensor]]
+Output = Callable[[], Tensor]
 """What lies above a layer, computed when it is asked for."""
 
 
@@ -260,8 +306,8 @@ def _trie_of(archs: Iterable[Sequence[str]]) -> ArchTrie:
     return root
 
 
-def _byte_size(tensors: list[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def _byte_size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 class _Part:
@@ -271,24 +317,28 @@ class _Part:
         self.module = module
         self.norms: dict[tuple[str, ...], list[nn.BatchNorm2d]] = {}
 
-    def calibrate(self, batches: list[Tensor], *gene: str) -> tuple[list[Tensor], list[Statistics]]:
-        """Outputs under each batch's own statistics, and the mean of those statistics over the batches."""
+    def calibrate(
+        self, x: Tensor, before: list[Statistics], seen: int, count: int, *gene: str
+    ) -> tuple[Tensor, list[Statistics]]:
+        """The output under the batch's own statistics; and the mean of those statistics over this batch and the ``seen`` before
+        it, whose mean is ``before``. ``count``: of all batches."""
         norms = self._norms(gene)
-        for norm in norms:
-            norm.reset_running_stats()
+        for place, norm in enumerate(norms):
+            if seen == 0:
+                norm.reset_running_stats()
+            else:
+                _take_on(norm, before[place])
+            norm.momentum = 1 / (seen + 1)  # a cumulative average; left to torch (None) it would wait for the device
             norm.train()
-        outputs = []
-        for seen, x in enumerate(batches, start=1):
-            for norm in norms:
-                norm.momentum = 1 / seen  # a cumulative average; left to torch (None) it would wait for the device
-            outputs.append(self.module(x, *gene))
-        return outputs, [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
+        output: Tensor = self.module(x, *gene)
+        for norm in norms:
+            norm.num_batches_tracked.fill_(count)  # type: ignore[union-attr]
+        return output, [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
 
     def evaluate(self, x: Tensor, statistics: list[Statistics], *gene: str) -> Tensor:
         """The output under the given statistics."""
-        for norm, (mean, variance) in zip(self._norms(gene), statistics, strict=True):
-            norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-            norm.running_var.copy_(variance)  # type: ignore[union-attr]
+        for norm, kept in zip(self._norms(gene), statistics, strict=True):
+            _take_on(norm, kept)
             norm.eval()
         output: Tensor = self.module(x, *gene)
         return output
@@ -302,3 +352,9 @@ class _Part:
             )
             self.norms[gene] = [m for root in roots for m in root.modules() if isinstance(m, nn.BatchNorm2d)]
         return self.norms[gene]
+
+
+def _take_on(norm: nn.BatchNorm2d, statistics: Statistics) -> None:
+    mean, variance = statistics
+    norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+    norm.running_var.copy_(variance)  # type: ignore[union-attr]

@@ -325,3 +325,29 @@ def test_what_was_drawn_for_the_limits_and_lies_below_them_may_be_a_guard_sample
     assert there
     drawn = guarded(few, least)
     assert sum(origin == "guard" for _, origin in drawn) == min(5, len(there))
+
+
+def test_gates_that_learn_in_pieces_draw_once_and_learn_from_all_images(cells: SearchSpace) -> None:
+    """All pieces see the same patterns, and their gradients add up."""
+    torch.manual_seed(0)
+    model, drawn = Supernet(cells), dict[int, list[list[str]]]()
+    for accumulate in (1, 4):
+        gates = Gates(cells)
+        learner = indicators(cells, gates, update_every=1, drop_below=None)
+        learner.accumulate = accumulate
+        genes: list[str] = []
+        hooks = [
+            layer.register_forward_hook(
+                lambda module, given, output, genes=genes: genes.append(f"{len(given[0])} {given[1]}")
+            )
+            for layer in model.layers
+        ]
+        learner(model, 0)
+        for hook in hooks:
+            hook.remove()
+        size = len(genes) // accumulate
+        drawn[accumulate] = [
+            [gene.split(" ", 1)[1] for gene in genes[i * size : (i + 1) * size]] for i in range(accumulate)
+        ]
+        assert sum(alpha.detach().abs().sum() for alpha in gates.alphas) > 0
+    assert drawn[4] == drawn[1] * 4

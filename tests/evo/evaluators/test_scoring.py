@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.data.loading import load_dataset
@@ -18,9 +19,11 @@ from spaces.architecture import Architecture
 from spaces.networks.supernet import Supernet
 from spaces.space import SearchSpace
 from studies.config import DataSection
+from tests.evo.memory.measured import measured_peak
 
 IMAGES = load_dataset(DataSection(name="digits", max_images=700))
 CALIBRATION = [IMAGES.train.x[:128], IMAGES.train.x[128:256]]
+VALIDATION = IMAGES.validation.first(40)
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,61 @@ def test_a_generation_that_has_converged_saves_most_of_the_work(supernet: Supern
     scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 1000)
     scorer(mutants)
     assert scorer.naive / scorer.computed > 1.8
+
+
+def test_memory_is_bounded_whatever_the_number_of_calibration_batches(supernet: Supernet, space: SearchSpace) -> None:
+    """Beside what may be kept, a walk takes what one layer does for one batch: that of a walk that keeps nothing."""
+    rng = Random(7)
+    archs = [space.sample(rng) for _ in range(3)]
+    calibration = [IMAGES.train.x[i * 20 : i * 20 + 20] for i in range(12)]
+
+    def peak(memory: int, batches: list[Tensor], scored: list[Architecture]) -> int:
+        return measured_peak(lambda: Scorer(supernet, batches, VALIDATION, 20, memory)(scored)).tensors
+
+    one_layer = max(peak(0, calibration[:1], [arch]) for arch in archs)
+    for memory in (0, 300_000):
+        assert peak(memory, calibration, archs) < memory + 1.2 * one_layer
+
+
+def test_little_memory_costs_no_more_than_scoring_one_by_one(supernet: Supernet, space: SearchSpace) -> None:
+    rng = Random(8)
+    scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 200, memory=0)
+    scorer([space.sample(rng) for _ in range(12)])
+    assert scorer.computed <= scorer.naive
+
+
+def test_a_walk_that_was_interrupted_goes_on_with_the_same_numbers(
+    supernet: Supernet, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of calibration: statistics of two batches are not taken for those of all."""
+    rng = Random(9)
+    archs = [space.sample(rng) for _ in range(4)]
+    scorer, calls = Scorer(supernet, CALIBRATION, IMAGES.validation, 200), 0
+    whole = scorer._run_node
+
+    def interrupted(*given: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 40:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(scorer, "_run_node", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scorer(archs)
+    assert scorer(archs) == [naive(supernet, arch, 200) for arch in archs]
+
+
+def test_what_scoring_leaves_behind_does_not_depend_on_memory(supernet: Supernet, space: SearchSpace) -> None:
+    """A block's file holds the state of its supernet after its candidates were scored."""
+    rng = Random(10)
+    archs = [space.sample(rng) for _ in range(4)]
+    states = []
+    for memory in (0, 1 << 29):
+        scorer = Scorer(supernet, CALIBRATION, IMAGES.validation, 200, memory)
+        for start in (0, 2):
+            scorer(archs[start : start + 2])
+        states.append({name: tensor.clone() for name, tensor in supernet.state_dict().items()})
+    tracked = [name for name in states[0] if name.endswith("num_batches_tracked")]
+    assert tracked
+    assert all(torch.equal(states[0][name], states[1][name]) for name in tracked)

@@ -60,6 +60,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "BlockwiseSection": {
         "epochs": "20.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "(0.002, 0.005)",
         "decay": "0.9",
         "weight_decay": "0.0001",
@@ -73,6 +74,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "CellsSection": {
         "epochs": "20.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",
@@ -116,6 +118,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "CutsSection": {
         "epochs": "5.0",
         "batch_size": "32",
+        "accumulate": "1",
         "learning_rate": "0.03",
         "momentum": "0.9",
         "weight_decay": "4e-05",
@@ -167,6 +170,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "OneShotSection": {
         "epochs": "20.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",
@@ -195,6 +199,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "ScratchSection": {
         "epochs": "20.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",
@@ -221,6 +226,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "DeliverSection": {
         "epochs": "60.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",
@@ -241,6 +247,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "TeacherSection": {
         "epochs": "20.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",
@@ -258,6 +265,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "GroundTruthSection": {
         "epochs": "20.0",
         "batch_size": "64",
+        "accumulate": "1",
         "learning_rate": "0.1",
         "momentum": "0.9",
         "weight_decay": "4e-05",

@@ -309,3 +309,43 @@ def test_what_images_were_normalised_by_is_known() -> None:
     values = images.test.x * images.std[0] + images.mean[0]
     pictures = torch.tensor(load_digits().images[5::6]).float() / 16
     torch.testing.assert_close(values[:, 0], pictures, atol=1 / 255, rtol=0)  # they are kept in 256 steps
+
+
+def test_pieces_of_a_batch_add_up_to_its_gradient(space: SearchSpace) -> None:
+    """Without batch normalisation, a step in pieces is the step of the whole batch, but for the order of additions."""
+
+    def trained(accumulate: int) -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        train(network, load_dataset(DIGITS).train, replace(SHORT, augment=(), accumulate=accumulate), seed=3)
+        return network
+
+    whole, cut, single = trained(1), trained(5), trained(1000)  # more pieces than images: one image each
+    for mine, fives, ones in zip(whole.parameters(), cut.parameters(), single.parameters(), strict=True):
+        assert torch.allclose(mine, fives, atol=1e-5)
+        assert torch.allclose(mine, ones, atol=1e-5)
+    assert not same(whole, cut)
+
+
+def test_normalisation_sees_the_pieces(space: SearchSpace) -> None:
+    """Running statistics after a step are those of pieces, one after the other."""
+    images = load_dataset(DIGITS).train.first(48)
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(1, affine=False)
+    network = nn.Sequential(norm, nn.Flatten(), nn.Linear(64, 10))
+    seen: list[int] = []
+    norm.register_forward_hook(lambda module, given, output: seen.append(len(given[0])))
+    train(network, images, replace(SHORT, augment=(), epochs=1, accumulate=3), seed=3)
+    assert seen == [16, 16, 16]
+    assert norm.num_batches_tracked == 3
+
+
+def test_every_path_of_a_step_sees_every_piece(space: SearchSpace) -> None:
+    calls: list[tuple[int, str]] = []
+    model = supernet(space)
+    model.register_forward_hook(lambda module, given, output: calls.append((len(given[0]), str(given[1]))))
+    images = load_dataset(DIGITS).train.first(48)
+    train(model, images, replace(SHORT, augment=(), epochs=1, accumulate=2), seed=3, paths=fair_paths(space))
+    paths = [path for _, path in calls[: len(calls) // 2]]
+    assert calls == [(24, path) for _ in range(2) for path in paths]
+    assert len(set(paths)) > 1

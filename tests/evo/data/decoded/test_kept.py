@@ -257,7 +257,7 @@ def test_other_processes_open_the_files_themselves(folder: Path, decoded: list[s
     pictures = kept(folder)
     expected = [pictures[i] for i in range(len(pictures))]
     sent = pickle.dumps(pictures)
-    assert len(sent) < 10_000
+    assert len(sent) < 20_000  # their names, and not one image
     decoded.clear()
     assert equal([pickle.loads(sent)[i] for i in range(len(pictures))], expected)
     assert decoded == []

@@ -1,0 +1,135 @@
+"""Which steps a configuration has, and what each of them takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from evo.data.loading import load_dataset
+from evo.data.source import Images, ImageSet
+from evo.memory.alone import alone_memory, dearest_architecture, delivery_memory
+from evo.memory.blocks import blocks_memory
+from evo.memory.cells import breeding_memory
+from evo.memory.shapes import ImageShapes
+from evo.memory.step import StepMemory
+from evo.memory.supernets import gates_memory, scoring_memory, supernet_memory
+from evo.memory.training import training_memory
+from evo.training.loop import schedule_of
+from spaces.costs.table import CostTable
+from spaces.networks.network import Network
+from spaces.pretrained.cut_space import whole_alone, whole_network
+from spaces.space import SearchSpace
+from studies.config import (
+    BlockwiseSection,
+    CutsSection,
+    OneShotSection,
+    ScratchSection,
+    StudyConfig,
+)
+
+
+class Uncounted(Exception):  # noqa: N818
+    """Memory cannot be counted."""
+
+
+def count_memory(
+    config: StudyConfig, space: SearchSpace, table: CostTable, images: ImageShapes, processes: int = 1
+) -> tuple[StepMemory, ...]:
+    """What each kind of step of a run takes, in the order in which they come; the dearest in the first round's space.
+
+    Nothing is computed, and no device is used. Nothing is known of an evaluator of a user's own, nor counted for tables.
+
+    Args:
+        table: exact costs of the space's architectures.
+        processes: that train together, each a part of every batch.
+    """
+    steps: Sequence[StepMemory] = ()
+    section = config.evaluator
+    if isinstance(section, OneShotSection):
+        steps = _one_shot(config, section, space, table, images, processes)
+    elif isinstance(section, BlockwiseSection):
+        steps = blocks_memory(config, space, images)
+    elif isinstance(section, CutsSection):
+        steps = _cuts(config, section, space, images, processes)
+    elif isinstance(section, ScratchSection):
+        arch = dearest_architecture(config, space, table)
+        steps = [alone_memory("training architectures", section, config, arch, space, images)]
+    if not section.uses_images:
+        return tuple(steps)
+    arch = dearest_architecture(config, space, table)
+    checked = config.ground_truth.sample and config.ground_truth.table is None
+    alone = (
+        [alone_memory("training alone", config.ground_truth, config, arch, space, images, "ground_truth")]
+        if checked
+        else []
+    )
+    return (*steps, *alone, delivery_memory(config, arch, space, images))
+
+
+def _one_shot(
+    config: StudyConfig,
+    section: OneShotSection,
+    space: SearchSpace,
+    table: CostTable,
+    images: ImageShapes,
+    processes: int,
+) -> list[StepMemory]:
+    steps = breeding_memory(config, space, table, images, processes) if section.cells else []
+    steps.append(supernet_memory(config, space, images, processes))
+    if section.gates:
+        steps.append(gates_memory(config, space, table, images))
+    arch = dearest_architecture(config, space, table)
+    return [*steps, scoring_memory(section, space, arch, images, config.search.measurements(1))]
+
+
+def _cuts(
+    config: StudyConfig, section: CutsSection, space: SearchSpace, images: ImageShapes, processes: int
+) -> list[StepMemory]:
+    """Fine-tuning; each pass of a joint training takes no more."""
+    arch, whole = whole_alone(space)
+    scoring = scoring_memory(section, space, whole_network(space), images, config.search.measurements(1))
+    if config.data.labels is False:
+        return [scoring]
+    tuning = training_memory(
+        "fine-tuning",
+        lambda: Network(arch, whole),
+        images.source(images.train),
+        schedule_of(section, config.data, 1),
+        beside=images.kept,
+        processes=processes,
+    )
+    return [tuning, scoring]
+
+
+def memory_of_run(config: StudyConfig, space: SearchSpace, table: CostTable) -> tuple[StepMemory, ...]:
+    """``count_memory`` for the images that a configuration names; torchrun's processes share every batch.
+
+    Raises:
+        EvoError: images are missing.
+        Uncounted: an operation of a user's own cannot run without numbers.
+    """
+    if not config.evaluator.uses_images:
+        return ()
+    shapes = image_shapes(config, space)
+    try:
+        return count_memory(config, space, table, shapes, int(os.environ.get("WORLD_SIZE", "1")))
+    except (NotImplementedError, RuntimeError) as error:
+        raise Uncounted(f"memory is not counted: {str(error).splitlines()[0]}") from error
+
+
+def image_shapes(config: StudyConfig, space: SearchSpace) -> ImageShapes:
+    """The shapes of a configuration's images, which are looked at for it.
+
+    Raises:
+        EvoError: they are missing.
+    """
+    images = load_dataset(config.data, config.device)
+    return ImageShapes(
+        len(images.train), len(images.validation), images.channels, images.size, space.head.classes, _kept(images)
+    )
+
+
+def _kept(images: Images) -> int:
+    """Bytes of images that lie on the device all the time."""
+    parts = (images.train, images.validation, images.test)
+    return sum(part.x.numel() * part.x.element_size() for part in parts if isinstance(part, ImageSet))

@@ -1,0 +1,203 @@
+"""What is counted without numbers is what torch's profiler measures of the same steps on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from evo.alone.recipe import train_by_recipe
+from evo.data.source import ImageSet
+from evo.evaluators.autospace.breeding import all_cells
+from evo.evaluators.autospace.fitness import Breeding
+from evo.evaluators.autospace.measuring import measure_cells
+from evo.evaluators.autospace.population import alphabet_of
+from evo.evaluators.blockwise.distillation import TeacherGuided
+from evo.evaluators.blockwise.stages import extract_features
+from evo.evaluators.blockwise.teacher import largest_architecture, teacher_stages
+from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths
+from evo.evaluators.oneshot.paths import uniform_paths
+from evo.evaluators.oneshot.scoring import Scorer
+from evo.memory.alone import delivery_memory
+from evo.memory.blocks import blocks_memory
+from evo.memory.cells import breeding_memory
+from evo.memory.shapes import ImageShapes
+from evo.memory.step import StepMemory
+from evo.memory.supernets import gates_memory, scoring_memory, supernet_memory
+from evo.methods.registry import evolution_of
+from evo.training.loop import Paths, Schedule, schedule_of, train
+from spaces.costs.table import cost_table
+from spaces.export.additions import add_to_contender
+from spaces.export.baselines import contender
+from spaces.export.scaling import scale_widths
+from spaces.library.named_spaces import load_space
+from spaces.networks.cell_supernet import CellSupernet
+from spaces.networks.network import Network
+from spaces.networks.supernet import BlockSupernet, Supernet
+from spaces.space import SearchSpace
+from studies import config as settings
+from studies.config import StudyConfig
+from tests.evo.memory.measured import measured_peak
+
+CLOSE = 0.15
+"""How far a count may be from what is measured, as a share of the latter."""
+
+SHAPES = ImageShapes(train=256, validation=128, channels=1, size=8, classes=10)
+
+
+def images(count: int) -> ImageSet:
+    x = torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return ImageSet(x.contiguous(memory_format=torch.channels_last), torch.arange(count) % 10)
+
+
+TRAIN, VALIDATION = images(SHAPES.train), images(SHAPES.validation)
+
+
+def configured(preset: str, *changes: str) -> tuple[StudyConfig, SearchSpace]:
+    """A preset without limits, and its first space."""
+    given = settings.load_config(preset, ["limits={}", *changes])
+    first = load_space(given.space.name, channels=1, size=8, classes=10)
+    return given, evolution_of(given).prepare(first, Random(0))
+
+
+def check(step: StepMemory, work: Callable[[], object], held: int = 0) -> None:
+    """What ``work`` takes, beyond the bytes ``held`` before, is what was counted."""
+    measured = measured_peak(work).tensors + held
+    assert abs(step.total - measured) < CLOSE * measured, (step, measured)
+
+
+def as_counted(paths: Paths) -> Paths:
+    """The draws among which the dearest is counted, one a step: others differ by chance, which many steps even out."""
+    drawn = Random(0)
+    return lambda rng: paths(drawn)
+
+
+def cells_of(breeding: Breeding) -> Paths:
+    layers = breeding.mixture([alpha.detach() for alpha in breeding.alphas])
+    if breeding.settings.score == "weights":
+        return lambda rng: ((layers,),)
+    return lambda rng: (([{rng.choice(list(layer)): 1.0} for layer in layers],),)
+
+
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_a_supernet_that_is_trained_path_by_path(pieces: int) -> None:
+    config, space = configured("digits", "evaluator.epochs=3", f"evaluator.accumulate={pieces}")
+    one_shot = section(config)
+
+    def work() -> None:
+        train(
+            Supernet(space),
+            TRAIN,
+            schedule_of(one_shot, config.data, 1),
+            seed=0,
+            paths=as_counted(uniform_paths(space)),
+        )
+
+    step = supernet_memory(config, space, SHAPES, 1)
+    assert (step.images, step.pieces) == (64 // pieces, pieces)
+    check(step, work)
+
+
+def test_gates_and_the_branches_between_whose_steps_they_learn() -> None:
+    config, space = configured("nse_digits", "evaluator.epochs=1", "evaluator.batch_size=16")
+    one_shot, gates, table = section(config), Gates(space), cost_table(space)
+    assert one_shot.gates is not None
+    model = Supernet(space)
+
+    def work() -> None:
+        train(model, TRAIN, schedule_of(one_shot, config.data, 1), seed=0, paths=as_counted(balanced_paths(gates)))
+
+    check(supernet_memory(config, space, SHAPES, 1), work, byte_size(model))
+    step = gates_memory(config, space, table, SHAPES)
+    learner = Indicators(
+        gates, table, VALIDATION, one_shot.gates.model_copy(update={"update_every": 1}), batch_size=16, cost="macs",
+        inherited=[frozenset()] * len(space.layers), seed=0,
+    )  # fmt: skip
+    check(step, lambda: [learner(model, number) for number in range(4)], step.fixed)
+
+
+@pytest.mark.parametrize("score", ["weights", "networks"])
+def test_cells_that_are_bred(score: str) -> None:
+    config, space = configured("autospace_digits", f"evaluator.cells.score={score}", "evaluator.cells.epochs=2")
+    cells, table = section(config).cells, cost_table(space)
+    assert cells is not None
+    training, between = breeding_memory(config, space, table, SHAPES, 1)
+    model = CellSupernet(space, all_cells(space, alphabet_of(cells)))
+    breeding = Breeding(space, table, VALIDATION, cells, cost="macs", n=1, seed=0)
+    schedule = schedule_of(cells, config.data, 1)
+    check(
+        training, lambda: train(model, TRAIN, schedule, seed=0, paths=as_counted(cells_of(breeding))), byte_size(model)
+    )
+    if score == "networks":
+        own = [list(layer.fitness) for layer in breeding.layers]
+        check(between, lambda: measure_cells(model, own, VALIDATION, networks=1, images=128, seed=0), between.fixed)
+    else:
+        check(between, lambda: breeding(model, 1), between.fixed)
+
+
+def test_a_block_behind_its_teacher() -> None:
+    config, space = configured("dna_digits", "evaluator.epochs=2")
+    blockwise = config.evaluator
+    assert isinstance(blockwise, settings.BlockwiseSection)
+    _, step, _ = blocks_memory(config, space, SHAPES)
+    block = int(step.name.split()[-1]) - 1
+    stages = teacher_stages(config, space)
+    names = list(stages)[max(0, block - 1) : block + 1]
+    start, stop = space.blocks[block]
+    teacher = Network(largest_architecture(space), scale_widths(space, blockwise.teacher.width)).eval()
+    shown = extract_features(teacher, names)
+    guided = TeacherGuided(TRAIN, shown)  # type: ignore[arg-type]
+
+    def work() -> None:
+        supernet = BlockSupernet(space, start, stop, stages[names[0]][0] if block else 1, stages[names[-1]][0])
+        schedule = Schedule(epochs=2, batch_size=64, learning_rate=0.002, decay=0.9)
+        train(
+            supernet,
+            guided,
+            schedule,
+            seed=0,
+            loss=F.mse_loss,
+            paths=as_counted(uniform_paths(space.slice(start, stop))),
+        )
+
+    check(step, work, sum(parameter.numel() * 4 for parameter in shown.parameters()))
+
+
+@pytest.mark.parametrize("add", ["[]", '["se", "swish"]'])
+def test_a_network_that_is_delivered(add: str) -> None:
+    config, space = configured("digits", "deliver.epochs=1", f"deliver.add={add}")
+    found = add_to_contender(contender("", largest_architecture(space), space), config.deliver.add, "macs")
+
+    def work() -> None:
+        train_by_recipe(Network(found.arch, found.space), config, TRAIN, 10, 0)
+
+    check(delivery_memory(config, largest_architecture(space), space, SHAPES), work)
+
+
+def test_scoring_keeps_what_it_may_and_no_more() -> None:
+    """The count is a bound: a walk over many architectures comes near it."""
+    config, space = configured("digits", "evaluator.eval_batch_size=64", "evaluator.prefix_memory_mb=4")
+    rng = Random(0)
+    archs = [largest_architecture(space), *(space.sample(rng) for _ in range(9))]
+    step = scoring_memory(section(config), space, archs[0], SHAPES, 64)
+
+    def work() -> None:
+        Scorer(Supernet(space), [images(64).x for _ in range(4)], VALIDATION, 64, 4 << 20)(archs)
+
+    measured = measured_peak(work).tensors
+    assert step.at_most
+    assert 0.85 * step.total < measured <= step.total
+
+
+def section(config: StudyConfig) -> settings.OneShotSection:
+    assert isinstance(config.evaluator, settings.OneShotSection)
+    return config.evaluator
+
+
+def byte_size(model: torch.nn.Module) -> int:
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
