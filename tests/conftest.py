@@ -40,6 +40,12 @@ LONGEST = (
 """Files of tests that take longest, the first first: begun last, one of them would leave a processor idle."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``tests/accelerator`` runs when it is asked for, in a process of its own: torch's threads for a device forbid a fork."""
+    apart = collection_path == ROOT / "tests" / "accelerator"
+    return True if apart and not any("tests/accelerator" in arg for arg in config.args) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
