@@ -186,6 +186,22 @@ def test_figures_are_drawn_in_a_browser(page: Path, tmp_path: Path, width: int) 
         )
         filled = tab.run(f"return [...{ALL}('.js-plotly-plot')].map(p => p.offsetWidth / p.parentNode.offsetWidth)")
         assert filled == [1] * 4
+        costs = [
+            int(cost) for cost in tab.run(f"return [...{ALL}('table.front tbody tr')].map(r => r.dataset.macs * 1)")
+        ]
+        field = "const one = document.querySelector('input[data-most=macs]'); "
+        typed = field + "one.value = '%s'; one.dispatchEvent(new Event('input'))"
+        shown = (
+            f"return [...{ALL}('table.front tbody tr')].filter(r => r.offsetHeight > 0).map(r => r.dataset.macs * 1)"
+        )
+        for text, most in (
+            (f"{min(costs) / 1000}k", min(costs)),
+            ("", max(costs)),
+            ("3e1", 30),
+            ("nonsense", max(costs)),
+        ):
+            tab.run(typed % text)
+            assert tab.run(shown) == [cost for cost in costs if cost <= most]
         assert tab.console() == []
 
 
