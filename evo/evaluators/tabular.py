@@ -123,9 +123,8 @@ def _archs_of(
     found = tuple(arch for arch in spelled if arch is not None)
     if found or space.size > MAX_ENUMERATED:
         return found
-    return tuple(
-        arch for arch in space.enumerate() if _has_row(rows, section, origin, arch)
-    )  # tokens that nothing separates
+    # tokens that nothing separates
+    return tuple(arch for arch in space.enumerate() if _has_row(rows, section, origin, arch))
 
 
 def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
