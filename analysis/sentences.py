@@ -121,7 +121,7 @@ def describe_front(frames: Frames) -> str:
 
 
 def format_front(front: pd.DataFrame, cost: str) -> str:
-    """A front that is sorted by cost, its size and its two ends:
+    """A front that is sorted by cost, its size, its cheapest network and its best:
 
     ``7 networks, from 93.51% at 28.9k MACs to 97.71% at 214k MACs``.
     """
@@ -129,8 +129,10 @@ def format_front(front: pd.DataFrame, cost: str) -> str:
         f"{accuracy:.2%} at {format_number(least)} {COSTS[cost]}"
         for accuracy, least in zip(front["accuracy"].tolist(), front[cost].tolist(), strict=True)
     ]
+    scores = front["score"].tolist()
+    best = scores.index(max(scores))  # the last, but where there are several costs
     return (
-        f"1 network, {points[0]}" if len(points) == 1 else f"{len(points)} networks, from {points[0]} to {points[-1]}"
+        f"1 network, {points[0]}" if len(points) == 1 else f"{len(points)} networks, from {points[0]} to {points[best]}"
     )
 
 

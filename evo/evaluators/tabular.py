@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from evo.data.paths import candidate_paths
 from evo.evaluators import FitContext, Judge, with_costs
@@ -83,7 +83,7 @@ class MeasuredArchs(Collection[Architecture]):
     space: SearchSpace
 
     def __contains__(self, arch: object) -> bool:
-        return isinstance(arch, Architecture) and _has_row(self.section, self.origin, arch)
+        return isinstance(arch, Architecture) and _has_row(_read_rows(self.section), self.section, self.origin, arch)
 
     def __iter__(self) -> Iterator[Architecture]:
         return iter(_archs_in(self.section, self.origin, self.space))
@@ -102,22 +102,29 @@ def _key(section: TabularSection, origin: SearchSpace, arch: Architecture) -> st
     return table_key(arch, origin, section.tokens, section.separator)
 
 
-def _has_row(section: TabularSection, origin: SearchSpace, arch: Architecture) -> bool:
+def _has_row(rows: Container[str], section: TabularSection, origin: SearchSpace, arch: Architecture) -> bool:
     try:
-        return _key(section, origin, arch) in _read_rows(section)
+        return _key(section, origin, arch) in rows
     except SpaceError:  # an operation that the first space did not have, and so no index
         return False
 
 
-@lru_cache(maxsize=4)
 def _archs_in(section: TabularSection, origin: SearchSpace, space: SearchSpace) -> tuple[Architecture, ...]:
     """The architectures of a space for which the table has a row, in its order."""
-    rows = _read_rows(section)
+    return _archs_of(_find_table(section), section, origin, space)
+
+
+@lru_cache(maxsize=4)
+def _archs_of(
+    table: TableFile, section: TabularSection, origin: SearchSpace, space: SearchSpace
+) -> tuple[Architecture, ...]:
+    rows = _rows_of(table, section)
     spelled = (arch_of_key(key, origin, space, section.tokens, section.separator) for key in rows)
     found = tuple(arch for arch in spelled if arch is not None)
     if found or space.size > MAX_ENUMERATED:
         return found
-    return tuple(arch for arch in space.enumerate() if _has_row(section, origin, arch))  # tokens that nothing separates
+    # tokens that nothing separates
+    return tuple(arch for arch in space.enumerate() if _has_row(rows, section, origin, arch))
 
 
 def tabular(config: StudyConfig, space: SearchSpace) -> Tabular:
@@ -155,7 +162,6 @@ def table_space(section: TabularSection) -> SearchSpace:
         raise EvoError(f"evaluator.path is {section.path!r}, which spells out no space: {error}") from None
 
 
-@lru_cache(maxsize=4)
 def table_costs(section: TabularSection, space: SearchSpace) -> CostTable:
     """Costs of a part of ``table_space``: the table's, taken apart into one number per layer and gene.
 
@@ -164,27 +170,50 @@ def table_costs(section: TabularSection, space: SearchSpace) -> CostTable:
     """
     if section.macs_column is None:
         raise EvoError("space.name is 'table', which needs evaluator.macs_column: what architectures cost")
-    rows, whole = _read_rows(section), table_space(section)
+    return _costs_of(_find_table(section), section, space)
+
+
+@lru_cache(maxsize=4)
+def _costs_of(table: TableFile, section: TabularSection, space: SearchSpace) -> CostTable:
+    rows, whole = _rows_of(table, section), table_space(section)
     archs = [Architecture(split_key(row, section.separator)) for row in rows]
     costs = {name: [row[name] for row in rows.values()] for name in COSTS if name in next(iter(rows.values()))}
     costs_table = additive_costs(whole, archs, costs["macs"], costs.get("params"), costs.get("latency_ms")).table
     return restrict_costs(costs_table, space)
 
 
-@lru_cache(maxsize=2)
 def _read_rows(section: TabularSection) -> Mapping[str, Mapping[str, float]]:
     """Key -> accuracy and the costs that the table has, by their names here."""
-    columns = TableColumns(
-        section.arch_column, section.accuracy_column, section.macs_column, section.params_column, section.latency_column
-    )
+    return _rows_of(_find_table(section), section)
+
+
+class TableFile(NamedTuple):
+    """A table's file, and what tells that another one lies there now: a notebook's process sees many."""
+
+    path: Path
+    whole_path: Path
+    size: int
+    changed: int
+
+
+def _find_table(section: TabularSection) -> TableFile:
     path = next((path for path in candidate_paths(section.path) if path.is_file()), None)
     if path is None:
         raise EvoError(
             f"evaluator.path is {section.path!r}: no such table here, nor below the folder EVO_DATA; give the path with "
             "--set evaluator.path=FILE, or set the environment variable EVO_DATA to the folder that holds it"
         )
+    state = path.stat()
+    return TableFile(path, path.absolute(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _rows_of(table: TableFile, section: TabularSection) -> Mapping[str, Mapping[str, float]]:
+    columns = TableColumns(
+        section.arch_column, section.accuracy_column, section.macs_column, section.params_column, section.latency_column
+    )
     _check_columns_differ(section)
-    frame = read_benchmark_table(path, columns, section.accuracy_scale)
+    frame = read_benchmark_table(table.path, columns, section.accuracy_scale)
     names = {
         columns.accuracy: "accuracy",
         columns.macs: "macs",

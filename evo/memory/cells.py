@@ -15,7 +15,7 @@ from evo.memory.meter import counting_without_numbers
 from evo.memory.shapes import ImageShapes, ShapesOnly
 from evo.memory.step import StepMemory
 from evo.memory.training import build_on_meta, optimizer_bytes, training_memory
-from evo.training.loop import Paths, schedule_of
+from evo.training.loop import Paths, piece_count, schedule_of
 from spaces.architecture import Op
 from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import CellSupernet
@@ -59,6 +59,7 @@ def breeding_memory(
     if section.cells.score == "noise":
         return [training]
     cuts, pieces = (f"{SECTION}.accumulate", section.cells.accumulate) if section.cells.score == "weights" else ("", 1)
+    pieces = piece_count(count, pieces)
     at_once = -(-count // pieces)
     return [training, StepMemory(name, fixed + images.kept, at_once, peak / at_once, setting, cuts, pieces)]
 

@@ -14,7 +14,7 @@ from evo.memory.meter import byte_size, counting_without_numbers
 from evo.memory.shapes import ImageShapes, ShapesOnly
 from evo.memory.step import StepMemory
 from evo.memory.training import build_on_meta, optimizer_bytes, training_memory
-from evo.training.loop import schedule_of
+from evo.training.loop import piece_count, schedule_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.supernet import BlockSupernet, Supernet
@@ -59,10 +59,10 @@ def gates_memory(config: StudyConfig, space: SearchSpace, table: CostTable, imag
         for step in range(LEARNING_DRAWS):
             learner(model, step)
         peak = live.peak - before
-    at_once = -(-learner.batch_size // section.accumulate)
+    pieces = piece_count(learner.batch_size, section.accumulate)
+    at_once = -(-learner.batch_size // pieces)
     return StepMemory(
-        "learning the gates", fixed, at_once, peak / at_once, "evaluator.batch_size", "evaluator.accumulate",
-        section.accumulate,
+        "learning the gates", fixed, at_once, peak / at_once, "evaluator.batch_size", "evaluator.accumulate", pieces
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from evo.data.source import Batches
 from evo.memory.meter import byte_size, counting_without_numbers
 from evo.memory.paths import dearest_paths
 from evo.memory.step import StepMemory
-from evo.training.loop import Loss, Paths, Schedule, train, whole_network_path
+from evo.training.loop import Loss, Paths, Schedule, piece_count, train, whole_network_path
 
 
 def training_memory(
@@ -79,7 +79,8 @@ def optimizer_bytes(model: nn.Module, schedule: Schedule) -> int:
 def step_of(name: str, fixed: int, peak: int, images: Batches, schedule: Schedule, section: str) -> StepMemory:
     """A training step whose peak was counted."""
     batch = min(schedule.batch_size, len(images))
-    at_once = -(-batch // min(schedule.accumulate, batch))
+    pieces = piece_count(batch, schedule.accumulate)
+    at_once = -(-batch // pieces)
     return StepMemory(
         name,
         fixed,
@@ -87,5 +88,5 @@ def step_of(name: str, fixed: int, peak: int, images: Batches, schedule: Schedul
         (peak - fixed) / at_once,
         f"{section}.batch_size",
         f"{section}.accumulate",
-        schedule.accumulate,
+        pieces,
     )

@@ -126,7 +126,8 @@ def next_commands(store: Store, run: StoredRun, options: RunOptions) -> str:
     hidden = (
         "\n(*** is the password; it need not be in the URL: see docs/howto/postgresql.md)" if "***" in storage else ""
     )
-    ends = [f"{e.accuracy:.2%} at {format_number(e.cost(cost))}" for e in (members[0], members[-1])]
+    best = max(members, key=lambda e: e.score(run.config.search.objective))  # the last, but with several costs
+    ends = [f"{e.accuracy:.2%} at {format_number(e.cost(cost))}" for e in (members[0], best)]
     front = f"1 network, {ends[0]}" if len(members) == 1 else f"{len(members)} networks, from {' to '.join(ends)}"
     return (
         f"\n{notes}front of round {last.number}: {front} {cost}{what_it_is(run.config)}\n"

@@ -227,10 +227,16 @@ def _train_epochs(
                 _write_progress(model, optimizer, between, checkpoint, epoch + 1)
 
 
+def piece_count(images: int, count: int) -> int:
+    """Into how many pieces a batch is cut for ``count`` of them: each has two images at least, which batch normalisation needs
+    where an output has one place."""
+    return max(1, min(count, images // 2))
+
+
 def pieces(x: Tensor, y: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, float, bool]]:
-    """A batch cut into ``count`` pieces of nearly the same size, or as many as it has images: the images and labels of each,
-    its share of the batch, and whether it is the last."""
-    count = max(1, min(count, len(x)))
+    """A batch cut into ``count`` pieces of nearly the same size, or as few as ``piece_count`` says: the images and labels of
+    each, its share of the batch, and whether it is the last."""
+    count = piece_count(len(x), count)
     for place, (images, labels) in enumerate(zip(x.tensor_split(count), y.tensor_split(count), strict=True), start=1):
         yield images, labels, len(images) / len(x), place == count
 

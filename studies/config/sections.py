@@ -367,7 +367,7 @@ class SearchSection(Section):
     """What is minimised: `macs` (multiply-accumulates), `params` (parameters), or `latency_ms` (milliseconds, by the
     table in `[latency]`)."""
 
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=2)] | None = None
+    objectives: tuple[Objective, ...] | None = None
     """All objectives in place of `objective` and `cost`: one that is maximised and any number of costs, e.g. `["accuracy",
     "macs", "latency_ms"]`. The first cost is the one that tables and axes show. Not given: `objective` and `cost`."""
 

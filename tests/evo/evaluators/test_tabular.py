@@ -124,3 +124,26 @@ def test_a_file_for_a_cluster_that_is_not_there_is_told_before_the_run_begins(
 def test_a_plugin_that_is_not_there_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["1", *write(tmp_path, MEASURED), "--plugin", "nowhere"]) == 1
     assert "install its package in this environment, or give a file, whose name ends in .py" in capsys.readouterr().err
+
+
+def test_a_table_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    options = write(tmp_path, MEASURED)
+    assert main(["1", *options, "--run", "before"]) == 0
+    table = tmp_path / "table.csv"
+    lines = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    table.write_text("\n".join(["arch,accuracy,macs", *(f"{arch},0.25,{int(macs) + 5}" for arch, _, macs in lines)]))
+    assert main(["1", *options, "--run", "after"]) == 0
+    query = "SELECT DISTINCT e.accuracy FROM results e WHERE run = 'after'"
+    assert evaluated(tmp_path, query) == [[0.25]]
+    assert evaluated(tmp_path, "SELECT min(macs) FROM results WHERE run = 'after'") == [[15]]
+
+
+def test_a_relative_path_names_the_table_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evo.evaluators.tabular import table_space
+    from studies.config import TabularSection
+
+    for name, keys in (("some", KEYS[:9]), ("all", KEYS)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, keys)
+        monkeypatch.chdir(tmp_path / name)
+        assert table_space(TabularSection(kind="tabular", path="table.csv")).size == len(keys)

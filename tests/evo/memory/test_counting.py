@@ -83,6 +83,12 @@ def cells_of(breeding: Breeding) -> Paths:
     return lambda rng: (([{rng.choice(list(layer)): 1.0} for layer in layers],),)
 
 
+def test_pieces_hold_two_images_at_least() -> None:
+    config, space = configured("digits", "evaluator.accumulate=64")
+    step = supernet_memory(config, space, SHAPES, 1)
+    assert (step.images, step.pieces) == (2, 32)
+
+
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_a_supernet_that_is_trained_path_by_path(pieces: int) -> None:
     config, space = configured("digits", "evaluator.epochs=3", f"evaluator.accumulate={pieces}")

@@ -109,6 +109,29 @@ def test_runs_of_other_objectives_are_not_compared(folder: Path, capsys: pytest.
     assert (box["costs"], box["max_costs"]) == (["macs", "params"], [80.0, 80.0])
 
 
+def test_an_unknown_objective_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config("digits", ['search.objectives=["accuracy", "energy"]'])
+    (line,) = str(refused.value).splitlines()
+    assert "search.objectives.1 is 'energy'" in line
+
+
+def test_a_front_is_told_from_its_cheapest_network_to_its_best(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row.split(",") for row in Path("table.csv").read_text().splitlines()]
+    lines = [",".join([arch, "0.2" if "d" in arch else accuracy, *costs]) for arch, accuracy, *costs in rows[1:]]
+    Path("table.csv").write_text("\n".join(["arch,accuracy,macs,params", *lines]))  # most MACs, fewest parameters, bad
+    assert main(["1", "--config", "three.toml", "--run", "three", "--set", "search.sampler=random"]) == 0
+    front = evo.Run("three").front(1)
+    best = front.loc[front["accuracy"].idxmax()]
+    assert best["macs"] < front["macs"].iloc[-1]
+    first = front.iloc[0]
+    ends = [f"{network['accuracy']:.2%} at {network['macs']:g}" for network in (first, best)]
+    assert f"from {' to '.join(ends)} macs" in capsys.readouterr().out
+    assert f"from {' MACs to '.join(ends)} MACs" in " ".join(evo.Run("three").sentences())
+
+
 def test_two_objectives_are_those_of_objective_and_cost(folder: Path) -> None:
     config = load_config("digits", ['search.objectives=["params", "likelihood"]'])
     assert (config.search.objective, config.search.cost, config.search.objectives) == ("likelihood", "params", None)

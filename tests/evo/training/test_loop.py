@@ -320,10 +320,10 @@ def test_pieces_of_a_batch_add_up_to_its_gradient(space: SearchSpace) -> None:
         train(network, load_dataset(DIGITS).train, replace(SHORT, augment=(), accumulate=accumulate), seed=3)
         return network
 
-    whole, cut, single = trained(1), trained(5), trained(1000)  # more pieces than images: one image each
-    for mine, fives, ones in zip(whole.parameters(), cut.parameters(), single.parameters(), strict=True):
+    whole, cut, pairs = trained(1), trained(5), trained(1000)  # more pieces than images: two images each
+    for mine, fives, twos in zip(whole.parameters(), cut.parameters(), pairs.parameters(), strict=True):
         assert torch.allclose(mine, fives, atol=1e-5)
-        assert torch.allclose(mine, ones, atol=1e-5)
+        assert torch.allclose(mine, twos, atol=1e-5)
     assert not same(whole, cut)
 
 
@@ -338,6 +338,17 @@ def test_normalisation_sees_the_pieces(space: SearchSpace) -> None:
     train(network, images, replace(SHORT, augment=(), epochs=1, accumulate=3), seed=3)
     assert seen == [16, 16, 16]
     assert norm.num_batches_tracked == 3
+
+
+def test_no_piece_is_a_single_image_which_normalisation_refuses() -> None:
+    """Batches of 48 and fewer images, an odd number among them, cut into as many pieces as there are."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    seen: list[int] = []
+    network.register_forward_hook(lambda module, given, output: seen.append(len(given[0])))
+    for images in (48, 47):
+        few = load_dataset(DIGITS).train.first(images)
+        train(network, few, replace(SHORT, augment=(), epochs=1, batch_size=images, accumulate=1000), seed=3)
+    assert seen == [2] * 24 + [3] + [2] * 22
 
 
 def test_every_path_of_a_step_sees_every_piece(space: SearchSpace) -> None:
