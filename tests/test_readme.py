@@ -96,7 +96,7 @@ def small(command: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a user would stand: photographs in class folders, the examples, and README's plugin beside the command."""
+    """Where a user would stand: photographs in class folders and a list of them, the examples, and README's plugin."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(ROOT / "examples", folder / "examples")
     (plugin,) = (
@@ -109,6 +109,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(16):
             picture = Image.fromarray(rng.integers(0, 256, (48, 80, 3), dtype=np.uint8))
             picture.save(folder / "photos" / label / f"{i}.png")
+    rows = [f"{label}/{i}.png,{label}" for label in ("cats", "dogs") for i in range(16)]
+    (folder / "photos" / "list.csv").write_text("\n".join(["path,label", *rows]))
     return folder
 
 
