@@ -125,11 +125,11 @@ def image_shapes(config: StudyConfig, space: SearchSpace) -> ImageShapes:
     """
     images = load_dataset(config.data, config.device)
     return ImageShapes(
-        len(images.train), len(images.validation), images.channels, images.size, space.head.classes, _kept(images)
+        len(images.train), len(images.validation), images.channels, images.size, space.head.classes, kept_bytes(images)
     )
 
 
-def _kept(images: Images) -> int:
+def kept_bytes(images: Images) -> int:
     """Bytes of images that lie on the device all the time."""
     parts = (images.train, images.validation, images.test)
-    return sum(part.x.numel() * part.x.element_size() for part in parts if isinstance(part, ImageSet))
+    return sum(part.kept.numel() * part.kept.element_size() for part in parts if isinstance(part, ImageSet))

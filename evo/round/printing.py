@@ -174,22 +174,26 @@ HALF_OF_LAST_DIGIT = 5e-5
 
 def explain_no_hypervolume(run: StoredRun, measured: Sequence[Evaluation], hypervolume: float) -> str:
     """Why networks have, as shown, a hypervolume of nothing."""
-    search, most = run.config.search, format_number(run.max_cost)
+    search = run.config.search
     best = max(evaluation.score(search.objective) for evaluation in measured)
     if best <= run.min_accuracy:
         return (
             f"hypervolume is 0: it counts above search.min_accuracy = {run.min_accuracy:g}, and the best score is "
             f"{best:.4f}; a run with a lower search.min_accuracy shows progress"
         )
-    counting = [e.cost(search.cost) for e in measured if e.score(search.objective) > run.min_accuracy]
-    if min(counting) >= run.max_cost:
-        return (
-            f"hypervolume is 0: it counts below {most} {search.cost}, the most when the run began, and the cheapest network "
-            f"has {format_number(min(counting))}; was a table of costs changed since, or is this cost the same for all?"
-        )
+    counting = [e for e in measured if e.score(search.objective) > run.min_accuracy]
+    box = dict(zip(search.costs, (run.max_cost, *run.further_max_costs), strict=True))
+    for cost, most in box.items():
+        if (least := min(e.cost(cost) for e in counting)) >= most:
+            return (
+                f"hypervolume is 0: it counts below {format_number(most)} {cost}, the most when the run began, and the "
+                f"cheapest network has {format_number(least)}; was a table of costs changed since, or is this cost the same "
+                "for all?"
+            )
+    ends = " and ".join(f"{format_number(most)} {cost}" for cost, most in box.items())
     return (
         f"hypervolume is {hypervolume:.1e}: networks score little above search.min_accuracy = {run.min_accuracy:g}, or cost "
-        f"nearly as much as the most when the run began, {most} {search.cost}"
+        f"nearly as much as the most when the run began, {ends}"
     )
 
 

@@ -59,9 +59,7 @@ def _over_one_cost(
     heights, starts = heights[steps], np.append(-np.inf, costs[order])[steps]
     ends = np.append(starts[1:], np.inf)
     widths = np.minimum(ends, reference[1]) - np.maximum(starts, cost[:, None])
-    z = (mean[:, None] - heights) / deviation[:, None]
-    expected = deviation[:, None] * (z * ndtr(z) + np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
-    return np.asarray((np.maximum(widths, 0.0) * expected).sum(axis=1))
+    return np.asarray((np.maximum(widths, 0.0) * _expected(mean, deviation, heights)).sum(axis=1))
 
 
 def _over_two_costs(

@@ -11,6 +11,7 @@ from evo.data.augmentation import AUGMENTATIONS, spelled
 from evo.data.datasets import DATASETS
 from evo.data.loading import load_dataset
 from evo.data.source import Images, ImageSet
+from evo.memory.counting import kept_bytes
 from studies.config import DataSection
 
 SHAPES = [(61, 8, 8, 1), (61, 8, 8, 3), (50, 7, 9, 3), (40, 32, 32, 3), (37, 5, 6)]
@@ -33,6 +34,10 @@ def as_floats(part: ImageSet, images: Images) -> ImageSet:
     x = x.to(torch.float32, copy=True).div_(255.0)
     mean, std = (torch.tensor(np.array(values)).float().view(1, -1, 1, 1) for values in (images.mean, images.std))
     return ImageSet(x.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last), part.y)
+
+
+def test_the_plan_counts_images_as_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kept_bytes(load(monkeypatch, (61, 8, 8, 3))) == (61 + 20) * 8 * 8 * 3  # bytes, and not floats
 
 
 def same(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:

@@ -16,16 +16,22 @@ MEASURED = [(0.6, 0.5), (0.7, 0.9), (0.9, 1.2)]
 """Accuracy and negative log-likelihood: the most accurate network is not the likeliest."""
 
 
-def remarks(objective: str, min_accuracy: float, max_cost: float = 20, hypervolume: float | None = None) -> list[str]:
+def remarks(
+    objective: str,
+    min_accuracy: float,
+    max_cost: float = 20,
+    hypervolume: float | None = None,
+    further: tuple[float, ...] = (),
+) -> list[str]:
     """Of a round with that hypervolume; not given: the one that its networks have."""
     proposals = [
         Proposal(i, 0, "child", Evaluation(Architecture((str(i),)), "made-up", accuracy, 10 + i, 10, nll=nll))
         for i, (accuracy, nll) in enumerate(MEASURED)
     ]
     store: Any = SimpleNamespace(proposals=lambda row: proposals)
-    search = SimpleNamespace(objective=objective, cost="macs", costs=("macs",))
+    search = SimpleNamespace(objective=objective, cost="macs", costs=("macs", "params")[: 1 + len(further)])
     config = SimpleNamespace(search=search, measured="accuracy", score=objective)
-    run: Any = SimpleNamespace(config=config, min_accuracy=min_accuracy, max_cost=max_cost)
+    run: Any = SimpleNamespace(config=config, min_accuracy=min_accuracy, max_cost=max_cost, further_max_costs=further)
     costs, accuracies = [10, 11, 12], [accuracy for accuracy, _ in MEASURED]
     if hypervolume is None:
         hypervolume = pareto.hypervolume(costs, accuracies, max_cost=max_cost, min_accuracy=min_accuracy)
@@ -52,6 +58,11 @@ def test_costs_above_the_most_are_told() -> None:
     assert said.startswith(
         "hypervolume is 0: it counts below 10 macs, the most when the run began, and the cheapest network has 10;"
     )
+
+
+def test_the_side_of_the_box_that_hides_all_is_told() -> None:
+    (said,) = remarks("accuracy", 0.0, hypervolume=0.0, further=(10,))  # all have 10 parameters
+    assert said.startswith("hypervolume is 0: it counts below 10 params, the most when the run began")
 
 
 def test_a_hypervolume_that_is_rounded_away_is_told() -> None:
