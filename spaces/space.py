@@ -95,9 +95,13 @@ class SearchSpace:
 
     @property
     def layers_in_words(self) -> str:
-        """How many layers there are, and whether the size of the images is chosen, too."""
-        number = len(self.layers) - bool(self.input_sizes)
-        return f"{number} layer{'' if number == 1 else 's'}{' and the size of images' if self.input_sizes else ''}"
+        """How many layers there are, and what else is chosen: the size of the images, and the channels of stages."""
+        sizes = self.input_sizes
+        number = len(self.layers) - bool(sizes)
+        more = " and the size of images" if sizes else ""
+        if sizes and sizes.has_channels:
+            more = ", the size of images and the channels of stages"
+        return f"{number} layer{'' if number == 1 else 's'}{more}"
 
     @property
     def input_sizes(self) -> InputSizes | None:

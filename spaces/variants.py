@@ -1,8 +1,9 @@
-"""Choices that give the layers behind them other shapes: rows of a block, and the size of the images.
+"""Choices that give the layers behind them other shapes: rows of a block, the size of the images, and the channels of stages.
 
-    row_d3_w24    three layers, with 24 channels between them
-    row_d1        one layer: nothing is between
-    size_80       the network sees images of 80 x 80 pixels; size_64x80: 64 high, 80 wide
+    row_d3_w24        three layers, with 24 channels between them
+    row_d1            one layer: nothing is between
+    size_80           the network sees images of 80 x 80 pixels; size_64x80: 64 high, 80 wide
+    size_80_c8-16-24  the same, and the three stages of the network give 8, 16 and 24 channels
 
 DNA (https://arxiv.org/abs/1911.13053) gives a block several "cells" of other depths and widths. Here the first layer of such
 a block chooses the row. Nothing runs in it. The block's input and output are the space's, whatever the row; the layers
@@ -12,16 +13,18 @@ gene means is told by two strings, ``row_d3_w24/mb_k3_e6``: its row in front.
 Blocks with rows have no identities of their own: the row says how many layers there are, and every network has one spelling.
 
 Sizes of images stand in the first layer of a space, and all other layers are behind them. Weights do not depend on them, so a
-gene means the same operation at all sizes; what it costs does, and is told by ``size_80/mb_k3_e6``.
+gene means the same operation at all sizes; what it costs does, and is told by ``size_80/mb_k3_e6``. The same choice may give
+the stages of a network other channels: those between two layers that cannot add their input, which all layers between them
+share, as each adds to what the one before has given. Weights do depend on those.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from random import Random
 
@@ -82,21 +85,41 @@ def parse_variant(op: Op) -> BlockVariant:
 
 
 @cache
-def parse_image_size(op: Op) -> Size:
-    """What ``size_...`` says.
+def parse_input(op: Op) -> tuple[Size, tuple[int, ...]]:
+    """What ``size_...`` says: the size of the images, and the channels of the stages; without these, they are the space's.
 
     Raises:
         SpaceError: it is none.
     """
-    size = parse_size(op.removeprefix(SIZE_PREFIX))
-    if op != image_size_op(size) or not all(map(int, op.removeprefix(SIZE_PREFIX).split("x"))):
-        raise SpaceError(f"size of images {op!r}: expected size_<pixels>, or size_<height>x<width> where they differ")
-    return size
+    pixels, mark, channels = op.removeprefix(SIZE_PREFIX).partition("_c")
+    size, widths = parse_size(pixels), channels.split("-") if mark else []
+    numbers = (*pixels.split("x"), *widths)
+    if not all(each.isdecimal() and int(each) for each in numbers) or op != input_op(size, tuple(map(int, widths))):
+        raise SpaceError(
+            f"size of images {op!r}: expected size_<pixels>, or size_<height>x<width> where they differ, and behind it "
+            "_c<channels>-<channels>... where stages have other channels"
+        )
+    return size, tuple(map(int, widths))
 
 
-def image_size_op(size: Size) -> Op:
-    """The operation that chooses a size of images."""
-    return f"{SIZE_PREFIX}{as_text(size)}"
+def parse_image_size(op: Op) -> Size:
+    """The size of the images that ``size_...`` chooses.
+
+    Raises:
+        SpaceError: it chooses none.
+    """
+    return parse_input(op)[0]
+
+
+def input_op(size: Size, channels: Sequence[int] = ()) -> Op:
+    """The operation that chooses a size of images, and the channels of the stages; none: those of the space."""
+    return f"{SIZE_PREFIX}{as_text(size)}" + ("_c" + "-".join(map(str, channels)) if channels else "")
+
+
+def stages(layers: Sequence[Layer]) -> tuple[tuple[int, int], ...]:
+    """The half-open ranges of layers that give the same channels, as each but the first adds its input."""
+    starts = [i for i, layer in enumerate(layers) if not i or not layer.shape.is_residual]
+    return tuple(zip(starts, (*starts[1:], len(layers)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -190,6 +213,18 @@ class VariantBlock:
         rest = (f"{row}/{gene if self.runs(row, i) else SKIP}" for i, gene in enumerate(genes[1:], start=1))
         return (row, *rest)
 
+    def weight_key(self, row: Op, place: int) -> str:
+        """What tells the weights of the layer at ``place`` apart from those that it has in other rows; "": nothing does."""
+        return row
+
+    @property
+    def shapes_of_weights(self) -> tuple[dict[str, Shape], ...]:
+        """Per place, the keys of its weights, and their shapes; nothing where no layer has any."""
+        return tuple(
+            {self.weight_key(row, place): self.shape(row, place) for row in self.variants if self.runs(row, place)}
+            for place in range(len(self.layers))
+        )
+
     def weight_genes(self, genes: tuple[str, ...]) -> tuple[str, ...]:
         """The genes of the block's layers by which weights are told apart: as ``qualified_genes``, for rows share none."""
         return self.qualified_genes(genes)
@@ -230,23 +265,23 @@ class VariantBlock:
 
 @dataclass(frozen=True)
 class InputSizes(VariantBlock):
-    """The sizes of the images that a network may see: its first layer chooses one, and all others take other shapes.
+    """The sizes of the images that a network may see, and the channels that its stages may have: its first layer chooses, and
+    all others take other shapes.
 
-    The layers' own shapes are those at the size that ``stem`` has.
+    The layers' own shapes are those at the size that ``stem`` has, with all channels.
 
     Attributes:
         stem: what stands in front of all layers.
 
     Raises:
-        SpaceError: the first layer cannot choose a size; the message says why.
+        SpaceError: the first layer cannot choose so; the message says why.
     """
 
     stem: Stem
 
     def __post_init__(self) -> None:
         chooser, *others = self.layers
-        for op in chooser.candidates + chooser.pending:
-            parse_image_size(op)
+        known = [(op, parse_input(op)[1]) for op in chooser.candidates + chooser.pending]
         if self.start or not others or any(map(has_variants, others)):
             raise SpaceError(
                 "sizes of images stand in the first layer, with layers behind it, none of which has rows or sizes"
@@ -255,6 +290,31 @@ class InputSizes(VariantBlock):
             raise SpaceError(
                 "the first layer chooses the size of images: it passes on what it is given, and has no branches"
             )
+        for op, channels in known:
+            if channels:
+                self._check_channels(op, channels)
+
+    def _check_channels(self, op: Op, channels: tuple[int, ...]) -> None:
+        if len(channels) != len(self.stages):
+            raise SpaceError(f"{op} has channels for {len(channels)} stages, and there are {len(self.stages)}")
+        if self.layers[1].shape.is_residual and channels[0] != self.stem.c_out:
+            raise SpaceError(f"{op}: the first stage adds what the stem gives, which has {self.stem.c_out} channels")
+        for layer, shape in zip(self.layers[1:], self._shapes(op)[1:], strict=True):
+            if layer.shape.is_residual != shape.is_residual:
+                raise SpaceError(
+                    f"{op}: a layer of {layer.block} would turn {shape.c_in} into {shape.c_out} channels, and add its input, "
+                    "which it does not with all channels: choose others"
+                )
+
+    @cached_property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """The half-open ranges of places that give the same channels."""
+        return tuple((start + 1, stop + 1) for start, stop in stages(self.layers[1:]))
+
+    @cached_property
+    def has_channels(self) -> bool:
+        """Whether the channels of stages may be chosen, now or later."""
+        return any(parse_input(op)[1] for op in self.layers[0].candidates + self.layers[0].pending)
 
     def runs(self, row: Op, place: int) -> bool:
         """All layers behind the choice are there."""
@@ -267,16 +327,35 @@ class InputSizes(VariantBlock):
         """The stem at the size of images that ``row`` chooses."""
         return replace(self.stem, size=parse_image_size(row))
 
+    @cached_property
+    def _known_shapes(self) -> dict[Op, tuple[Shape, ...]]:
+        return {}
+
     def _shapes(self, row: Op) -> tuple[Shape, ...]:
-        shapes, pixels = list[Shape](), self.stem_at(row).size_out
-        for layer in self.layers:
-            shapes.append(replace(layer.shape, size=pixels))
-            pixels = shapes[-1].size_out
+        if row not in self._known_shapes:
+            self._known_shapes[row] = self._make_shapes(row)
+        return self._known_shapes[row]
+
+    def _make_shapes(self, row: Op) -> tuple[Shape, ...]:
+        pixels, given, chosen = self.stem_at(row).size_out, self.stem.c_out, parse_input(row)[1]
+        shapes = [replace(self.layers[0].shape, size=pixels)]
+        for stage, (start, stop) in enumerate(self.stages):
+            for layer in self.layers[start:stop]:
+                channels = chosen[stage] if chosen else layer.shape.c_out
+                shapes.append(replace(layer.shape, c_in=given, c_out=channels, size=pixels))
+                pixels, given = shapes[-1].size_out, channels
         return tuple(shapes)
 
+    def weight_key(self, row: Op, place: int) -> str:
+        """Weights do not depend on the size; where channels are chosen, they do on those: ``16-24``."""
+        shape = self.shape(row, place)
+        return f"{shape.c_in}-{shape.c_out}" if self.has_channels else ""
+
     def weight_genes(self, genes: tuple[str, ...]) -> tuple[str, ...]:
-        """The genes themselves: weights do not depend on the size."""
-        return genes
+        """The genes themselves; where channels are chosen, each with the layer's in front (``16-24/mb_k3_e6``)."""
+        if not self.has_channels:
+            return genes
+        return (genes[0], *(f"{self.weight_key(genes[0], i)}/{gene}" for i, gene in enumerate(genes) if i))
 
     def repair(self, genes: tuple[str, ...]) -> tuple[str, ...]:
         """The genes themselves: all fit all sizes."""

@@ -44,6 +44,12 @@ def uniform(bench: Bench, budget: float) -> Made:
     return Made(bench.cut(*uniform_cut(bench.whole, budget, bench.config.search.macs_convention)), bench.images)
 
 
+def uniform_stages(bench: Bench, budget: float) -> Made:
+    """The same share of hidden channels in all layers, and of what stages give."""
+    cut = uniform_cut(bench.whole, budget, bench.config.search.macs_convention, stages=True)
+    return Made(bench.cut(*cut), bench.images)
+
+
 def input_size(bench: Bench, budget: float) -> Made:
     """The whole network on smaller images."""
     return Made(bench.cut(*smaller_images(bench.whole, budget, bench.config.search.macs_convention)), bench.images)
@@ -67,6 +73,7 @@ WHOLE: dict[str, Arm] = {"whole": whole, "whole+": whole_longer}
 CUT: dict[str, Arm] = {
     "ours": ours,
     "uniform": uniform,
+    "uniform_stages": uniform_stages,
     "input_size": input_size,
     "torch_pruning": torch_pruning,
     "fastnas": fastnas,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ from spaces.networks.build import build_operation
 from spaces.networks.modules import build_activation, build_sequence, initialise, zero_init_last_norm
 from spaces.operations.primitives import head_steps, stem_steps
 from spaces.space import SearchSpace, resolve_variants
-from spaces.variants import InputSizes, VariantBlock
+from spaces.variants import VariantBlock
 
 
 def build_stem(space: SearchSpace) -> nn.Module:
@@ -21,9 +21,13 @@ def build_stem(space: SearchSpace) -> nn.Module:
     return build_sequence(stem_steps(space.stem))
 
 
-def build_head(space: SearchSpace) -> nn.Module:
-    """The last convolution (if any), average pool and classifier: the last layer's output -> (n, classes)."""
-    head, c_in = space.head, space.layers[-1].shape.c_out
+def build_head(space: SearchSpace, channels: int | None = None) -> nn.Module:
+    """The last convolution (if any), average pool and classifier: the last layer's output -> (n, classes).
+
+    Args:
+        channels: that the last layer gives; None: those of the space.
+    """
+    head, c_in = space.head, channels or space.layers[-1].shape.c_out
     features, middle = head.features or c_in, list[nn.Module]()
     if head.hidden:
         middle = [nn.Linear(features, head.hidden), build_activation(head.activation)]
@@ -35,6 +39,28 @@ def build_head(space: SearchSpace) -> nn.Module:
         *middle,
         nn.Linear(features, head.classes),
     )
+
+
+class HeadByChannels(nn.Module):
+    """A head for each number of channels that the last layer may give; none of their weights are shared."""
+
+    def __init__(self, heads: Mapping[int, nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({str(channels): head for channels, head in heads.items()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, height, width)``, with so many channels -> ``(n, classes)``."""
+        output: Tensor = self.heads[str(x.shape[1])](x)
+        return output
+
+
+def build_heads(space: SearchSpace) -> nn.Module:
+    """The head of a supernet: one, but where channels are chosen one for each number of them."""
+    sizes = space.input_sizes
+    if sizes is None or not sizes.has_channels:
+        return build_head(space)
+    last = sizes.shapes_of_weights[-1].values()
+    return HeadByChannels({shape.c_out: build_head(space, shape.c_out) for shape in last})
 
 
 def merge_outputs(rule: str, shape: Shape, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
@@ -88,6 +114,7 @@ class MixedLayer(nn.Module):
 
 class VariantLayer(nn.Module):
     """One layer of a block with rows in a supernet: a ``MixedLayer`` with its own weights for each row in which it is there.
+    Behind a choice of channels, one for each number of them.
 
     Where it is not there, and where the row is only chosen, it passes its input on.
     """
@@ -95,11 +122,11 @@ class VariantLayer(nn.Module):
     def __init__(self, block: VariantBlock, place: int, rule: str) -> None:
         super().__init__()
         ops = block.layers[place].candidates
-        rows = [row for row in block.variants if block.runs(row, place)]
-        self.rows = nn.ModuleDict({row: MixedLayer(block.shape(row, place), ops, rule) for row in rows})
+        shapes = block.shapes_of_weights[place]
+        self.rows = nn.ModuleDict({key: MixedLayer(shape, ops, rule) for key, shape in shapes.items()})
 
     def forward(self, x: Tensor, gene: str) -> Tensor:
-        """The layer's output for a gene as ``SearchSpace.qualified_genes`` has it, e.g. ``row_d2_w24/mb_k3_e6``."""
+        """The layer's output for a gene as ``SearchSpace.weight_genes`` has it, e.g. ``row_d2_w24/mb_k3_e6``."""
         row, _, op = gene.partition("/")
         output: Tensor = self.rows[row](x, op) if row in self.rows else x
         return output
@@ -125,8 +152,7 @@ def build_layers(space: SearchSpace) -> nn.ModuleList:
     cells: list[MixedLayer | VariantLayer] = []
     for i, layer in enumerate(space.layers):
         block = space.variant_of(i)
-        own = block is None or (isinstance(block[0], InputSizes) and block[1] > 0)  # weights know no size of images
-        if block is None or own:
+        if block is None or "" in block[0].shapes_of_weights[block[1]]:  # weights know no size of images
             cells.append(MixedLayer(layer.shape, layer.candidates, space.merge))
         else:
             cells.append(VariantLayer(*block, space.merge))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spaces.architecture import Architecture
 from spaces.networks.modules import build_sequence, initialise, resize_images
-from spaces.networks.network import MixedLayer, VariantLayer, build_head, build_layers, build_stem
+from spaces.networks.network import MixedLayer, VariantLayer, build_heads, build_layers, build_stem
 from spaces.operations.primitives import Conv
 from spaces.space import SearchSpace
 from spaces.variants import parse_image_size
@@ -68,7 +68,7 @@ class Supernet(PathNetwork):
         self.space = space
         self.stem = build_stem(space)
         self.layers = build_layers(space)
-        self.head = build_head(space)
+        self.head = build_heads(space)
         self._initialise(zero_init)
 
 

@@ -3,9 +3,9 @@
 ``module_reader`` reads a module of torchvision or timm layer by layer; ``efficientnet_lite`` knows EfficientNet-Lite, for
 which neither is needed; ``checkpoints`` reads files of weights and never runs what is in them; ``networks`` finds a network by
 its name. ``cut_space`` makes a space of such a network; ``slices`` cuts what its operations begin with out of the network's
-weights, where ``importance`` says which channels stay and ``refit`` fits again what reads them; ``nested`` lets all cuts
-share its weights while they are trained; ``single_cuts`` counts what measuring each by itself takes; ``uniform`` knows what
-needs no search.
+weights, where ``importance`` says which channels stay and ``refit`` fits again what reads them; ``streams`` lets stages give
+fewer channels; ``nested`` lets all cuts share its weights while they are trained; ``single_cuts`` counts what measuring each by
+itself takes; ``uniform`` knows what needs no search.
 """
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "refit",
     "single_cuts",
     "slices",
+    "streams",
     "uniform",
 ]

@@ -1,5 +1,5 @@
-"""The space of a trained network: each layer as it is, with fewer hidden channels, with smaller kernels, or left out; and the
-size of the images. Nothing here imports torch.
+"""The space of a trained network: each layer as it is, with fewer hidden channels, with smaller kernels, or left out; the
+size of the images; and the channels of its stages. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING
 from spaces.architecture import IDENTITIES, Architecture, Op
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
-from spaces.operations.grammar import BOTTLENECKS, OPERATIONS, count_operation, entry_of, hidden_channels, parse_op
+from spaces.operations.grammar import (
+    BOTTLENECKS,
+    OPERATIONS,
+    count_operation,
+    entry_of,
+    hidden_channels,
+    parse_op,
+    shortcut_steps,
+)
 from spaces.operations.primitives import Conv, Step
 from spaces.size import Size, as_text, both_sides
 from spaces.space import SearchSpace, make_divisible, resolve_variants
-from spaces.variants import image_size_op, is_variant
+from spaces.variants import input_op, is_variant, stages
 
 if TYPE_CHECKING:
     from spaces.pretrained.networks import Pretrained
@@ -33,6 +41,7 @@ def space_of(
     classes: int = 1000,
     shares: Sequence[float] = SHARES,
     smaller: Sequence[Size] = (),
+    widths: Sequence[float] = (),
     pool: Sequence[Op] = (),
 ) -> SearchSpace:
     """The space that grows out of a network, for images of so many channels, pixels and classes.
@@ -41,10 +50,13 @@ def space_of(
 
     Args:
         smaller: other sizes that images may be scaled to; with them, a first layer chooses the size.
+        widths: parts of the channels that stages give, all together, beside all of them; the first layer chooses them, too.
+            Hidden channels are named by their number then, as it does not depend on those.
         pool: operations that wait in every layer whose shape allows them.
 
     Raises:
-        SpaceError: the network has layers of several operations side by side, or sees images of other channels.
+        SpaceError: the network has layers of several operations side by side, or sees images of other channels, or its stages
+            cannot have fewer channels.
     """
     if channels not in (1, found.space.stem.c_in):
         raise SpaceError(
@@ -54,15 +66,24 @@ def space_of(
     for op in pool:
         _check_useful(op, found.space.layers)
     stem = replace(found.space.stem, c_in=channels, size=size or found.space.stem.size)
-    layers, pixels = list[Layer](), stem.size_out
+    layers, pixels, narrowed = list[Layer](), stem.size_out, stages_to_narrow(found.space) if widths else ()
     _check_sizes(stem.size, smaller, found.space)
-    if sizes := tuple(dict.fromkeys((stem.size, *smaller)))[1:]:
+    if widths and not any(narrowed):
+        raise SpaceError(
+            f"no stage of {found.name} can have fewer channels: in each a layer has an activation behind what it gives, or "
+            "sees channels one by one; leave the widths out"
+        )
+    sizes = tuple(dict.fromkeys((stem.size, *smaller)))
+    profiles = tuple(dict.fromkeys(narrower_stages(found.space, share, narrowed) for share in widths))
+    inputs = tuple(input_op(one, profile) for one in sizes for profile in ((), *filter(None, profiles)))
+    if inputs[1:]:
         chooser = Shape(stem.c_out, stem.c_out, 1, pixels)
-        layers.append(Layer(chooser, tuple(map(image_size_op, (stem.size, *sizes))), block="input"))
+        layers.append(Layer(chooser, inputs, block="input"))
     for layer in found.space.layers:
         shape = replace(layer.shape, size=pixels)
-        cuts = tuple(_cuts(layer, shape, shares))
-        waiting = tuple(op for op in dict.fromkeys(pool) if op not in cuts and _fits(op, shape))
+        cuts = tuple(_cuts(layer, shape, shares, numbered=bool(widths)))
+        named = [numbered_op(op, shape) for op in pool if _reads_and_gives_all(op, shape)] if widths else pool
+        waiting = tuple(op for op in dict.fromkeys(named) if op not in cuts and _fits(op, shape))
         layers.append(replace(layer, shape=shape, candidates=cuts, pending=waiting))
         pixels = shape.size_out
     head = replace(found.space.head, classes=classes)
@@ -108,7 +129,69 @@ def _fits(op: Op, shape: Shape) -> bool:
     return True
 
 
-def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
+def stages_to_narrow(space: SearchSpace) -> tuple[bool, ...]:
+    """Of each stage of a network, the space of which this is, whether it can have fewer channels and keep its weights.
+
+    What it gives must be a sum of convolutions without an activation, and be read by convolutions over all channels.
+    """
+    layers, head = space.layers, space.head
+    ops = [layer.candidates[0] for layer in layers]
+    gives = [_gives_all(op, layer.shape) for op, layer in zip(ops, layers, strict=True)]
+    reads = [_reads_all(op, layer.shape) for op, layer in zip(ops, layers, strict=True)] + [bool(head.features)]
+    found = []
+    for start, stop in stages(layers):
+        behind_stem = layers[start].shape.is_residual
+        able = space.merge == "residual" and not behind_stem
+        found.append(able and all(gives[start:stop]) and all(reads[start + 1 : stop + 1]))
+    return tuple(found)
+
+
+def _gives_all(op: Op, shape: Shape) -> bool:
+    """Whether an operation ends with a convolution over all channels, without an activation, and nothing is added to it."""
+    steps = steps_of(op, shape)
+    last = steps[-1] if steps and not shortcut_steps(op, shape) else None
+    return isinstance(last, Conv) and last.groups == 1 and last.activation is None
+
+
+def _reads_all(op: Op, shape: Shape) -> bool:
+    """Whether an operation begins with a convolution over all channels."""
+    steps = steps_of(op, shape)
+    first = steps[0] if steps and not shortcut_steps(op, shape) else None
+    return isinstance(first, Conv) and first.groups == 1
+
+
+def _reads_and_gives_all(op: Op, shape: Shape) -> bool:
+    return _fits(op, shape) and _reads_all(op, shape) and _gives_all(op, shape)
+
+
+def narrower_stages(space: SearchSpace, share: float, narrowed: Sequence[bool]) -> tuple[int, ...]:
+    """The channels of all stages, a share of them where there can be fewer; nothing where that changes none.
+
+    A layer that cannot add its input must not come to give as many channels as it is given: it gives more of them then.
+    """
+    found, given, changed = list[int](), space.stem.c_out, False
+    for (start, _), able in zip(stages(space.layers), narrowed, strict=True):
+        shape = space.layers[start].shape
+        channels = min(shape.c_out, make_divisible(share * shape.c_out)) if able else shape.c_out
+        if channels == given and shape.stride == 1 and not shape.is_residual:
+            channels = min(shape.c_out, channels + 8) if channels + 8 <= shape.c_out else channels - 8
+        changed = changed or channels != shape.c_out
+        found.append(channels)
+        given = channels
+    return tuple(found) if changed else ()
+
+
+def numbered_op(op: Op, shape: Shape) -> Op:
+    """An operation, its hidden channels named by their number, where it has any."""
+    if op.partition("_")[0] not in BOTTLENECKS:
+        return op
+    parsed = parse_op(op)
+    if parsed.groups is None or parsed.expansion == 0 or (parsed.kind == "fused" and parsed.expansion == 1):
+        return op
+    return str(replace(parsed, expansion=0, hidden=hidden_channels(parsed, shape)))
+
+
+def _cuts(layer: Layer, shape: Shape, shares: Sequence[float], numbered: bool) -> Iterator[Op]:
     """The operation of a layer, and what can be cut out of it."""
     if len(layer.candidates) != 1 or layer.branches > 1:
         raise SpaceError(
@@ -124,7 +207,8 @@ def _cuts(layer: Layer, shape: Shape, shares: Sequence[float]) -> Iterator[Op]:
     for width in (None, *sorted(widths_of(op, shape, shares), reverse=True)):
         for kernel in kernels:
             smaller = str(replace(whole, kernel=kernel))
-            yield smaller if width is None else narrower(smaller, shape, width)
+            cut = smaller if width is None else narrower(smaller, shape, width)
+            yield numbered_op(cut, shape) if numbered else cut
     if shape.is_residual:
         yield "id"
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from spaces.architecture import IDENTITIES, Architecture
 from spaces.networks.modules import resize_images
 from spaces.networks.network import Network
-from spaces.pretrained.cut_space import whole_network
+from spaces.pretrained.cut_space import whole_alone, whole_network
 from spaces.pretrained.importance import IMPORTANCE
-from spaces.pretrained.slices import cut_weights
+from spaces.pretrained.slices import head_weights, layer_weights, stage_of
+from spaces.pretrained.streams import BASIS
 from spaces.space import SearchSpace, resolve_variants
 
 
@@ -29,8 +30,8 @@ class NestedNetwork(nn.Module):
     Args:
         whole: the network itself; the weights are its own.
         space: one that ``space_of`` made of it.
-        measured: what was measured of its channels, by the names of the network's tensors: ``channel_importance`` is all that
-            counts here.
+        measured: what was measured of its channels, by the names of the network's tensors: of this count ``channel_importance``
+            and ``stream_bases``.
         importance: which channels stay, a name of ``IMPORTANCES``; one that does not depend on weights, as these change.
     """
 
@@ -39,7 +40,8 @@ class NestedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.whole, self.space = whole, space
-        self.measured = {name: tensor for name, tensor in measured.items() if name.endswith(IMPORTANCE)}
+        self.alone = whole_alone(space)[1]
+        self.measured = {name: tensor for name, tensor in measured.items() if name.endswith((IMPORTANCE, *BASIS))}
         self.importance = importance
         self.said: Tensor | None = None
 
@@ -66,6 +68,8 @@ class NestedNetwork(nn.Module):
         known = dict(self.whole.named_parameters()) | dict(self.whole.named_buffers())
         found = {name: tensor for name, tensor in known.items() if not name.startswith("layers.")}
         found = {name: tensor if tensor.requires_grad else tensor.clone() for name, tensor in found.items()}
+        head = {name: tensor for name, tensor in found.items() if name.startswith("head.")}
+        found |= head_weights(head, self.alone, space.layers[-1].shape.c_out, self.measured)
         everything = known | self.measured
         behind = 1 if self.space.input_sizes else 0
         whole = whole_network(self.space).genes[behind:]
@@ -74,6 +78,8 @@ class NestedNetwork(nn.Module):
                 continue
             prefix = f"layers.{i}.ops.{op}."
             own = {name.removeprefix(prefix): tensor for name, tensor in everything.items() if name.startswith(prefix)}
-            named = cut_weights(op, cut, layer.shape, own, self.importance)
+            stage = stage_of(self.alone, i)
+            shapes = self.alone.layers[i].shape, layer.shape
+            named = layer_weights(op, cut, *shapes, stage, own, self.measured, self.importance)
             found |= {f"layers.{i}.ops.{cut}.{name}": tensor for name, tensor in named.items()}
         return found

@@ -16,13 +16,15 @@ from spaces.errors import SpaceError
 from spaces.layer import Shape
 from spaces.networks.supernet import inherit_weights
 from spaces.operations.primitives import Conv, SqueezeExcite
-from spaces.pretrained.cut_space import is_depthwise, matching_steps
+from spaces.pretrained.cut_space import is_depthwise, matching_steps, steps_of
 from spaces.pretrained.importance import IMPORTANCE, most_important
 from spaces.pretrained.networks import Pretrained
 from spaces.pretrained.refit import COVARIANCE, MEAN, reads_hidden, refit
+from spaces.pretrained.streams import BASIS, basis_of, narrow_operation, narrow_reader
 from spaces.space import SearchSpace
+from spaces.variants import stages
 
-MEASURED = frozenset({IMPORTANCE, MEAN, COVARIANCE})
+MEASURED = frozenset({IMPORTANCE, MEAN, COVARIANCE, *BASIS})
 """The last parts of the names of what was measured of a network's channels."""
 
 
@@ -39,8 +41,15 @@ def cut_weights(
     Raises:
         SpaceError: one cannot be cut out of the other.
     """
+    return _cut(op, cut, shape, weights, importance)[0]
+
+
+def _cut(
+    op: Op, cut: Op, shape: Shape, weights: Mapping[str, Tensor], importance: str
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """What ``cut_weights`` gives, and which of the channels that the last convolution reads are left; None: all."""
     if op == cut:
-        return {name: tensor.clone() for name, tensor in only_weights(weights)}
+        return {name: tensor.clone() for name, tensor in only_weights(weights)}, None
     branch = "branch." if any(name.startswith("branch.") for name in weights) else ""
     own = {name.removeprefix(branch): tensor for name, tensor in weights.items() if name.startswith(branch)}
     found = {name: tensor.clone() for name, tensor in only_weights(weights) if branch and not name.startswith(branch)}
@@ -63,7 +72,35 @@ def cut_weights(
     if reads_hidden(before) and isinstance(hidden, Conv) and len(into) < hidden.c_in:
         begun = {name.removeprefix(branch): tensor for name, tensor in found.items()}
         found |= {f"{branch}{name}": tensor for name, tensor in refit(own, begun, last, into).items()}
-    return found
+    return found, into
+
+
+def layer_weights(
+    op: Op,
+    cut: Op,
+    whole: Shape,
+    shape: Shape,
+    stage: int,
+    weights: Mapping[str, Tensor],
+    measured: Mapping[str, Tensor],
+    importance: str = "scale",
+    made: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """What ``cut`` begins with in a layer of ``shape``, which may have fewer channels than the ``whole`` one; see
+    ``cut_weights``.
+
+    Args:
+        stage: that the layer belongs to.
+        measured: what ``stream_bases`` gave of the network.
+        made: the weights of ``cut`` in the whole layer, where it is no cut of ``op``.
+    """
+    if made:
+        return narrow_operation(made, cut, whole, shape, stage, measured, None)
+    named, kept = _cut(op, cut, whole, weights, importance)
+    covariance = weights.get(f"{len(steps_of(op, whole)) - 1}.{COVARIANCE}")
+    if covariance is not None and kept is not None:
+        covariance = covariance[kept][:, kept]
+    return narrow_operation(named, cut, whole, shape, stage, measured, covariance)
 
 
 def only_weights(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -110,27 +147,66 @@ def first_weights(
         importance: which channels stay, a name of ``IMPORTANCES``.
         made: a layer's place in the network and an operation that cannot be cut out of it -> its weights.
     """
-    weights = {name: tensor for name, tensor in found.weights.items() if name.startswith("head.")}
-    if space.head.classes != found.space.head.classes:
-        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(last_layer(space))}
-    weights |= _stem_weights(found, space.stem.c_in, mean, std)
-    behind = 1 if space.input_sizes else 0
-    for i, (layer, known) in enumerate(zip(space.layers[behind:], found.space.layers, strict=True), start=behind):
+    whole, sizes = found.space, space.input_sizes
+    weights = _stem_weights(found, space.stem.c_in, mean, std)
+    behind = 1 if sizes else 0
+    for i, (layer, known) in enumerate(zip(space.layers[behind:], whole.layers, strict=True), start=behind):
         (op,) = known.candidates
         prefix = f"layers.{i - behind}.ops.{op}."
         tensors = (*found.weights.items(), *found.measured.items())
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
-        for cut in layer.candidates:
-            if cut not in IDENTITIES:
-                given = made.get((i - behind, cut))
-                named = given or cut_weights(op, cut, layer.shape, own, importance)
-                weights |= {f"layers.{i}.ops.{cut}.{name}": tensor for name, tensor in named.items()}
+        stage = stage_of(whole, i - behind)
+        for key, shape in (sizes.shapes_of_weights[i] if sizes else {"": layer.shape}).items():
+            named_by = f"layers.{i}.rows.{key}.ops" if key else f"layers.{i}.ops"
+            for cut in layer.candidates:
+                if cut not in IDENTITIES:
+                    given = made.get((i - behind, cut))
+                    named = layer_weights(op, cut, known.shape, shape, stage, own, found.measured, importance, given)
+                    weights |= {f"{named_by}.{cut}.{name}": tensor for name, tensor in named.items()}
+    return weights | _head_weights(found, space)
+
+
+def _head_weights(found: Pretrained, space: SearchSpace) -> dict[str, Tensor]:
+    """The head, for as many channels as the last layer may give; for other classes without the last linear layer."""
+    whole, sizes, weights = found.space, space.input_sizes, dict[str, Tensor]()
+    own = {name: tensor for name, tensor in found.weights.items() if name.startswith("head.")}
+    if space.head.classes != whole.head.classes:
+        own = {name: tensor for name, tensor in own.items() if not name.startswith(last_layer(space))}
+    shapes = sizes.shapes_of_weights[-1] if sizes else {"": space.layers[-1].shape}
+    for key, shape in shapes.items():
+        named = head_weights(own, whole, shape.c_out, found.measured)
+        prefix = f"head.heads.{shape.c_out}." if key else "head."
+        weights |= {prefix + name.removeprefix("head."): tensor for name, tensor in named.items()}
     return weights
+
+
+def head_weights(
+    weights: Mapping[str, Tensor], whole: SearchSpace, channels: int, measured: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The weights of a network's head, ``head. ...``, behind a last layer that gives so many channels.
+
+    Raises:
+        SpaceError: they are fewer than the network's, and nothing is known of how.
+    """
+    if channels == whole.layers[-1].shape.c_out:
+        return dict(weights)
+    basis = basis_of(stage_of(whole, len(whole.layers) - 1), measured, channels)
+    return dict(weights) | dict(narrow_reader(weights, "head.0.0", basis))
+
+
+def stage_of(space: SearchSpace, i: int) -> int:
+    """The stage that layer ``i`` belongs to."""
+    return next(stage for stage, (_, stop) in enumerate(stages(space.layers)) if i < stop)
 
 
 def last_layer(space: SearchSpace) -> str:
     """What the names of the last linear layer's tensors begin with."""
     return f"head.{5 if space.head.hidden else 3}."
+
+
+def _in_last_layer(name: str, space: SearchSpace) -> bool:
+    by_channels = name.startswith("head.heads.")
+    return (f"head.{name.split('.', 3)[3]}" if by_channels else name).startswith(last_layer(space))
 
 
 def load_first_weights(network: nn.Module, space: SearchSpace, weights: Mapping[str, Tensor]) -> None:
@@ -139,7 +215,7 @@ def load_first_weights(network: nn.Module, space: SearchSpace, weights: Mapping[
     Raises:
         SpaceError: something else would stay fresh.
     """
-    fresh = [name for name in inherit_weights(network, weights) if not name.startswith(last_layer(space))]
+    fresh = [name for name in inherit_weights(network, weights) if not _in_last_layer(name, space)]
     if fresh:
         raise SpaceError(f"there are no weights for {fresh[0]} of {space.name!r} in what it begins with")
 

@@ -96,6 +96,11 @@ class CutsSection(Training, EvaluatorSection):
     """Parts of the images' sides that are tried beside their whole size: with one or more, the first choice of an architecture
     is the size that its images are scaled to."""
 
+    widths: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Parts of the channels between layers that are tried beside all of them: with one or more, the first choice of an
+    architecture is also how many channels each stage gives. What a stage gives is written in another basis first, whose first
+    channels tell the layers that read it as much as so few can."""
+
     epochs: Annotated[float, Field(gt=0)] = 5.0
     """Passes over the training images in the fine-tuning of the whole network."""
 

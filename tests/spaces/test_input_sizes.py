@@ -27,7 +27,7 @@ from spaces.networks.supernet import Supernet
 from spaces.pretrained.networks import read_network
 from spaces.show.overview import make_overview
 from spaces.space import SearchSpace, at_image_size, canonical_arch, resolve_variants
-from spaces.variants import image_size_op, parse_image_size
+from spaces.variants import input_op, parse_image_size
 from tests.spaces.costs.test_sampling import Milliseconds
 from tests.spaces.export.test_network_folder import delivered
 
@@ -47,7 +47,7 @@ ARCHS = list(SIZED.enumerate())
 
 def test_a_size_has_one_spelling() -> None:
     assert [parse_image_size(op) for op in ("size_80", "size_64x80")] == [80, (64, 80)]
-    assert [image_size_op(size) for size in (80, (64, 80))] == ["size_80", "size_64x80"]
+    assert [input_op(size) for size in (80, (64, 80))] == ["size_80", "size_64x80"]
 
 
 @pytest.mark.parametrize("op", ["size_", "size_08", "size_0", "size_8x8", "size_a", "size_8x9x10", "size_-3"])

@@ -48,13 +48,14 @@ from spaces.architecture import Architecture, Op
 from spaces.costs.table import cost_table
 from spaces.errors import SpaceError
 from spaces.export.scaling import resize_space
-from spaces.layer import Head, Shape, Stem
+from spaces.layer import Head, Stem
 from spaces.networks.network import Network
 from spaces.pretrained.cut_space import whole_alone, whole_network
 from spaces.pretrained.importance import channel_importance
 from spaces.pretrained.networks import Pretrained
 from spaces.pretrained.refit import hidden_moments
 from spaces.pretrained.slices import first_weights, load_first_weights
+from spaces.pretrained.streams import stream_bases
 from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
 from studies.records import EvoError, LayerChoice, Ratings
@@ -127,7 +128,7 @@ class Cuts:
             group=context.group,
         )
         facts = {"arch": str(arch), "mean": list(images.mean), "std": list(images.std)}
-        measured = measure_importance(self.config, network, images)
+        measured = measure_importance(self.config, network, images) | measure_bases(self.config, network, space, images)
         if section.joint is not None:
             train_together(self.config, self.origin, network, measured, images, context, path.with_suffix(".joint"))
         measured |= measure_moments(self.config, network, images)
@@ -220,11 +221,11 @@ class Cuts:
             return None
 
 
-def _without_operations(space: SearchSpace, whole: SearchSpace) -> tuple[Stem, Head, list[Shape]]:
+def _without_operations(space: SearchSpace, whole: SearchSpace) -> tuple[Stem, Head, list[int]]:
     """What two spaces have in common when networks of one are cut out of the other's: for images of one size, of the same
-    classes."""
+    classes. Whether channels between layers are those that the other can have, its weights tell."""
     space = resize_space(space, whole.stem.size)
-    return space.stem, replace(space.head, classes=whole.head.classes), [layer.shape for layer in space.layers]
+    return space.stem, replace(space.head, classes=whole.head.classes), [layer.shape.stride for layer in space.layers]
 
 
 def _with(whole: Architecture, choice: LayerChoice) -> Architecture:
@@ -246,6 +247,7 @@ def _write_as_it_is(
     network.load_state_dict(adapted)
     facts = {"arch": str(arch), "mean": list(mean), "std": list(std), "identity": digest}
     measured = measure_importance(config, network, images) | measure_moments(config, network, images)
+    measured |= measure_bases(config, network, space, images)
     write_checkpoint({**weights, **measured}, path, facts)
 
 
@@ -261,6 +263,11 @@ def measure_importance(config: StudyConfig, network: Network, images: Images) ->
 def measure_moments(config: StudyConfig, network: Network, images: Images) -> dict[str, Tensor]:
     """Means and covariances of the channels of the whole network, where the settings want convolutions fitted again."""
     return hidden_moments(network, _channel_batches(config, images)) if section_of(config).refit else {}
+
+
+def measure_bases(config: StudyConfig, network: Network, space: SearchSpace, images: Images) -> dict[str, Tensor]:
+    """The bases in which stages of the whole network give fewer channels, where the settings want that."""
+    return stream_bases(network, space, _channel_batches(config, images)) if section_of(config).widths else {}
 
 
 def _channel_batches(config: StudyConfig, images: Images) -> Iterator[Batch]:

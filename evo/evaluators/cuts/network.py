@@ -42,6 +42,7 @@ def cuts_space(config: StudyConfig) -> SearchSpace:
         classes=found.space.head.classes if config.data.labels is False else images.classes,
         shares=section.shares,
         smaller=[scaled_size(images.size, part) for part in section.resolutions],
+        widths=section.widths,
         pool=section.pool.operations if section.pool else (),
     )
     if not (section.pool and section.pool.at_once):

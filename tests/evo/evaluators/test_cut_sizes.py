@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from evo.alone.budgets import find_budgets, is_complete
 from evo.alone.contest import hold_contest
 from evo.alone.selection import Criteria
 from evo.console import SILENT
+from evo.data.loading import load_dataset
 from evo.deliver.pipeline import deliver_network
 from evo.round.algorithm import run_round
 from evo.round.arms import check_arms
@@ -25,13 +27,15 @@ from spaces import load_network
 from spaces.architecture import Architecture
 from spaces.costs.table import count_costs
 from spaces.errors import SpaceError
+from spaces.layer import Head
 from spaces.pretrained.cut_space import whole_network
+from spaces.space import resolve_variants
 from studies.config import load_config
 from studies.controls import Control
 from studies.database.no_search import results_of
 from studies.database.store import open_store
 from studies.records import EvoError
-from tests.evo.evaluators.cut_examples import judge_of, network_folder, settings
+from tests.evo.evaluators.cut_examples import MADE, judge_of, network_folder, recalibrated_probabilities, settings
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,55 @@ def test_a_network_of_smaller_images_begins_with_the_same_weights_and_is_deliver
     assert torch.equal(
         own["layers.0.ops.mb_k5_e3.0.0.weight"], whole["layers.0.ops.mb_k5_e3.0.0.weight"]
     )  # learning_rate 0
+
+
+@pytest.fixture(scope="module")
+def narrowed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
+    """A finished round of networks that choose the channels of their stages, too."""
+    folder = tmp_path_factory.mktemp("narrowed")
+    network = network_folder(tmp_path_factory, replace(MADE, head=Head(24, 10)))
+    evaluator = {"resolutions": [0.5], "widths": [0.5], "importance": "taylor", "refit": True}
+    with open_store(f"sqlite:///{folder}/evo.db") as store:
+        run = begin_run(store, "narrowed", settings(network, evaluator=evaluator, search={"evaluations": 30}))
+        shared = run_context(run, store, folder / "files", map_inline)
+        run_round(shared, 1)
+        yield shared
+
+
+def test_the_channels_of_stages_are_chosen_with_the_size(narrowed: RunContext) -> None:
+    judge, inputs = judge_of(narrowed), narrowed.run.space.layers[0].candidates
+    assert inputs == ("size_8", "size_8_c8-8", "size_4", "size_4_c8-8")  # the first stage adds what the stem gives
+    assert {op for place, op in judge.losses if place == 0} == set(inputs)
+    measured = narrowed.store.proposals(narrowed.store.rounds(narrowed.run)[0])
+    assert {proposal.evaluation.arch.genes[0] for proposal in measured} == set(inputs)
+
+
+def test_a_network_with_fewer_channels_is_scored_as_it_is_built_alone(narrowed: RunContext) -> None:
+    """Beside the network of its own shapes, built and recalibrated by itself."""
+    judge, images = judge_of(narrowed), load_dataset(narrowed.run.config.data, "cpu")
+    arch = Architecture(("size_8_c8-8", "mb_k5_h24", "mb_k3_h16_se25_swish", "conv_k3_h32"))
+    genes, alone = resolve_variants(narrowed.run.space.check(arch), narrowed.run.space)
+    assert [(layer.shape.c_in, layer.shape.c_out) for layer in alone.layers] == [(8, 8), (8, 8), (8, 8)]
+    (score,) = judge([arch])
+    said = recalibrated_probabilities(replace(judge, space=alone.restrict_to(genes)), genes, images, 64)
+    assert score.accuracy == pytest.approx(float((said.argmax(1) == images.validation.y).double().mean()), abs=0.02)
+    assert score.nll == pytest.approx(float(-said[range(len(said)), images.validation.y].log().mean()), rel=1e-3)
+
+
+def test_a_network_with_fewer_channels_is_delivered_with_the_weights_that_were_searched(
+    narrowed: RunContext, tmp_path: Path
+) -> None:
+    run, store = narrowed.run, narrowed.store
+    arch = Architecture(("size_8_c8-8", *whole_network(run.space).genes[1:]))
+    description = deliver_network(store, run, run.config, Criteria({}, arch=arch), tmp_path / "net")
+    assert description["costs"]["macs"] == count_costs(run.space, arch).macs
+    network, genes = load_network(tmp_path / "net"), whole_network(run.space).genes
+    whole = load_file(sorted(narrowed.folder.glob("network-*.safetensors"))[0])
+    name = f"layers.1.ops.{genes[2]}"
+    kernel, scale, variance = (whole[f"{name}.3.{part}"].double() for part in ("0.weight", "1.weight", "1.running_var"))
+    into = whole["stages.1.stream_into"].double()[:8]
+    expected = torch.einsum("kc,coij->koij", into * scale / (variance + 1e-5).sqrt(), kernel)
+    assert torch.allclose(dict(network.state_dict())[f"{name}.3.0.weight"].double(), expected, atol=1e-5)
 
 
 def test_would_fine_tuning_have_done(sized: RunContext) -> None:

@@ -131,6 +131,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "eval_batch_size": "256",
         "importance": "'scale'",
         "resolutions": "()",
+        "widths": "()",
         "pool": "None",
         "refit": "False",
         "channel_images": "512",

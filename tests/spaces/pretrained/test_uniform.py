@@ -37,6 +37,19 @@ def test_every_layer_keeps_the_same_share_and_the_next_larger_one_costs_too_much
 
 
 @pytest.mark.parametrize("share", [0.6, 0.4, 0.25])
+def test_stages_may_give_the_same_share_too(share: float) -> None:
+    arch, space = uniform_cut(WHOLE, share * MACS, stages=True)
+    macs = count_costs(space, arch).macs
+    assert 0.88 * share * MACS < macs <= share * MACS
+    kept = [mine / whole for mine, whole in zip(hidden((arch, space)), hidden(WHOLE), strict=True)][1:]
+    given = [mine.shape.c_out / whole.shape.c_out for mine, whole in zip(space.layers, WHOLE[1].layers, strict=True)]
+    wide = [i for i, layer in enumerate(WHOLE[1].layers) if layer.shape.c_out >= 80]  # elsewhere 8 channels are much
+    assert max(given[i] for i in wide) - min(given[i] for i in wide) < 0.11
+    assert abs(given[-1] - kept[-1]) < 0.03
+    assert [layer.shape.is_residual for layer in space.layers] == [layer.shape.is_residual for layer in WHOLE[1].layers]
+
+
+@pytest.mark.parametrize("share", [0.6, 0.4, 0.25])
 def test_images_are_as_large_as_the_macs_allow(share: float) -> None:
     arch, space = smaller_images(WHOLE, share * MACS)
     side = space.stem.size
