@@ -5,11 +5,11 @@
 
 EfficientNet-Lite0 with ImageNet's weights is fine-tuned on images of 96 pixels by a run of the preset ``pretrained``. At 60, 40
 and 25 % of its multiply-accumulates, the run's pick (``ours``) is compared with the same share of channels in all layers
-(``uniform``; ``uniform_stages``: of stages, too), the whole network on smaller images (``input_size``), Torch-Pruning, NVIDIA's
-FastNAS, and with the pick trained from fresh weights, as long and three times as long (``scratch``, ``scratch3``). All but these
-begin with the same fine-tuned weights (``whole``), are fine-tuned by the recipe of a delivery, with the same seed, on training and
-validation images, and tested once; ``whole+`` is the whole network with that training. What chooses sees the validation images
-only.
+(``uniform``; ``uniform_stages``: of stages, too), the whole network on smaller images (``input_size``), Torch-Pruning,
+NVIDIA's FastNAS, and with the pick trained from fresh weights, as long and three times as long (``scratch``, ``scratch3``). All
+but these begin with the same fine-tuned weights (``whole``), are fine-tuned by the recipe of a delivery, with the same seed, on
+training and validation images, and tested once; ``whole+`` is the whole network with that training. What chooses sees the
+validation images only.
 
 Images: ``sign_digits`` (a folder per class), ``sign_digits_15`` (15 of its images per class to train and validate on, drawn by
 the seed), ``elpv`` (solar cells, from the package; no path), ``cifar10`` (an .npz of x_train, y_train, x_test, y_test),
