@@ -150,9 +150,10 @@ def _begin_run(
     check_name(name)
     from evo.data.inspection import settle_data
     from evo.round.new_run import begin_run
+    from evo.training.precision import settle_precision
 
     predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
-    config = settle_data(config, predecessor.config if predecessor else None)
+    config = settle_precision(settle_data(config, predecessor.config if predecessor else None))
     inspect(config)
     return begin_run(store, name, config, console.warn if here else None)
 
