@@ -144,7 +144,8 @@ class ModelEMA:
         if not self.averaged:
             self._begin()
         own, values = map(list, zip(*self.averaged, strict=True))
-        get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))(own, values, None)  # one call for all of them
+        decay = min(self.decay, (1 + step) / (10 + step))
+        get_ema_multi_avg_fn(decay)(own, values, None)  # type: ignore[no-untyped-call]  # one call for all of them
 
     def _begin(self) -> None:
         """Where there is no average yet, it is what there is now. The model's tensors stay the objects that they are."""

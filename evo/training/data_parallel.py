@@ -1,7 +1,7 @@
 """Data-parallel training: each rank of a process group computes its part of every batch, and gradients are averaged.
 
-A model that runs whole is wrapped by torch's own ``DistributedDataParallel``. Of a supernet a step runs a few parts, the same ones
-on all ranks: ``ActiveParallel`` averages their gradients, where torch's would send zeros for all others, and look for them.
+A model that runs whole is wrapped by torch's own ``DistributedDataParallel``. Of a supernet a step runs a few parts, the same
+ones on all ranks: ``ActiveParallel`` averages their gradients, where torch's would send zeros for all others.
 With normalisation over the whole batch, a step equals that of a single process up to the order of float additions.
 """
 
@@ -99,7 +99,7 @@ class ActiveParallel(nn.Module):
         sent = torch.cat([gradient.reshape(-1) for gradient in gradients])
         sent /= dist.get_world_size(self.process_group)
         dist.all_reduce(sent, group=self.process_group)
-        parts = sent.split([gradient.numel() for gradient in gradients])
+        parts = torch.split(sent, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
 

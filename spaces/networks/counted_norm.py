@@ -1,4 +1,4 @@
-"""Batch normalisation that counts its batches in Python: nothing is launched on the device for a number that training never reads.
+"""Batch normalisation that counts its batches in Python: a step launches nothing for a number that training never reads.
 
 A step of a supernet runs dozens of normalisations, each of which torch's own would have add one to a tensor.
 """
@@ -47,7 +47,7 @@ class HostCountedNorm(nn.BatchNorm2d):
 
     def _load_from_state_dict(self, *given: Any) -> None:
         self.uncounted = 0
-        super()._load_from_state_dict(*given)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*given)
 
 
 def count_on_host(model: nn.Module) -> None:
