@@ -313,11 +313,13 @@ def image_size(description: Description) -> Size:
 
 
 def measure_on_test(network: Network, size: Size, trainer: Trainer) -> Description:
-    """Accuracy on the test images, or agreement with the teacher where they have no labels; the network takes ``size``."""
+    """Accuracy on the test images, or agreement with the teacher where they have no labels; the network takes ``size``. All of
+    it in fp32, as the network's files compute."""
     if trainer.config.data.labels is not False:
         return test_accuracy(network, size, trainer.images, trainer.config)
     assert trainer.teacher is not None
-    return test_agreement(network, size, trainer.teacher, trainer.images, trainer.config)
+    teacher = replace(trainer.teacher, precision="fp32")
+    return test_agreement(network, size, teacher, trainer.images, trainer.config)
 
 
 def test_agreement(network: Network, size: Size, teacher: Teacher, images: Images, config: StudyConfig) -> Description:

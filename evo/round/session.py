@@ -192,7 +192,8 @@ def introduction(run: StoredRun) -> str:
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
-    return f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}"
+    precision = ", in bf16" if run.config.precision == "bf16" else ""
+    return f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{precision}{control}"
 
 
 def unfinished_rounds(store: Store, run: StoredRun, last: int) -> list[int]:

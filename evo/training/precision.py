@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from studies.config import StudyConfig, change_config
+from studies.config import StudyConfig
 
 Precision = Literal["fp32", "bf16"]
 
@@ -43,9 +43,7 @@ def precision_of(config: StudyConfig) -> Precision:
 
 def settle_precision(config: StudyConfig) -> StudyConfig:
     """The settings of a run that begins: ``auto`` is decided by this machine, and is the run's from then on."""
-    if config.precision != "auto":
-        return config
-    return change_config(config, [f"precision={precision_of(config)}"], "settings")
+    return config.model_copy(update={"precision": precision_of(config)})
 
 
 def name_suffix(precision: Precision) -> str:
