@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -72,17 +73,14 @@ def test_a_run_keeps_what_auto_meant_where_it_began(monkeypatch: pytest.MonkeyPa
     assert main([*ask, "--set", "device=cpu"]) == 0
     with open_store(storage) as store:
         assert store.run("r").config.precision == "fp32"
+    with sqlite3.connect(tmp_path / "evo.db") as database:  # as it was begun before there was a choice
+        database.execute("UPDATE runs SET config_json = json_remove(config_json, '$.precision')")
+    with open_store(storage) as store:
+        assert store.run("r").config.precision == "fp32"
     assert main([*ask, "--set", "device=cpu"]) == 0  # "auto" again: the same run
     assert main([*ask, "--set", "device=cpu", "--set", "precision=bf16"]) == 1
     pretend_gpu(monkeypatch, (8, 0))
     assert settle_precision(load_config("digits")).precision == "bf16"
-
-
-def test_a_run_that_was_begun_before_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    from studies.database.rows import _stored_settings
-
-    assert _stored_settings("{}")["precision"] == "fp32"
-    assert _stored_settings('{"precision": "bf16"}')["precision"] == "bf16"
 
 
 # -- identities --------------------------------------------------------------------------------------------------------
