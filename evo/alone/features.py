@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from evo.alone.teacher import Teacher
 from evo.evaluators.cuts.imitation import relative_error
+from evo.training.precision import in_full
 from spaces.export.baselines import Contender
 from spaces.layer import Shape
 from spaces.networks.network import Network
@@ -125,7 +126,7 @@ class FeatureLoss:
         return torch.stack([block_distance(*map(self.outputs.pop, pair)) for pair in self.pairs]).mean()
 
     def _keep(self, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        self.outputs[layer] = output
+        self.outputs[layer] = in_full(output)
 
 
 def block_distance(student: Tensor, teacher: Tensor) -> Tensor:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from evo.alone.features import FeatureLoss
 from evo.console import Track, untracked
 from evo.data.augmentation import spelled
 from evo.data.source import Batches
 from evo.training.loop import MixImages, schedule_of, train
+from evo.training.precision import precision_of
 from spaces import torchvision_shim
 from spaces.networks.network import MixedLayer, Network
 from studies.config import DeliverSection, StudyConfig
@@ -71,6 +73,7 @@ def train_by_recipe(
             checkpoint=checkpoint,
             track=track,
             label="training",
+            precision=precision_of(config),
         )
     network.load_state_dict(average.state() if average else network.state_dict())
 
@@ -135,22 +138,30 @@ class ModelEMA:
         self.model = model
         self.decay = decay
         self.tensors: dict[str, Tensor] = {}
+        self.averaged: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, model: nn.Module, step: int) -> None:
-        share = 1 - min(self.decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, value in model.state_dict().items():
-                kept = self.tensors.get(name)
-                if kept is None:
-                    self.tensors[name] = value.clone()
-                elif value.is_floating_point():
-                    kept.lerp_(value, share)
-                else:
-                    kept.copy_(value)
+        if not self.averaged:
+            self._begin()
+        own, values = map(list, zip(*self.averaged, strict=True))
+        decay = min(self.decay, (1 + step) / (10 + step))
+        get_ema_multi_avg_fn(decay)(own, values, None)  # type: ignore[no-untyped-call]  # one call for all of them
+
+    def _begin(self) -> None:
+        """Where there is no average yet, it is what there is now. The model's tensors stay the objects that they are."""
+        values = self.model.state_dict()
+        self.tensors = self.tensors or {name: value.clone() for name, value in values.items()}
+        self.averaged = [(self.tensors[name], value) for name, value in values.items() if value.is_floating_point()]
 
     def state(self) -> dict[str, Tensor]:
+        """What was averaged; and what batch normalisation has counted, as it is now."""
+        if self.tensors:
+            for name, value in self.model.state_dict().items():
+                if not value.is_floating_point():
+                    self.tensors[name].copy_(value)
         return self.tensors
 
     def load(self, state: dict[str, Tensor]) -> None:
         values = self.model.state_dict()
+        self.averaged = []
         self.tensors = {name: torch.empty_like(values[name]).copy_(tensor) for name, tensor in state.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from evo.evaluators.blockwise.teacher import (
     teacher_section,
     weights_of,
 )
+from evo.training.precision import Precision, forward, precision_of
 from spaces.architecture import Architecture
 from spaces.export.baselines import Contender, contender
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, load_network
@@ -52,6 +53,7 @@ class Teacher:
         macs: of one image.
         network: its architecture; None: it is a model of torchvision, which has none here.
         module: from images as they are trained on, to scores ``(n, classes)``; on their device, in evaluation mode.
+        precision: in which it computes.
     """
 
     name: str
@@ -59,11 +61,12 @@ class Teacher:
     macs: int
     network: Contender | None = field(repr=False)
     module: nn.Module = field(repr=False, compare=False)
+    precision: Precision = "fp32"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Probabilities of the classes, ``(n, classes)``."""
         with torch.no_grad():
-            scores: Tensor = self.module(images)
+            scores: Tensor = forward(self.precision, self.module, images)
         return scores.softmax(1)
 
     @property
@@ -89,6 +92,11 @@ def find_teacher(config: StudyConfig, start: Start | None, images: Images) -> Te
         EvoError: there is no such network, or it has other channels or classes than the images.
         SpaceError: its folder holds no network that can be loaded.
     """
+    teacher = _named_teacher(config, start, images)
+    return teacher and replace(teacher, precision=precision_of(config))
+
+
+def _named_teacher(config: StudyConfig, start: Start | None, images: Images) -> Teacher | None:
     name, convention = config.deliver.teacher, config.search.macs_convention
     if name is None:
         return None

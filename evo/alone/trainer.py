@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress
 from evo.training.identity import identity
 from evo.training.loop import DivergedError, schedule_of
+from evo.training.precision import forward, precision_facts, precision_of
 from spaces.export.additions import add_to_contender
 from spaces.export.baselines import Contender
 from spaces.networks.modules import Resize
@@ -141,7 +142,7 @@ class Trainer:
             "alone", 1,
             arch=str(contender.arch), space=_unnamed(contender.space), training=self.config.deliver,
             data=self.config.data, images=self._images_sha256, device=self.images.train.device.type,
-            seed=self.seed(number), sources=plugin_sources(self.config, contender.space),
+            seed=self.seed(number), sources=plugin_sources(self.config, contender.space), precision=self.config.precision,
             **({"start": self.start.sha256} if self.start and self._given(contender) else {}),
             **({"teacher": _taught_by(self.teacher)} if self.teacher else {}),
             **({"features": self._blocks_shown(contender)} if self.config.deliver.teacher_features else {}),
@@ -218,9 +219,10 @@ class Trainer:
         """Accuracy and loss on the held-out images; without labels agreement with the teacher, and divergence from it."""
         images = self.images.validation
         if self.config.data.labels is not False:
-            return measure_network(network, images)
+            return measure_network(network, images, precision_of(self.config))
         assert self.teacher is not None
-        same, divergence = measure_agreement(network.eval(), self.teacher, images)
+        network.eval()
+        same, divergence = measure_agreement(partial(forward, precision_of(self.config), network), self.teacher, images)
         return same / len(images), divergence
 
     @property
@@ -235,6 +237,7 @@ class Trainer:
             "images": len(self._training_images),
             "threads": self.config.threads,
             "device": self.images.train.device.type,
+            **precision_facts(self.config),
         }
 
 

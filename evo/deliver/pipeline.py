@@ -41,6 +41,7 @@ from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
 from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
+from evo.training.precision import precision_facts
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
@@ -195,6 +196,7 @@ def plan_delivery(
             "images": len(images.train) + len(images.validation),
             "threads": config.threads,
             "device": images.train.device.type,
+            **precision_facts(config),
         },
         "data_sha256": hash_images(config.data, run),
         "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
@@ -311,11 +313,13 @@ def image_size(description: Description) -> Size:
 
 
 def measure_on_test(network: Network, size: Size, trainer: Trainer) -> Description:
-    """Accuracy on the test images, or agreement with the teacher where they have no labels; the network takes ``size``."""
+    """Accuracy on the test images, or agreement with the teacher where they have no labels; the network takes ``size``. All of
+    it in fp32, as the network's files compute."""
     if trainer.config.data.labels is not False:
         return test_accuracy(network, size, trainer.images, trainer.config)
     assert trainer.teacher is not None
-    return test_agreement(network, size, trainer.teacher, trainer.images, trainer.config)
+    teacher = replace(trainer.teacher, precision="fp32")
+    return test_agreement(network, size, teacher, trainer.images, trainer.config)
 
 
 def test_agreement(network: Network, size: Size, teacher: Teacher, images: Images, config: StudyConfig) -> Description:

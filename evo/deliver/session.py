@@ -59,9 +59,9 @@ def training_settings(run: StoredRun, overrides: Sequence[str]) -> StudyConfig:
         EvoError: another setting is to be changed, or to a value that cannot be.
     """
     for override in overrides:
-        if override.split(".")[0].split("=")[0].strip() not in ("deliver", "data", "device", "threads"):
+        if override.split(".")[0].split("=")[0].strip() not in ("deliver", "data", "device", "precision", "threads"):
             raise EvoError(
                 f"--set {override!r}: run {run.name!r} was searched with its own settings; "
-                "those of deliver and data, device and threads may be changed here"
+                "those of deliver and data, device, precision and threads may be changed here"
             )
     return taught_without_labels(with_augmentation(change_config(run.config, overrides, f"run {run.name!r}")))

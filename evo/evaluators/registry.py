@@ -11,6 +11,7 @@ from evo.evaluators.cuts.evaluator import cuts
 from evo.evaluators.oneshot.evaluator import oneshot
 from evo.evaluators.standalone import Scratch, scratch
 from evo.evaluators.tabular import table_evaluator, tabular
+from evo.training.precision import precision_of
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import EvoError
@@ -35,7 +36,7 @@ def reference_evaluator(config: StudyConfig, space: SearchSpace) -> Evaluator | 
     if not section.sample:
         return None
     if section.table is None:
-        return Scratch(section, config.data, config.device, config.seed)
+        return Scratch(section, config.data, config.device, config.seed, precision=precision_of(config))
     if not any(path.is_file() for path in candidate_paths(section.table.path)):
         raise EvoError(
             f"ground_truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "

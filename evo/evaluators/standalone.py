@@ -21,6 +21,7 @@ from evo.seeds import derive_seed
 from evo.training.identity import identity
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import Schedule, schedule_of, train
+from evo.training.precision import Precision, forward, name_suffix, precision_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.export.scaling import scaled_size, shrink
@@ -42,11 +43,12 @@ def shrunk_in_round(training: Training, n: int) -> tuple[float, float]:
     return width, resolution
 
 
-def measure_network(network: Network, images: Labelled) -> tuple[float, float]:
-    """Accuracy (higher is better) and mean negative log-likelihood (lower is better) of a trained network on ``images``."""
+def measure_network(network: Network, images: Labelled, precision: Precision = "fp32") -> tuple[float, float]:
+    """Accuracy (higher is better) and mean negative log-likelihood (lower is better) of a trained network on ``images``, which
+    computes in ``precision``."""
     network.eval()
     with torch.inference_mode():
-        scores = torch.cat([network(x) for x, _ in images.batches(512)])
+        scores = torch.cat([forward(precision, network, x) for x, _ in images.batches(512)])
     accuracy = float((scores.argmax(1) == images.y).double().mean())
     return accuracy, float(torch.nn.functional.cross_entropy(scores, images.y))
 
@@ -73,6 +75,7 @@ class Scratch:
     seed: int
     rungs: Sequence[float] = ()
     by_round: bool = False
+    precision: Precision = "fp32"
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
         load_dataset(self.data, self.device)  # a missing folder is told before anything runs
@@ -83,6 +86,7 @@ class Scratch:
         return ScratchJudge(
             self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
             sources=context.sources, legacy=context.legacy, round=number, most_images=images_in_round(self.training, number),
+            precision=self.precision,
         )  # fmt: skip
 
 
@@ -110,6 +114,7 @@ class ScratchJudge(Judge):
     legacy: bool = field(default=False, repr=False)
     round: int = field(default=1, repr=False)
     most_images: int | None = None
+    precision: Precision = "fp32"
 
     @property
     def name(self) -> str:
@@ -119,7 +124,7 @@ class ScratchJudge(Judge):
         width, resolution = shrunk_in_round(self.training, self.round)
         slimmer = f":{width:g}width" if width != 1 else ""
         smaller = f":{resolution:g}px" if resolution != 1 else ""
-        return f"scratch:{self.epochs}ep{other_rate}{fewer}{slimmer}{smaller}"
+        return f"scratch:{self.epochs}ep{other_rate}{fewer}{slimmer}{smaller}{name_suffix(self.precision)}"
 
     @property
     def schedule(self) -> Schedule:
@@ -188,10 +193,10 @@ class ScratchJudge(Judge):
             checkpoint=kept[-1] if kept else None,
             start=kept[-2] if kept[1:] else None,
             until=self.until,
+            precision=self.precision,
         )
-        accuracy, nll = measure_network(
-            network, Resized(images.validation, size) if resolution != 1 else images.validation
-        )
+        validation = Resized(images.validation, size) if resolution != 1 else images.validation
+        accuracy, nll = measure_network(network, validation, self.precision)
         return Evaluation(
             arch,
             self.name,
@@ -216,11 +221,15 @@ class ScratchJudge(Judge):
         digest = identity(
             "standalone", 1,
             arch=form, space=self.space, training=self.training, data=self.data, device=self.device, seed=self.seed,
-            sources=self.sources, **({} if self._as_in_first_round else {"round": self.round}),
+            sources=self.sources, precision=self.precision,
+            **({} if self._as_in_first_round else {"round": self.round}),
         )  # fmt: skip
         return self.folder / f"v1-{digest[:16]}-{epochs:04d}.progress"
 
 
 def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:
     assert isinstance(config.evaluator, ScratchSection)
-    return Scratch(config.evaluator, config.data, config.device, config.seed, config.evaluator.rungs, by_round=True)
+    section = config.evaluator
+    return Scratch(
+        section, config.data, config.device, config.seed, section.rungs, by_round=True, precision=precision_of(config)
+    )

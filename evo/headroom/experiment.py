@@ -35,6 +35,7 @@ from evo.round.options import RunOptions
 from evo.seeds import derive_seed
 from evo.training.identity import identity
 from evo.training.loop import schedule_of
+from evo.training.precision import settle_precision
 from evo.workers.executors import deterministic_torch
 from spaces.architecture import Architecture
 from spaces.costs.sampling import NO_LIMIT, Limit, Limits, sample_uniform
@@ -114,7 +115,7 @@ def measure_headroom(options: HeadroomOptions, reporter: Reporter = SILENT) -> H
             "torchrun has started several processes, and headroom is measured by one: python -m evo.headroom"
         )
     forget_data()
-    config = with_augmentation(read_settings(options.settings))
+    config = settle_precision(with_augmentation(read_settings(options.settings)))
     if not config.evaluator.uses_images:
         raise EvoError(
             f"evaluator.kind is {config.evaluator.kind!r}, which trains nothing: headroom is measured by training networks "
@@ -212,6 +213,7 @@ def find_or_begin(store: Store, experiment: Experiment) -> StoredRun:
         "headroom", 1,
         space=space, training=config.deliver, data=config.data, device=device, seed=config.seed,
         convention=config.search.macs_convention, sources={"data": data, **taught, **plugin_sources(config, space)},
+        precision=config.precision,
     )  # fmt: skip
     name = f"headroom-{space.name}-{digest[:8]}"
     if (there := store.find_run(name)) is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evo.evaluators.standalone import ScratchJudge
 from evo.training.loop import schedule_of
+from evo.training.precision import precision_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical_arch
@@ -84,6 +85,8 @@ def trained_by_search(
     if not isinstance(section, ScratchSection) or config.data != run.config.data:
         return {}
     whole = section.model_copy(update={"images": None, "width": 1.0, "resolution": 1.0})
-    judge = ScratchJudge(whole, config.data, config.device, config.seed, space, costs, round=LAST)
+    judge = ScratchJudge(
+        whole, config.data, config.device, config.seed, space, costs, round=LAST, precision=precision_of(config)
+    )
     found = (e for e in store.evaluations(run, judge.name) if not (e.failed or e.pruned))
     return {canonical_arch(e.arch, space): e for e in found if e.arch in space}

@@ -81,7 +81,9 @@ def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
 
 
 def _as_settled(config: StudyConfig, begun: StudyConfig) -> StudyConfig:
-    """The settings that are asked for, with what a run found out about its images when it began."""
+    """The settings that are asked for, with what a run found out about its images and its machine when it began."""
+    if config.precision == "auto":
+        config = config.model_copy(update={"precision": begun.precision})
     settled: dict[str, object] = {"labels": False} if begun.data.labels is False else {}
     if begun.data.channels == 1:
         settled["channels"] = 1

@@ -144,8 +144,9 @@ def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
     from evo.round.own_operations import notes_on_own_operations
+    from evo.training.precision import settle_precision
 
-    config = settle_data(read_settings(options))
+    config = settle_precision(settle_data(read_settings(options)))
     check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space, told = _planned_space(options.storage, config)

@@ -150,9 +150,10 @@ def _begin_run(
     check_name(name)
     from evo.data.inspection import settle_data
     from evo.round.new_run import begin_run
+    from evo.training.precision import settle_precision
 
     predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
-    config = settle_data(config, predecessor.config if predecessor else None)
+    config = settle_precision(settle_data(config, predecessor.config if predecessor else None))
     inspect(config)
     return begin_run(store, name, config, console.warn if here else None)
 
@@ -191,7 +192,8 @@ def introduction(run: StoredRun) -> str:
     control = ", a control arm: its space never changes" if run.config.control else ""
     method, kind = run.config.evolution.method, run.config.evaluator.kind
     scored = "" if run.config.score == "accuracy" else f" (score: {run.config.score})"
-    return f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{control}"
+    precision = ", in bf16" if run.config.precision == "bf16" else ""
+    return f"run {run.name}: {method} on {run.space.name}, judged by {kind}{scored}{precision}{control}"
 
 
 def unfinished_rounds(store: Store, run: StoredRun, last: int) -> list[int]:

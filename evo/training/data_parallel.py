@@ -1,5 +1,7 @@
 """Data-parallel training: each rank of a process group computes its part of every batch, and gradients are averaged.
 
+A model that runs whole is wrapped by torch's own ``DistributedDataParallel``. Of a supernet a step runs a few parts, the same
+ones on all ranks: ``ActiveParallel`` averages their gradients, where torch's would send zeros for all others.
 With normalisation over the whole batch, a step equals that of a single process up to the order of float additions.
 """
 
@@ -36,7 +38,11 @@ def replicate(model: nn.Module, group: ProcessGroup, device: torch.device, parti
         return
     torch_group = _training_group(dist.group.WORLD, "nccl" if device.type == "cuda" else "gloo")
     run = synchronise_batchnorm(model, torch_group, device) if group.sync else model
-    yield DistributedDataParallel(run, process_group=torch_group, find_unused_parameters=partial, **SILENT)
+    yield (
+        ActiveParallel(run, torch_group)
+        if partial
+        else DistributedDataParallel(run, process_group=torch_group, **SILENT)
+    )
 
 
 @cache
@@ -54,6 +60,8 @@ def _training_group(world: Any, backend: str) -> Any:
 
 def accumulate_gradients(run: nn.Module, last: bool) -> AbstractContextManager[None]:
     """Exchange gradients only in the ``last`` of a step's forward and backward passes: it sends the sum over all of them."""
+    if isinstance(run, ActiveParallel):
+        return run.averaging() if last else nullcontext()
     if last or not isinstance(run, DistributedDataParallel):
         return nullcontext()
     return run.no_sync()
@@ -61,11 +69,39 @@ def accumulate_gradients(run: nn.Module, last: bool) -> AbstractContextManager[N
 
 def mean_over_ranks(run: nn.Module, value: Tensor) -> Tensor:
     """The mean of ``value`` over all ranks that train ``run``, on every rank."""
-    if not isinstance(run, DistributedDataParallel):
+    if not isinstance(run, DistributedDataParallel | ActiveParallel):
         return value
     value = value.clone()
     dist.all_reduce(value, group=run.process_group)
     return value / dist.get_world_size(run.process_group)
+
+
+class ActiveParallel(nn.Module):
+    """A model of which every step runs some parts, on all ranks the same ones.
+
+    Args:
+        process_group: the ranks that train it; they begin with the same weights.
+    """
+
+    def __init__(self, module: nn.Module, process_group: Any) -> None:
+        super().__init__()
+        self.module = module
+        self.process_group = process_group
+
+    def forward(self, *given: Any) -> Any:
+        return self.module(*given)
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """After its body all gradients that there are are the means over all ranks: one message, of them alone."""
+        yield
+        gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
+        sent = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        sent /= dist.get_world_size(self.process_group)
+        dist.all_reduce(sent, group=self.process_group)
+        parts = torch.split(sent, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
 
 
 # -- normalisation over the whole batch -------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from evo.training.precision import resolve_precision
 from spaces.layer import written_fields
 from spaces.space import SearchSpace
 from studies.config import Section
@@ -30,20 +31,30 @@ def identity(kind: str, version: int, **parts: object) -> str:
         kind: what the file holds, e.g. ``"supernet"``.
         version: of the meaning of ``parts`` and of the defaults in them.
         parts: settings sections, spaces, frozen dataclasses, mappings, sequences, strings and numbers. ``device`` is one of the
-            configuration's words; what it means on this machine counts (``describe_device``).
+            configuration's words; what it means on this machine counts (``describe_device``). So does ``precision``, where it
+            is not fp32.
 
     Raises:
         TypeError: a part is of another type, whose text may not be stable.
     """
     here = {"device": describe_device(str(parts["device"]))} if "device" in parts else {}
-    return _digest(kind, version, parts | here)
+    return _digest(kind, version, _with_precision(parts) | here)
 
 
 def earlier_identity(kind: str, version: int, **parts: object) -> str | None:
-    """What earlier versions called the same file, by the word for the device alone; None where that is ``identity``."""
-    if describe_device(word := str(parts["device"])) == word:
+    """What earlier versions called the same file, by the word for the device alone; None where that is ``identity``, and where
+    they cannot have made it, as they knew fp32 only."""
+    known = _with_precision(parts)
+    if describe_device(word := str(parts["device"])) == word or "precision" in known:
         return None
-    return _digest(kind, version, parts)
+    return _digest(kind, version, known)
+
+
+def _with_precision(parts: Mapping[str, object]) -> dict[str, object]:
+    """The parts with the precision that they mean on this machine; without, where that is fp32."""
+    known = {name: part for name, part in parts.items() if name != "precision"}
+    precision = resolve_precision(str(parts.get("precision", "fp32")), str(parts.get("device", "cpu")))
+    return known if precision == "fp32" else {**known, "precision": precision}
 
 
 def describe_device(word: str) -> str:

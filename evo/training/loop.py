@@ -24,6 +24,7 @@ from evo.data.source import Batches
 from evo.seeds import derive_seed
 from evo.training.checkpoints import DamagedError, previous_path, quarantine, read_checkpoint, write_checkpoint
 from evo.training.data_parallel import accumulate_gradients, mean_over_ranks, replicate
+from evo.training.precision import Precision, forward
 from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup
 from studies.config import DataSection, Training, value_in_round
 from studies.records import EvoError
@@ -135,6 +136,7 @@ def train(
     track: Track = untracked,
     label: str = "training",
     group: ProcessGroup = SINGLE_PROCESS,
+    precision: Precision = "fp32",
 ) -> None:
     """Train ``model`` in place.
 
@@ -149,17 +151,18 @@ def train(
         until: pause after so many epochs of the schedule (None: go to its end).
         group: the processes that train together, each on its part of every batch; ``train`` is called on rank 0. Not to
             be combined with ``mix``, which blends images of a whole batch.
+        precision: in which forward passes compute; all else stays in fp32.
 
     Raises:
         DivergedError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _make_optimizer(model, schedule)
+    optimizer = make_optimizer(model, schedule, fused=images.device.type == "cuda")
     loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
     done = _resume_progress(model, optimizer, between, [path for path in (checkpoint, start) if path])
     work = partial(
-        _train_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label
-    )
+        _train_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label, precision,
+    )  # fmt: skip
     group.run_on_all_ranks(work, checkpoint=checkpoint, track=track)
 
 
@@ -176,6 +179,7 @@ def _train_epochs(
     done: int,
     until: int | None,
     label: str,
+    precision: Precision,
     group: ProcessGroup,
     checkpoint: Path | None = None,
     track: Track = untracked,
@@ -210,7 +214,8 @@ def _train_epochs(
                 for images_of, labels_of, share, is_last in pieces(x, y, schedule.accumulate):
                     for place, path in enumerate(chosen, start=1):
                         with accumulate_gradients(run, last=is_last and place == len(chosen)):
-                            lost = weight * share * loss(run(images_of, *path), labels_of)
+                            given = forward(precision, run, images_of, *path)
+                            lost = weight * share * loss(given, labels_of)
                             lost.backward()
                         total += lost.detach()
                 optimizer.step()
@@ -241,16 +246,30 @@ def pieces(x: Tensor, y: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, f
         yield images, labels, len(images) / len(x), place == count
 
 
-def _make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """SGD or Adam, without weight decay on normalisation weights and biases."""
+def make_optimizer(model: nn.Module, schedule: Schedule, fused: bool = False) -> torch.optim.Optimizer:
+    """SGD or Adam, without weight decay on normalisation weights and biases.
+
+    Args:
+        fused: whether a step is one kernel for all tensors, which rounds otherwise; on a CPU it is not.
+    """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     if schedule.decay is not None:
-        return torch.optim.Adam(groups, lr=schedule.learning_rate)
-    return torch.optim.SGD(
-        groups, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=schedule.momentum > 0
+        return torch.optim.Adam(groups, lr=schedule.learning_rate, fused=fused or None)
+    optimizer = torch.optim.SGD(
+        groups,
+        lr=schedule.learning_rate,
+        momentum=schedule.momentum,
+        nesterov=schedule.momentum > 0,
+        fused=fused or None,
     )
+    if (
+        fused and schedule.momentum
+    ):  # the kernel takes no tensors some of which have no momentum yet, and 0 is as good as none
+        for parameter in (*matrices, *vectors):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _write_progress(
@@ -282,7 +301,8 @@ def _resume_progress(
                 if (entry := f"{key}.{name}") in kept:
                     optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(kept[entry])
             if (entry := f"step.{name}") in kept:
-                optimizer.state[parameter]["step"] = kept[entry]  # Adam counts on the host
+                where = parameter.device if optimizer.defaults["fused"] else "cpu"
+                optimizer.state[parameter]["step"] = kept[entry].to(where)
         if between is not None:
             names = [name for name in kept if name.startswith("between.")]
             between.load({name.removeprefix("between."): kept[name] for name in names})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from spaces.architecture import Op
 from spaces.layer import Shape
 from spaces.networks.cell_module import CellModule
+from spaces.networks.counted_norm import count_on_host
 from spaces.networks.modules import initialise, zero_init_last_norm
 from spaces.networks.network import build_head, build_stem, merge_outputs
 from spaces.networks.supernet import Supernet, inherit_weights
@@ -37,6 +38,7 @@ class CellSupernet(nn.Module):
         self.layers = nn.ModuleList(CellLayer(layer.shape, cells, space.merge) for layer in space.layers)
         self.head = build_head(space)
         initialise(self)
+        count_on_host(self)
         if zero_init:
             for layer in self.layers:
                 assert isinstance(layer, CellLayer)

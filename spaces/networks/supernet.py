@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.architecture import Architecture
+from spaces.networks.counted_norm import count_on_host
 from spaces.networks.modules import build_sequence, initialise, resize_images
 from spaces.networks.network import MixedLayer, VariantLayer, build_heads, build_layers, build_stem
 from spaces.operations.primitives import Conv
@@ -37,6 +38,7 @@ class PathNetwork(nn.Module):
 
     def _initialise(self, zero_init: bool) -> None:
         initialise(self)
+        count_on_host(self)
         if zero_init:
             zero_init_layers(self.layers)
 

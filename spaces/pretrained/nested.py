@@ -48,7 +48,7 @@ class NestedNetwork(nn.Module):
     def forward(self, x: Tensor, arch: Architecture) -> tuple[Tensor, Tensor | None]:
         if arch == whole_network(self.space):
             scores: Tensor = self.whole(x)
-            self.said = scores.detach().softmax(1)
+            self.said = scores.detach().float().softmax(1)
             return scores, None
         cut, alone = resolve_variants(arch, self.space.restrict_to(arch))
         with torch.device("meta"):

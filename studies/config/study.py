@@ -94,6 +94,11 @@ class StudyConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained and scored: `auto` (CUDA where there is one), `cpu` or `cuda`."""
 
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """How precisely networks compute: `fp32`; `bf16`, forward passes in bfloat16, while weights, statistics, losses and scores
+    stay 32-bit; or `auto`: bf16 on a GPU that has it in hardware (compute capability 8 or more), fp32 anywhere else. A run
+    keeps what `auto` means where it begins."""
+
     sync_batchnorm: bool = True
     """Under torchrun: whether batch normalisation takes the statistics of the whole batch, as in one process, or
     (`false`) of each process's part; quicker, but weights then depend on the number of processes."""

@@ -190,8 +190,8 @@ def run_from_row(row: RowMapping) -> StoredRun:
 
 
 def _stored_settings(text: str) -> dict[str, Any]:
-    """The settings of a run. Earlier versions let limits begin below 0, where no cost is."""
-    settings: dict[str, Any] = json.loads(text)
+    """The settings of a run. Earlier versions let limits begin below 0, where no cost is, and computed in fp32 everywhere."""
+    settings: dict[str, Any] = {"precision": "fp32"} | json.loads(text)
     for limit in (settings.get("limits") or {}).values():
         if isinstance(limit, list) and limit and isinstance(limit[0], (int, float)):
             limit[0] = max(limit[0], 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.utils import backend_registration
 
+from tests.accelerator import autocast
+
 NAME = "pretend"
 
 DEVICE = torch.device("privateuseone", 0)
@@ -17,11 +19,13 @@ class DeviceModule:
     Attributes:
         seeds: all that the device's global generator was seeded with.
         present: whether there is a device: only while a test has it.
+        autocast: what torch was told of ``torch.autocast`` there.
     """
 
     def __init__(self) -> None:
         self.seeds: list[int] = []
         self.present = False
+        self.autocast: list[torch.library.Library] = []
 
     def is_available(self) -> bool:
         return self.present
@@ -40,6 +44,9 @@ class DeviceModule:
 
     def manual_seed_all(self, seed: int) -> None:
         self.seeds.append(seed)
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16]
 
 
 MODULE = DeviceModule()
@@ -70,6 +77,7 @@ def register() -> None:
             return True
 
     backend_registration._setup_privateuseone_for_python_backend(NAME, MODULE, Hooks())
+    MODULE.autocast = autocast.register()
 
 
 if why_not() is None:

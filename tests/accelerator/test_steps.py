@@ -19,6 +19,7 @@ from evo.data.loading import load_dataset
 from evo.evaluators.oneshot.paths import SAMPLING
 from evo.evaluators.standalone import measure_network
 from evo.training.loop import Schedule, train
+from evo.training.precision import Precision
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from studies.config import DataSection, StudyConfig, load_config
@@ -47,6 +48,26 @@ def test_a_call_of_a_supernets_judge_waits_twice(fitted: Callable[..., Watch]) -
     watch = fitted("digits")
     assert waits(watch, "training the supernet") == [0, 0, 0]
     assert waits(watch, SCORING) == [2]
+
+
+@pytest.mark.parametrize(("name", "most"), [("digits", 0), ("nse_digits", 1)])
+def test_in_bfloat16_nothing_waits_longer(fitted: Callable[..., Watch], name: str, most: int) -> None:
+    """And it is ``torch.autocast`` of the device at hand: numbers are those of bfloat16 on a CPU."""
+    watch = fitted(name, "precision=bf16")
+    assert watch.most("training the supernet") == most
+    assert waits(watch, SCORING) == [2]
+
+
+def test_a_network_alone_in_bfloat16_waits_for_nothing(device: Device) -> None:
+    def work(word: str, watch: Watch, precision: Precision = "bf16") -> list[Tensor]:
+        torch.manual_seed(0)
+        network, images = Network(SPACE.sample(Random(1)), SPACE), load_dataset(DIGITS, word)
+        train(network, images.train, Schedule(2, 64, 0.1), seed=1, track=watch.track, precision=precision)
+        measured = torch.tensor(measure_network(network, images.validation, precision))
+        return [*(tensor.cpu() for tensor in network.state_dict().values()), measured]
+
+    assert waits(device.compare(work), "training") == [0, 0, 0]
+    assert not all(map(torch.equal, work("cpu", Watch()), work("cpu", Watch(), "fp32")))
 
 
 def test_nses_weight_steps_wait_for_nothing_and_its_gates_once(fitted: Callable[..., Watch]) -> None:

@@ -15,6 +15,7 @@ from evo.evaluators.autospace.population import alphabet_of
 from evo.seeds import derive_seed
 from evo.training import checkpoints as files
 from evo.training.loop import schedule_of, train
+from evo.training.precision import precision_of
 from spaces.architecture import Op
 from spaces.networks.cell_supernet import CellSupernet
 from spaces.networks.supernet import inherit_weights
@@ -72,6 +73,7 @@ def breed_populations(
             seed=derive_seed(context.seed, "breeding"),
             known=before.bred_cells if before else (),
             past=before.iterations if before else 0,
+            precision=precision_of(config),
         )
         progress = weights.with_suffix(".progress")
         train(
@@ -85,6 +87,7 @@ def breed_populations(
             track=context.track,
             label=f"round {context.n}: breeding cells",
             group=context.group,
+            precision=precision_of(config),
         )
         breeding.finish(supernet)
         facts = {

@@ -32,6 +32,7 @@ from evo.evaluators.autospace.population import (
 )
 from evo.seeds import derive_seed
 from evo.training.loop import Paths, pieces
+from evo.training.precision import Precision, forward
 from evo.transfer import to_device
 from spaces.architecture import Op
 from spaces.costs.table import COLUMNS, CostTable
@@ -87,6 +88,7 @@ class Breeding:
         known: all cells of earlier rounds.
         past: iterations of earlier rounds.
         validation: images that no weight is trained on.
+        precision: in which networks compute; alphas are in fp32.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Breeding:
         seed: int,
         known: Sequence[BredCell] = (),
         past: int = 0,
+        precision: Precision = "fp32",
     ) -> None:
         own = reference_ops(settings)
         self.layers = first_populations(space, settings, known)
@@ -116,6 +119,7 @@ class Breeding:
         self.n = n
         self.seed = seed
         self.past = past
+        self.precision = precision
         self.iteration = 0
         self._begin_iteration()
 
@@ -200,7 +204,7 @@ class Breeding:
 
     def loss(self, model: nn.Module, alphas: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of the mixture, and the hinge on the expected cost."""
-        loss = F.cross_entropy(model(x, self.mixture(alphas)), y)
+        loss = F.cross_entropy(forward(self.precision, model, x, self.mixture(alphas)), y)
         if self.settings.cost_target:
             over = self.expected_cost(alphas) / self.settings.cost_target - 1
             loss = loss + self.settings.cost_weight * torch.relu(over)
@@ -249,7 +253,9 @@ class Breeding:
             return [{op: Measurement(rng.gauss(0, 1), None) for op in layer.fitness} for layer in self.layers]
         assert isinstance(model, CellSupernet)
         cells, images = [list(layer.fitness) for layer in self.layers], self.settings.measured_images
-        found = measure_cells(model, cells, self.validation, networks=networks, images=images, seed=seed)
+        found = measure_cells(
+            model, cells, self.validation, networks=networks, images=images, seed=seed, precision=self.precision
+        )
         return self._less_what_is_too_dear(found)
 
     def _less_what_is_too_dear(self, found: list[dict[Op, Measurement]]) -> list[dict[Op, Measurement]]:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from evo.data.source import Source
 from evo.seeds import derive_seed
+from evo.training.precision import Precision, autocast, in_full
 from spaces.architecture import Op
 from spaces.networks.cell_supernet import CellSupernet
 from studies.records import EvoError
@@ -41,7 +42,14 @@ class Measurement(NamedTuple):
 
 
 def measure_cells(
-    model: CellSupernet, cells: Sequence[Sequence[Op]], validation: Source, *, networks: int, images: int, seed: int
+    model: CellSupernet,
+    cells: Sequence[Sequence[Op]],
+    validation: Source,
+    *,
+    networks: int,
+    images: int,
+    seed: int,
+    precision: Precision = "fp32",
 ) -> list[dict[Op, Measurement]]:
     """Per layer what each of its cells saves.
 
@@ -50,6 +58,7 @@ def measure_cells(
         networks: in how many networks each cell is measured.
         images: how many of ``validation`` each network sees; all of them where there are fewer.
         seed: of the networks and the images.
+        precision: in which networks compute; losses are in fp32.
 
     Raises:
         EvoError: a loss is no number.
@@ -60,7 +69,9 @@ def measure_cells(
         for number in range(networks):
             rng = Random(derive_seed(seed, "network", number))
             x, y = validation.take(torch.tensor(rng.sample(range(len(validation)), count)))
-            found.append(_losses(model, cells, [rng.choice(own) for own in cells], x, y))
+            around = [rng.choice(own) for own in cells]
+            with autocast(precision, x.device):
+                found.append(_losses(model, cells, around, x, y))
     for row in torch.stack(found).tolist():  # read when all is computed: nothing before waits for the device
         losses = iter(row)
         measured.append([list(islice(losses, len(own))) for own in cells])
@@ -73,7 +84,7 @@ def _losses(model: CellSupernet, cells: Sequence[Sequence[Op]], around: Sequence
     losses, x = [], model.stem(x)
     for i, own in enumerate(cells):
         outputs = {op: model.layers[i](x, {op: 1.0}) for op in own}
-        losses += [F.cross_entropy(_finish(model, output, around, i + 1), y) for output in outputs.values()]
+        losses += [F.cross_entropy(in_full(_finish(model, output, around, i + 1)), y) for output in outputs.values()]
         x = outputs[around[i]]
         outputs.clear()  # the next layer's come beside them else
     return torch.stack(losses)

@@ -37,6 +37,7 @@ from evo.training.checkpoints import delete_progress, first_intact, read_checkpo
 from evo.training.identity import earlier_identity, identity, library_path, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import Schedule, train
+from evo.training.precision import Precision, forward, precision_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.supernet import BlockSupernet
@@ -54,11 +55,13 @@ class TeacherGuided:
     Args:
         stages: images -> what the teacher gives, of the block before (if there is one) and of this one.
         most: so many batches at most, of those in order.
+        precision: in which the teacher computes.
     """
 
     images: Source
     stages: nn.Module
     most: int | None = None
+    precision: Precision = "fp32"
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +78,7 @@ class TeacherGuided:
 
     def _with_targets(self, batch: Batch) -> Batch:
         with torch.no_grad():
-            *before, target = self.stages(batch[0])
+            *before, target = forward(self.precision, self.stages, batch[0])
         return (before[0] if before else batch[0]), target
 
 
@@ -151,7 +154,7 @@ class Distillation:
         search, facts = self.config.search, self._facts(block)
         costs = {"cost": search.cost, "convention": search.macs_convention}
         digest, earlier = identity("block", 1, **facts, **costs), earlier_identity("block", 1, **facts, **costs)
-        named = [value for name, value in facts.items() if name != "sources"]
+        named = [value for name, value in facts.items() if name not in ("sources", "precision")]
         before = legacy_digest(*named, search.cost, search.macs_convention) if self.legacy else None
         return weights_path(self.folder, f"block-{block + 1}.{{}}.safetensors", digest, before, earlier=earlier)
 
@@ -179,6 +182,7 @@ class Distillation:
             "device": self.config.device,
             "seed": self.config.seed,
             "sources": self.sources,
+            "precision": self.config.precision,
         }
 
     def train_block(self, block: int, progress: Path) -> BlockSupernet:
@@ -206,6 +210,7 @@ class Distillation:
             checkpoint=progress,
             track=self.track,
             label=f"training block {block + 1} of {len(self.space.blocks)}",
+            precision=precision_of(self.config),
         )
         return supernet
 
@@ -224,8 +229,8 @@ class Distillation:
         calibration = [x for x, _ in islice(self.guided_images(block, self.images.train).batches(size), count)]
         validation = self.guided_images(block, self.images.validation, self.section.validation_batches)
         supernet.to(validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        memory = self.section.prefix_memory_mb << 20
-        return BlockScorer(supernet, calibration, validation, self.section.eval_batch_size, memory)
+        memory, precision = self.section.prefix_memory_mb << 20, precision_of(self.config)
+        return BlockScorer(supernet, calibration, validation, self.section.eval_batch_size, memory, precision)
 
     def load_scorer(self, block: int, path: Path) -> BlockScorer:
         """The scorer of the finished block that lies at ``path``."""
@@ -236,7 +241,8 @@ class Distillation:
 
     def guided_images(self, block: int, images: Source, most: int | None = None) -> TeacherGuided:
         """Images as this block sees them."""
-        return TeacherGuided(images, _teacher_stages(self.teacher, block, images.device), most)
+        stages = _teacher_stages(self.teacher, block, images.device)
+        return TeacherGuided(images, stages, most, precision_of(self.config))
 
     def candidate_count(self, block: int) -> int:
         """How many candidates the block has."""

@@ -24,6 +24,7 @@ from evo.evaluators.blockwise.combination import BlockCandidates
 from evo.evaluators.blockwise.distillation import Distillation
 from evo.evaluators.blockwise.teacher import prepare_teacher, teacher_stages
 from evo.evaluators.oneshot.scoring import BlockScorer
+from evo.training.precision import name_suffix, precision_of
 from evo.workers.executors import map_inline
 from spaces.architecture import Architecture, Op, operations
 from spaces.costs.table import COLUMNS, CostTable
@@ -77,7 +78,8 @@ class BlockwiseJudge(Judge):
 
     @property
     def name(self) -> str:
-        return f"blockwise:{sha256(''.join(digest for _, digest in self.block_files).encode()).hexdigest()[:12]}"
+        digest = sha256("".join(digest for _, digest in self.block_files).encode()).hexdigest()[:12]
+        return f"blockwise:{digest}{name_suffix(precision_of(self.distillation.config))}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         started = time.perf_counter()

@@ -26,6 +26,7 @@ from evo.training.checkpoints import delete_progress, first_intact, share_checkp
 from evo.training.identity import earlier_identity, identity, library_path, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import schedule_of, train
+from evo.training.precision import precision_of
 from spaces import torchvision_shim
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import cost_table
@@ -207,7 +208,7 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
     settings = section.model_copy(update={"splits": ()})
     named = {
         "space": space, "settings": settings, "data": data, "device": config.device, "seed": config.seed,
-        "sources": context.sources,
+        "sources": context.sources, "precision": config.precision,
     }  # fmt: skip
     digest, earlier = identity("teacher", 1, **named), earlier_identity("teacher", 1, **named)
     facts = space.to_json(), settings, data, config.device, config.seed
@@ -231,6 +232,7 @@ def _train_teacher(config: StudyConfig, space: SearchSpace, context: FitContext)
         track=context.track,
         label="training the teacher",
         group=context.group,
+        precision=precision_of(config),
     )
     write_checkpoint(network.state_dict(), draft, {"space": wide.to_json(), "arch": str(arch)})
     share_checkpoint(draft, path)

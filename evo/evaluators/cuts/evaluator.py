@@ -43,6 +43,7 @@ from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, write_checkpoint
 from evo.training.identity import earlier_identity, identity, weights_path
 from evo.training.loop import schedule_of, train
+from evo.training.precision import precision_of
 from evo.workers.executors import map_inline
 from spaces.architecture import Architecture, Op
 from spaces.costs.table import cost_table
@@ -103,6 +104,7 @@ class Cuts:
         named = {
             "space": self.origin, "settings": trained_by, "data": data, "device": self.config.device,
             "seed": self.config.seed, "weights": weights_digest(found), "sources": context.sources,
+            "precision": self.config.precision,
         }  # fmt: skip
         digest, earlier = identity("whole network", 1, **named), earlier_identity("whole network", 1, **named)
         path = weights_path(context.folder, "network-{}.safetensors", digest, None, earlier=earlier)
@@ -126,6 +128,7 @@ class Cuts:
             track=context.track,
             label=f"fine-tuning {section.network}",
             group=context.group,
+            precision=precision_of(self.config),
         )
         facts = {"arch": str(arch), "mean": list(images.mean), "std": list(images.std)}
         measured = measure_importance(self.config, network, images) | measure_bases(self.config, network, space, images)
@@ -181,7 +184,7 @@ class Cuts:
         """What every candidate of ``space`` loses by itself, which has the whole network's first."""
         named = {
             "space": space, "whole": judge.sha256, "settings": section_of(self.config), "data": self.config.data,
-            "device": self.config.device, "sources": context.sources,
+            "device": self.config.device, "sources": context.sources, "precision": self.config.precision,
         }  # fmt: skip
         digest, earlier = identity("cuts", 1, **named), earlier_identity("cuts", 1, **named)
         path = weights_path(context.folder, "cuts-{}.safetensors", digest, None, earlier=earlier)

@@ -23,6 +23,7 @@ from evo.seeds import derive_seed
 from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint, share_checkpoint, write_checkpoint
 from evo.training.identity import earlier_identity, identity, library_path
 from evo.training.loop import Schedule, train
+from evo.training.precision import precision_of
 from spaces.networks.network import MixedLayer, Network
 from spaces.networks.supernet import inherit_weights
 from spaces.operations.grammar import count_operation
@@ -67,10 +68,11 @@ class Imitations:
         seed = derive_seed(self.config.seed, "imitation", place, op)
         torch.manual_seed(seed)
         layer = MixedLayer(self.network.space.layers[place].shape, (op,), self.network.space.merge)
-        shown = TeacherGuided(images.train, _before_and_behind(self, place).to(images.train.device))
+        stages, precision = _before_and_behind(self, place).to(images.train.device), precision_of(self.config)
+        shown = TeacherGuided(images.train, stages, precision=precision)
         train(
             layer, shown, self.schedule, seed=seed, loss=relative_error, checkpoint=progress, track=self.track,
-            label=f"layer {place + 1} learns {op}",
+            label=f"layer {place + 1} learns {op}", precision=precision,
         )  # fmt: skip
         prefix = f"ops.{op}."
         weights = {name.removeprefix(prefix): tensor.cpu() for name, tensor in layer.state_dict().items()}
@@ -85,7 +87,7 @@ class Imitations:
         named = {
             "network": self.sha256, "layer": place, "shape": self.network.space.layers[place].shape, "operation": op,
             "settings": self.settings, "data": self.config.data, "device": self.config.device, "seed": self.config.seed,
-            "sources": self.sources,
+            "sources": self.sources, "precision": self.config.precision,
         }  # fmt: skip
         digest, earlier = identity("imitation", 1, **named), earlier_identity("imitation", 1, **named)
         return library_path(self.library, "operation-v1-{}.safetensors", digest, earlier)

@@ -20,6 +20,7 @@ from evo.evaluators import FitContext
 from evo.evaluators.cuts.network import section_of
 from evo.seeds import derive_seed
 from evo.training.loop import schedule_of, train
+from evo.training.precision import precision_of
 from spaces.architecture import Architecture
 from spaces.networks.network import Network
 from spaces.pretrained.cut_space import only_cuts, whole_network
@@ -70,4 +71,5 @@ def train_together(
         track=context.track,
         label=f"training {section.network} and its cuts",
         group=context.group,
+        precision=precision_of(config),
     )

@@ -20,6 +20,7 @@ from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
 from evo.evaluators.cuts.network import cut_out, later_cuts, section_of
 from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
 from evo.training.identity import identity
+from evo.training.precision import name_suffix, precision_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable, cost_table
 from spaces.networks.supernet import Supernet
@@ -76,7 +77,7 @@ class CutsJudge(Judge):
             key: value for key, value in settings if key in JUDGED and value != type(settings).model_fields[key].default
         }
         digest = identity("cuts judge", 1, whole=self.sha256, **other) if other else self.sha256
-        return f"cuts:{digest[:12]}"
+        return f"cuts:{digest[:12]}{name_suffix(precision_of(self.config))}"
 
     @property
     def ratings(self) -> Ratings:
@@ -161,4 +162,4 @@ def _runner(
     size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
     calibration = [x for x, _ in islice(images.train.batches(size), count)]
-    return kind(supernet, calibration, validation, size, section.prefix_memory_mb << 20)
+    return kind(supernet, calibration, validation, size, section.prefix_memory_mb << 20, precision_of(config))

@@ -33,6 +33,7 @@ from evo.training.checkpoints import delete_progress, is_intact, read_checkpoint
 from evo.training.identity import earlier_identity, identity, weights_path
 from evo.training.legacy_names import legacy_digest
 from evo.training.loop import schedule_of, train
+from evo.training.precision import name_suffix, precision_of
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.cell_supernet import copy_cell_weights
@@ -72,6 +73,7 @@ class OneShot:
         named = {
             "space": space, "settings": self.section, "data": data, "device": device, "cost": cost, "seed": context.seed,
             "parent": parent, "inherited": inherited, "parts": parts, "sources": context.sources,
+            "precision": self.config.precision,
         }  # fmt: skip
         digest, earlier = identity("supernet", 1, **named), earlier_identity("supernet", 1, **named)
         facts = space.to_json(), (self.section, data, device, cost), context.seed, parent, inherited
@@ -102,6 +104,7 @@ class OneShot:
             track=context.track,
             label=f"round {context.n}: training the supernet",
             group=context.group,
+            precision=precision_of(self.config),
         )
         judged = indicators.gates.narrowed(space) if indicators else space
         ratings = indicators.gates.ratings() if indicators else bred.ratings if bred else {}
@@ -139,6 +142,7 @@ class OneShot:
             inherited=context.inherited or [frozenset()] * len(space.layers),
             seed=context.seed,
             accumulate=self.section.accumulate,
+            precision=precision_of(self.config),
         )
 
 
@@ -162,7 +166,7 @@ class OneShotJudge(Judge):
 
     @property
     def name(self) -> str:
-        return f"oneshot@{self.n}:{self.sha256[:12]}"
+        return f"oneshot@{self.n}:{self.sha256[:12]}{name_suffix(precision_of(self.config))}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         scorer = partial(_scorer, self.config, self.space, self.checkpoint, self.sha256)
@@ -198,8 +202,8 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
     supernet = Supernet(space)
     supernet.load_state_dict(read_checkpoint(path)[0])
     supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    memory = section.prefix_memory_mb << 20
-    return Scorer(supernet, _calibration(images, section), images.validation, section.eval_batch_size, memory)
+    memory, calibration = section.prefix_memory_mb << 20, _calibration(images, section)
+    return Scorer(supernet, calibration, images.validation, section.eval_batch_size, memory, precision_of(config))
 
 
 # -- which sub-networks a training step takes -------------------------------------------------------------------------

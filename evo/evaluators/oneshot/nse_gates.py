@@ -26,6 +26,7 @@ from evo.evaluators import Request
 from evo.seeds import derive_seed
 from evo.strategy.nsga2 import CandidateFilter
 from evo.training.loop import Paths, pieces
+from evo.training.precision import Precision, forward
 from evo.transfer import to_device
 from spaces.architecture import Architecture, Op, join
 from spaces.costs.table import COLUMNS, CostTable
@@ -172,6 +173,7 @@ class Indicators:
     Args:
         validation: images that no weight is trained on.
         accumulate: pieces into which their batches are cut, one after the other.
+        precision: in which the supernet computes; the gates themselves are in fp32.
         inherited: per layer the operations that are never dropped: those that came from the round before.
     """
 
@@ -187,6 +189,7 @@ class Indicators:
         inherited: Sequence[frozenset[Op]],
         seed: int,
         accumulate: int = 1,
+        precision: Precision = "fp32",
     ) -> None:
         self.gates = gates
         self.table = table
@@ -197,6 +200,7 @@ class Indicators:
         self.inherited = inherited
         self.seed = seed
         self.accumulate = accumulate
+        self.precision = precision
         self.optimizer = torch.optim.Adam(gates.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999))
 
     def __call__(self, model: nn.Module, step: int) -> None:
@@ -233,7 +237,8 @@ class Indicators:
         """The gradient of the batch's cross-entropy by the weights of patterns, ``(gated layers, 2)``; None: there are none."""
         total: Tensor | None = None
         for images, labels, share, _ in pieces(x, y, self.accumulate):  # all see the same patterns
-            lost = share * F.cross_entropy(self.mixture(model, images, drawn, q), labels)
+            scores = forward(self.precision, partial(self.mixture, model), images, drawn, q)
+            lost = share * F.cross_entropy(scores, labels)
             if len(q):
                 gradient = torch.autograd.grad(lost, q)[0]
                 total = gradient if total is None else total + gradient

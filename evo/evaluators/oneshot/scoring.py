@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,10 @@ from torch.nn import functional as F
 
 from evo.data.source import InOrder
 from evo.evaluators import with_costs
+from evo.training.precision import Precision, autocast, in_full
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
+from spaces.networks.counted_norm import set_batch_count
 from spaces.networks.network import MixedLayer, VariantLayer
 from spaces.networks.supernet import BlockSupernet, SizedStem, Supernet
 from studies.records import Evaluation
@@ -78,6 +80,7 @@ class PrefixRunner:
         batch: how many validation images are in memory at once.
         memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call; but one output
             at least. What is not kept is computed again where it is needed.
+        precision: in which layers compute, and in which their outputs are kept; what is reported is in fp32.
 
     Attributes:
         computed, naive: layers run so far over one stream each (calibration counts as one), and how many scoring one by one
@@ -92,13 +95,15 @@ class PrefixRunner:
         validation: InOrder,
         batch: int,
         memory: int = 1 << 29,
+        precision: Precision = "fp32",
     ) -> None:
         self.space = supernet.space
-        self.stem = _Part(supernet.stem)
-        self.layers = [_Part(cell) for cell in supernet.layers]
+        part = partial(_Part, precision)
+        self.stem = part(supernet.stem)
+        self.layers = [part(cell) for cell in supernet.layers]
         if self.space.input_sizes:  # the first gene decides what the stem is given
-            self.stem, self.layers[0] = _Part(nn.Identity()), _Part(SizedStem(supernet.stem))
-        self.head = _Part(supernet.head)
+            self.stem, self.layers[0] = part(nn.Identity()), part(SizedStem(supernet.stem))
+        self.head = part(supernet.head)
         self.calibration = list(calibration)
         self.validation = validation
         self.batch = batch
@@ -146,7 +151,7 @@ class PrefixRunner:
         try:
             if stream >= 0:
                 if wanted.places:
-                    report(self.head.evaluate(output(), node.head), y, wanted.places)
+                    report(in_full(self.head.evaluate(output(), node.head)), y, wanted.places)
             else:
                 self._calibrate(node, -stream, output, behind=bool(wanted.places))
             for name, child in wanted.children.items():
@@ -313,7 +318,8 @@ def _byte_size(tensor: Tensor) -> int:
 class _Part:
     """Stem, layer or head, and the normalisations that run in it for a gene."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, precision: Precision, module: nn.Module) -> None:
+        self.precision = precision
         self.module = module
         self.norms: dict[tuple[str, ...], list[nn.BatchNorm2d]] = {}
 
@@ -330,9 +336,9 @@ class _Part:
                 _take_on(norm, before[place])
             norm.momentum = 1 / (seen + 1)  # a cumulative average; left to torch (None) it would wait for the device
             norm.train()
-        output: Tensor = self.module(x, *gene)
+        output = self._run(x, gene)
         for norm in norms:
-            norm.num_batches_tracked.fill_(count)  # type: ignore[union-attr]
+            set_batch_count(norm, count)
         return output, [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
 
     def evaluate(self, x: Tensor, statistics: list[Statistics], *gene: str) -> Tensor:
@@ -340,7 +346,11 @@ class _Part:
         for norm, kept in zip(self._norms(gene), statistics, strict=True):
             _take_on(norm, kept)
             norm.eval()
-        output: Tensor = self.module(x, *gene)
+        return self._run(x, gene)
+
+    def _run(self, x: Tensor, gene: tuple[str, ...]) -> Tensor:
+        with autocast(self.precision, x.device):
+            output: Tensor = self.module(x, *gene)
         return output
 
     def _norms(self, gene: tuple[str, ...]) -> list[nn.BatchNorm2d]:

@@ -38,6 +38,27 @@ def test_the_average_is_the_recurrence_by_hand() -> None:
     assert set(average.state()) == set(model.state_dict())
 
 
+def test_averages_of_all_tensors_at_once_are_those_one_by_one(space: SearchSpace) -> None:
+    """To the bit, also where a file was read in between."""
+    torch.manual_seed(0)
+    network = Network(Architecture(("mb_k3_e1",) * 7), space)
+    average, expected = ModelEMA(network, 0.9), dict[str, torch.Tensor]()
+    for step in range(15):
+        with torch.no_grad():
+            for tensor in network.state_dict().values():
+                tensor.add_(torch.randn(tensor.shape) if tensor.is_floating_point() else 1)
+        average(network, step)
+        for name, tensor in network.state_dict().items():
+            share = 1 - min(0.9, (1 + step) / (10 + step))
+            kept = expected.setdefault(name, tensor.clone())
+            kept.lerp_(tensor, share) if tensor.is_floating_point() else kept.copy_(tensor)
+        if step == 7:
+            kept, average = average.state(), ModelEMA(network, 0.9)
+            average.load(kept)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in average.state().items())
+    assert list(average.state()) == list(expected)
+
+
 def test_paths_are_dropped_more_often_the_deeper_and_only_beside_an_input(space: SearchSpace) -> None:
     torch.manual_seed(0)
     network = Network(Architecture(("mb_k3_e1",) * 7), space)

@@ -310,7 +310,10 @@ def test_a_run_without_a_finished_round_has_nothing_to_pick_from(tmp_path: Path)
         (["--arch", "mb_k9_e3|mb_k3_e1"], "stage1.layer1 of 'tiny' cannot be 'mb_k9_e3'; its candidates: "),
         (["--arch", "id||id"], "gene 2 of 'id||id' is empty"),
         (["--scale-to", "900"], "900 MACs are too few: .* at its narrowest"),
-        (["--set", "search.evaluations=5"], "those of deliver and data, device and threads may be changed here"),
+        (
+            ["--set", "search.evaluations=5"],
+            "those of deliver and data, device, precision and threads may be changed here",
+        ),
         (["--set", "deliver.epoch=5"], "unknown key 'deliver.epoch' .* allowed there: .*epochs"),
         (["--set", "data.size=16"], "the images are 1 x 16 x 16 in 10 classes, and 'tiny' is made for 1 x 8 x 8 in 10"),
         (["--out", "OCCUPIED"], "exists and is not a delivered network: choose another folder"),

@@ -34,20 +34,21 @@ def supernet(space: SearchSpace) -> Supernet:
     return net
 
 
-def naive(supernet: Supernet, arch: Architecture, batch: int) -> Score:
-    """Reset all statistics, run the calibration batches through the whole network in train mode, then evaluate."""
+def naive(supernet: Supernet, arch: Architecture, batch: int, bf16: bool = False) -> Score:
+    """Reset all statistics, run the calibration batches through the whole network in train mode, then evaluate; where it is
+    asked for, all of it under torch's autocast."""
     for module in supernet.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None
     right, loss = 0.0, 0.0
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         supernet.train()
         for x in CALIBRATION:
             supernet(x, arch)
         supernet.eval()
         for x, y in zip(IMAGES.validation.x.split(batch), IMAGES.validation.y.split(batch), strict=True):
-            scores = supernet(x, arch)
+            scores = supernet(x, arch).float()
             right += float((scores.argmax(1) == y).sum())
             loss += float(F.cross_entropy(scores, y, reduction="sum").double())
     return Score(right / len(IMAGES.validation), loss / len(IMAGES.validation))
@@ -59,6 +60,23 @@ def test_the_trie_is_bit_identical_to_one_by_one(supernet: Supernet, space: Sear
     archs = [space.sample(rng) for _ in range(8)]
     archs += [replace(arch, genes=(*arch.genes[:-1], space.layers[-1].genes[0])) for arch in archs[:3]]
     assert Scorer(supernet, CALIBRATION, IMAGES.validation, batch)(archs) == [naive(supernet, a, batch) for a in archs]
+
+
+def test_in_bf16_too_and_what_is_kept_takes_half_the_memory(supernet: Supernet, space: SearchSpace) -> None:
+    """Normalisations are calibrated under the autocast that scores; scores are reported in 32 bits."""
+    rng = Random(1)
+    archs = [space.sample(rng) for _ in range(6)]
+    full, low = (Scorer(supernet, CALIBRATION, IMAGES.validation, 100, precision=p) for p in ("fp32", "bf16"))
+    found = low(archs)
+    assert found == [naive(supernet, arch, 100, bf16=True) for arch in archs]
+    assert found != full(archs)
+    kept = [
+        {x.dtype for child in runner.root.children.values() for x in child.outputs.values()} for runner in (full, low)
+    ]
+    assert kept == [{torch.float32}, {torch.bfloat16}]
+    reported: list[torch.dtype] = []
+    low.run(archs[:1], lambda scores, labels, places: reported.append(scores.dtype))
+    assert set(reported) == {torch.float32}
 
 
 def test_a_score_does_not_depend_on_the_company(supernet: Supernet, space: SearchSpace) -> None:
