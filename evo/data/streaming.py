@@ -22,7 +22,7 @@ from evo.data.augmentation import augmentation, kind_of, strengths_of
 from evo.data.decoded.crops import middle_of, random_box, stretch
 from evo.data.decoded.kept import KeptPictures
 from evo.data.normalising import WHITE, bytes_to_floats, spread
-from evo.data.source import WHOLE_BATCH, Origin, Pictures
+from evo.data.source import WHOLE_BATCH, JoinedOrigin, Origin, Pictures, join_origins
 from evo.seeds import derive_seed
 from evo.transfer import to_device
 from spaces import torchvision_shim
@@ -167,10 +167,10 @@ class StreamedImages:
     size: Size
     workers: int
     middles: KeptPictures | None = field(default=None, repr=False, compare=False)
-    origin: Origin | None = field(default=None, repr=False, compare=False)
+    origin: Origin | JoinedOrigin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
+        return (type(self.origin).open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
 
     @property
     def channels(self) -> int:
@@ -186,7 +186,8 @@ class StreamedImages:
     def joined_with(self, other: StreamedImages) -> StreamedImages:
         both = self.pictures.joined_with(other.pictures)
         middles = None if self.middles is None or other.middles is None else self.middles.joined_with(other.middles)
-        return replace(self, pictures=both, middles=middles, y=torch.cat((self.y, other.y)), origin=None)
+        y, origin = torch.cat((self.y, other.y)), join_origins(self.origin, other.origin)
+        return replace(self, pictures=both, middles=middles, y=y, origin=origin)
 
     def first(self, count: int) -> StreamedImages:
         first = slice(count)

@@ -25,7 +25,7 @@ from evo.alone.recipe import train_by_recipe
 from evo.alone.selection import Criteria, Selected
 from evo.alone.start import Start
 from evo.alone.teacher import Teacher
-from evo.alone.trainer import Trainer
+from evo.alone.trainer import Trainer, group_of
 from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
@@ -83,7 +83,8 @@ def deliver_run(
 
     Raises:
         EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, the images have
-            changed since the search, its teacher is missing or does not fit, or torchrun has started several processes.
+            changed since the search, its teacher is missing or does not fit, or torchrun has started several processes that do
+            not work together.
         SpaceError: as ``deliver_network``.
     """
     there = is_done(folder)
@@ -294,6 +295,7 @@ def train_in(
         features=feature_loss(network, described_contender(description), teacher, config.deliver),
         checkpoint=folder / PROGRESS,
         track=track,
+        group=group_of(config),
     )
     network.preprocessing = preprocessing
     write_weights(folder, network)
