@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from evo.console import Track, untracked
 from evo.data.datasets import dataset_place, encoded_parts, maker_of, raw_dataset
@@ -13,7 +15,9 @@ from evo.data.fingerprint import reads_images
 from evo.data.folders.unlabelled import has_no_class_folders
 from evo.data.image_files import are_grey, check_images
 from evo.data.loading import load_dataset
+from evo.data.raw import RawDataset
 from evo.data.report import summary
+from evo.data.room import kept_where
 from evo.data.source import DataReport
 from evo.data.streaming import StreamedImages
 from studies.config import DataSection, StudyConfig, change_config
@@ -76,24 +80,24 @@ def settle_data(config: StudyConfig, earlier: StudyConfig | None = None, track: 
         EvoError: the images cannot be read.
     """
     config = settle_labels(config)
-    section = config.data
-    if section.name != "images" or section.channels is not None or not reads_images(config):
+    if config.data.name != "images" or not reads_images(config):
         return config
-    if earlier is None:
-        return _settle_channels(config, track)
-    settled = earlier.data.channels
-    return config if settled is None else change_config(config, [f"data.channels={settled}"], "settings")
+    section, raw = config.data, cache(lambda: raw_dataset(config.data, maker_of(config.data)))
+    settled: dict[str, object] = {}
+    if section.channels is None:
+        settled["channels"] = _settled_channels(config, raw, track) if earlier is None else earlier.data.channels
+    if section.in_memory is None:
+        settled["in_memory"] = kept_where(section, raw(), config.device) if earlier is None else earlier.data.in_memory
+    changes = [f"data.{name}={json.dumps(value)}" for name, value in settled.items() if value is not None]
+    return change_config(config, changes, "settings") if changes else config
 
 
-def _settle_channels(config: StudyConfig, track: Track) -> StudyConfig:
-    """``data.channels = 1`` where all images are grey files, unless a network or a space is made for colours."""
-    section = config.data
+def _settled_channels(config: StudyConfig, raw: Callable[[], RawDataset], track: Track) -> int | None:
+    """1 where all images are grey files, unless a network or a space is made for colours; None: as the settings have it."""
     if _sees_three(config):
-        return config
-    encoded = encoded_parts(raw_dataset(section, maker_of(section)))
-    if not encoded or not are_grey(encoded, track):
-        return config
-    return change_config(config, ["data.channels=1"], "settings")
+        return None
+    encoded = encoded_parts(raw())
+    return 1 if encoded and are_grey(encoded, track) else None
 
 
 def _sees_three(config: StudyConfig) -> bool:

@@ -48,6 +48,7 @@ class DataReport:
     Attributes:
         sizes: least and most of height and of width in the files, in pixels; ``size``: of the images as they are used.
         ignored: what is no part of the data set, a few words each; ``warnings``: what looks wrong, a sentence each.
+        kept: where images in files are kept, in words; empty: there is no choice.
     """
 
     title: str
@@ -58,6 +59,7 @@ class DataReport:
     sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    kept: str = ""
 
 
 class InOrder(Protocol):

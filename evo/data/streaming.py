@@ -42,10 +42,19 @@ CUT_AHEAD = {"resized_crop", "flip"}
 """What is done to an image that was decoded before, as it is cut."""
 
 
-def read_images(pictures: Pictures, size: Size) -> np.ndarray:
-    """The middle of each image, ``(n, height, width, channels)``."""
+def read_images(pictures: Pictures, size: Size, threads: int = 1) -> np.ndarray:
+    """The middle of each image, ``(n, height, width, channels)``, read by so many threads at once, if they may."""
     decoded = _middles(pictures, size)
-    return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
+    first = decoded[0].permute(1, 2, 0).numpy()
+    images = np.empty((len(decoded), *first.shape), first.dtype)
+
+    def read(i: int) -> None:
+        images[i] = decoded[i].permute(1, 2, 0).numpy()
+
+    with ThreadPoolExecutor(max(1, threads) if pictures.threads else 1) as pool:
+        for _ in pool.map(read, range(len(decoded))):
+            pass  # an image that cannot be read raises here
+    return images
 
 
 def _middles(pictures: Pictures, size: Size) -> Any:
