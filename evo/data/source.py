@@ -193,8 +193,9 @@ class JoinedOrigin:
 
 def join_origins(first: Origin | JoinedOrigin | None, second: Origin | JoinedOrigin | None) -> JoinedOrigin | None:
     """Where the images of two parts came from; None: it is not known."""
-    known = isinstance(first, Origin) and isinstance(second, Origin)
-    return JoinedOrigin(first, second) if known else None
+    if isinstance(first, Origin) and isinstance(second, Origin):
+        return JoinedOrigin(first, second)
+    return None
 
 
 @dataclass(frozen=True)

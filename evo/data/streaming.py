@@ -166,7 +166,8 @@ class StreamedImages:
     Attributes:
         mean, std: per channel, of values in [0, 1], as ``spread`` gives them.
         workers: processes that read ahead in an epoch, and threads that read otherwise; 0: neither.
-        middles: the same pictures as they are measured, decoded once; None: they are decoded every time.
+        middles: the same pictures as they are measured, decoded once: on the disk, or ``(n, channels, height, width)``; None:
+            they are decoded every time.
     """
 
     pictures: Pictures = field(repr=False)
@@ -175,7 +176,7 @@ class StreamedImages:
     std: Tensor
     size: Size
     workers: int
-    middles: KeptPictures | None = field(default=None, repr=False, compare=False)
+    middles: KeptPictures | Tensor | None = field(default=None, repr=False, compare=False)
     origin: Origin | JoinedOrigin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -194,21 +195,25 @@ class StreamedImages:
 
     def joined_with(self, other: StreamedImages) -> StreamedImages:
         both = self.pictures.joined_with(other.pictures)
-        middles = None if self.middles is None or other.middles is None else self.middles.joined_with(other.middles)
+        known = isinstance(self.middles, KeptPictures) and isinstance(other.middles, KeptPictures)
+        middles = self.middles.joined_with(other.middles) if known else None  # type: ignore[union-attr, arg-type]
         y, origin = torch.cat((self.y, other.y)), join_origins(self.origin, other.origin)
         return replace(self, pictures=both, middles=middles, y=y, origin=origin)
 
     def first(self, count: int) -> StreamedImages:
         first = slice(count)
-        middles = None if self.middles is None else self.middles.take(first)
+        middles = self.middles.take(first) if isinstance(self.middles, KeptPictures) else None
         return replace(self, pictures=self.pictures.take(first), middles=middles, y=self.y[:count], origin=None)
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The middles of the images at the positions ``chosen``."""
+        return self._normalised(self.decoded(chosen)), self.y[to_device(chosen, self.device)]
+
+    def decoded(self, chosen: Tensor) -> Tensor:
+        """The middles of the images at the positions ``chosen`` before they are normalised, in the host's memory."""
         decoded = _middles(self.pictures, self.size) if self.middles is None else self.middles
         with ThreadPoolExecutor(max(1, self.workers) if self.pictures.threads else 1) as pool:
-            x = torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
-        return self._normalised(x), self.y[to_device(chosen, self.device)]
+            return torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All of them in order; the last batch may be smaller."""

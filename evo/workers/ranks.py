@@ -96,7 +96,7 @@ class ProcessGroup:
         """The images of piece ``piece`` (from 0) of this rank's part of a batch, cut as ``torch.tensor_split`` cuts."""
         part = self.batch_slice(batch)
         images, larger = divmod(part.stop - part.start, pieces)
-        return images + (piece < larger)
+        return int(images + (piece < larger))
 
 
 SINGLE_PROCESS = ProcessGroup()

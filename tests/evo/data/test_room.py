@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evo.data import raw, room
+from evo.data import inspection, raw
 from evo.data.inspection import inspect_data, settle_data
 from evo.data.loading import load_dataset
 from evo.data.report import summary
@@ -46,7 +46,7 @@ def settings(folder: Path, **data: object) -> StudyConfig:
 
 def of(memory: float, patch: pytest.MonkeyPatch) -> None:
     """Let this machine have so many times the memory that images may fill for these to fit in just so."""
-    patch.setattr(room, "system_memory", lambda: round(memory * IMAGES * VALUES / room.SHARE))
+    patch.setattr(inspection, "system_memory", lambda: round(memory * IMAGES * VALUES / inspection.SHARE))
 
 
 def decided(config: StudyConfig) -> bool | None:
