@@ -41,6 +41,7 @@ from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
 from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
+from evo.training.identity import describe_device
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
@@ -195,7 +196,7 @@ def plan_delivery(
             "data": config.data.model_dump(mode="json"),
             "images": len(images.train) + len(images.validation),
             "threads": config.threads,
-            "device": images.train.device.type,
+            "device": describe_device(images.train.device.type),
         },
         "data_sha256": hash_images(config.data, run),
         "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
