@@ -13,8 +13,13 @@ class SpaceError(UserError, ValueError):
 
 # -- errors that no network is to blame for -------------------------------------------------------------------------------
 
-NO_HOST_MEMORY = "can't allocate memory"
-"""What torch says where the machine's own memory is full."""
+NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What torch says where the machine's own memory is full, and where a GPU's libraries find none on it."""
+
+FAILED_LIBRARIES = tuple(
+    f"{library}_STATUS_{status}" for library in ("CUBLAS", "CUDNN") for status in ("EXECUTION_FAILED", "INTERNAL_ERROR")
+)
+"""What torch says where a GPU's libraries can no longer compute; that is no ``AcceleratorError``."""
 
 LOST_DEVICE = 70
 """Exit status of a worker process whose device has failed."""
@@ -25,13 +30,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or _is_torchs(error, "OutOfMemoryError")
-        or (isinstance(error, RuntimeError) and NO_HOST_MEMORY in str(error))
+        or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY))
     )
 
 
 def is_lost_device(error: BaseException) -> bool:
     """Whether a device has failed: its process can compute nothing on it any more."""
-    return _is_torchs(error, "AcceleratorError")
+    return _is_torchs(error, "AcceleratorError") or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in FAILED_LIBRARIES)
+    )
 
 
 def device_error_in_words(error: BaseException) -> str | None:

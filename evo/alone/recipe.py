@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -19,8 +19,10 @@ from evo.alone.features import FeatureLoss
 from evo.console import Track, untracked
 from evo.data.augmentation import spelled
 from evo.data.source import Batches
+from evo.training.data_parallel import rand_per_image
 from evo.training.loop import MixImages, schedule_of, train
 from evo.training.precision import precision_of
+from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup
 from spaces import torchvision_shim
 from spaces.networks.network import MixedLayer, Network
 from studies.config import DeliverSection, StudyConfig
@@ -40,6 +42,7 @@ def train_by_recipe(
     features: FeatureLoss | None = None,
     checkpoint: Path | None = None,
     track: Track = untracked,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train ``network``, which has fresh weights, as the section ``deliver`` says; averaged weights replace its own.
 
@@ -49,6 +52,7 @@ def train_by_recipe(
         teacher: what it says of the images is a part of the targets; None: labels alone are.
         features: the loss that draws blocks towards those of ``teacher``; None: cross-entropy.
         checkpoint: where each finished epoch is kept, and from which an interrupted training goes on; None: nowhere.
+        group: the processes that train it together.
 
     Raises:
         DivergedError: the loss is no longer a number.
@@ -73,6 +77,7 @@ def train_by_recipe(
             checkpoint=checkpoint,
             track=track,
             label="training",
+            group=group,
             precision=precision_of(config),
         )
     network.load_state_dict(average.state() if average else network.state_dict())
@@ -80,17 +85,21 @@ def train_by_recipe(
 
 def mix_images(section: DeliverSection, classes: int) -> MixImages | None:
     """MixUp (https://arxiv.org/abs/1710.09412), CutMix (https://arxiv.org/abs/1905.04899), or one of them per batch."""
-    asked = ((torchvision_shim.transforms.MixUp, section.mixup), (torchvision_shim.transforms.CutMix, section.cutmix))
+    return partial(_mix, section.mixup, section.cutmix, classes) if section.mixup or section.cutmix else None
+
+
+def _mix(mixup: float, cutmix: float, classes: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    x, y = _one_of(mixup, cutmix, classes)(x, y)
+    return x.contiguous(memory_format=torch.channels_last), y
+
+
+@cache
+def _one_of(mixup: float, cutmix: float, classes: int) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Made in every process anew: ranks are sent numbers, and import torchvision themselves."""
+    asked = ((torchvision_shim.transforms.MixUp, mixup), (torchvision_shim.transforms.CutMix, cutmix))
     kinds = [kind(alpha=alpha, num_classes=classes) for kind, alpha in asked if alpha]
-    if not kinds:
-        return None
-    blend = torchvision_shim.transforms.RandomChoice(kinds)
-
-    def mix(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        x, y = blend(x, y)
-        return x.contiguous(memory_format=torch.channels_last), y
-
-    return mix
+    blend: Callable[..., tuple[Tensor, Tensor]] = torchvision_shim.transforms.RandomChoice(kinds)
+    return blend
 
 
 def blend_targets(mix: MixImages | None, teacher: SoftLabels, section: DeliverSection, classes: int) -> MixImages:
@@ -98,14 +107,15 @@ def blend_targets(mix: MixImages | None, teacher: SoftLabels, section: DeliverSe
 
     Labels are smoothed here: the loss would smooth the teacher's part, too.
     """
-    share, smoothing = section.teacher_share, section.label_smoothing
+    return partial(_blend, mix, teacher, section.teacher_share, section.label_smoothing, classes)
 
-    def blend(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        x, y = mix(x, y) if mix is not None else (x, nn.functional.one_hot(y, classes).float())
-        labels = (1 - smoothing) * y + smoothing / classes
-        return x, (1 - share) * labels + share * teacher(x)
 
-    return blend
+def _blend(
+    mix: MixImages | None, teacher: SoftLabels, share: float, smoothing: float, classes: int, x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    x, y = mix(x, y) if mix is not None else (x, nn.functional.one_hot(y, classes).float())
+    labels = (1 - smoothing) * y + smoothing / classes
+    return x, (1 - share) * labels + share * teacher(x)
 
 
 def add_drop_path(network: Network, rate: float) -> None:
@@ -124,7 +134,7 @@ def add_drop_path(network: Network, rate: float) -> None:
 def _drop_samples(probability: float, module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
     if not module.training:
         return output
-    stays = torch.rand(len(output), 1, 1, 1, device=output.device) >= probability
+    stays = rand_per_image(len(output), output.device).view(-1, 1, 1, 1) >= probability
     return output * stays / (1 - probability)
 
 

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from evo.training.checkpoints import delete_progress
 from evo.training.identity import identity
 from evo.training.loop import DivergedError, schedule_of
 from evo.training.precision import forward, precision_facts, precision_of
+from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup, current_group
+from spaces import torchvision_shim
 from spaces.export.additions import add_to_contender
 from spaces.export.baselines import Contender
 from spaces.networks.modules import Resize
@@ -61,6 +63,7 @@ class Trainer:
         start: the weights that networks begin with; None: fresh ones.
         teacher: what teaches them beside the labels; None: nothing.
         most_images: how many of the training images it trains on, all classes alike; None: all.
+        group: the processes that train each network together.
     """
 
     store: Store
@@ -71,6 +74,7 @@ class Trainer:
     start: Start | None = None
     teacher: Teacher | None = None
     most_images: int | None = None
+    group: ProcessGroup = SINGLE_PROCESS
 
     @classmethod
     def of(
@@ -82,16 +86,19 @@ class Trainer:
             from_scratch: begin with fresh weights, although the run may have trained some.
 
         Raises:
-            EvoError: networks would begin with trained weights, and ``deliver.add`` changes them.
+            EvoError: networks would begin with trained weights, and ``deliver.add`` changes them; or blocks are to be drawn
+                towards a teacher's by several processes.
             EvoError, SpaceError: as ``Start.of`` and ``find_teacher``.
         """
-        folder = run_folder(files_folder(store.url), run.name) / "trainings"
+        folder, group = run_folder(files_folder(store.url), run.name) / "trainings", group_of(config)
         needed = not from_scratch or config.deliver.teacher == WHOLE
         start = Start.of(store, run, images) if needed else None
         if start is not None and not from_scratch:
             require_unchanged(run, config)
         teacher = find_teacher(config, start, images)
-        return cls(store, run, config, images, folder, None if from_scratch else start, teacher)
+        if teacher is not None and teacher.network is None:
+            group.run_on_all_ranks(_know_torchvision)
+        return cls(store, run, config, images, folder, None if from_scratch else start, teacher, group=group)
 
     @property
     def steps(self) -> int:
@@ -210,6 +217,7 @@ class Trainer:
                 features=feature_loss(network, contender, self.teacher, self.config.deliver),
                 checkpoint=progress,
                 track=track,
+                group=self.group,
             )
             found = self._measure(network)
         delete_progress(progress)
@@ -239,6 +247,27 @@ class Trainer:
             "device": self.images.train.device.type,
             **precision_facts(self.config),
         }
+
+
+def _know_torchvision(_: ProcessGroup) -> None:
+    """Import torchvision, whose classes the teacher is of that a rank is sent."""
+    torchvision_shim.torchvision  # noqa: B018
+
+
+def group_of(config: StudyConfig) -> ProcessGroup:
+    """The processes that train a network together: those that torchrun has started, or this one.
+
+    Raises:
+        EvoError: there are several, and blocks are compared over whole batches, of which each has a part.
+    """
+    group = replace(current_group(), sync=config.sync_batchnorm)
+    if group.size > 1 and config.deliver.teacher_features:
+        raise EvoError(
+            f"deliver.teacher_features is {config.deliver.teacher_features:g}: blocks are compared over whole batches, and "
+            f"torchrun has started {group.size} processes, each of which has a part: start one process, or leave "
+            "deliver.teacher_features out"
+        )
+    return group
 
 
 def require_unchanged(run: StoredRun, config: StudyConfig) -> None:

@@ -58,13 +58,16 @@ def _load_cached(section: DataSection, device: str, maker: DatasetMaker) -> Imag
             f"data.in_memory = false is for data.name = 'images' or a data set of torch, found {section.name!r}: leave it out"
         )
     x, y = _divided(kept, section)
-    x = _in_memory(x, section)
+    is_chosen, x = not isinstance(x["train"], np.ndarray), _in_memory(x, section)
     moments, source = _source_of(x, section, resolve_device(device))
     sources: dict[str, Any] = {
         name: replace(source(x[name], y[name]), origin=Origin(load_dataset, section, device, name)) for name in x
     }
     mean, std = (tuple(values.tolist()) for values in moments)
     report = report_of(kept, section, y, sources["train"].size, sources["train"].channels)
+    if is_chosen:
+        where = "read into memory" if isinstance(x["train"], np.ndarray) else "read from their files in every epoch"
+        report = replace(report, kept=f"{where} (data.in_memory)")
     return Images(
         **sources,
         class_names=kept.class_names,
@@ -144,9 +147,17 @@ def _in_memory(x: dict[Part, Kept], section: DataSection) -> dict[Part, Kept]:
     if isinstance(train, np.ndarray):
         return x
     size = _size(train, section)
-    if not fits_in_memory(section, 4 * train.channels * pixel_count(size) * sum(map(len, x.values()))):
+    if not fits_in_memory(section, 4 * image_values(train, section, sum(map(len, x.values())))):
         return x
-    return {name: part if isinstance(part, np.ndarray) else read_images(part, size) for name, part in x.items()}
+    return {
+        name: part if isinstance(part, np.ndarray) else read_images(part, size, section.workers)
+        for name, part in x.items()
+    }
+
+
+def image_values(pictures: Pictures, section: DataSection, count: int) -> int:
+    """Numbers of so many images as they are used."""
+    return pictures.channels * pixel_count(_size(pictures, section)) * count
 
 
 def _size(pictures: Pictures, section: DataSection) -> Size:

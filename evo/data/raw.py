@@ -247,7 +247,12 @@ def _read(dataset: Any, section: DataSection, n: int) -> tuple[np.ndarray | Pict
 
 def fits_in_memory(section: DataSection, size: int) -> bool:
     """Whether images of so many bytes are kept in memory."""
-    return size < IN_MEMORY if section.in_memory is None else section.in_memory
+    return fits_by_default(size) if section.in_memory is None else section.in_memory
+
+
+def fits_by_default(size: int) -> bool:
+    """Whether images of so many bytes are kept in memory where nothing is said."""
+    return size < IN_MEMORY
 
 
 # -- what is wrong with it --------------------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ def _few_images(names: tuple[str, ...], parts: Mapping[Part, PartReport]) -> lis
 
 
 def summary(report: DataReport) -> str:
-    """What was found, in a line: images of each part, classes, least and most of a class, sizes, what was ignored."""
+    """What was found, in a line: images of each part, classes, least and most of a class, sizes, where they are kept, what was
+    ignored."""
     parts = ", ".join(_part_words(name, report.parts[name]) for name in PARTS)
     trained = report.parts["train"].counts
     least, most = min(trained), max(trained)
@@ -69,7 +70,8 @@ def summary(report: DataReport) -> str:
     classes = f"{len(report.class_names):,} classes of {each} training images: {names}" if names else "without labels"
     return (
         f"{report.title}: {parts}; {classes}; "
-        f"{_pixels(report)}, {report.channels} {'channel' if report.channels == 1 else 'channels'}{ignored}"
+        f"{_pixels(report)}, {report.channels} {'channel' if report.channels == 1 else 'channels'}"
+        f"{', ' if report.kept else ''}{report.kept}{ignored}"
     )
 
 

@@ -48,6 +48,7 @@ class DataReport:
     Attributes:
         sizes: least and most of height and of width in the files, in pixels; ``size``: of the images as they are used.
         ignored: what is no part of the data set, a few words each; ``warnings``: what looks wrong, a sentence each.
+        kept: where images in files are kept, in words; empty: there is no choice.
     """
 
     title: str
@@ -58,6 +59,7 @@ class DataReport:
     sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    kept: str = ""
 
 
 class InOrder(Protocol):
@@ -178,6 +180,25 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class JoinedOrigin:
+    """Where images came from that are those of one part, and behind them those of another."""
+
+    first: Origin
+    second: Origin
+
+    def open(self) -> Source:
+        """The images, loaded in this process."""
+        return self.first.open().joined_with(self.second.open())
+
+
+def join_origins(first: Origin | JoinedOrigin | None, second: Origin | JoinedOrigin | None) -> JoinedOrigin | None:
+    """Where the images of two parts came from; None: it is not known."""
+    if isinstance(first, Origin) and isinstance(second, Origin):
+        return JoinedOrigin(first, second)
+    return None
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Images that are one tensor.
 
@@ -189,10 +210,10 @@ class ImageSet:
     kept: Tensor
     y: Tensor
     normalise: Normaliser | None = field(default=None, repr=False, compare=False)
-    origin: Origin | None = field(default=None, repr=False, compare=False)
+    origin: Origin | JoinedOrigin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
+        return (type(self.origin).open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
 
     @property
     def x(self) -> Tensor:
@@ -219,9 +240,10 @@ class ImageSet:
         return ImageSet(self.kept.to(device), self.y.to(device), self.normalise and self.normalise.to(device))
 
     def joined_with(self, other: ImageSet) -> ImageSet:
+        y, origin = torch.cat((self.y, other.y)), join_origins(self.origin, other.origin)
         if self.normalise is not None and self.normalise is other.normalise:
-            return ImageSet(torch.cat((self.kept, other.kept)), torch.cat((self.y, other.y)), self.normalise)
-        return ImageSet(torch.cat((self.x, other.x)), torch.cat((self.y, other.y)))
+            return ImageSet(torch.cat((self.kept, other.kept)), y, self.normalise, origin)
+        return ImageSet(torch.cat((self.x, other.x)), y, origin=origin)
 
     def first(self, count: int) -> ImageSet:
         return ImageSet(self.kept[:count], self.y[:count], self.normalise)

@@ -22,7 +22,7 @@ from evo.data.augmentation import augmentation, kind_of, strengths_of
 from evo.data.decoded.crops import middle_of, random_box, stretch
 from evo.data.decoded.kept import KeptPictures
 from evo.data.normalising import WHITE, bytes_to_floats, spread
-from evo.data.source import WHOLE_BATCH, Origin, Pictures
+from evo.data.source import WHOLE_BATCH, JoinedOrigin, Origin, Pictures, join_origins
 from evo.seeds import derive_seed
 from evo.transfer import to_device
 from spaces import torchvision_shim
@@ -42,10 +42,19 @@ CUT_AHEAD = {"resized_crop", "flip"}
 """What is done to an image that was decoded before, as it is cut."""
 
 
-def read_images(pictures: Pictures, size: Size) -> np.ndarray:
-    """The middle of each image, ``(n, height, width, channels)``."""
+def read_images(pictures: Pictures, size: Size, threads: int = 1) -> np.ndarray:
+    """The middle of each image, ``(n, height, width, channels)``, read by so many threads at once, if they may."""
     decoded = _middles(pictures, size)
-    return np.stack([decoded[i].permute(1, 2, 0).numpy() for i in range(len(decoded))])
+    first = decoded[0].permute(1, 2, 0).numpy()
+    images = np.empty((len(decoded), *first.shape), first.dtype)
+
+    def read(i: int) -> None:
+        images[i] = decoded[i].permute(1, 2, 0).numpy()
+
+    with ThreadPoolExecutor(max(1, threads) if pictures.threads else 1) as pool:
+        for _ in pool.map(read, range(len(decoded))):
+            pass  # an image that cannot be read raises here
+    return images
 
 
 def _middles(pictures: Pictures, size: Size) -> Any:
@@ -157,7 +166,8 @@ class StreamedImages:
     Attributes:
         mean, std: per channel, of values in [0, 1], as ``spread`` gives them.
         workers: processes that read ahead in an epoch, and threads that read otherwise; 0: neither.
-        middles: the same pictures as they are measured, decoded once; None: they are decoded every time.
+        middles: the same pictures as they are measured, decoded once: on the disk, or ``(n, channels, height, width)``; None:
+            they are decoded every time.
     """
 
     pictures: Pictures = field(repr=False)
@@ -166,11 +176,11 @@ class StreamedImages:
     std: Tensor
     size: Size
     workers: int
-    middles: KeptPictures | None = field(default=None, repr=False, compare=False)
-    origin: Origin | None = field(default=None, repr=False, compare=False)
+    middles: KeptPictures | Tensor | None = field(default=None, repr=False, compare=False)
+    origin: Origin | JoinedOrigin | None = field(default=None, repr=False, compare=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return (Origin.open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
+        return (type(self.origin).open, (self.origin,)) if self.origin else super().__reduce_ex__(protocol)
 
     @property
     def channels(self) -> int:
@@ -185,20 +195,25 @@ class StreamedImages:
 
     def joined_with(self, other: StreamedImages) -> StreamedImages:
         both = self.pictures.joined_with(other.pictures)
-        middles = None if self.middles is None or other.middles is None else self.middles.joined_with(other.middles)
-        return replace(self, pictures=both, middles=middles, y=torch.cat((self.y, other.y)), origin=None)
+        known = isinstance(self.middles, KeptPictures) and isinstance(other.middles, KeptPictures)
+        middles = self.middles.joined_with(other.middles) if known else None  # type: ignore[union-attr, arg-type]
+        y, origin = torch.cat((self.y, other.y)), join_origins(self.origin, other.origin)
+        return replace(self, pictures=both, middles=middles, y=y, origin=origin)
 
     def first(self, count: int) -> StreamedImages:
         first = slice(count)
-        middles = None if self.middles is None else self.middles.take(first)
+        middles = self.middles.take(first) if isinstance(self.middles, KeptPictures) else None
         return replace(self, pictures=self.pictures.take(first), middles=middles, y=self.y[:count], origin=None)
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The middles of the images at the positions ``chosen``."""
+        return self._normalised(self.decoded(chosen)), self.y[to_device(chosen, self.device)]
+
+    def decoded(self, chosen: Tensor) -> Tensor:
+        """The middles of the images at the positions ``chosen`` before they are normalised, in the host's memory."""
         decoded = _middles(self.pictures, self.size) if self.middles is None else self.middles
         with ThreadPoolExecutor(max(1, self.workers) if self.pictures.threads else 1) as pool:
-            x = torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
-        return self._normalised(x), self.y[to_device(chosen, self.device)]
+            return torch.stack(list(pool.map(decoded.__getitem__, chosen.tolist())))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All of them in order; the last batch may be smaller."""

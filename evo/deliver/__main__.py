@@ -10,9 +10,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evo.workers.torchrun import run_as_rank, started_processes
 from spaces import shell
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ EXAMPLES = """examples:
                                                              with squeeze-excitation and swish, as NSE's are
   python -m evo.deliver digits --max-macs 100k --set deliver.teacher=delivered/wide --out taught
                                                              distilled: a delivered network teaches it
+  torchrun --nproc-per-node 4 -m evo.deliver digits --out together
+                                                             four processes, or GPUs, train it together
   python -m evo.deliver pretrained --set deliver.teacher=whole --out taught
                                                              cuts: the fine-tuned network teaches it
   python -m evo.deliver pretrained --max-macs 36M --from-scratch --out fresh
@@ -119,6 +124,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: the network is there; 1: something the user must do first; 130: interrupted, whole epochs are kept."""
+    if started_processes() > 1:
+        return run_as_rank(partial(_read, argv), _run)
+    return _run(_read(argv))
+
+
+def _read(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
     command = parser()
     args = command.parse_args(argv)
     if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
@@ -127,9 +139,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.error("--against writes no folder: leave out --out")
     if args.seeds and args.finalists == 1 and not args.against:
         command.error("--seeds repeats the trainings of --finalists K and of --against NAMES: give one of them")
-    return shell.run_command(
-        _compare if args.against else _deliver, args, "whole epochs are kept; the same command continues"
-    )
+    return args
+
+
+def _run(args: argparse.Namespace) -> int:
+    """The exit status of what the command line asks for."""
+    return shell.run_command(_lead, args, "whole epochs are kept; the same command continues")
+
+
+def _lead(args: argparse.Namespace) -> int:
+    """Deliver, or compare; under torchrun with all of its processes."""
+    with ExitStack() as stack:
+        if started_processes() > 1:
+            from evo.workers.ranks import as_rank_zero
+
+            stack.enter_context(as_rank_zero())
+        return _compare(args) if args.against else _deliver(args)
 
 
 def _names(text: str) -> list[str]:

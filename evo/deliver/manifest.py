@@ -72,7 +72,10 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
 
 
 def _as_told_before(wanted: Description, there: Description) -> Description:
-    """A plan as an older folder would tell it, if the folder's provenance does not say how its network was chosen."""
+    """A plan as an older folder would tell it, if the folder's provenance does not say how its network was chosen, or its
+    training's device is a word."""
+    if there.get("training", {}).get("device") == "cuda" and wanted["training"]["device"] != "cpu":
+        wanted = wanted | {"training": {**wanted["training"], "device": "cuda"}}
     said, origin = there.get("provenance", {}), wanted.get("provenance", {})
     later = [name for name in LATER_PROVENANCE if name in origin]
     if not later or any(name in said for name in later):

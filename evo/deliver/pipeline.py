@@ -25,7 +25,7 @@ from evo.alone.recipe import train_by_recipe
 from evo.alone.selection import Criteria, Selected
 from evo.alone.start import Start
 from evo.alone.teacher import Teacher
-from evo.alone.trainer import Trainer
+from evo.alone.trainer import Trainer, group_of
 from evo.console import SILENT, Reporter, Track, discard
 from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
@@ -41,6 +41,7 @@ from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
 from evo.training.checkpoints import delete_progress, is_intact, write_checkpoint
+from evo.training.identity import describe_device
 from evo.training.precision import precision_facts
 from spaces.architecture import Architecture
 from spaces.atomic_files import write_text
@@ -84,7 +85,8 @@ def deliver_run(
 
     Raises:
         EvoError: the database or the run is missing, nothing fits the wish, the folder holds something else, the images have
-            changed since the search, its teacher is missing or does not fit, or torchrun has started several processes.
+            changed since the search, its teacher is missing or does not fit, or torchrun has started several processes that do
+            not work together.
         SpaceError: as ``deliver_network``.
     """
     there = is_done(folder)
@@ -195,7 +197,7 @@ def plan_delivery(
             "data": config.data.model_dump(mode="json"),
             "images": len(images.train) + len(images.validation),
             "threads": config.threads,
-            "device": images.train.device.type,
+            "device": describe_device(images.train.device.type),
             **precision_facts(config),
         },
         "data_sha256": hash_images(config.data, run),
@@ -296,6 +298,7 @@ def train_in(
         features=feature_loss(network, described_contender(description), teacher, config.deliver),
         checkpoint=folder / PROGRESS,
         track=track,
+        group=group_of(config),
     )
     network.preprocessing = preprocessing
     write_weights(folder, network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,7 +9,9 @@ from evo.alone.images import taught_without_labels, with_augmentation
 from evo.console import Reporter, warn
 from evo.data.fingerprint import check_fingerprint, forget_data, reads_images
 from evo.data.inspection import inspect_data, tell
-from evo.workers.executors import deterministic_torch
+from evo.workers.executors import local_executor
+from evo.workers.ranks import current_group
+from evo.workers.torchrun import started_processes
 from studies.config import StudyConfig, change_config
 from studies.database.rows import StoredRun
 from studies.database.store import Store, open_store
@@ -22,14 +23,16 @@ from studies.records import EvoError
 def open_run(name: str, storage: str, overrides: Sequence[str] = ()) -> Iterator[tuple[Store, StoredRun, StudyConfig]]:
     """The database, the run in it, and its settings with ``overrides`` of what a training depends on.
 
-    Torch has as many threads as these settings say, as long as the database is open.
+    Torch has as many threads as these settings say, as long as the database is open, on all of torchrun's processes.
 
     Raises:
-        EvoError: the database or the run is missing, a setting cannot be, or torchrun has started several processes.
+        EvoError: the database or the run is missing, a setting cannot be, or torchrun has started several processes that do
+            not work together: those of a user's script.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if (processes := started_processes()) > 1 and current_group().size == 1:
         raise EvoError(
-            "torchrun has started several processes, and a network is delivered by one: python -m evo.deliver"
+            f"torchrun has started {processes} processes, and each of them would deliver: "
+            "torchrun ... -m evo.deliver delivers on all of them together"
         )
     forget_data()
     with open_store(require_existing(storage), read_only=True) as store:
@@ -37,7 +40,7 @@ def open_run(name: str, storage: str, overrides: Sequence[str] = ()) -> Iterator
     with open_store(storage) as store:
         run = store.run(name)
         config = training_settings(run, overrides)
-        with deterministic_torch(config.threads):
+        with local_executor(1, config.threads):
             yield store, run, config
 
 

@@ -89,6 +89,7 @@ def _scoring(
         f"scoring block {block + 1}",
         size,
         min(section.calibration_batches, images.train // size),
+        min(section.calibration_batches, images.train // size),
         section.prefix_memory_mb << 20,
         min(own.size, section.candidates),
         byte_size(shown.parameters()) + images.kept,

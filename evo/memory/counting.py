@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
-from evo.data.loading import load_dataset
+from evo.data.loading import load_dataset, resolve_device
 from evo.data.source import Images, ImageSet
 from evo.memory.alone import alone_memory, dearest_architecture, delivery_memory
 from evo.memory.blocks import blocks_memory
 from evo.memory.cells import breeding_memory
+from evo.memory.cuts import pool_memory
 from evo.memory.shapes import ImageShapes
 from evo.memory.step import StepMemory
 from evo.memory.supernets import gates_memory, scoring_memory, supernet_memory
 from evo.memory.training import training_memory
 from evo.training.loop import schedule_of
+from evo.workers.gpus import visible_gpus
 from spaces.costs.table import CostTable
 from spaces.networks.network import Network
 from spaces.pretrained.cut_space import whole_alone, whole_network
@@ -27,13 +30,16 @@ from studies.config import (
     StudyConfig,
 )
 
+EVALUATED = ("scoring", "training block", "training architectures", "making an operation")
+"""How the names of steps begin that workers do, each by itself."""
+
 
 class Uncounted(Exception):  # noqa: N818
     """Memory cannot be counted."""
 
 
 def count_memory(
-    config: StudyConfig, space: SearchSpace, table: CostTable, images: ImageShapes, processes: int = 1
+    config: StudyConfig, space: SearchSpace, table: CostTable, images: ImageShapes, processes: int = 1, workers: int = 1
 ) -> tuple[StepMemory, ...]:
     """What each kind of step of a run takes, in the order in which they come; the dearest in the first round's space.
 
@@ -42,6 +48,7 @@ def count_memory(
     Args:
         table: exact costs of the space's architectures.
         processes: that train together, each a part of every batch.
+        workers: that evaluate on one device, each for itself; what they evaluate by is there as often.
     """
     steps: Sequence[StepMemory] = ()
     section = config.evaluator
@@ -56,6 +63,7 @@ def count_memory(
         steps = [alone_memory("training architectures", section, config, arch, space, images)]
     if not section.uses_images:
         return tuple(steps)
+    steps = [replace(step, processes=workers) if step.name.startswith(EVALUATED) else step for step in steps]
     arch = dearest_architecture(config, space, table)
     checked = config.ground_truth.sample and config.ground_truth.table is None
     alone = (
@@ -63,6 +71,7 @@ def count_memory(
         if checked
         else []
     )
+    alone = [replace(step, processes=workers) for step in alone]
     return (*steps, *alone, delivery_memory(config, arch, space, images))
 
 
@@ -89,7 +98,7 @@ def _cuts(
     arch, whole = whole_alone(space)
     scoring = scoring_memory(section, space, whole_network(space), images, config.search.measurements(1))
     if config.data.labels is False:
-        return [scoring]
+        return [*pool_memory(config, section, space, images), scoring]
     tuning = training_memory(
         "fine-tuning",
         lambda: Network(arch, whole),
@@ -98,11 +107,14 @@ def _cuts(
         beside=images.kept,
         processes=processes,
     )
-    return [tuning, scoring]
+    return [tuning, *pool_memory(config, section, space, images), scoring]
 
 
-def memory_of_run(config: StudyConfig, space: SearchSpace, table: CostTable) -> tuple[StepMemory, ...]:
-    """``count_memory`` for the images that a configuration names; torchrun's processes share every batch.
+def memory_of_run(
+    config: StudyConfig, space: SearchSpace, table: CostTable, workers: int = 1
+) -> tuple[StepMemory, ...]:
+    """``count_memory`` for the images that a configuration names; torchrun's processes share every batch, and ``workers`` of
+    this machine have a GPU in turn, where there are any.
 
     Raises:
         EvoError: images are missing.
@@ -112,7 +124,8 @@ def memory_of_run(config: StudyConfig, space: SearchSpace, table: CostTable) -> 
         return ()
     shapes = image_shapes(config, space)
     try:
-        return count_memory(config, space, table, shapes, int(os.environ.get("WORLD_SIZE", "1")))
+        on_one = -(-workers // (len(visible_gpus()) or 1)) if resolve_device(config.device).type == "cuda" else workers
+        return count_memory(config, space, table, shapes, int(os.environ.get("WORLD_SIZE", "1")), on_one)
     except (NotImplementedError, RuntimeError) as error:
         raise Uncounted(f"memory is not counted: {str(error).splitlines()[0]}") from error
 

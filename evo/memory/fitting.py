@@ -36,8 +36,11 @@ def needs_counting(config: StudyConfig, pixels: int, machine: Machine) -> bool:
     return max(trained, scored) * pixels * 4 * SMALL > machine.memory
 
 
-def check_start(config: StudyConfig, space: SearchSpace, table: CostTable) -> list[str]:
+def check_start(config: StudyConfig, space: SearchSpace, table: CostTable, workers: int = 1) -> list[str]:
     """What is to be known of the memory of a run that begins here: warnings, a sentence each. Delivery comes later.
+
+    Args:
+        workers: processes that evaluate.
 
     Raises:
         EvoError: a step takes more than there is; the message says what would fit.
@@ -46,10 +49,10 @@ def check_start(config: StudyConfig, space: SearchSpace, table: CostTable) -> li
     if machine is None or not config.evaluator.uses_images:
         return []
     images = load_dataset(config.data, config.device)
-    if not needs_counting(config, images.channels * pixel_count(images.size), machine):
+    if not needs_counting(config, images.channels * pixel_count(images.size) * workers, machine):
         return []
     try:
-        steps = memory_of_run(config, space, table)
+        steps = memory_of_run(config, space, table, workers)
     except Uncounted as reason:
         return [str(reason)]
     large = [step for step in too_large(steps, machine) if not step.setting.startswith("deliver.")]
@@ -88,14 +91,17 @@ def describe(step: StepMemory) -> str:
     """``memory of training the supernet: 68.3 GB: 1,024 images of 66.4 MB, and 278 MB beside``."""
     bound = "at most " if step.at_most else ""
     cut = f", in {step.pieces} pieces" if step.pieces > 1 else ""
+    times = f"{step.processes} processes of {bound}{format_memory(step.each)}: " if step.processes > 1 else ""
     return (
-        f"memory of {step.name}: {bound}{format_memory(step.total)}: {step.images:,} images at once{cut}, "
+        f"memory of {step.name}: {bound}{format_memory(step.total)}: {times}{step.images:,} images at once{cut}, "
         f"{format_memory(step.per_image)} each, and {format_memory(step.fixed)} beside"
     )
 
 
 def proposal(step: StepMemory, machine: Machine) -> str:
     """What would make it fit, in words."""
+    if step.processes > 1 and step.each <= ROOM * machine.memory:
+        return f"start {int(ROOM * machine.memory / step.each)} processes (--workers)"
     if step.at_most:
         return "set evaluator.eval_batch_size, evaluator.calibration_batches or evaluator.prefix_memory_mb lower"
     images = int((ROOM * machine.memory - step.fixed) / step.per_image)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
 import torch
 
 from evo.data.loading import resolve_device
+from evo.system_memory import system_memory
 from studies.records import EvoError
 
 UNITS = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
@@ -24,17 +24,14 @@ class Machine:
 
 
 def machine_of(device: str) -> Machine | None:
-    """The device that a configuration's word means here: a GPU, or the CPU with the system's memory; None: nobody knows how
-    much that is."""
+    """The device that a configuration's word means here: a GPU, or the CPU with the memory that this process may use; None:
+    nobody knows how much that is."""
     found = resolve_device(device)
     if found.type == "cuda":
         properties = torch.cuda.get_device_properties(found)
         return Machine(str(properties.name), int(properties.total_memory))
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not on Windows
-        return None
-    return Machine("this machine", memory) if memory > 0 else None
+    memory = system_memory()
+    return None if memory is None else Machine("this machine", memory)
 
 
 def parse_memory(text: str) -> int:

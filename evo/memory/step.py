@@ -16,6 +16,7 @@ class StepMemory:
         setting: the setting that says how many; ``accumulate``: the one that cuts them into pieces, if there is one.
         pieces: into how many pieces they are cut already.
         at_most: whether it is a bound, not a count.
+        processes: how many do it at once on one device, each for itself.
     """
 
     name: str
@@ -26,10 +27,16 @@ class StepMemory:
     accumulate: str = ""
     pieces: int = 1
     at_most: bool = False
+    processes: int = 1
 
     @property
     def total(self) -> int:
-        """Bytes at the peak."""
+        """Bytes at the peak, of all processes."""
+        return self.processes * self.each
+
+    @property
+    def each(self) -> int:
+        """Bytes at the peak of one process."""
         return round(self.fixed + self.images * self.per_image)
 
     def with_pieces(self, pieces: int) -> StepMemory:

@@ -25,6 +25,10 @@ LEARNING_DRAWS = 4
 """Steps of gates among which the dearest is found."""
 
 
+REREAD = 2
+"""Batches of calibration on the device: one is made while the one before is still there."""
+
+
 def supernet_memory(config: StudyConfig, space: SearchSpace, images: ImageShapes, processes: int) -> StepMemory:
     """A step of the supernet's training."""
     section = config.evaluator
@@ -81,18 +85,20 @@ def scoring_memory(
     shapes = images.source(images.validation)
     size = min(section.eval_batch_size, images.train)
     count = min(section.calibration_batches, images.train // size)
-    walk = Walk("scoring", size, count, section.prefix_memory_mb << 20, evaluations, images.kept)
+    held = min(count, REREAD)
+    walk = Walk("scoring", size, count, held, section.prefix_memory_mb << 20, evaluations, images.kept)
     return walk_memory(walk, partial(Supernet, space), shapes, shapes.first(size), images.validation, arch)
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How architectures are scored: so many ``images`` at once, ``calibration`` batches, ``memory`` to keep outputs, so many
-    ``evaluations``; ``kept`` bytes are there all the time."""
+    """How architectures are scored: so many ``images`` at once, ``calibration`` batches, of which so many are ``held`` at once,
+    ``memory`` to keep outputs, so many ``evaluations``; ``kept`` bytes are there all the time."""
 
     name: str
     images: int
     calibration: int
+    held: int
     memory: int
     evaluations: int
     kept: int
@@ -107,7 +113,8 @@ def walk_memory(
     arch: Architecture,
 ) -> StepMemory:
     """What ``evo.evaluators.oneshot.scoring`` takes: a walk that keeps nothing, with one batch of calibration and one of
-    validation images, for others take no more; and beside it the images of all calibration batches and what the walk may keep.
+    validation images, for others take no more; and beside it the images of calibration that are held, and what the walk may
+    keep.
 
     Args:
         validation: one batch; ``count``: images in all of them.
@@ -122,7 +129,7 @@ def walk_memory(
         peak = live.peak - fixed
     streams = walk.calibration + -(-count // walk.images)
     nodes = walk.evaluations * (len(model.layers) + 1)
-    fixed += (walk.calibration - 1) * byte_size(iter([images])) + walk.kept
+    fixed += (walk.held - 1) * byte_size(iter([images])) + walk.kept
     return StepMemory(
         walk.name,
         fixed + min(walk.memory, nodes * streams * runs.largest),

@@ -7,16 +7,13 @@ Running it twice changes nothing.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
-from io import StringIO
 
+from evo.workers.torchrun import run_as_rank, started_processes
 from spaces import shell
-from spaces._interrupts import hand_over
 from studies.controls import Control
 
 EXAMPLES = """examples:
@@ -107,13 +104,18 @@ def _cluster_argument(text: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: round N is finished; 1: something the user must do first; 130: interrupted, nothing recorded is lost."""
-    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        return _run_as_rank(argv, processes)
+    if (processes := started_processes()) > 1:
+        return run_as_rank(partial(_read, argv), partial(_run_guarded, argv=argv, processes=processes), _is_shared)
+    return _run_guarded(_read(argv), argv)
+
+
+def _read(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
     command = parser()
     args = command.parse_args(argv)
     if (args.memory or args.json) and not args.plan:
         command.error("--memory and --json are for --plan: give it, too")
-    return _run_guarded(args, argv)
+    return args
 
 
 def _run_guarded(args: argparse.Namespace, argv: Sequence[str] | None, processes: int = 1) -> int:
@@ -145,22 +147,9 @@ def _run_command(args: argparse.Namespace, processes: int) -> int:
         return run_rounds(args)
 
 
-def _run_as_rank(argv: Sequence[str] | None, processes: int) -> int:
-    """As one of the processes that torchrun has started: rank 0 does what is asked for, the others help it in silence."""
-    hand_over()
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what torch's C++ side remarks is no news to a user
-    if os.environ["RANK"] == "0":
-        from evo.workers.ranks import exit_now
-
-        code = _run_guarded(parser().parse_args(argv), argv, processes)
-        return exit_now(code)  # at once: torch's threads would be ended in the middle of what they do
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        args = parser().parse_args(argv)
-    if args.plan or args.workers > 1 or args.cluster:
-        return 0
-    from evo.workers.ranks import exit_now, serve_rank
-
-    return exit_now(serve_rank())
+def _is_shared(args: argparse.Namespace) -> bool:
+    """Whether all of torchrun's processes have a part in it; else the first answers alone, or says what stands in the way."""
+    return not (args.plan or args.workers > 1 or args.cluster)
 
 
 if __name__ == "__main__":

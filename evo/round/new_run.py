@@ -37,11 +37,14 @@ from studies.records import COSTS, EvoError
 LIBRARIES = ("optuna", "torch", "torchvision", "sqlalchemy", "numpy", "pandas")
 
 
-def begin_run(store: Store, name: str, config: StudyConfig, warn: Callable[[str], None] | None = None) -> StoredRun:
+def begin_run(
+    store: Store, name: str, config: StudyConfig, warn: Callable[[str], None] | None = None, workers: int = 1
+) -> StoredRun:
     """A new run, after everything that can be checked beforehand has been.
 
     Args:
         warn: told of steps that hardly fit into this machine's memory; None: it runs elsewhere, and nobody looks.
+        workers: processes of this machine that evaluate.
 
     Raises:
         EvoError: a file is missing, or no architecture lies inside the limits; nothing was written.
@@ -55,7 +58,7 @@ def begin_run(store: Store, name: str, config: StudyConfig, warn: Callable[[str]
     check_measured(config, space, costs)
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
-    for text in check_start(config, space, costs) if warn else ():
+    for text in check_start(config, space, costs, workers) if warn else ():
         warn(text)  # type: ignore[misc]
     most = [_most(config, costs, name) for name in config.search.costs]
     names = _class_names(config) if config.evaluator.uses_images else None

@@ -155,17 +155,19 @@ def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     least, most = costs.bounds().tolist()
     known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
     machine = machine_of(config.device) if memory is None else Machine("the device", parse_memory(memory), given=True)
-    steps, reason = _counted(config, space, costs)
+    steps, reason = _counted(config, space, costs, options.workers)
     name, notes = run_name(options, config.seed), (*told, *notes_on_own_operations(space), *reason)
     return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes, steps, machine)
 
 
-def _counted(config: StudyConfig, space: SearchSpace, costs: CostTable) -> tuple[tuple[StepMemory, ...], list[str]]:
+def _counted(
+    config: StudyConfig, space: SearchSpace, costs: CostTable, workers: int
+) -> tuple[tuple[StepMemory, ...], list[str]]:
     """What each kind of step takes; and why it is not known, if it is not."""
     from evo.memory.counting import Uncounted, memory_of_run
 
     try:
-        return memory_of_run(config, space, costs), []
+        return memory_of_run(config, space, costs, workers), []
     except Uncounted as error:
         return (), [str(error)]
 

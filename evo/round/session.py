@@ -81,7 +81,7 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
     with quiet_optuna(), open_store(options.storage) as store, ExitStack() as stack:
         wanted = list(runs_to_make(store, options))
         check_arms(options, wanted[0][1])
-        inspect, here = _data_inspector(reporter), options.cluster is None
+        inspect, here = _data_inspector(reporter), 0 if options.cluster else options.workers
         runs = [
             find_run(store, name, config) or _begin_run(store, name, config, inspect, here) for name, config in wanted
         ]
@@ -144,9 +144,9 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
 
 
 def _begin_run(
-    store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None], here: bool
+    store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None], here: int
 ) -> StoredRun:
-    """A run that begins now; ``here``: on this machine, whose memory is looked at."""
+    """A run that begins now; ``here``: processes that evaluate on this machine, whose memory is looked at; 0: others do."""
     check_name(name)
     from evo.data.inspection import settle_data
     from evo.round.new_run import begin_run
@@ -155,7 +155,7 @@ def _begin_run(
     predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
     config = settle_precision(settle_data(config, predecessor.config if predecessor else None))
     inspect(config)
-    return begin_run(store, name, config, console.warn if here else None)
+    return begin_run(store, name, config, console.warn if here else None, here or 1)
 
 
 def _finish_run(session: Session, run: StoredRun) -> bool:

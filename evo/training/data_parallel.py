@@ -7,9 +7,11 @@ With normalisation over the whole batch, a step equals that of a single process 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -102,6 +104,60 @@ class ActiveParallel(nn.Module):
         parts = torch.split(sent, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
+
+
+# -- what is random in a batch ----------------------------------------------------------------------------------------
+
+
+def mix_over_ranks(
+    run: nn.Module, mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What ``mix`` makes of this rank's part of a batch: the places that it would make of the whole batch.
+
+    Args:
+        mix: blends each image with the one before it, the first with the last; what it draws does not depend on how many there
+            are.
+    """
+    if not isinstance(run, DistributedDataParallel | ActiveParallel):
+        return mix(x, y)
+    group = run.process_group
+    x, y = mix(*(torch.cat((_last_of_rank_before(part, group), part)) for part in (x, y)))
+    return x[1:], y[1:]
+
+
+def _last_of_rank_before(part: Tensor, group: Any) -> Tensor:
+    """The last place of the part of the rank before this one; before the first rank stands the last."""
+    last = part[-1:].contiguous()
+    found = [torch.empty_like(last) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(found, last, group=group)
+    return found[dist.get_rank(group) - 1]
+
+
+_SHARE: ContextVar[tuple[int, int] | None] = ContextVar("share of a forward pass", default=None)
+"""Of the images of a forward pass over all ranks: how many stand before those of this rank, and how many there are."""
+
+
+@contextmanager
+def share_of_pass(group: ProcessGroup, batch: int, piece: int, pieces: int) -> Iterator[None]:
+    """In the body all ranks run piece ``piece`` (from 0) of ``pieces`` of their parts of a batch of ``batch`` images."""
+    if group.size == 1:
+        yield
+        return
+    sizes = [replace(group, rank=rank).piece_size(batch, piece, pieces) for rank in range(group.size)]
+    token = _SHARE.set((sum(sizes[: group.rank]), sum(sizes)))
+    try:
+        yield
+    finally:
+        _SHARE.reset(token)
+
+
+def rand_per_image(images: int, device: torch.device) -> Tensor:
+    """A random number from 0 to 1 for each of ``images`` images that a rank runs at once, ``(n,)``: from torch's generator,
+    which draws for the images of all ranks, so that an image has the number that it has in a single process."""
+    if (share := _SHARE.get()) is None:
+        return torch.rand(images, device=device)
+    before, total = share
+    return torch.rand(total, device=device)[before : before + images]
 
 
 # -- normalisation over the whole batch -------------------------------------------------------------------------------

@@ -23,7 +23,13 @@ from evo.data.augmentation import spelled
 from evo.data.source import Batches
 from evo.seeds import derive_seed
 from evo.training.checkpoints import DamagedError, previous_path, quarantine, read_checkpoint, write_checkpoint
-from evo.training.data_parallel import accumulate_gradients, mean_over_ranks, replicate
+from evo.training.data_parallel import (
+    accumulate_gradients,
+    mean_over_ranks,
+    mix_over_ranks,
+    replicate,
+    share_of_pass,
+)
 from evo.training.precision import Precision, forward
 from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup
 from studies.config import DataSection, Training, value_in_round
@@ -39,7 +45,8 @@ Paths = Callable[[Random], Sequence[tuple[Any, ...]]]
 
 
 MixImages = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Blends the images of a batch: images and labels ``(n,)`` -> images and shares of the classes ``(n, classes)``."""
+"""Blends the images of a batch: images and labels ``(n,)`` -> images and shares of the classes ``(n, classes)``. Each is
+blended with the one before it, the first with the last, and what is drawn does not depend on ``n``."""
 
 
 class BetweenSteps(Protocol):
@@ -149,8 +156,7 @@ def train(
             from it, and from the epoch before where it is damaged.
         start: another such file, to continue from where ``checkpoint`` is not there yet.
         until: pause after so many epochs of the schedule (None: go to its end).
-        group: the processes that train together, each on its part of every batch; ``train`` is called on rank 0. Not to
-            be combined with ``mix``, which blends images of a whole batch.
+        group: the processes that train together, each on its part of every batch; ``train`` is called on rank 0.
         precision: in which forward passes compute; all else stays in fp32.
 
     Raises:
@@ -163,7 +169,8 @@ def train(
     work = partial(
         _train_epochs, model, optimizer, images, schedule, seed, loss, paths, mix, between, done, until, label, precision,
     )  # fmt: skip
-    group.run_on_all_ranks(work, checkpoint=checkpoint, track=track)
+    if diverged := group.run_on_all_ranks(work, checkpoint=checkpoint, track=track):
+        raise diverged
 
 
 def _train_epochs(
@@ -183,15 +190,19 @@ def _train_epochs(
     group: ProcessGroup,
     checkpoint: Path | None = None,
     track: Track = untracked,
-) -> None:
+) -> DivergedError | None:
     """Train from epoch ``done`` on; runs on every rank. All ranks draw the same paths, batches and augmentations, and the
-    loss of a part of a batch is weighted by its number of images. A single process is a group of size 1."""
+    loss of a part of a batch is weighted by its number of images. A single process is a group of size 1.
+
+    A loss that is no longer a number is given back, on every rank: it may be a result, and no rank has failed.
+    """
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = max(1, len(images) // schedule.batch_size)
     steps = batches * schedule.epochs
     whole = min(schedule.batch_size, len(images))
     part = group.batch_slice(whole)
     weight = (part.stop - part.start) * group.size / whole
+    count = piece_count(whole // group.size, schedule.accumulate)  # the smallest part's: all ranks have as many
     idle = paths is not whole_network_path
     with track(label, steps) as advance, replicate(model, group, images.device, idle) as run:
         advance(done * batches)
@@ -208,12 +219,15 @@ def _train_epochs(
                 for parameters in optimizer.param_groups:
                     parameters["lr"] = schedule.learning_rate_at(epoch * batches + batch, steps)
                 if mix is not None:
-                    x, y = mix(x, y)
+                    x, y = mix_over_ranks(run, mix, x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
                 chosen = paths(rng)
-                for images_of, labels_of, share, is_last in pieces(x, y, schedule.accumulate):
+                for piece, (images_of, labels_of, share, is_last) in enumerate(pieces(x, y, count)):
                     for place, path in enumerate(chosen, start=1):
-                        with accumulate_gradients(run, last=is_last and place == len(chosen)):
+                        with (
+                            share_of_pass(group, whole, piece, count),
+                            accumulate_gradients(run, last=is_last and place == len(chosen)),
+                        ):
                             given = forward(precision, run, images_of, *path)
                             lost = weight * share * loss(given, labels_of)
                             lost.backward()
@@ -224,12 +238,13 @@ def _train_epochs(
                 advance(1)
             total = mean_over_ranks(run, total)
             if not torch.isfinite(total):
-                raise DivergedError(
+                return DivergedError(
                     f"{label}: the loss is {total.item()} after epoch {epoch + 1} of {schedule.epochs}; "
                     "lower learning_rate or raise warmup_fraction"
                 )
             if checkpoint is not None:
                 _write_progress(model, optimizer, between, checkpoint, epoch + 1)
+    return None
 
 
 def piece_count(images: int, count: int) -> int:

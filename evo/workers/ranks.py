@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 
 from evo.console import warn
-from spaces.errors import device_error_in_words
+from spaces.errors import UserError, device_error_in_words
 from studies.records import EvoError
 
 T = TypeVar("T")
@@ -91,6 +91,12 @@ class ProcessGroup:
                 "raise batch_size, or start fewer"
             )
         return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
+
+    def piece_size(self, batch: int, piece: int, pieces: int) -> int:
+        """The images of piece ``piece`` (from 0) of this rank's part of a batch, cut as ``torch.tensor_split`` cuts."""
+        part = self.batch_slice(batch)
+        images, larger = divmod(part.stop - part.start, pieces)
+        return int(images + (piece < larger))
 
 
 SINGLE_PROCESS = ProcessGroup()
@@ -180,13 +186,21 @@ def serve_rank() -> int:
             work(ProcessGroup(dist.get_rank(), dist.get_world_size(), sync))
     except KeyboardInterrupt:
         exit_now(130)
-    except Exception:
-        trace = traceback.format_exc()
+    except Exception as error:
+        told = _in_words(error)
         time.sleep(GRACE_SECONDS)  # if rank 0 or another rank failed first, torchrun ends this one now
-        warn(f"rank {os.environ['RANK']}: {trace}")
+        warn(told)
         exit_now(1)
     dist.destroy_process_group()
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    """What is said of an error on a rank that does not lead."""
+    told = str(error) if isinstance(error, UserError) else device_error_in_words(error)
+    if told is None:
+        return f"rank {os.environ['RANK']}: {traceback.format_exc()}"
+    return f"error: {told} (on rank {os.environ['RANK']})"
 
 
 def exit_now(code: int) -> NoReturn:

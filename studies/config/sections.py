@@ -240,7 +240,9 @@ class DataSection(Section):
 
     in_memory: bool | None = None
     """Whether images in files, or items of a data set of torch, are read into memory once (`true`) or anew in every epoch
-    (`false`). Not given: into memory where they take less than 4 GB."""
+    (`false`). Not given: into memory where they take less than 4 GB as floats. A run on images in files that begins looks at
+    the memory that there is, a container's limit included. It sets `true` where more fit into a quarter of it and no parts are
+    cut out at random (`resized_crop`), `false` where not so many do, and keeps to it: results depend on it."""
 
     workers: NonNegativeInt = 4
     """Processes that read images from files."""

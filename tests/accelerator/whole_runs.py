@@ -256,7 +256,7 @@ FAULTS = (
     ),
     Fault(
         "dropped paths are drawn on the CPU",
-        "evo.alone.recipe:_drop_samples", "device=output.device", "device='cpu'",
+        "evo.alone.recipe:_drop_samples", "output.device", "torch.device('cpu')",
         test_steps.test_a_delivery_waits_for_nothing,
     ),
     Fault(

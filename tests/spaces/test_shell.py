@@ -69,6 +69,14 @@ def test_the_traceback_of_an_error_is_shown_when_asked_for(capsys: pytest.Captur
             torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"),
             "error: the device has failed (CUDA error: unspe",
         ),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            "error: there is not enough memory (CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+        ),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+            "error: the device has failed (cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        ),
     ],
 )
 def test_what_a_device_raises_is_said_in_words(error: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def relative_error(output: Tensor, target: Tensor) -> Tensor:
     return nn.functional.mse_loss(output, target) / (target.var() + 1e-9)
 
 
-class _BeforeAndBehind(nn.Module):
+class BeforeAndBehind(nn.Module):
     """Images -> what a layer of a network is given, and what it gives."""
 
     def __init__(self, network: Network, place: int) -> None:
@@ -146,4 +146,4 @@ def _network(made: Imitations) -> Network:
 
 
 def _before_and_behind(made: Imitations, place: int) -> nn.Module:
-    return _BeforeAndBehind(_network(made), place).eval()
+    return BeforeAndBehind(_network(made), place).eval()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from evo.evaluators import Judge, Request
 from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.evaluators.cuts.agreement import AgreementScorer, Imitated, say
 from evo.evaluators.cuts.network import cut_out, later_cuts, section_of
+from evo.evaluators.oneshot.first_batches import first_batches
 from evo.evaluators.oneshot.scoring import PrefixRunner, Scorer, evaluations_by
 from evo.training.identity import identity
 from evo.training.precision import name_suffix, precision_of
@@ -161,5 +161,5 @@ def _runner(
     supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
-    calibration = [x for x, _ in islice(images.train.batches(size), count)]
+    calibration = first_batches(images.train, size, count)
     return kind(supernet, calibration, validation, size, section.prefix_memory_mb << 20, precision_of(config))

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
@@ -25,6 +23,7 @@ from evo.evaluators import FitContext, Judge, Request
 from evo.evaluators.autospace import breeding
 from evo.evaluators.autospace.breeding import BredPopulations
 from evo.evaluators.autospace.stability import stability
+from evo.evaluators.oneshot.first_batches import FirstBatches, first_batches
 from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths, suggest_by_gates
 from evo.evaluators.oneshot.paths import SAMPLING
 from evo.evaluators.oneshot.scoring import Scorer, evaluations_by
@@ -184,11 +183,11 @@ class OneShotJudge(Judge):
         return suggest_by_gates(self.config.evolution, self.ratings, self.space, request)
 
 
-def _calibration(images: Images, section: OneShotSection) -> list[Tensor]:
+def _calibration(images: Images, section: OneShotSection) -> FirstBatches:
     """The first training images, in whole batches."""
     size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
-    return [x for x, _ in islice(images.train.batches(size), count)]
+    return first_batches(images.train, size, count)
 
 
 @lru_cache(maxsize=1)

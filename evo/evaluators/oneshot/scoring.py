@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from evo.data.source import InOrder
 from evo.evaluators import with_costs
+from evo.evaluators.oneshot.first_batches import Reread
 from evo.training.precision import Precision, autocast, in_full
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
@@ -76,7 +77,7 @@ class PrefixRunner:
     """Runs architectures of one supernet, call after call, sharing the work.
 
     Args:
-        calibration: batches of training images whose statistics every normalisation takes on.
+        calibration: batches of training images whose statistics every normalisation takes on; gone through in every call.
         batch: how many validation images are in memory at once.
         memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call; but one output
             at least. What is not kept is computed again where it is needed.
@@ -91,7 +92,7 @@ class PrefixRunner:
     def __init__(
         self,
         supernet: Supernet | BlockSupernet,
-        calibration: Sequence[Tensor],
+        calibration: Reread,
         validation: InOrder,
         batch: int,
         memory: int = 1 << 29,
@@ -104,7 +105,7 @@ class PrefixRunner:
         if self.space.input_sizes:  # the first gene decides what the stem is given
             self.stem, self.layers[0] = part(nn.Identity()), part(SizedStem(supernet.stem))
         self.head = part(supernet.head)
-        self.calibration = list(calibration)
+        self.calibration = calibration
         self.validation = validation
         self.batch = batch
         self.memory = memory

@@ -18,7 +18,7 @@ from studies.records import EvoError
 
 FOUND = (
     "10 training images (Train/), 2 validation images (val/), 4 test images (test/); 2 classes of 4 to 6 training images: "
-    "ant, bee; 8 x 8 pixels, 3 channels; ignored: 1 file of other kinds (.gif 1)"
+    "ant, bee; 8 x 8 pixels, 3 channels, read into memory (data.in_memory); ignored: 1 file of other kinds (.gif 1)"
 )
 
 

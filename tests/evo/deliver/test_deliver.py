@@ -22,7 +22,7 @@ from evo.data.fingerprint import fingerprint, hash_images
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet
 from evo.deliver.__main__ import main
-from evo.deliver.manifest import read_manifest, write_manifest
+from evo.deliver.manifest import create_or_verify, read_manifest, write_manifest
 from evo.deliver.pipeline import deliver_run, train_in
 from evo.deliver.session import training_settings
 from spaces import load_network
@@ -356,3 +356,16 @@ def test_a_database_or_a_run_that_is_not_there_is_answered(
     assert "no database" in capsys.readouterr().err
     assert main(["tine", "--storage", storage]) == 1
     assert "no run 'tine' in this database; runs: tiny" in capsys.readouterr().err
+
+
+def test_a_folder_is_continued_on_the_device_that_it_was_begun_on(tmp_path: Path) -> None:
+    """Another GPU gives other bits; folders of earlier versions say only that it was one."""
+    first, other = ({"arch": "a", "training": {"device": f"GPU {name}, CUDA 13.0"}} for name in "AB")
+    create_or_verify(tmp_path / "net", first)
+    create_or_verify(tmp_path / "net", first)
+    with pytest.raises(EvoError, match="holds another network, with other training"):
+        create_or_verify(tmp_path / "net", other)
+    write_manifest(tmp_path / "net", {"arch": "a", "training": {"device": "cuda"}})
+    create_or_verify(tmp_path / "net", other)
+    with pytest.raises(EvoError, match="holds another network, with other training"):
+        create_or_verify(tmp_path / "net", {"arch": "a", "training": {"device": "cpu"}})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evo.alone.features import feature_loss
 from evo.alone.recipe import train_by_recipe
+from evo.alone.teacher import Teacher
 from evo.data.source import ImageSet
 from evo.evaluators.autospace.breeding import all_cells
 from evo.evaluators.autospace.fitness import Breeding
@@ -19,25 +24,34 @@ from evo.evaluators.autospace.population import alphabet_of
 from evo.evaluators.blockwise.distillation import TeacherGuided
 from evo.evaluators.blockwise.stages import extract_features
 from evo.evaluators.blockwise.teacher import largest_architecture, teacher_stages
+from evo.evaluators.cuts.imitation import BeforeAndBehind, relative_error
+from evo.evaluators.oneshot.first_batches import first_batches
 from evo.evaluators.oneshot.nse_gates import Gates, Indicators, balanced_paths
 from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import Scorer
 from evo.memory.alone import delivery_memory
 from evo.memory.blocks import blocks_memory
 from evo.memory.cells import breeding_memory
+from evo.memory.counting import count_memory
+from evo.memory.cuts import pool_memory
 from evo.memory.shapes import ImageShapes
 from evo.memory.step import StepMemory
 from evo.memory.supernets import gates_memory, scoring_memory, supernet_memory
 from evo.methods.registry import evolution_of
 from evo.training.loop import Paths, Schedule, schedule_of, train
+from spaces.atomic_files import write_text
 from spaces.costs.table import cost_table
 from spaces.export.additions import add_to_contender
 from spaces.export.baselines import contender
+from spaces.export.network_folder import DESCRIPTION, describe_network
 from spaces.export.scaling import scale_widths
+from spaces.layer import Layer
 from spaces.library.named_spaces import load_space
 from spaces.networks.cell_supernet import CellSupernet
-from spaces.networks.network import Network
+from spaces.networks.modules import Resize
+from spaces.networks.network import MixedLayer, Network
 from spaces.networks.supernet import BlockSupernet, Supernet
+from spaces.pretrained.cut_space import whole_alone
 from spaces.space import SearchSpace
 from studies import config as settings
 from studies.config import StudyConfig
@@ -184,6 +198,61 @@ def test_a_network_that_is_delivered(add: str) -> None:
     check(delivery_memory(config, largest_architecture(space), space, SHAPES), work)
 
 
+@pytest.mark.parametrize("features", [0.0, 1.0])
+def test_a_network_that_another_teaches(features: float, tmp_path: Path) -> None:
+    """The teacher sees whole batches; with features, what its blocks give is kept until the loss is there."""
+    config, space = configured(
+        "digits", "deliver.epochs=1", "deliver.mixup=0.2", "deliver.batch_size=32", "deliver.learning_rate=1e-9"
+    )
+    arch = largest_architecture(space)
+    wide = space if features else scale_widths(space, 2.0)
+    teacher = Network(arch, wide)
+    write_text(tmp_path / DESCRIPTION, json.dumps(describe_network(arch, wide, (0.5,), (0.2,))))
+    section = config.deliver.model_copy(update={"teacher": str(tmp_path), "teacher_features": features})
+    taught = config.model_copy(update={"deliver": section})
+    module = torch.nn.Sequential(Resize(8), teacher).eval().requires_grad_(False)
+    shown = Teacher("a", "", 0, contender("a", arch, wide), module)
+
+    def work() -> None:
+        student = Network(arch, space)
+        loss = feature_loss(student, contender("", arch, space), shown, section)
+        train_by_recipe(student, taught, TRAIN, 10, 0, teacher=shown, features=loss)
+
+    counted = delivery_memory(taught, arch, space, SHAPES)
+    check(counted, work, byte_size(teacher))
+    assert counted.total > delivery_memory(config, arch, space, SHAPES).total
+
+
+def test_an_operation_that_a_layer_is_taught() -> None:
+    made = ("mb_k3_e1", "mb_k3_e3")
+    config, space = configured("digits")
+    origin = space.replace_layers(replace(layer, candidates=("mb_k5_e3",), pending=made) for layer in space.layers)
+    section = settings.CutsSection(kind="cuts", pool=settings.PoolSection(operations=made, batch_size=64, epochs=1))
+    (step,) = pool_memory(config, section, origin, SHAPES)
+    assert (step.setting, step.accumulate, step.images) == ("evaluator.pool.batch_size", "", 64)
+    network, peaks = Network(*whole_alone(origin)).eval().requires_grad_(False), []
+    for place, layer in enumerate(origin.layers):
+        for op in made:
+            guided = TeacherGuided(TRAIN, BeforeAndBehind(network, place).eval())  # type: ignore[arg-type]
+
+            def work(layer: Layer = layer, op: str = op, guided: TeacherGuided = guided) -> None:
+                model = MixedLayer(layer.shape, (op,), origin.merge)
+                train(model, guided, Schedule(1, 64, 0.005, decay=0.9), seed=0, loss=relative_error)
+
+            peaks.append(measured_peak(work).tensors)
+    measured = max(peaks) + byte_size(network)
+    assert abs(step.total - measured) < CLOSE * measured
+    assert pool_memory(config, settings.CutsSection(kind="cuts"), origin, SHAPES) == []
+
+
+def test_what_workers_hold_is_there_as_often_as_there_are_workers() -> None:
+    config, space = configured("digits", "ground_truth.sample=4")
+    table = cost_table(space)
+    one, three = (count_memory(config, space, table, SHAPES, workers=workers) for workers in (1, 3))
+    times = {mine.name: theirs.total / mine.total for mine, theirs in zip(one, three, strict=True)}
+    assert times == {"training the supernet": 1, "scoring": 3, "training alone": 3, "delivery": 1}
+
+
 def test_scoring_keeps_what_it_may_and_no_more() -> None:
     """The count is a bound: a walk over many architectures comes near it."""
     config, space = configured("digits", "evaluator.eval_batch_size=64", "evaluator.prefix_memory_mb=4")
@@ -192,7 +261,7 @@ def test_scoring_keeps_what_it_may_and_no_more() -> None:
     step = scoring_memory(section(config), space, archs[0], SHAPES, 64)
 
     def work() -> None:
-        Scorer(Supernet(space), [images(64).x for _ in range(4)], VALIDATION, 64, 4 << 20)(archs)
+        Scorer(Supernet(space), first_batches(images(256), 64, 4), VALIDATION, 64, 4 << 20)(archs)
 
     measured = measured_peak(work).tensors
     assert step.at_most

@@ -63,6 +63,15 @@ def test_pieces_that_would_be_too_small_are_not_proposed() -> None:
     assert "a device with more memory" in proposal(STEP, Machine("the device", 1_000))
 
 
+def test_fewer_workers_are_proposed_where_one_would_fit() -> None:
+    machine, workers = Machine("the device", 200_000), replace(STEP, processes=6)
+    assert workers.total == 6 * STEP.total
+    assert "6 processes of 33 kB" in lines([workers], machine)[0]
+    assert proposal(workers, machine) == "start 5 processes (--workers)"
+    assert not too_large([replace(STEP, processes=5)], machine)
+    assert "evaluator.batch_size=34" in proposal(workers, Machine("the device", 20_000))  # one alone is too large
+
+
 def test_a_plan_says_whether_it_fits() -> None:
     assert lines([STEP], Machine("the device", 10**9))[-1] == "all of it fits into the 1 GB of the device"
     assert "does not fit into the 20 kB of the device" in lines([STEP], Machine("the device", 20_000))[-1]

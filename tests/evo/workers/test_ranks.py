@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
-import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,10 +18,9 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import main as torchrun
 from torch.nn import functional as F
 
+from evo.alone.recipe import ModelEMA, add_drop_path, blend_targets, mix_images
 from evo.data.loading import load_dataset
 from evo.data.source import ImageSet, Source
 from evo.evaluators.autospace.fitness import Breeding
@@ -35,10 +31,10 @@ from evo.methods.autospace import StartPopulations
 from evo.round.__main__ import main
 from evo.seeds import derive_seed
 from evo.training.data_parallel import replicate, synchronise_batchnorm
-from evo.training.loop import BetweenSteps, Paths, Schedule, train, whole_network_path
+from evo.training.loop import BetweenSteps, MixImages, Paths, Schedule, train, whole_network_path
 from evo.workers import ranks
 from evo.workers.executors import map_on_ranks
-from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup, as_rank_zero, current_group, serve_rank
+from evo.workers.ranks import SINGLE_PROCESS, ProcessGroup, current_group
 from spaces.architecture import Architecture
 from spaces.costs.table import cost_table
 from spaces.library.named_spaces import load_space
@@ -46,70 +42,15 @@ from spaces.networks.cell_supernet import CellSupernet
 from spaces.networks.network import Network
 from spaces.networks.supernet import Supernet
 from spaces.operations.cells import covering_cells, reference_cells
-from studies.config import CellsSection, DataSection, GatesSection
+from studies.config import CellsSection, DataSection, DeliverSection, GatesSection
 from studies.database.store import open_store
 from studies.records import EvoError
-from tests.conftest import ROOT
+from tests.evo.workers.processes import LIMIT, ended, forked, free_port, kill_rank, led, under_torchrun
 
 DIGITS = DataSection(name="digits", max_images=180)
 DIGITS_SPACE = load_space("digits")
 SPACE = DIGITS_SPACE.replace_layers(DIGITS_SPACE.layers[:3])
 """A space of three layers, one of stride 2."""
-PROCESSES = 2
-LIMIT = 60
-"""Seconds after which a process is taken to hang."""
-
-
-# -- two processes, forked --------------------------------------------------------------------------------------------
-
-
-def forked(rank: int, port: int, work: Callable[[], None]) -> int:
-    """The process of one rank, which rank 0 leads to do ``work``, and the others follow."""
-    if child := os.fork():
-        return child
-    code = 1
-    faulthandler.dump_traceback_later(LIMIT - 5, file=sys.__stderr__)
-    with suppress(BaseException):
-        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
-        os.environ["MASTER_PORT"] = str(port)
-        ranks.GRACE_SECONDS = 0.5
-        if rank:
-            code = serve_rank()
-        else:
-            with as_rank_zero():
-                work()
-            code = 0
-    os._exit(code)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def ended(child: int) -> int:
-    """The exit code of a process, which must not take for ever."""
-    for _ in range(LIMIT * 50):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    raise AssertionError("a process hangs: its stack is on stderr")
-
-
-def led(work: Callable[[], None]) -> list[int]:
-    """The exit codes of two processes."""
-    port = free_port()
-    children = [forked(rank, port, work) for rank in range(PROCESSES)]
-    try:
-        return [ended(child) for child in children]
-    except AssertionError:
-        for child in children:
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-        raise
 
 
 # -- trainings --------------------------------------------------------------------------------------------------------
@@ -122,7 +63,7 @@ LOSSES: list[tuple[int, float]] = []
 
 def noted(output: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy, remembered with the number of images that it is the mean of."""
-    loss = F.cross_entropy(output, target)
+    loss = F.cross_entropy(output, target.to(output.dtype) if target.is_floating_point() else target)
     LOSSES.append((len(target), loss.item()))
     return loss
 
@@ -151,10 +92,11 @@ def trained(
     *,
     exact: bool = True,
     batch: int = 48,
+    mix: MixImages | None = None,
 ) -> Trained:
     model = model.double() if exact else model
     schedule = Schedule(1, batch, learning_rate=0.1 if exact else 0.03, augment=("crop", "cutout"))
-    train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, between=between, group=who)
+    train(model, images(exact)[0], schedule, seed=3, loss=noted, paths=paths, mix=mix, between=between, group=who)
     parts = map_on_ranks(who, told, range(who.size)) if who.size > 1 else told([])
     steps = [sum(n * loss for n, loss in step) / sum(n for n, _ in step) for step in zip(*parts, strict=True)]
     state = between.state() if between else {}
@@ -210,6 +152,28 @@ def by_one_network(who: ProcessGroup) -> Trained:
     return trained(who, network, whole_network_path)
 
 
+def by_delivery(who: ProcessGroup) -> Trained:
+    """Images are blended, paths dropped, weights averaged, and the batches have parts of different sizes."""
+    torch.manual_seed(0)
+    network = Network(Architecture(tuple(layer.genes[0] for layer in SPACE.layers)), SPACE)
+    add_drop_path(network, 0.5)
+    mix = mix_images(DeliverSection(mixup=0.4, cutmix=1.0), classes=10)
+    return trained(who, network, whole_network_path, ModelEMA(network, 0.9), batch=31, mix=mix)
+
+
+def says(probabilities: Tensor, images: Tensor) -> Tensor:
+    """A teacher, in double precision, whose answer depends on the image."""
+    return (images.mean((1, 2, 3)).unsqueeze(1) * probabilities).softmax(1)
+
+
+def by_taught_delivery(who: ProcessGroup) -> Trained:
+    torch.manual_seed(0)
+    network = Network(Architecture(tuple(layer.genes[0] for layer in SPACE.layers)), SPACE)
+    section = DeliverSection(teacher="a", teacher_share=0.7, mixup=0.4, cutmix=0)
+    mix = blend_targets(mix_images(section, 10), partial(says, torch.arange(10).double()), section, 10)
+    return trained(who, network, whole_network_path, batch=31, mix=mix)
+
+
 ONLY = Architecture(tuple(layer.genes[0] for layer in SPACE.layers))
 
 
@@ -229,6 +193,8 @@ TRAININGS: dict[str, Callable[[ProcessGroup], Trained]] = {
     "cells": by_cells,
     "measured cells": partial(by_cells, score="networks"),
     "one network": by_one_network,
+    "delivery": by_delivery,
+    "taught delivery": by_taught_delivery,
     "one path": by_one_path,
 }
 
@@ -419,7 +385,7 @@ def stopped(who: ProcessGroup) -> None:
 
 def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_port()
-    leader, other = (forked(rank, port, lambda: current_group().run_on_all_ranks(stopped)) for rank in range(PROCESSES))
+    leader, other = (forked(rank, port, lambda: current_group().run_on_all_ranks(stopped)) for rank in range(2))
     os.waitpid(other, os.WUNTRACED)
     time.sleep(0.2)  # the leader waits inside torch
     os.kill(leader, signal.SIGTERM)
@@ -429,38 +395,8 @@ def test_a_process_that_waits_for_another_hears_that_it_is_to_end(capfd: pytest.
     ended(other)
 
 
-TORCHRUN = ["--standalone", "--nproc-per-node", str(PROCESSES), "--start-method", "fork", "--run-path"]
-"""Its processes are forked, too: torch need not be imported three times."""
-
 WORK = ["1", "--set", "evaluator.epochs=6", "--set", "data.max_images=120", "--set", "ground_truth.sample=0"]
 WORK += ["--set", "search.evaluations=6", "--set", "search.population=6", "--set", "evaluator.learning_rate=0.02"]
-
-
-def under_torchrun(folder: Path) -> int:
-    """``torchrun evo/round/__main__.py``, whose words go to the file ``said``."""
-    if child := os.fork():
-        return child
-    code = 70
-    try:
-        said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        sys.stdout = sys.stderr = os.fdopen(2, "w", closefd=False)
-        os.environ["OMP_NUM_THREADS"] = "1"
-        torchrun([*TORCHRUN, f"{ROOT}/evo/round/__main__.py", *WORK, "--storage", f"sqlite:///{folder}/evo.db"])
-        code = 0
-    except ChildFailedError:
-        code = 1
-    finally:
-        os._exit(code)
-
-
-def kill_rank(launcher: int, rank: int) -> None:
-    """Ranks are started in their order, as copies of the launcher."""
-    family = psutil.Process(launcher)
-    copies = [child for child in family.children() if child.cmdline() == family.cmdline()]
-    assert len(copies) == PROCESSES
-    os.kill(sorted(child.pid for child in copies)[rank], signal.SIGKILL)
 
 
 def scores(folder: Path) -> list[list[Any]]:
@@ -469,7 +405,7 @@ def scores(folder: Path) -> list[list[Any]]:
 
 
 def test_torchrun_tells_that_a_process_died_and_goes_on_when_called_again(tmp_path: Path) -> None:
-    launcher = under_torchrun(tmp_path)
+    launcher = under_torchrun(tmp_path, [*WORK, "--storage", f"sqlite:///{tmp_path}/evo.db"])
     try:
         deadline = time.monotonic() + LIMIT
         while not list(tmp_path.glob("evo_files/digits/*.progress")):  # an epoch is kept

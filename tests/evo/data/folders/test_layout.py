@@ -161,7 +161,8 @@ def test_a_line_says_what_was_found(make: Make) -> None:
     root = make({"Train/ant": 6, "Train/bee": 9, "valid/ant": 1, "valid/bee": 2, "TEST/ant": 1, "TEST/bee": 1})
     assert summary(inspect_data(section(root), "cpu")) == (
         f"data set 'images' ({root}): 15 training images (Train/), 3 validation images (valid/), 2 test images (TEST/); 2 "
-        "classes of 6 to 9 training images: ant, bee; 6 x 8 pixels, scaled and cropped to 8 x 8 (data.size), 3 channels"
+        "classes of 6 to 9 training images: ant, bee; 6 x 8 pixels, scaled and cropped to 8 x 8 (data.size), 3 channels, "
+        "read into memory (data.in_memory)"
     )
 
 
