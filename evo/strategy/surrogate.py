@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,11 +102,29 @@ class Surrogate:
     value: Floats
     cost: Floats
     agreement: float
+    pending: Floats | None = None
+
+    def believing(self, x: Floats, cost: Floats) -> Surrogate:
+        """The surrogate that believes of networks in flight, encoded and with their costs, what it predicts of them."""
+        with threadpool_limits(1):
+            across = self.process.kernel_.k1(x * self.scale, self.process.X_train_)
+            mean = across @ self.process.alpha_
+            import os
+            if (lcb := float(os.environ.get("BELIEF", "0"))):
+                solved = solve_triangular(self.process.L_, across.T, lower=True)
+                var = np.maximum(self.process.kernel_.k1.diag(x) - (solved**2).sum(axis=0), 1e-10)
+                mean = mean + lcb * np.sqrt(var)
+        return replace(
+            self,
+            value=np.concatenate([self.value, mean]),
+            cost=np.concatenate([self.cost, cost]),
+            pending=x,
+        )
 
     @property
     def useful(self) -> bool:
         """Whether it predicts better than chance would in nineteen cases of twenty."""
-        return bool(self.agreement > 1.645 / np.sqrt(len(self.value) - 1))
+        return bool(self.agreement > 1.645 / np.sqrt(len(self.process.y_train_) - 1))
 
 
 def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
@@ -172,9 +190,11 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
         across = kernel(x, process.X_train_)
         mean = across @ process.alpha_
         solved = solve_triangular(process.L_, across.T, lower=True)
+        if surrogate.pending is not None:
+            solved = np.vstack([solved, _believed(surrogate, x, solved)])
         variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
         values, costs = surrogate.value, surrogate.cost
-        reference = (float(values.min()), max_cost)
+        reference = (float(values[: len(process.y_train_)].min()), max_cost)
         places = np.arange(len(x))
         if cost.ndim == 2:
             gains = [
@@ -198,6 +218,18 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
             solved[row] = shared / np.sqrt(variance[best] + noise)
             variance = np.maximum(variance - solved[row] ** 2, 1e-10)
     return [int(place) for place in places[chosen]]
+
+
+def _believed(surrogate: Surrogate, x: Floats, solved: Floats) -> Floats:
+    """What networks in flight add to ``solved`` of the candidates ``x``, ``(pending, m)``: they will be known, up to noise."""
+    process = surrogate.process
+    kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
+    pending = surrogate.pending * surrogate.scale
+    own = solve_triangular(process.L_, kernel(pending, process.X_train_).T, lower=True)
+    covariance = kernel(pending) - own.T @ own
+    covariance[np.diag_indices_from(covariance)] += noise
+    factor = np.linalg.cholesky(covariance)
+    return solve_triangular(factor, kernel(pending, x) - own.T @ solved, lower=True)
 
 
 def _greatest(gains: Sequence[Floats], number: int) -> NDArray[np.intp]:
