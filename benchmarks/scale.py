@@ -163,11 +163,12 @@ def make_tables(
             ),
         )
 
-
     if searching:
         yield searching_table(searching, sleep)
     for seconds in EVALUATION_SECONDS:
-        yield in_flight_table(seconds, {size: cost for (size, screen), cost in costs.items() if screen} or costs_of(costs))
+        yield in_flight_table(
+            seconds, {size: cost for (size, screen), cost in costs.items() if screen} or costs_of(costs)
+        )
 
 
 def costs_of(costs: Mapping[tuple[int, bool], Costs]) -> dict[int, Costs]:

@@ -37,7 +37,8 @@ class Outcome:
 def simulate(
     workers: int, seconds: float, size: int, costs: Costs, spread: tuple[float, float] = SPREAD, seed: int = 0
 ) -> Outcome:
-    """Simulate ``ROUNDS`` generations, each finished before the next; the coordinator and each worker do one thing at a time."""
+    """Simulate ``ROUNDS`` generations, each finished before the next; the coordinator and each worker do one thing at a
+    time."""
     from evo.workers.dask_cluster import chunk_size
 
     rng, clock, busy = Random(seed), 0.0, 0.0

@@ -1,7 +1,7 @@
 """How many generations of a run may be in flight: decided once, when it begins, so that its results never depend on workers.
 
-A generation that is finished before the next one begins leaves workers idle that wait for its slowest evaluation. With several in
-flight they are busy. What is proposed then knows less: so there are no more of them than keep workers busy.
+A generation that is finished before the next one begins leaves workers idle that wait for its slowest evaluation. With several
+in flight they are busy. What is proposed then knows less: so there are no more of them than keep workers busy.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from evo.round.options import RunOptions
 from studies.config import StudyConfig
 
 SLOWEST = 1.5
-"""How long the slowest evaluation takes, where the mean is 1. Generations are recorded in order, so that as many more must be in
-flight (``benchmarks/scale.py``)."""
+"""How long the slowest evaluation takes, where the mean is 1. Generations are recorded in order, so that as many more must be
+in flight (``benchmarks/scale.py``)."""
 
 FEW = 0.5
 """Workers per architecture of a generation, up to which the end of a generation is waited for: results are then those of one
@@ -44,7 +44,9 @@ def planned_workers(options: RunOptions) -> int | None:
     if options.cluster is None:
         from evo.workers.ranks import current_group
 
-        return 1 if current_group().size > 1 else options.workers  # torchrun's processes measure one generation together
+        return (
+            1 if current_group().size > 1 else options.workers
+        )  # torchrun's processes measure one generation together
     if options.cluster.startswith("local:"):
         return int(options.cluster.removeprefix("local:"))
     if not options.cluster.endswith(".toml"):

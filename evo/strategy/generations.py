@@ -30,8 +30,7 @@ from studies.database.trials import distributions, to_trial
 from studies.pareto import evenly_spaced
 from studies.records import COSTS, Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
 
-
-BELIEVED = 4
+BELIEVED = 2
 """So many networks may be in flight for each that the surrogate has learned from: beyond that it would believe itself."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
@@ -95,6 +95,7 @@ class Surrogate:
         value: their accuracies made Gaussian, ``(n,)``; higher is better.
         cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
         agreement: rank correlation of the accuracies and their leave-one-out predictions.
+        pending: encoded networks in flight, ``(p, columns)``; the last of ``value`` and ``cost`` are what is predicted of them.
     """
 
     process: GaussianProcessRegressor
@@ -105,21 +106,17 @@ class Surrogate:
     pending: Floats | None = None
 
     def believing(self, x: Floats, cost: Floats) -> Surrogate:
-        """The surrogate that believes of networks in flight, encoded and with their costs, what it predicts of them."""
+        """The surrogate that believes of networks in flight what it predicts of them: their predicted values count as seen, and
+        it doubts as if they were known.
+
+        Args:
+            x: encoded, ``(p, columns)``.
+            cost: theirs, as of those that were seen.
+        """
         with threadpool_limits(1):
-            across = self.process.kernel_.k1(x * self.scale, self.process.X_train_)
-            mean = across @ self.process.alpha_
-            import os
-            if (lcb := float(os.environ.get("BELIEF", "0"))):
-                solved = solve_triangular(self.process.L_, across.T, lower=True)
-                var = np.maximum(self.process.kernel_.k1.diag(x) - (solved**2).sum(axis=0), 1e-10)
-                mean = mean + lcb * np.sqrt(var)
-        return replace(
-            self,
-            value=np.concatenate([self.value, mean]),
-            cost=np.concatenate([self.cost, cost]),
-            pending=x,
-        )
+            mean = self.process.kernel_.k1(x * self.scale, self.process.X_train_) @ self.process.alpha_
+        value, costs = np.concatenate([self.value, mean]), np.concatenate([self.cost, cost])
+        return replace(self, value=value, cost=costs, pending=x)
 
     @property
     def useful(self) -> bool:
@@ -191,7 +188,7 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
         mean = across @ process.alpha_
         solved = solve_triangular(process.L_, across.T, lower=True)
         if surrogate.pending is not None:
-            solved = np.vstack([solved, _believed(surrogate, x, solved)])
+            solved = np.vstack([solved, _believed(process, surrogate.pending * surrogate.scale, x, solved)])
         variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
         values, costs = surrogate.value, surrogate.cost
         reference = (float(values[: len(process.y_train_)].min()), max_cost)
@@ -220,16 +217,13 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
     return [int(place) for place in places[chosen]]
 
 
-def _believed(surrogate: Surrogate, x: Floats, solved: Floats) -> Floats:
-    """What networks in flight add to ``solved`` of the candidates ``x``, ``(pending, m)``: they will be known, up to noise."""
-    process = surrogate.process
+def _believed(process: GaussianProcessRegressor, pending: Floats, x: Floats, solved: Floats) -> Floats:
+    """What networks in flight add to ``solved`` of the candidates ``x``, ``(p, m)``. What is believed to come out as predicted
+    changes no prediction, and makes its neighbourhood surer: further rows of the Cholesky factor."""
     kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
-    pending = surrogate.pending * surrogate.scale
     own = solve_triangular(process.L_, kernel(pending, process.X_train_).T, lower=True)
-    covariance = kernel(pending) - own.T @ own
-    covariance[np.diag_indices_from(covariance)] += noise
-    factor = np.linalg.cholesky(covariance)
-    return solve_triangular(factor, kernel(pending, x) - own.T @ solved, lower=True)
+    factor = cholesky(kernel(pending) - own.T @ own + noise * np.eye(len(pending)), lower=True)
+    return np.asarray(solve_triangular(factor, kernel(pending, x) - own.T @ solved, lower=True))
 
 
 def _greatest(gains: Sequence[Floats], number: int) -> NDArray[np.intp]:

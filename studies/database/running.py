@@ -1,7 +1,7 @@
 """Trials in flight: RUNNING in a round's Optuna study while they are measured, and finished in place when they are recorded.
 
-A crash leaves them RUNNING. The run proposes the same again when it goes on, and takes them up: they are known by the number and
-the architecture of their proposal. All of it inside the caller's transaction; needs ``optuna_tables.layout_is_known``.
+A crash leaves them RUNNING. The run proposes the same again when it goes on, and takes them up: they are known by the number
+and the architecture of their proposal. All of it inside the caller's transaction; needs ``optuna_tables.layout_is_known``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run with several generations in flight: the same with any workers and after ``kill -9``, and Optuna shows what is measured."""
+"""A run with several generations in flight: the same with any workers and after ``kill -9``; Optuna shows what is measured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = []
     for arch in itertools.product(WORTH, repeat=4):
         macs = sum((1 + "abcd".index(op)) * (place + 1) for place, op in enumerate(arch))
-        rows.append(f"{'~'.join(arch)},{0.1 + sum(WORTH[op] for op in arch) - 0.03 * (arch[0] == arch[1]):.4f},{macs},1")
+        rows.append(
+            f"{'~'.join(arch)},{0.1 + sum(WORTH[op] for op in arch) - 0.03 * (arch[0] == arch[1]):.4f},{macs},1"
+        )
     Path("table.csv").write_text("arch,accuracy,macs,params\n" + "\n".join(rows))
     Path("flight.toml").write_text(
         'space = { name = "table" }\n'
@@ -45,8 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def command(name: str, *words: str, rounds: int = 1) -> list[str]:
-    return [f"{rounds}", "--config", "flight.toml", "--storage", f"sqlite:///{name}.db", "--quiet", *words]
+def command(name: str, *words: str) -> list[str]:
+    return ["1", "--config", "flight.toml", "--storage", f"sqlite:///{name}.db", "--quiet", *words]
 
 
 def rows(name: str) -> list[list[Any]]:
@@ -55,8 +57,8 @@ def rows(name: str) -> list[list[Any]]:
         return store.frame(query).values.tolist()
 
 
-def trials(name: str, n: int = 1) -> list[FrozenTrial]:
-    return optuna.load_study(study_name=f"flight/round-{n:02d}", storage=f"sqlite:///{name}.db").trials
+def trials(name: str) -> list[FrozenTrial]:
+    return optuna.load_study(study_name="flight/round-01", storage=f"sqlite:///{name}.db").trials
 
 
 THREE = ("--set", "search.in_flight=3")
@@ -64,13 +66,12 @@ THREE = ("--set", "search.in_flight=3")
 
 def test_workers_change_nothing(folder: Path) -> None:
     for workers in "1", "4":
-        assert main(command(f"by{workers}", "--workers", workers, *THREE, rounds=2)) == 0
+        assert main(command(f"by{workers}", "--workers", workers, *THREE)) == 0
     assert rows("by1") == rows("by4")
     assert main(command("barrier", "--set", "search.in_flight=1")) == 0
     assert rows("barrier") != rows("by1")
-    for n in 1, 2:
-        assert [t.user_attrs["arch"] for t in trials("by4", n)] == [row[2] for row in rows("by1") if row[0] == n]
-        assert {t.state for t in trials("by4", n)} == {TrialState.COMPLETE}
+    assert [t.user_attrs["arch"] for t in trials("by4")] == [row[2] for row in rows("by1")]
+    assert {t.state for t in trials("by4")} == {TrialState.COMPLETE}
 
 
 def killed_when_it_would_record(generation: int) -> None:
@@ -153,7 +154,10 @@ def test_the_plan_says_how_many_are_in_flight(folder: Path, capsys: pytest.Captu
         ([], "in generations of 6\n"),
         (["--workers", "12"], "in generations of 6, 4 of them in flight"),
         (["--cluster", "queue.toml"], "in generations of 6, 11 of them in flight"),
-        (["--cluster", "tcp://10.0.0.1:8786"], "as many are in flight as keep the workers busy with which the run begins"),
+        (
+            ["--cluster", "tcp://10.0.0.1:8786"],
+            "as many are in flight as keep the workers busy with which the run begins",
+        ),
     ):
         assert main(["2", "--config", "flight.toml", "--plan", *words]) == 0
         assert told in capsys.readouterr().out

@@ -138,11 +138,11 @@ def test_nothing_is_proposed_twice_and_the_budget_is_kept(task: SearchTask, fini
 
 
 def test_a_generation_is_begun_when_the_one_so_many_before_it_is_recorded(task: SearchTask) -> None:
-    """But for the start: what is bred waits for the first generation, and no more is in flight than can be believed."""
-    finished, workers, events = run(task)
-    assert events[:4] == [("begin", 0), ("begin", 6), ("record", 0), ("begin", 8)]  # 8 networks cover all operations
-    before = [sum(p.generation < g for p in finished) for g in range(12)]
-    assert workers.earlier == [0, 0, before[1], before[1], *before[2:10]]
+    """But for the start: nothing is bred before the first is recorded, and then two for each that is recorded."""
+    eights = replace(task, settings=task.settings.model_copy(update={"population": 8, "evaluations": 64}))
+    _, workers, events = run(eights, measure=lambda archs: made_up(task.table, archs))
+    assert events[:5] == [("begin", 0), ("record", 0), ("begin", 8), ("begin", 16), ("record", 1)]
+    assert workers.earlier == [0, 8, 8, 16, *(8 * (g - 2) for g in range(4, 8))]
 
 
 def test_what_is_in_flight_is_not_looked_at(task: SearchTask, finished: list[Proposal]) -> None:
@@ -152,9 +152,7 @@ def test_what_is_in_flight_is_not_looked_at(task: SearchTask, finished: list[Pro
     def other_answers(archs: Sequence[Architecture]) -> list[Evaluation]:
         found = answers(task.table, archs)
         inverted = [replace(e, accuracy=1.5 - e.accuracy) for e in found]
-        return [
-            b if canonical_arch(a.arch, task.space) in changed else a for a, b in zip(found, inverted, strict=True)
-        ]
+        return [b if canonical_arch(a.arch, task.space) in changed else a for a, b in zip(found, inverted, strict=True)]
 
     other = run(task, measure=other_answers)[0]
     assert [p.arch for p in other if p.generation < 8] == [p.arch for p in finished if p.generation < 8]
@@ -163,7 +161,7 @@ def test_what_is_in_flight_is_not_looked_at(task: SearchTask, finished: list[Pro
 
 def test_no_more_is_in_flight_than_can_be_believed(task: SearchTask) -> None:
     many = replace(task, settings=SearchSection(population=10, evaluations=400, in_flight=1000))
-    _, workers, events = run(many, measure=lambda archs: made_up(task.table, archs))
+    _, _, events = run(many, measure=lambda archs: made_up(task.table, archs))
     pending, recorded = 0, 0
     sizes: list[int] = []
     for what, _ in events:
