@@ -2,17 +2,17 @@
 
 Workers cost nothing here, so the coordinator alone is measured: it proposes a generation, hands it out through Dask,
 collects the answers, and records them. From these costs, a discrete-event simulation computes the fraction of time in which
-workers evaluate. The rest includes the end of each generation, when idle workers wait for the slowest one.
+workers evaluate. With one generation in flight the rest includes its end, when idle workers wait for the slowest one; with
+several (``search.in_flight``) the start of a round, when little is known and little is proposed, and its end.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import heapq
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # run as a file: the packages stand one folder up
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.simulated import SPREAD, Costs, Outcome, simulate, simulate_in_flight
 
 if TYPE_CHECKING:
     from benchmarks.comparison import Table
@@ -33,17 +35,20 @@ EXAMPLES = """examples:
   python benchmarks/scale.py
   python benchmarks/scale.py --workers 1,8,64 --sleep 0.1 --generations 20,100 --screened 20 --markdown
 """
-SPREAD = (0.5, 1.5)
-"""Times of evaluations, as shares of their mean: networks of one space differ by a factor of three."""
-
 EVALUATION_SECONDS = (1.0, 60.0, 3600.0)
 """Mean seconds of an evaluation, simulated."""
 
 SIMULATED_WORKERS = (10, 100, 300, 1000)
 """Workers, simulated."""
 
-ROUNDS = 20
-"""Generations, simulated."""
+SMALL = (20, 50)
+"""Sizes of a generation of which several are in flight, simulated."""
+
+PER_WORKER = (20, 50, 200)
+"""Evaluations of a round, for each worker, simulated where several generations are in flight."""
+
+SEARCHED = 10
+"""The same in searches that are run for real."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N,N",
         help="sizes at which the surrogate is timed, too",
     )
+    command.add_argument(
+        "--searching",
+        type=_numbers,
+        default="16,64",
+        metavar="N,N",
+        help="workers that sleep while the search runs, in generations of 20",
+    )
     command.add_argument("--markdown", action="store_true", help="the tables in Markdown")
     return command
 
@@ -85,14 +97,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evo.console import say
 
     try:
-        for table in make_tables(args.workers, args.sleep, args.generations, args.screened):
+        for table in make_tables(args.workers, args.sleep, args.generations, args.screened, args.searching):
             say(table.markdown() + "\n") if args.markdown else table.show()
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def make_tables(workers: Sequence[int], sleep: float, sizes: Sequence[int], screened: Sequence[int]) -> Iterator[Table]:
+def make_tables(
+    workers: Sequence[int],
+    sleep: float,
+    sizes: Sequence[int],
+    screened: Sequence[int],
+    searching: Sequence[int] = (),
+) -> Iterator[Table]:
     """Yield the tables of measured throughput, of costs per trial, and of simulated workers, each as it is ready."""
     import optuna
 
@@ -145,6 +163,67 @@ def make_tables(workers: Sequence[int], sleep: float, sizes: Sequence[int], scre
             ),
         )
 
+    if searching:
+        yield searching_table(searching, sleep)
+    for seconds in EVALUATION_SECONDS:
+        yield in_flight_table(
+            seconds, {size: cost for (size, screen), cost in costs.items() if screen} or costs_of(costs)
+        )
+
+
+def costs_of(costs: Mapping[tuple[int, bool], Costs]) -> dict[int, Costs]:
+    """By the size of a generation alone."""
+    return {size: cost for (size, _), cost in costs.items()}
+
+
+def searching_table(workers: Sequence[int], sleep: float) -> Table:
+    """Searches for real, whose workers sleep from half to one and a half times ``sleep`` for each evaluation."""
+    from benchmarks.comparison import Table
+    from evo.round.in_flight import generations_in_flight
+
+    rows = []
+    for count in workers:
+        for in_flight in dict.fromkeys((1, generations_in_flight(count, SMALL[0]))):
+            measured = measure_search(count, sleep, SMALL[0], in_flight)
+            trials = SEARCHED * count
+            expected = (
+                simulate(count, sleep, SMALL[0], Costs(0, 0, 0))
+                if in_flight == 1
+                else simulate_in_flight(count, sleep, SMALL[0], in_flight, trials, Costs(0, 0, 0))
+            )
+            rows.append((str(count), str(in_flight), f"{100 * measured.busy:.0f}", f"{100 * expected.busy:.0f}"))
+    return Table(
+        f"Workers busy, %, in a search in generations of {SMALL[0]}, {SEARCHED} evaluations per worker of {sleep:g} s ± half",
+        ("workers", "generations in flight", "measured", "simulated"),
+        tuple(rows),
+    )
+
+
+def in_flight_table(seconds: float, costs: Mapping[int, Costs]) -> Table:
+    """How busy workers are in a whole round with as many generations in flight as a run begins with.
+
+    Args:
+        costs: of the coordinator by the size of a generation; the nearest counts.
+    """
+    from benchmarks.comparison import Table
+    from evo.round.in_flight import generations_in_flight
+
+    def cell(workers: int, size: int, each: int) -> str:
+        nearest = costs[min(costs, key=lambda known: abs(known - size))]
+        in_flight = generations_in_flight(workers, size)
+        outcome = simulate_in_flight(workers, seconds, size, in_flight, each * workers, nearest)
+        return f"{100 * outcome.busy:.0f} [{in_flight}]"
+
+    return Table(
+        f"Workers busy, % [generations in flight], simulated, no barrier, a whole round, evaluations of {seconds:g} s ± half",
+        ("generation", "evaluations per worker", *(f"{count:,} workers" for count in SIMULATED_WORKERS)),
+        tuple(
+            (str(size), str(each), *(cell(count, size, each) for count in SIMULATED_WORKERS))
+            for size in SMALL
+            for each in PER_WORKER
+        ),
+    )
+
 
 def _simulate_measured(throughput: Throughput, sleep: float) -> Outcome:
     """The simulation of the cluster that ``throughput`` was measured on."""
@@ -165,6 +244,55 @@ class Sleeper:
 
         time.sleep(self.seconds * len(archs))
         return [Evaluation(arch, "asleep", 0.5, macs=0.0, params=0.0) for arch in archs]
+
+
+@dataclass(frozen=True)
+class VariedSleeper:
+    """A judge that sleeps from half to one and a half times ``seconds`` per architecture, and answers by chance: both follow
+    from the architecture alone."""
+
+    seconds: float
+
+    def sleeps(self, arch: Architecture) -> float:
+        """Seconds that it sleeps."""
+        return self.seconds * Random(f"{arch}").uniform(*SPREAD)
+
+    def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
+        from studies.records import Evaluation
+
+        time.sleep(sum(map(self.sleeps, archs)))
+        return [Evaluation(arch, "asleep", Random(f"{arch} score").random(), macs=0.0, params=0.0) for arch in archs]
+
+
+def measure_search(workers: int, sleep: float, population: int, in_flight: int) -> Outcome:
+    """Run a search without a surrogate on workers that sleep, after a first generation that is not timed."""
+    from functools import partial
+
+    from benchmarks.overhead import a_space
+    from evo.evaluators import with_costs
+    from evo.strategy.generations import SearchTask, search_in_flight
+    from evo.workers.flights import launcher
+    from spaces.costs.table import cost_table
+    from studies.config import LimitsSection, SearchSection
+
+    space = a_space()
+    table, judge, trials = cost_table(space), VariedSleeper(sleep), SEARCHED * workers
+    settings = SearchSection(population=population, evaluations=trials, in_flight=in_flight, surrogate=False)
+    with _sleeping_cluster(workers) as evaluate, launcher(evaluate, in_flight) as launch:
+        evaluate(Sleeper(0.0), [space.sample(Random(0)) for _ in range(4 * workers)])
+
+        def measure(archs: Sequence[Architecture]) -> list[Evaluation]:
+            return with_costs(evaluate(judge, archs), table)
+
+        def begin(archs: Sequence[Architecture], earlier: Sequence[Evaluation]) -> Callable[[], list[Evaluation]]:
+            return launch(partial(measure, archs))
+
+        started = time.perf_counter()
+        task = SearchTask(space, table, settings, LimitsSection(), seed=0)
+        proposals, _ = search_in_flight(task, begin, record=lambda generation: None)
+        wall = time.perf_counter() - started
+    slept = sum(judge.sleeps(proposal.arch) for proposal in proposals)
+    return Outcome(slept / (workers * wall), len(proposals) / wall)
 
 
 @dataclass(frozen=True)
@@ -242,15 +370,6 @@ def _run_sleepers(address: str, workers: int) -> None:
 # -- the coordinator ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Costs:
-    """CPU seconds of the coordinator per trial: proposing, storing, and handing out and taking in a piece of one trial."""
-
-    propose: float
-    store: float
-    hand: float
-
-
 def measure_costs(size: int, screen: bool, hand: float) -> Costs:
     """The coordinator's costs per trial, in the second generation of ``size`` trials."""
     from benchmarks.overhead import time_search
@@ -261,45 +380,6 @@ def measure_costs(size: int, screen: bool, hand: float) -> Costs:
     store = second.storing - first.storing
     propose = second.now - first.now - store - (second.evaluating - first.evaluating)
     return Costs(float(propose[1]) / size, float(store[1]) / size, hand)
-
-
-# -- more workers than there are ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """``busy``: the fraction of their time in which workers evaluate; ``rate``: trials per second."""
-
-    busy: float
-    rate: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.busy:.0f} ({3600 * self.rate:,.0f})"
-
-
-def simulate(
-    workers: int, seconds: float, size: int, costs: Costs, spread: tuple[float, float] = SPREAD, seed: int = 0
-) -> Outcome:
-    """Simulate ``ROUNDS`` generations event by event; the coordinator and each worker do one thing at a time."""
-    from evo.workers.dask_cluster import chunk_size
-
-    rng, clock, busy = Random(seed), 0.0, 0.0
-    per_piece = chunk_size(seconds, size, workers)
-    for _ in range(ROUNDS):
-        clock += size * costs.propose
-        trials = [seconds * rng.uniform(*spread) for _ in range(size)]
-        pieces = [sum(trials[start : start + per_piece]) for start in range(0, size, per_piece)]
-        free, ends = [clock] * workers, []
-        for piece in pieces:
-            clock += costs.hand / 2
-            end = max(heapq.heappop(free), clock) + piece
-            heapq.heappush(free, end)
-            ends.append(end)
-        for end in sorted(ends):
-            clock = max(clock, end) + costs.hand / 2
-        clock += size * costs.store
-        busy += sum(trials)
-    return Outcome(busy / (workers * clock), ROUNDS * size / clock)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ class PausingJudge(Protocol):
         """The same judge, answering after so many epochs."""
         ...
 
-    def discard_progress(self) -> None:
-        """Remove what waited at rungs."""
+    def discard_progress(self, archs: Sequence[Architecture]) -> None:
+        """Remove what waited at rungs of these architectures; others may be in training."""
         ...
 
 
@@ -78,7 +78,7 @@ def train_in_rungs(
             for i in [i for i, stop in zip(running, stopped[: len(running)].tolist(), strict=True) if stop]:
                 evaluations[i] = replace(evaluations[i], pruned=True)
                 running.remove(i)
-    judge.discard_progress()
+    judge.discard_progress(archs)
     return [evaluations[i] for i in range(len(archs))]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -168,10 +168,17 @@ class ScratchJudge(Judge):
         """The same judge, answering after so many epochs."""
         return replace(self, until=epochs)
 
-    def discard_progress(self) -> None:
-        """Remove the weights that waited at rungs: their generation is finished."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def discard_progress(self, archs: Sequence[Architecture]) -> None:
+        """Remove the weights of these architectures that waited at rungs: their generation is finished. Those of generations in
+        flight stay."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        finished = {self._progress_path(arch, 0).name.rpartition("-")[0] for arch in archs}
+        for path in self.folder.iterdir():
+            if any(name in path.name for name in finished):  # drafts and damaged ones too
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # others are left
+            self.folder.rmdir()
 
     def _measure(self, arch: Architecture) -> Evaluation:
         started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 from functools import partial
 from random import Random
@@ -23,15 +24,17 @@ from evo.round.survivors import last_proposals, surviving_front
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of
 from evo.strategy.effects import UNKNOWN, operation_effects
-from evo.strategy.generations import Measure, SearchTask, search_round
+from evo.strategy.generations import Begin, SearchTask, search_in_flight
 from evo.training.checkpoints import DamagedError, quarantine
+from evo.workers.flights import Launch, launcher
+from spaces.architecture import Architecture
 from spaces.space import canonical_arch
 from studies.database.lineage import record_bred_cells
 from studies.database.measured import measured_rounds
 from studies.database.rows import Choice, StoredRound
 from studies.database.urls import artifacts_folder
 from studies.pareto import hypervolume
-from studies.records import EvoError, Proposal, Round, complete_evaluations, costs_array
+from studies.records import Evaluation, EvoError, Proposal, Round, complete_evaluations, costs_array
 
 
 def run_round(shared: RunContext, n: int) -> StoredRound:
@@ -41,12 +44,14 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
 
     with clock.time("fitting"):
         judge = fit_judge(context, clock)
-    with clock.time("proposing"):
-        proposals, exhausted = search_round(
+    several = run.config.search.flights > 1
+    with clock.time("proposing"), launcher(shared.evaluate, run.config.search.flights) as launch:
+        proposals, exhausted = search_in_flight(
             search_task(context, judge),
-            measure=clock.timed("evaluating", measure_generation(context, judge)),
+            begin=begin_generation(context, judge, launch, clock),
             record=clock.timed("storing", partial(store.record, run, context.row)),
             done=context.done,
+            announce=clock.timed("storing", partial(store.announce, context.row)) if several else None,
             track=shared.track,
             label=f"round {n}: searching",
         )
@@ -149,13 +154,17 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
     )
 
 
-def measure_generation(context: RoundContext, judge: Judge) -> Measure:
-    """How a generation is measured; a judge that fails at an architecture costs that trial."""
-    shared, config = context.shared, context.config
-    ask = guarded(shared.evaluate, context.costs, config.evaluator.timeout)
-    return lambda archs: judge.measure(
-        archs, ask, lambda: [p.evaluation for p in shared.store.proposals(context.row)], config.search.costs
-    )
+def begin_generation(context: RoundContext, judge: Judge, launch: Launch, clock: Clock) -> Begin:
+    """How generations are begun and waited for; a judge that fails at an architecture costs that trial."""
+    config = context.config
+    ask = guarded(context.shared.evaluate, context.costs, config.evaluator.timeout)
+
+    def begin(archs: Sequence[Architecture], earlier: Sequence[Evaluation]) -> Callable[[], list[Evaluation]]:
+        with clock.time("evaluating"):
+            wait = launch(partial(judge.measure, archs, ask, lambda: earlier, config.search.costs))
+        return clock.timed("evaluating", wait)
+
+    return begin
 
 
 def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal]) -> Round:

@@ -81,9 +81,12 @@ def find_run(store: Store, name: str, config: StudyConfig) -> StoredRun | None:
 
 
 def _as_settled(config: StudyConfig, begun: StudyConfig) -> StudyConfig:
-    """The settings that are asked for, with what a run found out about its images and its machine when it began."""
+    """The settings that are asked for, with what a run found out about its images, machine and workers when it began."""
     if config.precision == "auto":
         config = config.model_copy(update={"precision": begun.precision})
+    if config.search.in_flight is None or config.search.in_flight == begun.search.flights:
+        search = config.search.model_copy(update={"in_flight": begun.search.in_flight})
+        config = config.model_copy(update={"search": search})
     settled: dict[str, object] = {"labels": False} if begun.data.labels is False else {}
     if begun.data.channels == 1:
         settled["channels"] = 1

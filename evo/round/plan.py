@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.html import block, calls, heading, paragraph, table
 from evo.round.arms import check_arms, read_settings, run_name
+from evo.round.in_flight import planned_workers, settle_in_flight
 from evo.round.options import RunOptions
 from evo.round.printing import space_lines
 from spaces.costs.table import CostTable
@@ -59,7 +60,7 @@ class Plan:
             *self._data(),
             f"{format_number(self.space.size)} architectures of {self.space.layers_in_words}",
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
-            f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}",
+            f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}{self._flights}",
             *config.evolution.plan(self.space),
             *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.judging.plan(self.space, self.rounds),
@@ -96,6 +97,13 @@ class Plan:
         """``200``, or ``90, 40, 20`` where rounds differ."""
         counts = self._counts
         return ", ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
+
+    @property
+    def _flights(self) -> str:
+        """How many generations are in flight, where it is more than one."""
+        if self.config.search.in_flight is None:
+            return ", of which as many are in flight as keep the workers busy with which the run begins"
+        return f", {self.config.search.in_flight} of them in flight" if self.config.search.in_flight > 1 else ""
 
     def _data(self) -> list[str]:
         if self.data is None:
@@ -147,6 +155,8 @@ def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     from evo.training.precision import settle_precision
 
     config = settle_precision(settle_data(read_settings(options)))
+    if (workers := planned_workers(options)) is not None:
+        config = settle_in_flight(config, workers)
     check_arms(options, config)
     data = inspect_data(config.data, config.device) if reads_images(config) else None
     space, told = _planned_space(options.storage, config)

@@ -14,6 +14,7 @@ import optuna
 from evo import console
 from evo.console import Reporter
 from evo.round.arms import check_arms, find_run, runs_to_make
+from evo.round.in_flight import planned_workers, settle_in_flight, with_in_flight
 from evo.round.options import RunOptions
 from evo.round.printing import format_line, row_values, run_headings
 from studies.config import DataSection, StudyConfig
@@ -82,12 +83,13 @@ def finish_rounds(options: RunOptions, reporter: Reporter) -> FinishedRuns:
         wanted = list(runs_to_make(store, options))
         check_arms(options, wanted[0][1])
         inspect, here = _data_inspector(reporter), 0 if options.cluster else options.workers
-        runs = [
-            find_run(store, name, config) or _begin_run(store, name, config, inspect, here) for name, config in wanted
-        ]
-        settings = runs[0].config
-        limited = settings.evaluator.timeout is not None
-        hands = cache(lambda: stack.enter_context(_open_executor(options, settings.threads, limited)))
+        first = wanted[0][1]
+        limited = first.evaluator.timeout is not None
+        hands = cache(lambda: stack.enter_context(_open_executor(options, first.threads, limited)))
+        beginning = Beginning(store, inspect, here, lambda: planned_workers(options) or hands()[1])
+        runs = list[StoredRun]()
+        for name, config in wanted:
+            runs.append(find_run(store, name, config) or beginning.begin(name, config, runs[0] if runs else None))
         session = Session(store, options, reporter, hands, inspect)
         worked = [_finish_run(session, run) for run in runs]
         if options.control_runs:
@@ -143,19 +145,37 @@ def _data_inspector(reporter: Reporter) -> Callable[[StudyConfig], None]:
     return inspect_if_read
 
 
-def _begin_run(
-    store: Store, name: str, config: StudyConfig, inspect: Callable[[StudyConfig], None], here: int
-) -> StoredRun:
-    """A run that begins now; ``here``: processes that evaluate on this machine, whose memory is looked at; 0: others do."""
-    check_name(name)
-    from evo.data.inspection import settle_data
-    from evo.round.new_run import begin_run
-    from evo.training.precision import settle_precision
+@dataclass(frozen=True)
+class Beginning:
+    """How the runs of one call begin.
 
-    predecessor = store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
-    config = settle_precision(settle_data(config, predecessor.config if predecessor else None))
-    inspect(config)
-    return begin_run(store, name, config, console.warn if here else None, here or 1)
+    Attributes:
+        inspect: looks at the data of a configuration.
+        here: processes that evaluate on this machine, whose memory is looked at; 0: others do.
+        workers: how many there will be.
+    """
+
+    store: Store
+    inspect: Callable[[StudyConfig], None]
+    here: int
+    workers: Callable[[], int]
+
+    def begin(self, name: str, config: StudyConfig, first: StoredRun | None) -> StoredRun:
+        """A run that begins now; as many generations are in flight as in the ``first`` of this call, with which it will be
+        compared."""
+        check_name(name)
+        from evo.data.inspection import settle_data
+        from evo.round.new_run import begin_run
+        from evo.training.precision import settle_precision
+
+        predecessor = self.store.find_run(config.evolution.predecessor) if config.evolution.predecessor else None
+        config = settle_precision(settle_data(config, predecessor.config if predecessor else None))
+        if first is not None:
+            config = with_in_flight(config, first.config.search.in_flight)
+        elif config.search.in_flight is None:
+            config = settle_in_flight(config, self.workers())
+        self.inspect(config)
+        return begin_run(self.store, name, config, console.warn if self.here else None, self.here or 1)
 
 
 def _finish_run(session: Session, run: StoredRun) -> bool:

@@ -7,8 +7,10 @@ workers, crashes or time.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from random import Random
 
@@ -27,6 +29,9 @@ from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions, to_trial
 from studies.pareto import evenly_spaced
 from studies.records import COSTS, Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
+
+BELIEVED = 2
+"""So many networks may be in flight for each that the surrogate has learned from: beyond that it would believe itself."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,18 @@ class SearchTask:
 
 
 Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
+"""Evaluations of architectures, in order."""
+
+Begin = Callable[[Sequence[Architecture], Sequence[Evaluation]], Callable[[], list[Evaluation]]]
+"""Begins to measure architectures, given what was recorded when they were proposed; what it gives waits for the answers."""
+
 Record = Callable[[Sequence[Proposal]], None]
+
+Batch = list[tuple[Architecture, str]]
+"""Architectures to measure, and where each comes from."""
+
+Announce = Callable[[int, Batch], None]
+"""Told of a generation that is begun: the number of its first proposal, and what it is made of."""
 
 
 def search_round(
@@ -66,47 +82,90 @@ def search_round(
     track: Track = untracked,
     label: str = "",
 ) -> tuple[list[Proposal], bool]:
-    """Run the round's search to its end, from where it was interrupted.
+    """Run the round's search to its end as ``search_in_flight`` does; generations are measured one after the other."""
+
+    def begin(archs: Sequence[Architecture], earlier: Sequence[Evaluation]) -> Callable[[], list[Evaluation]]:
+        answers = measure(archs)
+        return lambda: answers
+
+    return search_in_flight(task, begin, record, done, track=track, label=label)
+
+
+def search_in_flight(
+    task: SearchTask,
+    begin: Begin,
+    record: Record,
+    done: Sequence[Proposal] = (),
+    announce: Announce | None = None,
+    track: Track = untracked,
+    label: str = "",
+) -> tuple[list[Proposal], bool]:
+    """Run the round's search to its end, from where it was interrupted; ``search.in_flight`` generations may be in flight.
+
+    A generation is recorded when it is measured and all before it are recorded. What may be proposed then is proposed before
+    the next one is recorded. So a proposal rests on the same generations whoever measures, and however long it takes; after an
+    interruption what was recorded is gone through in the same order, and what was in flight is proposed again.
 
     Args:
-        measure: evaluations of architectures, in order.
-        record: called with each finished generation before the next is proposed.
+        begin: begins to measure architectures.
+        record: called with each finished generation, in order, before any that rests on it is proposed.
         done: what was recorded before an interruption.
+        announce: told of each generation that is begun.
 
     Returns:
         All proposals of the round, and whether the space was exhausted before the budget was.
     """
-    proposals = list(done)
-    state = SearchState(task, proposals)
+    state = SearchState(task)
+    replayed = deque(list(generation) for _, generation in groupby(done, key=lambda proposal: proposal.generation))
+    flying: deque[Callable[[], list[Proposal]]] = deque()
+    recorded: list[Proposal] = []
     deadline = time.monotonic() + (task.settings.time_limit_seconds or float("inf"))
-    evaluations = task.settings.measurements(1)  # of this round
-    with track(label, evaluations) as advance:
-        advance(state.spent)
-        while (left := evaluations - state.spent) > 0 and (not proposals or time.monotonic() < deadline):
-            number = proposals[-1].generation + 1 if proposals else 0
-            batch = state.propose(number, len(proposals), left)
-            if not batch:
-                return proposals, True
-            generation = _measure_batch(task, batch, number, len(proposals), measure)
-            record(generation)
-            proposals += generation
+    exhausted = False
+
+    def begun(batch: Batch) -> Callable[[], list[Proposal]]:
+        number, start = state.generations, state.proposed
+        if announce is not None:
+            announce(start, batch)
+        fresh = [arch for arch, _ in batch if state.is_fresh(arch)]
+        answers = begin(fresh, [proposal.evaluation for proposal in recorded])
+        return lambda: _as_proposals(task, batch, number, start, answers())
+
+    def may_go_on() -> bool:
+        return not exhausted and state.may_propose() and (not state.proposed or time.monotonic() < deadline)
+
+    with track(label, task.settings.measurements(1)) as advance:
+        advance(sum(proposal.is_new for proposal in done))
+        while True:
+            while replayed and (state.may_propose() or not flying):
+                again = replayed.popleft()
+                flying.append(partial(list, again))
+                state.promise([(proposal.arch, proposal.origin) for proposal in again])
+            while not replayed and may_go_on():
+                batch = state.propose()
+                exhausted = not batch
+                if batch:
+                    flying.append(begun(batch))
+                    state.promise(batch)
+            if not flying:
+                return recorded, exhausted
+            generation = flying.popleft()()
+            if generation[0].number >= len(done):
+                record(generation)
+                advance(sum(proposal.is_new for proposal in generation))
+            recorded += generation
             state.tell(generation)
-            advance(sum(proposal.is_new for proposal in generation))
-    return proposals, False
 
 
-Batch = list[tuple[Architecture, str]]
-"""Architectures to measure, and where each comes from."""
-
-
-def _measure_batch(task: SearchTask, batch: Batch, generation: int, start: int, measure: Measure) -> list[Proposal]:
-    """Measure the batch and give it as proposals; evaluations that are known are not measured again."""
-    forms = [canonical_arch(arch, task.space) for arch, _ in batch]
-    fresh = [form not in task.known for form in forms]
-    answers = iter(measure([arch for (arch, _), new in zip(batch, fresh, strict=True) if new]))
+def _as_proposals(
+    task: SearchTask, batch: Batch, generation: int, start: int, answers: Sequence[Evaluation]
+) -> list[Proposal]:
+    """A batch as proposals; ``answers`` for what is not known already, in order."""
+    left = iter(answers)
     proposals = []
-    for i, ((arch, origin), form, new) in enumerate(zip(batch, forms, fresh, strict=True)):
-        evaluation = next(answers) if new else replace(task.known[form], arch=arch)
+    for i, (arch, origin) in enumerate(batch):
+        form = canonical_arch(arch, task.space)
+        new = form not in task.known
+        evaluation = next(left) if new else replace(task.known[form], arch=arch)
         proposals.append(Proposal(start + i, generation, origin, evaluation, new))
     return proposals
 
@@ -119,9 +178,10 @@ class SearchState:
     continuing after a crash is no different from going on.
     """
 
-    def __init__(self, task: SearchTask, done: Sequence[Proposal]) -> None:
+    def __init__(self, task: SearchTask) -> None:
         self.task = task
-        self.spent = 0
+        self.spent = self.proposed = self.generations = 0  # evaluations, proposals, generations; those in flight count
+        self.pending: deque[int] = deque()  # sizes of the generations in flight
         self.parents: list[FrozenTrial] = []
         self.options, limits = distributions(task.space), task.limits.given()
         self.candidates = CandidateFilter(task.space, task.table, limits, set(task.known), task.measurable)
@@ -130,20 +190,49 @@ class SearchState:
             evaluation for evaluation in complete_evaluations(task.known.values()) if evaluation.arch in task.space
         ]
         self.screen = SurrogateScreen(self.candidates, task.settings, task.seed, learned)
-        for _, generation in groupby(done, key=lambda proposal: proposal.generation):
-            self.tell(list(generation))
+
+    def is_fresh(self, arch: Architecture) -> bool:
+        """Whether the judge has not answered for the network in an earlier round."""
+        return canonical_arch(arch, self.task.space) not in self.task.known
+
+    @property
+    def left(self) -> int:
+        """Evaluations that are left, when those in flight are spent."""
+        return self.task.settings.measurements(1) - self.spent
+
+    def may_propose(self) -> bool:
+        """Whether the next generation need not wait for one that is in flight."""
+        settings, pending = self.task.settings, sum(self.pending)
+        if self.left <= 0 or len(self.pending) >= settings.flights:
+            return False
+        if not pending or self.proposed < len(self.given) or settings.sampler == "random":
+            return True
+        enough = pending + settings.population <= BELIEVED * len(self.screen.seen)
+        return enough and len(self.parents) > 1
+
+    def promise(self, batch: Batch) -> None:
+        """Count a generation that is in flight: its networks are not proposed again, and the surrogate believes what it
+        predicts of them."""
+        archs = [arch for arch, _ in batch]
+        fresh = [arch for arch in archs if self.is_fresh(arch)]
+        self.candidates.seen.update(canonical_arch(arch, self.task.space) for arch in archs)
+        self.screen.pending += fresh
+        self.pending.append(len(batch))
+        self.spent += len(fresh)
+        self.proposed += len(batch)
+        self.generations += 1
 
     def tell(self, generation: Sequence[Proposal]) -> None:
-        """Select the next parents among the last ones and this generation; its networks are not proposed again.
+        """Select the next parents among the last ones and this generation, which was the first in flight.
 
         Evaluations that were stopped early or failed count as measured, but neither become parents nor train the surrogate.
         """
         task = self.task
         for proposal in generation:
-            self.spent += proposal.is_new
-            self.candidates.seen.add(canonical_arch(proposal.arch, task.space))
             if proposal.is_new and proposal.evaluation.state == "complete":
                 self.screen.seen.append(proposal.evaluation)
+        del self.screen.pending[: sum(proposal.is_new for proposal in generation)]
+        self.pending.popleft()
         measured = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
         trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in measured]
         self.parents = select_survivors(self.parents + trials, task.settings.population)
@@ -185,8 +274,9 @@ class SearchState:
         allowed = [arch for arch in networks if self.candidates.may_be_proposed(arch)]
         return [(arch, "uniform") for arch in evenly_spaced(allowed, self.task.settings.population)]
 
-    def propose(self, number: int, start: int, left: int) -> Batch:
-        """Generation ``number``, which begins with trial ``start``; empty when the space is exhausted."""
+    def propose(self) -> Batch:
+        """The next generation; empty when the space is exhausted."""
+        number, start, left = self.generations, self.proposed, self.left
         if self.task.settings.sampler == "random":
             size = min(self.task.settings.population, left)
             archs = self.candidates.random_unseen(Random(derive_seed(self.task.seed, number)), size, set())

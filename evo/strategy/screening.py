@@ -37,12 +37,14 @@ class SurrogateScreen:
         settings: name the objectives.
         seed: of the round's search.
         seen: every evaluation that may be learned from.
+        pending: networks in flight, which are believed to come out as predicted.
     """
 
     candidates: CandidateFilter
     settings: SearchSection
     seed: int
     seen: list[Evaluation] = field(default_factory=list)
+    pending: list[Architecture] = field(default_factory=list)
 
     @cached_property
     def cost_spread(self) -> list[Architecture]:
@@ -70,9 +72,13 @@ class SurrogateScreen:
         candidates = self._candidates(bred, n, rng)
         if not candidates:
             return []
-        costs = table.count(candidates)[:, self._columns]
-        encoded = encode([canonical_arch(arch, space) for arch in candidates])
-        return [candidates[i] for i in choose_batch(surrogate, encoded, costs, n, self._max_cost())]
+
+        def described(archs: list[Architecture]) -> tuple[Floats, Floats]:
+            return encode([canonical_arch(arch, space) for arch in archs]), table.count(archs)[:, self._columns]
+
+        if self.pending:
+            surrogate = surrogate.believing(*described(self.pending))
+        return [candidates[i] for i in choose_batch(surrogate, *described(candidates), n, self._max_cost())]
 
     def _candidates(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture]:
         taken: set[Architecture] = set()

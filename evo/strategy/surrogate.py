@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
@@ -95,6 +95,7 @@ class Surrogate:
         value: their accuracies made Gaussian, ``(n,)``; higher is better.
         cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
         agreement: rank correlation of the accuracies and their leave-one-out predictions.
+        pending: encoded networks in flight, ``(p, columns)``; the last of ``value`` and ``cost`` are what is predicted of them.
     """
 
     process: GaussianProcessRegressor
@@ -102,11 +103,25 @@ class Surrogate:
     value: Floats
     cost: Floats
     agreement: float
+    pending: Floats | None = None
+
+    def believing(self, x: Floats, cost: Floats) -> Surrogate:
+        """The surrogate that believes of networks in flight what it predicts of them: their predicted values count as seen, and
+        it doubts as if they were known.
+
+        Args:
+            x: encoded, ``(p, columns)``.
+            cost: theirs, as of those that were seen.
+        """
+        with threadpool_limits(1):
+            mean = self.process.kernel_.k1(x * self.scale, self.process.X_train_) @ self.process.alpha_
+        value, costs = np.concatenate([self.value, mean]), np.concatenate([self.cost, cost])
+        return replace(self, value=value, cost=costs, pending=x)
 
     @property
     def useful(self) -> bool:
         """Whether it predicts better than chance would in nineteen cases of twenty."""
-        return bool(self.agreement > 1.645 / np.sqrt(len(self.value) - 1))
+        return bool(self.agreement > 1.645 / np.sqrt(len(self.process.y_train_) - 1))
 
 
 def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
@@ -172,9 +187,11 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
         across = kernel(x, process.X_train_)
         mean = across @ process.alpha_
         solved = solve_triangular(process.L_, across.T, lower=True)
+        if surrogate.pending is not None:
+            solved = np.vstack([solved, _believed(process, surrogate.pending * surrogate.scale, x, solved)])
         variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
         values, costs = surrogate.value, surrogate.cost
-        reference = (float(values.min()), max_cost)
+        reference = (float(values[: len(process.y_train_)].min()), max_cost)
         places = np.arange(len(x))
         if cost.ndim == 2:
             gains = [
@@ -198,6 +215,15 @@ def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost
             solved[row] = shared / np.sqrt(variance[best] + noise)
             variance = np.maximum(variance - solved[row] ** 2, 1e-10)
     return [int(place) for place in places[chosen]]
+
+
+def _believed(process: GaussianProcessRegressor, pending: Floats, x: Floats, solved: Floats) -> Floats:
+    """What networks in flight add to ``solved`` of the candidates ``x``, ``(p, m)``. What is believed to come out as predicted
+    changes no prediction, and makes its neighbourhood surer: further rows of the Cholesky factor."""
+    kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
+    own = solve_triangular(process.L_, kernel(pending, process.X_train_).T, lower=True)
+    factor = cholesky(kernel(pending) - own.T @ own + noise * np.eye(len(pending)), lower=True)
+    return np.asarray(solve_triangular(factor, kernel(pending, x) - own.T @ solved, lower=True))
 
 
 def _greatest(gains: Sequence[Floats], number: int) -> NDArray[np.intp]:

@@ -1,9 +1,20 @@
 """Where evaluations run: in this process, in others on this machine, on the ranks of torchrun, or on a cluster.
 
-``protocol`` defines work; ``executors`` makes an ``Evaluate`` from the command line's options. ``pool`` manages processes of
-this machine, ``ranks`` those that torchrun has started, and ``torchrun`` the commands that run in them. ``dask_cluster``
-evaluates on Dask, ``cluster_spec`` reads the description of a cluster and starts it, ``staging`` sends files along. Answers
-depend on architectures alone, so they are the same everywhere.
+``protocol`` defines work; ``executors`` makes an ``Evaluate`` from the command line's options, and ``flights`` begins several
+generations on one. ``pool`` manages processes of this machine, ``ranks`` those that torchrun has started, and ``torchrun`` the
+commands that run in them. ``dask_cluster`` evaluates on Dask, ``cluster_spec`` reads the description of a cluster and starts it,
+``staging`` sends files along. Answers depend on architectures alone, so they are the same everywhere.
 """
 
-__all__ = ["cluster_spec", "dask_cluster", "executors", "gpus", "pool", "protocol", "ranks", "staging", "torchrun"]
+__all__ = [
+    "cluster_spec",
+    "dask_cluster",
+    "executors",
+    "flights",
+    "gpus",
+    "pool",
+    "protocol",
+    "ranks",
+    "staging",
+    "torchrun",
+]

@@ -230,6 +230,20 @@ def _read_cluster_file(path: Path) -> dict[str, Any]:
     return settings
 
 
+def most_workers(path: str) -> int | None:
+    """How many workers a queue's jobs are to have, at most; None: those of a scheduler that runs already.
+
+    Raises:
+        EvoError: the file cannot be read, or a key or value cannot be.
+    """
+    settings = _read_cluster_file(Path(path))
+    if "scheduler" in settings:
+        return None
+    queue = next(name for name in QUEUES if name in settings)
+    jobs = settings.get("jobs") or settings["adapt"][1]
+    return int(jobs * settings[queue].get("processes", QUEUE_DEFAULTS["processes"]))
+
+
 def _check_amounts(settings: Mapping[str, Any], path: Path) -> None:
     """Raises: EvoError: ``jobs`` or ``adapt`` is not what it must be, or not one of them is given."""
     jobs, adapt = settings.get("jobs"), settings.get("adapt")

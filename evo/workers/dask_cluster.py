@@ -19,7 +19,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, TypeVar
 
 import torch
@@ -34,6 +34,7 @@ from evo.workers.pool import WorkerPool
 from evo.workers.protocol import (
     EvaluationsLostError,
     EvaluationTimeoutError,
+    SharedEvaluate,
     Work,
     WorkerDiedError,
     answer_or_end,
@@ -72,10 +73,10 @@ def cluster_executor(where: str, threads: int) -> Iterator[DaskExecutor]:
         try:
             yield executor
         finally:
-            executor.unregister_files()
+            executor.close()
 
 
-class DaskExecutor:
+class DaskExecutor(SharedEvaluate):
     """An ``Evaluate`` on the workers that there are at the moment."""
 
     def __init__(self, client: Client, machines: ClusterSpec, threads: int) -> None:
@@ -85,6 +86,8 @@ class DaskExecutor:
         self.executor: Executor = client.get_executor(pure=False, resources=dict(machines.resources) or None)
         self.pace: dict[type, float] = {}
         self.sent: set[str] = set()
+        self._caring = RLock()  # one thread at a time looks after workers and files
+        self._closed = False
 
     def __len__(self) -> int:
         """How many workers there are."""
@@ -97,7 +100,7 @@ class DaskExecutor:
             EvaluationsLostError: items over which several workers have died, or that took too long.
             EvoError: what the work raises; there have been no workers for too long; the scheduler is gone.
         """
-        self.cluster_spec.restart_lost()
+        self._restart_lost()
         task = serialize(work)
         answers_by_place: dict[int, R] = {}
         reasons: dict[int, str] = {}
@@ -170,6 +173,12 @@ class DaskExecutor:
                 "numbers may differ in their last digits from one to the next"
             )
 
+    def close(self) -> None:
+        """Let calls under way end, and take back what was left with the scheduler."""
+        self._closed = True
+        with self._caring:  # nobody starts workers any more
+            self.unregister_files()
+
     def unregister_files(self) -> None:
         """Take back what was left with the scheduler."""
         for digest in self.sent:
@@ -214,14 +223,18 @@ class DaskExecutor:
         Raises:
             EvoError: none has come for as long as these machines are waited for.
         """
-        if self._workers():
-            return
+        with self._caring:
+            if not self._workers():
+                self._wait_for_one()
+
+    def _wait_for_one(self) -> None:
+        """Until there is one, while others wait for this thread."""
         patience = self.cluster_spec.worker_timeout
         whose = f" with {dict(self.cluster_spec.resources)}" if self.cluster_spec.resources else ""
         warn(f"{self.cluster_spec.name} has no workers{whose}: waiting up to {patience:g} seconds for one")
         deadline = time.monotonic() + patience
         while not self._workers():
-            self.cluster_spec.restart_lost()
+            self._restart_lost()
             if time.monotonic() > deadline:
                 raise EvoError(
                     f"{self.cluster_spec.name} has had no workers{whose} for {patience:g} seconds{RECORDED_IS_KEPT}"
@@ -234,8 +247,19 @@ class DaskExecutor:
             try:
                 return inbox.get(timeout=POLL_SECONDS)
             except Empty:
-                self.cluster_spec.restart_lost()
+                self._restart_lost()
                 self._wait_for_workers()
+
+    def _restart_lost(self) -> None:
+        """Start again what has ended unasked.
+
+        Raises:
+            CancelledError: nobody waits for answers any more.
+        """
+        with self._caring:
+            if self._closed:
+                raise CancelledError
+            self.cluster_spec.restart_lost()
 
     def _result(self, future: Future[Any]) -> tuple[list[Any], float]:
         """What a worker has answered, and in how many seconds."""
@@ -255,6 +279,10 @@ class DaskExecutor:
 
     def _send_files(self, task: StagedTask, digests: Sequence[str]) -> None:
         """Give files to all workers, those to come too."""
+        with self._caring:
+            self._send_new_files(task, digests)
+
+    def _send_new_files(self, task: StagedTask, digests: Sequence[str]) -> None:
         for digest in set(digests) - self.sent:
             path = task.find_file(digest)
             if (size := path.stat().st_size) > MAX_FILE_BYTES:

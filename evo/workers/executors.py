@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,6 +21,7 @@ from evo.workers.protocol import (
     EvaluationsLostError,
     EvaluationTimeoutError,
     R,
+    SharedEvaluate,
     Submit,
     T,
     Work,
@@ -29,6 +32,9 @@ from evo.workers.ranks import ProcessGroup, current_group
 from studies import plugins
 from studies.plugins import Plugin
 from studies.records import EvoError
+
+if TYPE_CHECKING:
+    from evo.workers.pool import WorkerPool
 
 MAX_CRASHES = 3
 """How many processes may die at one item before the item counts as the cause."""
@@ -65,9 +71,20 @@ def _pool_executor(count: int, threads: int) -> Iterator[Evaluate]:
 
     pool = WorkerPool(count, threads)
     try:
-        yield lambda work, items, seconds=None: map_on_pool(pool.submit, count, work, items, seconds)
+        yield PoolEvaluate(pool, count)
     finally:
         pool.shutdown()
+
+
+@dataclass(frozen=True)
+class PoolEvaluate(SharedEvaluate):
+    """An ``Evaluate`` on the ``count`` processes of a pool."""
+
+    pool: WorkerPool
+    count: int
+
+    def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]:
+        return map_on_pool(self.pool.submit, self.count, work, items, seconds)
 
 
 @contextmanager

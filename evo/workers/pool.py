@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -50,12 +50,15 @@ class WorkerPool:
         for worker in self.workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(count, "crew")
+        self._closed = False
 
     def submit(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> Future[list[R]]:
         """A future of the answers; it raises ``EvaluationTimeoutError`` or ``WorkerDiedError`` if the worker was lost."""
         return self._threads.submit(self._run_on_idle_worker, work, items, limit)
 
     def _run_on_idle_worker(self, work: Work[T, R], items: Sequence[T], limit: float | None) -> list[R]:
+        if self._closed:
+            raise CancelledError
         worker = self._idle.get()
         try:
             return worker.run(work, items, limit)
@@ -63,8 +66,10 @@ class WorkerPool:
             self._idle.put(worker)
 
     def shutdown(self) -> None:
-        """End all work at once."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End all work at once. Who waits for it gets an error: futures that are cancelled while they wait for a worker would
+        let ``as_completed`` wait for ever."""
+        self._closed = True
+        self._threads.shutdown(wait=False)
         for worker in self.workers:
             worker.shutdown()
         self._threads.shutdown()

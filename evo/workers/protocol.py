@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
@@ -26,6 +27,14 @@ class Evaluate(Protocol):
         EvaluationsLostError: some items timed out or crashed their workers repeatedly.
     """
 
+    def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]: ...
+
+
+class SharedEvaluate(ABC):
+    """An ``Evaluate`` that several threads may call at the same time: first come, first served. When its workers are gone,
+    calls under way end with an error."""
+
+    @abstractmethod
     def __call__(self, work: Work[T, R], items: Sequence[T], /, seconds: float | None = None) -> list[R]: ...
 
 

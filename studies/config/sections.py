@@ -344,7 +344,12 @@ class SearchSection(Section):
     """NSGA-II inside one round: maximise `objective`, minimise `cost`; or all of `objectives`."""
 
     population: Annotated[int, Field(ge=2)] = 10
-    """Architectures per generation. With several workers: as many as there are, or twice that."""
+    """Architectures per generation. It may stay small with many workers: see `in_flight`."""
+
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+    """Generations that may be in flight at the same time: a generation is proposed when the one so many before it is
+    recorded, and what is in flight is believed to come out as predicted. Results depend on it, and not on workers. Not
+    given: what keeps the workers busy with which the run begins; 1 where they are at most half of `population`."""
 
     sampler: Literal["nsga2", "random"] = "nsga2"
     """`nsga2`, or `random`: measure networks drawn uniformly, the yardstick that every search must beat."""
@@ -379,6 +384,11 @@ class SearchSection(Section):
 
     min_accuracy: Share = 0.0
     """Accuracy above which hypervolume counts, from 0 to 1."""
+
+    @property
+    def flights(self) -> int:
+        """Generations that may be in flight, once the run has begun."""
+        return self.in_flight or 1
 
     @property
     def costs(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ __all__ = [
     "no_search",
     "optuna_tables",
     "rows",
+    "running",
     "schema",
     "statistics",
     "store",

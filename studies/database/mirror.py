@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from studies.database import optuna_tables
+from studies.database import optuna_tables, running
 from studies.database.engines import write_transaction
 from studies.database.rows import StoredRun
 from studies.database.trials import ARCH_KEY, PROPOSAL_KEY
@@ -135,12 +135,14 @@ def complete_study(
 
     if bulk:
         with write_transaction(engine) as connection:
-            missing, foreign = lacking(optuna_tables.user_attributes(connection, name, (PROPOSAL_KEY, ARCH_KEY)))
-            optuna_tables.append_trials(connection, name, missing)
+            in_flight = running.running_numbers(connection, name)
+            stored = optuna_tables.user_attributes(connection, name, (PROPOSAL_KEY, ARCH_KEY))
+            missing, foreign = lacking([trial for trial in stored if trial[0] not in in_flight])
+            running.record_trials(connection, name, missing)
     else:
         study = optuna.load_study(study_name=name, storage=storage)
-        stored = study.get_trials(deepcopy=False)
-        missing, foreign = lacking([(trial.number, trial.user_attrs) for trial in stored])
-        optuna_tables.add_trials(study, optuna_tables.renumbered(missing, len(stored)))
+        trials_there = study.get_trials(deepcopy=False)
+        missing, foreign = lacking([(trial.number, trial.user_attrs) for trial in trials_there])
+        optuna_tables.add_trials(study, optuna_tables.renumbered(missing, len(trials_there)))
     made = "it was not there" if not there else f"{wanted} cannot be read" if name != wanted else ""
     return Completion(name, made, len(missing), foreign)

@@ -53,7 +53,7 @@ _FINITE = ("FINITE", "INF_POS", "INF_NEG")
 REVISION = _table("alembic_version", version_num=_TEXT)
 _STUDIES = _table("studies", study_id=_INTEGER, study_name=_TEXT)
 _DIRECTIONS = _table("study_directions", study_id=_INTEGER)
-_TRIALS = _table(
+TRIALS = _table(
     "trials",
     trial_id=_INTEGER,
     study_id=_INTEGER,
@@ -77,16 +77,16 @@ _REPORTS = _table(
     intermediate_value=_REAL,
     intermediate_value_type=sa.Enum(*_FINITE, "NAN", name="trialintermediatevaluetype"),
 )
-_USER_ATTRS = _table("trial_user_attributes", trial_id=_INTEGER, key=_TEXT, value_json=_TEXT)
+USER_ATTRS = _table("trial_user_attributes", trial_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 _SYSTEM_ATTRS = _table("trial_system_attributes", trial_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 _HEARTBEATS = _table("trial_heartbeats", trial_id=_INTEGER)
 _STUDY_USER_ATTRS = _table("study_user_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 _STUDY_SYSTEM_ATTRS = _table("study_system_attributes", study_id=_INTEGER, key=_TEXT, value_json=_TEXT)
 
-_DETAILS = (_PARAMS, _VALUES, _REPORTS, _USER_ATTRS, _SYSTEM_ATTRS, _HEARTBEATS)
+_DETAILS = (_PARAMS, _VALUES, _REPORTS, USER_ATTRS, _SYSTEM_ATTRS, _HEARTBEATS)
 """All that is known of a trial but that it is there."""
 
-TABLES = (_STUDIES, _TRIALS, _PARAMS, _USER_ATTRS, _SYSTEM_ATTRS)
+TABLES = (_STUDIES, TRIALS, _PARAMS, USER_ATTRS, _SYSTEM_ATTRS)
 """Of Optuna's tables those that every version has."""
 
 NAMES = frozenset(table.name for table in TABLES)
@@ -215,19 +215,19 @@ def create_study(
 
 def has_study(connection: sa.Connection, name: str, objectives: int) -> bool:
     """Whether there is a study ``name`` with so many objectives."""
-    study_id = _locked_study(connection, name)
-    return study_id is not None and _count_objectives(connection, study_id) == objectives
+    study_id = locked_study(connection, name)
+    return study_id is not None and count_objectives(connection, study_id) == objectives
 
 
 def user_attributes(connection: sa.Connection, name: str, keys: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
     """Number and user attributes of all trials of the study ``name``, by number; of the attributes only ``keys``."""
-    attributes = (_USER_ATTRS.c.trial_id == _TRIALS.c.trial_id) & _USER_ATTRS.c.key.in_(keys)
+    attributes = (USER_ATTRS.c.trial_id == TRIALS.c.trial_id) & USER_ATTRS.c.key.in_(keys)
     query = (
-        sa.select(_TRIALS.c.number, _USER_ATTRS.c.key, _USER_ATTRS.c.value_json)
-        .join(_STUDIES, _STUDIES.c.study_id == _TRIALS.c.study_id)
-        .outerjoin(_USER_ATTRS, attributes)
+        sa.select(TRIALS.c.number, USER_ATTRS.c.key, USER_ATTRS.c.value_json)
+        .join(_STUDIES, _STUDIES.c.study_id == TRIALS.c.study_id)
+        .outerjoin(USER_ATTRS, attributes)
         .where(_STUDIES.c.study_name == name)
-        .order_by(_TRIALS.c.number, _TRIALS.c.trial_id)
+        .order_by(TRIALS.c.number, TRIALS.c.trial_id)
     )
     found: dict[int, dict[str, Any]] = {}
     for number, key, value in connection.execute(query):
@@ -243,14 +243,14 @@ def append_trials(connection: sa.Connection, name: str, trials: Sequence[FrozenT
         ValueError: a trial is not finished, or its values are none.
     """
     objectives = next((len(trial.values) for trial in trials if trial.values is not None), None)
-    study_id = _locked_study(connection, name)
-    if study_id is None or objectives not in (None, _count_objectives(connection, study_id)):
+    study_id = locked_study(connection, name)
+    if study_id is None or objectives not in (None, count_objectives(connection, study_id)):
         return False
-    last_id, first = _last_trial(connection, study_id)
+    last_id, first = last_trial(connection, study_id)
     appended = renumbered(trials, first)
     for number, trial in enumerate(appended, start=first):
-        _check_trial(trial, number, objectives or 0, name)
-    _insert_trials(connection, study_id, last_id, appended, _distribution_jsons({}, appended))
+        check_trial(trial, number, objectives or 0, name)
+    insert_trials(connection, study_id, last_id, appended, distribution_jsons({}, appended))
     return True
 
 
@@ -271,19 +271,19 @@ def write_trials(connection: sa.Connection, name: str, trials: Sequence[FrozenTr
         ValueError: there is no such study, or a trial does not continue it: its number is not the next one, it is not
             finished, its values do not fit the objectives, or its distributions differ from the study's.
     """
-    study_id = _locked_study(connection, name)
+    study_id = locked_study(connection, name)
     if study_id is None:
         raise ValueError(f"there is no Optuna study {name!r} to append to: call create_study first")
-    objectives = _count_objectives(connection, study_id)
-    last_id, first = _last_trial(connection, study_id)
+    objectives = count_objectives(connection, study_id)
+    last_id, first = last_trial(connection, study_id)
     for number, trial in enumerate(trials, start=first):
-        _check_trial(trial, number, objectives, name)
+        check_trial(trial, number, objectives, name)
     of_last = sa.select(_PARAMS.c.param_name, _PARAMS.c.distribution_json).where(_PARAMS.c.trial_id == last_id)
     known = {row.param_name: row.distribution_json for row in connection.execute(of_last)} if trials else {}
-    _insert_trials(connection, study_id, last_id, trials, _distribution_jsons(known, trials))
+    insert_trials(connection, study_id, last_id, trials, distribution_jsons(known, trials))
 
 
-def _locked_study(connection: sa.Connection, name: str) -> int | None:
+def locked_study(connection: sa.Connection, name: str) -> int | None:
     """The id of the study ``name``, if there is one."""
     # FOR UPDATE, as Optuna does it: two writers cannot give out one number. SQLite has one writer anyway.
     of_name = sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name).with_for_update()
@@ -291,29 +291,36 @@ def _locked_study(connection: sa.Connection, name: str) -> int | None:
     return study_id
 
 
-def _count_objectives(connection: sa.Connection, study_id: int) -> int:
+def count_objectives(connection: sa.Connection, study_id: int) -> int:
     return connection.scalar(sa.select(sa.func.count()).where(_DIRECTIONS.c.study_id == study_id)) or 0
 
 
-def _last_trial(connection: sa.Connection, study_id: int) -> tuple[int, int]:
+def last_trial(connection: sa.Connection, study_id: int) -> tuple[int, int]:
     """The id of a study's last trial, 0 where it has none, and the number of the next one."""
-    of_study = sa.select(_TRIALS.c.trial_id, _TRIALS.c.number).where(_TRIALS.c.study_id == study_id)
-    last = connection.execute(of_study.order_by(_TRIALS.c.trial_id.desc()).limit(1)).one_or_none()
+    of_study = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(TRIALS.c.study_id == study_id)
+    last = connection.execute(of_study.order_by(TRIALS.c.trial_id.desc()).limit(1)).one_or_none()
     return (last.trial_id, last.number + 1) if last else (0, 0)
 
 
-def _insert_trials(
+def insert_trials(
     connection: sa.Connection, study_id: int, last_id: int, trials: Sequence[FrozenTrial], jsons: Mapping[int, str]
 ) -> None:
-    """Insert trials behind the study's last one; ``jsons`` as ``_distribution_jsons`` gives them."""
+    """Insert trials behind the study's last one; ``jsons`` as ``distribution_jsons`` gives them."""
     if not trials:
         return
-    connection.execute(sa.insert(_TRIALS), [_trial_row(study_id, trial) for trial in trials])
+    connection.execute(sa.insert(TRIALS), [trial_row(study_id, trial) for trial in trials])
     # The database gives out the ids, ascending: a PostgreSQL sequence must not fall behind ids chosen here.
-    new = (_TRIALS.c.study_id == study_id) & (_TRIALS.c.trial_id > last_id)
-    ids = connection.scalars(sa.select(_TRIALS.c.trial_id).where(new).order_by(_TRIALS.c.trial_id)).all()
+    new = (TRIALS.c.study_id == study_id) & (TRIALS.c.trial_id > last_id)
+    ids = connection.scalars(sa.select(TRIALS.c.trial_id).where(new).order_by(TRIALS.c.trial_id)).all()
     if connection.dialect.name == "sqlite":  # whose shell deletes a trial alone, and which gives the id out again
-        _delete_details(connection, ids)
+        delete_details(connection, ids)
+    insert_details(connection, ids, trials, jsons)
+
+
+def insert_details(
+    connection: sa.Connection, ids: Sequence[int], trials: Sequence[FrozenTrial], jsons: Mapping[int, str]
+) -> None:
+    """Insert what is known of trials whose ``ids`` are there."""
     stored = list(zip(ids, map(_storage_trial, trials), strict=True))
     rows: dict[sa.Table, list[tuple[Any, ...]]] = {
         _PARAMS: [
@@ -323,7 +330,7 @@ def _insert_trials(
         ],
         _VALUES: [(i, n, *_representation(v)) for i, trial in stored for n, v in enumerate(trial.values or ())],
         _REPORTS: [(i, n, *_representation(v)) for i, trial in stored for n, v in trial.intermediate_values.items()],
-        _USER_ATTRS: [(i, key, json.dumps(v)) for i, trial in stored for key, v in trial.user_attrs.items()],
+        USER_ATTRS: [(i, key, json.dumps(v)) for i, trial in stored for key, v in trial.user_attrs.items()],
         _SYSTEM_ATTRS: [(i, key, json.dumps(v)) for i, trial in stored for key, v in trial.system_attrs.items()],
     }
     for table, values in rows.items():
@@ -343,7 +350,7 @@ def add_trials(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
     """
     stored = len(study.get_trials(deepcopy=False))
     for number, trial in enumerate((t for t in trials if t.number >= stored), start=stored):
-        _check_trial(trial, number, len(study.directions), study.study_name)
+        check_trial(trial, number, len(study.directions), study.study_name)
         study.add_trial(_storage_trial(trial))
 
 
@@ -355,7 +362,7 @@ def _revision(engine: sa.Engine) -> str | None:
         return connection.scalar(sa.select(REVISION.c.version_num))
 
 
-def _check_trial(trial: FrozenTrial, number: int, objectives: int, name: str) -> None:
+def check_trial(trial: FrozenTrial, number: int, objectives: int, name: str) -> None:
     """Raises ValueError when ``trial`` cannot be trial ``number`` of the study ``name``."""
     if trial.number != number:
         raise ValueError(f"the Optuna study {name!r} continues with trial {number}, found trial {trial.number}")
@@ -387,7 +394,7 @@ def _storage_trial(trial: FrozenTrial) -> FrozenTrial:
     return published
 
 
-def _distribution_jsons(before: Mapping[str, str], trials: Sequence[FrozenTrial]) -> dict[int, str]:
+def distribution_jsons(before: Mapping[str, str], trials: Sequence[FrozenTrial]) -> dict[int, str]:
     """The JSON of every distribution, by the ``id`` of the object: a study's trials share a few dozen.
 
     Args:
@@ -413,13 +420,13 @@ def _distribution_jsons(before: Mapping[str, str], trials: Sequence[FrozenTrial]
     return jsons
 
 
-def _trial_row(study_id: int, trial: FrozenTrial) -> dict[str, Any]:
+def trial_row(study_id: int, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "study_id": study_id,
         "number": trial.number,
         "state": trial.state,
-        "datetime_start": _naive_utc(trial.datetime_start),
-        "datetime_complete": _naive_utc(trial.datetime_complete),
+        "datetime_start": naive_utc(trial.datetime_start),
+        "datetime_complete": naive_utc(trial.datetime_complete),
     }
 
 
@@ -432,7 +439,7 @@ def _representation(value: float) -> tuple[float | None, str]:
     return float(value), "FINITE"
 
 
-def _naive_utc(time: datetime | None) -> datetime | None:
+def naive_utc(time: datetime | None) -> datetime | None:
     """Optuna stores UTC and shows local time, both without a zone; a time without a zone is local."""
     return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
 
@@ -458,14 +465,14 @@ def delete_studies(connection: sa.Connection, names: Sequence[str]) -> None:
     Through Optuna, 3,000 trials take eight seconds; this is thirteen statements. Needs ``layout_is_known``.
     """
     studies = sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name.in_(names))
-    trials = sa.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id.in_(studies))
-    _delete_details(connection, trials)
+    trials = sa.select(TRIALS.c.trial_id).where(TRIALS.c.study_id.in_(studies))
+    delete_details(connection, trials)
     ids = list(connection.scalars(studies))  # the names go last, and everything refers to them
-    for table in (_TRIALS, _DIRECTIONS, _STUDY_USER_ATTRS, _STUDY_SYSTEM_ATTRS, _STUDIES):
+    for table in (TRIALS, _DIRECTIONS, _STUDY_USER_ATTRS, _STUDY_SYSTEM_ATTRS, _STUDIES):
         connection.execute(sa.delete(table).where(table.c.study_id.in_(ids)))
 
 
-def _delete_details(connection: sa.Connection, trials: Sequence[int] | sa.Select[tuple[int]]) -> None:
+def delete_details(connection: sa.Connection, trials: Sequence[int] | sa.Select[tuple[int]]) -> None:
     """Delete all that is known of trials but that they are there."""
     for table in _DETAILS:
         connection.execute(sa.delete(table).where(table.c.trial_id.in_(trials)))
@@ -475,7 +482,7 @@ def delete_remains(connection: sa.Connection) -> None:
     """Delete what was left of studies and trials that are gone: SQLite's shell deletes one row alone, and its id is given out
     again. Other databases leave nothing behind."""
     if connection.dialect.name == "sqlite":
-        for table in (_DIRECTIONS, _STUDY_USER_ATTRS, _STUDY_SYSTEM_ATTRS, _TRIALS):
+        for table in (_DIRECTIONS, _STUDY_USER_ATTRS, _STUDY_SYSTEM_ATTRS, TRIALS):
             connection.execute(sa.delete(table).where(table.c.study_id.not_in(sa.select(_STUDIES.c.study_id))))
         for table in _DETAILS:
-            connection.execute(sa.delete(table).where(table.c.trial_id.not_in(sa.select(_TRIALS.c.trial_id))))
+            connection.execute(sa.delete(table).where(table.c.trial_id.not_in(sa.select(TRIALS.c.trial_id))))

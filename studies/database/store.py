@@ -20,9 +20,10 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection
 
+from spaces.architecture import Architecture
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig
-from studies.database import contents, errors, mirror, optuna_tables, rows, schema
+from studies.database import contents, errors, mirror, optuna_tables, rows, running, schema
 from studies.database.contents import Contents
 from studies.database.copies import copied
 from studies.database.engines import (
@@ -38,7 +39,7 @@ from studies.database.engines import (
 )
 from studies.database.rows import Choice, RunKey, StoredRound, StoredRun, utc_now
 from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
-from studies.database.trials import distributions, to_trial
+from studies.database.trials import distributions, running_trial, to_trial
 from studies.database.urls import command_on, redacted
 from studies.plugins import Plugin
 from studies.records import Evaluation, EvoError, Proposal
@@ -291,6 +292,9 @@ class Store:
             connection.execute(choices.delete().where(choices.c.round_id == row.id))
             connection.execute(choices.insert(), details)
             connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
+            if self.bulk:
+                study = connection.execute(sa.select(rounds.c.study).where(rounds.c.id == row.id)).scalar_one()
+                running.drop_running(connection, study)
 
     @retry_while_unavailable
     def add_stats(self, row: StoredRound, stats: Mapping[str, Any]) -> StoredRound:
@@ -344,7 +348,22 @@ class Store:
             found = [rows.proposal_to_row(row, *pair) for pair in zip(generation, ids, strict=True)]
             connection.execute(proposals.insert(), found)
             study = connection.execute(sa.select(rounds.c.study).where(rounds.c.id == row.id)).scalar_one()
-            return self.bulk and optuna_tables.append_trials(connection, study, trials)
+            return self.bulk and running.record_trials(connection, study, trials)
+
+    @retry_while_unavailable
+    def announce(self, row: StoredRound, start: int, batch: Sequence[tuple[Architecture, str]]) -> None:
+        """Let Optuna show a generation that is being measured, as RUNNING trials; ours is written when it is recorded. Twice
+        changes nothing.
+
+        Args:
+            start: the number of its first proposal; ``batch``: its architectures, each with its origin.
+        """
+        options = distributions(row.space)
+        trials = [running_trial(start + i, *each, row.space, options) for i, each in enumerate(batch)]
+        with self.writing() as connection:
+            study = connection.execute(sa.select(rounds.c.study).where(rounds.c.id == row.id)).scalar_one()
+            if self.bulk:
+                running.announce_trials(connection, study, trials)
 
     def _evaluation_ids(
         self, connection: Connection, run: StoredRun, space: SearchSpace, generation: Sequence[Proposal]

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
+from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from studies.config import LimitsSection, SearchSection
 from studies.records import COSTS, Evaluation, Proposal
@@ -42,6 +43,26 @@ def constraints(evaluation: Evaluation, limits: LimitsSection) -> dict[str, floa
             if isfinite(most):
                 overshoots[f"{name}_most"] = (cost - most) / max(abs(most), 1.0)
     return overshoots
+
+
+def running_trial(
+    number: int, arch: Architecture, origin: str, space: SearchSpace, choices: Mapping[str, CategoricalDistribution]
+) -> FrozenTrial:
+    """A proposal that is being measured, as a trial without values."""
+    return FrozenTrial(
+        number=number,
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        values=None,
+        datetime_start=datetime.now(),  # local, as Optuna has it
+        datetime_complete=None,
+        params=dict(zip(space.names, arch.genes, strict=True)),
+        distributions=dict(choices),
+        user_attrs={PROPOSAL_KEY: number, ARCH_KEY: str(arch), "origin": origin},
+        system_attrs={},
+        intermediate_values={},
+    )
 
 
 def to_trial(

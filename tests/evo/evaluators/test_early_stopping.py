@@ -98,6 +98,19 @@ def by(curves: Curves, asked: list[tuple[int, int]]) -> Callable[..., list[Evalu
     return evaluate
 
 
+def test_what_waits_at_rungs_of_other_generations_stays(judge: ScratchJudge, archs: list[Architecture]) -> None:
+    """Several generations may be in training."""
+    assert judge.folder is not None
+    judge.folder.mkdir(parents=True)
+    paths = {arch: [judge._progress_path(arch, epochs) for epochs in (1, 2)] for arch in archs}
+    for path in [path for own in paths.values() for path in own]:
+        path.touch()
+    judge.discard_progress(archs[:4])
+    assert set(judge.folder.iterdir()) == {path for arch in archs[4:] for path in paths[arch]}
+    judge.discard_progress(archs[4:])
+    assert not judge.folder.exists()
+
+
 def test_a_hopeless_network_stops_at_its_rung(judge: ScratchJudge, archs: list[Architecture]) -> None:
     asked: list[tuple[int, int]] = []
     final = dict(zip(archs, (0.70, 0.65, 0.85, 0.50, 0.86, 0.88), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,37 @@ def test_the_second_choice_is_what_a_process_told_of_the_first_would_choose(
     gain = expected_improvement(mean, latent, cost, values, costs, (float(surrogate.value.min()), most))
     gain[first] = -1.0
     assert gain[second] == pytest.approx(gain.max(), rel=1e-3)
+
+
+def test_what_is_in_flight_is_believed_as_a_process_told_of_it_would(
+    space: SearchSpace, table: CostTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brute force, with several in flight: a new process, conditioned on their predicted values."""
+    monkeypatch.setattr("evo.strategy.surrogate.DEVIATION_FACTORS", (1.0,))
+    surrogate, encode = learned(space, table, 30)
+    rng = Random(4)
+
+    def described(count: int) -> tuple[Any, Any]:
+        archs = [space.sample(rng) for _ in range(count)]
+        return encode([canonical_arch(arch, space) for arch in archs]), table.count(archs)[:, 0]
+
+    x, cost = described(150)
+    most = float(table.bounds()[1, 0])
+    favourites = choose_batch(surrogate, x, cost, 12, most)
+    pending, their_cost = x[favourites], cost[favourites]
+    (chosen,) = choose_batch(surrogate.believing(pending, their_cost), x, cost, 1, most)
+
+    told = surrogate.process
+    seen = np.vstack([told.X_train_, pending * surrogate.scale])
+    values = np.append(surrogate.value, told.predict(pending * surrogate.scale))
+    after = GaussianProcessRegressor(told.kernel_, optimizer=None).fit(seen, values)
+    mean, deviation = after.predict(x * surrogate.scale, return_std=True)
+    assert mean == pytest.approx(told.predict(x * surrogate.scale), abs=1e-6)
+    latent = np.sqrt(np.maximum(deviation**2 - told.kernel_.k2.noise_level, 1e-10))
+    costs, reference = np.append(surrogate.cost, their_cost), (float(surrogate.value.min()), most)
+    gain = expected_improvement(mean, latent, cost, values, costs, reference)
+    assert gain[chosen] == pytest.approx(gain.max(), rel=1e-3)
+    assert chosen not in favourites  # one would be, if nothing were believed
 
 
 def test_the_unit_of_accuracy_does_not_matter(space: SearchSpace, table: CostTable) -> None:

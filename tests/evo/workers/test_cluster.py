@@ -156,7 +156,7 @@ def results(storage: str) -> list[list[list[Any]]]:
 def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
     hands: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A supernet's scores, and networks trained alone (``ground_truth.sample``)."""
+    """A supernet's scores with three generations in flight, and networks trained alone (``ground_truth.sample``)."""
     work = [
         "1",
         "--quiet",
@@ -165,9 +165,9 @@ def test_a_run_is_the_same_on_a_cluster_that_loses_a_worker(
         "--set",
         "data.max_images=300",
         "--set",
-        "search.evaluations=8",
+        "search.evaluations=20",
     ]
-    work += ["--set", "search.population=4", "--set", "ground_truth.sample=2"]
+    work += ["--set", "search.population=4", "--set", "ground_truth.sample=2", "--set", "search.in_flight=3"]
     storages = [f"sqlite:///{tmp_path / name}.db" for name in ("alone", "cluster")]
     assert main([*work, "--storage", storages[0]]) == 0
     monkeypatch.setattr(clusters, "connect_client", lambda where: nullcontext((hands.client, hands.cluster_spec)))

@@ -90,7 +90,7 @@ def test_overrides_reach_any_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: cost, evaluations, macs"),
+        ("[search]\ntrails = 3", "unknown key 'search.trails' (found 3); allowed there: cost, evaluations, in_flight"),
         (
             "[search]\nevaluations = -3",
             "search.evaluations is -3: expected a whole number from 1 on, or a list of them: one per round",
