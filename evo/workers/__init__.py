@@ -2,7 +2,7 @@
 
 ``protocol`` defines work; ``executors`` makes an ``Evaluate`` from the command line's options, and ``flights`` begins several
 generations on one. ``pool`` manages processes of this machine, ``ranks`` those that torchrun has started, and ``torchrun`` the
-commands that run in them. ``dask_cluster`` evaluates on Dask, ``cluster_spec`` reads the description of a cluster and starts it,
+commands that run in them. ``dask_cluster`` evaluates on Dask, ``cluster_spec`` reads a cluster's description and starts it,
 ``staging`` sends files along. Answers depend on architectures alone, so they are the same everywhere.
 """
 
