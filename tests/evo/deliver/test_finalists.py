@@ -27,6 +27,7 @@ from evo.deliver.finalists import find_winner, hold_contest
 from evo.deliver.manifest import read_manifest
 from evo.deliver.session import training_settings
 from evo.evaluators.standalone import measure_network
+from evo.training.precision import Precision
 from spaces.architecture import Architecture
 from spaces.costs.table import count_costs
 from spaces.export.baselines import Contender, contender
@@ -131,9 +132,9 @@ def test_neither_validation_nor_test_images_train(
     """With others in their places, the network is the same."""
     weights = []
 
-    def measured(model: Network, images: ImageSet) -> tuple[float, float]:
+    def measured(model: Network, images: ImageSet, precision: Precision) -> tuple[float, float]:
         weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        return measure_network(model, images)
+        return measure_network(model, images, precision)
 
     monkeypatch.setattr("evo.alone.trainer.measure_network", measured)
     trainer, mine = trainer_of(*run), network()

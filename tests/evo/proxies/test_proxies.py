@@ -380,7 +380,12 @@ def test_networks_are_really_trained_by_the_command_which_prints_words_or_json(
         (DELIVERED, "digits", ["--proxy", "z=1"], "'z=1' is no share"),
         (DELIVERED, "digits", ["--proxy", "p=1/2"], "would leave 1 pixel"),
         (DELIVERED, "digits", ["--trust", "2"], "trust is 2.0: expected a tau"),
-        (DELIVERED, "digits", ["--set", "search.evaluations=3"], "those of deliver and data, device and threads"),
+        (
+            DELIVERED,
+            "digits",
+            ["--set", "search.evaluations=3"],
+            "those of deliver and data, device, precision and threads",
+        ),
         (ALONE, "digits", ["--set", "deliver.epochs=3"], "its own trainings are the truth here"),
         (("space.name=digits", "limits.macs=[19000, 19500]", *DELIVERED), "digits", [], "1 network within the limits"),
     ],
