@@ -291,10 +291,10 @@ class Store:
         with self.writing() as connection:
             connection.execute(choices.delete().where(choices.c.round_id == row.id))
             connection.execute(choices.insert(), details)
-            connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
             if self.bulk:
                 study = connection.execute(sa.select(rounds.c.study).where(rounds.c.id == row.id)).scalar_one()
                 running.drop_running(connection, study)
+            connection.execute(rounds.update().where(rounds.c.id == row.id).values(outcome))
 
     @retry_while_unavailable
     def add_stats(self, row: StoredRound, stats: Mapping[str, Any]) -> StoredRound:
