@@ -51,12 +51,12 @@ def space_of(
     Args:
         smaller: other sizes that images may be scaled to; with them, a first layer chooses the size.
         widths: parts of the channels that stages give, all together, beside all of them; the first layer chooses them, too.
-            Hidden channels are named by their number then, as it does not depend on those.
+            Hidden channels are named by their number then, as it does not depend on those. Nothing changes where no stage can
+            have fewer.
         pool: operations that wait in every layer whose shape allows them.
 
     Raises:
-        SpaceError: the network has layers of several operations side by side, or sees images of other channels, or its stages
-            cannot have fewer channels.
+        SpaceError: the network has layers of several operations side by side, or sees images of other channels.
     """
     if channels not in (1, found.space.stem.c_in):
         raise SpaceError(
@@ -66,23 +66,19 @@ def space_of(
     for op in pool:
         _check_useful(op, found.space.layers)
     stem = replace(found.space.stem, c_in=channels, size=size or found.space.stem.size)
-    layers, pixels, narrowed = list[Layer](), stem.size_out, stages_to_narrow(found.space) if widths else ()
+    layers, pixels, narrowed = list[Layer](), stem.size_out, stages_to_narrow(found.space)
     _check_sizes(stem.size, smaller, found.space)
-    if widths and not any(narrowed):
-        raise SpaceError(
-            f"no stage of {found.name} can have fewer channels: in each a layer has an activation behind what it gives, or "
-            "sees channels one by one; leave the widths out"
-        )
     sizes = tuple(dict.fromkeys((stem.size, *smaller)))
     profiles = tuple(dict.fromkeys(narrower_stages(found.space, share, narrowed) for share in widths))
     inputs = tuple(input_op(one, profile) for one in sizes for profile in ((), *filter(None, profiles)))
+    numbered = any(profiles)
     if inputs[1:]:
         chooser = Shape(stem.c_out, stem.c_out, 1, pixels)
         layers.append(Layer(chooser, inputs, block="input"))
     for layer in found.space.layers:
         shape = replace(layer.shape, size=pixels)
-        cuts = tuple(_cuts(layer, shape, shares, numbered=bool(widths)))
-        named = [numbered_op(op, shape) for op in pool if _reads_and_gives_all(op, shape)] if widths else pool
+        cuts = tuple(_cuts(layer, shape, shares, numbered=numbered))
+        named = [numbered_op(op, shape) for op in pool if _reads_and_gives_all(op, shape)] if numbered else pool
         waiting = tuple(op for op in dict.fromkeys(named) if op not in cuts and _fits(op, shape))
         layers.append(replace(layer, shape=shape, candidates=cuts, pending=waiting))
         pixels = shape.size_out

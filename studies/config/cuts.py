@@ -157,7 +157,16 @@ class CutsSection(Training, EvaluatorSection):
         joint = f", {self.joint.epochs} epochs together with {self.joint.cuts} cuts a step" if self.joint else ""
         return [
             f"fine-tuning {self.network}: {self.epochs:g} epochs{joint}; then measuring {cuts} cuts, one at a time",
+            *self._plan_of_widths(space),
             *self._plan_of_pool(space),
+        ]
+
+    def _plan_of_widths(self, space: SearchSpace) -> list[str]:
+        if not self.widths or (space.input_sizes is not None and space.input_sizes.has_channels):
+            return []
+        return [
+            f"no stage of {self.network} can give fewer channels: in each, a layer has an activation behind what it gives, or "
+            "sees channels one by one; evaluator.widths changes nothing"
         ]
 
     def _plan_of_pool(self, space: SearchSpace) -> list[str]:
@@ -235,5 +244,6 @@ class AgreementSection(CutsSection):
         cuts = sum(len(layer.candidates) - 1 for layer in space.layers)
         return [
             f"measuring how well {cuts} cuts agree with {self.network}, one at a time; nothing is fine-tuned",
+            *self._plan_of_widths(space),
             *self._plan_of_pool(space),
         ]

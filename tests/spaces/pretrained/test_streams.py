@@ -24,6 +24,7 @@ from spaces.pretrained.refit import hidden_moments
 from spaces.pretrained.slices import first_weights, load_first_weights
 from spaces.pretrained.streams import Basis, narrow_giver, narrow_reader, stream_bases
 from spaces.space import SearchSpace, resolve_variants
+from studies.config import CutsSection
 
 NET = SearchSpace(
     "net",
@@ -279,12 +280,13 @@ def test_a_first_stage_that_adds_what_the_stem_gives_keeps_its_channels() -> Non
     assert stages_to_narrow(replace(NET, layers=(first, second, *NET.layers[2:]))) == (False, True, True)
 
 
-def test_a_network_whose_stages_cannot_be_narrowed_is_refused() -> None:
+def test_widths_change_nothing_where_no_stage_can_be_narrowed() -> None:
     space = replace(NET, merge="residual_relu")
     found = Pretrained("net", space, whole_network(space), {}, (0.0,) * 3, (1.0,) * 3)
-    with pytest.raises(SpaceError, match="no stage of net can have fewer channels"):
-        space_of(found, size=12, widths=[0.5])
-    assert space_of(found, size=12).input_sizes is None
+    assert space_of(found, size=12, widths=[0.5]) == space_of(found, size=12)
+    assert CutsSection.model_fields["widths"].default == ()
+    (said,) = [line for line in CutsSection(kind="cuts", widths=(0.5,)).plan(space, 1) if "fewer channels" in line]
+    assert "evaluator.widths changes nothing" in said
 
 
 @pytest.mark.parametrize(
