@@ -124,24 +124,28 @@ def test_all_channels_in_another_basis_are_the_same_network() -> None:
         assert torch.allclose(network.eval()(IMAGES), before, atol=2e-4)
 
 
-def what_readers_lose(network: Network, into: np.ndarray, back: np.ndarray) -> float:
-    """What the readers of the second stage give less what they gave, from numbers alone: the mean square over images."""
+def given_in_second_stage(network: Network) -> list[np.ndarray]:
+    """What each of its layers gives, ``(pixels of all images, channels)``."""
     given: list[Tensor] = []
     hooks = [layer.register_forward_hook(lambda m, x, y: given.append(y)) for layer in list(network.layers)[1:4]]
     with torch.no_grad():
         network(IMAGES)
     for hook in hooks:
         hook.remove()
+    return [each.permute(0, 2, 3, 1).reshape(-1, each.shape[1]).double().numpy() for each in given]
+
+
+def what_readers_lose(network: Network, into: np.ndarray, back: np.ndarray) -> float:
+    """What the readers of the second stage give less what they gave, from numbers alone: the mean square over images."""
     lost = 0.0
-    for layer, x in zip(list(network.layers)[2:5], given, strict=True):
+    for layer, rows in zip(list(network.layers)[2:5], given_in_second_stage(network), strict=True):
         part = next(each for each in layer.modules() if isinstance(each, nn.Conv2d))
         norm = next(each for each in layer.modules() if isinstance(each, nn.BatchNorm2d))
         assert norm.running_var is not None
         scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().double().numpy()
-        rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).double().numpy()
         rows = rows - rows.mean(0)
         weights = part.weight.detach().double().numpy() * scale[:, None, None, None]
-        reads = weights.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
+        reads = weights.transpose(0, 2, 3, 1).reshape(-1, rows.shape[1])
         lost += float((((rows - rows @ into.T @ back.T) @ reads.T) ** 2).sum() / len(rows))
     return lost
 
@@ -153,14 +157,7 @@ def test_no_other_basis_of_as_many_channels_tells_readers_more(channels: int) ->
     basis = Basis.of(1, stream_bases(network, NET, BATCHES), channels)
     into, back = basis.into.numpy(), basis.back.numpy()
     ours = what_readers_lose(network, into, back)
-    given: list[Tensor] = []
-    hooks = [layer.register_forward_hook(lambda m, x, y: given.append(y)) for layer in list(network.layers)[1:4]]
-    with torch.no_grad():
-        network(IMAGES)
-    for hook in hooks:
-        hook.remove()
-    rows = [each.permute(0, 2, 3, 1).reshape(-1, 24).double().numpy() for each in given]
-    covariance = sum(np.cov(each.T, bias=True) for each in rows) / 3
+    covariance = sum(np.cov(each.T, bias=True) for each in given_in_second_stage(network)) / 3
     components = np.linalg.eigh(covariance)[1][:, ::-1][:, :channels]
     others = [(components.T, components)]
     for _ in range(5):
