@@ -192,17 +192,12 @@ def narrow_operation(
     found, last = dict(weights), len(behind) - 1
     if not behind or [_inside(step) for step in before[1:]] != [_inside(step) for step in behind[1:]]:
         raise SpaceError(f"{op!r} has other channels inside where its layer is given {shape.c_in} and not {whole.c_in}")
-    begins = stage_begins(whole)
     if shape.c_in != whole.c_in:
-        found |= narrow_reader(found, "0", basis_of(stage - begins, measured, shape.c_in))
+        read = stage if whole.is_residual else stage - 1
+        found |= narrow_reader(found, "0", basis_of(read, measured, shape.c_in))
     if shape.c_out != whole.c_out:
         found |= narrow_giver(found, f"{last}", basis_of(stage, measured, shape.c_out), covariance)
     return found | dict(_narrow_gates(found, behind))
-
-
-def stage_begins(shape: Shape) -> bool:
-    """Whether a stage begins with a layer of this shape, which reads the one before."""
-    return not shape.is_residual
 
 
 def basis_of(stage: int, measured: Mapping[str, Tensor], channels: int) -> Basis:

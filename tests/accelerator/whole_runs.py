@@ -237,7 +237,7 @@ FAULTS = (
     ),
     Fault(
         "the channels of cuts are counted on the CPU",
-        "spaces.pretrained.slices:cut_weights",
+        "spaces.pretrained.slices:_cut",
         "kept = into = torch.arange(shape.c_in, device=device)", "kept = into = torch.arange(shape.c_in)",
         test_steps.test_a_network_and_its_cuts_wait_for_nothing,
     ),
