@@ -25,9 +25,10 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if request.param == "pretended":
         if reason := why_not():
             pytest.skip(reason)
-        monkeypatch.setattr(
-            "evo.data.loading.resolve_device", lambda word: DEVICE if word == "cuda" else torch.device("cpu")
-        )
+        for module in ("evo.data.loading", "evo.data.inspection", "evo.memory.counting", "evo.memory.machine"):
+            monkeypatch.setattr(
+                f"{module}.resolve_device", lambda word: DEVICE if word == "cuda" else torch.device("cpu")
+            )
         yield Pretended()
     elif not torch.cuda.is_available():
         pytest.skip("needs a CUDA device, and torch finds none")
