@@ -31,7 +31,7 @@ class Control(StrEnum):
     """Another one."""
 
     PRETRAINED = "pretrained"
-    """Of a trained network, the better one of the same share of every layer and of smaller images."""
+    """Of a trained network, the best of the same share of every layer, of every layer and stage, and of smaller images."""
 
     WHOLE = "whole"
     """A trained network, fine-tuned and not cut; ``--control pretrained`` asks for it, too."""

@@ -26,7 +26,7 @@ ARMS = {
     Control.RANDOM_NETWORKS: "the best random network",
     Control.MOBILENET_V2: "MobileNetV2",
     Control.EFFICIENTNET_B0: "EfficientNet-B0",
-    Control.PRETRAINED: "the better one of uniform cuts and smaller images",
+    Control.PRETRAINED: "the best of uniform cuts and smaller images",
     Control.WHOLE: "the whole network",
 }
 """What a reader calls the arms."""

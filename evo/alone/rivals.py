@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from evo.seeds import derive_seed
@@ -17,7 +18,7 @@ from spaces.export.baselines import (
     uniform_networks,
 )
 from spaces.pretrained.cut_space import whole_alone
-from spaces.pretrained.uniform import smaller_images, uniform_cut
+from spaces.pretrained.uniform import Cut, smaller_images, uniform_cut
 from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.records import EvoError
@@ -90,21 +91,37 @@ def random_networks(task: Task, number: int) -> tuple[Contender, ...]:
 
 
 def cut_without_search(task: Task) -> tuple[Contender, ...]:
-    """What is cut out of a trained network without a search, at most at the task's MACs: the same share of every layer, and
-    smaller images.
+    """What is cut out of a trained network without a search, at most at the task's MACs: the same share of every layer, of what
+    stages give, too, where the run cuts that, and smaller images. What another one already is, is left out.
 
     Raises:
-        SpaceError: neither can be had.
+        SpaceError: none can be had.
     """
-    whole, found, problems = whole_alone(task.space), list[Contender](), list[str]()
-    for name, cut in (("the same share of every layer", uniform_cut), ("smaller images", smaller_images)):
+    whole, sizes = whole_alone(task.space), task.space.input_sizes
+    found, problems = list[Contender](), list[str]()
+    for name, cut in PLAIN_CUTS.items():
+        if name == WITH_STAGES and not (sizes is not None and sizes.has_channels):
+            continue
         try:
-            found.append(contender(name, *cut(whole, task.macs, task.convention), task.convention))
+            new = contender(name, *cut(whole, task.macs, task.convention), task.convention)
         except SpaceError as error:
             problems.append(str(error))
+            continue
+        if all((new.arch, new.space) != (other.arch, other.space) for other in found):
+            found.append(new)
     if not found:
         raise SpaceError("; ".join(problems))
     return tuple(found)
+
+
+WITH_STAGES = "the same share of every layer and stage"
+
+PLAIN_CUTS: dict[str, Callable[[Cut, float, str], Cut]] = {
+    "the same share of every layer": uniform_cut,
+    WITH_STAGES: partial(uniform_cut, stages=True),
+    "smaller images": smaller_images,
+}
+"""Name -> (the whole network, MACs, their convention) -> what is cut out of it."""
 
 
 def published(name: str) -> Baseline:

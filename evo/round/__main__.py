@@ -58,8 +58,9 @@ def parser() -> argparse.ArgumentParser:
         help="also run what the run is compared with. Did evolving pay? fixed (a run in a space that never changes; the "
         "default), random (the same, searched at random). Did searching pay? uniform (the best network with one operation "
         "everywhere), random-networks (the best of as many as the run's cost can train), mobilenet_v2, efficientnet_b0: at "
-        "three budgets, each trained alone. Would fine-tuning have done? pretrained (of a trained network, the better one of "
-        "the same share of every layer and of smaller images; and whole, the network itself); repeatable",
+        "three budgets, each trained alone. Would fine-tuning have done? pretrained (of a trained network, the best of "
+        "the same share of every layer, of every layer and stage, and of smaller images; and whole, the network itself); "
+        "repeatable",
     )
     hands = command.add_mutually_exclusive_group()
     hands.add_argument("--workers", type=shell.integer(1), default=1, help="processes that evaluate (default: 1)")

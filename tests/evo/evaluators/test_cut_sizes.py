@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from analysis.answers.both import answers
 from evo.alone.budgets import find_budgets, is_complete
 from evo.alone.contest import hold_contest
+from evo.alone.rivals import Task, cut_without_search
 from evo.alone.selection import Criteria
+from evo.alone.start import Start
 from evo.console import SILENT
 from evo.data.loading import load_dataset
 from evo.deliver.pipeline import deliver_network
@@ -151,7 +153,22 @@ def test_would_fine_tuning_have_done(sized: RunContext) -> None:
             assert found["pretrained", budget.place].network in ("the same share of every layer", "smaller images")
     said = " ".join(answers(store, run).sentences())
     assert "Would fine-tuning the whole network have done?" in said
-    assert "against the better one of uniform cuts and smaller images" in said
+    assert "against the best of uniform cuts and smaller images" in said
+
+
+def test_where_stages_can_give_fewer_channels_so_can_a_cut_without_a_search(
+    narrowed: RunContext, sized: RunContext
+) -> None:
+    run = narrowed.run
+    macs = 0.6 * count_costs(run.space, whole_network(run.space)).macs
+    cuts = {cut.name: cut for cut in cut_without_search(Task(run.space, macs, run.config, 1))}
+    assert list(cuts) == ["the same share of every layer", "the same share of every layer and stage", "smaller images"]
+    narrow = cuts["the same share of every layer and stage"]
+    whole = run.space.layers[1:]
+    assert [layer.shape.c_out for layer in narrow.space.layers] < [layer.shape.c_out for layer in whole]
+    start = Start.of(narrowed.store, run, load_dataset(run.config.data, "cpu"))
+    assert start is not None and all(start.weights(cut.arch, cut.space) for cut in cuts.values())
+    assert len(cut_without_search(Task(sized.run.space, macs, sized.run.config, 1))) == 2
 
 
 @pytest.mark.parametrize(("kind", "control"), [("cuts", "uniform"), ("oneshot", "pretrained"), ("oneshot", "whole")])
