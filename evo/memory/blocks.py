@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from torch import nn
 from torch.nn import functional as F
 
 from evo.evaluators.blockwise.distillation import TeacherGuided
-from evo.evaluators.blockwise.stages import FeatureMapShape, extract_features
+from evo.evaluators.blockwise.in_step import BlocksInStep, paths_in_step, sum_of_losses
+from evo.evaluators.blockwise.stages import FeatureMapShape, blocks_needed, extract_features
 from evo.evaluators.blockwise.teacher import largest_architecture, meta_network, teacher_section, teacher_stages
 from evo.evaluators.oneshot.paths import uniform_paths
 from evo.memory.meter import byte_size
@@ -31,14 +32,63 @@ def blocks_memory(config: StudyConfig, space: SearchSpace, images: ImageShapes) 
     assert isinstance(section, BlockwiseSection)
     stages, teacher = teacher_stages(config, space), meta_network(config, space)
     training, scoring = [], []
+    if section.in_step:
+        training = [
+            _in_step(blocks, section, space, images, teacher, stages) for blocks in _in_step_blocks(section, space)
+        ]
     for block in range(len(space.blocks)):
-        names = list(stages)[max(0, block - 1) : block + 1]
+        names = [list(stages)[i] for i in blocks_needed([block])]
         shown = extract_features(teacher, names)
         shapes = [stages[name] for name in names]
-        training.append(_training(block, section, space, images, shown, shapes))
+        if not section.in_step:
+            training.append(_training(block, section, space, images, shown, shapes))
         scoring.append(_scoring(block, section, space, images, shown, shapes))
     steps = [max(steps, key=lambda step: step.total) for steps in (training, scoring)]
     return steps if teacher_section(config).is_given else [_teacher_training(config, space, images), *steps]
+
+
+def _in_step_blocks(section: BlockwiseSection, space: SearchSpace) -> list[list[int]]:
+    """The blocks that are trained at the same time."""
+    found: dict[int, list[int]] = {}
+    for block in range(len(space.blocks)):
+        found.setdefault(_schedule(section, block).epochs, []).append(block)
+    return list(found.values())
+
+
+def _in_step(
+    blocks: Sequence[int],
+    section: BlockwiseSection,
+    space: SearchSpace,
+    images: ImageShapes,
+    teacher: nn.Module,
+    stages: Mapping[str, FeatureMapShape],
+) -> StepMemory:
+    names = list(stages)
+    shown = extract_features(teacher, [names[i] for i in blocks_needed(blocks)])
+
+    def build() -> BlocksInStep:
+        shapes = {block: [stages[names[i]] for i in blocks_needed([block])] for block in blocks}
+        return BlocksInStep({block: _build(space, block, shapes[block])() for block in blocks}, shown.forward)
+
+    return training_memory(
+        f"training {len(blocks)} blocks in step",
+        build,
+        images.source(images.train),
+        _schedule(section, blocks[0]),
+        paths=paths_in_step({block: uniform_paths(space.slice(*space.blocks[block])) for block in blocks}),
+        loss=sum_of_losses,
+        beside=byte_size(shown.parameters()) + images.kept,
+    )
+
+
+def _schedule(section: BlockwiseSection, block: int) -> Schedule:
+    return Schedule(
+        epochs=round(value_in_round(section.epochs, block + 1)),
+        batch_size=section.batch_size,
+        learning_rate=0.001,
+        decay=section.decay,
+        accumulate=section.accumulate,
+    )
 
 
 def _build(space: SearchSpace, block: int, shapes: Sequence[FeatureMapShape]) -> partial[BlockSupernet]:
@@ -54,19 +104,11 @@ def _training(
     shown: nn.Module,
     shapes: Sequence[FeatureMapShape],
 ) -> StepMemory:
-    epochs = round(value_in_round(section.epochs, block + 1))
-    schedule = Schedule(
-        epochs=epochs,
-        batch_size=section.batch_size,
-        learning_rate=0.001,
-        decay=section.decay,
-        accumulate=section.accumulate,
-    )
     return training_memory(
         f"training block {block + 1}",
         _build(space, block, shapes),
         TeacherGuided(images.source(images.train), shown),
-        schedule,
+        _schedule(section, block),
         paths=uniform_paths(space.slice(*space.blocks[block])),
         loss=F.mse_loss,
         beside=byte_size(shown.parameters()) + images.kept,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from evo.evaluators.blockwise.in_step import BlocksInStep
 from evo.memory.meter import LiveBytes
 from evo.memory.shapes import ShapesOnly
 from evo.training.loop import Paths
@@ -34,11 +35,12 @@ def dearest_paths(model: nn.Module, paths: Paths, live: LiveBytes, steps: int) -
     Args:
         model: on the device ``meta``; ``live`` counts.
     """
-    kept = layer_bytes(model, live)
-    rng = Random(0)
+    parts = list(model.supernets.values()) if isinstance(model, BlocksInStep) else [model]
+    kept, rng = [layer_bytes(part, live) for part in parts], Random(0)
 
     def bytes_of(entry: tuple[Any, ...]) -> int:
-        return sum(kept(i, op) for i, op in _chosen(model, entry))
+        drawn = zip(parts, entry, kept, strict=True)
+        return sum(kept_of(i, op) for part, path, kept_of in drawn for i, op in _chosen(part, path))
 
     dearest = max((paths(rng) for _ in range(min(steps, DRAWS))), key=lambda step: max(map(bytes_of, step)))
     return lambda rng: dearest
@@ -58,9 +60,8 @@ def layer_bytes(model: nn.Module, live: LiveBytes) -> LayerBytes:
     return kept
 
 
-def _chosen(model: nn.Module, entry: tuple[Any, ...]) -> list[tuple[int, str]]:
+def _chosen(model: nn.Module, path: Any) -> list[tuple[int, str]]:
     """(layer, operation) of all that runs for what a step draws: an architecture, or cells by layer."""
-    (path,) = entry
     if isinstance(model, CellSupernet):
         return [(i, cell) for i, cells in enumerate(path) for cell in cells]
     assert isinstance(path, Architecture)

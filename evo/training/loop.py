@@ -7,11 +7,12 @@ last whole epoch ends with the same weights, bit for bit, as one that was not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -140,6 +141,7 @@ def train(
     checkpoint: Path | None = None,
     start: Path | None = None,
     until: int | None = None,
+    rates: Mapping[str, float] = MappingProxyType({}),
     track: Track = untracked,
     label: str = "training",
     group: ProcessGroup = SINGLE_PROCESS,
@@ -156,6 +158,8 @@ def train(
             from it, and from the epoch before where it is damaged.
         start: another such file, to continue from where ``checkpoint`` is not there yet.
         until: pause after so many epochs of the schedule (None: go to its end).
+        rates: the first part of parameters' names -> their learning rate in the place of the schedule's; where any is given,
+            all parameters have one.
         group: the processes that train together, each on its part of every batch; ``train`` is called on rank 0.
         precision: in which forward passes compute; all else stays in fp32.
 
@@ -163,7 +167,7 @@ def train(
         DivergedError: the loss is no longer a number; what was reached before stays in ``checkpoint``.
     """
     model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(model, schedule, fused=images.device.type == "cuda")
+    optimizer = make_optimizer(model, schedule, rates, fused=images.device.type == "cuda")
     loss = loss or partial(F.cross_entropy, label_smoothing=schedule.label_smoothing)
     done = _resume_progress(model, optimizer, between, [path for path in (checkpoint, start) if path])
     work = partial(
@@ -217,7 +221,7 @@ def _train_epochs(
             )
             for batch, (x, y) in enumerate(epoch_batches):
                 for parameters in optimizer.param_groups:
-                    parameters["lr"] = schedule.learning_rate_at(epoch * batches + batch, steps)
+                    parameters["lr"] = parameters["schedule"].learning_rate_at(epoch * batches + batch, steps)
                 if mix is not None:
                     x, y = mix_over_ranks(run, mix, x, y)
                 optimizer.zero_grad(set_to_none=True)  # an idle operation has no gradient, and so does not move
@@ -261,15 +265,20 @@ def pieces(x: Tensor, y: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, f
         yield images, labels, len(images) / len(x), place == count
 
 
-def make_optimizer(model: nn.Module, schedule: Schedule, fused: bool = False) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, schedule: Schedule, rates: Mapping[str, float] = MappingProxyType({}), fused: bool = False
+) -> torch.optim.Optimizer:
     """SGD or Adam, without weight decay on normalisation weights and biases.
 
     Args:
+        rates: as in ``train``; each group of parameters holds the schedule of its own.
         fused: whether a step is one kernel for all tensors, which rounds otherwise; on a CPU it is not.
     """
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        group
+        for prefix, rate in (rates or {"": schedule.learning_rate}).items()
+        for group in _parameter_groups(model, prefix, replace(schedule, learning_rate=rate))
+    ]
     if schedule.decay is not None:
         return torch.optim.Adam(groups, lr=schedule.learning_rate, fused=fused or None)
     optimizer = torch.optim.SGD(
@@ -282,9 +291,17 @@ def make_optimizer(model: nn.Module, schedule: Schedule, fused: bool = False) ->
     if (
         fused and schedule.momentum
     ):  # the kernel takes no tensors some of which have no momentum yet, and 0 is as good as none
-        for parameter in (*matrices, *vectors):
+        for parameter in model.parameters():
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def _parameter_groups(model: nn.Module, prefix: str, schedule: Schedule) -> Iterator[dict[str, Any]]:
+    """Matrices, and vectors, which have no weight decay."""
+    own = [parameter for name, parameter in model.named_parameters() if name.startswith(prefix)]
+    matrices, vectors = [p for p in own if p.ndim > 1], [p for p in own if p.ndim <= 1]
+    yield {"params": matrices, "weight_decay": schedule.weight_decay, "schedule": schedule}
+    yield {"params": vectors, "weight_decay": 0.0, "schedule": schedule}
 
 
 def _write_progress(
@@ -297,6 +314,11 @@ def _write_progress(
         state = optimizer.state.get(parameter, {}).items()
         tensors |= {f"{key}.{name}": value for key, value in state if value is not None}
     write_checkpoint(tensors, path, {"epochs": epochs}, keep=True)
+
+
+def write_trained(model: nn.Module, path: Path, epochs: int) -> None:
+    """Keep a model that was trained elsewhere as ``train`` keeps one after its last epoch: it has nothing left to do."""
+    write_checkpoint({f"model.{name}": tensor for name, tensor in model.state_dict().items()}, path, {"epochs": epochs})
 
 
 def _resume_progress(

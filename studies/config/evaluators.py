@@ -435,6 +435,11 @@ class BlockwiseSection(EvaluatorSection):
     """Start the last batch normalisation of every residual operation at zero, so that it begins as an identity. Short
     trainings gain much by it."""
 
+    in_step: bool = False
+    """Whether blocks of as many epochs are trained at the same time, in one process: a batch passes the
+    teacher once, not once for each block. That pays where the teacher costs more than the blocks, and takes the memory of all
+    of them. Otherwise each is trained by itself, and `--workers` share them."""
+
     candidates: Annotated[int, Field(ge=2)] = 5000
     """Most candidates of a block that are all scored; a block with more is searched by NSGA-II, and so many are
     scored."""

@@ -21,13 +21,14 @@ from typing import Any
 
 import optuna
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evo.console import Track, untracked
 from evo.data.augmentation import spelled
 from evo.data.loading import load_dataset
 from evo.data.source import WHOLE_BATCH, Batch, Images, Source
+from evo.evaluators.blockwise.stages import blocks_needed
 from evo.evaluators.blockwise.teacher import Teacher
 from evo.evaluators.oneshot.paths import uniform_paths
 from evo.evaluators.oneshot.scoring import BlockScorer
@@ -117,10 +118,10 @@ class Distillation:
 
     def finish_block(self, block: int) -> Path:
         """The block's file, after training and scoring what it still lacks."""
-        own, path = self._own_path(block), self._library_path(block)
-        if (found := first_intact(own, path)) is not None:
+        if (found := first_intact(*self.finished_paths(block))) is not None:
             return found
-        progress, draft = own.with_suffix(".progress"), self.folder / path.name
+        path, progress = self._library_path(block), self.progress_path(block)
+        draft = self.folder / path.name
         supernet = self.train_block(block, progress)
         scorer = self.block_scorer(block, supernet)
         losses = (
@@ -135,6 +136,14 @@ class Distillation:
         share_checkpoint(draft, path)
         delete_progress(progress)
         return path
+
+    def finished_paths(self, block: int) -> tuple[Path, Path]:
+        """Where the finished block may lie."""
+        return self._own_path(block), self._library_path(block)
+
+    def progress_path(self, block: int) -> Path:
+        """Where its training is kept while it has not been scored."""
+        return self._own_path(block).with_suffix(".progress")
 
     def block_path(self, block: int) -> Path:
         """Where the finished block lies: in the library, or where an earlier version has left it."""
@@ -187,24 +196,12 @@ class Distillation:
 
     def train_block(self, block: int, progress: Path) -> BlockSupernet:
         """The block's supernet, from where ``progress`` has kept it."""
-        seed = derive_seed(self.config.seed, "block", block)
-        torch.manual_seed(seed)
-        supernet = self.fresh_supernet(block)
-        epochs, learning_rate = self._schedule_of_block(block)
-        schedule = Schedule(
-            epochs=round(epochs),
-            batch_size=self.section.batch_size,
-            learning_rate=learning_rate,
-            weight_decay=self.section.weight_decay,
-            augment=spelled(self.config.data.augment, self.config.data.jitter),
-            decay=self.section.decay,
-            accumulate=self.section.accumulate,
-        )
+        supernet = self.fresh(block)
         train(
             supernet,
             self.guided_images(block, self.images.train),
-            schedule,
-            seed=seed,
+            self.schedule(block),
+            seed=self._seed(block),
             loss=F.mse_loss,
             paths=uniform_paths(self.block_space(block)),
             checkpoint=progress,
@@ -213,6 +210,27 @@ class Distillation:
             precision=precision_of(self.config),
         )
         return supernet
+
+    def schedule(self, block: int) -> Schedule:
+        """How long and how fast the block is trained."""
+        epochs, learning_rate = self._schedule_of_block(block)
+        return Schedule(
+            epochs=round(epochs),
+            batch_size=self.section.batch_size,
+            learning_rate=learning_rate,
+            weight_decay=self.section.weight_decay,
+            augment=spelled(self.config.data.augment, self.config.data.jitter),
+            decay=self.section.decay,
+            accumulate=self.section.accumulate,
+        )
+
+    def fresh(self, block: int) -> BlockSupernet:
+        """With the weights that its training begins with."""
+        torch.manual_seed(self._seed(block))
+        return self.fresh_supernet(block)
+
+    def _seed(self, block: int) -> int:
+        return derive_seed(self.config.seed, "block", block)
 
     def fresh_supernet(self, block: int) -> BlockSupernet:
         """With fresh weights, drawn from torch's generator."""
@@ -241,8 +259,13 @@ class Distillation:
 
     def guided_images(self, block: int, images: Source, most: int | None = None) -> TeacherGuided:
         """Images as this block sees them."""
-        stages = _teacher_stages(self.teacher, block, images.device)
+        stages = _teacher_stages(self.teacher, blocks_needed([block]), images.device)
         return TeacherGuided(images, stages, most, precision_of(self.config))
+
+    def teacher_features(self, blocks: tuple[int, ...], images: Tensor) -> Sequence[Tensor]:
+        """What the teacher's ``blocks`` give for ``images``, in order."""
+        given: Sequence[Tensor] = _teacher_stages(self.teacher, blocks, images.device)(images)
+        return given
 
     def candidate_count(self, block: int) -> int:
         """How many candidates the block has."""
@@ -291,7 +314,7 @@ class Distillation:
 
 
 @lru_cache(maxsize=1)
-def _teacher_stages(teacher: Teacher, block: int, device: torch.device) -> nn.Module:
-    """What the teacher's block before gives (if there is one), and its own."""
-    stages = teacher.stages(*range(max(0, block - 1), block + 1))
+def _teacher_stages(teacher: Teacher, blocks: tuple[int, ...], device: torch.device) -> nn.Module:
+    """What the teacher's ``blocks`` give."""
+    stages = teacher.stages(*blocks)
     return stages.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -22,6 +22,7 @@ from evo.evaluators.blockwise import combination
 from evo.evaluators.blockwise.block_files import file_kind, read_block_losses
 from evo.evaluators.blockwise.combination import BlockCandidates
 from evo.evaluators.blockwise.distillation import Distillation
+from evo.evaluators.blockwise.in_step import train_in_step
 from evo.evaluators.blockwise.teacher import prepare_teacher, teacher_stages
 from evo.evaluators.oneshot.scoring import BlockScorer
 from evo.training.precision import name_suffix, precision_of
@@ -49,6 +50,8 @@ class Blockwise:
             self.config, space, context.table, teacher, context.open_library(), context.folder, track, context.sources,
             context.legacy,
         )  # fmt: skip
+        if work.section.in_step:
+            train_in_step(work, context.group, context.track)
         blocks = range(len(space.blocks))
         context.evaluate(work, blocks)
         files = tuple((path, file_hash(path)) for path in map(work.block_path, blocks))

@@ -67,6 +67,11 @@ def stages_by_size(known: dict[str, FeatureMapShape], ends: list[Size]) -> tuple
     return tuple(splits)
 
 
+def blocks_needed(blocks: Sequence[int]) -> tuple[int, ...]:
+    """The teacher's blocks whose outputs ``blocks`` are given or imitate, in order."""
+    return tuple(sorted({near for block in blocks for near in (block - 1, block) if near >= 0}))
+
+
 def extract_features(network: nn.Module, names: list[str]) -> nn.Module:
     """``network`` up to its stages ``names``, whose outputs it gives as a list."""
     nodes = {name: str(i) for i, name in enumerate(names)}

@@ -22,6 +22,7 @@ from evo.evaluators.autospace.fitness import Breeding
 from evo.evaluators.autospace.measuring import measure_cells
 from evo.evaluators.autospace.population import alphabet_of
 from evo.evaluators.blockwise.distillation import TeacherGuided
+from evo.evaluators.blockwise.in_step import BlocksInStep, paths_in_step, sum_of_losses
 from evo.evaluators.blockwise.stages import extract_features
 from evo.evaluators.blockwise.teacher import largest_architecture, teacher_stages
 from evo.evaluators.cuts.imitation import BeforeAndBehind, relative_error
@@ -182,6 +183,30 @@ def test_a_block_behind_its_teacher() -> None:
             seed=0,
             loss=F.mse_loss,
             paths=as_counted(uniform_paths(space.slice(start, stop))),
+        )
+
+    check(step, work, sum(parameter.numel() * 4 for parameter in shown.parameters()))
+
+
+def test_blocks_in_step_behind_one_teacher() -> None:
+    config, space = configured("dna_digits", "evaluator.epochs=2", "evaluator.in_step=true")
+    blockwise = config.evaluator
+    assert isinstance(blockwise, settings.BlockwiseSection)
+    _, step, _ = blocks_memory(config, space, SHAPES)
+    assert step.name == f"training {len(space.blocks)} blocks in step"
+    stages, count = teacher_stages(config, space), len(space.blocks)
+    teacher = Network(largest_architecture(space), scale_widths(space, blockwise.teacher.width)).eval()
+    shown, given = extract_features(teacher, list(stages)), [1, *(channels for channels, _ in stages.values())]
+
+    def work() -> None:
+        blocks = {i: BlockSupernet(space, *space.blocks[i], given[i], given[i + 1]) for i in range(count)}
+        train(
+            BlocksInStep(blocks, shown.forward),
+            TRAIN,
+            Schedule(epochs=2, batch_size=64, learning_rate=0.002, decay=0.9),
+            seed=0,
+            loss=sum_of_losses,
+            paths=as_counted(paths_in_step({i: uniform_paths(space.slice(*space.blocks[i])) for i in range(count)})),
         )
 
     check(step, work, sum(parameter.numel() * 4 for parameter in shown.parameters()))

@@ -65,6 +65,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "decay": "0.9",
         "weight_decay": "0.0001",
         "zero_init": "True",
+        "in_step": "False",
         "candidates": "5000",
         "calibration_batches": "4",
         "validation_batches": "None",

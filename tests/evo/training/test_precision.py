@@ -186,7 +186,7 @@ def test_a_fused_step_is_the_same_step_and_moves_nothing_idle(decay: float | Non
     def stepped(fused: bool) -> list[Tensor]:
         torch.manual_seed(0)
         model = nn.ModuleList(nn.Linear(3, 3) for _ in range(3))
-        optimizer = make_optimizer(model, schedule, fused)
+        optimizer = make_optimizer(model, schedule, fused=fused)
         for active in ((0,), (0, 1), (1,)):
             optimizer.zero_grad()
             sum((model[i](torch.ones(2, 3)).square().sum() for i in active), torch.zeros(())).backward()
