@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evo.api.against import Against
-    from evo.api.calls import compare, load, measure_headroom, plan, runs, search
+    from evo.api.calls import compare, load, measure_headroom, plan, runs, search, verify_folder
     from evo.api.comparison import Comparison
     from evo.api.delivered import Delivered
     from evo.api.pages import Page
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from evo.plugins import dataset, evaluator, load_plugin, method
     from evo.proxies.result import ProxiesResult
     from evo.round.plan import Plan
+    from evo.verify.finding import Verification
     from spaces.errors import UserError
     from spaces.operations.own_operations import operation
     from spaces.operations.primitives import Conv, OpCounts, SqueezeExcite
@@ -63,6 +64,7 @@ _WHERE = {
     "OpCounts": "spaces.operations.primitives",
     "UserError": "spaces.errors",
     "Verdicts": "evo.api.verdicts",
+    "Verification": "evo.verify.finding",
     "WrappedJudge": "evo.evaluators",
     "compare": "evo.api.calls",
     "dataset": "evo.plugins",
@@ -76,6 +78,7 @@ _WHERE = {
     "plan": "evo.api.calls",
     "runs": "evo.api.calls",
     "search": "evo.api.calls",
+    "verify_folder": "evo.api.calls",
 }
 """Public name -> the module that has it, and its name there where it is another one."""
 
@@ -103,6 +106,7 @@ __all__ = [
     "SqueezeExcite",
     "UserError",
     "Verdicts",
+    "Verification",
     "WrappedJudge",
     "compare",
     "dataset",
@@ -116,6 +120,7 @@ __all__ = [
     "plan",
     "runs",
     "search",
+    "verify_folder",
 ]  # fmt: skip
 
 

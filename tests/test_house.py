@@ -94,6 +94,7 @@ def test_what_is_never_done(pattern: str) -> None:
         "evo.deliver",
         "evo.headroom",
         "evo.proxies",
+        "evo.verify",
         "analysis.report",
         "analysis.compare",
         "spaces.show",

@@ -13,6 +13,7 @@ from docs.hooks.markdown import block
 COMMANDS: dict[str, tuple[str, ...]] = {
     "evo.round": (),
     "evo.deliver": (),
+    "evo.verify": (),
     "evo.headroom": (),
     "evo.proxies": (),
     "analysis.report": (),

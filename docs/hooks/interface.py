@@ -8,8 +8,8 @@ import evo
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Search, and look at results": (
-        "search", "load", "runs", "compare", "plan", "measure_headroom", "Run", "Delivered", "Against", "Comparison",
-        "Verdicts", "Plan", "HeadroomResult", "ProxiesResult", "Page",
+        "search", "load", "runs", "compare", "plan", "measure_headroom", "verify_folder", "Run", "Delivered",
+        "Against", "Comparison", "Verdicts", "Verification", "Plan", "HeadroomResult", "ProxiesResult", "Page",
     ),
     "An operation of your own": ("operation", "Conv", "SqueezeExcite", "OpCounts"),
     "An evaluator of your own": (

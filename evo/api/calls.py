@@ -1,4 +1,5 @@
-"""The functions of the Python interface: ``evo.search``, ``plan``, ``load``, ``runs``, ``compare``, ``measure_headroom``."""
+"""The functions of the Python interface: ``evo.search``, ``plan``, ``load``, ``runs``, ``compare``, ``measure_headroom``,
+``verify_folder``."""
 
 from __future__ import annotations
 
@@ -17,10 +18,12 @@ from evo.api.run import Run
 from evo.console import reporter
 from evo.headroom import experiment
 from evo.headroom.result import HeadroomResult
-from evo.main_guard import check_script, exit_in_worker
 from evo.round.options import STORAGE, RunOptions, overrides_of
 from evo.round.plan import Plan, make_plan
 from evo.round.session import finish_rounds
+from evo.verify import session
+from evo.verify.finding import Verification
+from evo.workers.main_guard import check_script, exit_in_worker
 from studies.config import StudyConfig
 from studies.database.store import open_store
 from studies.database.urls import require_existing
@@ -193,6 +196,37 @@ def compare(runs: Sequence[Run | str], storage: str = STORAGE) -> Comparison:
     if not places:
         raise EvoError("expected two runs or more, found none")
     return Comparison(side_by_side(frames_at(places)), tuple(answers_at(places)))
+
+
+def verify_folder(
+    folder: str | Path,
+    *,
+    set: Mapping[str, object] | Sequence[str] = (),
+    skip: Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
+    progress: bool = True,
+) -> Verification:
+    """Whether a delivered network is still what was delivered, and does here what it did there.
+
+    As ``python -m evo.verify`` does. Nothing is written.
+
+    Args:
+        folder: as ``Run.deliver`` or ``python -m evo.deliver`` has made it.
+        set: other settings of ``data``, ``device`` or ``threads``: ``{"data.path": "photos"}``.
+        skip: of ``"forms"``, ``"images"``, ``"latency"``.
+        plugins: your own code, where the network has operations of it.
+
+    Returns:
+        All findings; ``same`` says whether none of them differs.
+
+    Raises:
+        UserError: the folder holds no delivered network, or a setting cannot be.
+
+    Examples:
+        >>> import evo
+        >>> assert evo.verify_folder("delivered/digits", skip=["latency"]).same   # doctest: +SKIP
+    """
+    return session.verify_folder(folder, overrides_of(set), skip, _runs_of(plugins), reporter(progress))
 
 
 def measure_headroom(

@@ -22,11 +22,11 @@ from evo.api.pages import Page
 from evo.api.verdicts import Verdicts
 from evo.console import reporter
 from evo.html import block, calls, heading, paragraph, table
-from evo.main_guard import exit_in_worker
 from evo.proxies.result import ProxiesResult
 from evo.round.options import STORAGE, overrides_of
 from evo.round.printing import asked, row_values, run_headings
 from evo.round.session import introduction
+from evo.workers.main_guard import exit_in_worker
 from spaces.architecture import Architecture
 from spaces.space import SearchSpace
 from spaces.units import format_number

@@ -1,9 +1,9 @@
 """``python -m evo.deliver RUN``: a trained network in a folder.
 
-``pipeline`` is the way there: select, scale, compare, train, measure once, export, remember (``evo.alone`` selects, scales and
-has the recipe). ``finalists`` decides among several networks, ``manifest`` keeps ``architecture.json`` from the plan to the
-result, and ``model_card`` writes the folder's README. ``against`` compares the pick with networks that need no search.
-``session`` is what both begin with.
+``pipeline`` is the way there: select, scale, compare, train, measure once (``measuring``), export, remember (``evo.alone``
+selects, scales and has the recipe). ``finalists`` decides among several networks, ``manifest`` keeps ``architecture.json`` from
+the plan to the result, ``seal`` notes down what the files are, and ``model_card`` writes the folder's README. ``against``
+compares the pick with networks that need no search. ``session`` is what both begin with.
 """
 
-__all__ = ["against", "finalists", "manifest", "model_card", "pipeline", "session"]
+__all__ = ["against", "finalists", "manifest", "measuring", "model_card", "pipeline", "seal", "session"]

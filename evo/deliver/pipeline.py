@@ -7,15 +7,13 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import torch
-from scipy.stats import binomtest
-from torch import Tensor, nn
+from torch import Tensor
 
 from evo.alone.additions import describe_additions
 from evo.alone.candidates import describe_unused, find_candidates
@@ -33,9 +31,10 @@ from evo.data.paths import file_hash
 from evo.data.source import Images
 from evo.deliver.finalists import hold_contest
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
+from evo.deliver.measuring import image_size, measure_latency, measure_on_test
 from evo.deliver.model_card import files_of, model_card, noun_of, result_clause
+from evo.deliver.seal import is_sealed, seal
 from evo.deliver.session import inspect_images, open_run
-from evo.evaluators.cuts.agreement import measure_agreement
 from evo.plugins import operation_plugins
 from evo.round.new_run import library_versions
 from evo.seeds import derive_seed
@@ -52,12 +51,10 @@ from spaces.export.formats import export_program, write_onnx, write_preprocessin
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
 from spaces.export.python_source import check_exportable, network_source
 from spaces.export.scaling import ScaledSpace
-from spaces.latency.measure import MeasurementSetting, measure_module
-from spaces.layer import Shape
-from spaces.networks.modules import Resize, resize_images
+from spaces.networks.modules import Resize
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
-from spaces.size import Size, as_size, both_sides
+from spaces.size import both_sides
 from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
 from studies.database.deliveries import Delivery, record_delivery
@@ -149,7 +146,8 @@ def deliver_network(
     add_once(folder, "test", lambda: measure_on_test(network, size, trainer))
     add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, size, config.threads))
     add_once(folder, "versions", library_versions)
-    export_network(folder, network, reporter.track)
+    if export_network(folder, network, reporter.track) or not is_sealed(folder):
+        seal(folder)
     description = read_manifest(folder)
     record_delivery(store, run, delivery_record(description, folder))
     return description
@@ -310,66 +308,8 @@ def described_contender(description: Description) -> Contender:
     return contender("the network", Architecture.parse(description["arch"]), space)
 
 
-def image_size(description: Description) -> Size:
-    """The pixels of the images that a folder's network takes."""
-    return as_size(description["preprocessing"]["size"])
-
-
-def measure_on_test(network: Network, size: Size, trainer: Trainer) -> Description:
-    """Accuracy on the test images, or agreement with the teacher where they have no labels; the network takes ``size``. All of
-    it in fp32, as the network's files compute."""
-    if trainer.config.data.labels is not False:
-        return test_accuracy(network, size, trainer.images, trainer.config)
-    assert trainer.teacher is not None
-    teacher = replace(trainer.teacher, precision="fp32")
-    return test_agreement(network, size, teacher, trainer.images, trainer.config)
-
-
-def test_agreement(network: Network, size: Size, teacher: Teacher, images: Images, config: StudyConfig) -> Description:
-    """On how many of the test images, which nothing has looked at before, the network gives the teacher's class, as a share;
-    and the divergence of its probabilities from the teacher's, in nats, lower is better."""
-    scores = partial(_scores_of_normalised, network.to(images.test.device), images, size)
-    same, divergence = measure_agreement(scores, teacher, images.test, config.deliver.batch_size)
-    network.cpu()
-    return {"agreement": same / len(images.test), **_interval(same, len(images.test)), "divergence": divergence}
-
-
-def _scores_of_normalised(network: Network, images: Images, size: Size, x: Tensor) -> Tensor:
-    """Scores of images as the data set gives them, by a network that takes floats from 0 to 1 and ``size`` pixels."""
-    mean, std = (torch.tensor(values, device=x.device).float().view(-1, 1, 1) for values in (images.mean, images.std))
-    scores: Tensor = network(resize_images(x * std + mean, size))
-    return scores
-
-
-def _interval(right: int, images: int) -> Description:
-    """The 95 % interval of a share, inside [0, 1], also near its ends."""
-    found = binomtest(right, images).proportion_ci(0.95, "wilson")
-    return {"low": float(found.low), "high": float(found.high), "images": images}
-
-
-def test_accuracy(network: Network, size: Size, images: Images, config: StudyConfig) -> Description:
-    """Accuracy on the test images, which nothing has looked at before; as floats from 0 to 1, as the network takes them."""
-    of = partial(_scores_of_normalised, network.to(images.test.device), images, size)
-    with torch.inference_mode():
-        scores = torch.cat([of(x) for x, _ in images.test.batches(config.deliver.batch_size)])
-    right = int((scores.argmax(1) == images.test.y).sum())
-    network.cpu()
-    return {
-        "accuracy": right / len(images.test),
-        **_interval(right, len(images.test)),
-        "nll": float(nn.functional.cross_entropy(scores, images.test.y)),
-    }
-
-
-def measure_latency(network: Network, space: SearchSpace, size: Size, threads: int) -> Description:
-    """Milliseconds for one image of ``size`` pixels, here and now."""
-    setting = MeasurementSetting(repeats=50, device="cpu", batch=1, threads=threads)
-    median, spread = measure_module(network, Shape(space.stem.c_in, space.head.classes, 1, size), setting)
-    return {"ms": median, "iqr_ms": spread, "machine": platform.machine(), **asdict(setting)}
-
-
-def export_network(folder: Path, network: Network, track: Track) -> None:
-    """Write the other forms of the network that the folder lacks."""
+def export_network(folder: Path, network: Network, track: Track) -> bool:
+    """Write the other forms of the network that the folder lacks; gives whether it lacked any."""
     description = read_manifest(folder)
     missing = [name for name in files_of(description) if not (folder / name).exists()]
     space, size = SearchSpace.from_json(json.dumps(description["space"])), image_size(description)
@@ -394,6 +334,7 @@ def export_network(folder: Path, network: Network, track: Track) -> None:
         for name in missing:
             writers[name](folder / name)
             advance(1)
+    return bool(missing)
 
 
 def delivery_record(description: Description, folder: Path) -> Delivery:
