@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "studies.dashboard": (),
     "spaces.show": (),
     "spaces.latency": (),
+    "spaces.latency.runtimes": (),
 }
 """Every module that ``python -m`` runs, with its sub-commands."""
 

@@ -113,6 +113,17 @@ def write_onnx(
             _check_scores(path, network(images), torch.from_numpy(scores))
 
 
+def write_static_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
+    """ONNX for images of exactly the shape of ``example``, as programs want it that time a network on a device."""
+    import onnx
+
+    with _quiet_exporters(), atomic_write(path) as draft:
+        program = torch.export.export(network, (example,))
+        made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
+        assert made is not None
+        onnx.save(_without_weight_shapes(made.model_proto), str(draft))
+
+
 def _without_weight_shapes(model: ModelProto) -> ModelProto:
     """The model without the shapes of its weights, which their own entries tell: what changes weights, as ONNX Runtime's
     quantization does, would find the two at odds."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from itertools import product
@@ -32,6 +32,9 @@ from spaces.variants import is_variant
 if TYPE_CHECKING:
     from torch import nn
 
+
+Timer = Callable[["nn.Module", Shape], tuple[float, float]]
+"""(a module in evaluation mode, the shape of its input) -> median and interquartile range, in milliseconds."""
 
 Part = tuple[str, Shape]
 """An operation in a layer's shape; or a stem or head by its options, and what it turns into what."""
@@ -72,13 +75,13 @@ class LatencyTable:
         return self._entry(*stem_part(space)) + self._entry(*head_part(space))
 
     def _entry(self, name: str, shape: Shape) -> float:
-        key = name, _timed(shape)
+        key = name, timed_shape(shape)
         if key not in self.entries:
             raise missing_entry(self.name, repr(name), shape)
         return self.entries[key]
 
 
-def _timed(shape: Shape) -> Shape:
+def timed_shape(shape: Shape) -> Shape:
     """``shape`` as tables know it: where a convolution pads costs no time."""
     return replace(shape, padding="symmetric")
 
@@ -151,7 +154,7 @@ def timed_parts(space: SearchSpace) -> dict[Part, Callable[[], nn.Module]]:
     for i, layer in enumerate(space.layers):
         for op, shape in product((*layer.candidates, *layer.pending), space.shapes(i)):
             if op not in IDENTITIES and not is_variant(op):
-                builders[op, _timed(shape)] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
+                builders[op, timed_shape(shape)] = lambda op=op, shape=shape: MixedLayer(shape, [op], space.merge)  # type: ignore[misc]
     return builders
 
 
@@ -191,10 +194,15 @@ COLUMNS = ("op", "c_in", "c_out", "stride", "size", "median_ms", "iqr_ms", "repe
 """Of a table that this module writes."""
 
 
-def measure_missing(space: SearchSpace, path: Path, setting: MeasurementSetting) -> Iterator[int]:
+def measure_missing(
+    space: SearchSpace, path: Path, setting: MeasurementSetting, timer: Timer | None = None
+) -> Iterator[int]:
     """Measures what ``path`` does not hold yet; yields how many parts are left, at first and after each of them.
 
     The file is whole at every moment. Stopped and called again, this goes on where it was.
+
+    Args:
+        timer: times a part; None: torch does, as ``setting`` says.
 
     Raises:
         SpaceError: the file was measured in another setting, or torch has no such device.
@@ -205,12 +213,17 @@ def measure_missing(space: SearchSpace, path: Path, setting: MeasurementSetting)
     left = {part: make for part, make in timed_parts(space).items() if part not in there}
     yield len(left)
     for done, ((name, shape), make) in enumerate(left.items(), start=1):
-        median, iqr = measure_module(_on_device(make(), setting), shape, setting)
+        median, iqr = timer(make().eval(), shape) if timer else torch_timer(setting)(make().eval(), shape)
         layer = (shape.c_in, shape.c_out, shape.stride, as_text(shape.size))
         values = (name, *layer, f"{median:.6f}", f"{iqr:.6f}", *astuple(setting))
         lines.append(dict(zip(COLUMNS, map(str, values), strict=True)))
         _write_lines(path, lines)
         yield len(left) - done
+
+
+def torch_timer(setting: MeasurementSetting) -> Timer:
+    """Times modules by torch."""
+    return lambda module, shape: measure_module(_on_device(module, setting), shape, setting)
 
 
 def _on_device(module: nn.Module, setting: MeasurementSetting) -> nn.Module:
@@ -221,6 +234,20 @@ def _on_device(module: nn.Module, setting: MeasurementSetting) -> nn.Module:
         return module.eval().to(setting.device)
     except (RuntimeError, AssertionError) as error:  # torch's own way to say that it has no such device
         raise SpaceError(f"torch cannot use the device {setting.device!r}: {str(error).splitlines()[0]}") from error
+
+
+def write_corrected(path: Path, corrected: Path, of_part: Callable[[Part, float], float]) -> None:
+    """The table at ``path`` with other milliseconds, and what was measured beside them.
+
+    Args:
+        of_part: (part, its measured milliseconds) -> those that it takes in a network.
+    """
+    lines = []
+    for row in read_table(path).rows():
+        measured = row.number("median_ms")
+        line = {column: row.text(column) for column in COLUMNS}
+        lines.append(line | {"median_ms": f"{of_part(_part_of(row), measured):.6f}", "measured_ms": f"{measured:.6f}"})
+    _write_lines(corrected, lines, (*COLUMNS, "measured_ms"))
 
 
 def _part_of(row: Row) -> Part:
@@ -245,8 +272,8 @@ def _rows_to_continue(path: Path, setting: MeasurementSetting) -> list[Row]:
     return rows
 
 
-def _write_lines(path: Path, lines: list[dict[str, str]]) -> None:
+def _write_lines(path: Path, lines: list[dict[str, str]], columns: Sequence[str] = COLUMNS) -> None:
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
