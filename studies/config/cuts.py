@@ -135,6 +135,7 @@ class CutsSection(Training, EvaluatorSection):
     starts_networks: ClassVar[bool] = True
     losses_add_up: ClassVar[bool] = True
     makes_operations: ClassVar[bool] = True
+    judges_in_int8: ClassVar[bool] = True
     without_labels: ClassVar[bool] = True
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout", "prefix_memory_mb", "network", "weights"})
 

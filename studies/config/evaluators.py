@@ -50,6 +50,7 @@ class EvaluatorSection(Section):
         losses_add_up: whether its judges know what single operations or blocks lose, and that adds up: a budget then has an
             exact answer. What blocks lose is in the round's files "block 1", "block 2" and so on.
         makes_operations: whether operations that wait are made one by one, each to be rated by what it loses.
+        judges_in_int8: whether it can judge architectures as they are in 8 bits.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
     """
 
@@ -63,6 +64,7 @@ class EvaluatorSection(Section):
     starts_networks: ClassVar[bool] = False
     losses_add_up: ClassVar[bool] = False
     makes_operations: ClassVar[bool] = False
+    judges_in_int8: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
 
     kind: str
@@ -297,6 +299,7 @@ class OneShotSection(Training, EvaluatorSection):
     """A supernet is trained once per round, and its shared weights judge (SPOS, https://arxiv.org/abs/1904.00420)."""
 
     shared_weights: ClassVar[bool] = True
+    judges_in_int8: ClassVar[bool] = True
 
     kind: Literal["oneshot"]
     """`oneshot`: judge by the shared weights of a supernet."""

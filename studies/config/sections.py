@@ -385,6 +385,10 @@ class SearchSection(Section):
     min_accuracy: Share = 0.0
     """Accuracy above which hypervolume counts, from 0 to 1."""
 
+    int8: bool = False
+    """Whether architectures are judged as they are after quantisation to 8 bits. `objective = "accuracy_int8"` (or
+    `"likelihood_int8"`), or one of these among `objectives`, says the same."""
+
     @property
     def flights(self) -> int:
         """Generations that may be in flight, once the run has begun."""
@@ -398,7 +402,8 @@ class SearchSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _by_objectives(cls, given: Any) -> Any:
-        """`objective` and `cost` of `objectives`; two are nothing but these."""
+        """`objective` and `cost` of `objectives`; two are nothing but these. A score in 8 bits is a score, and `int8`."""
+        given = _without_int8(given)
         asked = given.get("objectives") if isinstance(given, Mapping) else None
         if not isinstance(asked, (list, tuple)) or not set(map(str, asked)) <= {*SCORES, *COSTS}:
             return given
@@ -420,6 +425,23 @@ class SearchSection(Section):
     def measurements(self, n: int) -> int:
         """New measurements in round ``n``, from 1."""
         return int(value_in_round(self.evaluations, n))
+
+
+def _without_int8(given: Any) -> Any:
+    """Settings of a search whose scores are called as they are in 32 bits; `int8` says that they are in 8."""
+    if not isinstance(given, Mapping):
+        return given
+    names = {f"{score}_int8": score for score in SCORES}
+    asked, several = given.get("objective"), given.get("objectives")
+    listed = list(map(str, several)) if isinstance(several, (list, tuple)) else []
+    if asked not in names and not names.keys() & set(listed):
+        return given
+    changed = {**given, "int8": True}
+    if asked in names:
+        changed["objective"] = names[asked]
+    if listed:
+        changed["objectives"] = [names.get(name, name) for name in listed]
+    return changed
 
 
 class LimitsSection(Section):

@@ -137,7 +137,10 @@ class StudyConfig(Section):
     @property
     def measured(self) -> str:
         """What stands as an evaluation's accuracy, from 0 to 1: the accuracy, but where none is measured or estimated."""
-        return "accuracy" if self.ground_truth.calibrates else self.judging.measures
+        return self._in_int8("accuracy" if self.ground_truth.calibrates else self.judging.measures)
+
+    def _in_int8(self, name: str) -> str:
+        return f"int8 {name}" if self.search.int8 else name
 
     @property
     def noun(self) -> str:
@@ -160,7 +163,7 @@ class StudyConfig(Section):
     @property
     def score(self) -> str:
         """The name of what is maximised."""
-        return self.measured if self.search.objective == "accuracy" else self.judging.likelihood
+        return self.measured if self.search.objective == "accuracy" else self._in_int8(self.judging.likelihood)
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> StudyConfig:
@@ -170,6 +173,11 @@ class StudyConfig(Section):
             raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
         if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
+        if self.search.int8 and not self.evaluator.judges_in_int8:
+            raise invalid(
+                f"search.int8 is true (or the objective is a score in int8), and evaluator.kind is {self.evaluator.kind!r}: "
+                "oneshot and cuts judge in 8 bits"
+            )
         if self.data.labels is False:
             self._check_without_labels()
         self._check_teacher()

@@ -185,6 +185,7 @@ class Cuts:
         named = {
             "space": space, "whole": judge.sha256, "settings": section_of(self.config), "data": self.config.data,
             "device": self.config.device, "sources": context.sources, "precision": self.config.precision,
+            **({"int8": True} if self.config.search.int8 else {}),
         }  # fmt: skip
         digest, earlier = identity("cuts", 1, **named), earlier_identity("cuts", 1, **named)
         path = weights_path(context.folder, "cuts-{}.safetensors", digest, None, earlier=earlier)

@@ -77,7 +77,8 @@ class CutsJudge(Judge):
             key: value for key, value in settings if key in JUDGED and value != type(settings).model_fields[key].default
         }
         digest = identity("cuts judge", 1, whole=self.sha256, **other) if other else self.sha256
-        return f"cuts:{digest[:12]}{name_suffix(precision_of(self.config))}"
+        rounded = ":int8" if self.config.search.int8 else ""
+        return f"cuts:{digest[:12]}{name_suffix(precision_of(self.config))}{rounded}"
 
     @property
     def ratings(self) -> Ratings:
@@ -113,11 +114,12 @@ def _scorer(
 ) -> Scorer | AgreementScorer:
     """The scorer of a space: it keeps prefixes from one generation to the next."""
     validation = images_to_look_at(load_dataset(config.data, config.device), number, imitates)
+    int8 = config.search.int8
     if not imitates:
-        return _runner(Scorer, config, origin, space, files, validation)
+        return _runner(Scorer, config, origin, space, files, validation, int8)
     whole = whole_network(origin)
     said = say(_runner(PrefixRunner, config, origin, origin.restrict_to(whole), files, validation), whole)
-    return _runner(AgreementScorer, config, origin, space, files, Imitated(validation, said))
+    return _runner(AgreementScorer, config, origin, space, files, Imitated(validation, said), int8)
 
 
 def images_to_look_at(images: Images, number: int | None, imitates: bool) -> InOrder:
@@ -144,9 +146,15 @@ R = TypeVar("R", bound=PrefixRunner)
 
 
 def _runner(
-    kind: type[R], config: StudyConfig, origin: SearchSpace, space: SearchSpace, files: Files, validation: InOrder
+    kind: type[R],
+    config: StudyConfig,
+    origin: SearchSpace,
+    space: SearchSpace,
+    files: Files,
+    validation: InOrder,
+    int8: bool = False,
 ) -> R:
-    """What runs networks of ``space`` that are cut out of the network in a file, on ``validation``."""
+    """What runs networks of ``space`` that are cut out of the network in a file, on ``validation``; ``int8``: in 8 bits."""
     section = section_of(config)
     for path, digest in files:
         if file_hash(path) != digest:
@@ -162,4 +170,5 @@ def _runner(
     size = min(section.eval_batch_size, len(images.train))
     count = min(section.calibration_batches, len(images.train) // size)
     calibration = first_batches(images.train, size, count)
-    return kind(supernet, calibration, validation, size, section.prefix_memory_mb << 20, precision_of(config))
+    memory, precision = section.prefix_memory_mb << 20, precision_of(config)
+    return kind(supernet, calibration, validation, size, memory, precision, int8)

@@ -165,7 +165,8 @@ class OneShotJudge(Judge):
 
     @property
     def name(self) -> str:
-        return f"oneshot@{self.n}:{self.sha256[:12]}{name_suffix(precision_of(self.config))}"
+        rounded = ":int8" if self.config.search.int8 else ""
+        return f"oneshot@{self.n}:{self.sha256[:12]}{name_suffix(precision_of(self.config))}{rounded}"
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         scorer = partial(_scorer, self.config, self.space, self.checkpoint, self.sha256)
@@ -202,7 +203,8 @@ def _scorer(config: StudyConfig, space: SearchSpace, path: Path, digest: str) ->
     supernet.load_state_dict(read_checkpoint(path)[0])
     supernet.to(images.validation.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     memory, calibration = section.prefix_memory_mb << 20, _calibration(images, section)
-    return Scorer(supernet, calibration, images.validation, section.eval_batch_size, memory, precision_of(config))
+    size, precision = section.eval_batch_size, precision_of(config)
+    return Scorer(supernet, calibration, images.validation, size, memory, precision, config.search.int8)
 
 
 # -- which sub-networks a training step takes -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import starmap
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +25,13 @@ from evo.training.precision import Precision, autocast, in_full
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.networks.counted_norm import set_batch_count
+from spaces.networks.fake_int8 import observing, range_of, round_activations, rounding, wider
 from spaces.networks.network import MixedLayer, VariantLayer
 from spaces.networks.supernet import BlockSupernet, SizedStem, Supernet
 from studies.records import Evaluation
 
 Statistics = tuple[Tensor, Tensor]
-"""Mean and variance per channel of one normalisation's input."""
+"""Mean and variance per channel of one normalisation's input; or the range of what is rounded to 8 bits."""
 
 
 @dataclass(eq=False)
@@ -82,6 +84,7 @@ class PrefixRunner:
         memory: how many bytes of outputs of shared prefixes are kept, from layer to layer and from call to call; but one output
             at least. What is not kept is computed again where it is needed.
         precision: in which layers compute, and in which their outputs are kept; what is reported is in fp32.
+        int8: whether architectures are run as they are after quantisation to 8 bits, with ranges from ``calibration``.
 
     Attributes:
         computed, naive: layers run so far over one stream each (calibration counts as one), and how many scoring one by one
@@ -97,9 +100,10 @@ class PrefixRunner:
         batch: int,
         memory: int = 1 << 29,
         precision: Precision = "fp32",
+        int8: bool = False,
     ) -> None:
         self.space = supernet.space
-        part = partial(_Part, precision)
+        part = partial(_Int8Part if int8 else _Part, precision)
         self.stem = part(supernet.stem)
         self.layers = [part(cell) for cell in supernet.layers]
         if self.space.input_sizes:  # the first gene decides what the stem is given
@@ -322,7 +326,7 @@ class _Part:
     def __init__(self, precision: Precision, module: nn.Module) -> None:
         self.precision = precision
         self.module = module
-        self.norms: dict[tuple[str, ...], list[nn.BatchNorm2d]] = {}
+        self.found: dict[tuple[str, ...], tuple[list[nn.Module], list[nn.BatchNorm2d]]] = {}
 
     def calibrate(
         self, x: Tensor, before: list[Statistics], seen: int, count: int, *gene: str
@@ -355,14 +359,42 @@ class _Part:
         return output
 
     def _norms(self, gene: tuple[str, ...]) -> list[nn.BatchNorm2d]:
-        if gene not in self.norms:
-            roots = (
-                self.module.active_modules(*gene)
-                if isinstance(self.module, MixedLayer | VariantLayer)
-                else [self.module]
-            )
-            self.norms[gene] = [m for root in roots for m in root.modules() if isinstance(m, nn.BatchNorm2d)]
-        return self.norms[gene]
+        return self._active(gene)[1]
+
+    def _active(self, gene: tuple[str, ...]) -> tuple[list[nn.Module], list[nn.BatchNorm2d]]:
+        """The modules that run for a gene, and the normalisations in them."""
+        if gene not in self.found:
+            layer = isinstance(self.module, MixedLayer | VariantLayer)
+            roots = self.module.active_modules(*gene) if layer else [self.module]  # type: ignore[operator]
+            norms = [m for root in roots for m in root.modules() if isinstance(m, nn.BatchNorm2d)]
+            self.found[gene] = roots, norms
+        return self.found[gene]
+
+
+class _Int8Part(_Part):
+    """The same in 8 bits: behind the statistics of normalisations stand the ranges of what is rounded, the output's last."""
+
+    def __init__(self, precision: Precision, module: nn.Module) -> None:
+        super().__init__(precision, module)
+        self.rounded: dict[nn.Module, Tensor] = {}
+
+    def calibrate(
+        self, x: Tensor, before: list[Statistics], seen: int, count: int, *gene: str
+    ) -> tuple[Tensor, list[Statistics]]:
+        roots, norms = self._active(gene)
+        with observing(roots) as ranges:
+            output, statistics = super().calibrate(x, before[: len(norms)], seen, count, *gene)
+        ranges.append(range_of(output))
+        if seen:
+            ranges = list(starmap(wider, zip(ranges, before[len(norms) :], strict=True)))
+        return output, [*statistics, *ranges]
+
+    def evaluate(self, x: Tensor, statistics: list[Statistics], *gene: str) -> Tensor:
+        roots, norms = self._active(gene)
+        ranges = statistics[len(norms) :]
+        with rounding(roots, ranges[:-1], self.rounded):
+            output = super().evaluate(x, statistics[: len(norms)], *gene)
+        return round_activations(output, ranges[-1])
 
 
 def _take_on(norm: nn.BatchNorm2d, statistics: Statistics) -> None:
