@@ -1,8 +1,8 @@
 """Architectures drawn at random within limits of cost: uniformly, or evenly over one cost.
 
 One limit is met by dynamic programming (``spaces.costs.cost_histogram``), and so is any upper limit of memory. What is drawn is
-thrown away again only where a bucket is too coarse to tell or a limit of a second cost is left; where that happens too often, the
-draws are tilted towards that limit, and what the tilt favours is thrown away as much more often.
+thrown away again only where a bucket is too coarse to tell or a limit of a second cost is left; where that happens too often,
+the draws are tilted towards that limit, and what the tilt favours is thrown away as much more often.
 """
 
 from __future__ import annotations

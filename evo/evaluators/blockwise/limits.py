@@ -172,10 +172,13 @@ class _Partial:
 
 
 def _unbeaten(losses: Floats, costs: Floats) -> Ints:
-    """The places of those of which no other loses no more and costs no more of both, or equals them and stands before.
+    """The places of those of which no other loses no more and costs no more of anything, or equals them and stands before.
 
-    They are looked at in the order of the first cost; of what was kept, a stair tells the least loss for each second cost.
+    They are looked at in the order of the first cost; of what was kept, a stair tells the least loss for each second cost. With
+    more costs, each is held against all that were kept.
     """
+    if costs.shape[1] > 2:
+        return _unbeaten_by_all(losses, costs)
     stair_costs, stair_losses, kept = list[float](), list[float](), list[int]()
     order = np.lexsort((np.arange(len(losses)), losses, costs[:, 1], costs[:, 0]))
     for place, cost, loss in zip(order.tolist(), costs[order, 1].tolist(), losses[order].tolist(), strict=True):
@@ -188,3 +191,14 @@ def _unbeaten(losses: Floats, costs: Floats) -> Ints:
         stair_costs[step:end], stair_losses[step:end] = [cost], [loss]
         kept.append(place)
     return np.array(kept, np.int64)
+
+
+def _unbeaten_by_all(losses: Floats, costs: Floats) -> Ints:
+    points = np.column_stack([costs, losses])
+    order = np.lexsort((np.arange(len(losses)), *points.T[::-1]))  # nothing is beaten by what comes later
+    kept, found = np.empty_like(points), list[int]()
+    for place in order.tolist():
+        if not (kept[: len(found)] <= points[place]).all(axis=1).any():
+            kept[len(found)] = points[place]
+            found.append(place)
+    return np.array(found, np.int64)
