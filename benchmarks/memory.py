@@ -2,13 +2,14 @@
 
 Networks are drawn from differing spaces, written as ONNX at float32, and held against
 
-- **graph**: liveness of the tensors of the file once batch normalisations are folded, in its order, computed here and knowing
-  nothing of spaces. Element-wise nodes overwrite an input that is dead behind them, as the counted schedule has it.
+- **graph**: liveness of the tensors of the file, in its order, computed here and knowing nothing of spaces. Its nodes are those
+  that ONNX Runtime leaves when it folds normalisations and padding. Element-wise ones overwrite an input that is dead behind
+  them, as the counted schedule has it.
 - **arena**: what ONNX Runtime's own allocator holds, node by node, while it runs the file for one image (its profile tells it).
   Memory patterns, which allocate ahead, and buffers that are kept for a later tensor of the same size are off. What stays
   between runs is subtracted, the image, which is the caller's, added.
-- **separate**: as graph, but sums and products overwrite nothing, as those of ONNX Runtime on a CPU do not: what the arena
-  should be.
+- **separate**: as graph, but in the order in which ONNX Runtime runs the nodes (it may take branches in another), and sums and
+  products overwrite nothing, as those of ONNX Runtime on a CPU do not: what the arena should be.
 
 A row per network: KB at float32; how far graph and arena are from the counted figure, and the arena from ``separate``, as
 shares.
@@ -134,11 +135,20 @@ def arena_peak(path: Path, shape: tuple[int, ...]) -> float:
     return max(held[0] + image, *held) / KB - stays / KB
 
 
-def graph_peak(path: Path, shape: tuple[int, ...], in_place: Collection[str] = IN_PLACE) -> float:
-    """KB of float32 that are live at most, by the liveness of an ONNX file's tensors."""
+def graph_peak(path: Path, shape: tuple[int, ...], in_place: Collection[str], order: Path | None = None) -> float:
+    """KB of float32 that are live at most, by the liveness of an ONNX file's tensors.
+
+    Args:
+        order: the file whose order of nodes counts; None: its own.
+    """
     import onnx
 
     model = onnx.load(str(path))
+    if order is not None:
+        places = {name: i for i, node in enumerate(onnx.load(str(order)).graph.node) for name in node.output}
+        nodes = sorted(model.graph.node, key=lambda node: places[node.output[0]])
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     graph = onnx.shape_inference.infer_shapes(model).graph
     constants = {weight.name for weight in graph.initializer} | {
@@ -182,7 +192,7 @@ def compare(case: Case) -> dict[str, str | float]:
         path = Path(folder) / "network.onnx"
         shape = write_network(space, arch, path)
         arena, folded = arena_peak(path, shape), path.with_suffix(".optimised.onnx")
-        graph, separate = graph_peak(folded, shape), graph_peak(folded, shape, UNARY)
+        graph, separate = graph_peak(folded, shape, IN_PLACE, path), graph_peak(folded, shape, UNARY)
     return {
         "from": name,
         "arch": str(arch),
