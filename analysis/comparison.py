@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import Frames, complete, values_of
-from analysis.sentences import COSTS, count, method_name
+from analysis.sentences import COSTS, count, device_columns, method_name
 from spaces.units import format_number
 from studies import pareto
 from studies.records import EvoError
@@ -236,7 +236,8 @@ def as_json(compared: RunComparison) -> dict[str, Any]:
 
     several = len(compared.costs) > 1
     further = {"costs": list(compared.costs), "max_costs": list(compared.max_costs)} if several else {}
-    columns = ["run", "round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
+    own = device_columns(compared.fronts)
+    columns = ["run", "round", "arch", "accuracy", "macs", "params", "latency_ms", *own, "judge"]
     return {
         "box": {
             "objective": compared.objective,

@@ -1,7 +1,8 @@
 """A run as pandas frames: the only module of this package that reads the database.
 
 A column has the same name in every frame: ``round``, ``arch``, ``accuracy`` (a fraction, higher is better), ``macs``,
-``params``, ``latency_ms``, ``hypervolume`` (a fraction of the run's box, higher is better), ``seconds``.
+``params``, ``latency_ms``, ``flash_kb``, ``memory_kb``, ``hypervolume`` (a fraction of the run's box, higher is better),
+``seconds``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ SELECT rounds.number AS round, proposals.number AS number, proposals.generation,
        evaluations.state = 'failed' AS failed, evaluations.reason,
        CASE evaluations.state WHEN 'complete' THEN evaluations.accuracy END AS accuracy,
        CASE evaluations.state WHEN 'complete' THEN evaluations.nll END AS nll,
-       evaluations.macs, evaluations.params, evaluations.latency_ms, evaluations.seconds
+       evaluations.macs, evaluations.params, evaluations.latency_ms, evaluations.flash_kb, evaluations.memory_kb,
+       evaluations.seconds
 FROM rounds
 JOIN proposals ON proposals.round_id = rounds.id
 JOIN evaluations ON evaluations.id = proposals.evaluation_id
@@ -51,7 +53,7 @@ ORDER BY rounds.number, choices.layer_index, choices.id
 
 ALL_ROUNDS = 1_000_000
 EVIDENCE = ["rating", "share", "measured", "effect", "effect_low", "effect_high", "learned"]
-NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "seconds"]
+NUMBERS = ["accuracy", "nll", "macs", "params", "latency_ms", "flash_kb", "memory_kb", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Frames:
 
     @property
     def cost(self) -> str:
-        """The cost objective: ``macs``, ``params`` or ``latency_ms``."""
+        """The cost objective: ``macs``, ``params``, ``latency_ms`` or ``flash_kb``."""
         return self.run.config.search.cost
 
     @property

@@ -100,8 +100,9 @@ def show(frames: Frames, compared: RunComparison, answers: Sequence[Answers], pa
 def as_json(frames: Frames, compared: RunComparison, answers: Sequence[Answers], page: Path) -> dict[str, Any]:
     """The findings as plain data: rounds, the final front, the ablation, comparisons; a missing number is null."""
     from analysis import comparison
+    from analysis.sentences import device_columns
 
-    columns = ["round", "arch", "accuracy", "macs", "params", "latency_ms", "judge"]
+    columns = ["round", "arch", "accuracy", "macs", "params", "latency_ms", *device_columns(frames.final), "judge"]
     word = frames.run.config.noun
     front = frames.final[columns].rename(columns={"accuracy": word})
     return {

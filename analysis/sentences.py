@@ -12,8 +12,20 @@ from analysis.ranking import Truth
 from spaces.units import format_number
 from studies.config import StudyConfig
 
-COSTS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
+COSTS = {
+    "macs": "MACs",
+    "params": "parameters",
+    "latency_ms": "ms",
+    "flash_kb": "KB of flash",
+    "memory_kb": "KB of memory",
+}
 """A cost objective as a unit behind a number."""
+
+
+def device_columns(networks: pd.DataFrame) -> list[str]:
+    """The columns of what networks need on a device, where there is one."""
+    return [name for name in ("flash_kb", "memory_kb") if name in networks and networks[name].notna().any()]
+
 
 OTHER_OBJECTIVE = {"accuracy": "log-likelihood", "likelihood": "accuracy"}
 """Objective of a search -> the other way to rank its networks."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spaces.architecture import Architecture, Op
-from spaces.costs.table import CostTable
+from spaces.costs.table import COLUMNS, CostTable
 from spaces.errors import UserError
 from spaces.space import SearchSpace
 from studies import pareto
@@ -22,8 +22,8 @@ LayerChoice = tuple[int, Op]
 Ratings = Mapping[LayerChoice, float]
 """What choices are worth, higher is better; empty when nothing was learned."""
 
-COSTS = ("macs", "params", "latency_ms")
-"""The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds."""
+COSTS = COLUMNS
+"""The costs that an evaluation carries: multiply-accumulates, parameters, milliseconds; on a device KB of flash and memory."""
 
 
 class EvoError(UserError):
@@ -45,6 +45,7 @@ class Evaluation:
         pruned: whether training was stopped at the last rung: accuracy and loss are that rung's, and of no other use.
         failed: why it could not be measured, in a line; its accuracy is NaN. Empty: it could.
         raw_accuracy: what shared weights gave, where ``accuracy`` is an estimate made of it; else None.
+        flash_kb, memory_kb: on the device of ``[target]``; None where the run has none.
     """
 
     arch: Architecture
@@ -59,6 +60,8 @@ class Evaluation:
     pruned: bool = False
     failed: str = ""
     raw_accuracy: float | None = None
+    flash_kb: float | None = None
+    memory_kb: float | None = None
 
     @property
     def state(self) -> str:
@@ -86,11 +89,12 @@ class Evaluation:
         """One of ``COSTS``; lower is better.
 
         Raises:
-            EvoError: latency is asked for and was never modelled.
+            EvoError: what is asked for was never modelled.
         """
         value = getattr(self, name)
         if value is None:
-            raise EvoError(f"{name} of {self.arch} is not known: give a latency table in [latency]")
+            source = "a latency table in [latency]" if name == "latency_ms" else "the device's target.precision"
+            raise EvoError(f"{name} of {self.arch} is not known: give {source}")
         return float(value)
 
 

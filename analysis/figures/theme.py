@@ -13,7 +13,13 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-COST_AXES = {"macs": "multiply-accumulates (MACs)", "params": "parameters", "latency_ms": "latency (ms)"}
+COST_AXES = {
+    "macs": "multiply-accumulates (MACs)",
+    "params": "parameters",
+    "latency_ms": "latency (ms)",
+    "flash_kb": "flash (KB)",
+    "memory_kb": "memory (KB)",
+}
 TRACE_AXES = {"evaluations": "new evaluations", "seconds": "seconds spent fitting and measuring"}
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

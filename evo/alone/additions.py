@@ -7,6 +7,8 @@ from math import isfinite
 
 from evo.alone.candidates import Candidate
 from evo.alone.selection import Criteria, limits_within
+from spaces.costs.memory import Precision
+from spaces.costs.table import count_costs
 from spaces.export.additions import add_to_contender, unchanged_operations
 from spaces.export.baselines import Contender
 from studies.config import StudyConfig
@@ -24,9 +26,11 @@ def describe_additions(picked: Candidate, run: StoredRun, config: StudyConfig, c
     searched = picked.contender("", convention)
     limits = upper_limits(run, criteria)
     added, said = " and ".join(names), describe_unchanged(searched)
+    larger = add_to_contender(searched, names, convention)
     return [
         f"{added} added before the training{f'; {said}' if said else ''}",
-        *describe_left(added, searched, add_to_contender(searched, names, convention), limits),
+        *describe_left(added, searched, larger, limits),
+        *describe_left_on_device(added, searched, larger, limits, run.config.device_numbers),
     ]
 
 
@@ -49,6 +53,19 @@ def describe_left(added: str, before: Contender, after: Contender, limits: Mappi
     if "latency_ms" in limits:
         lines.append(f"the limit of latency was checked without {added}; with them it is measured on this machine")
     return lines
+
+
+def describe_left_on_device(
+    added: str, before: Contender, after: Contender, limits: Mapping[str, float], numbers: Precision | None
+) -> list[str]:
+    """The same of the limits of flash and memory."""
+    searched, now = (count_costs(one.space, one.arch, target=numbers) for one in (before, after))
+    return [
+        f"warning: with {added} the network leaves its limit of {cost}: it has {getattr(now, cost):,.12g} KB, the limit is "
+        f"{limits[cost]:,.12g}, and by {getattr(searched, cost):,.12g}, without them, it was picked"
+        for cost in ("flash_kb", "memory_kb")
+        if cost in limits and getattr(searched, cost) <= limits[cost] < getattr(now, cost)
+    ]
 
 
 def upper_limits(run: StoredRun, criteria: Criteria) -> dict[str, float]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from evo.alone.selection import Criteria, Selected, select_finalists
+from evo.alone.selection import Criteria, Selected, limits_within, select_finalists
 from spaces.costs.table import count_costs
 from spaces.errors import UserError
 from spaces.export.baselines import Contender, contender
@@ -66,14 +66,24 @@ def choose_widths(chosen: Selected, run: StoredRun, criteria: Criteria) -> Scale
     scaled = scale_to_macs(chosen.space, chosen.arch, limit_to_fill(run, criteria), convention)
     if scaled.macs <= count_costs(chosen.space, chosen.arch, convention).macs:
         return None
-    params = count_costs(scaled.space, scaled.arch).params
-    _, most = run.config.limits.given().get("params", (0, inf))
-    if params > most:
-        raise EvoError(
-            f"--fill: at {scaled.macs:,} MACs the network has {params:,} parameters, and limits.params of run {run.name!r} "
-            f"allows {most:,.0f}: leave --fill out, or give a lower --max-macs"
-        )
+    _check_filled(scaled, run, criteria)
     return scaled
+
+
+def _check_filled(scaled: ScaledSpace, run: StoredRun, criteria: Criteria) -> None:
+    """Raises EvoError where a widened network breaks a limit that is not of MACs."""
+    costs = count_costs(scaled.space, scaled.arch, target=run.config.device_numbers)
+    limits = limits_within(run, {name: most for name, most in criteria.max_costs.items() if name != "params"})
+    for name, noun in {"params": "parameters", "flash_kb": "KB of flash", "memory_kb": "KB of memory"}.items():
+        has, (_, most) = getattr(costs, name), limits.get(name, (0, inf))
+        if has > most:
+            whose = (
+                f"limits.{name} of run {run.name!r}" if name in run.config.limits.given() else f"the limit of {name}"
+            )
+            raise EvoError(
+                f"--fill: at {scaled.macs:,} MACs the network has {has:,.12g} {noun}, and {whose} allows {most:,.12g}: "
+                "leave --fill out, or give a lower --max-macs"
+            )
 
 
 def limit_to_fill(run: StoredRun, criteria: Criteria) -> float:

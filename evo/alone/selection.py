@@ -15,7 +15,7 @@ from evo.evaluators.blockwise.combination import front_of_ratings, without_gains
 from evo.evaluators.blockwise.limits import best_within
 from evo.strategy.promised import Promises
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, CostTable, cost_table
+from spaces.costs.table import COLUMNS, PEAKS, CostTable, cost_table
 from spaces.space import SearchSpace, canonical_arch
 from spaces.units import format_number
 from studies.database.measured import measured_rounds
@@ -120,7 +120,9 @@ def last_round(store: Store, run: StoredRun, rows: Sequence[StoredRound]) -> Rou
 
 def promises_after(finished: Round, run: StoredRun) -> Promises:
     """What a regression promises after a round; it is fitted once, when it is asked."""
-    return Promises(finished, cost_table(finished.space, run.config.search.macs_convention))
+    return Promises(
+        finished, cost_table(finished.space, run.config.search.macs_convention, target=run.config.device_numbers)
+    )
 
 
 def favourites(
@@ -173,10 +175,10 @@ def ranked_front(
 def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> list[Selected]:
     """The network whose losses add up to the least within all limits.
 
-    Those of blocks: exact with any upper limits of MACs and parameters (``combined_blocks``). Those of operations: ``most`` has
-    at least one of the limits; exact where one upper limit counts, and with several the best of those that are on the exact
-    front of losses and one of the limited costs. None where the round does not know what operations or blocks lose by
-    themselves, and none where latency counts.
+    Those of blocks: exact with any upper limits but that of latency (``combined_blocks``). Those of operations: ``most`` has at
+    least one of the limits; exact where one upper limit counts beside that of memory, and with several the best of those that
+    are on the exact front of losses and one of the limited costs. None where the round does not know what operations or blocks
+    lose by themselves, and none where latency counts.
     """
     finished, limits = promises.finished, limits_within(run, most)
     if finished.blocks:
@@ -184,14 +186,15 @@ def combined(promises: Promises, run: StoredRun, most: Mapping[str, float]) -> l
     if not most or not finished.ratings or "latency_ms" in {finished.cost, *limits}:
         return []
     ratings = without_gains(finished.ratings)
-    fronts = (front_of_ratings(ratings, promises.costs, cost) for cost in limits)
+    summed = [cost for cost in limits if cost not in PEAKS] or [finished.cost]
+    fronts = (front_of_ratings(ratings, promises.costs, cost, limits) for cost in summed)
     fitting = [arch for front in fronts for arch in _fitting(front, promises.costs, limits)[-1:]]
     if not fitting:
         return []
-    summed = {arch: -sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting}
-    best = min(fitting, key=summed.__getitem__)
+    lost = {arch: -sum(ratings[choice] for choice in enumerate(arch.genes)) for arch in fitting}
+    best = min(fitting, key=lost.__getitem__)
     known = {e.arch: e for e in finished.evaluations}
-    return [Selected(best, finished.space, finished.n, known.get(best), summed[best])]
+    return [Selected(best, finished.space, finished.n, known.get(best), lost[best])]
 
 
 def _fitting(
@@ -229,11 +232,12 @@ def promised(
     finished, limits = promises.finished, limits_within(run, most)
     if number < 1 or "latency_ms" in {finished.cost, *limits}:
         return []
-    cost = finished.cost if finished.cost in limits else next(iter(limits), finished.cost)
+    summed = [name for name in limits if name not in PEAKS]
+    cost = finished.cost if finished.cost in limits else next(iter(summed), finished.cost)
     known = {e.arch: e for e in finished.evaluations}
     return [
         Selected(arch, finished.space, finished.n, known.get(arch))
-        for arch in promises.networks(cost, limits.get(cost, (0, inf))[1], number, widened=widened)
+        for arch in promises.networks(cost, limits.get(cost, (0, inf))[1], number, widened=widened, limits=limits)
         if _are_within(promises.costs.count([arch])[0].tolist(), limits)
     ]
 

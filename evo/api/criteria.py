@@ -29,7 +29,7 @@ def make_criteria(
     """
     most = {name: parse_limit(f"max_{name}", limit) for name, limit in limits.items() if limit is not None}
     if arch is not None and (most or knee):
-        raise EvoError("arch names the network: leave out knee, max_macs, max_params and max_latency_ms")
+        raise EvoError("arch names the network: leave out knee and all limits, max_macs and the like")
     for name, value in (("finalists", finalists), ("seeds", seeds)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise EvoError(f"{name} is {value!r}: expected a whole number from 1 on")

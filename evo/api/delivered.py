@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evo.deliver.model_card import accuracy_sentence, latency_sentence, measured_words, noun_of, terminal_summary
+from evo.deliver.model_card import (
+    accuracy_sentence,
+    device_rows,
+    latency_sentence,
+    measured_words,
+    noun_of,
+    terminal_summary,
+)
 from evo.html import block, calls, heading, table
 from studies.records import EvoError
 
@@ -73,6 +80,19 @@ class Delivered:
         return float(self.description["latency"]["ms"])
 
     @property
+    def flash_kb(self) -> float | None:
+        """KB of weights on the run's device; None: the run has none."""
+        return self._on_device("flash_kb")
+
+    @property
+    def memory_kb(self) -> float | None:
+        """KB of activations that are live at one time there, at most; None: the run has no device."""
+        return self._on_device("memory_kb")
+
+    def _on_device(self, name: str) -> float | None:
+        return float(self.description["costs"][name]) if name in self.description["costs"] else None
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the network's scores."""
         return tuple(self.description["classes"])
@@ -106,6 +126,7 @@ class Delivered:
             (f"{measured_words(self.description)} on test images", accuracy_sentence(self.description)),
             ("MACs", f"{self.macs:,}"),
             ("parameters", f"{self.params:,}"),
+            *device_rows(self.description),
             ("latency", latency_sentence(self.description)),
             ("architecture", self.arch),
         ]

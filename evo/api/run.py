@@ -75,9 +75,10 @@ class Run:
 
         Returns:
             A row per proposal. The columns of the SQL view ``results``: ``run``, ``round``, ``number``, ``arch``, ``judge``,
-            ``accuracy`` (a fraction, higher is better), ``macs``, ``params``, ``latency_ms``, ``seconds``; and beside them
-            ``generation``, ``origin``, ``is_new`` (measured for this proposal, not known before), ``pruned``, ``failed`` and
-            ``reason`` (such rows have no accuracy), ``nll`` (lower is better), ``score`` (what the search maximised).
+            ``accuracy`` (a fraction, higher is better), ``macs``, ``params``, ``latency_ms``, ``seconds``, ``flash_kb``,
+            ``memory_kb``; and beside them ``generation``, ``origin``, ``is_new`` (measured for this proposal, not known
+            before), ``pruned``, ``failed`` and ``reason`` (such rows have no accuracy), ``nll`` (lower is better), ``score``
+            (what the search maximised).
 
         Raises:
             EvoError: the database or the run is missing.
@@ -232,6 +233,8 @@ class Run:
         max_macs: float | str | None = None,
         max_params: float | str | None = None,
         max_latency_ms: float | str | None = None,
+        max_flash_kb: float | str | None = None,
+        max_memory_kb: float | str | None = None,
         knee: bool = False,
         arch: str | Architecture | None = None,
         scale_to: float | str | None = None,
@@ -253,6 +256,7 @@ class Run:
             max_macs: the network may have so many MACs, a number or a text such as ``"200k"``; the most accurate one is picked.
             max_params: it may have so many parameters.
             max_latency_ms: it may be so slow, by the run's latency table.
+            max_flash_kb, max_memory_kb: it may need so many KB of weights, and of live activations, on the run's device.
             knee: pick the one where the front bends most, not the most accurate.
             arch: pick this one.
             scale_to: widen or slim it to so many MACs.
@@ -280,6 +284,7 @@ class Run:
         from evo.deliver.pipeline import deliver_run
 
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
+        limits |= {"flash_kb": max_flash_kb, "memory_kb": max_memory_kb}
         criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
         folder = Path(out) if out is not None else run_folder(Path("delivered"), self.name)
         made = deliver_run(
@@ -302,6 +307,8 @@ class Run:
         max_macs: float | str | None = None,
         max_params: float | str | None = None,
         max_latency_ms: float | str | None = None,
+        max_flash_kb: float | str | None = None,
+        max_memory_kb: float | str | None = None,
         knee: bool = False,
         arch: str | Architecture | None = None,
         scale_to: float | str | None = None,
@@ -339,6 +346,7 @@ class Run:
         from evo.deliver.against import compare_with_no_search
 
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
+        limits |= {"flash_kb": max_flash_kb, "memory_kb": max_memory_kb}
         criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
         found = compare_with_no_search(
             self.name,

@@ -61,6 +61,18 @@ def parser() -> argparse.ArgumentParser:
     pick.add_argument(
         "--max-latency-ms", type=shell.number, metavar="MS", help="at most this latency, by the run's latency table"
     )
+    pick.add_argument(
+        "--max-flash-kb",
+        type=shell.number,
+        metavar="KB",
+        help="at most so many KB of weights on the device of [target]",
+    )
+    pick.add_argument(
+        "--max-memory-kb",
+        type=shell.number,
+        metavar="KB",
+        help="at most so many KB of live activations on it, e.g. 256",
+    )
     which = pick.add_mutually_exclusive_group()
     which.add_argument("--knee", action="store_true", help="the one where the front bends most")
     which.add_argument("--arch", metavar="STRING", help="this architecture: genes joined by |, as reports print it")
@@ -133,8 +145,8 @@ def _read(argv: Sequence[str] | None) -> argparse.Namespace:
     """What the command line asks for."""
     command = parser()
     args = command.parse_args(argv)
-    if args.arch is not None and (args.max_macs or args.max_params or args.max_latency_ms):
-        command.error("--arch names the network: leave out --max-macs, --max-params and --max-latency-ms")
+    if args.arch is not None and any(value for name, value in vars(args).items() if name.startswith("max_")):
+        command.error("--arch names the network: leave out all limits, --max-macs and the like")
     if args.against and args.out:
         command.error("--against writes no folder: leave out --out")
     if args.seeds and args.finalists == 1 and not args.against:

@@ -17,7 +17,7 @@ CARD = """# {title}
 |---|---|
 | {measured} on test images | {accuracy} |
 | MACs | {macs} |
-| parameters | {params:,} |
+| parameters | {params:,} |{device}
 | latency | {latency} |
 | found by | {found} |
 | trained | {trained} |
@@ -72,6 +72,7 @@ def model_card(description: dict[str, Any]) -> str:
         accuracy=accuracy_sentence(description),
         macs=f"{description['costs']['macs']:,} ({CONVENTIONS[description['costs']['convention']].definition})",
         params=description["costs"]["params"],
+        device="".join(f"\n| {name} | {value} |" for name, value in device_rows(description)),
         latency=latency_sentence(description),
         found=provenance_sentence(provenance) + finalists_clause(description),
         trained=training_sentence(description),
@@ -150,6 +151,16 @@ def accuracy_sentence(description: dict[str, Any]) -> str:
     test = description["test"]
     share, low, high = (f"{test[name]:.2%}" for name in (noun_of(description), "low", "high"))
     return f"{share} ({low} to {high} with 95 % confidence; {test['images']:,} images)"
+
+
+def device_rows(description: dict[str, Any]) -> list[tuple[str, str]]:
+    """Flash and memory on the run's device, each with its name; none: the run has no device."""
+    costs = description["costs"]
+    return [
+        (noun, f"{costs[name]:,.1f} KB of {what} at {costs['precision']}")
+        for noun, name, what in (("flash", "flash_kb", "weights"), ("memory", "memory_kb", "live activations"))
+        if name in costs
+    ]
 
 
 def latency_sentence(description: dict[str, Any]) -> str:
@@ -242,6 +253,7 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"{teacher_line(description)}"
         f"  {noun_of(description):9} {accuracy_sentence(description)}{whose_class(description)}\n"
         f"  costs     {description['costs']['macs']:,} MACs, {description['costs']['params']:,} parameters\n"
+        f"{''.join(f'  {noun:9} {value}{chr(10)}' for noun, value in device_rows(description))}"
         f"  latency   {latency_sentence(description)}\n"
         f"  files     {', '.join(files_of(description))} in {folder}\n"
         f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"

@@ -180,6 +180,7 @@ def plan_delivery(
             "convention": config.search.macs_convention,
             "params": count_costs(space, arch).params,
             "by_convention": {name: count_costs(space, arch, name).macs for name in CONVENTIONS},
+            **costs_on_device(arch, space, config),
         },
         "scale": {"macs": scaled.macs, "divisor": scaled.divisor, "widths": scaled.widths} if scaled else None,
         "provenance": {
@@ -207,6 +208,14 @@ def plan_delivery(
     with torch.device("meta"):  # its weights are not needed yet
         reason = check_exportable(build_described(known))
     return known | ({"left_out": {"model.py": reason}} if reason else {})
+
+
+def costs_on_device(arch: Architecture, space: SearchSpace, config: StudyConfig) -> Description:
+    """Flash and memory of a network on the run's device, and how that keeps numbers; empty: there is none."""
+    if config.target is None:
+        return {}
+    cost = count_costs(space, arch, target=config.device_numbers)
+    return {"flash_kb": cost.flash_kb, "memory_kb": cost.memory_kb, "precision": config.target.precision}
 
 
 def describe_added(arch: Architecture, space: SearchSpace, config: StudyConfig) -> Description:
@@ -350,4 +359,6 @@ def delivery_record(description: Description, folder: Path) -> Delivery:
         folder=str(folder.resolve()),
         sha256=file_hash(folder / WEIGHTS),
         settings=description["training"],
+        flash_kb=description["costs"].get("flash_kb"),
+        memory_kb=description["costs"].get("memory_kb"),
     )

@@ -235,10 +235,10 @@ class Evaluator(Protocol):
 def with_costs(evaluations: Sequence[Evaluation], table: CostTable) -> list[Evaluation]:
     """The same evaluations with the exact costs of their architectures."""
     costs = table.count([evaluation.arch for evaluation in evaluations])
-    timed = table.layers[0].latency is not None
+    untimed = {"latency_ms": None} if table.layers[0].latency is None else {}
     return [
-        replace(evaluation, macs=float(macs), params=float(params), latency_ms=float(latency) if timed else None)
-        for evaluation, (macs, params, latency) in zip(evaluations, costs.tolist(), strict=True)
+        replace(evaluation, **dict(zip(table.columns, own, strict=True)) | untimed)
+        for evaluation, own in zip(evaluations, costs.tolist(), strict=True)
     ]
 
 

@@ -191,7 +191,7 @@ def draw_networks(
 
 def _within(space: SearchSpace, costs: CostTable, limits: Limits, rng: Random) -> Iterator[Architecture]:
     """Distinct networks within all limits among ``MOST_DRAWS``, in the order in which they are drawn."""
-    least, most = (np.array([limits.get(cost, NO_LIMIT)[end] for cost in COSTS]) for end in (0, 1))
+    least, most = (np.array([limits.get(cost, NO_LIMIT)[end] for cost in costs.columns]) for end in (0, 1))
     seen: set[Architecture] = set()
     for _ in range(MOST_DRAWS // DRAWS):
         archs = [space.sample(rng) for _ in range(DRAWS)]

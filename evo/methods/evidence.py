@@ -28,7 +28,7 @@ from spaces.layer import Layer
 from spaces.operations.neighbours import neighbours
 from spaces.space import SearchSpace
 from studies.config import EvidenceEvolution, StudyConfig
-from studies.records import EvoError, Ratings, Round
+from studies.records import EvoError, LayerChoice, Ratings, Round
 
 if TYPE_CHECKING:
     from evo.strategy.additive import Posterior
@@ -95,7 +95,15 @@ class AsGoodAsBest:
         seen = {choice for part in rounds for e in part.evaluations for choice in choices_of(e.arch)}
         used = {choice for e in finished.front for choice in choices_of(e.arch)} if self.front else set()
         unknown = {choice: 0.5 + rating / 2 for choice, rating in ratings.items() if choice not in seen}
-        return ratings | unknown | dict.fromkeys(used & ratings.keys(), 1.0)
+        outside = self._outside(ratings, finished.costs)
+        return ratings | unknown | dict.fromkeys(outside, 0.0) | dict.fromkeys(used & ratings.keys(), 1.0)
+
+    def _outside(self, ratings: Ratings, costs: CostTable) -> list[LayerChoice]:
+        """What no network within the limit of memory has: it cannot be measured, and is worth nothing."""
+        if costs.memory is None or "memory_kb" not in self.limits:
+            return []
+        most = self.limits["memory_kb"][1]
+        return [(i, op) for i, op in ratings if not costs.memory.allows(i, op, most)]
 
     def _rated(self, layer: Layer, i: int, costs: CostTable) -> list[Op]:
         """What is rated at a layer: the candidates first."""

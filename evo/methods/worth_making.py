@@ -131,6 +131,8 @@ def worth_of_waiting(finished: Round, costs: CostTable, limits: Limits = Mapping
     for i, offer in offers.items():
         least, _ = offer.least(prices)
         for op in space.layers[i].pending:
+            if costs.memory and not costs.memory.allows(i, op, limits.get("memory_kb", (0.0, inf))[1]):
+                continue  # no network within the limit has it
             price = cost(i, op)
             lowered = least - (expected * offer.loss_at(price) + prices * price)
             worth[i, op] = float(np.maximum(lowered, 0.0).mean())

@@ -6,7 +6,7 @@ import numpy as np
 
 from evo.data.paths import candidate_paths
 from evo.evaluators.tabular import measured_archs, table_costs
-from spaces.costs.table import CostTable, LatencyModel, cost_table
+from spaces.costs.table import PEAKS, CostTable, LatencyModel, cost_table
 from spaces.latency.measure import load_latency_table as load_latency
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
@@ -20,7 +20,7 @@ def costs_of(config: StudyConfig, space: SearchSpace) -> CostTable:
     """Exact costs of a space's architectures, as the configuration counts them."""
     if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
         return table_costs(config.evaluator, space)
-    return cost_table(space, config.search.macs_convention, latency_of(config))
+    return cost_table(space, config.search.macs_convention, latency_of(config), config.device_numbers)
 
 
 def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> None:
@@ -29,8 +29,8 @@ def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> No
     Raises:
         EvoError: the cost is 0 for every architecture of the space, or what is minimised is the same for all of them.
     """
-    least, most = (dict(zip(COSTS, ends, strict=True)) for ends in costs.bounds().tolist())
-    differs = {cost: not np.isclose(least[cost], most[cost], rtol=SAME, atol=0) for cost in COSTS}
+    least, most = (dict(zip(costs.columns, ends, strict=True)) for ends in costs.bounds().tolist())
+    differs = {cost: not np.isclose(least[cost], most[cost], rtol=SAME, atol=0) for cost in costs.columns}
     search = config.search
     asked: dict[str, str] = {search.cost: f"search.cost is {search.cost!r}"}
     asked |= {name: f"search.objectives has {name!r}" for name in search.costs[1:]}
@@ -38,7 +38,7 @@ def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> No
     for name, why in asked.items():
         minimised = name in search.costs and space.size > 1
         if not most[name] or (minimised and not differs[name]):
-            known = " or ".join(repr(cost) for cost in COSTS if differs[cost])
+            known = " or ".join(repr(cost) for cost in costs.columns if differs[cost] and cost not in PEAKS)
             raise EvoError(
                 f"{why}, and it is {most[name]:g} for every architecture of {space.name!r}: {_source(config, name, most[name])}"
                 + (f", or choose {known}" if known else "")
@@ -69,8 +69,8 @@ def check_measured(config: StudyConfig, space: SearchSpace, costs: CostTable) ->
 
 def _source(config: StudyConfig, cost: str, value: float) -> str:
     """What to do about a cost that is ``value`` for all."""
-    column = {"macs": "macs_column", "params": "params_column", "latency_ms": "latency_column"}[cost]
-    if config.space.name == "table" and isinstance(config.evaluator, TabularSection):
+    column = {"macs": "macs_column", "params": "params_column", "latency_ms": "latency_column"}.get(cost)
+    if column and config.space.name == "table" and isinstance(config.evaluator, TabularSection):
         given = getattr(config.evaluator, column)
         told = f"column {given!r} of the table holds nothing else" if given else "the table has no column of it"
         return f"{told}; name the column that has it with evaluator.{column}"

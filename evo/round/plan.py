@@ -14,7 +14,7 @@ from spaces.costs.table import CostTable
 from spaces.space import SearchSpace
 from spaces.units import format_number
 from studies.config import StudyConfig
-from studies.records import COSTS, EvoError
+from studies.records import EvoError
 
 if TYPE_CHECKING:
     from evo.data.source import DataReport
@@ -163,7 +163,7 @@ def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     costs = costs_of(config, space)
     check_costs(config, space, costs)
     least, most = costs.bounds().tolist()
-    known = {name: (least[i], most[i]) for i, name in enumerate(COSTS) if most[i]}
+    known = {name: (least[i], most[i]) for i, name in enumerate(costs.columns) if most[i]}
     machine = machine_of(config.device) if memory is None else Machine("the device", parse_memory(memory), given=True)
     steps, reason = _counted(config, space, costs, options.workers)
     name, notes = run_name(options, config.seed), (*told, *notes_on_own_operations(space), *reason)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from spaces.architecture import Architecture
 from spaces.costs.table import COLUMNS, CostTable, LayerCosts
@@ -43,6 +45,7 @@ def surviving_front(
             of them does (NSE, https://arxiv.org/abs/2011.10904).
     """
     limits, column = config.limits.given(), COLUMNS.index(config.search.cost)
+    before, guards = _on_device(before, costs), _on_device(guards, costs)
     inside = [e for e in complete_evaluations(before) if _is_inside([e.cost(name) for name in limits], limits)]
     outside = [e for e in complete_evaluations(guards) if not _is_inside([e.cost(name) for name in limits], limits)]
     kept = _front([e for e in inside if e.arch in costs.space], outside, costs, config)
@@ -53,6 +56,20 @@ def surviving_front(
     survivors = list(dict.fromkeys((*kept, *mended)))
     price = dict(zip(survivors, costs.count(survivors)[:, column].tolist(), strict=True))
     return _thinned(sorted(survivors, key=lambda arch: (price[arch], str(arch))), most)
+
+
+def _on_device(before: Iterable[Evaluation], costs: CostTable) -> list[Evaluation]:
+    """What was measured, with what it needs on the table's device: another run may have had another one, or none. Where
+    there is a device, what the table cannot count is left out."""
+    if costs.memory is None:
+        return list(before)
+    counted = []
+    for evaluation in before:
+        with suppress(SpaceError):
+            (own,) = costs.count([evaluation.arch]).tolist()
+            needs = {name: own[costs.columns.index(name)] for name in ("flash_kb", "memory_kb")}
+            counted.append(replace(evaluation, **needs))
+    return counted
 
 
 def _thinned(survivors: list[Architecture], most: int | None) -> list[Architecture]:

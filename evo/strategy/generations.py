@@ -28,7 +28,7 @@ from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions, to_trial
 from studies.pareto import evenly_spaced
-from studies.records import COSTS, Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
+from studies.records import Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
 
 BELIEVED = 2
 """So many networks may be in flight for each that the surrogate has learned from: beyond that it would believe itself."""
@@ -314,7 +314,7 @@ def check_limits(space: SearchSpace, table: CostTable, limits: LimitsSection) ->
         EvoError: a limit lies outside what the space can cost; the message gives both.
     """
     least, most = table.bounds()
-    for i, name in enumerate(COSTS):
+    for i, name in enumerate(table.columns):
         limit = getattr(limits, name)
         if limit and (limit[0] > most[i] or limit[1] < least[i]):
             raise EvoError(

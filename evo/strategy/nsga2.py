@@ -27,7 +27,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from evo.seeds import derive_seed
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, CostTable
+from spaces.costs.sampling import sample_uniform
+from spaces.costs.table import COLUMNS, PEAKS, CostTable
 from spaces.space import SearchSpace, canonical_arch
 from studies.database.trials import GENERATION_KEY
 
@@ -95,6 +96,10 @@ class CandidateFilter:
         archs: list[Architecture] = []
         for _ in range(20):
             archs += self.unseen((self.space.sample(rng) for _ in range(10 * n)), excluded)
+            if len(archs) >= n:
+                return archs[:n]
+        if PEAKS & self.limits.keys():  # leaves few of all genes, and so by far fewer of all networks
+            archs += self.unseen(sample_uniform(self.table, 10 * n, rng, limits=self.limits), excluded)
             if len(archs) >= n:
                 return archs[:n]
         listed = self.space.enumerate() if self.space.size <= MAX_ENUMERATED else self.measurable

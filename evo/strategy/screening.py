@@ -109,5 +109,5 @@ class SurrogateScreen:
         """The most a network of the space may cost, of each cost."""
         limits = self.candidates.limits
         most = self.candidates.table.bounds()[1]
-        ends = [limits.get(name, (0.0, np.inf))[1] for name in COLUMNS]
+        ends = [limits.get(name, (0.0, np.inf))[1] for name in self.candidates.table.columns]
         return np.asarray(np.minimum(most, ends)[self._columns])

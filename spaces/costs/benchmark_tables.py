@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from spaces.architecture import IDENTITIES, Architecture, Op
-from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
+from spaces.costs.table import WITHOUT_TARGET, CostTable, Floats, LayerCosts
 from spaces.errors import SpaceError
 from spaces.files.tables import Table, number_error, read_table
 from spaces.layer import Head, Layer, Shape, Stem
@@ -232,7 +232,7 @@ def additive_costs(
         raise SpaceError(f"{space.name!r} has rows: what a gene costs depends on them, and cannot be read off a table")
     genes = [(i, gene) for i, layer in enumerate(space.layers) for gene in layer.candidates]
     one_hot = _one_hot(space, archs, genes)
-    fixed, rows, error = np.zeros(len(COLUMNS)), np.zeros((len(genes), len(COLUMNS))), 0.0
+    fixed, rows, error = np.zeros(len(WITHOUT_TARGET)), np.zeros((len(genes), len(WITHOUT_TARGET))), 0.0
     for column, given in enumerate((macs, params, latency_ms)):
         if given is not None:
             costs = np.asarray(given, dtype=np.float64)
@@ -248,10 +248,11 @@ def additive_costs(
     table = CostTable(space, "macs", fixed, tuple(layers))
     if error < EXACT:
         return AdditiveCosts(table, error)
-    costs = np.zeros((len(archs), len(COLUMNS)))
+    costs = np.zeros((len(archs), len(WITHOUT_TARGET)))
     for column, given in enumerate((macs, params, latency_ms)):
         costs[:, column] = 0.0 if given is None else np.asarray(given, dtype=np.float64)
-    return AdditiveCosts(KnownCosts(space, "macs", fixed, table.layers, dict(zip(archs, costs, strict=True))), error)
+    known = dict(zip(archs, costs, strict=True))
+    return AdditiveCosts(KnownCosts(space, "macs", fixed, table.layers, known=known), error)
 
 
 def restrict_costs(table: CostTable, space: SearchSpace) -> CostTable:

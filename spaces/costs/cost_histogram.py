@@ -1,17 +1,23 @@
 """How many architectures cost how much: dynamic programming over layers whose costs add up.
 
+What is a peak (``spaces.costs.table.PEAKS``) has no buckets. A limit of it from above leaves genes out.
+
 Costs are counted in buckets, and architectures of a range of buckets are drawn gene by gene, each gene in proportion to
 the ways in which one can go on behind it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.costs.table import COLUMNS, CostTable, Floats, LayerCosts
+from spaces.costs.peaks import most_allowed
+from spaces.costs.table import COLUMNS, PEAKS, CostTable, Floats, LayerCosts
+from spaces.errors import SpaceError
 
 Places = NDArray[np.intp]
 """(n, layers) architectures, each gene by its place in ``Layer.genes``."""
@@ -25,7 +31,7 @@ class CostHistogram:
     """The architectures of a space by one cost.
 
     Attributes:
-        cost: a name of ``spaces.costs.table.COLUMNS``.
+        cost: a name of ``spaces.costs.table.COLUMNS`` that adds up.
         origin, width: bucket ``b`` begins at cost ``origin + b * width``.
         slack: by how many buckets a cost may lie above the bucket it is counted in: each layer's is rounded down.
         steps: per layer, the buckets that each gene adds.
@@ -46,12 +52,24 @@ class CostHistogram:
     completions: tuple[Floats, ...]
 
     @classmethod
-    def of(cls, table: CostTable, cost: str, tilt: Floats | None = None) -> CostHistogram:
+    def of(
+        cls,
+        table: CostTable,
+        cost: str,
+        tilt: Floats | None = None,
+        limits: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    ) -> CostHistogram:
         """Counts every architecture of the table's space: once, or with a weight.
 
         Args:
-            tilt: (3,) an architecture counts in proportion to the exponential of its costs times this.
+            tilt: an architecture counts in proportion to the exponential of its costs that add up times this.
+            limits: what has a peak above its limit does not count; limits of other costs change nothing.
+
+        Raises:
+            SpaceError: the cost is a peak.
         """
+        if cost in PEAKS:
+            raise SpaceError(f"{cost} is a peak and no sum over layers: choose a cost that adds up")
         column = COLUMNS.index(cost)
         costs = [layer.costs[:, column] for layer in table.layers]
         above = [layer - layer.min() for layer in costs]
@@ -60,6 +78,8 @@ class CostHistogram:
         width = width if exact else span / MAX_BINS
         steps = tuple(np.floor(layer / width).astype(np.intp) for layer in above)
         weights = tuple(_weights(layer.costs, tilt) for layer in table.layers)
+        if allowed := most_allowed(table.memory, limits):
+            weights = tuple(own * inside for own, inside in zip(weights, allowed, strict=True))
         states = tuple(_variant_states(layer) for layer in table.layers)
         completions = [np.ones((1, 1))]
         for step, weight, ends in zip(reversed(steps), reversed(weights), reversed(states), strict=True):

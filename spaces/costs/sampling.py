@@ -1,8 +1,8 @@
 """Architectures drawn at random within limits of cost: uniformly, or evenly over one cost.
 
-One limit is met by dynamic programming (``spaces.costs.cost_histogram``). What is drawn is thrown away again only
-where a bucket is too coarse to tell or a limit of a second cost is left; where that happens too often, the draws are
-tilted towards that limit, and what the tilt favours is thrown away as much more often.
+One limit is met by dynamic programming (``spaces.costs.cost_histogram``), and so is any upper limit of memory. What is drawn is
+thrown away again only where a bucket is too coarse to tell or a limit of a second cost is left; where that happens too often,
+the draws are tilted towards that limit, and what the tilt favours is thrown away as much more often.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spaces.architecture import Architecture
 from spaces.costs.cost_histogram import CostHistogram, Places
-from spaces.costs.table import COLUMNS, CostTable, Floats
+from spaces.costs.table import COLUMNS, PEAKS, CostTable, Floats
 from spaces.errors import SpaceError
 from spaces.space import canonical_arch
 
@@ -51,7 +51,8 @@ def sample_uniform(table: CostTable, n: int, rng: Random, *, limits: Limits | No
         SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
     """
     draws = _Sampler(table, _check_limits(table, limits or {}), rng)
-    covers = [(CostHistogram.of(table, cost), limit) for cost, limit in (draws.limits or {"macs": NO_LIMIT}).items()]
+    summed = {cost: limit for cost, limit in draws.limits.items() if cost not in PEAKS} or {"macs": NO_LIMIT}
+    covers = [(draws.histogram(cost), limit) for cost, limit in summed.items()]
     buckets, limit = min(covers, key=lambda cover: cover[0].count(*cover[1]))
     return draws.require_some(draws.take(buckets, *limit, n), n)
 
@@ -66,13 +67,15 @@ def sample_stratified(
     ``n`` where no more are found.
 
     Raises:
-        SpaceError: a limit is not one, or no architecture lies in all of them; the message has the space's bounds.
+        SpaceError: a limit is not one, no architecture lies in all of them, or the cost is a peak; the message has the space's
+            bounds.
     """
     limits = _check_limits(table, {cost: NO_LIMIT, **(limits or {})})
     sample_uniform(
         table, min(n, 1), Random(0), limits=limits
     )  # raises now, not stratum by stratum, where there is nothing
-    draws, buckets = _Sampler(table, limits, rng), CostHistogram.of(table, cost)
+    draws = _Sampler(table, limits, rng)
+    buckets = draws.histogram(cost)
     least, most = table.bounds()[:, COLUMNS.index(cost)]
     low, high = limits[cost]
     edges = [low, *np.linspace(max(low, least), min(high, most), n + 1)[1:-1], high]
@@ -129,8 +132,8 @@ def _spread(table: CostTable, archs: list[Architecture], n: int, cost: str, limi
 
 def _check_limits(table: CostTable, limits: Limits) -> dict[str, Limit]:
     for cost, (low, high) in limits.items():
-        if cost not in COLUMNS:
-            raise SpaceError(f"unknown cost {cost!r}; known: {', '.join(COLUMNS)}")
+        if cost not in table.columns:
+            raise SpaceError(f"unknown cost {cost!r}; known: {', '.join(table.columns)}")
         if not low <= high:
             raise SpaceError(f"the limit of {cost} is [{low:g}, {high:g}]: expected the least first, then the most")
     return dict(limits)
@@ -148,6 +151,10 @@ class _Sampler:
     def __post_init__(self) -> None:
         self.generator = np.random.default_rng(self.rng.getrandbits(64))
 
+    def histogram(self, cost: str, tilt: Floats | None = None) -> CostHistogram:
+        """The architectures whose peaks are within limits, by a cost that adds up."""
+        return CostHistogram.of(self.table, cost, tilt, self.limits)
+
     def take(self, buckets: CostHistogram, low: float, high: float, n: int) -> list[Architecture]:
         """Up to ``n`` new networks between ``low`` and ``high`` by the cost of ``buckets``, and within all limits."""
         ways = buckets.count(low, high)
@@ -155,18 +162,20 @@ class _Sampler:
         if ways <= MAX_LISTED:
             return self._take_listed(buckets, low, high, self.generator.permutation(int(ways)), box, n)
         archs: list[Architecture] = []
-        idle, tilts, tilt, size = 0, 0, np.zeros(len(COLUMNS)), max(16, n)
+        summed = len(self.table.fixed)
+        idle, tilts, tilt, size = 0, 0, np.zeros(summed), max(16, n)
         while len(archs) < n and idle < PATIENCE:
             size = min(2 * size, BATCH)
             places = buckets.draw(low, high, size, self.generator)
             costs = self._costs(places)
             useful = _inside_box(costs, box)
+            costs = costs[:, :summed]
             useful &= self.generator.random(size) < np.exp(np.minimum(0, self._lowest(tilt, box) - costs @ tilt))
             new = self._new(places[useful], n - len(archs))
             archs, idle = archs + new, 0 if new else idle + size
             if len(archs) < n and useful.mean() < RARE and len(self.limits) > 1 and tilts < TILTS:
-                tilts, tilt = tilts + 1, self._next_tilt(tilt, costs, box, COLUMNS.index(buckets.cost))
-                buckets = CostHistogram.of(self.table, buckets.cost, tilt)
+                tilts, tilt = tilts + 1, self._next_tilt(tilt, costs, box[:, :summed], COLUMNS.index(buckets.cost))
+                buckets = self.histogram(buckets.cost, tilt)
         return archs
 
     def _take_listed(
@@ -182,33 +191,33 @@ class _Sampler:
         return archs
 
     def _box(self, cost: str, low: float, high: float) -> Floats:
-        """(2, 3) the least and the most that each cost may be: the limits, and ``low`` to ``high`` of ``cost``."""
-        box = np.tile([[-np.inf], [np.inf]], len(COLUMNS))
+        """(2, columns) the least and the most that each cost may be: the limits, and ``low`` to ``high`` of ``cost``."""
+        box = np.tile([[-np.inf], [np.inf]], len(self.table.columns))
         for name, (lowest, highest) in (*self.limits.items(), (cost, (low, high))):
             column = COLUMNS.index(name)
             box[:, column] = max(box[0, column], lowest), min(box[1, column], highest)
         return box
 
     def _costs(self, places: Places) -> Floats:
-        """(n, 3) true costs, added up in the order in which ``CostTable.count`` does."""
+        """(n, columns) true costs, added up in the order in which ``CostTable.count`` does."""
         costs = np.tile(self.table.fixed, (len(places), 1))
         for layer, column in zip(self.table.layers, places.T, strict=True):
             costs += layer.costs[column]
-        return costs
+        return np.column_stack((costs, self.table.memory.at(places))) if self.table.memory else costs
 
     def _lowest(self, tilt: Floats, box: Floats) -> float:
         """The least that ``costs @ tilt`` can be for costs in the box, the box within the bounds of the space."""
-        least, most = np.clip(box, *self.table.bounds())
+        least, most = np.clip(box, *self.table.bounds())[:, : len(tilt)]
         return float(np.where(tilt > 0, least, most) @ tilt)
 
     def _next_tilt(self, tilt: Floats, costs: Floats, box: Floats, column: int) -> Floats:
         """The tilt under which the mean of the other costs should lie in the box: one Newton step from ``tilt``.
 
         Args:
-            costs: (n, 3) drawn under ``tilt``.
+            costs: (n, k) drawn under ``tilt``, those that add up.
             column: of the cost whose limit the draws meet anyway.
         """
-        span = np.maximum(np.ptp(self.table.bounds(), axis=0), 1e-12)
+        span = np.maximum(np.ptp(self.table.bounds(), axis=0), 1e-12)[: len(tilt)]
         mean = costs.mean(axis=0)
         outside = ((mean < box[0]) | (mean > box[1]) | (tilt != 0)) & (np.arange(len(mean)) != column)
         covariance = np.atleast_2d(np.cov((costs / span)[:, outside].T)) + 1e-6 * np.eye(outside.sum())
@@ -241,7 +250,8 @@ class _Sampler:
             return archs
         limits = ", ".join(f"{cost} in [{low:g}, {high:g}]" for cost, (low, high) in self.limits.items())
         bounds = ", ".join(
-            f"{cost} from {low:g} to {high:g}" for cost, low, high in zip(COLUMNS, *self.table.bounds(), strict=True)
+            f"{cost} from {low:g} to {high:g}"
+            for cost, low, high in zip(self.table.columns, *self.table.bounds(), strict=True)
         )
         name = self.table.space.name
         raise SpaceError(f"no architecture of {name!r} with {limits} was found; the space has {bounds}")

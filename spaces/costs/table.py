@@ -1,7 +1,8 @@
-"""What architectures cost: multiply-accumulates, parameters and latency, exact and without building anything.
+"""What architectures cost: multiply-accumulates, parameters, latency, flash and memory, exact and without building anything.
 
-Every cost here is a fixed part (stem and head) and one number per layer and operation, so costs add up over layers, and
-parallel branches over a layer. Nothing here imports torch.
+Every cost but memory is a fixed part (stem and head) and one number per layer and operation, so costs add up over layers, and
+parallel branches over a layer. Memory is a peak: the greatest of stem, layers and head (``spaces.costs.memory``). So an upper
+limit of it is one of every gene by itself. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.architecture import Architecture, Op, operations
+from spaces.costs.memory import KB, Precision, Weights, head_weights, operation_weights, stem_weights
+from spaces.costs.peaks import PeakTable
 from spaces.errors import SpaceError
 from spaces.layer import Layer, Shape
 from spaces.operations.grammar import count_operation
@@ -26,8 +29,14 @@ from spaces.variants import VariantBlock, is_variant
 
 Floats = NDArray[np.float64]
 
-COLUMNS = ("macs", "params", "latency_ms")
-"""What the columns of a cost table are."""
+COLUMNS = ("macs", "params", "latency_ms", "flash_kb", "memory_kb")
+"""What the columns of a cost table are. The first three are those of every table, the others of one for a device."""
+
+PEAKS = frozenset({"memory_kb"})
+"""The columns that do not add up over layers: an architecture costs what the dearest of its layers does. They are the last."""
+
+WITHOUT_TARGET = COLUMNS[:3]
+"""The columns of a table that is for no device in particular."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +125,23 @@ class Cost:
         params: weights and biases.
         latency_ms: 0 where no latency model was given.
         counts: the raw counts behind the figures.
+        flash_kb, memory_kb: on a device of the precision that was asked for; 0 where none was.
     """
 
     macs: int
     params: int
     latency_ms: float
     counts: OpCounts
+    flash_kb: float = 0.0
+    memory_kb: float = 0.0
 
 
 def count_costs(
-    space: SearchSpace, arch: Architecture, convention: str = "macs", latency: LatencyModel | None = None
+    space: SearchSpace,
+    arch: Architecture,
+    convention: str = "macs",
+    latency: LatencyModel | None = None,
+    target: Precision | None = None,
 ) -> Cost:
     """What ``arch`` costs as a network of ``space``.
 
@@ -140,7 +156,17 @@ def count_costs(
         for op in operations(gene):
             counts += _counts_in_layer(name, op, layer.shape)
             latency_ms += latency.operation(op, layer.shape) if latency else 0.0
-    return Cost(convention_named(convention)(counts), counts.params, latency_ms, counts)
+    device = _on_device(space, arch, target) if target else (0.0, 0.0)
+    return Cost(convention_named(convention)(counts), counts.params, latency_ms, counts, *device)
+
+
+def _on_device(space: SearchSpace, arch: Architecture, target: Precision) -> tuple[float, float]:
+    """Flash and memory in KB, of a space without rows and sizes."""
+    weights = _fixed_weights(space)
+    for name, layer, gene in zip(space.names, space.layers, arch.genes, strict=True):
+        for op in operations(gene):
+            weights += _weights_in_layer(name, op, layer.shape)
+    return weights.size(target) / KB, float(PeakTable.of(space, target).count([arch.genes])[0])
 
 
 def fixed_counts(space: SearchSpace) -> OpCounts:
@@ -168,6 +194,18 @@ def _counts_in_layer(layer: str, op: Op, shape: Shape) -> OpCounts:
         raise SpaceError(f"{layer} has no cost for {op!r}: {error}") from error
 
 
+def _weights_in_layer(layer: str, op: Op, shape: Shape) -> Weights:
+    try:
+        return operation_weights(op, shape)
+    except ValueError as error:
+        raise SpaceError(f"{layer}: {error}") from error
+
+
+def _fixed_weights(space: SearchSpace) -> Weights:
+    """Those of stem and head."""
+    return stem_weights(space.stem) + head_weights(space.head, space.layers[-1].shape.c_out)
+
+
 def _check_length(space: SearchSpace, arch: Architecture) -> None:
     if len(arch.genes) != len(space.layers):
         raise SpaceError(
@@ -177,7 +215,7 @@ def _check_length(space: SearchSpace, arch: Architecture) -> None:
 
 @dataclass(frozen=True)
 class LayerCosts:
-    """What the genes of one layer cost; a gene's row has ``COLUMNS``.
+    """What the genes of one layer add; a gene's row has ``COLUMNS`` without ``PEAKS``: three, or with a target four.
 
     Rows of genes with several branches are made when they are asked for: a layer may have millions.
 
@@ -195,13 +233,14 @@ class LayerCosts:
     _rows: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
     block: tuple[VariantBlock, int] | None = None
     choices: Mapping[Op, Floats] = field(default_factory=dict, repr=False, compare=False)
+    target: Precision | None = None
 
     def __post_init__(self) -> None:
         for op in self.genes if self.block else self.layer.candidates:
             self.cost_of(op)
 
     def cost_of(self, gene: str) -> Floats:
-        """(3,) what ``gene`` costs: the sum over its branches."""
+        """(3,) or (4,) what ``gene`` costs: the sum over its branches."""
         if gene not in self._rows:
             ops = operations(gene)
             self._rows[gene] = self._price(gene) if len(ops) == 1 else np.sum([self.cost_of(op) for op in ops], axis=0)
@@ -211,12 +250,13 @@ class LayerCosts:
         shape = self.layer.shape
         if self.block is not None:
             if is_variant(op) and "/" not in op:
-                return self.choices.get(op, np.zeros(len(COLUMNS)))
+                return self.choices.get(op, np.zeros(len(_additive(self.target))))
             row, _, op = op.partition("/")
             shape = self.block[0].shape(row, self.block[1])
         counts = _counts_in_layer(self.name, op, shape)
         latency_ms = self.latency.operation(op, shape) if self.latency else 0.0
-        return np.array([CONVENTIONS[self.convention](counts), counts.params, latency_ms])
+        flash = [_weights_in_layer(self.name, op, shape).size(self.target) / KB] if self.target else []
+        return np.array([CONVENTIONS[self.convention](counts), counts.params, latency_ms, *flash])
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -250,18 +290,24 @@ class CostTable:
     """Costs of a space's architectures, ready to be added up.
 
     Attributes:
-        fixed: (3,) what every architecture costs.
+        fixed: (3,) what every architecture costs; for a device (4,).
         layers: per layer, what each of its genes adds.
+        memory: the costs of a device that do not add up; None: the table is for none.
     """
 
     space: SearchSpace
     convention: str
     fixed: Floats
     layers: tuple[LayerCosts, ...]
-    columns = COLUMNS
+    memory: PeakTable | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the columns of ``count`` and of ``bounds`` are: the first three of ``COLUMNS``, or all five for a device."""
+        return COLUMNS if self.memory else WITHOUT_TARGET
 
     def count(self, archs: Iterable[Architecture]) -> Floats:
-        """(n, 3) the cost of each architecture.
+        """(n, columns) the cost of each architecture.
 
         Raises:
             SpaceError: an operation is unknown, or an architecture has another number of layers.
@@ -270,16 +316,17 @@ class CostTable:
         for arch in archs:
             _check_length(self.space, arch)
         if not archs:
-            return np.empty((0, len(COLUMNS)))
+            return np.empty((0, len(self.columns)))
         costs = np.tile(self.fixed, (len(archs), 1))
-        for layer, genes in zip(self.layers, zip(*map(self.space.qualified_genes, archs), strict=True), strict=True):
+        qualified = list(map(self.space.qualified_genes, archs))
+        for layer, genes in zip(self.layers, zip(*qualified, strict=True), strict=True):
             costs += layer.select(genes)
-        return costs
+        return np.column_stack((costs, self.memory.count(qualified))) if self.memory else costs
 
     def bounds(self) -> Floats:
-        """(2, 3) the least and the most an architecture of the space costs, column by column."""
+        """(2, columns) the least and the most an architecture of the space costs, column by column."""
         bounds = self.fixed + sum(
-            (layer.bounds for layer in self.layers if not layer.block), np.zeros((2, len(COLUMNS)))
+            (layer.bounds for layer in self.layers if not layer.block), np.zeros((2, len(self.fixed)))
         )
         for block in self.space.variant_blocks:
             ends = np.repeat([self.layers[block.start].costs], 2, axis=0).swapaxes(0, 1)
@@ -289,15 +336,22 @@ class CostTable:
                     inside = layer.costs[row_of == row]
                     ends[row] += [inside.min(axis=0), inside.max(axis=0)]
             bounds += [ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)]
-        return np.asarray(bounds)
+        return np.column_stack((bounds, self.memory.bounds())) if self.memory else np.asarray(bounds)
 
     def slice(self, start: int, stop: int) -> CostTable:
         """The costs of some neighbouring layers, whole blocks of them, and nothing else."""
-        return CostTable(self.space.slice(start, stop), self.convention, 0.0 * self.fixed, self.layers[start:stop])
+        memory = self.memory.slice(start, stop) if self.memory else None
+        part = self.space.slice(start, stop)
+        return CostTable(part, self.convention, 0.0 * self.fixed, self.layers[start:stop], memory)
 
 
-def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyModel | None = None) -> CostTable:
+def cost_table(
+    space: SearchSpace, convention: str = "macs", latency: LatencyModel | None = None, target: Precision | None = None
+) -> CostTable:
     """The cost table of a space: for counting many architectures, for bounds, for dynamic programming over costs.
+
+    Args:
+        target: the numbers of the device, for which flash and memory are counted, too.
 
     Raises:
         SpaceError: the convention is unknown, or a candidate has no cost; the message names it and its layer.
@@ -305,17 +359,24 @@ def cost_table(space: SearchSpace, convention: str = "macs", latency: LatencyMod
     sizes, choices = space.input_sizes, dict[Op, Floats]()
     if sizes:
         every = (*sizes.layers[0].candidates, *sizes.layers[0].pending)
-        choices = {op: _fixed_costs(at_image_size(space, op), convention, latency) for op in every}
-    fixed = np.min(list(choices.values()), axis=0) if sizes else _fixed_costs(space, convention, latency)
+        choices = {op: _fixed_costs(at_image_size(space, op), convention, latency, target) for op in every}
+    fixed = np.min(list(choices.values()), axis=0) if sizes else _fixed_costs(space, convention, latency, target)
     choices = {op: costs - fixed for op, costs in choices.items()}
     layers = (
-        LayerCosts(name, layer, convention, latency, block=space.variant_of(i), choices=choices)
+        LayerCosts(name, layer, convention, latency, block=space.variant_of(i), choices=choices, target=target)
         for i, (name, layer) in enumerate(zip(space.names, space.layers, strict=True))
     )
-    return CostTable(space, convention, fixed, tuple(layers))
+    return CostTable(space, convention, fixed, tuple(layers), PeakTable.of(space, target) if target else None)
 
 
-def _fixed_costs(space: SearchSpace, convention: str, latency: LatencyModel | None) -> Floats:
-    """(3,) what stem and head cost."""
+def _fixed_costs(space: SearchSpace, convention: str, latency: LatencyModel | None, target: Precision | None) -> Floats:
+    """(3,) or (4,) what stem and head cost."""
     counts = fixed_counts(space)
-    return np.array([convention_named(convention)(counts), counts.params, latency.fixed(space) if latency else 0.0])
+    flash = [_fixed_weights(space).size(target) / KB] if target else []
+    latency_ms = latency.fixed(space) if latency else 0.0
+    return np.array([convention_named(convention)(counts), counts.params, latency_ms, *flash])
+
+
+def _additive(target: Precision | None) -> tuple[str, ...]:
+    """The columns that add up."""
+    return tuple(name for name in (COLUMNS if target else WITHOUT_TARGET) if name not in PEAKS)

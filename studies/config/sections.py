@@ -24,12 +24,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from spaces.costs.table import PEAKS
 from spaces.size import Size, as_size
 from studies.records import COSTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 SCORES = ("accuracy", "likelihood")
-Objective = Literal["accuracy", "likelihood", "macs", "params", "latency_ms"]
+Objective = Literal["accuracy", "likelihood", "macs", "params", "latency_ms", "flash_kb", "memory_kb"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 Added = Literal["se", "swish"]
@@ -370,13 +371,15 @@ class SearchSection(Section):
     """What is maximised: `accuracy`, or `likelihood`, which is exp(-negative log-likelihood) and ranks better where a
     supernet was trained for a short time only."""
 
-    cost: Literal["macs", "params", "latency_ms"] = "macs"
-    """What is minimised: `macs` (multiply-accumulates), `params` (parameters), or `latency_ms` (milliseconds, by the
-    table in `[latency]`)."""
+    cost: Literal["macs", "params", "latency_ms", "flash_kb"] = "macs"
+    """What is minimised: `macs` (multiply-accumulates), `params` (parameters), `latency_ms` (milliseconds, by the
+    table in `[latency]`), or `flash_kb` (KB of weights on the device of `[target]`)."""
 
     objectives: tuple[Objective, ...] | None = None
     """All objectives in place of `objective` and `cost`: one that is maximised and any number of costs, e.g. `["accuracy",
-    "macs", "latency_ms"]`. The first cost is the one that tables and axes show. Not given: `objective` and `cost`."""
+    "macs", "memory_kb"]`. The first cost is the one that tables and axes show, and by which networks are spread; `memory_kb`
+    (KB of live activations on the device of `[target]`) is a peak and no sum over layers, and so is never the first. Not given:
+    `objective` and `cost`."""
 
     macs_convention: str = "macs"
     """How multiply-accumulates are counted: `macs`, `macs+se`, `torch`, `nse`, `nse+se` or `dna` (definitions:
@@ -412,6 +415,12 @@ class SearchSection(Section):
             raise invalid(
                 f"search.objectives is {list(asked)}: expected one of {' and '.join(SCORES)}, and one or more of "
                 f"{', '.join(COSTS)}, each once"
+            )
+        if costs[0] in PEAKS:
+            others = f'["{scores[0]}", "macs", ' + ", ".join(f'"{name}"' for name in costs if name != "macs") + "]"
+            raise invalid(
+                f"search.objectives is {list(asked)}: {costs[0]} is a peak and no sum over layers, so networks cannot be "
+                f"spread over it; name a cost first that adds up, e.g. {others}"
             )
         for key, value in {"objective": scores[0], "cost": costs[0]}.items():
             if given.get(key, value) != value:
@@ -457,9 +466,32 @@ class LimitsSection(Section):
     latency_ms: Limit | None = None
     """Milliseconds for one image, by the table in `[latency]`. Not given: no limit."""
 
+    flash_kb: Limit | None = None
+    """KB (1024 bytes) of weights on the device of `[target]`. Not given: no limit."""
+
+    memory_kb: Limit | None = None
+    """KB (1024 bytes) of activations that are live at one time on the device of `[target]`, e.g. `[0, 256]`; a limit from above
+    only. Not given: no limit."""
+
     def given(self) -> dict[str, Limit]:
         """The limits that are set: cost name -> (least, most)."""
         return {name: limit for name in COSTS if (limit := getattr(self, name)) is not None}
+
+    @field_validator("memory_kb")
+    @classmethod
+    def _from_above(cls, limit: Limit | None) -> Limit | None:
+        if limit and limit[0] > 0:
+            raise PydanticCustomError("peak", "expected a limit from above, e.g. [0, 256]: memory is a peak")
+        return limit
+
+
+class TargetSection(Section):
+    """The device that networks are for, as far as their size on it is concerned: `flash_kb` and `memory_kb` are counted for it.
+    How they are counted: `spaces/costs/memory.py`."""
+
+    precision: Literal["int8", "float32"]
+    """How the device keeps numbers. `int8`: a byte for a weight or an activation, four for a bias and for the scale of a
+    convolution's output channel. `float32`: four bytes for each weight, bias and activation."""
 
 
 class LatencySection(Section):

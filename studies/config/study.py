@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
 
+from spaces.costs.memory import Precision as DevicePrecision
+from spaces.costs.memory import precision_named
 from studies import plugins
 from studies.config.evaluators import EvaluatorSection, GroundTruthSection
 from studies.config.kinds import EVALUATORS
@@ -22,6 +24,7 @@ from studies.config.sections import (
     SearchSection,
     Section,
     SpaceSection,
+    TargetSection,
     invalid,
 )
 from studies.records import EvoError
@@ -131,8 +134,16 @@ class StudyConfig(Section):
     latency: LatencySection | None = None
     """A table of latencies. Not given: none."""
 
+    target: TargetSection | None = None
+    """The device that networks are for. Not given: none, and neither flash nor memory is counted."""
+
     evolution: Annotated[SerializeAsAny[MethodSection], BeforeValidator(_by_choice("evolution"))]
     """How the space changes from round to round."""
+
+    @property
+    def device_numbers(self) -> DevicePrecision | None:
+        """How the device of ``[target]`` keeps numbers; None: there is none."""
+        return precision_named(self.target.precision) if self.target else None
 
     @property
     def measured(self) -> str:
@@ -171,6 +182,7 @@ class StudyConfig(Section):
         known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
         if asked and not known:
             raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
+        self._check_target()
         if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")
         if self.search.int8 and not self.evaluator.judges_in_int8:
@@ -186,6 +198,19 @@ class StudyConfig(Section):
         self.ground_truth.check(self.evaluator, self.search.objective)
         self.evolution.check(self)
         return self
+
+    def _check_target(self) -> None:
+        asked = [name for name in ("flash_kb", "memory_kb") if name in self.search.costs or getattr(self.limits, name)]
+        if asked and self.target is None:
+            raise invalid(
+                f"{asked[0]} is an objective or a limit, and depends on how the device keeps numbers: set target.precision to "
+                "'int8' or 'float32'"
+            )
+        if self.target and self.space.name == "table":
+            raise invalid(
+                "target.precision is given, and space.name is 'table': what its operations need on a device is not known; "
+                "leave [target] out, or name a space of the library"
+            )
 
     def _check_teacher(self) -> None:
         if self.deliver.teacher == WHOLE and not self.evaluator.starts_networks:

@@ -25,6 +25,7 @@ class Delivery:
         latency_ms: of one image, measured where it was delivered.
         sha256: of ``model.safetensors`` in ``folder``.
         settings: of its training.
+        flash_kb, memory_kb: on the device of ``[target]``; None where the run has none.
     """
 
     round: int
@@ -37,6 +38,8 @@ class Delivery:
     folder: str
     sha256: str
     settings: Mapping[str, Any]
+    flash_kb: float | None = None
+    memory_kb: float | None = None
 
 
 def record_delivery(store: Store, run: StoredRun, delivery: Delivery) -> None:

@@ -169,6 +169,10 @@ evaluations = Table(
     Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
     Column("params", Float, nullable=False, doc="weights and biases"),
     Column("latency_ms", Float, doc="by the latency table; null where there is none"),
+    Column("flash_kb", Float, doc="KB of weights on the device of `[target]`; null where there is none"),
+    Column(
+        "memory_kb", Float, doc="KB of activations that are live at one time there, at most; null where there is none"
+    ),
     Column("seconds", Float, nullable=False, doc="that measuring took"),
     Column("created_at", DateTime, nullable=False),
     Column(
@@ -234,6 +238,12 @@ deliveries = Table(
     Column("macs", Float, nullable=False, doc="multiply-accumulates, by `search.macs_convention`"),
     Column("params", Float, nullable=False, doc="weights and biases"),
     Column("latency_ms", Float, nullable=False, doc="measured on the machine that delivered it"),
+    Column("flash_kb", Float, doc="KB of weights on the device of `[target]`; null where the run has none"),
+    Column(
+        "memory_kb",
+        Float,
+        doc="KB of activations that are live at one time there, at most; null where the run has none",
+    ),
     Column("folder", Text, nullable=False, doc="where it was written"),
     Column("sha256", String(64), nullable=False, doc="of `model.safetensors`"),
     Column("settings_json", Text, nullable=False, doc="of its training"),

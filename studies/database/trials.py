@@ -91,8 +91,9 @@ def to_trial(
         "params": evaluation.params,
         "origin": proposal.origin,
     }
-    if evaluation.latency_ms is not None:
-        attrs["latency_ms"] = evaluation.latency_ms
+    for name in COSTS[2:]:
+        if (cost := getattr(evaluation, name)) is not None:
+            attrs[name] = cost
     if settings.objective != "accuracy" and not evaluation.failed:
         attrs["accuracy"] = evaluation.accuracy
     if evaluation.failed:

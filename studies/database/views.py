@@ -19,11 +19,16 @@ def _view(name: str, columns: str, where: str = "") -> str:
     )
 
 
+_COMPLETE = " WHERE evaluations.state = 'complete'"
+
+_TARGET_COSTS = "evaluations.flash_kb AS flash_kb, evaluations.memory_kb AS memory_kb"
+
 _RESULTS = f"evaluations.accuracy AS accuracy, {_COSTS}, evaluations.seconds AS seconds"
 
 RESULTS = {
     "0001": _view("results", _RESULTS),
-    "0002": _view("results", _RESULTS, " WHERE evaluations.state = 'complete'"),
+    "0002": _view("results", _RESULTS, _COMPLETE),
+    "0018": _view("results", f"{_RESULTS}, {_TARGET_COSTS}", _COMPLETE),
 }
 """What was measured to the end: a row for every proposal."""
 

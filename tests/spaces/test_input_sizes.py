@@ -18,6 +18,7 @@ from evo.evaluators.oneshot.scoring import Scorer
 from evo.strategy.best_operations import best_within
 from evo.strategy.cost_ladder import CostLadder, layer_choices
 from spaces.architecture import Architecture
+from spaces.costs.memory import PRECISIONS
 from spaces.costs.sampling import sample_uniform
 from spaces.costs.table import COLUMNS, CONVENTIONS, cost_table, count_costs
 from spaces.latency.measure import timed_parts
@@ -103,7 +104,7 @@ def test_costs_are_exact_at_every_size(convention: str) -> None:
 
 @pytest.mark.parametrize("cost", COLUMNS)
 def test_bounds_and_draws_know_the_size(cost: str) -> None:
-    table, column = cost_table(SIZED, latency=Milliseconds()), COLUMNS.index(cost)
+    table, column = cost_table(SIZED, latency=Milliseconds(), target=PRECISIONS["int8"]), COLUMNS.index(cost)
     costs = table.count(ARCHS)[:, column]
     assert table.bounds()[:, column] == pytest.approx([costs.min(), costs.max()])
     low, high = np.quantile(costs, [0.3, 0.7], method="nearest")

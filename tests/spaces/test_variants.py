@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.architecture import Architecture
 from spaces.costs.cost_histogram import CostHistogram
+from spaces.costs.memory import PRECISIONS
 from spaces.costs.sampling import sample_stratified, sample_uniform
 from spaces.costs.table import COLUMNS, cost_table, count_costs
 from spaces.export.scaling import scale_to_macs, scale_widths
@@ -219,7 +220,7 @@ def test_costs_are_those_that_torch_counts(name: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(spaces)
 def test_bounds_are_the_least_and_the_most_there_is(drawn: SearchSpace) -> None:
-    table = cost_table(drawn, latency=Milliseconds())
+    table = cost_table(drawn, latency=Milliseconds(), target=PRECISIONS["int8"])
     costs = table.count(drawn.enumerate())
     assert table.bounds().tolist() == pytest.approx(np.array([costs.min(axis=0), costs.max(axis=0)]))
 
@@ -229,7 +230,7 @@ def test_bounds_are_the_least_and_the_most_there_is(drawn: SearchSpace) -> None:
 def test_draws_reach_exactly_the_feasible_networks(
     drawn: SearchSpace, cost: str, shares: tuple[float, float], seed: int
 ) -> None:
-    table, archs = cost_table(drawn, latency=Milliseconds()), list(drawn.enumerate())
+    table, archs = cost_table(drawn, latency=Milliseconds(), target=PRECISIONS["int8"]), list(drawn.enumerate())
     costs = table.count(archs)[:, COLUMNS.index(cost)]
     low, high = np.quantile(costs, sorted(shares), method="nearest")
     feasible = {arch for arch, c in zip(archs, costs, strict=True) if low <= c <= high}

@@ -11,18 +11,24 @@ Of equal losses the cheaper combination counts, of equal costs too the one whose
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spaces.architecture import Architecture
+from spaces.architecture import Architecture, Op
 from spaces.costs.table import COLUMNS, CostTable
 from studies.records import Ratings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+Limits = Mapping[str, tuple[float, float]]
+"""A cost's name -> least and most, inclusive."""
+
+NO_LIMITS: Limits = MappingProxyType({})
 
 MAX_PAIRS = 1 << 21
 """So many partial combinations are looked at together: bounds the memory, changes nothing else."""
@@ -82,15 +88,21 @@ def combination_front(blocks: Sequence[BlockCandidates]) -> list[Combination]:
 # -- dynamic programming ----------------------------------------------------------------------------------------------
 
 
-def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str) -> list[Architecture]:
+def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str, limits: Limits = NO_LIMITS) -> list[Architecture]:
     """The Pareto front of added ratings (higher is better) and ``cost``, exact, cheapest first, over all architectures whose
     layers carry one rated candidate each: where what operations are worth is taken to add up over layers, and what the size of
-    the images is worth, if they choose one."""
+    the images is worth, if they choose one.
+
+    Args:
+        limits: that of memory, a peak, is kept; others are not looked at.
+    """
     column, genes = COLUMNS.index(cost), [layer.candidates for layer in costs.space.layers]
     sizes = costs.space.input_sizes
     found = []
     for size in sizes.variants if sizes else ("",):
-        inside = [(size,), *genes[1:]] if size else genes
+        inside = _within_memory([(size,), *genes[1:]] if size else genes, size, costs, limits)
+        if not all(inside):
+            continue
         blocks = [
             BlockCandidates.of(
                 [-ratings[i, op] for op in ops],
@@ -102,6 +114,29 @@ def front_of_ratings(ratings: Ratings, costs: CostTable, cost: str) -> list[Arch
             found.append((one.loss, one.cost, Architecture(tuple(inside[i][j] for i, j in enumerate(one.choice)))))
     losses, prices = (np.array([each[column] for each in found], np.float64) for column in (0, 1))
     return [found[place][2] for place in _nondominated(losses, prices, np.arange(len(found))).tolist()]
+
+
+def within_memory(
+    block: Mapping[Architecture, float], costs: CostTable, limits: Limits
+) -> Mapping[Architecture, float]:
+    """The candidates of a block that keep the limit of memory; ``costs``: of the block's layers alone."""
+    if costs.memory is None or "memory_kb" not in limits:
+        return block
+    needed = costs.count(block)[:, COLUMNS.index("memory_kb")].tolist()
+    return {
+        part: loss for (part, loss), peak in zip(block.items(), needed, strict=True) if peak <= limits["memory_kb"][1]
+    }
+
+
+def _within_memory(genes: Sequence[tuple[Op, ...]], size: Op, costs: CostTable, limits: Limits) -> list[tuple[Op, ...]]:
+    """Per layer, the operations that keep the limit of memory at a size of images."""
+    memory, most = costs.memory, limits.get("memory_kb", (0.0, np.inf))[1]
+    if memory is None:
+        return list(genes)
+    return [
+        tuple(op for op in ops if max(memory.fixed, layer.of(f"{size}/{op}" if size and i else op)) <= most)
+        for i, (layer, ops) in enumerate(zip(memory.layers, genes, strict=True))
+    ]
 
 
 def without_gains(ratings: Ratings) -> Ratings:

@@ -99,7 +99,7 @@ class BlockwiseJudge(Judge):
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
         """DNA's combination: the exact Pareto front of summed block losses and cost."""
-        return request.choose(self.front(request.cost), "combined")
+        return request.choose(self.front(request.cost, request.limits), "combined")
 
     def losses(self, archs: Sequence[Architecture]) -> list[float]:
         """The sum of the blocks' losses of each architecture, lower is better."""
@@ -122,13 +122,20 @@ class BlockwiseJudge(Judge):
         """
         return _block_losses(*self.block_files[block])
 
-    def front(self, cost: str) -> list[Architecture]:
-        """The Pareto front of summed losses and ``cost`` over all combinations of scored candidates, exact, cheapest first."""
+    def front(self, cost: str, limits: combination.Limits = combination.NO_LIMITS) -> list[Architecture]:
+        """The Pareto front of summed losses and ``cost`` over all combinations of scored candidates, exact, cheapest first.
+
+        Args:
+            limits: that of memory, a peak, is kept; others are not looked at.
+        """
         column = COLUMNS.index(cost)
         parts, blocks = [], []
         for block, (start, stop) in enumerate(self.space.blocks):
-            known = self.block_losses(block)
-            costs = self.table.slice(start, stop).count(known)[:, column]
+            part = self.table.slice(start, stop)
+            known = combination.within_memory(self.block_losses(block), part, limits)
+            if not known:
+                return []
+            costs = part.count(known)[:, column]
             parts.append(list(known))
             blocks.append(BlockCandidates.of(list(known.values()), costs))
         return [

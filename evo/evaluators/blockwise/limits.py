@@ -1,8 +1,9 @@
 """The best combination of scored blocks within all limits of a run: exact, also where several costs are limited at once.
 
-One limit is answered by ``best_combination``. With several, what is best for one of them alone is the answer if it is within
-all. Else this is the same dynamic programming with a cost for each limit: a part of a network goes only when another part loses
-no more and costs no more of anything, or when a lower bound says that it cannot be in the answer.
+A limit of memory, which is a peak, leaves candidates out. Of the others, which add up, one is answered by ``best_combination``.
+With several, what is best for one of them alone is the answer if it is within all. Else this is the same dynamic programming
+with a cost for each limit: a part of a network goes only when another part loses no more and costs no more of anything, or when
+a lower bound says that it cannot be in the answer.
 """
 
 from __future__ import annotations
@@ -23,9 +24,14 @@ from evo.evaluators.blockwise.combination import (
     best_combination,
     combination_front,
     lower_bound_of_loss,
+    within_memory,
 )
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, CostTable
+from spaces.costs.memory import KB
+from spaces.costs.table import COLUMNS, PEAKS, CostTable
+
+WHOLE = {"flash_kb": KB}
+"""Costs that are no whole numbers by themselves, but so many times what they are: bytes."""
 
 Choice = tuple[int, ...]
 """The place of the candidate that is taken, block by block."""
@@ -40,16 +46,20 @@ def best_within(
 
     Args:
         blocks: what the candidates of each block of the table's space lose, lower is better.
-        limits: ``macs`` or ``params`` -> least and most, inclusive; at least one most is finite.
+        limits: ``macs``, ``params``, ``flash_kb`` or ``memory_kb`` -> least and most, inclusive; at least one most is finite.
     """
-    columns = [i for i, name in enumerate(COLUMNS) if isfinite(limits.get(name, (0, inf))[1])]
+    asked = [name for name in COLUMNS if name not in PEAKS and isfinite(limits.get(name, (0, inf))[1])] or ["macs"]
+    columns, whole = [COLUMNS.index(name) for name in asked], np.array([WHOLE.get(name, 1) for name in asked])
+    tables = [table.slice(*place) for place in table.space.blocks]
+    blocks = [within_memory(block, part, limits) for block, part in zip(blocks, tables, strict=True)]
+    if not all(blocks) or (table.memory and table.memory.fixed > limits.get("memory_kb", (0, inf))[1]):
+        return None
     parts = [list(block) for block in blocks]
     problem = _Problem(
         tuple(np.array(list(block.values()), np.float64) for block in blocks),
-        tuple(
-            table.slice(*place).count(part)[:, columns] for place, part in zip(table.space.blocks, parts, strict=True)
-        ),
-        np.array([np.floor(limits[COLUMNS[i]][1]) for i in columns]) - table.fixed[columns],
+        tuple(own.count(part)[:, columns] * whole for own, part in zip(tables, parts, strict=True)),
+        np.floor([limits.get(name, (0, inf))[1] * unit for name, unit in zip(asked, whole, strict=True)])
+        - table.fixed[columns] * whole,
     )
     choice = problem.best()
     if choice is None:
@@ -162,10 +172,13 @@ class _Partial:
 
 
 def _unbeaten(losses: Floats, costs: Floats) -> Ints:
-    """The places of those of which no other loses no more and costs no more of both, or equals them and stands before.
+    """The places of those of which no other loses no more and costs no more of anything, or equals them and stands before.
 
-    They are looked at in the order of the first cost; of what was kept, a stair tells the least loss for each second cost.
+    They are looked at in the order of the first cost; of what was kept, a stair tells the least loss for each second cost. With
+    more costs, each is held against all that were kept.
     """
+    if costs.shape[1] > 2:
+        return _unbeaten_by_all(losses, costs)
     stair_costs, stair_losses, kept = list[float](), list[float](), list[int]()
     order = np.lexsort((np.arange(len(losses)), losses, costs[:, 1], costs[:, 0]))
     for place, cost, loss in zip(order.tolist(), costs[order, 1].tolist(), losses[order].tolist(), strict=True):
@@ -178,3 +191,14 @@ def _unbeaten(losses: Floats, costs: Floats) -> Ints:
         stair_costs[step:end], stair_losses[step:end] = [cost], [loss]
         kept.append(place)
     return np.array(kept, np.int64)
+
+
+def _unbeaten_by_all(losses: Floats, costs: Floats) -> Ints:
+    points = np.column_stack([costs, losses])
+    order = np.lexsort((np.arange(len(losses)), *points.T[::-1]))  # nothing is beaten by what comes later
+    kept, found = np.empty_like(points), list[int]()
+    for place in order.tolist():
+        if not (kept[: len(found)] <= points[place]).all(axis=1).any():
+            kept[len(found)] = points[place]
+            found.append(place)
+    return np.array(found, np.int64)

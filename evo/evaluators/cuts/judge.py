@@ -103,7 +103,7 @@ class CutsJudge(Judge):
 
     def suggest(self, request: Request) -> list[tuple[Architecture, str]]:
         """The exact front of summed losses and cost; and the network itself, as its dearest end."""
-        front = front_of_ratings(without_gains(self.ratings), self.table, request.cost)
+        front = front_of_ratings(without_gains(self.ratings), self.table, request.cost, request.limits)
         whole = whole_network(self.origin)
         return request.choose([*front, whole] if whole in self.space else front, "combined")
 

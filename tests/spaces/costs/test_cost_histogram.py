@@ -9,7 +9,7 @@ import pytest
 
 from spaces.costs.benchmark_tables import additive_costs
 from spaces.costs.cost_histogram import CostHistogram
-from spaces.costs.table import COLUMNS, cost_table
+from spaces.costs.table import COLUMNS, PEAKS, cost_table
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.named_spaces import load_space
 from spaces.space import SearchSpace
@@ -21,7 +21,7 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("cost", COLUMNS)
+@pytest.mark.parametrize("cost", [name for name in COLUMNS if name not in PEAKS])
 @pytest.mark.parametrize("name", SPACES)
 def test_ranks_list_every_architecture_once(name: str, cost: str) -> None:
     """Against all combinations of genes, sorted by bucket and then gene by gene."""

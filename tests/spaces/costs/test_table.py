@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.architecture import Architecture, join
-from spaces.costs.table import COLUMNS, CONVENTIONS, cost_table, count_costs
+from spaces.costs.table import CONVENTIONS, WITHOUT_TARGET, cost_table, count_costs
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.library.block_strings import from_block_strings
 from spaces.library.named_spaces import load_space
@@ -283,7 +283,7 @@ def test_a_layer_lists_its_genes_and_their_costs() -> None:
         *("mb_k3_e1+mb_k5_e3", "conv_k3_e1+mb_k3_e1", "conv_k3_e1+mb_k5_e3"),
         "skip",
     )
-    assert layer.costs.shape == (7, len(COLUMNS))
+    assert layer.costs.shape == (7, len(WITHOUT_TARGET))
     assert layer.costs[-1].tolist() == [0, 0, 0]
     assert np.array_equal(layer.costs[3], layer.costs[0] + layer.costs[1])
 
