@@ -156,8 +156,9 @@ def accuracy_sentence(description: dict[str, Any]) -> str:
 def device_rows(description: dict[str, Any]) -> list[tuple[str, str]]:
     """Flash and memory on the run's device, each with its name; none: the run has no device."""
     costs = description["costs"]
+    shares = {name: f", {costs[name] / most:.0%} of {most:,g} KB" for name, most in costs.get("limits", {}).items()}
     return [
-        (noun, f"{costs[name]:,.1f} KB of {what} at {costs['precision']}")
+        (noun, f"{costs[name]:,.1f} KB of {what} at {costs['precision']}{shares.get(name, '')}")
         for noun, name, what in (("flash", "flash_kb", "weights"), ("memory", "memory_kb", "live activations"))
         if name in costs
     ]

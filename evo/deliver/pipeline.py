@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -211,11 +212,13 @@ def plan_delivery(
 
 
 def costs_on_device(arch: Architecture, space: SearchSpace, config: StudyConfig) -> Description:
-    """Flash and memory of a network on the run's device, and how that keeps numbers; empty: there is none."""
+    """Flash and memory of a network on the run's device, how that keeps numbers, and what it has; empty: there is none."""
     if config.target is None:
         return {}
     cost = count_costs(space, arch, target=config.device_numbers)
-    return {"flash_kb": cost.flash_kb, "memory_kb": cost.memory_kb, "precision": config.target.precision}
+    known = {"flash_kb": cost.flash_kb, "memory_kb": cost.memory_kb, "precision": config.target.precision}
+    limits = {name: most for name, (_, most) in config.limits.given().items() if name in known and isfinite(most)}
+    return known | ({"limits": limits} if limits else {})
 
 
 def describe_added(arch: Architecture, space: SearchSpace, config: StudyConfig) -> Description:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from analysis.sentences import count
 from evo.html import block, calls, heading, paragraph, table
 from evo.round.arms import check_arms, read_settings, run_name
 from evo.round.in_flight import planned_workers, settle_in_flight
@@ -60,7 +61,7 @@ class Plan:
             *self._data(),
             f"{format_number(self.space.size)} architectures of {self.space.layers_in_words}",
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
-            f"{self.rounds} rounds of {self._evaluations} evaluations, in generations of {search.population}{self._flights}",
+            f"{count(self.rounds, 'round')} of {self._evaluations} evaluations, in generations of {search.population}{self._flights}",
             *config.evolution.plan(self.space),
             *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.judging.plan(self.space, self.rounds),
