@@ -256,7 +256,8 @@ class Run:
             max_macs: the network may have so many MACs, a number or a text such as ``"200k"``; the most accurate one is picked.
             max_params: it may have so many parameters.
             max_latency_ms: it may be so slow, by the run's latency table.
-            max_flash_kb, max_memory_kb: it may need so many KB of weights, and of live activations, on the run's device.
+            max_flash_kb: it may have so many KB of weights on the run's device.
+            max_memory_kb: it may have so many KB of live activations there.
             knee: pick the one where the front bends most, not the most accurate.
             arch: pick this one.
             scale_to: widen or slim it to so many MACs.
