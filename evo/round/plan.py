@@ -61,7 +61,8 @@ class Plan:
             *self._data(),
             f"{format_number(self.space.size)} architectures of {self.space.layers_in_words}",
             *(f"{name}: {format_number(least)} to {format_number(most)}" for name, (least, most) in self.costs.items()),
-            f"{count(self.rounds, 'round')} of {self._evaluations} evaluations, in generations of {search.population}{self._flights}",
+            f"{count(self.rounds, 'round')} of {self._evaluations} evaluations, in generations of "
+            f"{search.population}{self._flights}",
             *config.evolution.plan(self.space),
             *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.judging.plan(self.space, self.rounds),
