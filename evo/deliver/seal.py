@@ -19,7 +19,8 @@ FILES, DIGEST = "files", "sha256"
 def seal(folder: Path) -> None:
     """Note down the sha256 of all files of a folder that is complete."""
     said = written(folder)
-    said[FILES] = {name: file_hash(folder / name) for name in files_of(said) if name != DESCRIPTION}
+    there = [name for name in files_of(said) if name != DESCRIPTION and (folder / name).is_file()]
+    said[FILES] = {name: file_hash(folder / name) for name in there}
     write_manifest(folder, said | {DIGEST: digest_of(said)})
 
 
