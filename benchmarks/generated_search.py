@@ -27,7 +27,8 @@ EXAMPLES = """examples:
   python benchmarks/generated_search.py --arms ours-screened --out new.csv --against old.csv
 
 kinds: deep20, deep30, deep40 (layers), topology (a gene that changes what the others mean), unrelated (accuracy and cost),
-unordered (30 operations), halves (two spellings of a network), cell (paths of a graph), missing (half of its rows).
+unordered (30 operations), halves (two spellings of a network), cell (paths of a graph), rugged (nothing but neighbours
+is alike), missing (half of a cell's rows).
 """
 POINTS = (25, 50, 100, 200)
 ARMS = "random,nsga2-20,local,local-spread,ours-screened"

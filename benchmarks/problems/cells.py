@@ -66,3 +66,26 @@ def _front_of_halves(worth: dict[tuple[int, ...], float], prices: list[int]) -> 
     total = (cost[:, None] + cost).ravel()
     curve = 0.75 + 0.15 * (1 - np.exp(-3 * total / (6 * max(prices))))
     return total, curve + (value[:, None] + value).ravel()
+
+
+def rugged(seed: int, genes: int = 6, operations: int = 6, together: int = 4, noise: float = 0.002) -> GeneratedProblem:
+    """What a gene is worth depends on the three behind it, in no way that can be learned from others (the NK model of Kauffman &
+    Levin, J. Theor. Biol. 128(1), 1987): neighbours are alike, and that is all."""
+    rng = np.random.default_rng((seed, 6))
+    names = [f"op_{letter}" for letter in "abcdefghijklm"[:operations]]
+    tables = rng.normal(0, 0.025 / np.sqrt(genes), (genes, *[operations] * together))
+    prices = [dict(zip(names, rng.integers(1, 20, operations).tolist(), strict=True)) for _ in range(genes)]
+    space = opaque_layers("rugged", [names] * genes)
+    table = known_costs(space, prices)
+    places = np.array(list(product(range(operations), repeat=genes)))
+    price = sum(np.array(list(here.values()))[places[:, i]] for i, here in enumerate(prices))
+    most = sum(max(here.values()) for here in prices)
+    around = [tuple(places[:, (i + k) % genes] for k in range(together)) for i in range(genes)]
+    worth = 0.8 + 0.05 * price / most + sum(tables[i][where] for i, where in enumerate(around))
+    value = dict(zip(map(tuple, places.tolist()), worth.tolist(), strict=True))
+    place = {name: i for i, name in enumerate(names)}
+
+    def truth(arch: Architecture) -> float:
+        return value[tuple(place[gene] for gene in arch.genes)]
+
+    return GeneratedProblem("rugged", seed, space, table, truth, (price.astype(float), worth), noise)

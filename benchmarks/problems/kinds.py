@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks.problems.cells import cell, halves
+from benchmarks.problems.cells import cell, halves, rugged
 from benchmarks.problems.chains import deep, topology, unordered, unrelated
 from benchmarks.problems.generated import GeneratedProblem
 
@@ -18,5 +18,6 @@ KINDS: dict[str, Callable[[int], GeneratedProblem]] = {
     "unordered": unordered,
     "halves": halves,
     "cell": cell,
+    "rugged": rugged,
     "missing": partial(cell, missing=0.5),
 }
