@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,10 +118,8 @@ def one(job: tuple[str, str, int], budget: int, in_flight: int, population: int)
     started = time.process_time()
     if arm == "ours-screened":
         answers = Answers(posed, budget)
-        try:
+        with suppress(SpentError):
             product(in_flight=in_flight, population=population)(answers, seed)
-        except SpentError:
-            pass
     else:
         answers = trace(posed, arm, seed, min(budget, ARMS[arm].limit or budget))
     seconds = time.process_time() - started

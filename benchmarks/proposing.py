@@ -1,7 +1,7 @@
-"""What a proposal costs beside its evaluation, when so many networks have been measured: CPU milliseconds of the screened search.
+"""What a proposal of the screened search costs when so many networks have been measured: CPU milliseconds.
 
-A deep space with noise; what was measured is drawn by chance, half of it bred from the front, so that the front is as crowded as in
-a long search.
+A deep space with noise; half of what was measured is drawn by chance, half changed from the front, which is as crowded then as
+in a long search.
 """
 
 from __future__ import annotations
@@ -88,7 +88,11 @@ def milliseconds(layers: int, measured: int, size: int) -> float:
     told([space.sample(rng) for _ in range(measured // 2)])
     while len(state.screen.seen) < measured:
         seen = state.screen.seen
-        front = [e.arch for e, on in zip(seen, on_front([e.macs for e in seen], [e.accuracy for e in seen])) if on]
+        front = [
+            e.arch
+            for e, on in zip(seen, on_front([e.macs for e in seen], [e.accuracy for e in seen]), strict=True)
+            if on
+        ]
         changed = [list(rng.choice(front).genes) for _ in range(max(1, measured // 20))]
         for genes in changed:
             i = rng.randrange(layers)

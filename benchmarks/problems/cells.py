@@ -39,7 +39,7 @@ def _signal(arch: Architecture, gains: list[dict[str, float]]) -> float:
 
 
 def halves(seed: int, operations: int = 7, noise: float = 0.002) -> GeneratedProblem:
-    """Two halves of three genes each that may change places: two spellings of one network, which no canonical form knows. Half
+    """Two halves of three genes each that may change places: two spellings of one network, which no canonical form knows. Much
     of what a half is worth belongs to all three of its genes together."""
     rng = np.random.default_rng((seed, 5))
     names = [f"op_{letter}" for letter in "abcdefghijklm"[:operations]]
@@ -69,8 +69,8 @@ def _front_of_halves(worth: dict[tuple[int, ...], float], prices: list[int]) -> 
 
 
 def rugged(seed: int, genes: int = 6, operations: int = 6, together: int = 4, noise: float = 0.002) -> GeneratedProblem:
-    """What a gene is worth depends on the three behind it, in no way that can be learned from others (the NK model of Kauffman &
-    Levin, J. Theor. Biol. 128(1), 1987): neighbours are alike, and that is all."""
+    """What a gene is worth depends on the three behind it, in no way that can be learned from others (the NK model of
+    Kauffman & Levin, J. Theor. Biol. 128(1), 1987): neighbours are alike, and that is all."""
     rng = np.random.default_rng((seed, 6))
     names = [f"op_{letter}" for letter in "abcdefghijklm"[:operations]]
     tables = rng.normal(0, 0.025 / np.sqrt(genes), (genes, *[operations] * together))

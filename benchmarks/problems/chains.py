@@ -124,9 +124,9 @@ def deep(seed: int, layers: int, useless: float = 1 / 3, noise: float = 0.004) -
     space = SearchSpace(f"deep_{layers}", stages, stem, Head(0, 10, activation="relu"))
     real = cost_table(space)
     unit = real.bounds()[1, 0] / STEPS
-    fixed = int(round(real.fixed[0] / unit))
+    fixed = round(float(real.fixed[0]) / unit)
     costs = [
-        {op: int(round(part.cost_of(op)[0] / unit)) for op in layer.candidates}
+        {op: round(float(part.cost_of(op)[0]) / unit) for op in layer.candidates}
         for part, layer in zip(real.layers, space.layers, strict=True)
     ]
     rng = np.random.default_rng((seed, layers))

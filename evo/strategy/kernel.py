@@ -14,6 +14,7 @@ kernels: Duvenaud et al., NeurIPS 2011).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ CONSTANT, CURVE, EVERYWHERE, LAYERS, FEW, NEAR, DECAY, LENGTHS, NOISE = 0, 1, 2,
 """Places of parameters, all logarithms: six variances, how fast likeness decays with the relevance of what differs, length
 scales, the variance of noise. The relevances of layers stand behind them."""
 
-START = np.log([1.0, 0.015, 0.01, 0.015, 0.015, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.02])
+START = np.log([1.0, 0.02, 0.015, 0.04, 0.04, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.02])
 """The parameters that are most probable beforehand, where values have variance 1; all relevances are 1."""
 
 DEVIATION, RELEVANCE_DEVIATION = 2.0, 0.6
@@ -203,9 +204,7 @@ class _Grams:
         own = np.diagonal(same, axis1=1, axis2=2)
         edges = np.flatnonzero(np.diff(kernel.groups, prepend=-1, append=-1))
         x = networks.x * kernel.scale
-        squares = [
-            _squared_distances(x[:, a:b], x[:, a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)
-        ]
+        squares = [_squared_distances(x[:, a:b], x[:, a:b]) for a, b in pairwise(edges)]
         return cls(
             np.stack([part @ part.T for part in (columns.curve, columns.everywhere)]),
             same,

@@ -1,11 +1,11 @@
 """Screening: of many networks that might be measured next, those from which a surrogate expects most hypervolume.
 
-Candidates are NSGA-II's children; neighbours of the Pareto front, one and two genes away (on the last percent local search is as
-good as any model); networks spread over the whole range of cost (a model that is wrong must be able to find out); and, climbing
-from the best of these, their neighbours: in deep spaces what is best by the model is seldom among the first.
+Candidates are NSGA-II's children; neighbours of the Pareto front, in deep spaces two genes away, too (on the last percent local
+search is as good as any model); networks spread over the whole range of cost (a model that is wrong must be able to find out);
+in deep spaces also, climbing from the best of these, their neighbours: what is best by the model is seldom among the first.
 
-What a proposal costs does not grow with the number of evaluations: the model keeps ``MAX_KEPT`` of them, those nearest the front
-first, and its parameters are fitted again when there are a tenth more.
+What a proposal costs hardly grows with the number of evaluations: the model keeps ``MAX_KEPT`` of them, those nearest the
+front first, and its parameters are fitted again when there are a tenth more.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from evo.strategy.kernel import NetworkKernel, Networks
     from evo.strategy.surrogate import Surrogate
 
-CHILDREN, NEIGHBOURS, PAIRS, SPREAD = 6, 20, 4, 100
+CHILDREN, NEIGHBOURS, PAIRS, SPREAD = 10, 20, 4, 100
 """Candidates: so many children, neighbours one gene away and two genes away for each slot of the generation; so many networks
 spread over cost, one set per round."""
 
-CLIMBS, STEPS, STARTS = 4, 8, 2
-"""Steps uphill; how many neighbours are looked at in each for each slot; from how many of the best for each slot."""
+LAYERS_PER_CLIMB, STEPS, STARTS = 10, 8, 2
+"""A region of trust: there is a step uphill for so many layers, so that no more than a tenth of a network leaves what was bred.
+How many neighbours are looked at in each step for each slot; from how many of the best for each slot."""
 
 MAX_KEPT, GROWTH = 300, 1.1
 """The most evaluations that predictions use; by which factor their number grows until parameters are fitted again."""
@@ -143,11 +144,17 @@ class SurrogateScreen:
         candidates, front = self.candidates, self._front()
         archs = candidates.unseen(islice(bred, CHILDREN * n), taken)
         archs += candidates.unseen(self._neighbours(front, NEIGHBOURS * max(n, 20), rng), taken)
-        changed = (self._changed(rng.choice(front), 2, rng) for _ in range(PAIRS * n))
-        archs += candidates.unseen(changed, taken)
+        if self._reach:
+            changed = (self._changed(rng.choice(front), 2, rng) for _ in range(PAIRS * n))
+            archs += candidates.unseen(changed, taken)
         archs += candidates.unseen(self.cost_spread, taken)
         least = CHILDREN * n if candidates.sparse else n  # children are seldom among the few that can be measured
         return archs + candidates.random_unseen(rng, max(0, least - len(archs)), taken)
+
+    @property
+    def _reach(self) -> int:
+        """How many genes further than one a network may be from what was bred."""
+        return len(self.candidates.space.layers) // LAYERS_PER_CLIMB
 
     def _front(self) -> list[Architecture]:
         ranks = nondomination_ranks(costs_array(self.seen, self.settings.costs), self._scores(len(self.seen)))
@@ -184,7 +191,7 @@ class SurrogateScreen:
 
         networks = self._encoded(archs)
         gains = self._gains(surrogate, networks)
-        for _ in range(CLIMBS):
+        for _ in range(self._reach):
             starts = [archs[i] for i in greatest(list(gains), STARTS * n)]
             new = self.candidates.unseen((self._changed(rng.choice(starts), 1, rng) for _ in range(STEPS * n)), taken)
             if not new:

@@ -134,7 +134,8 @@ class Surrogate:
 def _factor(kernel: NetworkKernel, columns: Columns, solved: Floats) -> Floats:
     """The corner of the Cholesky factor that networks add."""
     covariance = kernel(columns, columns) - solved.T @ solved
-    return cholesky(covariance + (kernel.noise + JITTER) * np.eye(len(covariance)), lower=True, check_finite=False)
+    noise = (kernel.noise + JITTER) * np.eye(len(covariance))
+    return np.asarray(cholesky(covariance + noise, lower=True, check_finite=False))
 
 
 def gaussian_values(accuracy: Floats) -> Floats:

@@ -11,7 +11,19 @@ from sklearn.gaussian_process.kernels import Matern
 
 from benchmarks.problems.generated import known_costs, opaque_layers
 from evo.strategy.encoding import Encoding
-from evo.strategy.kernel import CURVE, DECAY, EVERYWHERE, FEW, LAYERS, LENGTHS, NEAR, NOISE, NetworkKernel, Networks, _Grams
+from evo.strategy.kernel import (
+    CURVE,
+    DECAY,
+    EVERYWHERE,
+    FEW,
+    LAYERS,
+    LENGTHS,
+    NEAR,
+    NOISE,
+    NetworkKernel,
+    Networks,
+    _Grams,
+)
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
 from spaces.space import SearchSpace, canonical_arch

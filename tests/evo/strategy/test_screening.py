@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from evo.strategy.encoding import Encoding
+from evo.strategy.kernel import Networks
 from evo.strategy.nsga2 import CandidateFilter
 from evo.strategy.screening import SurrogateScreen
-from evo.strategy.kernel import Networks
 from evo.strategy.surrogate import Surrogate, choose_batch, fit_kernel, learn
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
