@@ -108,11 +108,11 @@ def drawn_chain(
     return Chain(alone, pairs, costs, curve, runs)
 
 
-def saturating(costs: Sequence[Mapping[str, int]], height: float) -> Floats:
+def saturating(costs: Sequence[Mapping[str, int]], height: float, least_accuracy: float = 0.65) -> Floats:
     """A curve that rises with the logarithm of cost, ever more slowly."""
     least, most = (sum(end(here.values()) for here in costs) for end in (min, max))
     place = np.log(np.maximum(np.arange(most + 1), max(least, 1)) / max(least, 1)) / np.log(most / max(least, 1))
-    return np.asarray(0.65 + height * (1 - np.exp(-3 * place)))
+    return np.asarray(least_accuracy + height * (1 - np.exp(-3 * place)))
 
 
 def deep(seed: int, layers: int, useless: float = 1 / 3, noise: float = 0.004) -> GeneratedProblem:
@@ -132,7 +132,8 @@ def deep(seed: int, layers: int, useless: float = 1 / 3, noise: float = 0.004) -
     rng = np.random.default_rng((seed, layers))
     useful = rng.random(layers) >= useless
     useful[:2] = True
-    chain = drawn_chain(rng, costs, saturating(costs, 0.12), useful, space.interchangeable)
+    curve = saturating(costs, 0.12, 0.65 if layers <= 20 else 0.6)  # in more layers the best is further from the mean
+    chain = drawn_chain(rng, costs, curve, useful, space.interchangeable)
     prices, best = front_of([chain])
     table = known_costs(space, costs, fixed)
     return GeneratedProblem(
