@@ -167,8 +167,7 @@ def test_where_stages_can_give_fewer_channels_so_can_a_cut_without_a_search(
     whole = run.space.layers[1:]
     assert [layer.shape.c_out for layer in narrow.space.layers] < [layer.shape.c_out for layer in whole]
     start = Start.of(narrowed.store, run, load_dataset(run.config.data, "cpu"))
-    assert start is not None
-    assert all(start.weights(cut.arch, cut.space) for cut in cuts.values())
+    assert start is not None and all(start.weights(cut.arch, cut.space) for cut in cuts.values())
     assert len(cut_without_search(Task(sized.run.space, macs, sized.run.config, 1))) == 2
 
 
