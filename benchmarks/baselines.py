@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 
 from evo.strategy.generations import SearchTask, search_round
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import TableColumns, additive_costs, opaque_space, read_benchmark_table, split_key
+from spaces.costs.sampling import sample_stratified
 from spaces.costs.table import CostTable, cost_table
 from spaces.library.named_spaces import load_space
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import LimitsSection, SearchSection
 from studies.database.trials import distributions
-from studies.pareto import hypervolume
+from studies.pareto import evenly_spaced, hypervolume
 from studies.records import Evaluation
 
 GP_BUDGET = 100
@@ -49,6 +50,7 @@ class Problem:
         rows: how many architectures the table has.
         answers: canonical form -> accuracy (a fraction) and cost, as the table has them.
         floor: accuracy above which hypervolume counts.
+        measurable: the architectures that may be asked for; None: all of the space.
     """
 
     space: SearchSpace
@@ -57,6 +59,7 @@ class Problem:
     rows: int
     answers: Mapping[Architecture, tuple[float, float]]
     floor: float
+    measurable: Collection[Architecture] | None = None
 
     @cached_property
     def max_cost(self) -> float:
@@ -126,6 +129,26 @@ def _from_indices(key: str, space: SearchSpace, separator: str) -> Architecture:
     return Architecture(tuple(layer.candidates[int(t)] for layer, t in zip(space.layers, tokens, strict=True)))
 
 
+class Posed(Protocol):
+    """What an arm may know of a problem."""
+
+    @property
+    def space(self) -> SearchSpace: ...
+
+    @property
+    def costs(self) -> CostTable: ...
+
+    @property
+    def floor(self) -> float: ...
+
+    @property
+    def measurable(self) -> Collection[Architecture] | None: ...
+
+    def answer(self, arch: Architecture) -> tuple[float, float]:
+        """Accuracy and cost."""
+        ...
+
+
 class SpentError(Exception):
     """The budget is spent."""
 
@@ -133,7 +156,7 @@ class SpentError(Exception):
 class Answers:
     """Answers an arm and counts: ``results`` maps every network that was asked for, in order, to accuracy and cost."""
 
-    def __init__(self, problem: Problem, budget: int) -> None:
+    def __init__(self, problem: Posed, budget: int) -> None:
         self.problem = problem
         self.budget = budget
         self.repeats = 0
@@ -162,7 +185,14 @@ def random(answers: Answers, seed: int) -> None:
     """Uniformly, without repeats."""
     rng = Random(seed)
     while True:
-        answers(answers.problem.space.sample(rng))
+        answers(_by_chance(answers.problem, rng))
+
+
+def _by_chance(posed: Posed, rng: Random) -> Architecture:
+    """An architecture that can be measured."""
+    while (arch := posed.space.sample(rng)) and posed.measurable is not None and arch not in posed.measurable:
+        pass
+    return arch
 
 
 def local(answers: Answers, seed: int) -> None:
@@ -171,11 +201,23 @@ def local(answers: Answers, seed: int) -> None:
     White et al., "Exploring the loss landscape in NAS" (2021), with a front in place of the best, as Archai's
     ``LocalSearch``. A front without new neighbours is answered by chance.
     """
-    rng, space = Random(seed), answers.problem.space
+    _local(answers, Random(seed), [])
+
+
+def local_spread(answers: Answers, seed: int) -> None:
+    """The same, from networks that are spread evenly over what they cost, which is known."""
+    posed, rng = answers.problem, Random(seed)
+    spread = sample_stratified(posed.costs, 8 * START, rng)
+    able = [arch for arch in spread if posed.measurable is None or arch in posed.measurable]
+    _local(answers, rng, evenly_spaced(able, START))
+
+
+def _local(answers: Answers, rng: Random, given: list[Architecture]) -> None:
+    posed = answers.problem
     points: list[tuple[float, float, Architecture]] = []
     while True:
-        around = [] if len(answers.results) < START else _neighbours(points, space, answers, rng)
-        arch = around[0] if around else space.sample(rng)
+        around = [] if len(answers.results) < START else _neighbours(points, posed, answers, rng)
+        arch = given.pop() if given else around[0] if around else _by_chance(posed, rng)
         accuracy, cost = answers(arch)
         if not any(a >= accuracy and c <= cost for a, c, _ in points):
             points = [(a, c, other) for a, c, other in points if a > accuracy or c < cost]
@@ -183,9 +225,10 @@ def local(answers: Answers, seed: int) -> None:
 
 
 def _neighbours(
-    points: list[tuple[float, float, Architecture]], space: SearchSpace, answers: Answers, rng: Random
+    points: list[tuple[float, float, Architecture]], posed: Posed, answers: Answers, rng: Random
 ) -> list[Architecture]:
     """New architectures one gene away from one random point, shuffled; of another point where it has none left."""
+    space, able = posed.space, posed.measurable
     for _, _, arch in rng.sample(points, len(points)):
         around = [
             Architecture((*arch.genes[:i], gene, *arch.genes[i + 1 :]))
@@ -193,6 +236,7 @@ def _neighbours(
             for gene in layer.genes
             if gene != arch.genes[i]
         ]
+        around = [other for other in around if able is None or other in able]
         if new := [other for other in around if canonical_arch(other, space) not in answers.results]:
             return rng.sample(new, len(new))
     return []
@@ -250,7 +294,7 @@ def product(**settings: Any) -> Callable[[Answers, int], None]:
             results = [(arch, *answers(arch)) for arch in archs]
             return [Evaluation(arch, "table", accuracy, cost, params=0.0) for arch, accuracy, cost in results]
 
-        task = SearchTask(table.space, table.costs, section, LimitsSection(), seed)
+        task = SearchTask(table.space, table.costs, section, LimitsSection(), seed, measurable=table.measurable)
         search_round(task, measure, record=lambda generation: None)
 
     return run
@@ -291,6 +335,7 @@ ARMS: dict[str, Arm] = {
         missing="" if find_spec("pymoo") else "pymoo is not here: pip install pymoo",
     ),
     "local": Arm("Pareto local search", local),
+    "local-spread": Arm("Pareto local search, start spread over cost", local_spread),
     "ours": Arm(
         "ours, not screened", product(surrogate=False) if "surrogate" in SearchSection.model_fields else product()
     ),
@@ -302,7 +347,7 @@ ARMS: dict[str, Arm] = {
 }
 
 
-def trace(problem: Problem, name: str, seed: int, budget: int) -> Answers:
+def trace(problem: Posed, name: str, seed: int, budget: int) -> Answers:
     """Run an arm to the end of its budget."""
     arm = ARMS[name]
     answers = Answers(problem, min(budget, arm.limit or budget))

@@ -25,6 +25,8 @@ class Architecture:
     genes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if set(map(type, self.genes)) <= {str} and "" not in self.genes:
+            return  # in a hundredth of a millisecond less
         if not all(isinstance(gene, str) and gene for gene in self.genes):
             raise SpaceError(f"expected one non-empty string per layer, found {self.genes!r}")
 

@@ -359,6 +359,8 @@ def canonical_arch(arch: Architecture, space: SearchSpace) -> Architecture:
     Branches have no order, and an identity commutes with its neighbours among layers of one shape: both are sorted, the
     identities last. In NAS-Bench-Macro 6561 strings are 3969 networks. The result is a key: it need not be in ``space``.
     """
+    if IDENTITIES.isdisjoint(arch.genes) and "+" not in str(arch):
+        return arch
     genes = ["id" if gene in IDENTITIES else join(operations(gene)) if "+" in gene else gene for gene in arch.genes]
     for start, stop in space.interchangeable:
         run = genes[start:stop]

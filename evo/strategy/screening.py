@@ -1,7 +1,11 @@
 """Screening: of many networks that might be measured next, those from which a surrogate expects most hypervolume.
 
-Candidates are NSGA-II's children, every one-gene neighbour of the Pareto front (on the last percent local search is as
-good as any model), and networks spread over the whole range of cost (a model that is wrong must be able to find out).
+Candidates are NSGA-II's children; neighbours of the Pareto front, in deep spaces two genes away, too (on the last percent local
+search is as good as any model); networks spread over the whole range of cost (a model that is wrong must be able to find out);
+in deep spaces also, climbing from the best of these, their neighbours: what is best by the model is seldom among the first.
+
+What a proposal costs hardly grows with the number of evaluations: the model keeps ``MAX_KEPT`` of them, those nearest the
+front first, and its parameters are fitted again when there are a tenth more.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evo.seeds import derive_seed
 from evo.strategy.encoding import Encoding, Floats
@@ -22,11 +28,23 @@ from spaces.costs.sampling import sample_stratified
 from spaces.costs.table import COLUMNS
 from spaces.space import canonical_arch
 from studies.config import SearchSection
-from studies.pareto import on_front
+from studies.pareto import nondomination_ranks
 from studies.records import Evaluation, costs_array
 
-CHILDREN, SPREAD = 20, 500
-"""Candidates: so many children for each slot of the generation; so many networks spread over cost, one set per round."""
+if TYPE_CHECKING:
+    from evo.strategy.kernel import NetworkKernel, Networks
+    from evo.strategy.surrogate import Surrogate
+
+CHILDREN, NEIGHBOURS, PAIRS, SPREAD = 10, 20, 4, 100
+"""Candidates: so many children, neighbours one gene away and two genes away for each slot of the generation; so many networks
+spread over cost, one set per round."""
+
+LAYERS_PER_CLIMB, STEPS, STARTS = 10, 8, 2
+"""A region of trust: there is a step uphill for so many layers, so that no more than a tenth of a network leaves what was bred.
+How many neighbours are looked at in each step for each slot; from how many of the best for each slot."""
+
+MAX_KEPT, GROWTH = 300, 1.1
+"""The most evaluations that predictions use; by which factor their number grows until parameters are fitted again."""
 
 
 @dataclass
@@ -45,6 +63,7 @@ class SurrogateScreen:
     seed: int
     seen: list[Evaluation] = field(default_factory=list)
     pending: list[Architecture] = field(default_factory=list)
+    _kernel: tuple[int, NetworkKernel | None] = (0, None)
 
     @cached_property
     def cost_spread(self) -> list[Architecture]:
@@ -56,48 +75,138 @@ class SurrogateScreen:
 
     def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
-        if not self.seen:
-            return None
-        from evo.strategy.surrogate import choose_batch, fit_surrogate  # a second to import: not before a search learns
-
-        space, table = self.candidates.space, self.candidates.table
-        encode = Encoding(table, COLUMNS.index(self.settings.cost))
-        score = np.array([e.score(self.settings.objective) for e in self.seen])
-        cost = costs_array(self.seen, self.settings.costs)
-        surrogate = fit_surrogate(
-            encode([canonical_arch(e.arch, space) for e in self.seen]), encode.groups, score, cost
-        )
+        surrogate = self._learned()
         if surrogate is None or not surrogate.useful:
             return None
-        candidates = self._candidates(bred, n, rng)
-        if not candidates:
-            return []
+        from evo.strategy.surrogate import choose_batch
 
-        def described(archs: list[Architecture]) -> tuple[Floats, Floats]:
-            return encode([canonical_arch(arch, space) for arch in archs]), table.count(archs)[:, self._columns]
-
-        if self.pending:
-            surrogate = surrogate.believing(*described(self.pending))
-        return [candidates[i] for i in choose_batch(surrogate, *described(candidates), n, self._max_cost())]
-
-    def _candidates(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture]:
         taken: set[Architecture] = set()
-        candidates = self.candidates
+        archs = self._candidates(bred, n, rng, taken)
+        if not archs:
+            return []
+        if self.pending:
+            surrogate = surrogate.believing(self._encoded(self.pending))
+        archs, networks = self._climbed(surrogate, archs, n, rng, taken)
+        return [archs[i] for i in choose_batch(surrogate, networks, n, self._max_cost())]
+
+    def _learned(self) -> Surrogate | None:
+        """What can be learned from what was seen."""
+        from evo.strategy.surrogate import can_be_learned, learn  # a second to import: not before a search learns
+
+        score = self._scores(len(self.seen))
+        places = self._kept(len(self.seen))
+        kernel = self._fitted_kernel()
+        if kernel is None or not can_be_learned(score[places]):
+            return None
+        return learn(kernel, self._encoded([self.seen[i].arch for i in places]), score[places])
+
+    def _fitted_kernel(self) -> NetworkKernel | None:
+        """The kernel, fitted to as many evaluations as there were when they had last grown by a tenth."""
+        from evo.strategy.surrogate import fit_kernel
+
+        number = 4
+        while (after := max(number + 1, int(number * GROWTH))) <= len(self.seen):
+            number = after
+        if self._kernel[0] != number and number <= len(self.seen):
+            places = self._kept(number)
+            networks = self._encoded([self.seen[i].arch for i in places])
+            self._kernel = number, fit_kernel(self._encode, networks, self._scores(number)[places])
+        return self._kernel[1]
+
+    def _kept(self, number: int) -> NDArray[np.intp]:
+        """Which of the first so many evaluations predictions rest on: those nearest the front, and others, evenly chosen."""
+        if number <= MAX_KEPT:
+            return np.arange(number)
+        ranks = nondomination_ranks(costs_array(self.seen[:number], self.settings.costs), self._scores(number))
+        order = np.argsort(ranks, kind="stable")
+        nearest = max(MAX_KEPT // 2, min(MAX_KEPT, int((ranks == 1).sum())))
+        others = np.sort(order[nearest:])
+        some = others[np.linspace(0, len(others) - 1, MAX_KEPT - nearest).round().astype(int)]
+        return np.sort(np.concatenate([order[:nearest], some]))
+
+    def _scores(self, number: int) -> Floats:
+        return np.array([e.score(self.settings.objective) for e in self.seen[:number]])
+
+    @cached_property
+    def _encode(self) -> Encoding:
+        return Encoding(self.candidates.table, COLUMNS.index(self.settings.cost))
+
+    def _encoded(self, archs: list[Architecture]) -> Networks:
+        from evo.strategy.kernel import Networks
+
+        space, table = self.candidates.space, self.candidates.table
+        encoded = self._encode([canonical_arch(arch, space) for arch in archs])
+        return Networks(encoded, table.count(archs)[:, self._columns])
+
+    def _candidates(
+        self, bred: Iterator[Architecture], n: int, rng: Random, taken: set[Architecture]
+    ) -> list[Architecture]:
+        candidates, front = self.candidates, self._front()
         archs = candidates.unseen(islice(bred, CHILDREN * n), taken)
-        archs += candidates.unseen(self._neighbours(), taken)
+        archs += candidates.unseen(self._neighbours(front, NEIGHBOURS * max(n, 20), rng), taken)
+        if self._reach:
+            changed = (self._changed(rng.choice(front), 2, rng) for _ in range(PAIRS * n))
+            archs += candidates.unseen(changed, taken)
         archs += candidates.unseen(self.cost_spread, taken)
         least = CHILDREN * n if candidates.sparse else n  # children are seldom among the few that can be measured
         return archs + candidates.random_unseen(rng, max(0, least - len(archs)), taken)
 
-    def _neighbours(self) -> Iterator[Architecture]:
-        """Every network that differs from one of the front in one gene, and in what a changed row makes necessary."""
-        scores = [e.score(self.settings.objective) for e in self.seen]
-        front = on_front(costs_array(self.seen, self.settings.costs), scores)
-        for evaluation in (e for e, on in zip(self.seen, front.tolist(), strict=True) if on):
-            genes, space = evaluation.arch.genes, self.candidates.space
+    @property
+    def _reach(self) -> int:
+        """How many genes further than one a network may be from what was bred."""
+        return len(self.candidates.space.layers) // LAYERS_PER_CLIMB
+
+    def _front(self) -> list[Architecture]:
+        ranks = nondomination_ranks(costs_array(self.seen, self.settings.costs), self._scores(len(self.seen)))
+        return [self.seen[i].arch for i in np.flatnonzero(ranks == 1)]
+
+    def _neighbours(self, front: list[Architecture], most: int, rng: Random) -> Iterator[Architecture]:
+        """Networks that differ from one of the front in one gene, and in what a changed row makes necessary: all, or as many as
+        are wanted, by chance."""
+        space = self.candidates.space
+        sizes = [len(genes) - 1 for genes in space.genes]
+        if sum(sizes) * len(front) > most:
+            for _ in range(most):
+                yield self._changed(rng.choice(front), 1, rng)
+            return
+        for arch in front:
+            genes = arch.genes
             for i, others in enumerate(space.genes):
                 for gene in others:
                     yield space.repair(Architecture((*genes[:i], gene, *genes[i + 1 :])))
+
+    def _changed(self, arch: Architecture, number: int, rng: Random) -> Architecture:
+        """The network with other genes in so many layers."""
+        space, genes = self.candidates.space, list(arch.genes)
+        for _ in range(number):
+            i = rng.randrange(len(genes))
+            genes[i] = rng.choice(space.genes[i])
+        return space.repair(Architecture(tuple(genes)))
+
+    def _climbed(
+        self, surrogate: Surrogate, archs: list[Architecture], n: int, rng: Random, taken: set[Architecture]
+    ) -> tuple[list[Architecture], Networks]:
+        """The best of the candidates, of their neighbours, of the neighbours of the best of all these, ..."""
+        from evo.strategy.surrogate import LEFT_PER_SLOT, greatest
+
+        networks = self._encoded(archs)
+        gains = self._gains(surrogate, networks)
+        for _ in range(self._reach):
+            starts = [archs[i] for i in greatest(list(gains), STARTS * n)]
+            new = self.candidates.unseen((self._changed(rng.choice(starts), 1, rng) for _ in range(STEPS * n)), taken)
+            if not new:
+                break
+            found = self._encoded(new)
+            archs, networks = archs + new, networks.joined(found)
+            gains = np.concatenate([gains, self._gains(surrogate, found)], axis=1)
+        best = greatest(list(gains), 2 * LEFT_PER_SLOT * n)
+        return [archs[i] for i in best], networks[best]
+
+    def _gains(self, surrogate: Surrogate, networks: Networks) -> Floats:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            return np.array(surrogate.gains(surrogate.predict(networks), networks.cost, self._max_cost()))
 
     @property
     def _columns(self) -> int | list[int]:

@@ -1,90 +1,52 @@
 """A surrogate of accuracy: it chooses, among many candidate networks, the few that are worth evaluating.
 
 Costs are exact before any evaluation, so accuracy alone is modelled: a Gaussian process over what the networks are made
-of. Candidates are ranked by expected hypervolume improvement (``improvement``). A generation is
+of (``kernel``). Candidates are ranked by expected hypervolume improvement (``improvement``). A generation is
 filled greedily, each choice believed to come out as predicted (the "kriging believer" of Ginsbourger, Le Riche &
 Carraro, 2010, https://doi.org/10.1007/978-3-642-10701-6_6). No Optuna and no table here: arrays in, indices out.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import minimize
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.stats import spearmanr
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import (
-    ConstantKernel,
-    Hyperparameter,
-    Kernel,
-    NormalizedKernelMixin,
-    StationaryKernelMixin,
-    WhiteKernel,
-)
 from sklearn.preprocessing import PowerTransformer
 from threadpoolctl import threadpool_limits
 
-from evo.strategy.encoding import Floats
+from evo.strategy.encoding import Encoding, Floats
 from evo.strategy.improvement import expected_improvement
-
-PRIOR_DEVIATION = 2.0
-"""Standard deviation of the prior over the logarithm of each of the kernel's parameters."""
+from evo.strategy.kernel import JITTER, Columns, NetworkKernel, Networks
 
 DEVIATION_FACTORS = (1.0, 2.0)
 """What predicted deviations are multiplied by, slot after slot of a generation in turn. A process that has seen one region
 for long is surer of its neighbourhood than it is right, and stalls on the last percent; every second slot doubts it."""
 
-LEFT_PER_SLOT = 30
-"""With several costs improvement takes long to compute: a first look at all candidates leaves so many for each slot."""
+LEFT_PER_SLOT, WINDOW = 12, 32
+"""A first look at all candidates leaves so many for each slot; it is repeated after so many slots."""
 
 MAX_FITTED = 200
-"""The most observations that the kernel's parameters are fitted to; predictions use all of them."""
+"""The most observations that the kernel's parameters are fitted to; predictions use all that are given."""
 
 
-class GroupedMatern(StationaryKernelMixin, NormalizedKernelMixin, Kernel):  # type: ignore[misc]
-    """Matern kernel (smoothness 5/2) with one length scale per group of neighbouring columns.
+@dataclass(frozen=True)
+class Prediction:
+    """Of candidates.
 
-    scikit-learn's own ``Matern`` has one for all columns or one for each, and its gradient holds a matrix per column.
+    Attributes:
+        mean, variance: of the value, ``(m,)``.
+        solved: their covariances with what is known, over the Cholesky factor, ``(known, m)``.
     """
 
-    def __init__(
-        self, groups: NDArray[np.intp], length_scale: Floats, length_scale_bounds: tuple[float, float] = (0.03, 300.0)
-    ):
-        self.groups = groups
-        self.length_scale = length_scale
-        self.length_scale_bounds = length_scale_bounds
-
-    @property
-    def hyperparameter_length_scale(self) -> Hyperparameter:
-        return Hyperparameter("length_scale", "numeric", self.length_scale_bounds, len(self.length_scale))
-
-    def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> Any:
-        """``(n, m)``, and with ``eval_gradient`` its derivatives by the logarithms of the length scales."""
-        y = x if y is None else y
-        edges = np.flatnonzero(np.diff(self.groups, prepend=-1, append=-1))
-        squares = [
-            _squared_distances(x[:, start:stop], y[:, start:stop]) / scale**2
-            for start, stop, scale in zip(edges[:-1], edges[1:], np.atleast_1d(self.length_scale), strict=True)
-        ]
-        r = np.sqrt(5 * sum(squares))
-        decay = np.exp(-r)
-        kernel = (1 + r + r * r / 3) * decay
-        if not eval_gradient:
-            return kernel
-        slope = 5 / 3 * (1 + r) * decay
-        return kernel, np.stack([slope * square for square in squares], axis=2)
-
-
-def _squared_distances(x: Floats, y: Floats) -> Floats:
-    squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * x @ y.T
-    return np.asarray(np.maximum(squares, 0.0))
+    columns: Columns
+    mean: Floats
+    variance: Floats
+    solved: Floats
 
 
 @dataclass(frozen=True)
@@ -93,140 +55,184 @@ class Surrogate:
 
     Attributes:
         value: their accuracies made Gaussian, ``(n,)``; higher is better.
-        cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
-        agreement: rank correlation of the accuracies and their leave-one-out predictions.
-        pending: encoded networks in flight, ``(p, columns)``; the last of ``value`` and ``cost`` are what is predicted of them.
+        networks: what was seen, and behind it what is in flight; ``believed``: what is predicted of the latter, ``(p,)``.
+        lower: the Cholesky factor of the covariance of all of them.
     """
 
-    process: GaussianProcessRegressor
-    scale: Floats
+    kernel: NetworkKernel
     value: Floats
-    cost: Floats
-    agreement: float
-    pending: Floats | None = None
+    networks: Networks
+    believed: Floats
+    lower: Floats
 
-    def believing(self, x: Floats, cost: Floats) -> Surrogate:
-        """The surrogate that believes of networks in flight what it predicts of them: their predicted values count as seen, and
-        it doubts as if they were known.
+    @property
+    def values(self) -> Floats:
+        """Of all networks: seen or believed."""
+        return np.concatenate([self.value, self.believed])
 
-        Args:
-            x: encoded, ``(p, columns)``.
-            cost: theirs, as of those that were seen.
-        """
+    @property
+    def costs(self) -> Floats:
+        """Of all networks."""
+        return self.networks.cost
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return self.kernel.columns(self.networks)
+
+    @cached_property
+    def _alpha(self) -> Floats:
+        """``K^-1 y``; what is believed to come out as predicted changes no prediction."""
+        n = len(self.value)
+        alpha = cho_solve((self.lower[:n, :n], True), self.value, check_finite=False)
+        return np.append(alpha, np.zeros(len(self.believed)))
+
+    @cached_property
+    def agreement(self) -> float:
+        """Rank correlation of what was seen and its leave-one-out predictions."""
         with threadpool_limits(1):
-            mean = self.process.kernel_.k1(x * self.scale, self.process.X_train_) @ self.process.alpha_
-        value, costs = np.concatenate([self.value, mean]), np.concatenate([self.cost, cost])
-        return replace(self, value=value, cost=costs, pending=x)
+            return float(np.nan_to_num(spearmanr(self.value, self.leave_one_out()).statistic))
 
     @property
     def useful(self) -> bool:
         """Whether it predicts better than chance would in nineteen cases of twenty."""
-        return bool(self.agreement > 1.645 / np.sqrt(len(self.process.y_train_) - 1))
+        return bool(self.agreement > 1.645 / np.sqrt(len(self.value) - 1))
+
+    def leave_one_out(self) -> Floats:
+        """What each observation is predicted to be from all others, ``(n,)`` (Rasmussen & Williams 2006, eq. 5.12)."""
+        n = len(self.value)
+        inverse = solve_triangular(self.lower[:n, :n], np.eye(n), lower=True, check_finite=False)
+        return np.asarray(self.value - self._alpha[:n] / (inverse**2).sum(axis=0))
+
+    def predict(self, networks: Networks) -> Prediction:
+        """What candidates are expected to be worth."""
+        columns = self.kernel.columns(networks)
+        across = self.kernel(self._columns, columns)
+        solved = solve_triangular(self.lower, across, lower=True, check_finite=False)
+        variance = np.maximum(self.kernel.diagonal(columns) - (solved**2).sum(axis=0), 1e-10)
+        return Prediction(columns, self._alpha @ across, variance, solved)
+
+    def believing(self, networks: Networks) -> Surrogate:
+        """The surrogate that believes of networks in flight what it predicts of them: their predicted values count as seen, and
+        it doubts as if they were known."""
+        with threadpool_limits(1):
+            told = self.predict(networks)
+            corner = _factor(self.kernel, told.columns, told.solved)
+            lower = np.block([[self.lower, np.zeros_like(told.solved)], [told.solved.T, corner]])
+        believed = np.append(self.believed, told.mean)
+        return replace(self, networks=self.networks.joined(networks), believed=believed, lower=lower)
+
+    def gains(self, told: Prediction, cost: Floats, max_cost: float | Floats) -> list[Floats]:
+        """Expected improvement by candidates, ``(m,)``, for each of ``DEVIATION_FACTORS``."""
+        reference = (float(self.value.min()), max_cost)
+        deviation = np.sqrt(told.variance)
+        return [
+            expected_improvement(told.mean, factor * deviation, cost, self.values, self.costs, reference)
+            for factor in DEVIATION_FACTORS
+        ]
 
 
-def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
-    """A surrogate of the accuracies; None while there is nothing to learn: fewer than four, or all alike.
+def _factor(kernel: NetworkKernel, columns: Columns, solved: Floats) -> Floats:
+    """The corner of the Cholesky factor that networks add."""
+    covariance = kernel(columns, columns) - solved.T @ solved
+    noise = (kernel.noise + JITTER) * np.eye(len(covariance))
+    return np.asarray(cholesky(covariance + noise, lower=True, check_finite=False))
 
-    The kernel's parameters are the most probable ones, given the accuracies and a wide prior.
 
-    Args:
-        x: encoded networks, ``(n, columns)``.
-        groups: the group of each column.
-        accuracy: theirs, ``(n,)``, in any unit, higher is better.
-        cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
-    """
-    spread = accuracy.std()
-    if len(accuracy) < 4 or spread < 1e-12:
+def gaussian_values(accuracy: Floats) -> Floats:
+    """Accuracies made Gaussian, with mean 0 and variance 1 (Yeo & Johnson, Biometrika 87(4), 2000)."""
+    standard = (accuracy - accuracy.mean()) / accuracy.std()
+    return np.asarray(PowerTransformer().fit_transform(standard[:, None])[:, 0])
+
+
+def can_be_learned(accuracy: Floats) -> bool:
+    """False where there are fewer than four accuracies, or all are alike."""
+    return bool(len(accuracy) >= 4 and accuracy.std() > 1e-12)
+
+
+def fit_kernel(encode: Encoding, networks: Networks, accuracy: Floats) -> NetworkKernel | None:
+    """The kernel whose parameters are most probable, given accuracies ``(n,)`` in any unit and a wide prior; None where nothing
+    can be learned."""
+    some = np.linspace(0, len(accuracy) - 1, min(len(accuracy), MAX_FITTED)).round().astype(int)
+    if not can_be_learned(accuracy) or not can_be_learned(accuracy[some]):
         return None
-    spreads = np.sqrt(2 * np.bincount(groups, x.var(axis=0)))
-    scale = 1 / np.where(spreads > 1e-9, spreads, 1.0)[groups]
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        value = PowerTransformer().fit_transform(((accuracy - accuracy.mean()) / spread)[:, None])[:, 0]
-        matern = GroupedMatern(groups, np.full(groups.max() + 1, 2.0))
-        kernel = ConstantKernel(1.0, (0.05, 50.0)) * matern + WhiteKernel(0.01, (1e-5, 2.0))
-        some = np.linspace(0, len(value) - 1, min(len(value), MAX_FITTED)).round().astype(int)
-        fitted = GaussianProcessRegressor(kernel, optimizer=_maximise_posterior).fit(x[some] * scale, value[some])
-        process = GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x * scale, value)
-        agreement = spearmanr(value, leave_one_out(process)).statistic
-    return Surrogate(process, scale, value, cost, float(np.nan_to_num(agreement)))
+    with threadpool_limits(1):
+        return NetworkKernel.of(encode, networks).fitted(networks[some], gaussian_values(accuracy[some]))
 
 
-def _maximise_posterior(
-    objective: Callable[..., tuple[float, Floats]], start: Floats, bounds: Floats
-) -> tuple[Floats, float]:
-    """The kernel's parameters of highest posterior: likelihood, and a prior that keeps few observations from extremes."""
-
-    def posterior(theta: Floats) -> tuple[float, Floats]:
-        loss, slope = objective(theta)
-        away = (theta - start) / PRIOR_DEVIATION
-        return loss + float(away @ away) / 2, slope + away / PRIOR_DEVIATION
-
-    optimum = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return optimum.x, optimum.fun
+def learn(kernel: NetworkKernel, networks: Networks, accuracy: Floats) -> Surrogate:
+    """What a kernel says of the accuracies, ``(n,)``, in any unit, higher is better."""
+    with threadpool_limits(1):
+        value, columns = gaussian_values(accuracy), kernel.columns(networks)
+        lower = _factor(kernel, columns, np.zeros((0, len(networks))))
+        return Surrogate(kernel, value, networks, np.empty(0), lower)
 
 
-def leave_one_out(process: GaussianProcessRegressor) -> Floats:
-    """What each observation is predicted to be from all others, ``(n,)`` (Rasmussen & Williams 2006, eq. 5.12)."""
-    inverse = solve_triangular(process.L_, np.eye(len(process.L_)), lower=True)
-    return np.asarray(process.y_train_ - process.alpha_ / (inverse**2).sum(axis=0))
-
-
-def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float | Floats) -> list[int]:
+def choose_batch(surrogate: Surrogate, candidates: Networks, n: int, max_cost: float | Floats) -> list[int]:
     """Which ``n`` of the candidates to evaluate next: indices, best first.
 
     Args:
-        x: encoded candidates, ``(m, columns)``.
-        cost: theirs, ``(m,)``, or ``(m, k)`` of several costs.
         max_cost: the most a network may cost, of each cost; volume counts below it, above the worst accuracy seen.
     """
     with threadpool_limits(1):
-        x = x * surrogate.scale
-        process = surrogate.process
-        kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
-        across = kernel(x, process.X_train_)
-        mean = across @ process.alpha_
-        solved = solve_triangular(process.L_, across.T, lower=True)
-        if surrogate.pending is not None:
-            solved = np.vstack([solved, _believed(process, surrogate.pending * surrogate.scale, x, solved)])
-        variance = np.maximum(kernel.diag(x) - (solved**2).sum(axis=0), 1e-10)
-        values, costs = surrogate.value, surrogate.cost
-        reference = (float(values[: len(process.y_train_)].min()), max_cost)
-        places = np.arange(len(x))
-        if cost.ndim == 2:
-            gains = [
-                expected_improvement(mean, factor * np.sqrt(variance), cost, values, costs, reference)
-                for factor in DEVIATION_FACTORS
-            ]
-            places = _greatest(gains, LEFT_PER_SLOT * n)
-            x, cost, mean, variance, solved = x[places], cost[places], mean[places], variance[places], solved[:, places]
-        seen = len(solved)
-        solved = np.vstack([solved, np.zeros((min(n, len(x)), len(x)))])
-        left = np.ones(len(x), bool)
-        chosen: list[int] = []
-        for row in range(seen, len(solved)):
-            deviation = DEVIATION_FACTORS[len(chosen) % len(DEVIATION_FACTORS)] * np.sqrt(variance)
-            gain = expected_improvement(mean, deviation, cost, values, costs, reference)
-            best = int(np.argmax(np.where(left, gain, -1.0)))
-            chosen.append(best)
-            left[best] = False
-            values, costs = np.append(values, mean[best]), np.concatenate([costs, cost[best : best + 1]])
-            shared = kernel(x, x[best : best + 1])[:, 0] - solved[:row, best] @ solved[:row]
-            solved[row] = shared / np.sqrt(variance[best] + noise)
-            variance = np.maximum(variance - solved[row] ** 2, 1e-10)
-    return [int(place) for place in places[chosen]]
+        told, chosen = surrogate.predict(candidates), list[int]()
+        left = np.ones(len(candidates), bool)
+        n = min(n, len(candidates))
+        while True:
+            slots = min(WINDOW, n - len(chosen))
+            places = np.flatnonzero(left)
+            gains = surrogate.gains(_of(told, places), candidates.cost[places], max_cost)
+            some = places[greatest(gains, LEFT_PER_SLOT * slots)]
+            window = _fill(surrogate, _of(told, some), candidates.cost[some], slots, max_cost)
+            chosen += some[window].tolist()
+            if len(chosen) == n:
+                return chosen
+            left[chosen] = False
+            new = np.array(chosen[-slots:])
+            surrogate, told = _believe(surrogate, candidates[new], told, new)
 
 
-def _believed(process: GaussianProcessRegressor, pending: Floats, x: Floats, solved: Floats) -> Floats:
-    """What networks in flight add to ``solved`` of the candidates ``x``, ``(p, m)``. What is believed to come out as predicted
-    changes no prediction, and makes its neighbourhood surer: further rows of the Cholesky factor."""
-    kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
-    own = solve_triangular(process.L_, kernel(pending, process.X_train_).T, lower=True)
-    factor = cholesky(kernel(pending) - own.T @ own + noise * np.eye(len(pending)), lower=True)
-    return np.asarray(solve_triangular(factor, kernel(pending, x) - own.T @ solved, lower=True))
+def _of(told: Prediction, places: NDArray[np.intp]) -> Prediction:
+    columns = Columns(*(part[places] for part in told.columns.parts))
+    return Prediction(columns, told.mean[places], told.variance[places], told.solved[:, places])
 
 
-def _greatest(gains: Sequence[Floats], number: int) -> NDArray[np.intp]:
+def _believe(
+    surrogate: Surrogate, networks: Networks, told: Prediction, places: NDArray[np.intp]
+) -> tuple[Surrogate, Prediction]:
+    """The surrogate that believes some of the candidates, and what it says of all of them then."""
+    here, kernel = _of(told, places), surrogate.kernel
+    corner = _factor(kernel, here.columns, here.solved)
+    shared = kernel(here.columns, told.columns) - here.solved.T @ told.solved
+    rows = solve_triangular(corner, shared, lower=True, check_finite=False)
+    variance = np.maximum(told.variance - (rows**2).sum(axis=0), 1e-10)
+    believed = np.append(surrogate.believed, here.mean)
+    lower = np.block([[surrogate.lower, np.zeros_like(here.solved)], [here.solved.T, corner]])
+    surrogate = replace(surrogate, networks=surrogate.networks.joined(networks), believed=believed, lower=lower)
+    return surrogate, Prediction(told.columns, told.mean, variance, np.vstack([told.solved, rows]))
+
+
+def _fill(surrogate: Surrogate, told: Prediction, cost: Floats, slots: int, max_cost: float | Floats) -> list[int]:
+    """The places of the next choices, each believed when the next one is made."""
+    kernel, left, chosen = surrogate.kernel, np.ones(len(cost), bool), list[int]()
+    known = len(told.solved)
+    solved = np.vstack([told.solved, np.zeros((slots, len(cost)))])
+    variance, values, costs = told.variance, surrogate.values, surrogate.costs
+    reference = (float(surrogate.value.min()), max_cost)
+    for row in range(known, known + slots):
+        deviation = DEVIATION_FACTORS[len(chosen) % len(DEVIATION_FACTORS)] * np.sqrt(variance)
+        gain = expected_improvement(told.mean, deviation, cost, values, costs, reference)
+        best = int(np.argmax(np.where(left, gain, -1.0)))
+        chosen.append(best)
+        left[best] = False
+        values, costs = np.append(values, told.mean[best]), np.concatenate([costs, cost[best : best + 1]])
+        one = Columns(*(part[best : best + 1] for part in told.columns.parts))
+        shared = kernel(one, told.columns)[0] - solved[:row, best] @ solved[:row]
+        solved[row] = shared / np.sqrt(variance[best] + kernel.noise)
+        variance = np.maximum(variance - solved[row] ** 2, 1e-10)
+    return chosen
+
+
+def greatest(gains: Sequence[Floats], number: int) -> NDArray[np.intp]:
     """The places of the greatest of each, ``number`` or a few more in all, in order."""
     each = -(-number // len(gains))
     return np.unique(np.concatenate([np.argsort(-gain, kind="stable")[:each] for gain in gains]))

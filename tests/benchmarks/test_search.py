@@ -139,7 +139,7 @@ def test_a_table_with_holes_is_told_and_searched(path: Path, capsys: pytest.Capt
     assert "1 of them not in the table (accuracy 0)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("script", ["search", "overhead"])
+@pytest.mark.parametrize("script", ["search", "overhead", "generated_search", "proposing"])
 def test_a_script_explains_itself_at_once(script: str) -> None:
     code = (
         f"import runpy, sys; sys.argv = ['x', '--help']\n"

@@ -237,3 +237,20 @@ def test_survivors_do_not_push_guard_samples_off_the_end_of_the_budget(task: Sea
     proposals, _ = run(replace(task, survivors=survivors, drawn=both))
     assert len(proposals) == 30
     assert [p.arch for p in proposals if p.origin == "guard"] == guards
+
+
+def test_what_another_version_proposed_is_gone_on_from(task: SearchTask, finished: tuple[list[Proposal], bool]) -> None:
+    """The opening is the same in all versions, what is bred is not: here it was drawn by chance."""
+    rng, first = Random(1), finished[0][:10]
+    seen = {canonical_arch(p.arch, task.space) for p in first}
+    others: list[Architecture] = []
+    while len(others) < 10:
+        arch = task.space.sample(rng)
+        if canonical_arch(arch, task.space) not in seen:
+            seen.add(canonical_arch(arch, task.space))
+            others.append(arch)
+    done = first + [Proposal(10 + i, 1, "screened", e) for i, e in enumerate(made_up(task.table, others))]
+    proposals, _ = run(task, done)
+    assert proposals[:20] == done
+    assert len({canonical_arch(p.arch, task.space) for p in proposals}) == len(proposals) == 30
+    assert [p.arch for p in proposals[20:]] != [p.arch for p in finished[0][20:]]
