@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evo.seeds import derive_seed
 from spaces.architecture import Architecture
-from spaces.costs.table import COLUMNS, CostTable, LayerCosts
+from spaces.costs.table import CostTable, LayerCosts
 from spaces.layer import Head, Layer, Shape, Stem
 from spaces.space import SearchSpace, canonical_arch
 from studies.pareto import hypervolume
@@ -77,7 +77,7 @@ def known_costs(space: SearchSpace, costs: Sequence[Mapping[str, float]], fixed:
         LayerCosts(name, layer, "macs", None, {gene: np.array([cost, 0.0, 0.0]) for gene, cost in here.items()})
         for name, layer, here in zip(space.names, space.layers, costs, strict=True)
     )
-    return CostTable(space, "macs", np.array([fixed] + [0.0] * (len(COLUMNS) - 1)), tuple(layers))
+    return CostTable(space, "macs", np.array([fixed, 0.0, 0.0]), tuple(layers))
 
 
 def opaque_layers(name: str, candidates: Sequence[Sequence[str]]) -> SearchSpace:
