@@ -6,11 +6,12 @@ good as any model), and networks spread over the whole range of cost (a model th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from studies.config import SearchSection
 from studies.pareto import on_front
 from studies.records import Evaluation, costs_array
 
+if TYPE_CHECKING:
+    from evo.strategy.lessons import Lessons, Taught
+
 CHILDREN, SPREAD = 20, 500
 """Candidates: so many children for each slot of the generation; so many networks spread over cost, one set per round."""
 
@@ -38,6 +42,7 @@ class SurrogateScreen:
         seed: of the round's search.
         seen: every evaluation that may be learned from.
         pending: networks in flight, which are believed to come out as predicted.
+        lessons: what other runs have measured; None: nothing.
     """
 
     candidates: CandidateFilter
@@ -45,6 +50,8 @@ class SurrogateScreen:
     seed: int
     seen: list[Evaluation] = field(default_factory=list)
     pending: list[Architecture] = field(default_factory=list)
+    lessons: Lessons | None = None
+    _fitted: tuple[int, Taught | None] | None = None
 
     @cached_property
     def cost_spread(self) -> list[Architecture]:
@@ -58,27 +65,53 @@ class SurrogateScreen:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
         if not self.seen:
             return None
-        from evo.strategy.surrogate import choose_batch, fit_surrogate  # a second to import: not before a search learns
+        from evo.strategy.surrogate import choose_batch  # a second to import: not before a search learns
 
-        space, table = self.candidates.space, self.candidates.table
-        encode = Encoding(table, COLUMNS.index(self.settings.cost))
-        score = np.array([e.score(self.settings.objective) for e in self.seen])
-        cost = costs_array(self.seen, self.settings.costs)
-        surrogate = fit_surrogate(
-            encode([canonical_arch(e.arch, space) for e in self.seen]), encode.groups, score, cost
-        )
-        if surrogate is None or not surrogate.useful:
+        taught = self._learned()
+        if taught is None or not taught.surrogate.useful:
             return None
         candidates = self._candidates(bred, n, rng)
         if not candidates:
             return []
+        surrogate, table = taught.surrogate, self.candidates.table
 
         def described(archs: list[Architecture]) -> tuple[Floats, Floats]:
-            return encode([canonical_arch(arch, space) for arch in archs]), table.count(archs)[:, self._columns]
+            return self._encoded(archs), table.count(archs)[:, self._columns]
 
         if self.pending:
-            surrogate = surrogate.believing(*described(self.pending))
-        return [candidates[i] for i in choose_batch(surrogate, *described(candidates), n, self._max_cost())]
+            surrogate = surrogate.believing(*described(self.pending), taught.prior(self._predicted(self.pending)))
+        prior = taught.prior(self._predicted(candidates))
+        return [candidates[i] for i in choose_batch(surrogate, *described(candidates), n, self._max_cost(), prior)]
+
+    def review(self) -> None:
+        """Hold other runs against what was seen, after a generation: those that do not help are ignored from now on."""
+        if self.lessons is not None and self.seen:
+            self._learned()
+
+    def _learned(self) -> Taught | None:
+        """The surrogate of what was seen, with what other runs add; None: there is nothing to learn."""
+        if self._fitted is None or self._fitted[0] != len(self.seen):
+            from evo.strategy.lessons import fit_taught
+
+            archs = [e.arch for e in self.seen]
+            score = np.array([e.score(self.settings.objective) for e in self.seen])
+            cost, predicted = costs_array(self.seen, self.settings.costs), self._predicted(archs)
+            sizes = {name: self.lessons.size(name) for name in predicted} if self.lessons else {}
+            taught, verdicts = fit_taught(self._encoded(archs), self._encode.groups, score, cost, predicted, sizes)
+            if self.lessons is not None:
+                self.lessons.review(verdicts)
+            self._fitted = len(self.seen), taught
+        return self._fitted[1]
+
+    @cached_property
+    def _encode(self) -> Encoding:
+        return Encoding(self.candidates.table, COLUMNS.index(self.settings.cost))
+
+    def _encoded(self, archs: Sequence[Architecture]) -> Floats:
+        return self._encode([canonical_arch(arch, self.candidates.space) for arch in archs])
+
+    def _predicted(self, archs: Sequence[Architecture]) -> dict[str, Floats]:
+        return self.lessons.predictions(archs) if self.lessons else {}
 
     def _candidates(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture]:
         taken: set[Architecture] = set()

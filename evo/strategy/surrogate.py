@@ -105,16 +105,21 @@ class Surrogate:
     agreement: float
     pending: Floats | None = None
 
-    def believing(self, x: Floats, cost: Floats) -> Surrogate:
+    def predict(self, x: Floats) -> Floats:
+        """What it predicts of encoded networks, ``(m,)``, in units of the Gaussian accuracies; without what is added to it."""
+        with threadpool_limits(1):
+            return np.asarray(self.process.kernel_.k1(x * self.scale, self.process.X_train_) @ self.process.alpha_)
+
+    def believing(self, x: Floats, cost: Floats, prior: Floats | float = 0.0) -> Surrogate:
         """The surrogate that believes of networks in flight what it predicts of them: their predicted values count as seen, and
         it doubts as if they were known.
 
         Args:
             x: encoded, ``(p, columns)``.
             cost: theirs, as of those that were seen.
+            prior: as of ``fit_surrogate``, of these.
         """
-        with threadpool_limits(1):
-            mean = self.process.kernel_.k1(x * self.scale, self.process.X_train_) @ self.process.alpha_
+        mean = self.predict(x) + prior
         value, costs = np.concatenate([self.value, mean]), np.concatenate([self.cost, cost])
         return replace(self, value=value, cost=costs, pending=x)
 
@@ -124,7 +129,9 @@ class Surrogate:
         return bool(self.agreement > 1.645 / np.sqrt(len(self.process.y_train_) - 1))
 
 
-def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats) -> Surrogate | None:
+def fit_surrogate(
+    x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: Floats, prior: Floats | float = 0.0
+) -> Surrogate | None:
     """A surrogate of the accuracies; None while there is nothing to learn: fewer than four, or all alike.
 
     The kernel's parameters are the most probable ones, given the accuracies and a wide prior.
@@ -134,6 +141,7 @@ def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: F
         groups: the group of each column.
         accuracy: theirs, ``(n,)``, in any unit, higher is better.
         cost: theirs, ``(n,)``, or ``(n, k)`` of several costs.
+        prior: what is predicted without them, ``(n,)`` in units of the Gaussian accuracies: the process learns the remainder.
     """
     spread = accuracy.std()
     if len(accuracy) < 4 or spread < 1e-12:
@@ -143,12 +151,13 @@ def fit_surrogate(x: Floats, groups: NDArray[np.intp], accuracy: Floats, cost: F
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         value = PowerTransformer().fit_transform(((accuracy - accuracy.mean()) / spread)[:, None])[:, 0]
+        left = value - prior
         matern = GroupedMatern(groups, np.full(groups.max() + 1, 2.0))
         kernel = ConstantKernel(1.0, (0.05, 50.0)) * matern + WhiteKernel(0.01, (1e-5, 2.0))
         some = np.linspace(0, len(value) - 1, min(len(value), MAX_FITTED)).round().astype(int)
-        fitted = GaussianProcessRegressor(kernel, optimizer=_maximise_posterior).fit(x[some] * scale, value[some])
-        process = GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x * scale, value)
-        agreement = spearmanr(value, leave_one_out(process)).statistic
+        fitted = GaussianProcessRegressor(kernel, optimizer=_maximise_posterior).fit(x[some] * scale, left[some])
+        process = GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x * scale, left)
+        agreement = spearmanr(value, leave_one_out(process) + prior).statistic
     return Surrogate(process, scale, value, cost, float(np.nan_to_num(agreement)))
 
 
@@ -172,20 +181,38 @@ def leave_one_out(process: GaussianProcessRegressor) -> Floats:
     return np.asarray(process.y_train_ - process.alpha_ / (inverse**2).sum(axis=0))
 
 
-def choose_batch(surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float | Floats) -> list[int]:
+def leave_one_out_likelihood(process: GaussianProcessRegressor) -> float:
+    """The sum of the logarithms of how likely each observation is, given all others, in nats (Rasmussen & Williams 2006, eq.
+    5.11)."""
+    inverse = solve_triangular(process.L_, np.eye(len(process.L_)), lower=True)
+    variance = 1 / (inverse**2).sum(axis=0)
+    return float(-0.5 * (np.log(2 * np.pi * variance) + variance * process.alpha_**2).sum())
+
+
+def most_probable_weight(process: GaussianProcessRegressor, given: Floats) -> float:
+    """The weight of ``given`` that is most probable when ``weight * given`` is added to what the process is of, ``(n,)``: by
+    generalised least squares, with a standard normal prior."""
+    solved = solve_triangular(process.L_, given, lower=True)
+    return float(given @ process.alpha_ / (solved @ solved + 1.0))
+
+
+def choose_batch(
+    surrogate: Surrogate, x: Floats, cost: Floats, n: int, max_cost: float | Floats, prior: Floats | float = 0.0
+) -> list[int]:
     """Which ``n`` of the candidates to evaluate next: indices, best first.
 
     Args:
         x: encoded candidates, ``(m, columns)``.
         cost: theirs, ``(m,)``, or ``(m, k)`` of several costs.
         max_cost: the most a network may cost, of each cost; volume counts below it, above the worst accuracy seen.
+        prior: as of ``fit_surrogate``, of these.
     """
     with threadpool_limits(1):
         x = x * surrogate.scale
         process = surrogate.process
         kernel, noise = process.kernel_.k1, process.kernel_.k2.noise_level
         across = kernel(x, process.X_train_)
-        mean = across @ process.alpha_
+        mean = across @ process.alpha_ + prior
         solved = solve_triangular(process.L_, across.T, lower=True)
         if surrogate.pending is not None:
             solved = np.vstack([solved, _believed(process, surrogate.pending * surrogate.scale, x, solved)])

@@ -51,6 +51,8 @@ class EvaluatorSection(Section):
             exact answer. What blocks lose is in the round's files "block 1", "block 2" and so on.
         makes_operations: whether operations that wait are made one by one, each to be rated by what it loses.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
+        holds_elsewhere: whether a judge is made without training, and its answers hold in every run with the same settings and
+            data (``Judge.answers_sha256``).
     """
 
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout"})
@@ -64,6 +66,7 @@ class EvaluatorSection(Section):
     losses_add_up: ClassVar[bool] = False
     makes_operations: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
+    holds_elsewhere: ClassVar[bool] = False
 
     kind: str
     """How architectures are judged: the name of an evaluator."""
@@ -110,6 +113,7 @@ class TabularSection(EvaluatorSection):
 
     uses_images: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = "a table holds accuracies only"
+    holds_elsewhere: ClassVar[bool] = True
 
     kind: Literal["tabular"] = "tabular"
     """`tabular`: look accuracies up in a table."""
@@ -154,6 +158,8 @@ class TabularSection(EvaluatorSection):
 
 class ScratchSection(Training, EvaluatorSection):
     """Every architecture is trained by itself, from scratch."""
+
+    holds_elsewhere: ClassVar[bool] = True
 
     kind: Literal["scratch"]
     """`scratch`: train every architecture by itself."""
