@@ -65,6 +65,8 @@ class RoundSummary:
         proposals: number of proposals; ``distinct``: of different networks; ``measured``: of new measurements.
         pruned: number of measurements that were stopped early, which saved ``epochs_saved`` epochs of training.
         failed: number of measurements that failed and gave no scores.
+        found: how many of the measurements other runs had made, by the run; None: none.
+        learned_from: the verdicts on the runs from which the surrogate could learn; None: there were none.
         data_changed: fingerprints of the data before and after, if the data changed during the round.
         front: number of networks on the round's own Pareto front; the best has ``best_accuracy`` at ``best_cost``.
         kept: number of operations, counted per layer; likewise ``dropped`` and ``added``.
@@ -105,6 +107,8 @@ class RoundSummary:
     data_changed: tuple[str, str] | None = None
     unmeasured: int | None = None
     spent_macs: float | None = None
+    found: Mapping[str, int] | None = None
+    learned_from: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -326,6 +330,8 @@ def summary(
         spent_macs=None if row.stats.get("macs") is None else sum(row.stats["macs"].values()),
         calibration=found.sentence() if (found := calibration_of(row)) else None,
         cells=row.stats.get("cells"),
+        found=row.stats.get("found"),
+        learned_from=row.stats.get("learned_from"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ def summary(frames: Frames) -> list[str]:
         describe_search(frames),
         *describe_classes(frames),
         *describe_early_stopping(frames),
+        *describe_all_found(frames),
+        *describe_learned(frames),
         *describe_failures(frames),
         *describe_data_changes(frames),
         describe_front(frames),
@@ -94,6 +97,56 @@ def describe_early_stopping(frames: Frames) -> list[str]:
     if not pruned:
         return []
     return [f"Training was stopped early for {pruned} of them, clearly dominated at their cost: {saved} epochs saved."]
+
+
+def describe_all_found(frames: Frames) -> list[str]:
+    """What other runs had measured, in a sentence; empty where that was nothing."""
+    found = Counter[str]()
+    for row in frames.rounds:
+        found.update(row.found or {})
+    return describe_found(found, sum(row.measured for row in frames.rounds))
+
+
+def describe_found(found: Mapping[str, int], measured: int) -> list[str]:
+    """``12 of 16 networks were measured by run a, and not again.``; empty where other runs had measured none.
+
+    Args:
+        found: run -> how many of the ``measured`` it had measured before.
+    """
+    if not found:
+        return []
+    names, total = list(found), sum(found.values())
+    by = f"run {names[0]}" if len(names) == 1 else f"runs {', '.join(f'{name} ({n})' for name, n in found.items())}"
+    return [f"{total} of {measured} networks {'was' if total == 1 else 'were'} measured by {by}, and not again."]
+
+
+def describe_learned(frames: Frames) -> list[str]:
+    """What the last round learned from other runs, a sentence each."""
+    return [
+        f"In round {row.round} {told}."
+        for row in frames.rounds[-1:]
+        for told in describe_lessons(row.learned_from or ())
+    ]
+
+
+def describe_lessons(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of each run that was learned from, how much it helped, without a full stop.
+
+    Args:
+        verdicts: as a round's ``stats`` hold them, ``learned_from``.
+    """
+    return [_describe_lesson(**verdict) for verdict in verdicts]
+
+
+def _describe_lesson(source: str, networks: int, own: int, weight: float, gain: float | None, ignored: bool) -> str:
+    if gain is None:
+        return f"the surrogate learned from run {source} on trust ({count(own, 'measurement')} of its own tell nothing of it)"
+    evidence = f"log-likelihood of {own} measurements, each left out: {gain:+.1f}"
+    if ignored:
+        return f"run {source} did not help the surrogate ({evidence}), and is ignored from then on"
+    if not weight:
+        return f"run {source} has not helped the surrogate enough ({evidence}), and was not used"
+    return f"the surrogate learned from {count(networks, 'network')} of run {source}, with weight {weight:.2f} ({evidence})"
 
 
 def describe_failures(frames: Frames) -> list[str]:

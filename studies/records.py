@@ -46,6 +46,9 @@ class Evaluation:
         failed: why it could not be measured, in a line; its accuracy is NaN. Empty: it could.
         raw_accuracy: what shared weights gave, where ``accuracy`` is an estimate made of it; else None.
         flash_kb, memory_kb: on the device of ``[target]``; None where the run has none.
+        judge_sha256: of all that the judge's answers depend on beside the network, and ``network_sha256`` of that: answers with
+            the same two are the same in all runs. None: they hold in this run alone, or an earlier version gave them.
+        found_in: the run that measured it, as it was called then; None: this one did.
     """
 
     arch: Architecture
@@ -62,6 +65,9 @@ class Evaluation:
     raw_accuracy: float | None = None
     flash_kb: float | None = None
     memory_kb: float | None = None
+    judge_sha256: str | None = field(default=None, compare=False)
+    network_sha256: str | None = field(default=None, compare=False)
+    found_in: str | None = field(default=None, compare=False)
 
     @property
     def state(self) -> str:

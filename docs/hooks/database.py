@@ -87,6 +87,7 @@ NAMED = {
     "measured": "how many of them were measured in this round, not known before",
     "pruned": "how many of the measured ones were stopped early",
     "failed": "how many of the measured ones failed",
+    "found": "how many of the measured ones another run had measured before",
     "front": "networks on the round's Pareto front; null while it runs, like all that follows",
 }
 FROM = {

@@ -9,7 +9,7 @@ before is the whole network's, which runs once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean
@@ -86,7 +86,8 @@ class SpentMacs:
 
 
 def run_macs(store: Store, run: StoredRun, rounds: int, images: Images) -> float | None:
-    """MACs of a run's first rounds; None where nobody can count those of its evaluator."""
+    """MACs of a run's first rounds, as if no other run had measured anything: networks without a search are given as much. None
+    where nobody can count those of its evaluator."""
     spent, checked = [], list[Mapping[str, Any]]()
     for row in store.rounds(run)[:rounds]:
         measured = [proposal.evaluation for proposal in store.proposals(row) if proposal.is_new]
@@ -104,12 +105,14 @@ def round_macs(
     stats: Mapping[str, Any],
     earlier: Iterable[Mapping[str, Any]],
     images: Images,
+    found: Collection[str] = (),
 ) -> SpentMacs | None:
     """MACs of round ``n``; None where nobody can count those of its evaluator.
 
     Args:
         measured: what was new to the round.
         stats: its statistics, with ``truth`` and ``epochs_saved`` if it has them; ``earlier``: those of the rounds before.
+        found: networks of the truth that another run had trained.
     """
     count = CHARGES.get(config.evaluator.kind)
     if count is None:
@@ -128,7 +131,7 @@ def round_macs(
     )
     if config.evaluator.starts_networks:
         work = _with_cuts(work, table, stats.get("made", {}))
-    return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images))
+    return SpentMacs(*count(config, work), truth_macs(config, stats, earlier, images, found))
 
 
 def trained_macs(config: StudyConfig, table: CostTable, n: int, archs: Sequence[Architecture]) -> list[float]:
@@ -156,12 +159,17 @@ def _with_cuts(work: RoundWork, table: CostTable, made: Mapping[str, Any]) -> Ro
 
 
 def truth_macs(
-    config: StudyConfig, stats: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]], images: Images
+    config: StudyConfig,
+    stats: Mapping[str, Any],
+    earlier: Iterable[Mapping[str, Any]],
+    images: Images,
+    found: Collection[str] = (),
 ) -> float:
-    """MACs of the networks that were trained alone to check a round's scores, without those of earlier rounds."""
+    """MACs of the networks that were trained alone to check a round's scores, without those of earlier rounds, and without
+    those that were ``found``."""
     if not config.ground_truth.sample or config.ground_truth.table is not None:
         return 0.0
-    trained, before = _witnesses([stats]), _witnesses(earlier)
+    trained, before = _witnesses([stats]), {*_witnesses(earlier), *found}
     macs = sum(cost for arch, cost in trained.items() if arch not in before)
     epochs, section = schedule_of(config.ground_truth, config.data, 1).epochs, config.ground_truth
     return macs * (PASSES * epochs * images_per_epoch(len(images.train), section.batch_size) + len(images.validation))

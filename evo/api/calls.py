@@ -44,6 +44,7 @@ def search(
     seeds: int = 1,
     control: str | Sequence[str] = (),
     set: Mapping[str, object] | Sequence[str] = (),
+    learn_from: str | Sequence[str] = (),
     plugins: str | Sequence[str] = (),
     workers: int = 1,
     cluster: str | Path | None = None,
@@ -68,6 +69,8 @@ def search(
             three budgets: ``"uniform"``, ``"random-networks"``, ``"mobilenet_v2"``, ``"efficientnet_b0"``. ``Run.verdict``
             compares.
         set: settings that differ from ``config``: ``{"search.evaluations": 32}`` or ``["search.evaluations=32"]``.
+        learn_from: other runs of the database, one or several, whose measurements teach the surrogate where they help; fixed
+            when the run begins.
         plugins: files and modules of your own to load.
         workers: processes that evaluate; results do not depend on it.
         cluster: evaluates instead: a Dask scheduler's address, ``"local:4"``, or a TOML file that names a queue.
@@ -102,6 +105,7 @@ def search(
         repeat=seeds,
         control=_runs_of(control),
         overrides=overrides_of(set),
+        learn_from=_runs_of(learn_from),
         plugins=_runs_of(plugins),
         workers=workers,
         cluster=None if cluster is None else str(cluster),

@@ -115,6 +115,15 @@ class Judge:
         ratings = MappingProxyType({})
         history = ()
 
+    def answers_sha256(self) -> str | None:
+        """sha256 of all that its answers depend on beside the network: what another run was told by a judge of the same sha256
+        need not be asked again. None: they depend on more, on weights or on what else is measured."""
+        return None
+
+    def priced(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        """The same evaluations with the costs that this judge gives. Needed where ``answers_sha256`` gives one."""
+        return list(evaluations)
+
     def files(self) -> Mapping[str, tuple[Path, str]]:
         """The files behind the answers, with their sha256, by what they hold. The next round is given ``"weights"``."""
         return {}

@@ -36,7 +36,8 @@ def reference_evaluator(config: StudyConfig, space: SearchSpace) -> Evaluator | 
     if not section.sample:
         return None
     if section.table is None:
-        return Scratch(section, config.data, config.device, config.seed, precision=precision_of(config))
+        precision = precision_of(config)
+        return Scratch(section, config.data, config.device, config.seed, precision=precision, threads=config.threads)
     if not any(path.is_file() for path in candidate_paths(section.table.path)):
         raise EvoError(
             f"ground_truth.table.path is {section.table.path!r}: no such table here, nor below the folder EVO_DATA; "

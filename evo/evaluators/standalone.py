@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
 from evo.data.resized import Resized
 from evo.data.source import Batches, Source
@@ -67,6 +68,7 @@ class Scratch:
     Attributes:
         rungs: shares of the epochs after which a generation pauses; empty: it never does.
         by_round: whether every round trains as its own entries of ``training`` say; else all as the first.
+        threads: of torch in the processes that train.
     """
 
     training: Training
@@ -76,6 +78,7 @@ class Scratch:
     rungs: Sequence[float] = ()
     by_round: bool = False
     precision: Precision = "fp32"
+    threads: int = 1
 
     def fit(self, space: SearchSpace, context: FitContext) -> Judge:
         load_dataset(self.data, self.device)  # a missing folder is told before anything runs
@@ -86,7 +89,7 @@ class Scratch:
         return ScratchJudge(
             self.training, self.data, self.device, self.seed, space, context.table, tuple(rungs), folder,
             sources=context.sources, legacy=context.legacy, round=number, most_images=images_in_round(self.training, number),
-            precision=self.precision,
+            precision=self.precision, threads=self.threads,
         )  # fmt: skip
 
 
@@ -115,6 +118,7 @@ class ScratchJudge(Judge):
     round: int = field(default=1, repr=False)
     most_images: int | None = None
     precision: Precision = "fp32"
+    threads: int = field(default=1, repr=False)
 
     @property
     def name(self) -> str:
@@ -153,7 +157,22 @@ class ScratchJudge(Judge):
 
     def __call__(self, archs: Sequence[Architecture]) -> list[Evaluation]:
         load_dataset(self.data, self.device)  # before the first is measured, whose time may be limited
-        return with_costs([self._measure(arch) for arch in archs], self.table)
+        return self.priced([self._measure(arch) for arch in archs])
+
+    def priced(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        return with_costs(evaluations, self.table)
+
+    def answers_sha256(self) -> str | None:
+        """None where there are rungs: which network goes on depends on the others of its generation."""
+        if self.rungs:
+            return None
+        return identity(
+            "scratch", 1,
+            schedule=self.schedule, data=self.data, images=hash_images(self.data), most_images=self.most_images,
+            shrunk=shrunk_in_round(self.training, self.round), seed=self.seed, threads=self.threads,
+            device=load_dataset(self.data, self.device).train.device.type, precision=self.precision,
+            plugins={name: digest for name, digest in self.sources.items() if name != "data"}, torch=torch.__version__,
+        )  # fmt: skip
 
     def measure(
         self, archs: Sequence[Architecture], ask: Ask, earlier: Callable[[], Sequence[Evaluation]], costs: Sequence[str]
@@ -238,5 +257,6 @@ def scratch(config: StudyConfig, space: SearchSpace) -> Scratch:
     assert isinstance(config.evaluator, ScratchSection)
     section = config.evaluator
     return Scratch(
-        section, config.data, config.device, config.seed, section.rungs, by_round=True, precision=precision_of(config)
-    )
+        section, config.data, config.device, config.seed, section.rungs, by_round=True, precision=precision_of(config),
+        threads=config.threads,
+    )  # fmt: skip

@@ -10,8 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from evo.data.paths import candidate_paths
+from evo.data.paths import candidate_paths, file_hash
 from evo.evaluators import FitContext, Judge, with_costs
+from evo.training.identity import identity
 from spaces.architecture import Architecture
 from spaces.costs.benchmark_tables import (
     TableColumns,
@@ -65,6 +66,18 @@ class TableJudge(Judge):
         rows = _read_rows(self.section)
         blank = [Evaluation(arch, self.name, 0.0, macs=0, params=0) for arch in archs]
         return [self._look_up(evaluation, rows) for evaluation in with_costs(blank, self.table)]
+
+    def answers_sha256(self) -> str:
+        section, whole = self.section, self.origin if self.section.tokens == "indices" else None
+        table = file_hash(_find_table(section).path)
+        return identity("table", 1, table=table, settings=section.model_copy(update={"path": ""}), origin=whole)
+
+    def priced(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        rows = _read_rows(self.section)
+        return [
+            replace(self._look_up(e, rows), accuracy=e.accuracy, failed=e.failed)
+            for e in with_costs(evaluations, self.table)
+        ]
 
     def _look_up(self, evaluation: Evaluation, rows: Mapping[str, Mapping[str, float]]) -> Evaluation:
         row = _key(self.section, self.origin, evaluation.arch)

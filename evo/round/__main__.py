@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python -m evo.round 3 --config macro --control --seeds 5    did evolving the space help? against its control arm
   python -m evo.round 3 --config fashion_mnist --control --control uniform --control random-networks --seeds 5
                                                           did evolving pay, did searching pay?
+  python -m evo.round 3 --config mine.toml --learn-from digits   the surrogate begins with what run digits has measured
   python -m evo.round 3 --cluster tcp://scheduler:8786    evaluate on the workers of a Dask cluster
   python -m evo.round 3 --cluster slurm.toml              on jobs of a queue: docs/howto/cluster.md
   python -m evo.round 1 --config mine.toml --plan         what would run, on what space, and the memory it takes
@@ -73,6 +74,15 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting; repeatable"
+    )
+    command.add_argument(
+        "--learn-from",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="runs of the same database whose measurements teach the surrogate, whatever they were measured on, where they "
+        "help; fixed when the run begins (search.learn_from)",
     )
     command.add_argument(
         "--plugin",

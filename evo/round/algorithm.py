@@ -19,6 +19,8 @@ from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen_round
 from evo.round.costs import costs_of
 from evo.round.ground_truth import check_ranking, evaluate_missing
+from evo.round.other_runs.found import OtherRuns, count_by_run
+from evo.round.other_runs.lessons import lessons_for
 from evo.round.spent import spent_macs
 from evo.round.survivors import last_proposals, surviving_front
 from evo.seeds import derive_seed
@@ -46,8 +48,9 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
         judge = fit_judge(context, clock)
     several = run.config.search.flights > 1
     with clock.time("proposing"), launcher(shared.evaluate, run.config.search.flights) as launch:
+        task = search_task(context, judge)
         proposals, exhausted = search_in_flight(
-            search_task(context, judge),
+            task,
             begin=begin_generation(context, judge, launch, clock),
             record=clock.timed("storing", partial(store.record, run, context.row)),
             done=context.done,
@@ -64,6 +67,7 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
         context.row.stats
         | round_stats(context, judge, proposals)
         | {"front": len(finished.front), "exhausted": exhausted, "truth": truth and truth.to_dict()}
+        | ({"learned_from": task.lessons.report()} if task.lessons else {})
     )
     store.finish_round(
         context.row,
@@ -151,18 +155,24 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
             for e in part.evaluations
             for choice in choices_of(e.arch)
         },
+        lessons=lessons_for(context),
     )
 
 
 def begin_generation(context: RoundContext, judge: Judge, launch: Launch, clock: Clock) -> Begin:
-    """How generations are begun and waited for; a judge that fails at an architecture costs that trial."""
-    config = context.config
+    """How generations are begun and waited for; a judge that fails at an architecture costs that trial, and what another run
+    has measured is not measured again."""
+    config, others = context.config, OtherRuns.of(context, judge)
     ask = guarded(context.shared.evaluate, context.costs, config.evaluator.timeout)
 
     def begin(archs: Sequence[Architecture], earlier: Sequence[Evaluation]) -> Callable[[], list[Evaluation]]:
         with clock.time("evaluating"):
-            wait = launch(partial(judge.measure, archs, ask, lambda: earlier, config.search.costs))
-        return clock.timed("evaluating", wait)
+            found = others.find(archs)
+            missing = [arch for arch, one in zip(archs, found, strict=True) if one is None]
+            if not missing and archs:
+                return partial(others.complete, found, [])
+            wait = launch(partial(judge.measure, missing, ask, lambda: earlier, config.search.costs))
+        return clock.timed("evaluating", lambda: others.complete(found, wait()))
 
     return begin
 
@@ -225,10 +235,12 @@ def count_failures(proposals: list[Proposal]) -> dict[str, int]:
 def round_stats(context: RoundContext, judge: Judge, proposals: list[Proposal]) -> dict[str, object]:
     """Counts that the round's row remembers."""
     screens = context.config.search.surrogate
+    found = count_by_run([p.evaluation for p in proposals if p.is_new])
     return {
         "proposals": len(proposals),
         "distinct": len({canonical_arch(p.arch, context.space) for p in proposals}),
         "measured": sum(p.is_new for p in proposals),
+        **({"found": found} if found else {}),
         "failed": count_failures(proposals),
         "unscreened": len({p.generation for p in proposals if p.origin == "child"}) if screens else 0,
         **context.config.evolution.stats(context.config, Counter(p.origin for p in proposals)),

@@ -51,6 +51,7 @@ def options_of(args: Namespace) -> RunOptions:
         repeat=args.seeds,
         control=tuple(args.control),
         overrides=tuple(args.set),
+        learn_from=tuple(args.learn_from),
         plugins=tuple(args.plugin),
         workers=args.workers,
         cluster=args.cluster,

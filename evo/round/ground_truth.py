@@ -17,6 +17,7 @@ from analysis.ranking import Truth, Witness, truth_of
 from evo.evaluators import Judge
 from evo.evaluators.guard import guarded
 from evo.round.context import RoundContext, fit_context
+from evo.round.other_runs.found import OtherRuns
 from evo.seeds import derive_seed
 from spaces.architecture import Architecture
 from spaces.space import canonical_arch
@@ -43,7 +44,8 @@ def check_ranking(context: RoundContext, finished: Round) -> Truth | None:
 def evaluate_missing(
     context: RoundContext, judge: Judge, archs: Sequence[Architecture], label: str
 ) -> list[Evaluation]:
-    """One evaluation by ``judge`` per architecture. What it has measured before is not measured again.
+    """One evaluation by ``judge`` per architecture. What it has measured before, in this run or in another, is not measured
+    again.
 
     As many are measured at once as there are workers, and recorded before the next.
     """
@@ -51,11 +53,18 @@ def evaluate_missing(
     ask, at_once = guarded(context.shared.evaluate, context.costs), context.shared.workers
     forms = [canonical_arch(arch, space) for arch in archs]
     known = {canonical_arch(e.arch, space): e for e in store.evaluations(run, judge.name)}
-    missing = [arch for arch, form in zip(archs, forms, strict=True) if form not in known]
+    missing, others = (
+        [arch for arch, form in zip(archs, forms, strict=True) if form not in known],
+        OtherRuns.of(context, judge),
+    )
+    if found := [others.marked(e) for e in others.find(missing) if e is not None]:
+        store.record_evaluations(run, space, found)
+        known |= {canonical_arch(e.arch, space): e for e in found}
+        missing = [arch for arch in missing if canonical_arch(arch, space) not in known]
     with context.shared.track(label, len(archs)) as advance:
         advance(len(archs) - len(missing))
         for start in range(0, len(missing), at_once):
-            answers = ask(judge, missing[start : start + at_once])
+            answers = list(map(others.marked, ask(judge, missing[start : start + at_once])))
             store.record_evaluations(run, space, answers)
             known |= {canonical_arch(e.arch, space): e for e in answers}
             advance(len(answers))

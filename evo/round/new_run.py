@@ -20,6 +20,7 @@ from evo.memory.fitting import check_start
 from evo.methods.registry import evolution_of
 from evo.plugins import used_plugins
 from evo.round.costs import check_costs, check_measured, costs_of
+from evo.round.other_runs.lessons import collect_lessons
 from evo.round.own_operations import check_own_operations, with_operations
 from evo.seeds import derive_seed
 from evo.strategy.generations import check_limits
@@ -47,7 +48,8 @@ def begin_run(
         workers: processes of this machine that evaluate.
 
     Raises:
-        EvoError: a file is missing, or no architecture lies inside the limits; nothing was written.
+        EvoError: a file is missing, no architecture lies inside the limits, or nothing can be learned from a run that is named;
+            nothing was written.
     """
     space = prepared_space(config)
     if config.evolution.predecessor:
@@ -56,6 +58,7 @@ def begin_run(
     check_costs(config, space, costs)
     check_limits(space, costs, config.limits)
     check_measured(config, space, costs)
+    taught = collect_lessons(store, name, config, space)
     evaluator_of(config, space)  # raises where files are missing
     reference_evaluator(config, space)  # so does this
     for text in check_start(config, space, costs, workers) if warn else ():
@@ -64,7 +67,7 @@ def begin_run(
     names = _class_names(config) if config.evaluator.uses_images else None
     plugins = list(used_plugins(config, space).values())
     return store.create_run(
-        name, config, space, most[0], library_versions(), fingerprint(config), names, plugins, most[1:]
+        name, config, space, most[0], library_versions(), fingerprint(config), names, plugins, most[1:], taught
     )
 
 

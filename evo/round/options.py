@@ -42,6 +42,7 @@ class RunOptions:
         repeat: this many seeds, from the run's own on, each of them a run.
         control: what the run is compared with, values of ``Control``: runs beside it, and networks that need no search.
         overrides: settings that differ from ``config``, as ``section.key=value``.
+        learn_from: other runs of the database whose measurements teach the surrogate.
         plugins: files and modules to load beside those that ``config`` names.
         workers: processes that evaluate; ``cluster``: evaluates instead of them (see ``CLUSTER``).
         accept_data_change: whether a run goes on when its data are no longer those it began with.
@@ -58,12 +59,16 @@ class RunOptions:
     repeat: int = 1
     control: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    learn_from: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     workers: int = 1
     cluster: str | None = None
     accept_data_change: bool = False
 
     def __post_init__(self) -> None:
+        if self.learn_from:
+            taught = override_text("search.learn_from", list(self.learn_from))
+            object.__setattr__(self, "overrides", (*self.overrides, taught))
         for name, least in (("rounds", 1), ("repeat", 1), ("workers", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):

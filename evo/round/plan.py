@@ -34,6 +34,7 @@ class Plan:
         data: what was found where images are read; None: none are.
         plugins: sha256 of each file of a user's own; ``notes``: what is to be known of their operations.
         memory: what each kind of step takes; ``machine``: where it is to fit; None: nobody knows.
+        found: how many networks other runs of the database have measured with the first round's judge, by the run.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     memory: tuple[StepMemory, ...] = ()
     machine: Machine | None = None
+    found: dict[str, int] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -66,6 +68,7 @@ class Plan:
             *config.evolution.plan(self.space),
             *(() if config.control else config.evolution.doubts(min(self._counts))),
             *config.judging.plan(self.space, self.rounds),
+            *self._other_runs(),
             *self._truth(),
             *memory_lines(self.memory, self.machine),
             *(f"{name} (sha256 {digest[:12]})" for name, digest in self.plugins.items()),
@@ -84,6 +87,7 @@ class Plan:
             "architectures": self.space.size,
             "costs": {name: list(ends) for name, ends in self.costs.items()},
             "work": self.work,
+            "found": self.found,
             "memory": [asdict(step) | {"total": step.total} for step in self.memory],
             "machine": self.machine and asdict(self.machine),
             "fits": fits,
@@ -113,6 +117,16 @@ class Plan:
         from evo.data.report import summary
 
         return [summary(self.data)]
+
+    def _other_runs(self) -> list[str]:
+        runs, taught = (
+            ", ".join(f"{name} ({number})" for name, number in self.found.items()),
+            self.config.search.learn_from,
+        )
+        return [
+            *([f"what other runs have measured so is not measured again: {runs}"] if runs else []),
+            *([f"the surrogate learns from {', '.join(taught)}, as far as that helps"] if taught else []),
+        ]
 
     def _truth(self) -> list[str]:
         ground_truth = self.config.ground_truth
@@ -153,6 +167,7 @@ def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     from evo.memory.machine import Machine, machine_of, parse_memory
     from evo.plugins import plugin_sources
     from evo.round.costs import check_costs, costs_of
+    from evo.round.other_runs.found import found_before
     from evo.round.own_operations import notes_on_own_operations
     from evo.training.precision import settle_precision
 
@@ -169,7 +184,9 @@ def make_plan(options: RunOptions, memory: str | None = None) -> Plan:
     machine = machine_of(config.device) if memory is None else Machine("the device", parse_memory(memory), given=True)
     steps, reason = _counted(config, space, costs, options.workers)
     name, notes = run_name(options, config.seed), (*told, *notes_on_own_operations(space), *reason)
-    return Plan(name, options.rounds, config, space, known, data, plugin_sources(config, space), notes, steps, machine)
+    sources = plugin_sources(config, space)
+    found = found_before(options.storage, name, config, space, costs, sources)
+    return Plan(name, options.rounds, config, space, known, data, sources, notes, steps, machine, found)
 
 
 def _counted(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from analysis.frames import calibration_of, choices, truth_of
-from analysis.sentences import count, describe_cells, describe_reasons, what_it_is
+from analysis.sentences import count, describe_cells, describe_found, describe_lessons, describe_reasons, what_it_is
 from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
@@ -208,6 +208,14 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
         notes.append(f"the surrogate was no better than chance in {generations}: NSGA-II chose alone there")
     notes += [
         f"round {row.number}: {reason}" for row in rows for reason in describe_reasons(row.stats.get("failed", {}))
+    ]
+    notes += [
+        f"round {row.number}: {told.removesuffix('.')}"
+        for row in rows
+        for told in describe_found(row.stats.get("found", {}), row.stats.get("measured", 0))
+    ]
+    notes += [
+        f"round {row.number}: {told}" for row in rows for told in describe_lessons(row.stats.get("learned_from", ()))
     ]
     notes += [f"round {row.number}: {told}" for row in rows for told in describe_guards(row.stats.get("guards"))]
     notes += [f"round {row.number}: {told}" for row in rows for told in describe_cells(row.stats.get("cells"))]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from random import Random
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
@@ -30,6 +31,9 @@ from studies.database.trials import distributions, to_trial
 from studies.pareto import evenly_spaced
 from studies.records import Evaluation, EvoError, LayerChoice, Proposal, complete_evaluations
 
+if TYPE_CHECKING:
+    from evo.strategy.lessons import Lessons
+
 BELIEVED = 2
 """So many networks may be in flight for each that the surrogate has learned from: beyond that it would believe itself."""
 
@@ -45,6 +49,7 @@ class SearchTask:
         known: canonical form -> evaluation by this judge in an earlier round; used again at no cost.
         measurable: the architectures that the judge can answer for; None: all of the space.
         measured: operations that earlier rounds have measured; what they lack is measured first.
+        lessons: what other runs have measured, from which the surrogate learns; None: nothing.
     """
 
     space: SearchSpace
@@ -57,6 +62,7 @@ class SearchTask:
     known: Mapping[Architecture, Evaluation] = field(default_factory=dict)
     measurable: Collection[Architecture] | None = None
     measured: Collection[LayerChoice] = ()
+    lessons: Lessons | None = None
 
 
 Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
@@ -189,7 +195,7 @@ class SearchState:
         learned = [
             evaluation for evaluation in complete_evaluations(task.known.values()) if evaluation.arch in task.space
         ]
-        self.screen = SurrogateScreen(self.candidates, task.settings, task.seed, learned)
+        self.screen = SurrogateScreen(self.candidates, task.settings, task.seed, learned, lessons=task.lessons)
 
     def is_fresh(self, arch: Architecture) -> bool:
         """Whether the judge has not answered for the network in an earlier round."""
@@ -236,6 +242,7 @@ class SearchState:
         measured = [proposal for proposal in generation if proposal.evaluation.state == "complete"]
         trials = [to_trial(p, task.space, self.options, task.settings, task.limits) for p in measured]
         self.parents = select_survivors(self.parents + trials, task.settings.population)
+        self.screen.review()
 
     def _opening_batch(self) -> Batch:
         """What is measured before NSGA-II breeds: guard samples, which no budget is to end before; survivors of the round

@@ -47,20 +47,28 @@ class Networks:
     Attributes:
         x: ``(n, columns)`` of ``Encoding``.
         cost: ``(n,)``, or ``(n, k)`` of several costs.
+        prior: ``(n,)``, what is predicted of them beforehand, as values that are Gaussian; None: nothing, 0.
     """
 
     x: Floats
     cost: Floats
+    prior: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, places: NDArray[np.intp] | slice) -> Networks:
-        return Networks(self.x[places], self.cost[places])
+        return Networks(self.x[places], self.cost[places], None if self.prior is None else self.prior[places])
 
     def joined(self, others: Networks) -> Networks:
-        """These, and the others behind them."""
-        return Networks(np.concatenate([self.x, others.x]), np.concatenate([self.cost, others.cost]))
+        """These, and the others behind them; both have a prior, or none."""
+        assert (self.prior is None) == (others.prior is None)
+        prior = None if self.prior is None or others.prior is None else np.concatenate([self.prior, others.prior])
+        return Networks(np.concatenate([self.x, others.x]), np.concatenate([self.cost, others.cost]), prior)
+
+    def beyond_prior(self, values: Floats) -> Floats:
+        """What values, ``(n,)``, have beyond what is predicted of them beforehand."""
+        return values if self.prior is None else values - self.prior
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ front first, and its parameters are fitted again when there are a tenth more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from random import Random
@@ -33,6 +33,7 @@ from studies.records import Evaluation, costs_array
 
 if TYPE_CHECKING:
     from evo.strategy.kernel import NetworkKernel, Networks
+    from evo.strategy.lessons import Lessons, Taught
     from evo.strategy.surrogate import Surrogate
 
 CHILDREN, NEIGHBOURS, PAIRS, SPREAD = 10, 20, 4, 100
@@ -56,6 +57,7 @@ class SurrogateScreen:
         seed: of the round's search.
         seen: every evaluation that may be learned from.
         pending: networks in flight, which are believed to come out as predicted.
+        lessons: what other runs have measured; None: nothing.
     """
 
     candidates: CandidateFilter
@@ -63,7 +65,10 @@ class SurrogateScreen:
     seed: int
     seen: list[Evaluation] = field(default_factory=list)
     pending: list[Architecture] = field(default_factory=list)
+    lessons: Lessons | None = None
     _kernel: tuple[int, NetworkKernel | None] = (0, None)
+    _taught: tuple[int, Taught | None] = (0, None)
+    _taught_kernel: tuple[tuple[int, tuple[str, ...]], NetworkKernel | None] = ((0, ()), None)
 
     @cached_property
     def cost_spread(self) -> list[Architecture]:
@@ -75,9 +80,10 @@ class SurrogateScreen:
 
     def __call__(self, bred: Iterator[Architecture], n: int, rng: Random) -> list[Architecture] | None:
         """``n`` new networks, best first; None when the surrogate has nothing to say (no better than chance, left out)."""
-        surrogate = self._learned()
-        if surrogate is None or not surrogate.useful:
+        taught = self._learned()
+        if taught is None or not taught.surrogate.useful:
             return None
+        surrogate = taught.surrogate
         from evo.strategy.surrogate import choose_batch
 
         taken: set[Architecture] = set()
@@ -85,20 +91,47 @@ class SurrogateScreen:
         if not archs:
             return []
         if self.pending:
-            surrogate = surrogate.believing(self._encoded(self.pending))
-        archs, networks = self._climbed(surrogate, archs, n, rng, taken)
+            surrogate = surrogate.believing(self._described(self.pending, taught))
+        archs, networks = self._climbed(replace(taught, surrogate=surrogate), archs, n, rng, taken)
         return [archs[i] for i in choose_batch(surrogate, networks, n, self._max_cost())]
 
-    def _learned(self) -> Surrogate | None:
-        """What can be learned from what was seen."""
+    def review(self) -> None:
+        """Hold other runs against what was seen, after a generation: those that do not help are ignored from now on."""
+        if self.lessons is not None and self.seen:
+            self._learned()
+
+    def _learned(self) -> Taught | None:
+        """What can be learned from what was seen, and from other runs."""
+        if self._taught[0] != len(self.seen):
+            self._taught = len(self.seen), self._learn()
+        return self._taught[1]
+
+    def _learn(self) -> Taught | None:
+        from evo.strategy.lessons import Taught, weigh_sources
         from evo.strategy.surrogate import can_be_learned, learn  # a second to import: not before a search learns
 
-        score = self._scores(len(self.seen))
         places = self._kept(len(self.seen))
+        score, archs = self._scores(len(self.seen))[places], [self.seen[i].arch for i in places]
         kernel = self._fitted_kernel()
-        if kernel is None or not can_be_learned(score[places]):
+        if kernel is None or not can_be_learned(score):
             return None
-        return learn(kernel, self._encoded([self.seen[i].arch for i in places]), score[places])
+        plain = learn(kernel, self._encoded(archs), score)
+        if self.lessons is None:
+            return Taught(plain)
+        predicted = self.lessons.predictions(archs)
+        taught, verdicts = weigh_sources(plain, predicted, {name: self.lessons.size(name) for name in predicted})
+        self.lessons.review(verdicts)
+        return replace(taught, surrogate=self._refitted(taught, score)) if taught.weights else taught
+
+    def _refitted(self, taught: Taught, score: Floats) -> Surrogate:
+        """The surrogate whose kernel was fitted to what sources leave: again when the other one was, or other sources help."""
+        from evo.strategy.surrogate import fit_kernel, learn
+
+        key = self._kernel[0], tuple(sorted(taught.weights))
+        if self._taught_kernel[0] != key:
+            self._taught_kernel = key, fit_kernel(self._encode, taught.surrogate.networks, score)
+        kernel = self._taught_kernel[1]
+        return taught.surrogate if kernel is None else learn(kernel, taught.surrogate.networks, score)
 
     def _fitted_kernel(self) -> NetworkKernel | None:
         """The kernel, fitted to as many evaluations as there were when they had last grown by a tenth."""
@@ -137,6 +170,13 @@ class SurrogateScreen:
         space, table = self.candidates.space, self.candidates.table
         encoded = self._encode([canonical_arch(arch, space) for arch in archs])
         return Networks(encoded, table.count(archs)[:, self._columns])
+
+    def _described(self, archs: list[Architecture], taught: Taught) -> Networks:
+        """Encoded, with what other runs say of them."""
+        networks = self._encoded(archs)
+        if self.lessons is None or not taught.weights:
+            return networks
+        return replace(networks, prior=taught.prior(self.lessons.predictions(archs)))
 
     def _candidates(
         self, bred: Iterator[Architecture], n: int, rng: Random, taken: set[Architecture]
@@ -184,19 +224,19 @@ class SurrogateScreen:
         return space.repair(Architecture(tuple(genes)))
 
     def _climbed(
-        self, surrogate: Surrogate, archs: list[Architecture], n: int, rng: Random, taken: set[Architecture]
+        self, taught: Taught, archs: list[Architecture], n: int, rng: Random, taken: set[Architecture]
     ) -> tuple[list[Architecture], Networks]:
         """The best of the candidates, of their neighbours, of the neighbours of the best of all these, ..."""
         from evo.strategy.surrogate import LEFT_PER_SLOT, greatest
 
-        networks = self._encoded(archs)
+        surrogate, networks = taught.surrogate, self._described(archs, taught)
         gains = self._gains(surrogate, networks)
         for _ in range(self._reach):
             starts = [archs[i] for i in greatest(list(gains), STARTS * n)]
             new = self.candidates.unseen((self._changed(rng.choice(starts), 1, rng) for _ in range(STEPS * n)), taken)
             if not new:
                 break
-            found = self._encoded(new)
+            found = self._described(new, taught)
             archs, networks = archs + new, networks.joined(found)
             gains = np.concatenate([gains, self._gains(surrogate, found)], axis=1)
         best = greatest(list(gains), 2 * LEFT_PER_SLOT * n)

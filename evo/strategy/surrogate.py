@@ -81,9 +81,10 @@ class Surrogate:
 
     @cached_property
     def _alpha(self) -> Floats:
-        """``K^-1 y``; what is believed to come out as predicted changes no prediction."""
+        """``K^-1 y``, of what the prior leaves; what is believed to come out as predicted changes no prediction."""
         n = len(self.value)
-        alpha = cho_solve((self.lower[:n, :n], True), self.value, check_finite=False)
+        left = self.networks[:n].beyond_prior(self.value)
+        alpha = cho_solve((self.lower[:n, :n], True), left, check_finite=False)
         return np.append(alpha, np.zeros(len(self.believed)))
 
     @cached_property
@@ -103,13 +104,33 @@ class Surrogate:
         inverse = solve_triangular(self.lower[:n, :n], np.eye(n), lower=True, check_finite=False)
         return np.asarray(self.value - self._alpha[:n] / (inverse**2).sum(axis=0))
 
+    def leave_one_out_likelihood(self) -> float:
+        """The sum of the logarithms of how likely each observation is, given all others, in nats (Rasmussen & Williams 2006,
+        eq. 5.11)."""
+        n = len(self.value)
+        inverse = solve_triangular(self.lower[:n, :n], np.eye(n), lower=True, check_finite=False)
+        variance = 1 / (inverse**2).sum(axis=0)
+        return float(-0.5 * (np.log(2 * np.pi * variance) + variance * self._alpha[:n] ** 2).sum())
+
+    def most_probable_weight(self, given: Floats) -> float:
+        """The weight of ``given``, ``(n,)``, that is most probable when ``weight * given`` is added to the prior of what was
+        seen: by generalised least squares, with a standard normal prior."""
+        n = len(self.value)
+        solved = solve_triangular(self.lower[:n, :n], given, lower=True, check_finite=False)
+        return float(given @ self._alpha[:n] / (solved @ solved + 1.0))
+
+    def with_prior(self, prior: Floats) -> Surrogate:
+        """The same kernel, where ``prior``, ``(n,)``, is predicted of what was seen beforehand. Nothing may be in flight."""
+        return replace(self, networks=replace(self.networks, prior=prior))
+
     def predict(self, networks: Networks) -> Prediction:
         """What candidates are expected to be worth."""
         columns = self.kernel.columns(networks)
         across = self.kernel(self._columns, columns)
         solved = solve_triangular(self.lower, across, lower=True, check_finite=False)
         variance = np.maximum(self.kernel.diagonal(columns) - (solved**2).sum(axis=0), 1e-10)
-        return Prediction(columns, self._alpha @ across, variance, solved)
+        mean = self._alpha @ across
+        return Prediction(columns, mean if networks.prior is None else mean + networks.prior, variance, solved)
 
     def believing(self, networks: Networks) -> Surrogate:
         """The surrogate that believes of networks in flight what it predicts of them: their predicted values count as seen, and
@@ -156,7 +177,8 @@ def fit_kernel(encode: Encoding, networks: Networks, accuracy: Floats) -> Networ
     if not can_be_learned(accuracy) or not can_be_learned(accuracy[some]):
         return None
     with threadpool_limits(1):
-        return NetworkKernel.of(encode, networks).fitted(networks[some], gaussian_values(accuracy[some]))
+        values = networks[some].beyond_prior(gaussian_values(accuracy[some]))
+        return NetworkKernel.of(encode, networks).fitted(networks[some], values)
 
 
 def learn(kernel: NetworkKernel, networks: Networks, accuracy: Floats) -> Surrogate:

@@ -52,6 +52,8 @@ class EvaluatorSection(Section):
         makes_operations: whether operations that wait are made one by one, each to be rated by what it loses.
         judges_in_int8: whether it can judge architectures as they are in 8 bits.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
+        holds_elsewhere: whether a judge is made without training, and its answers hold in every run with the same settings and
+            data (``Judge.answers_sha256``).
     """
 
     unrelated: ClassVar[frozenset[str]] = frozenset({"timeout"})
@@ -66,6 +68,7 @@ class EvaluatorSection(Section):
     makes_operations: ClassVar[bool] = False
     judges_in_int8: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
+    holds_elsewhere: ClassVar[bool] = False
 
     kind: str
     """How architectures are judged: the name of an evaluator."""
@@ -112,6 +115,7 @@ class TabularSection(EvaluatorSection):
 
     uses_images: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = "a table holds accuracies only"
+    holds_elsewhere: ClassVar[bool] = True
 
     kind: Literal["tabular"] = "tabular"
     """`tabular`: look accuracies up in a table."""
@@ -156,6 +160,8 @@ class TabularSection(EvaluatorSection):
 
 class ScratchSection(Training, EvaluatorSection):
     """Every architecture is trained by itself, from scratch."""
+
+    holds_elsewhere: ClassVar[bool] = True
 
     kind: Literal["scratch"]
     """`scratch`: train every architecture by itself."""

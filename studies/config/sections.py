@@ -392,6 +392,16 @@ class SearchSection(Section):
     """Whether architectures are judged as they are after quantisation to 8 bits. `objective = "accuracy_int8"` (or
     `"likelihood_int8"`), or one of these among `objectives`, says the same."""
 
+    reuse: bool = True
+    """Take what another run of the database has measured with the same settings, data, seed and device, of the same network,
+    in place of measuring it again (tables, and networks that are trained alone). Without, results are the same, and cost
+    more."""
+
+    learn_from: tuple[str, ...] = ()
+    """Runs of the same database whose measurements teach the surrogate, whatever they were measured on: the same layers, and
+    operations that both have. They are copied when the run begins. A run that does not help, by what is predicted of networks
+    that are left out, is ignored."""
+
     @property
     def flights(self) -> int:
         """Generations that may be in flight, once the run has begun."""

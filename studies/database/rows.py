@@ -108,6 +108,17 @@ class Choice:
     learned: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LessonRow:
+    """A row of ``lessons``: what ``judge`` of the run ``source`` has measured of a network."""
+
+    source: str
+    judge: str
+    arch: str
+    accuracy: float
+    nll: float | None
+
+
 @contextmanager
 def reading(run: str, what: str) -> Iterator[None]:
     """Where rows are made into records, in the body: say which of them cannot be.

@@ -184,8 +184,32 @@ evaluations = Table(
     ),
     Column("reason", Text, doc="why it failed"),
     Column("rungs_json", Text, nullable=False, server_default="[]", doc="[epochs, accuracy] wherever training paused"),
+    Column(
+        "judge_sha256",
+        String(64),
+        doc="of all that the judge's answers depend on beside the network: settings, data, seed, device; null: they hold in "
+        "this run alone, or an earlier version measured",
+    ),
+    Column("network_sha256", String(64), doc="of the network; null likewise"),
+    Column("found_in", Text, doc="the run that measured it, as it was called then; null: this one did"),
     Index("ix_evaluations_run_judge", "run_id", "judge"),
+    Index("ix_evaluations_answer", "judge_sha256", "network_sha256"),
     info={"doc": "One row for every architecture that a judge measured, or failed to measure."},
+)
+
+lessons = Table(
+    "lessons",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("source", Text, nullable=False, doc="the run that measured it, as `search.learn_from` names it"),
+    Column("judge", Text, nullable=False, doc="the judge that measured it there"),
+    Column("arch", Text, nullable=False, doc="genes joined by `|`"),
+    Column("accuracy", Float, nullable=False, doc="from 0 to 1"),
+    Column("nll", Float, doc="mean negative log-likelihood, lower is better; null where the judge has none"),
+    info={
+        "doc": "What a run learns from (`search.learn_from`): measurements of other runs, as they were when it began."
+    },
 )
 
 proposals = Table(

@@ -37,8 +37,8 @@ from studies.database.engines import (
     retry_while_unavailable,
     write_transaction,
 )
-from studies.database.rows import Choice, RunKey, StoredRound, StoredRun, utc_now
-from studies.database.schema import checkpoints, choices, evaluations, proposals, rounds, runs
+from studies.database.rows import Choice, LessonRow, RunKey, StoredRound, StoredRun, utc_now
+from studies.database.schema import checkpoints, choices, evaluations, lessons, proposals, rounds, runs
 from studies.database.trials import distributions, running_trial, to_trial
 from studies.database.urls import command_on, redacted
 from studies.plugins import Plugin
@@ -224,8 +224,9 @@ class Store:
         classes: Sequence[str] | None = None,
         plugins: Sequence[Plugin] = (),
         further_max_costs: Sequence[float] = (),
+        taught: Sequence[LessonRow] = (),
     ) -> StoredRun:
-        """A new run whose first round starts in ``space``.
+        """A new run whose first round starts in ``space``; ``taught``: what it learns from.
 
         Raises:
             EvoError: the name cannot be one, or someone else has just begun a run of that name.
@@ -236,7 +237,9 @@ class Store:
         @retry_while_unavailable
         def begun() -> bool:
             with suppress(sa.exc.IntegrityError), self.writing() as connection:
-                connection.execute(runs.insert().values(values))
+                key = connection.execute(runs.insert().values(values)).inserted_primary_key
+                if taught and key:
+                    connection.execute(lessons.insert(), [rows.to_row(one, lessons, run_id=key[0]) for one in taught])
             with self.engine.connect() as connection:
                 there = connection.execute(sa.select(runs.c.created_at).where(runs.c.name == name)).scalar()
             return bool(there == values["created_at"])

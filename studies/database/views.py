@@ -44,6 +44,9 @@ _SPENT_MACS = (
 )
 
 
+_FOUND = "sum(CASE WHEN proposals.is_new AND evaluations.found_in IS NOT NULL THEN 1 ELSE 0 END) AS found"
+
+
 def _round_stats(spent: str) -> str:
     """The statement that makes the view of rounds with these columns of what they cost."""
     return (
@@ -61,7 +64,11 @@ def _round_stats(spent: str) -> str:
     )
 
 
-ROUND_STATS = {"0009": _round_stats(_SPENT), "0014": _round_stats(f"{_SPENT}, {_SPENT_MACS}")}
+ROUND_STATS = {
+    "0009": _round_stats(_SPENT),
+    "0014": _round_stats(f"{_SPENT}, {_SPENT_MACS}"),
+    "0019": _round_stats(f"{_SPENT}, {_SPENT_MACS}, {_FOUND}"),
+}
 """Every round in one row, the unfinished one, too."""
 
 VIEWS = (RESULTS, FAILURES, ROUND_STATS)

@@ -142,6 +142,7 @@ def _round_in_numbers(run: StoredRun, row: StoredRound) -> dict[str, Any]:
         return {
             "round": row.number, "study": row.study, "finished": row.finished, "architectures": row.space.size,
             **{name: None if row.stats.get(name) is None else int(row.stats[name]) for name in counts},
+            "found": {str(name): int(number) for name, number in row.stats.get("found", {}).items()},
             "hypervolume": row.hypervolume, "seconds": sum(row.stats.get("seconds", {}).values()) or None,
         }  # fmt: skip
 

@@ -210,6 +210,7 @@ def test_the_results_view_has_the_documented_columns(store: Store, run: StoredRu
     results = store.frame("SELECT * FROM results WHERE run = :run", run="tiny")
     assert results.columns.tolist() == [
         "run", "round", "number", "arch", "judge", "accuracy", "macs", "params", "latency_ms", "seconds",
+        "flash_kb", "memory_kb",
     ]  # fmt: skip
     assert results["arch"].tolist() == ["a|a", "b|id"]
 

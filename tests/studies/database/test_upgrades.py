@@ -2,7 +2,7 @@
 
 Each of ``databases/*.sql`` was written by the program of its time, which said ``TOLD`` of it:
 ``python -m evo.round 2 --config made.toml --run old`` on ``table.csv``; then ``.dump``. Upgraded ones are 0011 (of 0010), 0014
-(of 0013), 0015 (of 0014), 0016 (of 0015) and 0017 (of 0016).
+(of 0013), 0015 (of 0014), 0016 (of 0015), 0017 (of 0016) and 0018 (of 0017).
 """
 
 from __future__ import annotations

@@ -1,0 +1,106 @@
+"""The same judge has measured the same network in another run: its answer is taken, and nothing is charged.
+
+What is the same is told by two sha256: of all that a judge's answers depend on (``Judge.answers_sha256``), and of the network.
+A found answer is recorded as this run's own, so the other run may be renamed or deleted, and everything that follows is what it
+would be without. Runs at the same time may measure the same network twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from evo.evaluators import FitContext, Judge
+from evo.evaluators.registry import evaluator_of
+from evo.round.context import RoundContext
+from evo.training.identity import identity
+from spaces.architecture import Architecture
+from spaces.costs.table import CostTable
+from spaces.space import SearchSpace, canonical_arch, resolve_variants
+from studies.config import StudyConfig
+from studies.database.measured import count_measured, find_measured
+from studies.database.rows import StoredRun
+from studies.database.store import Store, open_store
+from studies.database.urls import require_existing
+from studies.records import Evaluation, EvoError
+
+
+@dataclass(frozen=True)
+class OtherRuns:
+    """What other runs know of one judge's answers.
+
+    Attributes:
+        judge_sha256: None: its answers hold in this run alone.
+        reuse: whether what others have measured is taken; what this run measures can be found by others either way.
+    """
+
+    store: Store
+    run: StoredRun
+    judge: Judge
+    judge_sha256: str | None
+    reuse: bool
+
+    @classmethod
+    def of(cls, context: RoundContext, judge: Judge) -> OtherRuns:
+        """Those that ``judge`` of a round may ask."""
+        shared = context.shared
+        return cls(shared.store, shared.run, judge, judge.answers_sha256(), context.config.search.reuse)
+
+    def find(self, archs: Sequence[Architecture]) -> list[Evaluation | None]:
+        """Of each architecture the answer as this judge would give it, with the run that measured it; None: none has."""
+        if self.judge_sha256 is None or not self.reuse or not archs:
+            return [None] * len(archs)
+        wanted = [network_sha256(arch, self.judge.space) for arch in archs]
+        known = find_measured(self.store, self.run, self.judge_sha256, wanted)
+        return [
+            self._as_mine(arch, known[one]) if one in known else None for arch, one in zip(archs, wanted, strict=True)
+        ]
+
+    def _as_mine(self, arch: Architecture, found: Evaluation) -> Evaluation:
+        answer = replace(found, arch=arch, judge=self.judge.name, latency_ms=None, seconds=0.0)
+        return self.judge.priced([answer])[0]
+
+    def complete(self, found: Sequence[Evaluation | None], measured: Sequence[Evaluation]) -> list[Evaluation]:
+        """All answers in order: those that were found, and between them those that were ``measured``; by what they are found
+        again they are marked."""
+        left = iter(measured)
+        return [self.marked(next(left) if one is None else one) for one in found]
+
+    def marked(self, evaluation: Evaluation) -> Evaluation:
+        """The same with the sha256 of judge and network, where there are any."""
+        if self.judge_sha256 is None:
+            return evaluation
+        network = network_sha256(evaluation.arch, self.judge.space)
+        return replace(evaluation, judge_sha256=self.judge_sha256, network_sha256=network)
+
+
+def network_sha256(arch: Architecture, space: SearchSpace) -> str:
+    """sha256 of a network: of its operations and their shapes, stem and head; not of what else its space offers."""
+    form = canonical_arch(arch, space)
+    resolved = resolve_variants(arch, space)[1]
+    rest = {one.name: getattr(resolved, one.name) for one in fields(resolved) if one.name not in ("name", "layers")}
+    shapes = [layer.shape for layer in resolved.layers]
+    return identity("network", 1, genes=form.genes, shapes=shapes, **rest)
+
+
+def found_before(
+    storage: str, name: str, config: StudyConfig, space: SearchSpace, costs: CostTable, sources: Mapping[str, str]
+) -> dict[str, int]:
+    """How many networks other runs than ``name`` have measured with the judge of a first round in ``space``, by the run.
+    Nothing is written or trained."""
+    if not (config.evaluator.holds_elsewhere and config.search.reuse):
+        return {}
+    judge = evaluator_of(config, space).fit(space, FitContext(1, 0, costs, Path(), sources=sources))
+    known = judge.answers_sha256()
+    try:
+        with open_store(require_existing(storage), read_only=True) as store:
+            return {} if known is None else count_measured(store, known, but=name)
+    except EvoError:
+        return {}  # there is no database yet
+
+
+def count_by_run(evaluations: Sequence[Evaluation]) -> dict[str, int]:
+    """How many of the evaluations each other run has measured, in alphabetical order."""
+    names = sorted(e.found_in for e in evaluations if e.found_in is not None)
+    return {name: names.count(name) for name in dict.fromkeys(names)}
