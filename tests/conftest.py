@@ -81,9 +81,9 @@ def unpublished() -> Iterator[None]:
 @pytest.fixture
 def unexported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A delivered network's ONNX and torch program are empty files: making them takes seconds. For tests of something else."""
-    monkeypatch.setattr("evo.deliver.pipeline.export_program", lambda *_: None)
+    monkeypatch.setattr("evo.deliver.exporting.export_program", lambda *_: None)
     for writer in ("write_onnx", "write_program"):
-        monkeypatch.setattr(f"evo.deliver.pipeline.{writer}", lambda *words: words[3].touch())
+        monkeypatch.setattr(f"evo.deliver.exporting.{writer}", lambda *words: words[3].touch())
 
 
 @pytest.fixture(scope="session")

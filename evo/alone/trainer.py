@@ -240,7 +240,7 @@ class Trainer:
     @property
     def _settings(self) -> dict[str, Any]:
         return {
-            "settings": self.config.deliver.model_dump(mode="json"),
+            "settings": self.config.deliver.recipe(),
             "data": self.config.data.model_dump(mode="json"),
             "images": len(self._training_images),
             "threads": self.config.threads,

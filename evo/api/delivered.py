@@ -27,7 +27,7 @@ class Delivered:
 
     Attributes:
         folder: holds ``model.safetensors``, ``architecture.json``, ``model.py``, ``model.onnx``, ``model.pt2``,
-            ``preprocess.py`` and ``README.md``.
+            ``preprocess.py`` and ``README.md``, or other forms, as ``deliver.formats`` says.
         description: everything that is known of the network: what ``architecture.json`` says.
     """
 

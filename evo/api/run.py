@@ -242,6 +242,7 @@ class Run:
         finalists: int = 1,
         seeds: int = 1,
         add: Sequence[str] = (),
+        formats: Sequence[str] = (),
         set: Mapping[str, object] | Sequence[str] = (),
         from_scratch: bool = False,
         accept_data_change: bool = False,
@@ -267,6 +268,8 @@ class Run:
             seeds: how many times each of them is trained.
             add: what the network is given before it is trained, such as ``["se", "swish"]``; nothing: as the setting
                 ``deliver.add`` says.
+            formats: forms that are written beside the weights, such as ``["onnx", "openvino"]``, also into a folder that is
+                there; nothing: as the setting ``deliver.formats`` says.
             set: settings of ``deliver`` and ``data``, ``device`` and ``threads`` that differ from the run's, such as
                 ``{"deliver.epochs": 200}``, or ``{"deliver.teacher": "FOLDER"}``: a delivered network teaches it.
             from_scratch: begin with fresh weights, although a run of cuts has trained some.
@@ -287,14 +290,15 @@ class Run:
         limits = {"macs": max_macs, "params": max_params, "latency_ms": max_latency_ms}
         limits |= {"flash_kb": max_flash_kb, "memory_kb": max_memory_kb}
         criteria = make_criteria(limits, arch, knee, scale_to, fill, finalists, seeds)
+        names = {"deliver.add": add, "deliver.formats": formats}
+        given = {key: value if isinstance(value, str) else list(value) for key, value in names.items() if value}
         folder = Path(out) if out is not None else run_folder(Path("delivered"), self.name)
         made = deliver_run(
             self.name,
             self.storage,
             criteria,
             folder,
-            overrides_of(set)
-            + overrides_of({"deliver.add": add if isinstance(add, str) else list(add)} if add else {}),
+            overrides_of(set) + overrides_of(given),
             reporter(progress),
             accept_data_change,
             from_scratch,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,8 @@ EXAMPLES = """examples:
                                                              with squeeze-excitation and swish, as NSE's are
   python -m evo.deliver digits --max-macs 100k --set deliver.teacher=delivered/wide --out taught
                                                              distilled: a delivered network teaches it
+  python -m evo.deliver digits --formats onnx,openvino,litert,executorch
+                                                             also what devices run; a folder that is there gets what it lacks
   torchrun --nproc-per-node 4 -m evo.deliver digits --out together
                                                              four processes, or GPUs, train it together
   python -m evo.deliver pretrained --set deliver.teacher=whole --out taught
@@ -120,6 +122,13 @@ def parser() -> argparse.ArgumentParser:
         help="add these to the network before it is trained: se (squeeze-excitation), swish; both joined by a comma "
         "(default: the setting deliver.add)",
     )
+    command.add_argument(
+        "--formats",
+        type=_formats,
+        metavar="NAMES",
+        help="forms to write beside the weights: onnx, pt2, openvino, litert, executorch, coreml, joined by commas; a folder "
+        "that is there gets those that it lacks (default: the setting deliver.formats, onnx,pt2)",
+    )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="the folder to write (default: delivered/RUN)")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -149,6 +158,8 @@ def _read(argv: Sequence[str] | None) -> argparse.Namespace:
         command.error("--arch names the network: leave out all limits, --max-macs and the like")
     if args.against and args.out:
         command.error("--against writes no folder: leave out --out")
+    if args.against and args.formats:
+        command.error("--against writes no files: leave out --formats")
     if args.seeds and args.finalists == 1 and not args.against:
         command.error("--seeds repeats the trainings of --finalists K and of --against NAMES: give one of them")
     return args
@@ -178,17 +189,30 @@ def _additions(text: str) -> list[str]:
     """What ``--add`` names."""
     from spaces.export.additions import ADDITIONS
 
+    return _some_of(ADDITIONS, text)
+
+
+def _formats(text: str) -> list[str]:
+    """What ``--formats`` names."""
+    from spaces.export.format_table import FORMATS
+
+    return _some_of(FORMATS, text)
+
+
+def _some_of(known: Iterable[str], text: str) -> list[str]:
+    """Known names joined by commas, at least one."""
     names = _names(text)
-    if unknown := [name for name in names if name not in ADDITIONS] or ([text] if not names else []):
+    if unknown := [name for name in names if name not in known] or ([text] if not names else []):
         raise argparse.ArgumentTypeError(
-            f"expected names joined by commas, of {', '.join(ADDITIONS)}, and found {unknown[0]!r}"
+            f"expected names joined by commas, of {', '.join(known)}, and found {unknown[0]!r}"
         )
     return names
 
 
 def _overrides(args: argparse.Namespace) -> list[str]:
-    """The settings that the command line gives, ``--add`` last."""
-    return [*args.set, *([f"deliver.add={json.dumps(args.add)}"] if args.add else [])]
+    """The settings that the command line gives, flags of their own last."""
+    flags = {"deliver.add": args.add, "deliver.formats": args.formats}
+    return [*args.set, *(f"{key}={json.dumps(names)}" for key, names in flags.items() if names)]
 
 
 def _criteria(args: argparse.Namespace, seeds: int) -> Criteria:

@@ -44,6 +44,10 @@ BEFORE = {
 OPTIONAL = ("start", "teacher", "added")
 """What a plan says of some trainings only."""
 
+FREE = ("formats", "left_out")
+"""What a plan says and a later one may say otherwise: the forms of the network, of which some could not be made. Whether there
+can be a ``model.py`` follows from the rest."""
+
 
 def create_or_verify(folder: Path, wanted: Description) -> None:
     """Write the plan into an empty folder, or find that it is the folder's.
@@ -65,6 +69,7 @@ def create_or_verify(folder: Path, wanted: Description) -> None:
     there = read_manifest(folder)
     wanted = _as_told_before(wanted, there)
     known = [name for name in dict.fromkeys((*wanted, *OPTIONAL)) if name in there or name not in LATER]
+    known = [name for name in known if name not in FREE]
     if differing := [name for name in known if there.get(name) != wanted.get(name)]:
         raise EvoError(
             f"{folder} holds another network, with other {', '.join(differing)}: give another folder with --out FOLDER"

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from spaces.costs.table import CONVENTIONS
+from spaces.export.format_table import DEFAULT_FORMATS, FORMATS, Format, in_order
 from spaces.size import as_size, both_sides, size_text
 from spaces.units import format_number
 from studies.config import WHOLE
@@ -36,16 +37,14 @@ names = [network.classes[i] for i in scores.argmax(1)]
 ```
 
 Images are floats from 0 to 1, `(n, {channels}, {height}, {width})`; subtracting the mean ({mean}) and dividing by the standard
-deviation ({std}) is part of the network. {prepared} The classes, which `classes` in the metadata of `model.onnx` names, too:
+deviation ({std}) is part of the network. {prepared} The classes{told}:
 {classes}.
 
 | file | for |
 |---|---|
-| `model.onnx` | onnxruntime: `InferenceSession("model.onnx").run(None, {{"images": images}})[0]` |
-| `model.pt2` | `torch.export.load("model.pt2").module()(images)` |
-| `model.safetensors` | the weights |{preprocess}
+{forms}| `model.safetensors` | the weights |{preprocess}
 | `architecture.json` | everything above for programs; `spaces.load_network(".")` reads it, with stages as `network.layers` |
-"""
+{measured_forms}{left_out}"""
 
 
 def model_card(description: dict[str, Any]) -> str:
@@ -53,7 +52,7 @@ def model_card(description: dict[str, Any]) -> str:
     preprocessing, provenance, scale = description["preprocessing"], description["provenance"], description["scale"]
     height, width = both_sides(as_size(preprocessing["size"]))
     call, load = "load", ["from model import load"]
-    if "left_out" in description:
+    if "model.py" in description.get("left_out", {}):
         call, load = "load_network", loading_lines(description)
     resize, trained = description.get("resize"), as_size(description["space"]["stem"]["size"])
     prepared = PREPARED[resize].format(height=height, width=width)
@@ -85,6 +84,12 @@ def model_card(description: dict[str, Any]) -> str:
         mean=", ".join(f"{value:.4f}" for value in preprocessing["mean"]),
         std=", ".join(f"{value:.4f}" for value in preprocessing["std"]),
         classes=listed_classes(description["classes"]),
+        told=", which `classes` in the metadata of `model.onnx` names, too"
+        if "onnx" in made_forms(description)
+        else "",
+        forms="".join(f"| `{_root(form.main)}` | {form.use} |\n" for form in made_forms(description).values()),
+        measured_forms=measured_forms(description),
+        left_out=forms_left_out(description),
     )
 
 
@@ -101,7 +106,7 @@ PREPARED = {
 
 def use(description: dict[str, Any]) -> str:
     """What is needed to load the network in Python."""
-    if "left_out" not in description:
+    if "model.py" not in description.get("left_out", {}):
         return "`model.py` needs torch and nothing else; it reads `model.safetensors` beside it:"
     own = ", ".join(f"`{name}`" for name in description.get("plugins", {}))
     needed = f" and {own}, which defines operations of it" if own else ""
@@ -256,8 +261,8 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"  costs     {description['costs']['macs']:,} MACs, {description['costs']['params']:,} parameters\n"
         f"{''.join(f'  {noun:9} {value}{chr(10)}' for noun, value in device_rows(description))}"
         f"  latency   {latency_sentence(description)}\n"
-        f"  files     {', '.join(files_of(description))} in {folder}\n"
-        f"{''.join(f'  left out  {name}: {reason}{chr(10)}' for name, reason in left_out.items())}"
+        f"  files     {', '.join(dict.fromkeys(map(_root, files_of(description))))} in {folder}\n"
+        f"{''.join(f'  left out  {_root(name)}: {reason}{chr(10)}' for name, reason in left_out.items())}"
         f'  load it   {"; ".join(loading_lines(description))}; network = load_network("{folder}")'
     )
 
@@ -277,13 +282,68 @@ def teacher_line(description: dict[str, Any]) -> str:
     return f"  trained   {clause}\n" if clause else ""
 
 
-FILES = (
-    "model.safetensors", "architecture.json", "model.py", "model.onnx", "model.pt2", "preprocess.py", "README.md"
-)  # fmt: skip
-"""All that a delivered folder holds."""
+# -- files and forms --------------------------------------------------------------------------------------------------
+
+ALWAYS = ("model.safetensors", "architecture.json", "model.py"), ("preprocess.py", "README.md")
+"""What a delivered folder holds in front of the forms that it was asked for, and behind them."""
 
 
 def files_of(description: dict[str, Any]) -> list[str]:
     """The files of the folder that ``architecture.json`` describes; those of release 0.1 have no ``preprocess.py``."""
     left_out = {*description.get("left_out", {}), *(() if "resize" in description else ("preprocess.py",))}
-    return [name for name in FILES if name not in left_out]
+    forms = [file for form in made_forms(description).values() for file in form.files]
+    return [name for name in (*ALWAYS[0], *forms, *ALWAYS[1]) if name not in left_out]
+
+
+def formats_of(description: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the forms that a folder was asked for."""
+    return in_order(description.get("formats", DEFAULT_FORMATS))
+
+
+def made_forms(description: dict[str, Any]) -> dict[str, Format]:
+    """Those of them that could be made."""
+    left_out = description.get("left_out", {})
+    return {name: FORMATS[name] for name in formats_of(description) if FORMATS[name].main not in left_out}
+
+
+def _root(file: str) -> str:
+    """The file that a user passes on, or the folder that it belongs to."""
+    return file.split("/")[0]
+
+
+def measured_forms(description: dict[str, Any]) -> str:
+    """The table of what each form does; empty where none was measured, as in folders of earlier versions."""
+    if not (forms := description.get("forms")):
+        return ""
+    noun, torch = noun_of(description), description.get("versions", {}).get("torch", "")
+    timed, share = description["latency"], description["test"][noun_of(description)]
+    lines = [f"| `model.safetensors` | torch {torch} | {timed['ms']:.3g} ms | {share:.2%} | |"]
+    for name, said in forms.items():
+        if name not in made_forms(description):
+            continue
+        cells = [f"`{_root(FORMATS[name].main)}`, {said['bytes']:,} bytes"]
+        if "not_run" in said:
+            cells += [f"was not run: {said['not_run']}", "", "", ""]
+        else:
+            away = f"{said['distance']:.0e} of the largest"
+            cells += [said["runtime"], f"{said['latency']['ms']:.3g} ms", f"{said[noun]:.2%}", away]
+        lines.append(f"| {' | '.join(cells)} |")
+    return MEASURED_FORMS.format(noun=measured_words(description), lines="\n".join(lines))
+
+
+MEASURED_FORMS = """
+What runs where it was made was run there, on a CPU: on one image at a time for the latency, once on all test images, and on
+random images beside torch.
+
+| file | run by | latency | {noun} | scores differ from torch's by |
+|---|---|---|---|---|
+{lines}
+"""
+
+
+def forms_left_out(description: dict[str, Any]) -> str:
+    """Which forms could not be made, and why; empty: none."""
+    left_out = description.get("left_out", {})
+    mains = {FORMATS[name].main: _root(FORMATS[name].main) for name in formats_of(description)}
+    lines = "".join(f"- `{mains[file]}`: {reason}\n" for file, reason in left_out.items() if file in mains)
+    return f"\nLeft out:\n\n{lines}" if lines else ""

@@ -7,9 +7,9 @@ called again, and ends with the same weights, bit for bit.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
@@ -30,10 +30,12 @@ from evo.data.fingerprint import hash_images
 from evo.data.loading import load_dataset
 from evo.data.paths import file_hash
 from evo.data.source import Images
+from evo.deliver.exporting import export_network
 from evo.deliver.finalists import hold_contest
+from evo.deliver.forms import lacking
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
-from evo.deliver.measuring import image_size, measure_latency, measure_on_test
-from evo.deliver.model_card import files_of, model_card, noun_of, result_clause
+from evo.deliver.measuring import image_size, measure_form, measure_latency, measure_on_test
+from evo.deliver.model_card import files_of, noun_of
 from evo.deliver.seal import is_sealed, seal
 from evo.deliver.session import inspect_images, open_run
 from evo.plugins import operation_plugins
@@ -44,18 +46,16 @@ from evo.training.checkpoints import delete_progress, is_intact, write_checkpoin
 from evo.training.identity import describe_device
 from evo.training.precision import precision_facts
 from spaces.architecture import Architecture
-from spaces.atomic_files import write_text
 from spaces.costs.table import CONVENTIONS, count_costs
 from spaces.export.additions import add_to_network
 from spaces.export.baselines import Contender, contender
-from spaces.export.formats import export_program, write_onnx, write_preprocessing, write_program, write_source
+from spaces.export.format_table import DEFAULT_FORMATS
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS, build_described, describe_network, load_network
-from spaces.export.python_source import check_exportable, network_source
+from spaces.export.python_source import check_exportable
 from spaces.export.scaling import ScaledSpace
 from spaces.networks.modules import Resize
 from spaces.networks.network import Network
 from spaces.networks.supernet import inherit_weights
-from spaces.size import both_sides
 from spaces.space import SearchSpace, resolve_variants
 from studies.config import StudyConfig
 from studies.database.deliveries import Delivery, record_delivery
@@ -87,10 +87,12 @@ def deliver_run(
             not work together.
         SpaceError: as ``deliver_network``.
     """
-    there = is_done(folder)
     with open_run(name, storage, overrides) as (store, run, config):
+        there = is_done(folder, config.deliver.formats)
         if not there:
-            reporter.say(f"run {run.name}: making a network in {folder}")
+            more = lacking(read_manifest(folder), config.deliver.formats) if is_done(folder) else []
+            work = f"adding {', '.join(more)} to the network" if more else "making a network"
+            reporter.say(f"run {run.name}: {work} in {folder}")
             inspect_images(run, config, reporter, accept_data_change)
         shown = replace(reporter, say=discard) if there else reporter
         description = deliver_network(store, run, config, criteria, folder, shown, from_scratch=from_scratch)
@@ -147,18 +149,22 @@ def deliver_network(
     add_once(folder, "test", lambda: measure_on_test(network, size, trainer))
     add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, size, config.threads))
     add_once(folder, "versions", library_versions)
-    if export_network(folder, network, reporter.track) or not is_sealed(folder):
+    measure = partial(measure_form, space=picked.chosen.space, size=size, trainer=trainer)
+    if export_network(
+        folder, network, config.deliver.formats, measure, config.threads, reporter.track
+    ) or not is_sealed(folder):
         seal(folder)
     description = read_manifest(folder)
     record_delivery(store, run, delivery_record(description, folder))
     return description
 
 
-def is_done(folder: Path) -> bool:
-    """Whether nothing is missing in a folder."""
+def is_done(folder: Path, formats: Sequence[str] = ()) -> bool:
+    """Whether nothing is missing in a folder, nor any of ``formats`` that can be made."""
     if not (folder / DESCRIPTION).is_file():
         return False
-    return all((folder / name).is_file() for name in files_of(read_manifest(folder)))
+    description = read_manifest(folder)
+    return not lacking(description, formats) and all((folder / name).is_file() for name in files_of(description))
 
 
 # -- what the folder is to hold ---------------------------------------------------------------------------------------
@@ -193,7 +199,7 @@ def plan_delivery(
             **({} if scaled else summed_up(chosen)),
         },
         "training": {
-            "settings": config.deliver.model_dump(mode="json"),
+            "settings": config.deliver.recipe(),
             "data": config.data.model_dump(mode="json"),
             "images": len(images.train) + len(images.validation),
             "threads": config.threads,
@@ -203,6 +209,7 @@ def plan_delivery(
         "data_sha256": hash_images(config.data, run),
         "resize": images.resize if space.input_sizes is None or images.resize != "none" else "stretch",
         **({"added": describe_added(*searched, config)} if config.deliver.add else {}),
+        **({"formats": list(config.deliver.formats)} if config.deliver.formats != DEFAULT_FORMATS else {}),
         **({"plugins": own} if own else {}),
         **({"measured": config.tested} if config.tested != "accuracy" else {}),
     }
@@ -318,35 +325,6 @@ def described_contender(description: Description) -> Contender:
     """The architecture of a folder's network, in a space without rows."""
     space = SearchSpace.from_json(json.dumps(description["space"]))
     return contender("the network", Architecture.parse(description["arch"]), space)
-
-
-def export_network(folder: Path, network: Network, track: Track) -> bool:
-    """Write the other forms of the network that the folder lacks; gives whether it lacked any."""
-    description = read_manifest(folder)
-    missing = [name for name in files_of(description) if not (folder / name).exists()]
-    space, size = SearchSpace.from_json(json.dumps(description["space"])), image_size(description)
-    title = (
-        f"The network that run {description['provenance']['run']!r} found: {result_clause(description)} on test images."
-    )
-    classes, generator = description["classes"], torch.Generator().manual_seed(0)
-    example = torch.rand(3, space.stem.c_in, *both_sides(size), generator=generator)
-    program = cache(lambda: export_program(network, example))
-    writers: dict[str, Callable[[Path], object]] = {
-        "model.py": lambda path: write_source(
-            network_source(network, space, description["arch"], title, classes), network, example, path
-        ),
-        "model.onnx": lambda path: write_onnx(program(), network, example, path, classes),
-        "model.pt2": lambda path: write_program(program(), network, example, path, classes),
-        "preprocess.py": lambda path: write_preprocessing(
-            path, both_sides(size), space.stem.c_in, description["resize"]
-        ),
-        "README.md": lambda path: write_text(path, model_card(description)),
-    }
-    with track("writing other forms", len(missing)) as advance:
-        for name in missing:
-            writers[name](folder / name)
-            advance(1)
-    return bool(missing)
 
 
 def delivery_record(description: Description, folder: Path) -> Delivery:

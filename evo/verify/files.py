@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from evo.deliver.seal import DIGEST, FILES, digest_of
 from evo.round.new_run import library_versions
 from evo.verify.finding import Finding
 from spaces.errors import SpaceError
-from spaces.export.formats import TOLERANCE
+from spaces.export.exported import ExportedNetwork
+from spaces.export.format_table import FORMATS
+from spaces.export.formats import TOLERANCE, distance
 from spaces.export.network_folder import DESCRIPTION, WEIGHTS
 from spaces.files.weights import read_weights
 from spaces.networks.network import Network
@@ -79,14 +82,14 @@ def _compared(name: str, expected: Tensor, run: Callable[[], Tensor]) -> Finding
     try:
         scores = run()
     except ImportError as error:
-        return Finding(name, "not checked", f"it needs a package that is not installed: {error}")
+        return Finding(name, "not checked", f"it cannot be run here: {error}")
     except Exception as error:  # whatever a file that has changed does when it is run
         return Finding(
             name, "differs", f"it cannot be run: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         )
     if scores.shape != expected.shape:
         return Finding(name, "differs", f"it gives {tuple(scores.shape)} scores, expected {tuple(expected.shape)}")
-    away = float((scores - expected).abs().max() / expected.abs().max().clamp(min=1))
+    away = distance(expected, scores)
     words = f"its scores are those of {WEIGHTS} to {away:.0e} of the largest"
     return Finding(name, "same" if away <= TOLERANCE else "differs", words)
 
@@ -96,22 +99,16 @@ def _run_source(path: Path, images: Tensor) -> Tensor:
     return scores
 
 
-def _run_onnx(path: Path, images: Tensor) -> Tensor:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(["scores"], {"images": images.numpy()})[0])
-
-
-def _run_program(path: Path, images: Tensor) -> Tensor:
-    scores: Tensor = torch.export.load(path).module()(images)
+def _run_format(name: str, path: Path, images: Tensor) -> Tensor:
+    if (reason := FORMATS[name].idle) is not None:
+        raise ImportError(reason)
+    scores: Tensor = ExportedNetwork(name, path)(images)
     return scores
 
 
 FORMS: dict[str, Callable[[Path, Tensor], Tensor]] = {
     "model.py": _run_source,
-    "model.onnx": _run_onnx,
-    "model.pt2": _run_program,
+    **{form.main: partial(_run_format, name) for name, form in FORMATS.items()},
 }
 """Name -> (its file, images) -> scores."""
 

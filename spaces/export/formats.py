@@ -37,7 +37,7 @@ def export_program(network: nn.Module, example: Tensor) -> ExportedProgram:
         network: on the CPU, in evaluation mode.
         example: images of the shape that it takes, ``(n, c, height, width)``, at least two.
     """
-    with _quiet_exporters():
+    with quiet_exporters():
         return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},))
 
 
@@ -49,7 +49,7 @@ def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> 
     """
     with atomic_write(path) as draft, torch.no_grad():
         draft.write_text(text, encoding="utf-8")
-        _check_scores(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
+        check_scores(path, network(example), runpy.run_path(str(draft))["load"](path.parent)(example))
 
 
 def write_preprocessing(path: Path, size: tuple[int, int], channels: int, resize: str) -> None:
@@ -76,11 +76,11 @@ def write_program(
     Raises:
         ValueError: it does not give the scores of ``network``; no file is left then.
     """
-    with atomic_write(path) as draft, _quiet_exporters(), torch.no_grad():
+    with atomic_write(path) as draft, quiet_exporters(), torch.no_grad():
         torch.export.save(program, draft, extra_files={CLASSES_FILE: json.dumps(list(classes))})
         again = torch.export.load(draft).module()
         for images in (example, example[:1]):
-            _check_scores(path, network(images), again(images))
+            check_scores(path, network(images), again(images))
 
 
 def write_onnx(
@@ -96,7 +96,7 @@ def write_onnx(
     import onnx
     import onnxruntime
 
-    with _quiet_exporters():
+    with quiet_exporters():
         made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
     assert made is not None
     for value in (*made.model.graph.inputs, *made.model.graph.outputs):
@@ -110,14 +110,14 @@ def write_onnx(
         session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
         for images in (example, example[:1]):
             (scores,) = session.run(["scores"], {"images": images.numpy()})
-            _check_scores(path, network(images), torch.from_numpy(scores))
+            check_scores(path, network(images), torch.from_numpy(scores))
 
 
 def write_static_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
     """ONNX for images of exactly the shape of ``example``, as programs want it that time a network on a device."""
     import onnx
 
-    with _quiet_exporters(), atomic_write(path) as draft:
+    with quiet_exporters(), atomic_write(path) as draft:
         program = torch.export.export(network, (example,))
         made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
         assert made is not None
@@ -134,14 +134,24 @@ def _without_weight_shapes(model: ModelProto) -> ModelProto:
     return model
 
 
-def _check_scores(path: Path, expected: Tensor, scores: Tensor) -> None:
-    away = float((scores - expected).abs().max() / expected.abs().max().clamp(min=1))
+def distance(expected: Tensor, scores: Tensor) -> float:
+    """How far scores are from those that are expected, as a share of the largest (of 1, if that is less)."""
+    return float((scores - expected).abs().max() / expected.abs().max().clamp(min=1))
+
+
+def check_scores(path: Path, expected: Tensor, scores: Tensor) -> None:
+    """Refuses the file at ``path`` for its scores.
+
+    Raises:
+        ValueError: they are further from ``expected``, those of the network, than ``TOLERANCE``.
+    """
+    away = distance(expected, scores)
     if not away <= TOLERANCE:
         raise ValueError(f"{path.name} is off by {away:.1e} of the network's scores, expected at most {TOLERANCE:.0e}")
 
 
 @contextmanager
-def _quiet_exporters() -> Iterator[None]:
+def quiet_exporters() -> Iterator[None]:
     """Exporters warn and log much about themselves; what they wrote is checked anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

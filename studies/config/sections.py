@@ -34,6 +34,7 @@ Objective = Literal["accuracy", "likelihood", "macs", "params", "latency_ms", "f
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 Added = Literal["se", "swish"]
+Form = Literal["onnx", "pt2", "openvino", "litert", "executorch", "coreml"]
 
 
 def _per_round(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
@@ -289,7 +290,7 @@ class DeliverSection(Training):
     """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,
     validation images too."""
 
-    unrelated: ClassVar[frozenset[str]] = frozenset({"teacher"})  # its sha256 counts, wherever it lies
+    unrelated: ClassVar[frozenset[str]] = frozenset({"teacher", "formats"})  # of a teacher its sha256 counts
 
     epochs: PerRound = 60.0
     """Passes over the training images."""
@@ -335,10 +336,23 @@ class DeliverSection(Training):
     teacher's variance, averaged over the blocks that both have by name, with the same channels (in the manner of FitNets,
     arXiv 1412.6550); 0: off. Needs `teacher`."""
 
+    formats: tuple[Form, ...] = ("onnx", "pt2")
+    """Forms of the network that are written beside its weights and `model.py`: `onnx`; `pt2` (torch.export); `openvino`;
+    `litert` (TFLite); `executorch`; `coreml`. One whose package is not installed is left out, with a reason."""
+
     @field_validator("add")
     @classmethod
     def _in_one_order(cls, names: tuple[Added, ...]) -> tuple[Added, ...]:
         return tuple(sorted(set(names)))
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, names: tuple[Form, ...]) -> tuple[Form, ...]:
+        return tuple(name for name in get_args(Form) if name in names)
+
+    def recipe(self) -> dict[str, Any]:
+        """All of it that a training is described by."""
+        return self.model_dump(mode="json", exclude={"formats"})
 
 
 class SearchSection(Section):

@@ -233,9 +233,9 @@ def test_everywhere_it_is_called_agreement(
 def delivered(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("delivered") / "net"
     patch = pytest.MonkeyPatch()
-    patch.setattr("evo.deliver.pipeline.export_program", lambda *_: None)
+    patch.setattr("evo.deliver.exporting.export_program", lambda *_: None)
     for writer in ("write_onnx", "write_program"):
-        patch.setattr(f"evo.deliver.pipeline.{writer}", lambda *given: given[3].touch())
+        patch.setattr(f"evo.deliver.exporting.{writer}", lambda *given: given[3].touch())
     quick = ["--set", "deliver.epochs=40", "--set", "deliver.batch_size=16", "--arch", "mb_k3_e3|mb_k3_e3"]
     assert deliver(["flat", "--storage", storage, "--out", str(folder), *quick]) == 0
     patch.undo()

@@ -169,9 +169,9 @@ QUICK = ["--max-macs", "100k", "--set", "deliver.epochs=20", "--set", "deliver.b
 def delivered(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("delivered") / "net"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evo.deliver.pipeline.export_program", lambda *_: None)
+        patch.setattr("evo.deliver.exporting.export_program", lambda *_: None)
         for writer in ("write_onnx", "write_program"):
-            patch.setattr(f"evo.deliver.pipeline.{writer}", lambda *given: given[3].touch())
+            patch.setattr(f"evo.deliver.exporting.{writer}", lambda *given: given[3].touch())
         assert deliver(["flat", "--storage", storage, "--out", str(folder), *QUICK]) == 0
     return folder
 
