@@ -40,14 +40,12 @@ class Evaluation:
         accuracy: fraction of validation images classified correctly, higher is better; where none is measured, what
             stands in its place, from 0 to 1 (``StudyConfig.measured`` names it).
         nll: mean negative log-likelihood on the same images, lower is better; None where the judge has none.
-        seconds: what measuring took.
-        rungs: (epochs, accuracy) wherever training paused, in order; empty where it never did.
+        seconds: what measuring took; ``rungs``: (epochs, accuracy) wherever training paused, in order.
         pruned: whether training was stopped at the last rung: accuracy and loss are that rung's, and of no other use.
         failed: why it could not be measured, in a line; its accuracy is NaN. Empty: it could.
         raw_accuracy: what shared weights gave, where ``accuracy`` is an estimate made of it; else None.
         flash_kb, memory_kb: on the device of ``[target]``; None where the run has none.
-        judge_sha256: of all that the judge's answers depend on beside the network, and ``network_sha256`` of that: answers with
-            the same two are the same in all runs. None: they hold in this run alone, or an earlier version gave them.
+        judge_sha256, network_sha256: of all that the answer depends on, in any run; None: it holds in this run alone.
         found_in: the run that measured it, as it was called then; None: this one did.
     """
 

@@ -88,7 +88,7 @@ def model_card(description: dict[str, Any]) -> str:
         if "onnx" in made_forms(description)
         else "",
         forms="".join(f"| `{_root(form.main)}` | {form.use} |\n" for form in made_forms(description).values()),
-        measured_forms=measured_forms(description),
+        measured_forms=measured_forms(description) + (f"\n{said}\n" if (said := int8_sentence(description)) else ""),
         left_out=forms_left_out(description),
     )
 
@@ -252,7 +252,8 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
     """The same for a terminal."""
     scale = f"  scale     {width_changes(description['scale'])}\n" if description["scale"] else ""
     added = f"  added     {additions_clause(description).replace('`', '')}\n" if "added" in description else ""
-    left_out = description.get("left_out", {})
+    left_out, said = description.get("left_out", {}), int8_sentence(description).replace("`", "")
+    int8 = f"  int8      {said.removeprefix('In 8 bits: ')}\n" if said else ""
     return (
         f"  network   {description['arch']}\n{scale}{added}"
         f"  found by  {provenance_sentence(description['provenance']).replace('`', '')}{finalists_clause(description)}\n"
@@ -262,6 +263,7 @@ def terminal_summary(description: dict[str, Any], folder: str) -> str:
         f"{''.join(f'  {noun:9} {value}{chr(10)}' for noun, value in device_rows(description))}"
         f"  latency   {latency_sentence(description)}\n"
         f"  files     {', '.join(dict.fromkeys(map(_root, files_of(description))))} in {folder}\n"
+        f"{int8}"
         f"{''.join(f'  left out  {_root(name)}: {reason}{chr(10)}' for name, reason in left_out.items())}"
         f'  load it   {"; ".join(loading_lines(description))}; network = load_network("{folder}")'
     )
@@ -339,6 +341,19 @@ random images beside torch.
 |---|---|---|---|---|
 {lines}
 """
+
+
+def int8_sentence(description: dict[str, Any]) -> str:
+    """What became of the layers in 8 bits; empty: there is no such form."""
+    if (found := description.get("int8")) is None or "int8" not in made_forms(description):
+        return ""
+    kept = ", ".join(f"`{layer}`" for layer in found["in_float"])
+    layers = f"all {found['layers']} layers but {kept}" if kept else f"all {found['layers']} layers"
+    before = f" (with all layers {found['at_first']:.2%})" if kept else ""
+    return (
+        f"In 8 bits: {layers}. Of {found['checked']:,} training images {found['changed']:.2%} are decided otherwise than in 32 "
+        f"bits{before}; {found['most']:.2%} are allowed."
+    )
 
 
 def forms_left_out(description: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ from evo.deliver.forms import lacking
 from evo.deliver.manifest import Description, add_once, create_or_verify, read_manifest
 from evo.deliver.measuring import image_size, measure_form, measure_latency, measure_on_test
 from evo.deliver.model_card import files_of, noun_of
+from evo.deliver.quantised import quantise_form
 from evo.deliver.seal import is_sealed, seal
 from evo.deliver.session import inspect_images, open_run
 from evo.plugins import operation_plugins
@@ -150,8 +151,9 @@ def deliver_network(
     add_once(folder, "latency", partial(measure_latency, network, picked.chosen.space, size, config.threads))
     add_once(folder, "versions", library_versions)
     measure = partial(measure_form, space=picked.chosen.space, size=size, trainer=trainer)
+    quantise = partial(quantise_form, images, size, config.deliver.int8_changed)
     if export_network(
-        folder, network, config.deliver.formats, measure, config.threads, reporter.track
+        folder, network, config.deliver.formats, measure, quantise, config.threads, reporter.track
     ) or not is_sealed(folder):
         seal(folder)
     description = read_manifest(folder)

@@ -160,8 +160,7 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
 
 
 def begin_generation(context: RoundContext, judge: Judge, launch: Launch, clock: Clock) -> Begin:
-    """How generations are begun and waited for; a judge that fails at an architecture costs that trial, and what another run
-    has measured is not measured again."""
+    """How generations are begun and waited for; a judge that fails at an architecture costs that trial."""
     config, others = context.config, OtherRuns.of(context, judge)
     ask = guarded(context.shared.evaluate, context.costs, config.evaluator.timeout)
 

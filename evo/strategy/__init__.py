@@ -2,8 +2,8 @@
 
 ``generations`` is its loop: propose, measure, record, until the budget is spent. ``design`` is the first generation, ``nsga2``
 breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume
-(``improvement``); ``encoding`` gives it architectures as numbers, ``kernel`` says how alike they are, and ``lessons`` what other
-runs have measured. ``additive`` learns what single operations add at equal cost; ``effects`` tells it of a round,
+(``improvement``); ``encoding`` gives it architectures as numbers, ``kernel`` says how alike they are, and ``lessons`` what
+other runs have measured. ``additive`` learns what single operations add at equal cost; ``effects`` tells it of a round,
 ``best_operations`` finds what the best network with each of them is worth, and ``promised`` the best of all.
 """
 

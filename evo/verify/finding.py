@@ -40,7 +40,7 @@ class Verification:
         return all(finding.status != "differs" for finding in self.findings)
 
     def __str__(self) -> str:
-        lines = [f"  {one.check:<12} {SIGNS[one.status]:<8} {one.said}" for one in self.findings]
+        lines = [f"  {one.check:<16} {SIGNS[one.status]:<8} {one.said}" for one in self.findings]
         return "\n".join([*lines, self.summary()])
 
     def summary(self) -> str:

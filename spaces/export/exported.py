@@ -104,5 +104,6 @@ OPENERS: dict[str, Callable[[Path, int], Run]] = {
     "litert": _open_litert,
     "executorch": _open_executorch,
     "coreml": _open_core_ml,
+    "int8": _open_onnx,
 }
 """Name of a form -> (its first file, threads) -> what runs it."""

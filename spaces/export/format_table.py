@@ -46,6 +46,7 @@ class Format:
         use: how it is used, for the README.
         takes_any_number: whether it takes any number of images; else one at a time.
         platform: the only one on which it runs, as ``sys.platform`` says it; None: all.
+        exact: whether its scores are the network's, but for rounding in 32 bits.
     """
 
     files: tuple[str, ...]
@@ -54,6 +55,7 @@ class Format:
     use: str
     takes_any_number: bool = False
     platform: str | None = None
+    exact: bool = True
 
     @property
     def main(self) -> str:
@@ -130,6 +132,14 @@ FORMATS: dict[str, Format] = {
         COREMLTOOLS,
         f'Core ML, for one image at a time: `coremltools.models.MLModel("{CORE_ML}").predict({{"images": images}})`',
         platform="darwin",
+    ),
+    "int8": Format(
+        ("model.int8.onnx",),
+        ONNXRUNTIME,
+        ONNXRUNTIME,
+        'the same in 8 bits: `onnxruntime.InferenceSession("model.int8.onnx").run(None, {"images": images})[0]`',
+        takes_any_number=True,
+        exact=False,
     ),
 }
 """Every form by the name that the setting ``deliver.formats`` has for it."""

@@ -34,7 +34,7 @@ Objective = Literal["accuracy", "likelihood", "macs", "params", "latency_ms", "f
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Augmentation = Literal["flip", "crop", "cutout", "resized_crop", "colour_jitter"]
 Added = Literal["se", "swish"]
-Form = Literal["onnx", "pt2", "openvino", "litert", "executorch", "coreml"]
+Form = Literal["onnx", "pt2", "openvino", "litert", "executorch", "coreml", "int8"]
 
 
 def _per_round(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
@@ -290,7 +290,9 @@ class DeliverSection(Training):
     """How `python -m evo.deliver` trains the chosen network: from scratch (cuts: from their weights), on all training images,
     validation images too."""
 
-    unrelated: ClassVar[frozenset[str]] = frozenset({"teacher", "formats"})  # of a teacher its sha256 counts
+    unrelated: ClassVar[frozenset[str]] = frozenset(
+        {"teacher", "formats", "int8_changed"}
+    )  # of a teacher its sha256 counts
 
     epochs: PerRound = 60.0
     """Passes over the training images."""
@@ -338,7 +340,12 @@ class DeliverSection(Training):
 
     formats: tuple[Form, ...] = ("onnx", "pt2")
     """Forms of the network that are written beside its weights and `model.py`: `onnx`; `pt2` (torch.export); `openvino`;
-    `litert` (TFLite); `executorch`; `coreml`. One whose package is not installed is left out, with a reason."""
+    `litert` (TFLite); `executorch`; `coreml`; `int8` (ONNX in 8 bits). One whose package is not installed is left out, with a
+    reason."""
+
+    int8_changed: Share = 0.01
+    """Share of training images that the form `int8` may decide otherwise than the network in 32 bits. Where there are more,
+    the layers that cost most stay in 32 bits."""
 
     @field_validator("add")
     @classmethod
@@ -352,7 +359,7 @@ class DeliverSection(Training):
 
     def recipe(self) -> dict[str, Any]:
         """All of it that a training is described by."""
-        return self.model_dump(mode="json", exclude={"formats"})
+        return self.model_dump(mode="json", exclude={"formats", "int8_changed"})
 
 
 class SearchSection(Section):

@@ -203,7 +203,7 @@ def test_a_folder_of_an_earlier_version_is_taken_on_as_it_is(folder: Path, stora
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["--formats", "onnx,tf"], "of onnx, pt2, openvino, litert, executorch, coreml, and found 'tf'"),
+        (["--formats", "onnx,tf"], "of onnx, pt2, openvino, litert, executorch, coreml, int8, and found 'tf'"),
         (["--formats", "onnx", "--against", "uniform"], "leave out --formats"),
     ],
 )
@@ -213,3 +213,29 @@ def test_a_form_that_cannot_be_asked_for_is_told(
     with pytest.raises(SystemExit):
         main(["tiny", *words])
     assert answer in capsys.readouterr().err
+
+
+def test_in_8_bits_the_file_is_measured_and_says_what_became_of_its_layers(folder: Path, storage: str) -> None:
+    before = contents(folder)
+    assert deliver(folder, storage, "--formats", "int8", "--set", "deliver.int8_changed=1") == 0
+    after = contents(folder)
+    assert after.keys() - before.keys() == {"model.int8.onnx"}
+    assert {name for name in before if after[name] != before[name]} == {"architecture.json", "README.md"}
+    said = read_manifest(folder)
+    assert (said["int8"]["in_float"], said["int8"]["checked"], said["int8"]["most"]) == ([], 120, 1)
+    assert said["forms"]["int8"]["distance"] > said["forms"]["onnx"]["distance"]
+    card = (folder / "README.md").read_text()
+    assert f"In 8 bits: all {said['int8']['layers']} layers." in card
+    assert "| `model.int8.onnx`" in card
+    assert verify_folder(folder, skip=UNMEASURED).same
+    (folder / "model.onnx").replace(folder / "model.int8.onnx")  # another file that runs
+    assert not verify_folder(folder, skip=UNMEASURED).same
+
+
+def test_in_8_bits_without_the_form_that_it_is_made_of(storage: str, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    assert deliver(folder, storage, "--formats", "int8", "--set", "deliver.int8_changed=0") == 0
+    assert not (folder / "model.onnx").exists()
+    said = read_manifest(folder)
+    assert said["int8"]["changed"] == 0
+    assert len(said["int8"]["in_float"]) <= said["int8"]["layers"]
