@@ -25,6 +25,7 @@ from evo.data.inspection import inspect_data
 from evo.data.report import summary
 from evo.deliver import __main__ as deliver
 from evo.round import __main__ as evo_round
+from evo.verify import __main__ as verify
 from studies.config import load_config
 from studies.database.store import open_store
 from tests import example_run
@@ -154,6 +155,9 @@ def test_a_command_runs(line: str, folder: Path, request: pytest.FixtureRequest)
     if "evo.deliver" in words:  # what it does with such words takes half a minute, and is tested in tests/evo
         assert deliver.parser().parse_args(words[2:]).run
         return
+    if "evo.verify" in words:  # there is no delivery; tests/evo/verify has what it does
+        assert verify.parser().parse_args(words[2:]).folder
+        return
     if "random-networks" in words:  # tests/evo/alone has what it does
         assert evo_round.parser().parse_args(words[2:]).control
         return
@@ -168,7 +172,7 @@ def test_a_command_runs(line: str, folder: Path, request: pytest.FixtureRequest)
 
 def test_a_command_runs_where_nothing_is_set_up(tmp_path: Path) -> None:
     """As a user types it: a process of its own, another folder, an empty environment."""
-    (words,) = (shlex.split(line)[1:] for line in COMMANDS if "--plan" in line)
+    words, *_ = (shlex.split(line)[1:] for line in COMMANDS if "--plan" in line)
     done = subprocess.run(
         [sys.executable, *words],
         cwd=tmp_path,

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         "Is a delivered network still what was delivered, and does it do here what it did there? Its files are held against\n"
         "the sha256 that were noted down, all of its forms against its weights, the images against their fingerprint; its\n"
         "accuracy on the test images and its latency are measured again. Nothing is written. The status is 1 where\n"
-        "something differs.",
+        "something differs; that this machine is slower is only said.",
         EXAMPLES,
     )
     add = command.add_argument

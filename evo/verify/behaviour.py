@@ -95,7 +95,7 @@ def check_latency(description: Description, network: Network) -> Finding:
     ratio, spread = found["ms"] / recorded["ms"], found["iqr_ms"] + recorded["iqr_ms"]
     said = f"{found['ms']:.2f} ms for one image ({found['machine']}), recorded: {recorded['ms']:.2f} ms ({recorded['machine']})"
     if ratio > SLOWER and found["ms"] - recorded["ms"] > 2 * spread:
-        return Finding("latency", "differs", f"{said}: {ratio:.1f} times slower")
+        return Finding("latency", "slower", f"{said}: {ratio:.1f} times slower")
     if 1 / ratio > SLOWER and recorded["ms"] - found["ms"] > 2 * spread:
         return Finding("latency", "same", f"{said}: {1 / ratio:.1f} times faster")
     return Finding("latency", "same", said)

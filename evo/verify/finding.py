@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from evo.html import block, paragraph, table
 
-Status = Literal["same", "differs", "not checked"]
+Status = Literal["same", "differs", "slower", "not checked"]
 
-SIGNS: dict[Status, str] = {"same": "ok", "differs": "DIFFERS", "not checked": "-"}
+SIGNS: dict[Status, str] = {"same": "ok", "differs": "DIFFERS", "slower": "SLOWER", "not checked": "-"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Verification:
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs from what was recorded; what could not be checked does not count."""
+        """Whether nothing differs from what was recorded. What could not be checked does not count, nor a slower machine."""
         return all(finding.status != "differs" for finding in self.findings)
 
     def __str__(self) -> str:
@@ -48,7 +48,8 @@ class Verification:
         if differing := [one.check for one in self.findings if one.status == "differs"]:
             return f"{self.folder} differs from what was delivered: {', '.join(differing)}"
         left = ", ".join(one.check for one in self.findings if one.status == "not checked")
-        return f"{self.folder} is as it was delivered" + (f" (not checked: {left})" if left else "")
+        slower = ", and slower here" if any(one.status == "slower" for one in self.findings) else ""
+        return f"{self.folder} is as it was delivered{slower}" + (f" (not checked: {left})" if left else "")
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON knows it."""

@@ -128,7 +128,7 @@ def test_images_that_are_not_there_are_no_difference(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("ms", "iqr", "status", "words"),
     [
-        (10.0, 0.5, "differs", "10.0 times slower"),
+        (10.0, 0.5, "slower", "10.0 times slower"),
         (1.2, 0.01, "same", "recorded"),  # a little slower
         (10.0, 8.0, "same", "recorded"),  # no two measurements agree
         (0.1, 0.01, "same", "10.0 times faster"),
@@ -147,8 +147,10 @@ def test_a_slower_machine_is_found(
         return real(*given) | {"ms": ms, "iqr_ms": iqr}  # type: ignore[arg-type]
 
     monkeypatch.setattr(behaviour, "measure_latency", measured)
-    (found,) = (one for one in verify_folder(folder, skip=("forms", "images")).findings if one.check == "latency")
+    verified = verify_folder(folder, skip=("forms", "images"))
+    (found,) = (one for one in verified.findings if one.check == "latency")
     assert (found.status, words in found.said) == (status, True)
+    assert ("slower here" in verified.summary()) == (status == "slower" and verified.same)
 
 
 def test_a_folder_of_an_earlier_version_is_held_against_what_it_has(folder: Path) -> None:
