@@ -28,6 +28,8 @@ PLAIN = {
     "teacher": None,
     "teacher_share": DeliverSection().teacher_share,
     "teacher_features": 0.0,
+    "formats": DeliverSection().formats,
+    "int8_changed": DeliverSection().int8_changed,
 }
 """What a delivery may have beside its schedule, and a training of the evaluator ``scratch`` has not."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from spaces.architecture import Architecture, Op, operations
-from spaces.costs.table import COLUMNS, Floats, LatencyModel, convention_named, cost_table
+from spaces.costs.table import WITHOUT_TARGET, Floats, LatencyModel, convention_named, cost_table
 from spaces.layer import Shape
 from spaces.operations.primitives import stem_steps, total_counts
 from spaces.size import both_sides
@@ -28,7 +28,7 @@ class OverviewLine:
         shapes: what it turns into what: one, but in a block with rows.
         ops: what one may choose; of an architecture, what was chosen.
         waiting: how many operations later rounds may still try.
-        costs: (2, 3) the least and the most it costs, by ``spaces.costs.table.COLUMNS``; equal for an architecture.
+        costs: (2, 3) the least and the most it costs, by ``spaces.costs.table.WITHOUT_TARGET``; equal for an architecture.
     """
 
     name: str
@@ -94,7 +94,7 @@ def make_overview(
         rows.append(OverviewLine(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
     rows.append(_head_line(space, _range_of(fixed - stems)))
     totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
-    return Overview(space, arch, convention, COLUMNS if latency else COLUMNS[:2], tuple(rows), totals)
+    return Overview(space, arch, convention, WITHOUT_TARGET if latency else WITHOUT_TARGET[:2], tuple(rows), totals)
 
 
 def _stem_costs(space: SearchSpace, convention: str) -> Floats:

@@ -252,8 +252,9 @@ def test_what_was_stopped_is_remembered_and_used_for_nothing(finished: str) -> N
 
 def test_optuna_sees_pruned_trials_with_their_rung(finished: str) -> None:
     with open_store(finished) as store:
-        expected = [p.evaluation for p in store.proposals(store.rounds(store.run("digits"))[0])]
-    trials = optuna.load_study(study_name="digits/round-01", storage=finished).trials
+        expected = [p.evaluation for row in store.rounds(store.run("digits")) for p in store.proposals(row)]
+    studies = (optuna.load_study(study_name=f"digits/round-0{n}", storage=finished) for n in (1, 2))
+    trials = [trial for study in studies for trial in study.trials]
     assert {t.state.name for t in trials} == {"COMPLETE", "PRUNED"}
     for trial, evaluation in zip(trials, expected, strict=True):
         assert trial.state.name == ("PRUNED" if evaluation.pruned else "COMPLETE")

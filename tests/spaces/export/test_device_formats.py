@@ -93,7 +93,7 @@ def test_a_form_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_every_form_can_be_asked_for_and_opened() -> None:
     names = tuple(FORMATS)
-    assert tuple(OPENERS) == names == (*("onnx", "pt2"), *WRITERS)
+    assert tuple(OPENERS) == names == ("onnx", "pt2", *WRITERS, "int8")
     assert DeliverSection(formats=names[::-1] + names).formats == names == in_order(names[::-1])  # type: ignore[arg-type]
     assert len({file for form in FORMATS.values() for file in form.files}) == sum(
         len(f.files) for f in FORMATS.values()
