@@ -4,7 +4,7 @@
 round rests on once; ``new_run`` begins a run, ``in_flight`` decides how far ahead it proposes, ``arms`` names the runs of a
 command line, ``command`` and ``printing`` are the command's body and its lines, ``ground_truth`` compares scores with networks
 trained alone, ``calibration`` corrects scores by them, ``spent`` counts what it all cost, ``shared_round`` spares a control arm
-the round that it shares with its run, ``dashboard`` publishes.
+the round that it shares with its run, ``other_runs`` finds what others have measured, ``dashboard`` publishes.
 """
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "in_flight",
     "new_run",
     "options",
+    "other_runs",
     "own_operations",
     "plan",
     "printing",

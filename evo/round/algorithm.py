@@ -166,13 +166,12 @@ def begin_generation(context: RoundContext, judge: Judge, launch: Launch, clock:
     ask = guarded(context.shared.evaluate, context.costs, config.evaluator.timeout)
 
     def begin(archs: Sequence[Architecture], earlier: Sequence[Evaluation]) -> Callable[[], list[Evaluation]]:
+        def measure(missing: Sequence[Architecture]) -> Callable[[], list[Evaluation]]:
+            return launch(partial(judge.measure, missing, ask, lambda: earlier, config.search.costs))
+
         with clock.time("evaluating"):
-            found = others.find(archs)
-            missing = [arch for arch, one in zip(archs, found, strict=True) if one is None]
-            if not missing and archs:
-                return partial(others.complete, found, [])
-            wait = launch(partial(judge.measure, missing, ask, lambda: earlier, config.search.costs))
-        return clock.timed("evaluating", lambda: others.complete(found, wait()))
+            wait = others.begin(archs, measure)
+        return clock.timed("evaluating", wait)
 
     return begin
 

@@ -2,9 +2,9 @@
 
 ``generations`` is its loop: propose, measure, record, until the budget is spent. ``design`` is the first generation, ``nsga2``
 breeds the next ones. ``screening`` chooses, of many children, those of which the ``surrogate`` expects the most hypervolume
-(``improvement``); ``encoding`` gives it architectures as numbers. ``additive`` learns what single operations add at equal cost;
-``effects`` tells it of a round, ``best_operations`` finds what the best network with each of them is worth, and ``promised``
-the best of all.
+(``improvement``); ``encoding`` gives it architectures as numbers, ``lessons`` what other runs have measured. ``additive``
+learns what single operations add at equal cost; ``effects`` tells it of a round, ``best_operations`` finds what the best
+network with each of them is worth, and ``promised`` the best of all.
 """
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "encoding",
     "generations",
     "improvement",
+    "lessons",
     "nsga2",
     "promised",
     "screening",

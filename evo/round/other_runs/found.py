@@ -7,7 +7,7 @@ would be without. Runs at the same time may measure the same network twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -61,11 +61,20 @@ class OtherRuns:
         answer = replace(found, arch=arch, judge=self.judge.name, latency_ms=None, seconds=0.0)
         return self.judge.priced([answer])[0]
 
-    def complete(self, found: Sequence[Evaluation | None], measured: Sequence[Evaluation]) -> list[Evaluation]:
-        """All answers in order: those that were found, and between them those that were ``measured``; by what they are found
-        again they are marked."""
-        left = iter(measured)
-        return [self.marked(next(left) if one is None else one) for one in found]
+    def begin(
+        self, archs: Sequence[Architecture], measure: Callable[[Sequence[Architecture]], Callable[[], list[Evaluation]]]
+    ) -> Callable[[], list[Evaluation]]:
+        """Begin to ``measure`` what no other run has measured; what it gives waits for all answers, in order, and marks
+        them."""
+        found = self.find(archs)
+        missing = [arch for arch, one in zip(archs, found, strict=True) if one is None]
+        wait = measure(missing) if missing or not archs else list
+
+        def answers() -> list[Evaluation]:
+            left = iter(wait())
+            return [self.marked(next(left) if one is None else one) for one in found]
+
+        return answers
 
     def marked(self, evaluation: Evaluation) -> Evaluation:
         """The same with the sha256 of judge and network, where there are any."""

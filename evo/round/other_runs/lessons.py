@@ -10,6 +10,7 @@ from evo.round.context import RoundContext
 from evo.round.costs import costs_of
 from evo.strategy.lessons import Lesson, Lessons
 from spaces.architecture import Architecture
+from spaces.costs.table import CostTable, cost_table
 from spaces.space import SearchSpace, canonical_arch
 from studies.config import StudyConfig
 from studies.database.measured import read_lessons
@@ -83,11 +84,16 @@ def lessons_for(context: RoundContext) -> Lessons | None:
             _lesson([row for row in rows if row.source == name], search.objective)
             for name in dict.fromkeys(search.learn_from)
         ],
-        costs_of(context.config, space),
-        search.cost,
+        lesson_costs(context.config, space),
+        "macs",
         ignored={one["source"] for one in told if one["ignored"]},
-        verdicts={},
     )
+
+
+def lesson_costs(config: StudyConfig, space: SearchSpace) -> CostTable:
+    """Costs by which networks are told apart: multiply-accumulates, since a latency table may not know what waits."""
+    by_table = config.space.name == "table"
+    return costs_of(config, space) if by_table else cost_table(space, config.search.macs_convention)
 
 
 def _lesson(rows: Sequence[LessonRow], objective: str) -> Lesson:

@@ -50,7 +50,7 @@ def told(storage: str, name: str) -> list[Any]:
             for row in rows
             for p in store.proposals(row)
         ]
-        stats = [{k: v for k, v in row.stats.items() if k not in ("seconds", "shared_with")} for row in rows]
+        stats = [{k: v for k, v in row.stats.items() if k not in ("seconds", "shared_with", "macs")} for row in rows]
         weights = [store.checkpoint(run, n, "weights") for n in (1, 2)]
         fates = store.frame(
             "SELECT number, layer_index, op, rating, share, fate, measured, effect FROM choices JOIN rounds "
@@ -95,6 +95,12 @@ def test_the_first_round_is_taken_over_and_the_arm_ends_with_the_same_bits(
     with open_store(shared) as store:
         first, other = (store.rounds(store.run(name))[0] for name in ("made", "made-fixed"))
     assert other.stats["shared_with"] == "made"
+    with open_store(again) as store:
+        alone = store.rounds(store.run("made-fixed"))[0].stats["macs"]
+    assert {**alone, "truth": 0} == {
+        **other.stats["macs"],
+        "truth": 0,
+    }  # what its run has trained alone is found, and free
     for what in ("fitting", "truth"):  # what it took when it was computed
         assert 0 <= other.stats["seconds"][what] - first.stats["seconds"][what] < 5
 
