@@ -123,6 +123,17 @@ def test_a_run_that_does_not_help_changes_nothing(space: SearchSpace, table: Cos
     assert verdicts["reversed"].ignored if change == "reversed" else True
 
 
+def test_a_gain_below_the_margin_is_waited_with(
+    space: SearchSpace, table: CostTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo.strategy.lessons.MARGIN", 1000.0)
+    taught, verdicts, _ = learned(space, table, 20, source(space))
+    assert taught.weights == {}
+    assert verdicts["related"].weight == 0
+    assert verdicts["related"].gain > 2
+    assert not verdicts["related"].ignored
+
+
 def test_the_helpful_one_of_several_is_taken(space: SearchSpace, table: CostTable) -> None:
     taught, verdicts, _ = learned(space, table, 20, source(space, "reversed"), source(space))
     assert set(taught.weights) == {"related"}
