@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -188,12 +189,14 @@ def compare_predictions(args: argparse.Namespace, posed: dict[str, Problem], arm
     from scipy.stats import spearmanr
 
     from evo.strategy.encoding import Encoding
-    from evo.strategy.lessons import fit_taught
+    from evo.strategy.kernel import Networks
+    from evo.strategy.lessons import weigh_sources
+    from evo.strategy.surrogate import fit_kernel, learn
 
     target = posed[args.target]
     archs, encode = list(target.answers), Encoding(target.costs, 0)
     score, cost = np.array([target.answers[arch] for arch in archs]).T
-    x = encode(archs)
+    networks = Networks(encode(archs), cost)
     for own in MEASURED:
         found: dict[str, list[float]] = {arm: [] for arm in arms}
         used: dict[str, list[float]] = {arm: [] for arm in arms}
@@ -210,14 +213,15 @@ def compare_predictions(args: argparse.Namespace, posed: dict[str, Problem], arm
             for arm in arms:
                 lessons = lessons_of(arm, seed, told, target)
                 predicted = lessons.predictions(archs) if lessons else {}
-                taught, verdicts = fit_taught(
-                    x[mine], encode.groups, score[mine], cost[mine],
-                    {name: given[mine] for name, given in predicted.items()}, dict.fromkeys(predicted, 0),
-                )  # fmt: skip
-                assert taught is not None
-                mean = taught.surrogate.predict(x[rest]) + taught.prior(
-                    {n: given[rest] for n, given in predicted.items()}
+                kernel = fit_kernel(encode, networks[np.array(mine)], score[mine])
+                assert kernel is not None
+                taught, verdicts = weigh_sources(
+                    learn(kernel, networks[np.array(mine)], score[mine]),
+                    {name: given[mine] for name, given in predicted.items()},
+                    dict.fromkeys(predicted, 0),
                 )
+                prior = taught.prior({name: given[rest] for name, given in predicted.items()})
+                mean = taught.surrogate.predict(replace(networks[np.array(rest)], prior=prior)).mean
                 found[arm].append(float(np.nan_to_num(spearmanr(mean, score[rest]).statistic)))
                 used[arm].append(float(np.mean([v.weight > 0 for v in verdicts.values()] or [0])))
         for arm in arms:
