@@ -67,6 +67,7 @@ class RoundSummary:
         failed: number of measurements that failed and gave no scores.
         found: how many of the measurements other runs had made, by the run; None: none.
         learned_from: the verdicts on the runs from which the surrogate could learn; None: there were none.
+        latency: how well latency is known that a device measures; None: none does.
         data_changed: fingerprints of the data before and after, if the data changed during the round.
         front: number of networks on the round's own Pareto front; the best has ``best_accuracy`` at ``best_cost``.
         kept: number of operations, counted per layer; likewise ``dropped`` and ``added``.
@@ -109,6 +110,7 @@ class RoundSummary:
     spent_macs: float | None = None
     found: Mapping[str, int] | None = None
     learned_from: Sequence[Mapping[str, Any]] | None = None
+    latency: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -332,6 +334,7 @@ def summary(
         cells=row.stats.get("cells"),
         found=row.stats.get("found"),
         learned_from=row.stats.get("learned_from"),
+        latency=row.stats.get("latency"),
     )
 
 

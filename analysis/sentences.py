@@ -49,6 +49,7 @@ def summary(frames: Frames) -> list[str]:
         *describe_early_stopping(frames),
         *describe_all_found(frames),
         *describe_learned(frames),
+        *[f"{told}." for row in frames.rounds[-1:] for told in describe_latency(row.latency)],
         *describe_failures(frames),
         *describe_data_changes(frames),
         describe_front(frames),
@@ -126,6 +127,24 @@ def describe_learned(frames: Frames) -> list[str]:
         f"In round {row.round} {told}."
         for row in frames.rounds[-1:]
         for told in describe_lessons(row.learned_from or ())
+    ]
+
+
+def describe_latency(known: Mapping[str, Any] | None) -> list[str]:
+    """How well latency is known that a device measures, without a full stop; empty where none does.
+
+    Args:
+        known: as a round's ``stats`` hold it, ``latency``.
+    """
+    if known is None:
+        return []
+    timed = f"the latency of {count(known['networks'], 'network')} was measured"
+    if "after" not in known:
+        return [f"{timed}: too few to correct the table"]
+    before, after = known["before"], known["after"]
+    return [
+        f"{timed}; that of others is predicted with an error of {after['error']:.1%} and a rank correlation of "
+        f"{after['rank']:.2f} (by the table alone {before['error']:.1%}, {before['rank']:.2f})"
     ]
 
 

@@ -9,16 +9,16 @@ from functools import partial
 from random import Random
 
 from analysis.sentences import describe_reasons
-from analysis.verdict import sample_front
-from evo.evaluators import Judge, Request
+from evo.evaluators import LIBRARY, Judge, Request
 from evo.evaluators.guard import guarded
+from evo.evaluators.timed import judge_in_time
 from evo.methods.evolution import Step, operation_shares
 from evo.round import dashboard
 from evo.round.calibration import calibrated
 from evo.round.clock import Clock
 from evo.round.context import RoundContext, RunContext, fit_context, open_round, reopen_round
-from evo.round.costs import costs_of
-from evo.round.ground_truth import check_ranking, evaluate_missing
+from evo.round.costs import costs_of, measured_latency, timer_of
+from evo.round.ground_truth import check_ranking
 from evo.round.other_runs.found import OtherRuns, count_by_run
 from evo.round.other_runs.lessons import lessons_for
 from evo.round.spent import spent_macs
@@ -68,6 +68,7 @@ def run_round(shared: RunContext, n: int) -> StoredRound:
         | round_stats(context, judge, proposals)
         | {"front": len(finished.front), "exhausted": exhausted, "truth": truth and truth.to_dict()}
         | ({"learned_from": task.lessons.report()} if task.lessons else {})
+        | ({"latency": task.latency.report()} if task.latency else {})
     )
     store.finish_round(
         context.row,
@@ -156,12 +157,17 @@ def search_task(context: RoundContext, judge: Judge) -> SearchTask:
             for choice in choices_of(e.arch)
         },
         lessons=lessons_for(context),
+        latency=measured_latency(config, space, known.values()),
     )
 
 
 def begin_generation(context: RoundContext, judge: Judge, launch: Launch, clock: Clock) -> Begin:
     """How generations are begun and waited for; a judge that fails at an architecture costs that trial."""
-    config, others = context.config, OtherRuns.of(context, judge)
+    config, others, timer = (
+        context.config,
+        OtherRuns.of(context, judge),
+        timer_of(context.config, judge.space, context.shared.files / LIBRARY),
+    )
     ask = guarded(context.shared.evaluate, context.costs, config.evaluator.timeout)
 
     def begin(archs: Sequence[Architecture], earlier: Sequence[Evaluation]) -> Callable[[], list[Evaluation]]:
@@ -169,7 +175,7 @@ def begin_generation(context: RoundContext, judge: Judge, launch: Launch, clock:
             return launch(partial(judge.measure, missing, ask, lambda: earlier, config.search.costs))
 
         with clock.time("evaluating"):
-            wait = others.begin(archs, measure)
+            wait = judge_in_time(archs, timer, judge, context.costs, partial(others.begin, measure=measure))
         return clock.timed("evaluating", wait)
 
     return begin
@@ -200,17 +206,6 @@ def finished_round(context: RoundContext, judge: Judge, proposals: list[Proposal
         context.config.evaluator.scores_hold,
         further_costs=settings.costs[1:],
     )
-
-
-def train_front_alone(shared: RunContext, n: int) -> None:
-    """Train members of the front after round ``n`` alone: arms whose supernets differ have no other common measure."""
-    if shared.reference is None:
-        return
-    context = open_round(shared, n)
-    judge = shared.reference.fit(context.space, fit_context(context))
-    known = judge.measurable()
-    members = [arch for arch in sample_front(shared.store, shared.run, n) if known is None or arch in known]
-    evaluate_missing(context, judge, members, f"{shared.run.name}: training its front alone")
 
 
 def hypervolume_of(context: RoundContext, finished: Round) -> float:

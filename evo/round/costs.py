@@ -1,16 +1,23 @@
-"""Exact costs of a configuration's architectures."""
+"""What a configuration's architectures cost: exactly, or timed on a device."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 from evo.data.paths import candidate_paths
 from evo.evaluators.tabular import measured_archs, table_costs
+from evo.evaluators.timed import NetworkTimer
+from evo.strategy.measured_latency import MeasuredLatency
 from spaces.costs.table import PEAKS, CostTable, LatencyModel, cost_table
+from spaces.latency.command import DeviceCommand
+from spaces.latency.measure import LatencyTable
 from spaces.latency.measure import load_latency_table as load_latency
 from spaces.space import SearchSpace
 from studies.config import StudyConfig, TabularSection
-from studies.records import COSTS, EvoError
+from studies.records import COSTS, Evaluation, EvoError
 
 SAME = 1e-9
 """Costs that differ by less, as a share, differ in rounding only."""
@@ -30,6 +37,7 @@ def check_costs(config: StudyConfig, space: SearchSpace, costs: CostTable) -> No
         EvoError: the cost is 0 for every architecture of the space, or what is minimised is the same for all of them.
     """
     least, most = (dict(zip(costs.columns, ends, strict=True)) for ends in costs.bounds().tolist())
+    measured_latency(config, space)  # raises where its table is of another kind
     differs = {cost: not np.isclose(least[cost], most[cost], rtol=SAME, atol=0) for cost in costs.columns}
     search = config.search
     asked: dict[str, str] = {search.cost: f"search.cost is {search.cost!r}"}
@@ -77,6 +85,39 @@ def _source(config: StudyConfig, cost: str, value: float) -> str:
     if value:
         return "its operations do not differ in it"
     return "give a latency table with latency.path" if cost == "latency_ms" else "nothing of it has a cost"
+
+
+def timer_of(config: StudyConfig, space: SearchSpace, library: Path) -> NetworkTimer | None:
+    """What times networks of ``space``; None where the configuration names no command."""
+    latency = config.latency
+    if latency is None or latency.command is None:
+        return None
+    command = DeviceCommand(latency.command, latency.runs, latency.timeout)
+    return NetworkTimer(command, space, config.limits.latency_ms, library)
+
+
+def measured_latency(
+    config: StudyConfig, space: SearchSpace, timed: Iterable[Evaluation] = ()
+) -> MeasuredLatency | None:
+    """What networks of ``space`` take on the device that times them; None where the configuration names no command.
+
+    Args:
+        timed: what was measured before.
+
+    Raises:
+        EvoError: there is no table of parts to correct.
+    """
+    if config.latency is None or config.latency.command is None:
+        return None
+    table = latency_of(config)
+    if not isinstance(table, LatencyTable):
+        raise EvoError(
+            f"latency.command corrects a table of parts, as python -m spaces.latency --command writes it, and latency.path "
+            f"is {config.latency.path!r}, which is of another kind: measure one, or leave latency.command out"
+        )
+    measured = MeasuredLatency(space, table)
+    measured.tell(timed)
+    return measured
 
 
 def latency_of(config: StudyConfig) -> LatencyModel | None:

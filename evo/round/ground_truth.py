@@ -14,9 +14,10 @@ from itertools import pairwise
 from random import Random
 
 from analysis.ranking import Truth, Witness, truth_of
+from analysis.verdict import sample_front
 from evo.evaluators import Judge
 from evo.evaluators.guard import guarded
-from evo.round.context import RoundContext, fit_context
+from evo.round.context import RoundContext, RunContext, fit_context, open_round
 from evo.round.other_runs.found import OtherRuns
 from evo.seeds import derive_seed
 from spaces.architecture import Architecture
@@ -84,3 +85,14 @@ def sample_by_cost(finished: Round, count: int, seed: int) -> Sequence[Evaluatio
     rng = Random(seed)
     borders = [part * len(ordered) // max(1, count) for part in range(count + 1)]
     return [rng.choice(ordered[start:stop]) for start, stop in pairwise(borders)]
+
+
+def train_front_alone(shared: RunContext, n: int) -> None:
+    """Train members of the front after round ``n`` alone: arms whose supernets differ have no other common measure."""
+    if shared.reference is None:
+        return
+    context = open_round(shared, n)
+    judge = shared.reference.fit(context.space, fit_context(context))
+    known = judge.measurable()
+    members = [arch for arch in sample_front(shared.store, shared.run, n) if known is None or arch in known]
+    evaluate_missing(context, judge, members, f"{shared.run.name}: training its front alone")

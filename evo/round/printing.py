@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from analysis.frames import calibration_of, choices, truth_of
-from analysis.sentences import count, describe_cells, describe_found, describe_lessons, describe_reasons, what_it_is
+from analysis.sentences import (
+    count,
+    describe_cells,
+    describe_found,
+    describe_latency,
+    describe_lessons,
+    describe_reasons,
+    what_it_is,
+)
 from evo.round.options import DEFAULT_RUN, RunOptions
 from spaces import columns
 from spaces.show.overview import channel_range
@@ -217,6 +225,7 @@ def remarks(rows: Sequence[StoredRound]) -> list[str]:
     notes += [
         f"round {row.number}: {told}" for row in rows for told in describe_lessons(row.stats.get("learned_from", ()))
     ]
+    notes += [f"round {row.number}: {told}" for row in rows for told in describe_latency(row.stats.get("latency"))]
     notes += [f"round {row.number}: {told}" for row in rows for told in describe_guards(row.stats.get("guards"))]
     notes += [f"round {row.number}: {told}" for row in rows for told in describe_cells(row.stats.get("cells"))]
     if found := calibration_of(last):

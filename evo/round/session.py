@@ -245,7 +245,7 @@ def _train_fronts_alone(session: Session, runs: Sequence[StoredRun]) -> None:
     """Let the fronts of runs with different supernets be trained alone, as the configuration allows."""
     for run in runs:
         if run.config.ground_truth.sample:
-            from evo.round.algorithm import train_front_alone
+            from evo.round.ground_truth import train_front_alone
 
             with hold_lease(session.store, run, session.reporter.say):
                 train_front_alone(session.context(run), session.options.rounds)

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 from evo.console import Track, untracked
 from evo.seeds import derive_seed
 from evo.strategy.design import choices_of, covering_networks, networks_to_cover
+from evo.strategy.measured_latency import MeasuredLatency
 from evo.strategy.nsga2 import CandidateFilter, ChildGeneration, breed_children, select_survivors
 from evo.strategy.screening import SurrogateScreen
 from spaces.architecture import Architecture
@@ -50,6 +51,7 @@ class SearchTask:
         measurable: the architectures that the judge can answer for; None: all of the space.
         measured: operations that earlier rounds have measured; what they lack is measured first.
         lessons: what other runs have measured, from which the surrogate learns; None: nothing.
+        latency: what networks take on the device that times them; None: none does.
     """
 
     space: SearchSpace
@@ -63,6 +65,7 @@ class SearchTask:
     measurable: Collection[Architecture] | None = None
     measured: Collection[LayerChoice] = ()
     lessons: Lessons | None = None
+    latency: MeasuredLatency | None = None
 
 
 Measure = Callable[[Sequence[Architecture]], list[Evaluation]]
@@ -190,7 +193,9 @@ class SearchState:
         self.pending: deque[int] = deque()  # sizes of the generations in flight
         self.parents: list[FrozenTrial] = []
         self.options, limits = distributions(task.space), task.limits.given()
-        self.candidates = CandidateFilter(task.space, task.table, limits, set(task.known), task.measurable)
+        self.candidates = CandidateFilter(
+            task.space, task.table, limits, set(task.known), task.measurable, task.latency
+        )
         self.given = self._opening_batch()
         learned = [
             evaluation for evaluation in complete_evaluations(task.known.values()) if evaluation.arch in task.space
@@ -234,6 +239,8 @@ class SearchState:
         Evaluations that were stopped early or failed count as measured, but neither become parents nor train the surrogate.
         """
         task = self.task
+        if task.latency is not None:
+            task.latency.tell(proposal.evaluation for proposal in generation)
         for proposal in generation:
             if proposal.is_new and proposal.evaluation.state == "complete":
                 self.screen.seen.append(proposal.evaluation)

@@ -26,6 +26,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from evo.seeds import derive_seed
+from evo.strategy.measured_latency import MeasuredLatency
 from spaces.architecture import Architecture
 from spaces.costs.sampling import sample_uniform
 from spaces.costs.table import COLUMNS, PEAKS, CostTable
@@ -51,6 +52,7 @@ class CandidateFilter:
         limits: cost name -> (least, most), inclusive.
         seen: canonical forms of everything proposed so far.
         measurable: the architectures that the judge can answer for; None: all of the space.
+        latency: what networks take on a device that times them; None: what the table says.
     """
 
     space: SearchSpace
@@ -58,10 +60,18 @@ class CandidateFilter:
     limits: Mapping[str, tuple[float, float]]
     seen: set[Architecture] = field(default_factory=set)
     measurable: Collection[Architecture] | None = None
+    latency: MeasuredLatency | None = None
+
+    def costs(self, archs: Sequence[Architecture]) -> np.ndarray:
+        """``(n, columns)``: what architectures cost; where latency is measured, what they are predicted to take."""
+        costs = self.table.count(archs)
+        if self.latency is not None and archs:
+            costs[:, COLUMNS.index("latency_ms")] = self.latency(archs)
+        return costs
 
     def feasible(self, archs: Sequence[Architecture]) -> np.ndarray:
         """Which architectures lie inside every limit, ``(n,)`` of bool."""
-        costs = self.table.count(archs)
+        costs = self.costs(archs)
         inside = np.ones(len(archs), bool)
         for name, (least, most) in self.limits.items():
             column = costs[:, COLUMNS.index(name)]

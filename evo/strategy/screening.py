@@ -167,9 +167,8 @@ class SurrogateScreen:
     def _encoded(self, archs: list[Architecture]) -> Networks:
         from evo.strategy.kernel import Networks
 
-        space, table = self.candidates.space, self.candidates.table
-        encoded = self._encode([canonical_arch(arch, space) for arch in archs])
-        return Networks(encoded, table.count(archs)[:, self._columns])
+        encoded = self._encode([canonical_arch(arch, self.candidates.space) for arch in archs])
+        return Networks(encoded, self.candidates.costs(archs)[:, self._columns])
 
     def _described(self, archs: list[Architecture], taught: Taught) -> Networks:
         """Encoded, with what other runs say of them."""

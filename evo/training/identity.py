@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from evo.training.precision import resolve_precision
+from spaces.architecture import Architecture
 from spaces.layer import written_fields
-from spaces.space import SearchSpace
+from spaces.space import SearchSpace, canonical_arch, resolve_variants
 from studies.config import Section
 
 
@@ -39,6 +40,15 @@ def identity(kind: str, version: int, **parts: object) -> str:
     """
     here = {"device": describe_device(str(parts["device"]))} if "device" in parts else {}
     return _digest(kind, version, _with_precision(parts) | here)
+
+
+def network_sha256(arch: Architecture, space: SearchSpace) -> str:
+    """sha256 of a network: of its operations and their shapes, stem and head; not of what else its space offers."""
+    form = canonical_arch(arch, space)
+    resolved = resolve_variants(arch, space)[1]
+    rest = {one.name: getattr(resolved, one.name) for one in fields(resolved) if one.name not in ("name", "layers")}
+    shapes = [layer.shape for layer in resolved.layers]
+    return identity("network", 1, genes=form.genes, shapes=shapes, **rest)
 
 
 def earlier_identity(kind: str, version: int, **parts: object) -> str | None:

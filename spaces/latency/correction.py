@@ -81,6 +81,10 @@ class Correction:
         corrected = milliseconds * (self.scale + self.deviations.get(part[0], 0.0))
         return max(FASTEST, corrected + self.call * layer + self.intercept * stem)
 
+    def of_network(self, parts: Sequence[Part], table: Mapping[Part, float]) -> float:
+        """What a network takes: the sum over its parts, of which the stem and the head come first."""
+        return sum(self.of_part(part, table[part], i == 0, i > 1) for i, part in enumerate(parts))
+
 
 def learn_correction(
     networks: Sequence[Sequence[Part]], measured: Sequence[float], table: Mapping[Part, float]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from spaces.architecture import IDENTITIES, Architecture, operations
 from spaces.atomic_files import atomic_write
-from spaces.costs.table import count_costs
+from spaces.costs.sampling import sample_rows_evenly, sample_stratified
+from spaces.costs.table import cost_table, count_costs
 from spaces.errors import SpaceError
 from spaces.files.outputs import check_no_database
 from spaces.files.tables import Table, read_table
@@ -24,21 +25,17 @@ if TYPE_CHECKING:
 
 COLUMNS = ("arch", "median_ms", "iqr_ms", "device", "failure")
 
-DRAWS = 20
-"""Random networks per one that is measured."""
-
 FAILURES = 3
 """Failures one after another, after which the device is believed to be the reason."""
 
 
 def draw_networks(space: SearchSpace, table: LatencyTable, number: int, seed: int = 0) -> list[Architecture]:
-    """Networks of the space, from the fastest to the slowest by ``table``: evenly among many random ones. Fewer where the space
-    has fewer."""
-    rng = Random(seed)
-    drawn = {canonical_arch(space.sample(rng), space) for _ in range(DRAWS * number)}
-    known = sorted(drawn, key=lambda arch: (count_costs(space, arch, latency=table).latency_ms, str(arch)))
-    places = {round(i * (len(known) - 1) / max(1, number - 1)) for i in range(number)}
-    return [known[place] for place in sorted(places)]
+    """Networks of the space, evenly from the fastest to the slowest by ``table``, as a search's front has them. Drawn without
+    regard to that, nearly all would take about as long. Fewer where the space has fewer."""
+    costs = cost_table(space, latency=table)
+    sample = sample_rows_evenly if space.variant_blocks else sample_stratified
+    drawn = {canonical_arch(arch, space) for arch in sample(costs, number, Random(seed), cost="latency_ms")}
+    return sorted(drawn, key=lambda arch: (count_costs(space, arch, latency=table).latency_ms, str(arch)))
 
 
 def parts_of(arch: Architecture, space: SearchSpace) -> list[Part]:
@@ -63,6 +60,12 @@ def build_network(arch: Architecture, space: SearchSpace) -> Network:
     return Network(*resolve_variants(arch, space)).eval()
 
 
+def time_network(arch: Architecture, space: SearchSpace, timer: Timer) -> tuple[float, float]:
+    """Median and interquartile range, in milliseconds, of a network for one image."""
+    size = resolve_variants(arch, space)[1].stem.size
+    return timer(build_network(arch, space), Shape(space.stem.c_in, space.head.classes, 1, size))
+
+
 def measure_networks(
     space: SearchSpace, archs: Sequence[Architecture], path: Path, timer: Timer, device: str
 ) -> Iterator[int]:
@@ -82,9 +85,8 @@ def measure_networks(
     yield len(left)
     failed = 0
     for done, arch in enumerate(left, start=1):
-        size = resolve_variants(arch, space)[1].stem.size
         try:
-            median, iqr = timer(build_network(arch, space), Shape(space.stem.c_in, space.head.classes, 1, size))
+            median, iqr = time_network(arch, space, timer)
             lines.append(dict(zip(COLUMNS, (str(arch), f"{median:.6f}", f"{iqr:.6f}", device, ""), strict=True)))
             failed = 0
         except MeasurementError as error:

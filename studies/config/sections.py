@@ -25,6 +25,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from spaces.costs.table import PEAKS
+from spaces.errors import SpaceError
+from spaces.latency.command import DeviceCommand
 from spaces.size import Size, as_size
 from studies.records import COSTS
 
@@ -533,6 +535,27 @@ class LatencySection(Section):
 
     device: str | None = None
     """Which of the table's devices counts. Not given: the table has one only."""
+
+    command: str | None = None
+    """Time every network that is measured, too, by this command, with `{onnx}` where the name of its ONNX file belongs, as
+    `python -m spaces.latency --command` does: what it says is the network's latency, the table's sums are corrected by it,
+    and what is outside `limits.latency_ms` is not trained. Not given: latency is the table's sum."""
+
+    runs: PositiveInt = 3
+    """How often `command` is run for a network; the median counts."""
+
+    timeout: PositiveFloat = 600.0
+    """Seconds that a run of `command` may take."""
+
+    @field_validator("command")
+    @classmethod
+    def _has_a_place_for_the_file(cls, command: str | None) -> str | None:
+        if command is not None:
+            try:
+                DeviceCommand(command)
+            except SpaceError as error:
+                raise PydanticCustomError("command", "{message}", {"message": str(error)}) from None
+        return command
 
 
 WHOLE = "whole"

@@ -182,6 +182,10 @@ class StudyConfig(Section):
         known = self.latency is not None or getattr(self.evaluator, "latency_column", None) is not None
         if asked and not known:
             raise invalid("latency_ms is an objective or a limit: give a table as latency.path")
+        if self.latency and self.latency.command and self.space.name == "table":
+            raise invalid(
+                "latency.command times networks, and those of space.name = 'table' cannot be built: leave it out"
+            )
         self._check_target()
         if self.search.objective == "likelihood" and self.evaluator.no_likelihood:
             raise invalid(f"search.objective is 'likelihood': {self.evaluator.no_likelihood}")

@@ -8,16 +8,16 @@ would be without. Runs at the same time may measure the same network twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evo.evaluators import FitContext, Judge
 from evo.evaluators.registry import evaluator_of
 from evo.round.context import RoundContext
-from evo.training.identity import identity
+from evo.training.identity import network_sha256
 from spaces.architecture import Architecture
 from spaces.costs.table import CostTable
-from spaces.space import SearchSpace, canonical_arch, resolve_variants
+from spaces.space import SearchSpace
 from studies.config import StudyConfig
 from studies.database.measured import count_measured, find_measured
 from studies.database.rows import StoredRun
@@ -82,15 +82,6 @@ class OtherRuns:
             return evaluation
         network = network_sha256(evaluation.arch, self.judge.space)
         return replace(evaluation, judge_sha256=self.judge_sha256, network_sha256=network)
-
-
-def network_sha256(arch: Architecture, space: SearchSpace) -> str:
-    """sha256 of a network: of its operations and their shapes, stem and head; not of what else its space offers."""
-    form = canonical_arch(arch, space)
-    resolved = resolve_variants(arch, space)[1]
-    rest = {one.name: getattr(resolved, one.name) for one in fields(resolved) if one.name not in ("name", "layers")}
-    shapes = [layer.shape for layer in resolved.layers]
-    return identity("network", 1, genes=form.genes, shapes=shapes, **rest)
 
 
 def found_before(

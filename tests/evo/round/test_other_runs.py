@@ -16,7 +16,7 @@ from analysis.sentences import describe_found, summary
 from evo.evaluators.standalone import ScratchJudge
 from evo.evaluators.tabular import TableJudge
 from evo.round.__main__ import main
-from evo.round.other_runs.found import network_sha256
+from evo.training.identity import network_sha256
 from spaces.architecture import Architecture
 from spaces.library.named_spaces import load_space
 from studies.database.store import open_store
