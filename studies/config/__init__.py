@@ -1,14 +1,15 @@
 """A study's settings: plain TOML, checked whole before anything runs.
 
 ``load_config("digits")`` reads a preset, ``load_config("mine.toml")`` a file. The classes are the reference of every key:
-type, default, meaning. ``study`` puts the sections together; ``sections`` holds those of every run, ``evaluators``, ``cuts``
-and ``methods`` those that are chosen by name, ``kinds`` the names of evaluators. This package knows names (``"pad_nas"``,
-``"oneshot"``); ``evo`` owns the dicts that resolve them.
+type, default, meaning. ``study`` puts the sections together; ``sections``, ``search`` and ``delivery`` hold those of every run,
+``evaluators``, ``blockwise``, ``cuts`` and ``methods`` those that are chosen by name, ``kinds`` the names of evaluators, and
+``values`` kinds of settings. This package knows names (``"pad_nas"``, ``"oneshot"``); ``evo`` owns the dicts that resolve them.
 """
 
+from studies.config.blockwise import BlockwiseSection, TeacherSection
 from studies.config.cuts import CutsSection, JointSection, PoolSection
+from studies.config.delivery import IMITATED, WHOLE, DeliverSection
 from studies.config.evaluators import (
-    BlockwiseSection,
     CellsSection,
     EvaluatorSection,
     GatesSection,
@@ -16,7 +17,6 @@ from studies.config.evaluators import (
     OneShotSection,
     ScratchSection,
     TabularSection,
-    TeacherSection,
 )
 from studies.config.kinds import EVALUATORS
 from studies.config.loading import (
@@ -38,25 +38,10 @@ from studies.config.methods import (
     NseEvolution,
     PadNasEvolution,
 )
-from studies.config.sections import (
-    DATA,
-    IMITATED,
-    WHOLE,
-    DataSection,
-    DeliverSection,
-    LatencySection,
-    Limit,
-    LimitsSection,
-    PerRound,
-    SearchSection,
-    Section,
-    SpaceSection,
-    Training,
-    epochs_sentence,
-    invalid,
-    value_in_round,
-)
+from studies.config.search import LimitsSection, SearchSection
+from studies.config.sections import DATA, DataSection, LatencySection, SpaceSection, Training
 from studies.config.study import CHOICES, StudyConfig, register
+from studies.config.values import Limit, PerRound, Section, epochs_sentence, invalid, value_in_round
 
 __all__ = [
     "CHOICES",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from studies.config.evaluators import EvaluatorSection
-from studies.config.sections import DataSection, Section, Share, Training, invalid
+from studies.config.sections import DataSection, Training
+from studies.config.values import Section, Share, invalid
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace

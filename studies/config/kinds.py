@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from studies.config.blockwise import BlockwiseSection
 from studies.config.cuts import CutsSection
-from studies.config.evaluators import (
-    BlockwiseSection,
-    EvaluatorSection,
-    OneShotSection,
-    ScratchSection,
-    TabularSection,
-)
+from studies.config.evaluators import EvaluatorSection, OneShotSection, ScratchSection, TabularSection
 
 EVALUATORS: dict[str, type[EvaluatorSection]] = {
     "tabular": TabularSection,

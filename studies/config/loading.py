@@ -18,8 +18,8 @@ from spaces.errors import SpaceError
 from spaces.files.text import read_text
 from studies import plugins
 from studies.config.renames import BothGivenError, present_name, renewed
-from studies.config.sections import Section
 from studies.config.study import CHOICES, StudyConfig
+from studies.config.values import Section
 from studies.records import EvoError
 
 PRESETS = Path(__file__).parent.parent / "presets"

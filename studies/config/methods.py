@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from studies.config.sections import Section, Share, invalid
+from studies.config.values import Section, Share, invalid
 
 if TYPE_CHECKING:
     from spaces.space import SearchSpace

@@ -10,23 +10,13 @@ from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_
 from spaces.costs.memory import Precision as DevicePrecision
 from spaces.costs.memory import precision_named
 from studies import plugins
+from studies.config.delivery import IMITATED, WHOLE, DeliverSection
 from studies.config.evaluators import EvaluatorSection, GroundTruthSection
 from studies.config.kinds import EVALUATORS
 from studies.config.methods import METHODS, MethodSection
-from studies.config.sections import (
-    DATA,
-    IMITATED,
-    WHOLE,
-    DataSection,
-    DeliverSection,
-    LatencySection,
-    LimitsSection,
-    SearchSection,
-    Section,
-    SpaceSection,
-    TargetSection,
-    invalid,
-)
+from studies.config.search import LimitsSection, SearchSection
+from studies.config.sections import DATA, DataSection, LatencySection, SpaceSection, TargetSection
+from studies.config.values import Section, invalid
 from studies.records import EvoError
 
 CHOICES: dict[str, tuple[str, dict[str, Any]]] = {

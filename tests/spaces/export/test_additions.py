@@ -29,7 +29,7 @@ from spaces.networks.network import MixedLayer, Network
 from spaces.size import both_sides
 from spaces.space import MERGES, SearchSpace, resolve_variants
 from spaces.variants import is_variant
-from studies.config.sections import Added
+from studies.config.values import Added
 from tests.spaces.costs.test_table import NSENET_27, WIDTHS
 
 BOTH = ("se", "swish")
