@@ -126,8 +126,8 @@ def parser() -> argparse.ArgumentParser:
         "--formats",
         type=_formats,
         metavar="NAMES",
-        help="forms to write beside the weights: onnx, pt2, openvino, litert, executorch, coreml, joined by commas; a folder "
-        "that is there gets those that it lacks (default: the setting deliver.formats, onnx,pt2)",
+        help="forms to write beside the weights: onnx, pt2, openvino, litert, executorch, coreml, int8, joined by commas; a "
+        "folder that is there gets those that it lacks (default: the setting deliver.formats, onnx,pt2)",
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="the folder to write (default: delivered/RUN)")
     command.add_argument(

@@ -11,6 +11,7 @@ from typing import Any
 
 from spaces import columns, shell
 from spaces.architecture import Architecture
+from spaces.costs.memory import PRECISIONS
 from spaces.costs.table import CONVENTIONS, Floats
 from spaces.errors import SpaceError
 from spaces.files.outputs import write_output
@@ -59,7 +60,17 @@ def footnotes(shown: Overview) -> list[str]:
         )
     if "latency_ms" in shown.columns:
         notes.append("ms: the stem's time is in the head's.")
+    if shown.on_device is not None:
+        flash, memory = (_ends(ends) for ends in shown.on_device.T.tolist())
+        notes.append(
+            f"On a device with {shown.target} numbers: {flash} KB of flash for weights, {memory} KB of memory."
+        )
     return notes
+
+
+def _ends(ends: Sequence[float]) -> str:
+    """A least and a most, as whole numbers: one where they are equal."""
+    return " to ".join(dict.fromkeys(f"{end:,.0f}" for end in ends))
 
 
 def _end_lines(row: OverviewLine) -> tuple[str, str]:
@@ -88,13 +99,16 @@ def as_json(shown: Overview) -> dict[str, Any]:
         ]
         return {name: ends[0] if shown.arch else ends for name, ends in zip(shown.columns, whole, strict=True)}
 
-    space = shown.space
+    space, on_device = shown.space, dict[str, Any]()
+    if shown.on_device is not None:
+        for name, ends in zip(("flash_kb", "memory_kb"), shown.on_device.T.tolist(), strict=True):
+            on_device[name] = ends[0] if shown.arch else ends
     return {
         "space": space.name,
         "architectures": space.size,
         "arch": str(shown.arch) if shown.arch else None,
         "convention": shown.convention,
-        "total": costs(shown.totals),
+        "total": costs(shown.totals) | on_device,
         "rows": [
             {
                 "layer": row.name,
@@ -117,7 +131,7 @@ EXAMPLES = """examples:
   python -m spaces.show pad_nas_large
   python -m spaces.show pad_nas_large --out space.svg
   python -m spaces.show nas_bench_macro --arch "proj|id|..." --out network.svg
-  python -m spaces.show mobilenet_v3_small --size 96
+  python -m spaces.show mobilenet_v3_small --size 96 --target int8
 """
 
 
@@ -134,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     add("--convention", choices=CONVENTIONS, default="macs", help="how MACs are counted")
     add("--latency", type=Path, metavar="FILE", help="a latency table: measured by spaces.latency, or published")
     add("--latency-device", metavar="NAME", help="which device of a table that has several")
+    add("--target", choices=PRECISIONS, help="also KB of flash and of memory on a device with such numbers")
     add("--out", type=Path, metavar="FILE", help="also draw it into this file, as SVG")
     add("--svg", dest="out", type=Path, action=shell.Renamed)
     add("--json", action="store_true", help="print JSON instead of the table")
@@ -149,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show(args: argparse.Namespace) -> int:
     arch = Architecture.parse(args.arch) if args.arch is not None else None
     latency = load_latency_table(args.latency, args.latency_device) if args.latency else None
-    shown = make_overview(_find_space(args), arch, args.convention, latency)
+    shown = make_overview(_find_space(args), arch, args.convention, latency, args.target)
     if args.out:
         write_output(args.out, draw_space(shown, headline(shown)))
     print(json.dumps(as_json(shown), indent=2) if args.json else table(shown))

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from spaces.architecture import Architecture, Op, operations
-from spaces.costs.table import WITHOUT_TARGET, Floats, LatencyModel, convention_named, cost_table
+from spaces.costs.memory import PRECISIONS
+from spaces.costs.table import WITHOUT_TARGET, CostTable, Floats, LatencyModel, convention_named, cost_table
 from spaces.layer import Shape
 from spaces.operations.primitives import stem_steps, total_counts
 from spaces.size import both_sides
@@ -55,6 +56,8 @@ class Overview:
         rows: stem, layers, head; their costs add up to ``totals``, but where blocks have rows, of which each layer is at its
             least and its most. The head's latency is that of stem and head. Of an architecture, the layers that are there.
         totals: (2, 3) the least and the most an architecture costs.
+        target: the precision of a device; None: none was asked for. ``on_device``: (2, 2) the least and the most KB of flash
+            and of memory there.
     """
 
     space: SearchSpace
@@ -63,6 +66,8 @@ class Overview:
     columns: tuple[str, ...]
     rows: tuple[OverviewLine, ...]
     totals: Floats
+    target: str | None = None
+    on_device: Floats | None = None
 
     def shares(self) -> Floats:
         """(rows,) each row's part of the multiply-accumulates, where every row costs the most it may."""
@@ -71,9 +76,16 @@ class Overview:
 
 
 def make_overview(
-    space: SearchSpace, arch: Architecture | None = None, convention: str = "macs", latency: LatencyModel | None = None
+    space: SearchSpace,
+    arch: Architecture | None = None,
+    convention: str = "macs",
+    latency: LatencyModel | None = None,
+    target: str | None = None,
 ) -> Overview:
     """The overview of ``arch``, or of all of ``space``.
+
+    Args:
+        target: the precision of a device, one of ``PRECISIONS``.
 
     Raises:
         SpaceError: the space does not hold the architecture, or an operation has no cost or latency.
@@ -93,8 +105,14 @@ def make_overview(
         ops = operations(arch.genes[i]) if arch else layer.candidates + (("skip",) if skippable else ())
         rows.append(OverviewLine(costs.name, layer.block, space.shapes(i), ops, 0 if arch else len(layer.pending), own))
     rows.append(_head_line(space, _range_of(fixed - stems)))
-    totals = np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
-    return Overview(space, arch, convention, WITHOUT_TARGET if latency else WITHOUT_TARGET[:2], tuple(rows), totals)
+    known = WITHOUT_TARGET if latency else WITHOUT_TARGET[:2]
+    on_device = _ends(cost_table(space, target=PRECISIONS[target]), arch)[:, 3:] if target else None
+    return Overview(space, arch, convention, known, tuple(rows), _ends(table, arch), target, on_device)
+
+
+def _ends(table: CostTable, arch: Architecture | None) -> Floats:
+    """``(2, columns)`` the least and the most that ``arch`` costs, or any architecture."""
+    return np.repeat(table.count([arch]), 2, axis=0) if arch else table.bounds()
 
 
 def _stem_costs(space: SearchSpace, convention: str) -> Floats:

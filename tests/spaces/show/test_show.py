@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from spaces.architecture import Architecture
+from spaces.costs.memory import PRECISIONS
+from spaces.costs.table import cost_table
 from spaces.latency.__main__ import main as measure
 from spaces.library.named_spaces import LIBRARY, load_space
 from spaces.library.nse import nse_architecture, nse_space
@@ -65,6 +68,17 @@ def test_latency_is_one_more_column(tmp_path: Path, capsys: pytest.CaptureFixtur
     as_json = json.loads("\n".join(shown(capsys, "digits", "--latency", str(table), "--json")))
     assert 0 < as_json["total"]["latency_ms"][0] < as_json["total"]["latency_ms"][1]
     assert shown(capsys, "digits", "--latency", str(table))[2].split()[3:6] == ["MACs", "params", "ms"]
+
+
+def test_what_a_device_needs_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a space from the least to the most; of a network what its peak and its weights are."""
+    space = load_space("nas_bench_macro")
+    counted = cost_table(space, target=PRECISIONS["int8"])
+    flash, memory = counted.count([Architecture.parse(BEST)])[0, 3:]
+    line = shown(capsys, "nas_bench_macro", "--arch", BEST, "--target", "int8")[-1]
+    assert re.findall(r"[\d,.]+", line.split(":")[1]) == [f"{flash:,.0f}", f"{memory:,.0f}", "."]
+    total = json.loads("\n".join(shown(capsys, "nas_bench_macro", "--target", "int8", "--json")))["total"]
+    assert [total["flash_kb"], total["memory_kb"]] == counted.bounds()[:, 3:].T.tolist()
 
 
 def test_parallel_branches_and_what_waits() -> None:
