@@ -14,6 +14,8 @@ import pytest
 
 import evo
 from analysis.report import main as report
+from evo.alone.candidates import find_candidates
+from evo.api.criteria import make_criteria
 from evo.evaluators import Request
 from evo.evaluators.blockwise.combination import front_of_ratings
 from evo.evaluators.blockwise.limits import best_within
@@ -27,6 +29,7 @@ from spaces.costs.table import COLUMNS, CostTable, cost_table
 from spaces.library.named_spaces import load_space
 from spaces.space import SearchSpace
 from studies.config import ConfigError, LimitsSection, SearchSection, load_config
+from studies.database.store import Store, open_store
 from studies.pareto import on_front
 from studies.records import Evaluation, EvoError
 from tests.spaces.costs.live_tensors import live_kb
@@ -176,6 +179,22 @@ def test_a_run_keeps_its_limits_and_tells_them_everywhere(
     assert all(one["memory_kb"] <= 2.5 and one["flash_kb"] <= 30 for one in told["front"])
     page = Path(told["page"]).read_text(encoding="utf-8")
     assert "KB of memory" in page
+    with open_store("sqlite:///evo.db") as store:
+        check_picks(store)
+
+
+def check_picks(store: Store) -> None:
+    """What is picked keeps a tighter limit, as live tensors tell; what is widened keeps the run's own, or is refused."""
+    run = store.run("small")
+    peaks = sorted(p.evaluation.memory_kb or 0.0 for p in store.proposals(store.rounds(run)[-1]))
+    for most in (peaks[2], peaks[5]):
+        criteria = make_criteria({"memory_kb": most}, None, False, None, False, 3, 1)
+        for one in find_candidates(store, run, criteria):
+            assert live_kb(one.chosen.space, one.chosen.arch) / 4 <= most
+    with pytest.raises(EvoError, match="KB of (flash|memory), and limits.*allows (2.5|30)"):
+        find_candidates(store, run, make_criteria({"macs": "1M"}, None, False, None, True, 1, 1))
+    with pytest.raises(EvoError, match="memory_kb"):
+        find_candidates(store, run, make_criteria({"memory_kb": 1.0}, None, False, None, False, 1, 1))
 
 
 @pytest.mark.parametrize(
