@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from math import inf, nan
 from pathlib import Path
 
 from evo.evaluators import Judge, with_costs
@@ -50,11 +51,12 @@ class NetworkTimer:
     """Times networks of a space by a command, one after the other.
 
     Attributes:
+        command: None: the judge tells itself what networks take, when it has judged them.
         limit: the least and the most milliseconds that are allowed; None: any.
         library: where what was timed is kept.
     """
 
-    command: DeviceCommand
+    command: DeviceCommand | None
     space: SearchSpace
     limit: tuple[float, float] | None
     library: Path
@@ -82,12 +84,22 @@ class NetworkTimer:
             found = float(json.loads(path.read_text())["median_ms"]) if path.is_file() else self._measure(arch, path)
         except MeasurementError as error:
             return Timing(None, " ".join(f"its latency could not be measured: {error}".split()))
-        if self.limit and not self.limit[0] <= found <= self.limit[1]:
-            least, most = self.limit
-            return Timing(found, f"its measured latency is outside limits.latency_ms, [{least:g}, {most:g}]")
-        return Timing(found)
+        return Timing(found, self._outside(found))
+
+    def checked(self, told: Evaluation) -> Evaluation:
+        """What a judge tells of a network; outside the limit it has failed."""
+        outside = told.latency_ms is not None and self._outside(told.latency_ms)
+        return replace(told, accuracy=nan, nll=None, failed=outside) if outside and not told.failed else told
+
+    def _outside(self, milliseconds: float) -> str:
+        """Why a network is not allowed to take so long; empty: it is."""
+        least, most = self.limit or (0.0, inf)
+        if least <= milliseconds <= most:
+            return ""
+        return f"its measured latency is outside limits.latency_ms, [{least:g}, {most:g}]"
 
     def _measure(self, arch: Architecture, path: Path) -> float:
+        assert self.command is not None
         median, spread = time_network(arch, self.space, self.command)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = {"median_ms": median, "iqr_ms": spread, "command": self.command.command, "runs": self.command.runs}
@@ -96,6 +108,7 @@ class NetworkTimer:
 
     @cached_property
     def _folder(self) -> Path:
+        assert self.command is not None
         said = json.dumps([self.command.command, self.command.runs])
         return self.library / FOLDER / sha256(said.encode()).hexdigest()[:16]
 
@@ -122,6 +135,9 @@ def judge_in_time(
     """
     if timer is None:
         return begin(archs)
+    if timer.command is None:
+        judged = begin(archs)
+        return lambda: [timer.checked(told) for told in judged()]
     timings = timer(archs)
     wait = begin([arch for arch, timing in zip(archs, timings, strict=True) if not timing.failed])
 

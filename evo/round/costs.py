@@ -88,18 +88,18 @@ def _source(config: StudyConfig, cost: str, value: float) -> str:
 
 
 def timer_of(config: StudyConfig, space: SearchSpace, library: Path) -> NetworkTimer | None:
-    """What times networks of ``space``; None where the configuration names no command."""
+    """What times networks of ``space``; None where their latency is the table's sum."""
     latency = config.latency
-    if latency is None or latency.command is None:
+    if latency is None or not config.measures_latency:
         return None
-    command = DeviceCommand(latency.command, latency.runs, latency.timeout)
-    return NetworkTimer(command, space, config.limits.latency_ms, library)
+    command = latency.command and DeviceCommand(latency.command, latency.runs, latency.timeout)
+    return NetworkTimer(command or None, space, config.limits.latency_ms, library)
 
 
 def measured_latency(
     config: StudyConfig, space: SearchSpace, timed: Iterable[Evaluation] = ()
 ) -> MeasuredLatency | None:
-    """What networks of ``space`` take on the device that times them; None where the configuration names no command.
+    """What networks of ``space`` take on the device that times them; None where their latency is the table's sum.
 
     Args:
         timed: what was measured before.
@@ -107,13 +107,13 @@ def measured_latency(
     Raises:
         EvoError: there is no table of parts to correct.
     """
-    if config.latency is None or config.latency.command is None:
+    if not config.measures_latency:
         return None
     table = latency_of(config)
     if not isinstance(table, LatencyTable):
         raise EvoError(
-            f"latency.command corrects a table of parts, as python -m spaces.latency --command writes it, and latency.path "
-            f"is {config.latency.path!r}, which is of another kind: measure one, or leave latency.command out"
+            "measured latencies correct a table of parts, as python -m spaces.latency --command writes it, and latency.path "
+            f"is {config.latency and config.latency.path!r}, which is of another kind: measure one"
         )
     measured = MeasuredLatency(space, table)
     measured.tell(timed)

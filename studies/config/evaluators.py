@@ -46,6 +46,8 @@ class EvaluatorSection(Section):
         makes_operations: whether operations that wait are made one by one, each to be rated by what it loses.
         judges_in_int8: whether it can judge architectures as they are in 8 bits.
         no_likelihood: why ``search.objective = "likelihood"`` is impossible; empty: it is possible.
+        measures_latency: whether its judges tell what networks take (``Evaluation.latency_ms``); the table in ``[latency]`` is
+            then what is known beforehand, and corrected by it.
         holds_elsewhere: whether a judge is made without training, and its answers hold in every run with the same settings and
             data (``Judge.answers_sha256``).
     """
@@ -62,6 +64,7 @@ class EvaluatorSection(Section):
     makes_operations: ClassVar[bool] = False
     judges_in_int8: ClassVar[bool] = False
     no_likelihood: ClassVar[str] = ""
+    measures_latency: ClassVar[bool] = False
     holds_elsewhere: ClassVar[bool] = False
 
     kind: str

@@ -162,6 +162,11 @@ class StudyConfig(Section):
         return self.evaluator.on(self.data)
 
     @property
+    def measures_latency(self) -> bool:
+        """Whether each network's latency is measured, by a command or by the evaluator; else it is the table's sum."""
+        return self.latency is not None and (self.latency.command is not None or self.evaluator.measures_latency)
+
+    @property
     def score(self) -> str:
         """The name of what is maximised."""
         return self.measured if self.search.objective == "accuracy" else self._in_int8(self.judging.likelihood)

@@ -33,6 +33,7 @@ from spaces.library.named_spaces import load_space
 from studies.config import load_config
 from studies.database.store import open_store
 from studies.records import Evaluation, EvoError
+from tests.registries import restored
 
 pytestmark = pytest.mark.usefixtures("unpublished")
 
@@ -178,8 +179,59 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
     published = tmp_path / "published.csv"
     published.write_text("kind,size,c_in,c_out,kernel,stride,dilation,groups,latency\nconv,8,1,8,3,1,1,1,1.0\n")
     config = load_config("digits", [f"latency.path={published}", "latency.command=bench {onnx}"])
-    with pytest.raises(EvoError, match="corrects a table of parts"):
+    with pytest.raises(EvoError, match="correct a table of parts"):
         measured_latency(config, SPACE)
+
+
+OWN = """
+from dataclasses import dataclass, replace
+from evo import EvaluatorSettings, Judge, evaluations_of, evaluator
+
+class Settings(EvaluatorSettings):
+    uses_images = False
+    measures_latency = True
+
+@dataclass(frozen=True)
+class Board(Judge):
+    name: str
+    space: object
+    table: object
+
+    def __call__(self, archs):
+        answers = evaluations_of(self, archs, [0.5 + 0.01 * str(arch).count("k5") for arch in archs], self.table)
+        return [replace(answer, latency_ms=answer.params / 1000) for answer in answers]
+
+@evaluator("board", settings=Settings)
+class Boards:
+    def __init__(self, config, space):
+        pass
+
+    def fit(self, space, context):
+        return Board("board", space, context.table)
+"""
+
+
+def test_an_evaluator_of_ones_own_may_tell_latencies(tmp_path: Path) -> None:
+    """They count, are limited and learned from as those of a command."""
+    (tmp_path / "board.py").write_text(OWN)
+    sizes = sorted(size_of(SPACE.sample(Random(seed))) for seed in range(200))
+    given = {
+        "space": {"name": "digits"},
+        "plugins": [str(tmp_path / "board.py")],
+        "evaluator": {"kind": "board"},
+        "search": {"evaluations": 30, "population": 10, "objectives": ["accuracy", "latency_ms"]},
+        "evolution": {"method": "fixed"},
+        "limits": {"latency_ms": [0, sizes[60]]},
+        "latency": {"path": str(table_in(tmp_path))},
+        "ground_truth": {"sample": 0},
+    }
+    storage = f"sqlite:///{tmp_path}/evo.db"
+    with restored():
+        evo.search(given, rounds=1, run="own", storage=storage, progress=False)
+    measured = found(storage, "own")
+    assert [e.latency_ms for e in measured] == pytest.approx([size_of(e.arch) for e in measured])
+    assert all(bool(e.failed) == (size_of(e.arch) > sizes[60]) for e in measured)
+    assert 0 < np.mean([bool(e.failed) for e in measured]) < 0.5
 
 
 # -- what is learned ---------------------------------------------------------------------------------------------------
