@@ -228,7 +228,7 @@ def test_an_evaluator_of_ones_own_may_tell_latencies(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/evo.db"
     with restored():
         evo.search(given, rounds=1, run="own", storage=storage, progress=False)
-    measured = found(storage, "own")
+        measured = found(storage, "own")
     assert [e.latency_ms for e in measured] == pytest.approx([size_of(e.arch) for e in measured])
     assert all(bool(e.failed) == (size_of(e.arch) > sizes[60]) for e in measured)
     assert 0 < np.mean([bool(e.failed) for e in measured]) < 0.5
