@@ -2,8 +2,8 @@
 
     a curve of each cost                    what a network costs says much of its accuracy
     operations, wherever they stand         a few numbers that few observations can tell
-    operations in their layers              what each adds there; a layer counts as much as it is relevant
-    networks that differ in few layers      interactions, by the same relevances
+    networks that differ in few layers      what operations add in their layers, and interactions; a layer counts as much as it
+                                            is relevant
     networks that are near in all columns   Matern 5/2 (``encoding`` says of what), one length scale per group of columns
 
 Each weight has a wide prior, so those that help nothing fade, and a layer that does nothing loses its relevance. The parameters
@@ -24,11 +24,11 @@ from scipy.optimize import minimize
 from evo.strategy.encoding import Encoding, Floats
 
 GROUPS = 4
-CONSTANT, CURVE, EVERYWHERE, LAYERS, FEW, NEAR, DECAY, LENGTHS, NOISE = 0, 1, 2, 3, 4, 5, 6, slice(7, 11), 11
-"""Places of parameters, all logarithms: six variances, how fast likeness decays with the relevance of what differs, length
+CONSTANT, CURVE, EVERYWHERE, FEW, NEAR, DECAY, LENGTHS, NOISE = 0, 1, 2, 3, 4, 5, slice(6, 10), 10
+"""Places of parameters, all logarithms: five variances, how fast likeness decays with the relevance of what differs, length
 scales, the variance of noise. The relevances of layers stand behind them."""
 
-START = np.log([1.0, 0.02, 0.015, 0.04, 0.04, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.02])
+START = np.log([1.0, 0.02, 0.015, 0.04, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.02])
 """The parameters that are most probable beforehand, where values have variance 1; all relevances are 1."""
 
 DEVIATION, RELEVANCE_DEVIATION = 2.0, 0.6
@@ -149,10 +149,9 @@ class NetworkKernel:
 
     def __call__(self, a: Columns, b: Columns) -> Floats:
         """``(n, m)``."""
-        constant, curve, everywhere, layers, few, near = np.exp(self.theta[:DECAY])
-        shared = a.layers @ b.layers.T
-        norms = (a.layers**2).sum(axis=1)[:, None] + (b.layers**2).sum(axis=1)
-        kernel = shared * layers + few * np.exp(-np.exp(self.theta[DECAY]) * np.maximum(norms / 2 - shared, 0.0))
+        constant, curve, everywhere, few, near = np.exp(self.theta[:DECAY])
+        apart = _squared_distances(a.layers, b.layers) / 2
+        kernel = few * np.exp(-np.exp(self.theta[DECAY]) * apart)
         kernel += constant + curve * (a.curve @ b.curve.T) + everywhere * (a.everywhere @ b.everywhere.T)
         r = np.sqrt(5 * _squared_distances(a.near, b.near))
         kernel += near * (1 + r + r * r / 3) * np.exp(-r)
@@ -160,8 +159,8 @@ class NetworkKernel:
 
     def diagonal(self, a: Columns) -> Floats:
         """``(n,)``: of each network with itself."""
-        constant, curve, everywhere, layers, few, near = np.exp(self.theta[:DECAY])
-        parts = ((curve, a.curve), (everywhere, a.everywhere), (layers, a.layers))
+        constant, curve, everywhere, few, near = np.exp(self.theta[:DECAY])
+        parts = ((curve, a.curve), (everywhere, a.everywhere))
         return np.asarray(constant + few + near + sum(weight * (part**2).sum(axis=1) for weight, part in parts))
 
     def fitted(self, networks: Networks, values: Floats) -> NetworkKernel:
@@ -194,12 +193,11 @@ class _Grams:
     """Parts of the kernel between networks that do not change while it is fitted.
 
     Attributes:
-        fixed: of curve and operations everywhere, ``(2, n, n)``; ``same``: per layer, what is shared there, ``(layers, n, n)``;
-            ``differ``: half the squared distance, likewise; ``squares``: squared distances per group of columns.
+        fixed: of curve and operations everywhere, ``(2, n, n)``; ``differ``: per layer, half the squared distance there,
+            ``(layers, n, n)``; ``squares``: squared distances per group of columns.
     """
 
     fixed: Floats
-    same: Floats
     differ: Floats
     squares: Floats
 
@@ -215,7 +213,6 @@ class _Grams:
         squares = [_squared_distances(x[:, a:b], x[:, a:b]) for a, b in pairwise(edges)]
         return cls(
             np.stack([part @ part.T for part in (columns.curve, columns.everywhere)]),
-            same,
             (own[:, :, None] + own[:, None, :]) / 2 - same,
             np.stack(squares),
         )
@@ -231,34 +228,29 @@ class _Grams:
 
     def _at(self, theta: Floats) -> _Terms:
         """What the kernel is made of, for these parameters."""
-        weight, layers, n = np.exp(theta), len(self.same), self.same.shape[1]
-        shared, apart = (
-            (weight[NOISE + 1 :] @ part.reshape(layers, -1)).reshape(n, n) for part in (self.same, self.differ)
-        )
+        weight, (layers, n, _) = np.exp(theta), self.differ.shape
+        apart = (weight[NOISE + 1 :] @ self.differ.reshape(layers, -1)).reshape(n, n)
         few = weight[FEW] * np.exp(-weight[DECAY] * apart)
         squares = self.squares / (weight[LENGTHS] ** 2)[:, None, None]
         r = np.sqrt(5 * squares.sum(axis=0))
         fading = weight[NEAR] * np.exp(-r)
         near = (1 + r + r * r / 3) * fading
         kernel = weight[CONSTANT] + np.tensordot(weight[[CURVE, EVERYWHERE]], self.fixed, 1)
-        kernel += weight[LAYERS] * shared + few + near
+        kernel += few + near
         kernel[np.diag_indices(n)] += weight[NOISE] + JITTER
-        return _Terms(kernel, shared, apart, few, squares, near, 5 / 3 * (1 + r) * fading)
+        return _Terms(kernel, apart, few, squares, near, 5 / 3 * (1 + r) * fading)
 
     def _slope(self, theta: Floats, now: _Terms, by_kernel: Floats) -> Floats:
         """The slope by the parameters, from that by the entries of the kernel."""
-        weight, layers, by_few = np.exp(theta), len(self.same), by_kernel * now.few
+        weight, layers, by_few = np.exp(theta), len(self.differ), by_kernel * now.few
         slope = np.empty_like(theta)
         slope[CONSTANT] = weight[CONSTANT] * by_kernel.sum()
         slope[NOISE] = weight[NOISE] * np.trace(by_kernel)
         slope[[CURVE, EVERYWHERE]] = weight[[CURVE, EVERYWHERE]] * (self.fixed.reshape(2, -1) @ by_kernel.ravel())
-        slope[LAYERS] = weight[LAYERS] * (by_kernel * now.shared).sum()
         slope[FEW], slope[NEAR] = by_few.sum(), (by_kernel * now.near).sum()
         slope[DECAY] = -weight[DECAY] * (by_few * now.apart).sum()
         slope[LENGTHS] = now.squares.reshape(GROUPS, -1) @ (by_kernel * now.steep).ravel()
-        alone = weight[LAYERS] * (self.same.reshape(layers, -1) @ by_kernel.ravel())
-        together = weight[DECAY] * (self.differ.reshape(layers, -1) @ by_few.ravel())
-        slope[NOISE + 1 :] = weight[NOISE + 1 :] * (alone - together)
+        slope[NOISE + 1 :] = -weight[NOISE + 1 :] * weight[DECAY] * (self.differ.reshape(layers, -1) @ by_few.ravel())
         return slope
 
 
@@ -267,7 +259,6 @@ class _Terms:
     """The kernel with noise, and what its slope needs: ``(n, n)``, ``squares`` ``(groups, n, n)``."""
 
     kernel: Floats
-    shared: Floats
     apart: Floats
     few: Floats
     squares: Floats

@@ -16,7 +16,6 @@ from evo.strategy.kernel import (
     DECAY,
     EVERYWHERE,
     FEW,
-    LAYERS,
     LENGTHS,
     NEAR,
     NOISE,
@@ -55,7 +54,7 @@ def test_an_entry_is_the_sum_of_its_terms(space: SearchSpace, table: CostTable) 
             same = np.array([x == y for x, y in zip(a.genes, b.genes, strict=True)])
             shared_ops = sum(a.genes.count(op) * b.genes.count(op) for op in set(a.genes))
             expected = weight[0] + weight[CURVE] * (z[i] * z[j] + z[i] ** 2 * z[j] ** 2)
-            expected += weight[EVERYWHERE] * shared_ops * kernel.unit**2 + weight[LAYERS] * relevance @ same
+            expected += weight[EVERYWHERE] * shared_ops * kernel.unit**2
             expected += weight[FEW] * np.exp(-weight[DECAY] * relevance @ ~same) + weight[NEAR] * near[i, j]
             assert gram[i, j] == pytest.approx(expected, rel=1e-6)
     assert kernel.diagonal(columns) == pytest.approx(np.diag(gram), rel=1e-9)
