@@ -36,9 +36,26 @@ if TYPE_CHECKING:
     from evo.strategy.lessons import Lessons, Taught
     from evo.strategy.surrogate import Surrogate
 
-CHILDREN, NEIGHBOURS, PAIRS, SPREAD = 10, 20, 4, 100
-"""Candidates: so many children, neighbours one gene away and two genes away for each slot of the generation; so many networks
-spread over cost, one set per round."""
+
+@dataclass(frozen=True)
+class Effort:
+    """How many candidates are looked at.
+
+    Attributes:
+        children, neighbours: of each for a slot of the generation; ``chance``: networks that are drawn from anywhere.
+    """
+
+    children: int
+    neighbours: int
+    chance: int
+
+
+SHALLOW, DEEP = Effort(20, 60, 400), Effort(10, 20, 0)
+"""In spaces of few layers, where looking is cheap and many networks are near the front; and in others, where climbing
+finds more."""
+
+PAIRS, SPREAD = 4, 100
+"""In deep spaces, neighbours two genes away for each slot; networks spread over cost, one set per round."""
 
 LAYERS_PER_CLIMB, STEPS, STARTS = 10, 8, 2
 """A region of trust: there is a step uphill for so many layers, so that no more than a tenth of a network leaves what was bred.
@@ -180,14 +197,17 @@ class SurrogateScreen:
     def _candidates(
         self, bred: Iterator[Architecture], n: int, rng: Random, taken: set[Architecture]
     ) -> list[Architecture]:
-        candidates, front = self.candidates, self._front()
-        archs = candidates.unseen(islice(bred, CHILDREN * n), taken)
-        archs += candidates.unseen(self._neighbours(front, NEIGHBOURS * max(n, 20), rng), taken)
+        candidates, front, effort = self.candidates, self._front(), DEEP if self._reach else SHALLOW
+        archs = candidates.unseen(islice(bred, effort.children * n), taken)
+        archs += candidates.unseen(self._neighbours(front, effort.neighbours * max(n, 20), rng), taken)
         if self._reach:
             changed = (self._changed(rng.choice(front), 2, rng) for _ in range(PAIRS * n))
             archs += candidates.unseen(changed, taken)
         archs += candidates.unseen(self.cost_spread, taken)
-        least = CHILDREN * n if candidates.sparse else n  # children are seldom among the few that can be measured
+        archs += candidates.unseen((candidates.space.sample(rng) for _ in range(effort.chance)), taken)
+        least = (
+            effort.children * n if candidates.sparse else n
+        )  # children are seldom among the few that can be measured
         return archs + candidates.random_unseen(rng, max(0, least - len(archs)), taken)
 
     @property
