@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from spaces.atomic_files import DRAFT
 from spaces.export.exported import ExportedNetwork
 from spaces.export.format_table import CORE_ML, FORMATS
-from spaces.export.formats import CLASSES_FILE, check_scores, export_program, quiet_exporters, write_onnx
+from spaces.export.formats import (
+    CLASSES_FILE,
+    check_scores,
+    export_program,
+    quiet_exporters,
+    without_traces,
+    write_onnx,
+)
 
 
 def write_device_format(name: str, network: nn.Module, example: Tensor, folder: Path, classes: Sequence[str]) -> None:
@@ -82,7 +89,7 @@ def _write_executorch(network: nn.Module, example: Tensor, draft: Path, classes:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    program = torch.export.export(network, (example[:1],))
+    program = without_traces(torch.export.export(network, (example[:1],)))
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     draft /= "model.pte"
     draft.write_bytes(lowered.to_executorch().buffer)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,7 +39,16 @@ def export_program(network: nn.Module, example: Tensor) -> ExportedProgram:
         example: images of the shape that it takes, ``(n, c, height, width)``, at least two.
     """
     with quiet_exporters():
-        return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},))
+        return without_traces(torch.export.export(network, (example,), dynamic_shapes=({0: Dim("n")},)))
+
+
+def without_traces(program: ExportedProgram) -> ExportedProgram:
+    """The program without where each of its nodes stands in the code: names of files of this machine, which a file that is
+    handed over has no business to tell."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
 
 
 def write_source(text: str, network: nn.Module, example: Tensor, path: Path) -> None:
@@ -106,7 +116,7 @@ def write_onnx(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     with atomic_write(path) as draft, torch.no_grad():
-        onnx.save(_without_weight_shapes(made.model_proto), str(draft))
+        onnx.save(_as_handed_over(made.model_proto), str(draft))
         session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
         for images in (example, example[:1]):
             (scores,) = session.run(["scores"], {"images": images.numpy()})
@@ -118,15 +128,18 @@ def write_static_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
     import onnx
 
     with quiet_exporters(), atomic_write(path) as draft:
-        program = torch.export.export(network, (example,))
+        program = without_traces(torch.export.export(network, (example,)))
         made = torch.onnx.export(program, input_names=["images"], output_names=["scores"], verbose=False)
         assert made is not None
-        onnx.save(_without_weight_shapes(made.model_proto), str(draft))
+        onnx.save(_as_handed_over(made.model_proto), str(draft))
 
 
-def _without_weight_shapes(model: ModelProto) -> ModelProto:
-    """The model without the shapes of its weights, which their own entries tell: what changes weights, as ONNX Runtime's
-    quantization does, would find the two at odds."""
+def _as_handed_over(model: ModelProto) -> ModelProto:
+    """The model without what is of no use to others: the shapes of its weights, which their own entries tell (what changes
+    weights, as ONNX Runtime's quantization does, would find the two at odds), and how torch came by each node, with the names
+    of files of this machine."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
     weights = {weight.name for weight in model.graph.initializer}
     values = [value for value in model.graph.value_info if value.name not in weights]
     del model.graph.value_info[:]

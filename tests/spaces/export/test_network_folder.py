@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -120,6 +121,12 @@ def test_a_folder_that_names_no_classes_is_read_all_the_same(tmp_path: Path) -> 
     assert load_network(tmp_path / "net").classes == ()
 
 
+def contents(path: Path) -> list[bytes]:
+    """What an archive holds."""
+    with ZipFile(path) as archive:
+        return [archive.read(name) for name in archive.namelist()]
+
+
 def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Path) -> None:
     import onnxruntime
     from onnxruntime import quantization
@@ -134,6 +141,9 @@ def test_the_exports_give_the_same_scores_for_any_number_of_images(tmp_path: Pat
     assert [value.shape for value in session.get_inputs()] == [["n", 3, 12, 12]]
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(CLASSES)
     quantization.quantize_dynamic(tmp_path / "model.onnx", tmp_path / "small.onnx")
+    for folder in (Path(spaces.__file__).parent, Path(torch.__file__).parent):
+        for content in (*contents(tmp_path / "model.pt2"), (tmp_path / "model.onnx").read_bytes()):
+            assert str(folder).encode() not in content  # nothing tells where it was made
     beside = {"classes": ""}
     module = torch.export.load(tmp_path / "model.pt2", extra_files=beside).module()
     assert json.loads(beside["classes"]) == list(CLASSES)
