@@ -27,6 +27,9 @@ TOLERANCE = 1e-4
 """How far the scores of an exported network may be from its own, as a share of the largest (of 1, if that is less)."""
 
 
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""What torch calls, among a node's metadata, the modules that the node came from."""
+
 CLASSES_FILE = "classes"
 """What the names of the classes are called in the files of other programs."""
 
@@ -137,9 +140,11 @@ def write_static_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
 def _as_handed_over(model: ModelProto) -> ModelProto:
     """The model without what is of no use to others: the shapes of its weights, which their own entries tell (what changes
     weights, as ONNX Runtime's quantization does, would find the two at odds), and how torch came by each node, with the names
-    of files of this machine."""
+    of files of this machine; of which layer a node is stays (``SCOPES``)."""
     for node in model.graph.node:
+        scopes = [entry for entry in node.metadata_props if entry.key == SCOPES]
         del node.metadata_props[:]
+        node.metadata_props.extend(scopes)
     weights = {weight.name for weight in model.graph.initializer}
     values = [value for value in model.graph.value_info if value.name not in weights]
     del model.graph.value_info[:]

@@ -24,9 +24,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
 from spaces.atomic_files import atomic_write
-
-SCOPES = "pkg.torch.onnx.name_scopes"
-"""Where torch's exporter says of a node which modules it belongs to."""
+from spaces.export.formats import SCOPES
 
 Floats = NDArray[np.float64]
 
