@@ -49,7 +49,7 @@ def summary(frames: Frames) -> list[str]:
         *describe_early_stopping(frames),
         *describe_all_found(frames),
         *describe_learned(frames),
-        *[f"{told}." for row in frames.rounds[-1:] for told in describe_latency(row.latency)],
+        *[f"{told[0].upper()}{told[1:]}." for row in frames.rounds[-1:] for told in describe_latency(row.latency)],
         *describe_failures(frames),
         *describe_data_changes(frames),
         describe_front(frames),

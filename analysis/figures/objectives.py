@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.figures.plots import wrap_hover
-from analysis.figures.theme import COST_AXES, SYMBOLS, new_figure, round_colours
+from analysis.figures.theme import COST_AXES, COST_TICKS, SYMBOLS, new_figure, round_colours
 from analysis.sentences import COSTS
 from spaces.units import format_number
 
@@ -50,7 +50,7 @@ def _axis(fronts: pd.DataFrame, name: str, objective: str) -> dict[str, Any]:
         return {"title_text": objective, "tickformat": ".1~%"}
     least, most = fronts[name].min(), fronts[name].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
-    return {"title_text": COST_AXES[name], "tickformat": "~s", **scale}
+    return {"title_text": COST_AXES[name], "tickformat": COST_TICKS[name], **scale}
 
 
 def _points(frame: pd.DataFrame, x: str, y: str, costs: Sequence[str]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def parallel(final: pd.DataFrame, costs: Sequence[str], objective: str) -> go.Fi
     """
     figure = new_figure("The final front through all objectives")
     axes: list[dict[str, Any]] = [{"label": objective, "values": final["score"], "tickformat": ".1%"}]
-    axes += [{"label": COSTS[cost], "values": final[cost], "tickformat": "~s"} for cost in costs]
+    axes += [{"label": COSTS[cost], "values": final[cost], "tickformat": COST_TICKS[cost]} for cost in costs]
     figure.add_parcoords(
         dimensions=axes, labelfont={"size": 13},
         line={"color": final["score"], "colorscale": "Plasma", "reversescale": True},

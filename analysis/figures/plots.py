@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from analysis.figures.theme import (
     ADDED,
     COST_AXES,
+    COST_TICKS,
     DROPPED,
     FAINT,
     REFERENCE,
@@ -77,7 +78,7 @@ def _scale_axes(
     figure.update_yaxes(title_text=objective, tickformat=".1~%", range=[low - 2 * margin, high + margin])
     least, most = results[cost].min(), fronts[cost].max()
     scale = {"type": "log", "dtick": "D2"} if 0 < 10 * least < most else {}
-    return figure.update_xaxes(title_text=COST_AXES[cost], tickformat="~s", **scale)
+    return figure.update_xaxes(title_text=COST_AXES[cost], tickformat=COST_TICKS[cost], **scale)
 
 
 def hypervolume(trace: pd.DataFrame, over: str = "evaluations") -> go.Figure:

@@ -20,6 +20,9 @@ COST_AXES = {
     "flash_kb": "flash (KB)",
     "memory_kb": "memory (KB)",
 }
+COST_TICKS = dict.fromkeys(COST_AXES, "~s") | {"latency_ms": "~g"}
+"""How ticks are written: with k and M, but milliseconds as they are, for 20m would be 20 thousandths."""
+
 TRACE_AXES = {"evaluations": "new evaluations", "seconds": "seconds spent fitting and measuring"}
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

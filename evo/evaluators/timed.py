@@ -7,8 +7,9 @@ run, another round or another run takes the same number.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from math import inf, nan
@@ -36,14 +37,16 @@ class Timing:
     Attributes:
         milliseconds: None: it could not be timed.
         failed: why the network is not to be judged; empty: it is.
+        seconds: what timing it took now.
     """
 
     milliseconds: float | None
     failed: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
     def on(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation of the same network, with its measured latency."""
-        return replace(evaluation, latency_ms=self.milliseconds)
+        """The evaluation of the same network, with its measured latency and what that took."""
+        return replace(evaluation, latency_ms=self.milliseconds, seconds=evaluation.seconds + self.seconds)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class NetworkTimer:
         """
         timings: list[Timing] = []
         for arch in archs:
-            timings.append(self._timing(arch))
+            started = time.perf_counter()
+            timing = self._timing(arch)
+            timings.append(replace(timing, seconds=time.perf_counter() - started))
             last = timings[-FAILURES:]
             if len(last) == FAILURES and all(timing.milliseconds is None for timing in last):
                 raise EvoError(

@@ -107,7 +107,7 @@ def test_a_run_records_what_the_device_says(tmp_path: Path) -> None:
         (told,) = (line for line in summary(load(store, run)) if "latency" in line)
         (note,) = (line for line in remarks(store.rounds(run)) if "latency of" in line)
     words = r"he latency of 30 networks was measured; that of others is predicted with an error of \d"
-    assert re.search(words, told)
+    assert re.search("^T" + words, told)
     assert re.search("round 1: t" + words, note)
     measured = found(storage, "timed")
     assert [e.latency_ms for e in measured] == pytest.approx([size_of(e.arch) for e in measured])
