@@ -31,48 +31,37 @@ Added = Literal["se", "swish"]
 Form = Literal["onnx", "pt2", "openvino", "litert", "executorch", "coreml", "int8"]
 
 
-def _per_round(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
-    try:
-        value: tuple[float, ...] | float = checked(given)
-    except ValidationError:
-        raise PydanticCustomError(
-            "per_round", "expected a number from 0 on, or a list of them: one per round"
-        ) from None
-    return value
+def _or_say(kind: str, expected: str) -> WrapValidator:
+    """A check whose error says what was expected, in place of what each member of a union has to say."""
+
+    def check(given: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return checked(given)
+        except ValidationError:
+            raise PydanticCustomError(kind, expected) from None
+
+    return WrapValidator(check)
 
 
 PerRound = Annotated[
-    Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | NonNegativeFloat, WrapValidator(_per_round)
+    Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | NonNegativeFloat,
+    _or_say("per_round", "expected a number from 0 on, or a list of them: one per round"),
 ]
 """A number for all rounds, or one for each, the last of which repeats."""
 
 
-def _counts(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[int, ...] | int:
-    try:
-        value: tuple[int, ...] | int = checked(given)
-    except ValidationError:
-        raise PydanticCustomError(
-            "counts", "expected a whole number from 1 on, or a list of them: one per round"
-        ) from None
-    return value
-
-
-CountPerRound = Annotated[PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)], WrapValidator(_counts)]
+CountPerRound = Annotated[
+    PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)],
+    _or_say("counts", "expected a whole number from 1 on, or a list of them: one per round"),
+]
 """A whole number for all rounds, or one for each, the last of which repeats."""
 
 
-def _factors(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, ...] | float:
-    try:
-        value: tuple[float, ...] | float = checked(given)
-    except ValidationError:
-        raise PydanticCustomError(
-            "factors", "expected a number above 0, up to 1, or a list of them: one per round"
-        ) from None
-    return value
-
-
 Factor = Annotated[float, Field(gt=0, le=1)]
-FactorPerRound = Annotated[Factor | Annotated[tuple[Factor, ...], Field(min_length=1)], WrapValidator(_factors)]
+FactorPerRound = Annotated[
+    Factor | Annotated[tuple[Factor, ...], Field(min_length=1)],
+    _or_say("factors", "expected a number above 0, up to 1, or a list of them: one per round"),
+]
 """A factor up to 1 for all rounds, or one for each, the last of which repeats."""
 
 
@@ -107,19 +96,9 @@ def _pixels(given: Any, checked: ValidatorFunctionWrapHandler) -> Size:
         raise PydanticCustomError("pixels", "expected pixels from 1 on: one number, or [height, width]") from None
 
 
-def _strengths(given: Any, checked: ValidatorFunctionWrapHandler) -> tuple[float, float, float, float]:
-    try:
-        found: tuple[float, float, float, float] = checked(given)
-    except ValidationError:
-        raise PydanticCustomError(
-            "jitter", "expected four numbers from 0 on: brightness, contrast, saturation, and hue (at most 0.5)"
-        ) from None
-    return found
-
-
 Jitter = Annotated[
     tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, Annotated[float, Field(ge=0, le=0.5)]],
-    WrapValidator(_strengths),
+    _or_say("jitter", "expected four numbers from 0 on: brightness, contrast, saturation, and hue (at most 0.5)"),
 ]
 """How far brightness, contrast, saturation and hue are changed."""
 
